@@ -1,0 +1,74 @@
+/* Status codes, error text, version: what every other header of libglow uses.
+ * SPDX-License-Identifier: MIT */
+#ifndef GLOW_BASE_H
+#define GLOW_BASE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(_WIN32)
+#define GLOW_API
+#elif defined(GLOW_BUILDING)
+#define GLOW_API __attribute__((visibility("default")))
+#else
+#define GLOW_API
+#endif
+
+/* Version of these headers. The library's own is glow_version(). */
+#define GLOW_VERSION_MAJOR 0
+#define GLOW_VERSION_MINOR 1
+#define GLOW_VERSION_PATCH 0
+/* Number of the binary interface: the N of libglow.so.N. */
+#define GLOW_SOVERSION 0
+
+/* Every function that can fail returns GLOW_OK (0) or one of these negative values. The values are
+ * part of the ABI and never change; gaps leave room for finer ones. */
+#define GLOW_STATUS_LIST(X)                                                                        \
+  X(OK, 0, "success")                                                                              \
+  X(E_ARGUMENT, -10, "invalid argument")                                                           \
+  X(E_SHAPE, -20, "shapes do not fit")                                                             \
+  X(E_STATE, -30, "not possible in this state")                                                    \
+  X(E_MEMORY, -40, "out of memory")                                                                \
+  X(E_NUMERIC, -50, "not finite or singular")                                                      \
+  X(E_IO, -60, "input or output failed")                                                           \
+  X(E_FORMAT, -70, "malformed file")                                                               \
+  X(E_LIMIT, -80, "a limit is exceeded")                                                           \
+  X(E_UNSUPPORTED, -90, "not supported by this build")                                             \
+  X(E_CANCELLED, -100, "cancelled by the caller")
+
+typedef int32_t glow_status;
+
+enum {
+#define GLOW_STATUS_ENUM(name, value, text) GLOW_##name = value,
+  GLOW_STATUS_LIST(GLOW_STATUS_ENUM)
+#undef GLOW_STATUS_ENUM
+};
+
+/* Name of a status ("GLOW_E_SHAPE") and a short general text for it. Never NULL. */
+GLOW_API const char *glow_status_name(glow_status status);
+GLOW_API const char *glow_status_text(glow_status status);
+
+/* What went wrong in the last call that failed on this thread: names the layer, shape, file or byte.
+ * Valid until the next failing call on the thread; "" if none failed. Never NULL. */
+GLOW_API const char *glow_last_error(void);
+
+/* Version of the library that is running, as "major.minor.patch" and major*10000+minor*100+patch. */
+GLOW_API const char *glow_version(void);
+GLOW_API int32_t glow_version_number(void);
+
+/* Shape of one sample: an image stored row by row, pixel by pixel, channels together (HWC). A vector
+ * of D numbers is {1, 1, D}. A batch is count samples one after the other (NHWC). */
+typedef struct glow_shape {
+  int64_t height;
+  int64_t width;
+  int64_t channels;
+} glow_shape;
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,91 @@
+/* The context: allocator, executor, log and registry that a family of objects shares.
+ *
+ * There is no process-global state. A context must outlive every object made from it. Creating and
+ * destroying objects of one context from several threads at once is allowed when its allocator and
+ * log callback are thread-safe (the defaults are).
+ * SPDX-License-Identifier: MIT */
+#ifndef GLOW_CONTEXT_H
+#define GLOW_CONTEXT_H
+
+#include <glow/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct glow_context glow_context;
+typedef struct glow_pool glow_pool;
+
+/* Memory. alloc returns at least `size` bytes aligned like malloc's, or NULL; free takes what alloc
+ * gave (never NULL). All allocations of the library go through this table. */
+typedef struct glow_allocator {
+  size_t struct_size;
+  void *(*alloc)(size_t size, void *payload);
+  void (*free)(void *memory, void *payload);
+  void *payload;
+} glow_allocator;
+#define GLOW_ALLOCATOR_INIT {sizeof(glow_allocator), NULL, NULL, NULL}
+
+/* One numbered task of a parallel run. `worker` is below the executor's `workers`, and no two tasks
+ * that run at the same time have the same one. */
+typedef void (*glow_task_fn)(void *arg, uint32_t task, uint32_t worker);
+
+/* Who runs tasks. run() calls fn(arg, t, worker) once for each t in [0, tasks) and returns when all
+ * are done. It may be called from several threads at once. Results never depend on `workers`. */
+typedef struct glow_executor {
+  size_t struct_size;
+  uint32_t workers;
+  uint32_t reserved; /* 0 */
+  void (*run)(void *payload, glow_task_fn fn, void *arg, uint32_t tasks);
+  void *payload;
+} glow_executor;
+#define GLOW_EXECUTOR_INIT {sizeof(glow_executor), 0, 0, NULL, NULL}
+
+enum { GLOW_LOG_DEBUG = 10, GLOW_LOG_INFO = 20, GLOW_LOG_WARNING = 30 };
+typedef void (*glow_log_fn)(int32_t level, const char *text, void *payload);
+
+typedef struct glow_context_options {
+  size_t struct_size;
+  const glow_allocator *allocator; /* NULL: malloc and free. Copied. */
+  const glow_executor *executor;   /* NULL: see threads. Copied; its payload must outlive the context. */
+  uint32_t threads;                /* executor NULL: 0 or 1 runs on the caller's thread; n > 1 makes a
+                                      bundled pool of n threads (the caller's included) */
+  uint32_t reserved;               /* 0 */
+  glow_log_fn log;                 /* NULL: silent */
+  void *log_payload;
+  const char *kernels; /* NULL or "auto": the best for this CPU; or a name of glow_kernels_name() */
+} glow_context_options;
+#define GLOW_CONTEXT_OPTIONS_INIT {sizeof(glow_context_options), NULL, NULL, 0, 0, NULL, NULL, NULL}
+
+/* options NULL means defaults. On failure *out is NULL. */
+GLOW_API glow_status glow_context_create(const glow_context_options *options, glow_context **out);
+/* Destroys *context and sets it to NULL. NULL and a pointer to NULL are fine. */
+GLOW_API void glow_context_destroy(glow_context **context);
+/* Number of workers of the context's executor (1 when serial). */
+GLOW_API uint32_t glow_context_workers(const glow_context *context);
+/* Name of the math kernels in use: "avx512", "avx2", "neon", "c", "cblas". */
+GLOW_API const char *glow_context_kernels(const glow_context *context);
+
+/* Names of the kernel providers that this build and CPU can run, best first: index 0, 1, ... until
+ * NULL. */
+GLOW_API const char *glow_kernels_name(uint32_t index);
+
+/* Asks the linked BLAS library, if it has such a call, to run each product on `threads` threads. This
+ * is state of the whole process, so the library never does it by itself. Call it with 1 before using
+ * the "cblas" kernels with a threaded executor. GLOW_E_UNSUPPORTED if there is no such call. */
+GLOW_API glow_status glow_blas_set_threads(int32_t threads);
+
+/* A pool of threads for contexts to share: `threads` including the thread that calls run(). Workers
+ * sleep when idle, with all signals blocked. After fork() the child must not use the pool.
+ * allocator NULL: malloc and free. */
+GLOW_API glow_status glow_pool_create(const glow_allocator *allocator, uint32_t threads,
+                                      glow_pool **out);
+/* Fills *out, whose struct_size the caller has set, with an executor that runs on the pool. */
+GLOW_API glow_status glow_pool_executor(glow_pool *pool, glow_executor *out);
+/* Joins the threads. No run may be in progress. */
+GLOW_API void glow_pool_destroy(glow_pool **pool);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

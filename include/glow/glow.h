@@ -1,0 +1,17 @@
+/* libglow: normalizing flows for C programs. Includes every header that users need; people who
+ * write layers of their own add <glow/sys/layer.h> and <glow/sys/net.h>.
+ * SPDX-License-Identifier: MIT */
+#ifndef GLOW_GLOW_H
+#define GLOW_GLOW_H
+
+#include <glow/base.h>
+#include <glow/context.h>
+#include <glow/io.h>
+#include <glow/layer.h>
+#include <glow/model.h>
+#include <glow/net.h>
+#include <glow/rng.h>
+#include <glow/train.h>
+#include <glow/workspace.h>
+
+#endif

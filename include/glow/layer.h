@@ -1,0 +1,106 @@
+/* The flow layers that come with libglow. A layer belongs to the caller until it is added to a
+ * builder. Layers of your own: <glow/sys/layer.h>.
+ *
+ * Each layer maps x to y; log-dets are log|det dy/dx| of one sample, in nats, in double.
+ * SPDX-License-Identifier: MIT */
+#ifndef GLOW_LAYER_H
+#define GLOW_LAYER_H
+
+#include <glow/net.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct glow_layer glow_layer;
+
+/* Only for a layer that was not added to a builder. Sets *layer to NULL. */
+GLOW_API void glow_layer_destroy(glow_layer **layer);
+
+/* actnorm: y_c = (x_c + bias_c) exp(logs_c); log-det = H W sum_c logs_c. Parameters bias [C], logs
+ * [C]; data-dependent initialisation gives every channel mean 0 and deviation 1 (bias = -mean,
+ * logs = -log(sd + floor), biased variance over batch and pixels). Kingma and Dhariwal 2018, 3.1. */
+typedef struct glow_actnorm_options {
+  size_t struct_size;
+  double floor; /* added to the standard deviation; default 1e-6 */
+} glow_actnorm_options;
+#define GLOW_ACTNORM_OPTIONS_INIT {sizeof(glow_actnorm_options), 1e-6}
+GLOW_API glow_status glow_actnorm_create(glow_context *context, const glow_actnorm_options *options,
+                                         glow_layer **out);
+
+/* Invertible 1x1 convolution: y_o = sum_i W[o,i] x_i; log-det = H W log|det W|. Starts as the Q of a
+ * random QR. Plain: parameter weight [C,C]. LU: W = P (L + I) (U + diag(sign_s exp(log_s))), where row
+ * i of W is row perm[i] of the product of the last two; parameters lower [C,C] (strictly lower used),
+ * upper [C,C] (strictly upper used), log_s [C]; fixed sign_s [C], perm [C]. 2018, 3.2. */
+typedef struct glow_invconv_options {
+  size_t struct_size;
+  int32_t lu;       /* 1: LU form (default); 0: plain */
+  int32_t reserved; /* 0 */
+  uint64_t seed;
+} glow_invconv_options;
+#define GLOW_INVCONV_OPTIONS_INIT {sizeof(glow_invconv_options), 1, 0, 0}
+GLOW_API glow_status glow_invconv_create(glow_context *context, const glow_invconv_options *options,
+                                         glow_layer **out);
+
+/* Fixed permutation of the channels: y_c = x_{index[c]}. Fixed state index [C]. */
+enum { GLOW_PERMUTE_REVERSE = 1, GLOW_PERMUTE_SHUFFLE = 2 };
+typedef struct glow_permute_options {
+  size_t struct_size;
+  int32_t kind;     /* GLOW_PERMUTE_REVERSE (default) or _SHUFFLE */
+  int32_t reserved; /* 0 */
+  uint64_t seed;    /* of the shuffle */
+} glow_permute_options;
+#define GLOW_PERMUTE_OPTIONS_INIT {sizeof(glow_permute_options), GLOW_PERMUTE_REVERSE, 0, 0}
+GLOW_API glow_status glow_permute_create(glow_context *context, const glow_permute_options *options,
+                                         glow_layer **out);
+
+/* Coupling: the first half of the channels passes and conditions the second half.
+ * Affine: h = net(x1), shift = first half of h, raw = second half; y2 = (x2 + shift) s(raw);
+ * log-det = sum log s. Additive: y2 = x2 + net(x1); log-det = 0. RealNVP 2016; Glow 2018, 3.3.
+ * SIGMOID_FLOOR: s = floor + (1 - floor) sigmoid(raw + 2), so that the inverse divides by at least
+ * `floor`. */
+enum { GLOW_COUPLING_AFFINE = 1, GLOW_COUPLING_ADDITIVE = 2 };
+enum {
+  GLOW_SCALE_SIGMOID = 1,      /* sigmoid(raw + 2) */
+  GLOW_SCALE_EXP = 2,          /* exp(raw) */
+  GLOW_SCALE_TANH = 3,         /* exp(2 tanh(raw / 2)) */
+  GLOW_SCALE_SIGMOID_FLOOR = 4 /* floor + (1 - floor) sigmoid(raw + 2) */
+};
+typedef struct glow_coupling_options {
+  size_t struct_size;
+  int32_t kind;  /* GLOW_COUPLING_AFFINE (default) or _ADDITIVE */
+  int32_t scale; /* scale law of the affine kind; default GLOW_SCALE_SIGMOID */
+  double floor;  /* of GLOW_SCALE_SIGMOID_FLOOR, in (0, 1); default 0.05 */
+} glow_coupling_options;
+#define GLOW_COUPLING_OPTIONS_INIT                                                                 \
+  {sizeof(glow_coupling_options), GLOW_COUPLING_AFFINE, GLOW_SCALE_SIGMOID, 0.05}
+/* Takes *net over, on success and on failure, and sets it to NULL. The number of channels must be
+ * even. */
+GLOW_API glow_status glow_coupling_create(glow_context *context,
+                                          const glow_coupling_options *options, glow_net **net,
+                                          glow_layer **out);
+
+/* Squeeze by 2: [H,W,C] to [H/2,W/2,4C]; output channel c*4 + 2*dy + dx. log-det 0. H, W even. */
+GLOW_API glow_status glow_squeeze_create(glow_context *context, glow_layer **out);
+
+/* Split: keeps the first half of the channels; the second half becomes latents, Gaussian given the
+ * kept half: mean, log-sd = halves of (conv3x3(kept) + bias) exp(3 logs), which starts at zero.
+ * Parameters prior.weight [C, C/2, 3, 3], prior.bias [C], prior.logs [C]. 2018, 3.6 and code. */
+GLOW_API glow_status glow_split_create(glow_context *context, glow_layer **out);
+
+/* Top prior: turns everything that is left into latents, Gaussian with mean and log-sd per channel:
+ * 0 where fixed, learned vectors mean [C], logs [C], plus a row for the sample's class, class_mean,
+ * class_logs [classes, C]. Must be the last layer. */
+typedef struct glow_prior_options {
+  size_t struct_size;
+  int32_t learned; /* 1: mean and logs are learned (default) */
+  int32_t classes; /* 0: none; else labels in [0, classes) are needed in every pass */
+} glow_prior_options;
+#define GLOW_PRIOR_OPTIONS_INIT {sizeof(glow_prior_options), 1, 0}
+GLOW_API glow_status glow_prior_create(glow_context *context, const glow_prior_options *options,
+                                       glow_layer **out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,145 @@
+/* Building models: a named sequence of layers over an input shape, and the Glow preset.
+ *
+ * A model is immutable while it is used for passes: any number of threads may share it, each with a
+ * workspace of its own. Functions that change it (set a parameter, initialise, prepare, train) need
+ * it alone.
+ * SPDX-License-Identifier: MIT */
+#ifndef GLOW_MODEL_H
+#define GLOW_MODEL_H
+
+#include <glow/layer.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct glow_builder glow_builder;
+typedef struct glow_model glow_model;
+
+/* ---- builder ---------------------------------------------------------------------------------- */
+
+typedef struct glow_builder_options {
+  size_t struct_size;
+  int32_t bits;     /* data are images of this many bits a channel, dequantised into [-1/2, 1/2): 1 to 8
+                       (default 8); 0: continuous data, no quantisation constant in bits/dim */
+  int32_t reserved; /* 0 */
+} glow_builder_options;
+#define GLOW_BUILDER_OPTIONS_INIT {sizeof(glow_builder_options), 8, 0}
+
+GLOW_API glow_status glow_builder_create(glow_context *context, const glow_shape *input,
+                                         const glow_builder_options *options, glow_builder **out);
+GLOW_API void glow_builder_destroy(glow_builder **builder);
+/* Appends *layer under `name`, a non-empty string without spaces that is unique in the model. Checks
+ * shapes at once. Takes *layer over, on success and on failure, and sets it to NULL. A builder that
+ * has failed can only be destroyed. */
+GLOW_API glow_status glow_builder_add(glow_builder *builder, const char *name, glow_layer **layer);
+/* Shape after the layers added so far. */
+GLOW_API glow_status glow_builder_shape(const glow_builder *builder, glow_shape *out);
+/* Makes the model, with initial parameters. Consumes *builder, on success and on failure, and sets it
+ * to NULL. The last layer must have turned everything into latents (glow_prior_create does). */
+GLOW_API glow_status glow_builder_finish(glow_builder **builder, glow_model **out);
+
+GLOW_API void glow_model_destroy(glow_model **model);
+
+/* ---- preset ----------------------------------------------------------------------------------- */
+
+enum {
+  GLOW_PERMUTATION_REVERSE = 1,
+  GLOW_PERMUTATION_SHUFFLE = 2,
+  GLOW_PERMUTATION_INVCONV = 3,
+  GLOW_PERMUTATION_INVCONV_LU = 4
+};
+/* Glow (Kingma and Dhariwal 2018): `levels` times squeeze, `depth` steps of actnorm, permutation and
+ * coupling, and a split (but for the last level), then the top prior. Names: level{l}.squeeze,
+ * level{l}.step{k}.{actnorm, invconv | permute, coupling}, level{l}.split, prior. */
+typedef struct glow_glow_options {
+  size_t struct_size;
+  glow_shape input;    /* default 32 x 32 x 3; height and width divisible by 2^levels */
+  int32_t levels;      /* L, default 3 */
+  int32_t depth;       /* K, default 32 */
+  int32_t hidden;      /* default 512 */
+  int32_t permutation; /* default GLOW_PERMUTATION_INVCONV_LU */
+  int32_t coupling;    /* default GLOW_COUPLING_AFFINE */
+  int32_t scale;       /* default GLOW_SCALE_SIGMOID */
+  double floor;        /* for GLOW_SCALE_SIGMOID_FLOOR, default 0.05 */
+  int32_t net_actnorm; /* default 1 */
+  int32_t learn_top;   /* default 1 */
+  int32_t classes;     /* default 0 */
+  int32_t bits;        /* 0 to 8, default 8 */
+  uint64_t seed;       /* of all initial values */
+} glow_glow_options;
+#define GLOW_GLOW_OPTIONS_INIT                                                                     \
+  {sizeof(glow_glow_options), {32, 32, 3}, 3, 32, 512, GLOW_PERMUTATION_INVCONV_LU,                \
+   GLOW_COUPLING_AFFINE, GLOW_SCALE_SIGMOID, 0.05, 1, 1, 0, 8, 0}
+GLOW_API glow_status glow_model_create_glow(glow_context *context, const glow_glow_options *options,
+                                            glow_model **out);
+
+/* ---- what a model is -------------------------------------------------------------------------- */
+
+GLOW_API glow_status glow_model_input_shape(const glow_model *model, glow_shape *out);
+GLOW_API int32_t glow_model_bits(const glow_model *model);
+/* Classes that labels name; 0 when the model takes no labels. */
+GLOW_API int32_t glow_model_classes(const glow_model *model);
+GLOW_API int64_t glow_model_dims(const glow_model *model); /* H W C of the input, = latents */
+GLOW_API int32_t glow_model_layer_count(const glow_model *model);
+/* Name and type ("actnorm") of a layer, NULL when index is out of range. Owned by the model. */
+GLOW_API const char *glow_model_layer_name(const glow_model *model, int32_t index);
+GLOW_API const char *glow_model_layer_type(const glow_model *model, int32_t index);
+
+/* Latents of one sample are one vector of glow_model_dims() numbers made of blocks, those of the
+ * splits first, the top's last; each block is an image stored HWC. */
+GLOW_API int32_t glow_model_latent_count(const glow_model *model);
+GLOW_API glow_status glow_model_latent_block(const glow_model *model, int32_t index, int64_t *offset,
+                                             glow_shape *shape);
+
+/* ---- parameters ------------------------------------------------------------------------------- */
+
+enum { GLOW_TYPE_F32 = 1, GLOW_TYPE_I32 = 2 };
+#define GLOW_MAX_RANK 4
+typedef struct glow_tensor_info {
+  size_t struct_size;
+  const char *name;             /* "level0.step1.actnorm.bias"; owned by the model */
+  int32_t type;                 /* GLOW_TYPE_... */
+  int32_t trainable;            /* 1: a parameter; 0: fixed state such as a permutation */
+  int32_t rank;                 /* 1 to GLOW_MAX_RANK */
+  int32_t reserved;             /* 0 */
+  int64_t dims[GLOW_MAX_RANK];  /* 1 past the rank */
+  int64_t elements;             /* product of dims */
+  int64_t offset;               /* trainable: first element in the flat vector of parameters and of
+                                   gradients; else -1 */
+} glow_tensor_info;
+#define GLOW_TENSOR_INFO_INIT {sizeof(glow_tensor_info), NULL, 0, 0, 0, 0, {0, 0, 0, 0}, 0, 0}
+
+/* Tensors in the order of the layers: trainable ones and fixed state. */
+GLOW_API int32_t glow_model_tensor_count(const glow_model *model);
+GLOW_API glow_status glow_model_tensor(const glow_model *model, int32_t index,
+                                       glow_tensor_info *out);
+/* GLOW_E_ARGUMENT if there is none of this name. */
+GLOW_API glow_status glow_model_find_tensor(const glow_model *model, const char *name,
+                                            glow_tensor_info *out);
+/* Copies all elements (4 bytes each) out of, or into, a tensor. After setting, call
+ * glow_model_prepare before the next pass. */
+GLOW_API glow_status glow_model_get(const glow_model *model, const char *name, void *out,
+                                    int64_t elements);
+GLOW_API glow_status glow_model_set(glow_model *model, const char *name, const void *data,
+                                    int64_t elements);
+/* The trainable parameters as one vector. The pointer lives as long as the model. Writing through
+ * the mutable form needs glow_model_prepare afterwards, like glow_model_set. */
+GLOW_API int64_t glow_model_parameter_count(const glow_model *model);
+GLOW_API const float *glow_model_parameters(const glow_model *model);
+GLOW_API float *glow_model_parameters_mutable(glow_model *model);
+
+/* Makes all values derived from parameters (inverses, determinants). GLOW_E_NUMERIC names the layer
+ * whose matrix is singular; the model then refuses passes until this succeeds. */
+GLOW_API glow_status glow_model_prepare(glow_model *model);
+
+/* Models with layers that take their first values from data (actnorm) refuse passes until
+ * glow_workspace_initialise has run, a file was loaded, or the caller, having set all parameters
+ * itself, says so here. */
+GLOW_API int32_t glow_model_initialised(const glow_model *model);
+GLOW_API glow_status glow_model_mark_initialised(glow_model *model);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,107 @@
+/* What layers and networks share: declaring what they need (setup), and running (pass).
+ * For people who extend libglow. SPDX-License-Identifier: MIT */
+#ifndef GLOW_SYS_PASS_H
+#define GLOW_SYS_PASS_H
+
+#include <glow/context.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Records the error text of this thread, printf-like, and returns `status`. The model puts the name
+ * of the layer in front. */
+#if defined(__GNUC__)
+__attribute__((format(printf, 2, 3)))
+#endif
+GLOW_API glow_status glow_error(glow_status status, const char *format, ...);
+
+/* Memory from the context's allocator, zeroed, aligned to 64 bytes; NULL (with the error recorded)
+ * when there is none. */
+GLOW_API void *glow_allocate(glow_context *context, size_t bytes);
+GLOW_API void glow_release(glow_context *context, void *memory); /* NULL is fine */
+
+/* ---- configuration: what is written to files ---------------------------------------------------- */
+
+/* A flat list of keys and values. Getters leave *out alone when the key is missing. */
+typedef struct glow_config glow_config;
+GLOW_API glow_status glow_config_set_int(glow_config *config, const char *key, int64_t value);
+GLOW_API glow_status glow_config_set_real(glow_config *config, const char *key, double value);
+GLOW_API glow_status glow_config_set_text(glow_config *config, const char *key, const char *value);
+/* GLOW_E_FORMAT when the key has another type, or an integer is outside [low, high]. */
+GLOW_API glow_status glow_config_get_int(const glow_config *config, const char *key, int64_t low,
+                                         int64_t high, int64_t *out);
+GLOW_API glow_status glow_config_get_real(const glow_config *config, const char *key, double *out);
+GLOW_API glow_status glow_config_get_text(const glow_config *config, const char *key,
+                                          const char **out);
+
+/* ---- setup: called once, while a model is built ------------------------------------------------ */
+
+typedef struct glow_setup glow_setup;
+
+GLOW_API glow_context *glow_setup_context(glow_setup *setup);
+/* Declares a tensor; its number is written to *id. Trainable tensors are float32; fixed ones (state
+ * such as a permutation) of either type. type: GLOW_TYPE_... of <glow/model.h>. */
+GLOW_API glow_status glow_setup_tensor(glow_setup *setup, const char *name, int32_t type,
+                                       int32_t trainable, int32_t rank, const int64_t *dims,
+                                       int32_t *id);
+/* Puts "prefix." in front of the names declared until the matching pop: for parts such as a net. */
+GLOW_API glow_status glow_setup_push(glow_setup *setup, const char *prefix);
+GLOW_API void glow_setup_pop(glow_setup *setup);
+/* Regions of floats, each aligned to 64 bytes. Scratch is shared by all layers and holds nothing
+ * between calls: `fixed` + `per_sample` n floats for a call on n samples; worker scratch, for each
+ * worker of the executor. Saved regions, `fixed` + `per_sample` n floats, are filled by forward for
+ * backward. */
+GLOW_API glow_status glow_setup_scratch(glow_setup *setup, int64_t fixed, int64_t per_sample,
+                                        int32_t *id);
+GLOW_API glow_status glow_setup_worker_scratch(glow_setup *setup, int64_t floats, int32_t *id);
+GLOW_API glow_status glow_setup_saved(glow_setup *setup, int64_t fixed, int64_t per_sample,
+                                      int32_t *id);
+/* Bytes for values derived from the parameters, filled by prepare. Call at most once per layer. */
+GLOW_API glow_status glow_setup_derived(glow_setup *setup, size_t bytes);
+/* Floats of latents that the layer emits per sample. */
+GLOW_API glow_status glow_setup_latents(glow_setup *setup, int64_t height, int64_t width,
+                                        int64_t channels);
+/* The layer reads labels in [0, classes). */
+GLOW_API glow_status glow_setup_labels(glow_setup *setup, int32_t classes);
+/* Data-dependent initialisation in `rounds` rounds with `bytes` of state kept during each. */
+GLOW_API glow_status glow_setup_init(glow_setup *setup, int32_t rounds, size_t bytes);
+
+/* ---- pass: one call of a layer's function ------------------------------------------------------- */
+
+typedef struct glow_pass glow_pass;
+
+GLOW_API int64_t glow_pass_samples(const glow_pass *pass);
+GLOW_API const void *glow_pass_tensor(const glow_pass *pass, int32_t id);
+GLOW_API void *glow_pass_tensor_mutable(const glow_pass *pass, int32_t id); /* build, init only: else NULL */
+/* Where to ADD the gradient of a trainable tensor; never NULL in backward. */
+GLOW_API float *glow_pass_gradient(const glow_pass *pass, int32_t id);
+GLOW_API float *glow_pass_scratch(const glow_pass *pass, int32_t id);
+GLOW_API float *glow_pass_worker_scratch(const glow_pass *pass, int32_t id, uint32_t worker);
+/* NULL in passes that keep nothing (inference; forward of a reconstructed pass). */
+GLOW_API float *glow_pass_saved(const glow_pass *pass, int32_t id);
+/* 1 in a backward pass when the saved regions hold what forward wrote; 0: they are there, to be
+ * filled by backward itself. */
+GLOW_API int32_t glow_pass_saved_valid(const glow_pass *pass);
+GLOW_API const void *glow_pass_derived(const glow_pass *pass);
+GLOW_API void *glow_pass_derived_mutable(const glow_pass *pass); /* prepare only: else NULL */
+GLOW_API void *glow_pass_init_state(const glow_pass *pass);      /* init only: else NULL */
+GLOW_API const int32_t *glow_pass_labels(const glow_pass *pass);
+GLOW_API int32_t glow_pass_latent_form(const glow_pass *pass); /* GLOW_LATENTS_... */
+/* Latents of sample n of this layer start at result + n * glow_pass_latent_stride. Forward writes
+ * them; inverse and backward (raw form) read them. */
+GLOW_API float *glow_pass_latents(const glow_pass *pass);
+GLOW_API int64_t glow_pass_latent_stride(const glow_pass *pass);
+GLOW_API glow_context *glow_pass_context(const glow_pass *pass);
+GLOW_API const char *glow_pass_layer_name(const glow_pass *pass);
+/* Runs fn(arg, t, worker) for t in [0, tasks) on the executor. Split work into tasks by shapes and
+ * sample counts only, so that results never depend on the number of workers. Layers that are run by
+ * samples must not call this. */
+GLOW_API void glow_pass_run(const glow_pass *pass, uint32_t tasks, glow_task_fn fn, void *arg);
+
+enum { GLOW_INIT_BEGIN = 1, GLOW_INIT_BATCH = 2, GLOW_INIT_END = 3 };
+
+#ifdef __cplusplus
+}
+#endif
+#endif

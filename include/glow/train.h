@@ -1,0 +1,140 @@
+/* Training: optimizers, learning-rate schedules, and the trainer that puts a step together.
+ * SPDX-License-Identifier: MIT */
+#ifndef GLOW_TRAIN_H
+#define GLOW_TRAIN_H
+
+#include <glow/workspace.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- schedule --------------------------------------------------------------------------------- */
+
+enum { GLOW_SCHEDULE_CONSTANT = 1, GLOW_SCHEDULE_COSINE = 2, GLOW_SCHEDULE_EXPONENTIAL = 3 };
+/* Learning rate of step s = 1, 2, ...: rate * min(1, s / warmup) * curve, where with
+ * t = clamp((s - warmup) / (steps - warmup), 0, 1) the curve is 1, or
+ * final + (1 - final) (1 + cos(pi t)) / 2, or final^t. */
+typedef struct glow_schedule {
+  size_t struct_size;
+  int32_t kind;  /* default constant */
+  int32_t reserved;
+  double rate;   /* default 1e-3 */
+  double final;  /* last rate as a fraction of `rate`; default 0.01; in (0, 1] */
+  int64_t warmup; /* steps; default 0 */
+  int64_t steps;  /* where cosine and exponential end; default 0 = never: curve stays 1 */
+} glow_schedule;
+#define GLOW_SCHEDULE_INIT {sizeof(glow_schedule), GLOW_SCHEDULE_CONSTANT, 0, 1e-3, 0.01, 0, 0}
+/* NaN when the schedule is not valid or step < 1. */
+GLOW_API double glow_schedule_rate(const glow_schedule *schedule, int64_t step);
+
+/* ---- optimizer -------------------------------------------------------------------------------- */
+
+typedef struct glow_optimizer glow_optimizer;
+
+enum { GLOW_OPTIMIZER_SGD = 1, GLOW_OPTIMIZER_ADAM = 2, GLOW_OPTIMIZER_ADAMAX = 3 };
+/* SGD: v = beta1 v + g; p -= rate v. Adam and Adamax: Kingma and Ba 2015, with bias correction.
+ * Decoupled weight decay (Loshchilov and Hutter 2019): p -= rate weight_decay p, before the step. */
+typedef struct glow_optimizer_options {
+  size_t struct_size;
+  int32_t kind; /* default Adam */
+  int32_t reserved;
+  double beta1;        /* momentum of SGD too; default 0.9 */
+  double beta2;        /* default 0.999 */
+  double epsilon;      /* default 1e-8 */
+  double weight_decay; /* default 0 */
+} glow_optimizer_options;
+#define GLOW_OPTIMIZER_OPTIONS_INIT                                                                \
+  {sizeof(glow_optimizer_options), GLOW_OPTIMIZER_ADAM, 0, 0.9, 0.999, 1e-8, 0.0}
+GLOW_API glow_status glow_optimizer_create(const glow_model *model,
+                                           const glow_optimizer_options *options,
+                                           glow_optimizer **out);
+GLOW_API void glow_optimizer_destroy(glow_optimizer **optimizer);
+/* One update of the model's parameters with these gradients, then glow_model_prepare. `model` must be
+ * the one that the optimizer was made for. Non-finite gradients are refused with GLOW_E_NUMERIC that
+ * names the first layer, and nothing changes; if the new parameters make a layer singular, they and
+ * the optimizer's state are as before. */
+GLOW_API glow_status glow_optimizer_step(glow_optimizer *optimizer, glow_model *model,
+                                         const float *gradients, double rate);
+GLOW_API int64_t glow_optimizer_steps(const glow_optimizer *optimizer);
+
+/* ---- trainer ---------------------------------------------------------------------------------- */
+
+typedef struct glow_trainer glow_trainer;
+
+typedef struct glow_trainer_options {
+  size_t struct_size;
+  const glow_optimizer_options *optimizer; /* NULL: defaults. Copied. */
+  const glow_schedule *schedule;           /* NULL: defaults. Copied. */
+  int64_t micro_batch;  /* samples per pass; default 16; a step may be given any number */
+  int32_t mode;         /* GLOW_MODE_STORED (default) or _RECONSTRUCTED */
+  int32_t average;      /* 1: keep an exponential moving average of the parameters; default 0 */
+  double average_decay; /* default 0.999 */
+  double clip_norm;     /* > 0: scale gradients to at most this Euclidean norm; default 0, off */
+  double clip_value;    /* > 0: clamp each gradient to [-v, v], before the norm; default 0, off */
+  uint64_t seed;        /* of the dequantisation noise */
+} glow_trainer_options;
+#define GLOW_TRAINER_OPTIONS_INIT                                                                  \
+  {sizeof(glow_trainer_options), NULL, NULL, 16, GLOW_MODE_STORED, 0, 0.999, 0.0, 0.0, 0}
+
+typedef struct glow_step_report {
+  size_t struct_size;
+  int64_t step;         /* number of this step, from 1 */
+  double loss;          /* mean bits/dim over the batch, before the update */
+  double rate;          /* learning rate used */
+  double gradient_norm; /* of the mean loss in bits/dim, before clipping */
+} glow_step_report;
+#define GLOW_STEP_REPORT_INIT {sizeof(glow_step_report), 0, 0.0, 0.0, 0.0}
+
+/* The model must outlive the trainer, which changes its parameters. */
+GLOW_API glow_status glow_trainer_create(glow_model *model, const glow_trainer_options *options,
+                                         glow_trainer **out);
+GLOW_API void glow_trainer_destroy(glow_trainer **trainer);
+
+/* Pixels [count, dims] of 8 bits to model input: with the model's n = 2^bits,
+ * x = (floor(p / 2^(8-bits)) + u) / n - 1/2, u uniform in [0, 1) from (seed, position + element).
+ * Needs a model with bits 1 to 8. */
+GLOW_API glow_status glow_dequantise(const glow_model *model, const uint8_t *pixels, int64_t count,
+                                     uint64_t seed, uint64_t position, float *x);
+/* Model output to pixels: clip(floor((x + 1/2) n) 256 / n, 0, 255). NaN gives 0. */
+GLOW_API glow_status glow_quantise(const glow_model *model, const float *x, int64_t count,
+                                   uint8_t *pixels);
+
+/* Data-dependent initialisation from these samples. */
+GLOW_API glow_status glow_trainer_initialise(glow_trainer *trainer, const float *x,
+                                             const int32_t *labels, int64_t count);
+GLOW_API glow_status glow_trainer_initialise_pixels(glow_trainer *trainer, const uint8_t *pixels,
+                                                    const int32_t *labels, int64_t count);
+/* One step: mean bits/dim over the batch, in micro-batches; clip; update; average. The average starts
+ * as the parameters of the first step. If the input, the loss or a gradient is not finite the step is
+ * refused with GLOW_E_NUMERIC that names the first offending layer, and nothing changes, the step
+ * count included. report may be NULL. */
+GLOW_API glow_status glow_trainer_step(glow_trainer *trainer, const float *x, const int32_t *labels,
+                                       int64_t count, glow_step_report *report);
+GLOW_API glow_status glow_trainer_step_pixels(glow_trainer *trainer, const uint8_t *pixels,
+                                              const int32_t *labels, int64_t count,
+                                              glow_step_report *report);
+
+/* Fills up to `count` samples and labels (labels NULL when the model has no classes) for a step.
+ * Returns GLOW_OK or an error that ends the run. */
+typedef glow_status (*glow_batch_fn)(int64_t step, int64_t count, uint8_t *pixels, int32_t *labels,
+                                     void *payload);
+/* Called after each step; a value other than 0 cancels the run. */
+typedef int32_t (*glow_progress_fn)(const glow_step_report *report, void *payload);
+/* Runs `steps` more steps of `batch` samples. Cancelled: GLOW_E_CANCELLED, with all finished steps
+ * kept. */
+GLOW_API glow_status glow_trainer_run(glow_trainer *trainer, int64_t steps, int64_t batch,
+                                      glow_batch_fn next, void *next_payload,
+                                      glow_progress_fn progress, void *progress_payload);
+
+GLOW_API int64_t glow_trainer_steps(const glow_trainer *trainer);
+/* 1: the model holds the averaged parameters (to evaluate, sample or save); 0: the trained ones.
+ * Steps are refused while the average is in use. Needs the option `average` and one step. */
+GLOW_API glow_status glow_trainer_use_average(glow_trainer *trainer, int32_t use);
+/* The trainer's workspace (its micro-batch and mode), for passes between steps. */
+GLOW_API glow_workspace *glow_trainer_workspace(glow_trainer *trainer);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

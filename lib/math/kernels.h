@@ -1,0 +1,62 @@
+/* The table of math kernels: one per provider (plain C, vector instruction sets, CBLAS), chosen once
+ * per context. kernels_c.c is the meaning of each entry and the tests' oracle.
+ *
+ * Order of accumulation is fixed for each output element (k = 0, 1, ... in one chain), whatever the
+ * position of the element in the matrix and the other sizes; so a sample gives the same bits alone
+ * or in a batch. (CBLAS does not promise this.) SPDX-License-Identifier: MIT */
+#ifndef GLOW_LIB_KERNELS_H
+#define GLOW_LIB_KERNELS_H
+
+#include <stdint.h>
+#include <stddef.h>
+
+/* What happens to a product before it is written: v = sum; if (accumulate) v += c; if (bias)
+ * v = (v + bias[n]); if (scale) v *= scale[n]; if (relu) v = max(v, 0) with NaN kept. */
+typedef struct glow__epilogue {
+  const float *bias;  /* [n] or NULL */
+  const float *scale; /* [n] or NULL */
+  int32_t relu;
+  int32_t accumulate;
+} glow__epilogue;
+
+typedef struct glow__kernels {
+  const char *name;
+  int64_t panel; /* columns in one panel of packed weights */
+
+  /* Packs panels [first, last) of B [k, n], element (i, j) at b[i*rs + j*cs], for gemm. The buffer has
+   * glow__packed_size(kernels, k, n) floats, aligned to 64 bytes. */
+  void (*pack)(int64_t k, int64_t n, const float *b, int64_t rs, int64_t cs, float *packed,
+               int64_t first, int64_t last);
+  /* C [m, n] (row stride ldc) = epilogue(A B). A (i, k) at a[i*rs + k*cs], where rs or cs is 1.
+   * Only columns of panels [first, last) are computed; c, bias and scale point at column 0. */
+  void (*gemm)(int64_t m, int64_t n, int64_t k, const float *a, int64_t rs, int64_t cs,
+               const float *packed, float *c, int64_t ldc, int64_t first, int64_t last,
+               const glow__epilogue *epilogue);
+} glow__kernels;
+
+static inline int64_t glow__panels(const glow__kernels *kernels, int64_t n) {
+  return (n + kernels->panel - 1) / kernels->panel;
+}
+static inline int64_t glow__packed_size(const glow__kernels *kernels, int64_t k, int64_t n) {
+  return glow__panels(kernels, n) * kernels->panel * k;
+}
+
+/* Providers that this build has; each *_usable tells whether the CPU can run it. */
+extern const glow__kernels glow__kernels_c;
+#ifdef GLOW_HAVE_X86_KERNELS
+extern const glow__kernels glow__kernels_avx2;
+extern const glow__kernels glow__kernels_avx512;
+#endif
+#ifdef GLOW_HAVE_NEON_KERNELS
+extern const glow__kernels glow__kernels_neon;
+#endif
+#ifdef GLOW_HAVE_CBLAS
+extern const glow__kernels glow__kernels_cblas;
+#endif
+
+/* index-th usable provider, best first, NULL past the end. "cblas" and "c" come last. */
+const glow__kernels *glow__kernels_at(uint32_t index);
+/* By name; NULL or "auto": the best; unknown or not usable: NULL. */
+const glow__kernels *glow__kernels_find(const char *name);
+
+#endif
