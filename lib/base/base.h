@@ -71,7 +71,6 @@ enum { GLOW_STREAM_USER = 0, GLOW_STREAM_BUILD = 1, GLOW_STREAM_SAMPLE = 2, GLOW
 /* ---- context ---------------------------------------------------------------------------------------- */
 
 struct glow__kernels; /* math/kernels.h */
-struct glow__registry;
 
 struct glow_context {
   glow_allocator allocator;
@@ -80,11 +79,19 @@ struct glow_context {
   glow_log_fn log;
   void *log_payload;
   const struct glow__kernels *kernels;
-  struct glow__registry *registry; /* model/registry.c */
+  struct glow__registry_entry *registry; /* base/registry.c: a list */
 };
 
 void glow__log(const glow_context *context, int32_t level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* ---- registry (base/registry.c): types of layers and nets that files can name ------------------------ */
+
+glow_status glow__registry_make_layer(glow_context *context, const char *type,
+                                      const glow_config *config, struct glow_layer **out);
+glow_status glow__registry_make_net(glow_context *context, const char *type,
+                                    const glow_config *config, struct glow_net **out);
+void glow__registry_destroy(glow_context *context);
 
 /* ---- configuration (base/config.c) ------------------------------------------------------------------- */
 

@@ -12,15 +12,6 @@ const glow_model *glow__workspace_model(const glow_workspace *workspace);
 
 /* Writes layer `index`'s options to config (glow_layer_ops.save). */
 glow_status glow__model_save_layer(const glow_model *model, int32_t index, glow_config *config);
-/* A layer of a registered type from its options (model/registry.c). */
-glow_status glow__registry_make_layer(glow_context *context, const char *type,
-                                      const glow_config *config, glow_layer **out);
-glow_status glow__registry_make_net(glow_context *context, const char *type,
-                                    const glow_config *config, glow_net **out);
-/* Called by glow_context_create and _destroy (model/context.c, which sees kernels and layers). */
-glow_status glow__registry_create(glow_context *context);
-void glow__registry_destroy(glow_context *context);
-
 /* Name of the first layer with a non-finite value in this flat vector (of parameters or gradients),
  * searched from the last layer to the first, the order of backward; NULL when all are finite. */
 const char *glow__model_nonfinite_layer(const glow_model *model, const float *flat);

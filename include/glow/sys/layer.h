@@ -18,9 +18,8 @@ extern "C" {
 
 enum {
   GLOW_LAYER_BY_TASKS = 1,     /* gets the whole batch and runs tasks itself */
-  GLOW_LAYER_IN_PLACE = 2,     /* forward, inverse may be given y == x, backward dx == dy, x_out == y */
-  GLOW_LAYER_RECONSTRUCTS = 4, /* backward accepts x == NULL and writes x_out */
-  GLOW_LAYER_IGNORES_X = 8     /* backward needs neither x nor x_out's values (squeeze, permute) */
+  GLOW_LAYER_IN_PLACE = 2,     /* forward and inverse may be given y == x */
+  GLOW_LAYER_RECONSTRUCTS = 4  /* backward accepts x == NULL and writes x_out */
 };
 
 /* What backward is given. One sample of x, dx, x_out has the input's shape, of y, dy the output's. */

@@ -22,7 +22,9 @@ typedef struct glow_net_ops {
   glow_status (*build)(const void *self, const glow_pass *pass); /* optional */
   /* Rounds and bytes of data-dependent initialisation, for the layer to declare. Optional. */
   void (*init_size)(const void *self, int32_t *rounds, size_t *bytes);
-  /* x: pixels of `stride` floats of which the first in-channels are the input. */
+  /* Fills the layer's derived values, which are the net's alone. Optional. */
+  glow_status (*prepare)(const void *self, const glow_pass *pass);
+  /* Optional unless init_size gives rounds. x: pixels of `stride` floats of which the first in-channels are the input. */
   glow_status (*init)(const void *self, const glow_pass *pass, int32_t round, int32_t phase,
                       const float *x, int64_t stride);
   /* out: [samples, H, W, out_channels]. Fills the saved regions when the pass has them. */

@@ -49,11 +49,15 @@ GLOW_API glow_status glow_setup_tensor(glow_setup *setup, const char *name, int3
 GLOW_API glow_status glow_setup_push(glow_setup *setup, const char *prefix);
 GLOW_API void glow_setup_pop(glow_setup *setup);
 /* Regions of floats, each aligned to 64 bytes. Scratch is shared by all layers and holds nothing
- * between calls: `fixed` + `per_sample` n floats for a call on n samples; worker scratch, for each
- * worker of the executor. Saved regions, `fixed` + `per_sample` n floats, are filled by forward for
+ * between calls: `fixed` + `per_sample` n floats for a call on n samples; worker scratch is there
+ * once for each worker of the executor. At most GLOW_MAX_REGIONS regions of each of the three kinds. Saved regions, `fixed` + `per_sample` n floats, are filled by forward for
  * backward. */
+#define GLOW_MAX_REGIONS 16
 GLOW_API glow_status glow_setup_scratch(glow_setup *setup, int64_t fixed, int64_t per_sample,
                                         int32_t *id);
+/* The same for a region that backward alone uses: absent (NULL) from workspaces for inference. */
+GLOW_API glow_status glow_setup_backward_scratch(glow_setup *setup, int64_t fixed,
+                                                 int64_t per_sample, int32_t *id);
 GLOW_API glow_status glow_setup_worker_scratch(glow_setup *setup, int64_t floats, int32_t *id);
 GLOW_API glow_status glow_setup_saved(glow_setup *setup, int64_t fixed, int64_t per_sample,
                                       int32_t *id);

@@ -1,0 +1,44 @@
+/* The handle of a conditioner network: its table and its own data. SPDX-License-Identifier: MIT */
+#include "nets/nets.h"
+
+static glow_status check_ops(const glow_net_ops *ops) {
+  if (!ops->type || !*ops->type)
+    return glow_error(GLOW_E_ARGUMENT, "net table: no type name");
+  if (!ops->configure || !ops->forward || !ops->backward || !ops->destroy)
+    return glow_error(GLOW_E_ARGUMENT, "net table of '%s': configure, forward, backward and destroy "
+                                       "are required", ops->type);
+  if (ops->init_size && !ops->init)
+    return glow_error(GLOW_E_ARGUMENT, "net table of '%s': init_size without init", ops->type);
+  return GLOW_OK;
+}
+
+glow_status glow_net_create(glow_context *context, const glow_net_ops *ops, void *self,
+                            glow_net **out) {
+  glow_net_ops copy = {sizeof copy, NULL};
+  if (out)
+    *out = NULL;
+  if (!context || !ops || !out)
+    return glow_error(GLOW_E_ARGUMENT, "glow_net_create: NULL argument");
+  glow_status status = glow__table_copy(&copy, sizeof copy, ops, sizeof copy, "glow_net_ops");
+  if (status == GLOW_OK)
+    status = check_ops(&copy);
+  glow_net *net = status == GLOW_OK ? glow_allocate(context, sizeof *net) : NULL;
+  if (!net) {
+    if (copy.destroy)
+      copy.destroy(self, context);
+    return status == GLOW_OK ? GLOW_E_MEMORY : status;
+  }
+  net->context = context;
+  net->ops = copy;
+  net->self = self;
+  *out = net;
+  return GLOW_OK;
+}
+
+void glow_net_destroy(glow_net **net) {
+  if (!net || !*net)
+    return;
+  (*net)->ops.destroy((*net)->self, (*net)->context);
+  glow_release((*net)->context, *net);
+  *net = NULL;
+}
