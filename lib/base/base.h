@@ -87,6 +87,9 @@ void glow__log(const glow_context *context, int32_t level, const char *format, .
 
 /* ---- registry (base/registry.c): types of layers and nets that files can name ------------------------ */
 
+struct glow_layer;
+struct glow_net;
+
 glow_status glow__registry_make_layer(glow_context *context, const char *type,
                                       const glow_config *config, struct glow_layer **out);
 glow_status glow__registry_make_net(glow_context *context, const char *type,

@@ -1,0 +1,59 @@
+/* Zeroed, aligned memory from an allocator table that promises neither. The pointer that the table
+ * gave stands in front of the aligned block:  [raw ... | raw pointer | block, multiple of 64 ...].
+ * SPDX-License-Identifier: MIT */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/base.h"
+
+/* The only places of the library that touch the C heap: what a missing table stands for. */
+static void *raw_alloc(const glow_allocator *allocator, size_t bytes) {
+  if (allocator && allocator->alloc)
+    return allocator->alloc(bytes, allocator->payload);
+  return malloc(bytes);
+}
+
+static void raw_free(const glow_allocator *allocator, void *memory) {
+  if (allocator && allocator->alloc)
+    allocator->free(memory, allocator->payload);
+  else
+    free(memory);
+}
+
+void *glow__allocate(const glow_allocator *allocator, size_t bytes) {
+  const size_t extra = sizeof(void *) + GLOW_ALIGN - 1;
+  size_t total;
+  char *raw = NULL;
+  if (!__builtin_add_overflow(bytes, extra, &total) && total <= PTRDIFF_MAX)
+    raw = raw_alloc(allocator, total);
+  if (!raw) {
+    glow_error(GLOW_E_MEMORY, "out of memory: %zu bytes", bytes);
+    return NULL;
+  }
+  size_t past = ((uintptr_t)raw + extra) % GLOW_ALIGN;
+  char *block = raw + extra - past;
+  memcpy(block - sizeof(void *), &raw, sizeof raw);
+  return memset(block, 0, bytes);
+}
+
+void glow__release(const glow_allocator *allocator, void *memory) {
+  if (!memory)
+    return;
+  void *raw;
+  memcpy(&raw, (char *)memory - sizeof(void *), sizeof raw);
+  raw_free(allocator, raw);
+}
+
+void *glow_allocate(glow_context *context, size_t bytes) {
+  return glow__allocate(&context->allocator, bytes);
+}
+
+void glow_release(glow_context *context, void *memory) {
+  glow__release(&context->allocator, memory);
+}
+
+char *glow__strdup(glow_context *context, const char *text) {
+  size_t bytes = strlen(text) + 1;
+  char *copy = glow_allocate(context, bytes);
+  return copy ? memcpy(copy, text, bytes) : NULL;
+}
