@@ -1,0 +1,167 @@
+/* actnorm: y_c = (x_c + bias_c) exp(logs_c), log-det = H W sum_c logs_c.
+ * Kingma and Dhariwal 2018, section 3.1. SPDX-License-Identifier: MIT */
+#include <math.h>
+#include <string.h>
+
+#include "layers/layers.h"
+#include "math/moments.h"
+
+typedef struct actnorm {
+  double floor;
+  int64_t pixels, channels;
+  int32_t bias, logs;
+  int32_t sums; /* worker: doubles [2 channels] */
+} actnorm;
+
+/* Derived: exp(logs) [C], exp(-logs) [C], and their log-det for a sample. */
+typedef struct derived {
+  double logdet;
+  float scales[];
+} derived;
+
+static glow_status configure(void *self, glow_setup *setup, const glow_shape *input,
+                             glow_shape *output) {
+  actnorm *a = self;
+  int64_t dims[] = {input->channels};
+  *output = *input;
+  a->pixels = input->height * input->width;
+  a->channels = input->channels;
+  GLOW_TRY(glow_setup_tensor(setup, "bias", GLOW_TYPE_F32, 1, 1, dims, &a->bias));
+  GLOW_TRY(glow_setup_tensor(setup, "logs", GLOW_TYPE_F32, 1, 1, dims, &a->logs));
+  GLOW_TRY(glow_setup_worker_scratch(setup, 4 * a->channels, &a->sums));
+  GLOW_TRY(glow_setup_derived(setup, sizeof(derived) + 2 * (size_t)a->channels * sizeof(float)));
+  return glow_setup_init(setup, 1, glow__moments_size(a->channels));
+}
+
+static glow_status init(const void *self, const glow_pass *pass, int32_t round, int32_t phase,
+                        const float *x) {
+  const actnorm *a = self;
+  glow__moments *moments = glow_pass_init_state(pass);
+  int64_t pixels = glow_pass_samples(pass) * a->pixels;
+  (void)round;
+  if (phase == GLOW_INIT_BATCH) {
+    glow__moments_sums(pixels, a->channels, x, moments->sums);
+    moments->pixels += (double)pixels;
+  }
+  if (phase != GLOW_INIT_END)
+    return GLOW_OK;
+  return glow__moments_norm(moments, a->channels, a->floor, pass, "",
+                            glow_pass_tensor_mutable(pass, a->bias),
+                            glow_pass_tensor_mutable(pass, a->logs));
+}
+
+static glow_status prepare(const void *self, const glow_pass *pass) {
+  const actnorm *a = self;
+  const float *logs = glow_pass_tensor(pass, a->logs);
+  derived *d = glow_pass_derived_mutable(pass);
+  double sum = 0;
+  for (int64_t c = 0; c < a->channels; c++) {
+    sum += (double)logs[c];
+    d->scales[c] = expf(logs[c]);
+    d->scales[a->channels + c] = expf(-logs[c]);
+  }
+  d->logdet = sum * (double)a->pixels;
+  return GLOW_OK;
+}
+
+static void forward(const void *self, const glow_pass *pass, const float *x, float *y,
+                    double *logdet, double *logprior) {
+  const actnorm *a = self;
+  const float *bias = glow_pass_tensor(pass, a->bias);
+  const derived *d = glow_pass_derived(pass);
+  int64_t samples = glow_pass_samples(pass);
+  (void)logprior;
+  for (int64_t p = 0; p < samples * a->pixels; p++)
+    for (int64_t c = 0; c < a->channels; c++)
+      y[p * a->channels + c] = (x[p * a->channels + c] + bias[c]) * d->scales[c];
+  for (int64_t n = 0; n < samples; n++)
+    logdet[n] += d->logdet;
+}
+
+static void undo(const actnorm *a, const glow_pass *pass, const float *y, float *x) {
+  const float *bias = glow_pass_tensor(pass, a->bias);
+  const derived *d = glow_pass_derived(pass);
+  const float *inverse = d->scales + a->channels;
+  for (int64_t p = 0; p < glow_pass_samples(pass) * a->pixels; p++)
+    for (int64_t c = 0; c < a->channels; c++)
+      x[p * a->channels + c] = y[p * a->channels + c] * inverse[c] - bias[c];
+}
+
+static void inverse(const void *self, const glow_pass *pass, const float *y, float *x,
+                    double *logdet) {
+  const derived *d = glow_pass_derived(pass);
+  undo(self, pass, y, x);
+  for (int64_t n = 0; n < glow_pass_samples(pass); n++)
+    logdet[n] -= d->logdet;
+}
+
+/* dx = dy exp(logs);  d bias = sum dx;  d logs = sum dy y + H W d logdet. */
+static void backward(const void *self, const glow_pass *pass, const glow_layer_gradient *g) {
+  const actnorm *a = self;
+  const derived *d = glow_pass_derived(pass);
+  int64_t samples = glow_pass_samples(pass), channels = a->channels;
+  double *bias = (double *)(void *)glow_pass_worker_scratch(pass, a->sums, 0);
+  double *logs = bias + channels;
+  memset(bias, 0, 2 * (size_t)channels * sizeof *bias);
+  for (int64_t p = 0; p < samples * a->pixels; p++)
+    for (int64_t c = 0; c < channels; c++) {
+      int64_t i = p * channels + c;
+      logs[c] += (double)(g->dy[i] * g->y[i]);
+      g->dx[i] = g->dy[i] * d->scales[c];
+      bias[c] += (double)g->dx[i];
+    }
+  double logdet = 0;
+  for (int64_t n = 0; n < samples; n++)
+    logdet += g->d_logdet[n] * (double)a->pixels;
+  for (int64_t c = 0; c < channels; c++) {
+    glow_pass_gradient(pass, a->bias)[c] += (float)bias[c];
+    glow_pass_gradient(pass, a->logs)[c] += (float)(logs[c] + logdet);
+  }
+  if (!g->x)
+    undo(a, pass, g->y, g->x_out);
+}
+
+static glow_status save(const void *self, glow_config *config) {
+  return glow_config_set_real(config, "floor", ((const actnorm *)self)->floor);
+}
+
+static void destroy(void *self, glow_context *context) {
+  glow_release(context, self);
+}
+
+static const glow_layer_ops ops = {
+    .struct_size = sizeof(glow_layer_ops),
+    .type = "actnorm",
+    .flags = GLOW_LAYER_IN_PLACE | GLOW_LAYER_RECONSTRUCTS,
+    .configure = configure,
+    .init = init,
+    .prepare = prepare,
+    .forward = forward,
+    .inverse = inverse,
+    .backward = backward,
+    .save = save,
+    .destroy = destroy,
+};
+
+glow_status glow_actnorm_create(glow_context *context, const glow_actnorm_options *options,
+                                glow_layer **out) {
+  glow_actnorm_options o = GLOW_ACTNORM_OPTIONS_INIT;
+  if (out)
+    *out = NULL;
+  if (!context || !out)
+    return glow_error(GLOW_E_ARGUMENT, "glow_actnorm_create: NULL argument");
+  GLOW_TRY(glow__options_copy(&o, sizeof o, options, sizeof o, "glow_actnorm_options"));
+  if (!(o.floor > 0 && o.floor < 1))
+    return glow_error(GLOW_E_ARGUMENT, "floor is %g; it must be between 0 and 1", o.floor);
+  actnorm *a = glow_allocate(context, sizeof *a);
+  if (!a)
+    return GLOW_E_MEMORY;
+  a->floor = o.floor;
+  return glow_layer_create(context, &ops, a, out);
+}
+
+glow_status glow__actnorm_make(glow_context *context, const glow_config *config, glow_layer **out) {
+  glow_actnorm_options o = GLOW_ACTNORM_OPTIONS_INIT;
+  GLOW_TRY(glow_config_get_real(config, "floor", &o.floor));
+  return glow_actnorm_create(context, &o, out);
+}

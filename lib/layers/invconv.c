@@ -1,0 +1,441 @@
+/* Invertible 1x1 convolution: y_o = sum_i W[o,i] x_i at each pixel, log-det = H W log|det W|.
+ * Plain, or as W = P (L + I) (U + diag(sign_s exp(log_s))), where row i of W is row perm[i] of the
+ * product of the last two. Determinants, inverses and the LU form's gradients in double.
+ * Kingma and Dhariwal 2018, section 3.2. SPDX-License-Identifier: MIT */
+#include <math.h>
+#include <string.h>
+
+#include "layers/layers.h"
+#include "math/kernels.h"
+#include "math/linalg.h"
+
+#define MAX_CHANNELS 16384 /* the matrix alone would be 1 GiB */
+
+enum { GROUPS = 16, PIXELS = 256 }; /* groups of samples run at once; pixels packed at a time */
+
+typedef struct invconv {
+  int32_t lu;
+  uint64_t seed;
+  int64_t image, channels;
+  int32_t weight;                           /* plain */
+  int32_t lower, upper, log_s, sign_s, perm; /* LU */
+  int32_t partial;                          /* backward: gradients of W [GROUPS, C, C] */
+  int32_t gradient;                         /* backward: doubles, of W and of L U [2, C, C] */
+  int32_t packed;                           /* worker: PIXELS rows of x */
+} invconv;
+
+/* ---- derived values ------------------------------------------------------------------------------------ */
+
+/* W, its inverse and its transpose packed; log|det W|; then doubles: W (or L U), its factors and its
+ * inverse [C, C] each, a column, and pivots. */
+typedef struct derived {
+  double *logdet, *w, *factors, *inverse, *column;
+  float *forward, *backward, *back; /* packed W, inverse, transpose */
+  int32_t *pivots;
+} derived;
+
+static int64_t packed_floats(const invconv *v, const glow__kernels *kernels) {
+  int64_t unit = GLOW_ALIGN / (int64_t)sizeof(float);
+  return (glow__packed_size(kernels, v->channels, v->channels) + unit - 1) / unit * unit;
+}
+
+static size_t derived_size(const invconv *v, const glow__kernels *kernels) {
+  size_t c = (size_t)v->channels;
+  return 3 * (size_t)packed_floats(v, kernels) * sizeof(float) +
+         (3 * c * c + c + 1) * sizeof(double) + c * sizeof(int32_t);
+}
+
+static derived derived_at(const invconv *v, const glow_pass *pass, void *base) {
+  int64_t packed = packed_floats(v, glow_pass_context(pass)->kernels), c = v->channels;
+  derived d;
+  d.forward = base;
+  d.backward = d.forward + packed;
+  d.back = d.backward + packed;
+  d.logdet = (double *)(void *)(d.back + packed);
+  d.w = d.logdet + 1;
+  d.factors = d.w + c * c;
+  d.inverse = d.factors + c * c;
+  d.column = d.inverse + c * c;
+  d.pivots = (int32_t *)(void *)(d.column + c);
+  return d;
+}
+
+static derived derived_of(const invconv *v, const glow_pass *pass) {
+  return derived_at(v, pass, (void *)(uintptr_t)glow_pass_derived(pass));
+}
+
+/* Element (i, j) of L + I and of U + diag(sign_s exp(log_s)). */
+static double lower_at(const invconv *v, const glow_pass *pass, int64_t i, int64_t j) {
+  const float *lower = glow_pass_tensor(pass, v->lower);
+  return j < i ? (double)lower[i * v->channels + j] : i == j ? 1.0 : 0.0;
+}
+
+static double upper_at(const invconv *v, const glow_pass *pass, int64_t i, int64_t j) {
+  const float *upper = glow_pass_tensor(pass, v->upper);
+  const float *log_s = glow_pass_tensor(pass, v->log_s), *sign_s = glow_pass_tensor(pass, v->sign_s);
+  if (i == j)
+    return (double)sign_s[i] * exp((double)log_s[i]);
+  return j > i ? (double)upper[i * v->channels + j] : 0.0;
+}
+
+/* W from the LU form; false when perm is not a permutation or a sign is not +-1. */
+static bool compose(const invconv *v, const glow_pass *pass, derived *d) {
+  const int32_t *perm = glow_pass_tensor(pass, v->perm);
+  const float *sign_s = glow_pass_tensor(pass, v->sign_s);
+  int64_t c = v->channels;
+  memset(d->pivots, 0, (size_t)c * sizeof *d->pivots);
+  for (int64_t i = 0; i < c; i++)
+    if (perm[i] < 0 || perm[i] >= c || d->pivots[perm[i]]++ || fabsf(sign_s[i]) != 1.0f)
+      return false;
+  for (int64_t i = 0; i < c; i++) { /* row i of W = sum_k (L + I)[perm[i], k] U[k, :] */
+    double *row = d->w + i * c;
+    memset(row, 0, (size_t)c * sizeof *row);
+    for (int64_t k = 0; k <= perm[i]; k++) {
+      double l = lower_at(v, pass, perm[i], k);
+      for (int64_t j = k; j < c; j++)
+        row[j] += l * upper_at(v, pass, k, j);
+    }
+  }
+  return true;
+}
+
+static glow_status compute_w(const invconv *v, const glow_pass *pass, derived *d) {
+  if (!v->lu) {
+    const float *weight = glow_pass_tensor(pass, v->weight);
+    for (int64_t i = 0; i < v->channels * v->channels; i++)
+      d->w[i] = (double)weight[i];
+  } else if (!compose(v, pass, d)) {
+    return glow_error(GLOW_E_NUMERIC, "perm is not a permutation, or sign_s is not -1 or 1");
+  }
+  return GLOW_OK;
+}
+
+static glow_status invert(const invconv *v, const glow_pass *pass, derived *d) {
+  int64_t c = v->channels;
+  double sign = 0;
+  memcpy(d->factors, d->w, (size_t)(c * c) * sizeof(double));
+  if (!glow__lu_factor(c, d->factors, d->pivots, &sign))
+    return glow_error(GLOW_E_NUMERIC, "the %lld x %lld weight matrix is singular or not finite",
+                      (long long)c, (long long)c);
+  *d->logdet = glow__lu_logdet(c, d->factors, sign, &sign) * (double)v->image;
+  glow__lu_inverse(c, d->factors, d->pivots, d->inverse, d->column);
+  for (int64_t i = 0; i < c * c; i++)
+    if (!isfinite((float)d->inverse[i]))
+      return glow_error(GLOW_E_NUMERIC, "the inverse of the weight matrix is not finite");
+  if (v->lu) { /* exact: the determinant of the triangular factors */
+    const float *log_s = glow_pass_tensor(pass, v->log_s);
+    *d->logdet = 0;
+    for (int64_t i = 0; i < c; i++)
+      *d->logdet += (double)log_s[i] * (double)v->image;
+  }
+  return GLOW_OK;
+}
+
+static void pack_double(const glow__kernels *kernels, int64_t c, const double *m, bool transposed,
+                        float *room, float *packed) {
+  for (int64_t i = 0; i < c * c; i++)
+    room[i] = (float)m[i];
+  kernels->pack(c, c, room, transposed ? c : 1, transposed ? 1 : c, packed, 0,
+                glow__panels(kernels, c));
+}
+
+static glow_status prepare(const void *self, const glow_pass *pass) {
+  const invconv *v = self;
+  const glow__kernels *kernels = glow_pass_context(pass)->kernels;
+  derived d = derived_at(v, pass, glow_pass_derived_mutable(pass));
+  GLOW_TRY(compute_w(v, pass, &d));
+  GLOW_TRY(invert(v, pass, &d));
+  float *room = (float *)(void *)d.factors; /* no longer needed */
+  pack_double(kernels, v->channels, d.w, false, room, d.forward);
+  pack_double(kernels, v->channels, d.w, true, room, d.back);
+  pack_double(kernels, v->channels, d.inverse, false, room, d.backward);
+  return GLOW_OK;
+}
+
+/* ---- building ------------------------------------------------------------------------------------------ */
+
+static glow_status configure(void *self, glow_setup *setup, const glow_shape *input,
+                             glow_shape *output) {
+  invconv *v = self;
+  int64_t c = input->channels, square[] = {c, c}, vector[] = {c};
+  *output = *input;
+  if (c > MAX_CHANNELS)
+    return glow_error(GLOW_E_LIMIT, "a 1x1 convolution of %lld channels; at most %d", (long long)c,
+                      MAX_CHANNELS);
+  v->channels = c;
+  v->image = input->height * input->width;
+  if (v->lu) {
+    GLOW_TRY(glow_setup_tensor(setup, "lower", GLOW_TYPE_F32, 1, 2, square, &v->lower));
+    GLOW_TRY(glow_setup_tensor(setup, "upper", GLOW_TYPE_F32, 1, 2, square, &v->upper));
+    GLOW_TRY(glow_setup_tensor(setup, "log_s", GLOW_TYPE_F32, 1, 1, vector, &v->log_s));
+    GLOW_TRY(glow_setup_tensor(setup, "sign_s", GLOW_TYPE_F32, 0, 1, vector, &v->sign_s));
+    GLOW_TRY(glow_setup_tensor(setup, "perm", GLOW_TYPE_I32, 0, 1, vector, &v->perm));
+  } else {
+    GLOW_TRY(glow_setup_tensor(setup, "weight", GLOW_TYPE_F32, 1, 2, square, &v->weight));
+  }
+  const glow__kernels *kernels = glow_setup_context(setup)->kernels;
+  GLOW_TRY(glow_setup_backward_scratch(setup, GROUPS * c * c, 0, &v->partial));
+  GLOW_TRY(glow_setup_backward_scratch(setup, 4 * c * c, 0, &v->gradient));
+  GLOW_TRY(glow_setup_worker_scratch(setup, glow__packed_size(kernels, PIXELS, c), &v->packed));
+  return glow_setup_derived(setup, derived_size(v, kernels));
+}
+
+/* Factors of w, whose rows glow__lu_factor permuted: row i of L U is row pivots[i] of w. */
+static void keep_factors(const invconv *v, const glow_pass *pass, const double *factors,
+                         const int32_t *pivots) {
+  float *lower = glow_pass_tensor_mutable(pass, v->lower);
+  float *upper = glow_pass_tensor_mutable(pass, v->upper);
+  float *log_s = glow_pass_tensor_mutable(pass, v->log_s);
+  float *sign_s = glow_pass_tensor_mutable(pass, v->sign_s);
+  int32_t *perm = glow_pass_tensor_mutable(pass, v->perm);
+  for (int64_t i = 0; i < v->channels; i++) {
+    perm[pivots[i]] = (int32_t)i;
+    for (int64_t j = 0; j < v->channels; j++) {
+      double value = factors[i * v->channels + j];
+      if (j < i)
+        lower[i * v->channels + j] = (float)value;
+      else if (j > i)
+        upper[i * v->channels + j] = (float)value;
+    }
+    double s = factors[i * v->channels + i];
+    log_s[i] = (float)log(fabs(s));
+    sign_s[i] = s < 0 ? -1.0f : 1.0f;
+  }
+}
+
+/* The Q of a random QR: a random matrix with its rows made orthonormal. */
+static glow_status build(const void *self, const glow_pass *pass) {
+  const invconv *v = self;
+  int64_t c = v->channels;
+  glow_context *context = glow_pass_context(pass);
+  float *random = glow_allocate(context, (size_t)(c * c) * sizeof *random);
+  double *w = random ? glow_allocate(context, (size_t)(c * c) * sizeof *w) : NULL;
+  int32_t *pivots = w ? glow_allocate(context, (size_t)c * sizeof *pivots) : NULL;
+  glow_status status = pivots ? GLOW_OK : GLOW_E_MEMORY;
+  double sign = 0;
+  if (pivots) {
+    glow__rng_normal(v->seed, GLOW_STREAM_BUILD, 0, random, c * c);
+    for (int64_t i = 0; i < c * c; i++)
+      w[i] = (double)random[i];
+    if (!glow__orthonormalise(c, w))
+      status = glow_error(GLOW_E_NUMERIC, "the random matrix of seed %llu is singular",
+                          (unsigned long long)v->seed);
+  }
+  if (status == GLOW_OK && !v->lu) {
+    float *weight = glow_pass_tensor_mutable(pass, v->weight);
+    for (int64_t i = 0; i < c * c; i++)
+      weight[i] = (float)w[i];
+  } else if (status == GLOW_OK) {
+    if (glow__lu_factor(c, w, pivots, &sign))
+      keep_factors(v, pass, w, pivots);
+    else
+      status = glow_error(GLOW_E_NUMERIC, "the random matrix has no LU factors");
+  }
+  glow_release(context, pivots);
+  glow_release(context, w);
+  glow_release(context, random);
+  return status;
+}
+
+/* ---- passes -------------------------------------------------------------------------------------------- */
+
+typedef struct run {
+  const invconv *v;
+  const glow_pass *pass;
+  const glow__kernels *kernels;
+  derived d;
+  const float *from, *packed;
+  float *to;
+  const glow_layer_gradient *g;
+  int64_t samples, group;
+} run;
+
+static run run_of(const invconv *v, const glow_pass *pass) {
+  run r = {.v = v, .pass = pass, .kernels = glow_pass_context(pass)->kernels,
+           .d = derived_of(v, pass), .samples = glow_pass_samples(pass)};
+  int64_t least = (4096 + v->image * v->channels - 1) / (v->image * v->channels);
+  int64_t share = (r.samples + GROUPS - 1) / GROUPS;
+  r.group = share > least ? share : least;
+  return r;
+}
+
+static uint32_t group_count(const run *r) {
+  return (uint32_t)((r->samples + r->group - 1) / r->group);
+}
+
+/* Pixels [*first, *last) of a group. */
+static void group_pixels(const run *r, uint32_t task, int64_t *first, int64_t *last) {
+  int64_t end = ((int64_t)task + 1) * r->group;
+  *first = (int64_t)task * r->group * r->v->image;
+  *last = (end < r->samples ? end : r->samples) * r->v->image;
+}
+
+static void multiply(const run *r, int64_t first, int64_t last, const float *from,
+                     const float *packed, float *to) {
+  const glow__epilogue none = {0};
+  int64_t c = r->v->channels;
+  r->kernels->gemm(last - first, c, c, from + first * c, c, 1, packed, to + first * c, c, 0,
+                   glow__panels(r->kernels, c), &none);
+}
+
+static void multiply_group(void *arg, uint32_t task, uint32_t worker) {
+  const run *r = arg;
+  int64_t first, last;
+  (void)worker;
+  group_pixels(r, task, &first, &last);
+  multiply(r, first, last, r->from, r->packed, r->to);
+}
+
+static void forward(const void *self, const glow_pass *pass, const float *x, float *y,
+                    double *logdet, double *logprior) {
+  run r = run_of(self, pass);
+  (void)logprior;
+  r.from = x;
+  r.packed = r.d.forward;
+  r.to = y;
+  glow_pass_run(pass, group_count(&r), multiply_group, &r);
+  for (int64_t n = 0; n < r.samples; n++)
+    logdet[n] += *r.d.logdet;
+}
+
+static void inverse(const void *self, const glow_pass *pass, const float *y, float *x,
+                    double *logdet) {
+  run r = run_of(self, pass);
+  r.from = y;
+  r.packed = r.d.backward;
+  r.to = x;
+  glow_pass_run(pass, group_count(&r), multiply_group, &r);
+  for (int64_t n = 0; n < r.samples; n++)
+    logdet[n] -= *r.d.logdet;
+}
+
+/* dx = W' dy; x when it is wanted; and the group's part of dW = sum dy x'. */
+static void backward_group(void *arg, uint32_t task, uint32_t worker) {
+  const run *r = arg;
+  const glow_layer_gradient *g = r->g;
+  const glow__epilogue add = {.accumulate = 1};
+  int64_t first, last, c = r->v->channels, panels = glow__panels(r->kernels, c);
+  float *dw = glow_pass_scratch(r->pass, r->v->partial) + (int64_t)task * c * c;
+  float *packed = glow_pass_worker_scratch(r->pass, r->v->packed, worker);
+  group_pixels(r, task, &first, &last);
+  multiply(r, first, last, g->dy, r->d.back, g->dx);
+  if (!g->x)
+    multiply(r, first, last, g->y, r->d.backward, g->x_out);
+  const float *x = g->x ? g->x : g->x_out;
+  memset(dw, 0, (size_t)(c * c) * sizeof *dw);
+  for (int64_t p = first; p < last; p += PIXELS) {
+    int64_t rows = last - p < PIXELS ? last - p : PIXELS;
+    r->kernels->pack(rows, c, x + p * c, c, 1, packed, 0, panels);
+    r->kernels->gemm(c, c, rows, g->dy + p * c, 1, c, packed, dw, c, 0, panels, &add);
+  }
+}
+
+/* d log|det W| / dW = inverse transposed. */
+static void plain_gradient(const run *r, const double *dw, double logdet) {
+  int64_t c = r->v->channels;
+  float *out = glow_pass_gradient(r->pass, r->v->weight);
+  for (int64_t i = 0; i < c; i++)
+    for (int64_t j = 0; j < c; j++)
+      out[i * c + j] += (float)(dw[i * c + j] + logdet * r->d.inverse[j * c + i]);
+}
+
+/* With M = (L + I) V and V = U + diag(s): dM[perm[i]] = dW[i]; dL = dM V' below the diagonal;
+ * dV = (L + I)' dM on and above it; d log_s = dV_ii s_i + H W d logdet. */
+static void lu_gradient(const run *r, const double *dw, double *dm, double logdet) {
+  const invconv *v = r->v;
+  const glow_pass *pass = r->pass;
+  int64_t c = v->channels;
+  const int32_t *perm = glow_pass_tensor(pass, v->perm);
+  float *lower = glow_pass_gradient(pass, v->lower), *upper = glow_pass_gradient(pass, v->upper);
+  float *log_s = glow_pass_gradient(pass, v->log_s);
+  for (int64_t i = 0; i < c; i++)
+    memcpy(dm + perm[i] * c, dw + i * c, (size_t)c * sizeof *dm);
+  for (int64_t i = 0; i < c; i++)
+    for (int64_t j = 0; j < i; j++) {
+      double sum = 0;
+      for (int64_t k = j; k < c; k++)
+        sum += dm[i * c + k] * upper_at(v, pass, j, k);
+      lower[i * c + j] += (float)sum;
+    }
+  for (int64_t i = 0; i < c; i++)
+    for (int64_t j = i; j < c; j++) {
+      double sum = 0;
+      for (int64_t k = i; k < c; k++)
+        sum += lower_at(v, pass, k, i) * dm[k * c + j];
+      if (j > i)
+        upper[i * c + j] += (float)sum;
+      else
+        log_s[i] += (float)(sum * upper_at(v, pass, i, i) + logdet);
+    }
+}
+
+static void backward(const void *self, const glow_pass *pass, const glow_layer_gradient *g) {
+  const invconv *v = self;
+  run r = run_of(v, pass);
+  int64_t square = v->channels * v->channels;
+  const float *partial = glow_pass_scratch(pass, v->partial);
+  double *dw = (double *)(void *)glow_pass_scratch(pass, v->gradient);
+  double logdet = 0;
+  r.g = g;
+  glow_pass_run(pass, group_count(&r), backward_group, &r);
+  memset(dw, 0, (size_t)square * sizeof *dw);
+  for (uint32_t t = 0; t < group_count(&r); t++)
+    for (int64_t i = 0; i < square; i++)
+      dw[i] += (double)partial[(int64_t)t * square + i];
+  for (int64_t n = 0; n < r.samples; n++)
+    logdet += g->d_logdet[n] * (double)v->image;
+  if (v->lu)
+    lu_gradient(&r, dw, dw + square, logdet);
+  else
+    plain_gradient(&r, dw, logdet);
+}
+
+/* ---- options ------------------------------------------------------------------------------------------- */
+
+static glow_status save(const void *self, glow_config *config) {
+  return glow_config_set_int(config, "lu", ((const invconv *)self)->lu);
+}
+
+static void destroy(void *self, glow_context *context) {
+  glow_release(context, self);
+}
+
+static const glow_layer_ops ops = {
+    .struct_size = sizeof(glow_layer_ops),
+    .type = "invconv",
+    .flags = GLOW_LAYER_BY_TASKS | GLOW_LAYER_RECONSTRUCTS,
+    .configure = configure,
+    .build = build,
+    .prepare = prepare,
+    .forward = forward,
+    .inverse = inverse,
+    .backward = backward,
+    .save = save,
+    .destroy = destroy,
+};
+
+glow_status glow_invconv_create(glow_context *context, const glow_invconv_options *options,
+                                glow_layer **out) {
+  glow_invconv_options o = GLOW_INVCONV_OPTIONS_INIT;
+  if (out)
+    *out = NULL;
+  if (!context || !out)
+    return glow_error(GLOW_E_ARGUMENT, "glow_invconv_create: NULL argument");
+  GLOW_TRY(glow__options_copy(&o, sizeof o, options, sizeof o, "glow_invconv_options"));
+  if (o.lu < 0 || o.lu > 1 || o.reserved)
+    return glow_error(GLOW_E_ARGUMENT, "lu is %d; it must be 0 or 1", o.lu);
+  invconv *v = glow_allocate(context, sizeof *v);
+  if (!v)
+    return GLOW_E_MEMORY;
+  v->lu = o.lu;
+  v->seed = o.seed;
+  return glow_layer_create(context, &ops, v, out);
+}
+
+glow_status glow__invconv_make(glow_context *context, const glow_config *config, glow_layer **out) {
+  glow_invconv_options o = GLOW_INVCONV_OPTIONS_INIT;
+  int64_t lu = o.lu;
+  GLOW_TRY(glow_config_get_int(config, "lu", 0, 1, &lu));
+  o.lu = (int32_t)lu;
+  return glow_invconv_create(context, &o, out);
+}

@@ -1,0 +1,285 @@
+/* split: the first half of the channels, x1, goes on; the second, x2, becomes latents, Gaussian with
+ * mean and log-sd the halves of h = (conv3x3(x1) + bias) exp(3 logs), which starts at zero.
+ * Kingma and Dhariwal 2018, section 3.6 and code. SPDX-License-Identifier: MIT */
+#include <string.h>
+
+#include "layers/gaussian.h"
+#include "math/conv.h"
+#include "math/kernels.h"
+
+typedef struct split {
+  int64_t height, width, image;
+  int64_t half, channels;      /* of x1; of x, and of h */
+  int32_t weight, bias, logs;  /* [C, C/2, 3, 3], [C], [C] */
+  int32_t h, gathered;         /* worker: of one sample */
+  int32_t dh, packed, d_weight; /* worker, backward */
+  int32_t sums;                /* worker: doubles [2 C] */
+} split;
+
+/* Derived: the weight packed, and packed transposed; by taps [C, (t, C/2)]; exp(3 logs) [C]. */
+typedef struct derived {
+  float *packed, *back, *by_tap, *scale;
+} derived;
+
+/* Floats before each part, and in all. */
+typedef struct layout {
+  int64_t back, by_tap, scale, total;
+} layout;
+
+static layout layout_of(const split *s, const glow__kernels *kernels) {
+  int64_t taps = 9 * s->half, unit = GLOW_ALIGN / (int64_t)sizeof(float);
+  layout l;
+  l.back = (glow__packed_size(kernels, taps, s->channels) + unit - 1) / unit * unit;
+  l.by_tap = l.back + glow__packed_size(kernels, s->channels, taps);
+  l.scale = l.by_tap + s->channels * taps;
+  l.total = l.scale + s->channels;
+  return l;
+}
+
+static derived derived_at(const split *s, const glow__kernels *kernels, float *base) {
+  layout l = layout_of(s, kernels);
+  return (derived){base, base + l.back, base + l.by_tap, base + l.scale};
+}
+
+static derived derived_of(const split *s, const glow_pass *pass) {
+  return derived_at(s, glow_pass_context(pass)->kernels,
+                    (float *)(uintptr_t)glow_pass_derived(pass));
+}
+
+static glow_status declare_memory(split *s, glow_setup *setup) {
+  const glow__kernels *kernels = glow_setup_context(setup)->kernels;
+  int64_t taps = 9 * s->half;
+  GLOW_TRY(glow_setup_worker_scratch(setup, s->image * s->channels, &s->h));
+  GLOW_TRY(glow_setup_worker_scratch(setup, s->image * taps, &s->gathered));
+  GLOW_TRY(glow_setup_worker_scratch(setup, s->image * s->channels, &s->dh));
+  GLOW_TRY(glow_setup_worker_scratch(setup, glow__packed_size(kernels, s->image, s->channels), &s->packed));
+  GLOW_TRY(glow_setup_worker_scratch(setup, taps * s->channels, &s->d_weight));
+  GLOW_TRY(glow_setup_worker_scratch(setup, 4 * s->channels, &s->sums));
+  return glow_setup_derived(setup, (size_t)layout_of(s, kernels).total * sizeof(float));
+}
+
+static glow_status configure(void *self, glow_setup *setup, const glow_shape *input,
+                             glow_shape *output) {
+  split *s = self;
+  int64_t floats = 0;
+  if (input->channels % 2)
+    return glow_error(GLOW_E_SHAPE, "a split needs an even number of channels, not %lld",
+                      (long long)input->channels);
+  s->height = input->height;
+  s->width = input->width;
+  s->image = input->height * input->width;
+  s->channels = input->channels;
+  s->half = input->channels / 2;
+  if (!glow__mul(s->channels * 9, s->channels, &floats) || s->channels > 1 << 24)
+    return glow_error(GLOW_E_LIMIT, "too many channels");
+  *output = (glow_shape){input->height, input->width, s->half};
+  int64_t weight[] = {s->channels, s->half, 3, 3}, vector[] = {s->channels};
+  GLOW_TRY(glow_setup_tensor(setup, "prior.weight", GLOW_TYPE_F32, 1, 4, weight, &s->weight));
+  GLOW_TRY(glow_setup_tensor(setup, "prior.bias", GLOW_TYPE_F32, 1, 1, vector, &s->bias));
+  GLOW_TRY(glow_setup_tensor(setup, "prior.logs", GLOW_TYPE_F32, 1, 1, vector, &s->logs));
+  GLOW_TRY(declare_memory(s, setup));
+  return glow_setup_latents(setup, s->height, s->width, s->half);
+}
+
+static glow_status prepare(const void *self, const glow_pass *pass) {
+  const split *s = self;
+  const glow__kernels *kernels = glow_pass_context(pass)->kernels;
+  derived d = derived_at(s, kernels, glow_pass_derived_mutable(pass));
+  const float *weight = glow_pass_tensor(pass, s->weight), *logs = glow_pass_tensor(pass, s->logs);
+  int64_t taps = 9 * s->half;
+  for (int64_t o = 0; o < s->channels; o++) {
+    d.scale[o] = expf(3.0f * logs[o]);
+    for (int64_t c = 0; c < s->half; c++)
+      for (int64_t t = 0; t < 9; t++)
+        d.by_tap[o * taps + t * s->half + c] = weight[o * taps + c * 9 + t];
+  }
+  kernels->pack(taps, s->channels, d.by_tap, 1, taps, d.packed, 0, glow__panels(kernels, s->channels));
+  kernels->pack(s->channels, taps, d.by_tap, taps, 1, d.back, 0, glow__panels(kernels, taps));
+  return GLOW_OK;
+}
+
+/* h [pixels, C] of one sample, whose x1 lies in pixels of `stride` floats. */
+static const float *law_of(const split *s, const glow_pass *pass, const float *x1, int64_t stride) {
+  const glow__kernels *kernels = glow_pass_context(pass)->kernels;
+  derived d = derived_of(s, pass);
+  float *gathered = glow_pass_worker_scratch(pass, s->gathered, 0);
+  float *h = glow_pass_worker_scratch(pass, s->h, 0);
+  glow__epilogue norm = {glow_pass_tensor(pass, s->bias), d.scale, 0, 0};
+  glow__gather3x3(s->height, s->width, s->half, x1, stride, 1, 0, s->image, gathered);
+  kernels->gemm(s->image, s->channels, 9 * s->half, gathered, 9 * s->half, 1, d.packed, h,
+                s->channels, 0, glow__panels(kernels, s->channels), &norm);
+  return h;
+}
+
+static void forward(const void *self, const glow_pass *pass, const float *x, float *y,
+                    double *logdet, double *logprior) {
+  const split *s = self;
+  bool whiten = glow_pass_latent_form(pass) == GLOW_LATENTS_WHITENED;
+  (void)logdet;
+  for (int64_t n = 0; n < glow_pass_samples(pass); n++) {
+    const float *in = x + n * s->image * s->channels;
+    const float *h = law_of(s, pass, in, s->channels);
+    float *z = glow_pass_latents(pass) + n * glow_pass_latent_stride(pass);
+    double density = 0;
+    for (int64_t p = 0; p < s->image; p++) {
+      memcpy(y + (n * s->image + p) * s->half, in + p * s->channels, (size_t)s->half * sizeof *y);
+      for (int64_t j = 0; j < s->half; j++) {
+        float raw = in[p * s->channels + s->half + j], logs = h[p * s->channels + s->half + j];
+        float e = glow__whiten(raw, h[p * s->channels + j], logs);
+        density += glow__gaussian(e, logs);
+        z[p * s->half + j] = whiten ? e : raw;
+      }
+    }
+    logprior[n] += density;
+  }
+}
+
+/* x of one sample from the kept half and the latents. */
+static void join(const split *s, const float *kept, const float *z, const float *h, float *x) {
+  for (int64_t p = 0; p < s->image; p++) {
+    float *to = x + p * s->channels;
+    memcpy(to, kept + p * s->half, (size_t)s->half * sizeof *to);
+    for (int64_t j = 0; j < s->half; j++)
+      to[s->half + j] = h ? glow__unwhiten(z[p * s->half + j], h[p * s->channels + j],
+                                           h[p * s->channels + s->half + j])
+                          : z[p * s->half + j];
+  }
+}
+
+static void inverse(const void *self, const glow_pass *pass, const float *y, float *x,
+                    double *logdet) {
+  const split *s = self;
+  bool whitened = glow_pass_latent_form(pass) == GLOW_LATENTS_WHITENED;
+  (void)logdet;
+  for (int64_t n = 0; n < glow_pass_samples(pass); n++) {
+    const float *kept = y + n * s->image * s->half;
+    const float *h = whitened ? law_of(s, pass, kept, s->half) : NULL;
+    join(s, kept, glow_pass_latents(pass) + n * glow_pass_latent_stride(pass), h,
+         x + n * s->image * s->channels);
+  }
+}
+
+/* ---- backward --------------------------------------------------------------------------------------- */
+
+/* With e = (z - mean)/sd and weight w of the log-density: d z = -w e/sd, d mean = w e/sd,
+ * d logs = w (e^2 - 1). Then through h = (conv + bias) exp(3 logs'): dh becomes the gradient of conv. */
+static void law_gradient(const split *s, double w, const float *z, const float *dz, const float *h,
+                         float *dx, float *dh) {
+  for (int64_t p = 0; p < s->image; p++)
+    for (int64_t j = 0; j < s->half; j++) {
+      int64_t mean = p * s->channels + j, logs = mean + s->half;
+      float e = glow__whiten(z[p * s->half + j], h[mean], h[logs]);
+      float d = (float)w * e * expf(-h[logs]);
+      dh[mean] = d;
+      dh[logs] = (float)w * (e * e - 1.0f);
+      dx[logs] = -d + (dz ? dz[p * s->half + j] : 0.0f);
+    }
+}
+
+static void conv_gradient(const split *s, const glow_pass *pass, const float *h, float *dh,
+                          double *d_bias, double *d_logs) {
+  const float *scale = derived_of(s, pass).scale;
+  for (int64_t p = 0; p < s->image; p++)
+    for (int64_t o = 0; o < s->channels; o++) {
+      int64_t i = p * s->channels + o;
+      d_logs[o] += 3.0 * (double)dh[i] * (double)h[i];
+      dh[i] *= scale[o];
+      d_bias[o] += (double)dh[i];
+    }
+}
+
+/* Adds the weight's gradient, by taps, and the gradient of x1 from that of conv. */
+static void through_conv(const split *s, const glow_pass *pass, const float *dh, float *dx) {
+  const glow__kernels *kernels = glow_pass_context(pass)->kernels;
+  const glow__epilogue none = {0}, add = {.accumulate = 1};
+  float *gathered = glow_pass_worker_scratch(pass, s->gathered, 0);
+  float *packed = glow_pass_worker_scratch(pass, s->packed, 0);
+  int64_t taps = 9 * s->half, panels = glow__panels(kernels, s->channels);
+  kernels->pack(s->image, s->channels, dh, s->channels, 1, packed, 0, panels);
+  kernels->gemm(taps, s->channels, s->image, gathered, 1, taps, packed,
+                glow_pass_worker_scratch(pass, s->d_weight, 0), s->channels, 0, panels, &add);
+  kernels->gemm(s->image, taps, s->channels, dh, s->channels, 1, derived_of(s, pass).back, gathered,
+                taps, 0, glow__panels(kernels, taps), &none);
+  glow__sum3x3(s->height, s->width, s->half, gathered, -1, 0, s->image, dx, s->channels);
+}
+
+static void sample_gradient(const split *s, const glow_pass *pass, const glow_layer_gradient *g,
+                            int64_t n, double *d_bias, double *d_logs) {
+  const float *kept = g->y + n * s->image * s->half, *d_kept = g->dy + n * s->image * s->half;
+  const float *z = glow_pass_latents(pass) + n * glow_pass_latent_stride(pass);
+  const float *dz = g->d_latents ? g->d_latents + n * glow_pass_latent_stride(pass) : NULL;
+  float *dx = g->dx + n * s->image * s->channels;
+  float *dh = glow_pass_worker_scratch(pass, s->dh, 0);
+  const float *h = law_of(s, pass, kept, s->half);
+  law_gradient(s, g->d_logprior[n], z, dz, h, dx, dh);
+  for (int64_t p = 0; p < s->image; p++)
+    memcpy(dx + p * s->channels, d_kept + p * s->half, (size_t)s->half * sizeof *dx);
+  conv_gradient(s, pass, h, dh, d_bias, d_logs);
+  through_conv(s, pass, dh, dx);
+  if (!g->x)
+    join(s, kept, z, NULL, g->x_out + n * s->image * s->channels);
+}
+
+static void add_gradients(const split *s, const glow_pass *pass, const double *d_bias,
+                          const double *d_logs) {
+  const float *block = glow_pass_worker_scratch(pass, s->d_weight, 0);
+  float *weight = glow_pass_gradient(pass, s->weight);
+  int64_t taps = 9 * s->half;
+  for (int64_t t = 0; t < 9; t++)
+    for (int64_t c = 0; c < s->half; c++)
+      for (int64_t o = 0; o < s->channels; o++)
+        weight[o * taps + c * 9 + t] += block[(t * s->half + c) * s->channels + o];
+  for (int64_t o = 0; o < s->channels; o++) {
+    glow_pass_gradient(pass, s->bias)[o] += (float)d_bias[o];
+    glow_pass_gradient(pass, s->logs)[o] += (float)d_logs[o];
+  }
+}
+
+static void backward(const void *self, const glow_pass *pass, const glow_layer_gradient *g) {
+  const split *s = self;
+  double *d_bias = (double *)(void *)glow_pass_worker_scratch(pass, s->sums, 0);
+  double *d_logs = d_bias + s->channels;
+  memset(d_bias, 0, 2 * (size_t)s->channels * sizeof *d_bias);
+  memset(glow_pass_worker_scratch(pass, s->d_weight, 0), 0,
+         (size_t)(9 * s->half * s->channels) * sizeof(float));
+  for (int64_t n = 0; n < glow_pass_samples(pass); n++)
+    sample_gradient(s, pass, g, n, d_bias, d_logs);
+  add_gradients(s, pass, d_bias, d_logs);
+}
+
+static glow_status save(const void *self, glow_config *config) {
+  (void)self;
+  (void)config;
+  return GLOW_OK;
+}
+
+static void destroy(void *self, glow_context *context) {
+  glow_release(context, self);
+}
+
+static const glow_layer_ops ops = {
+    .struct_size = sizeof(glow_layer_ops),
+    .type = "split",
+    .flags = GLOW_LAYER_RECONSTRUCTS,
+    .configure = configure,
+    .prepare = prepare,
+    .forward = forward,
+    .inverse = inverse,
+    .backward = backward,
+    .save = save,
+    .destroy = destroy,
+};
+
+glow_status glow_split_create(glow_context *context, glow_layer **out) {
+  if (out)
+    *out = NULL;
+  if (!context || !out)
+    return glow_error(GLOW_E_ARGUMENT, "glow_split_create: NULL argument");
+  split *s = glow_allocate(context, sizeof *s);
+  return s ? glow_layer_create(context, &ops, s, out) : GLOW_E_MEMORY;
+}
+
+glow_status glow__split_make(glow_context *context, const glow_config *config, glow_layer **out) {
+  (void)config;
+  return glow_split_create(context, out);
+}

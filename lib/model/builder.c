@@ -1,0 +1,236 @@
+/* glow_builder: a model while it is put together. Shapes are checked at every step.
+ * SPDX-License-Identifier: MIT */
+#include <math.h>
+#include <string.h>
+
+#include "model/parts.h"
+
+struct glow_builder {
+  glow_model *model;
+  glow_shape shape; /* after the last layer; height 0: nothing is left */
+  bool failed;
+};
+
+static glow_status check_input(const glow_shape *input, int64_t *dims) {
+  if (input->height < 1 || input->width < 1 || input->channels < 1)
+    return glow_error(GLOW_E_SHAPE, "input of %lld x %lld pixels and %lld channels: all must be 1 or more",
+                      (long long)input->height, (long long)input->width, (long long)input->channels);
+  if (!glow__mul(input->height, input->width, dims) || !glow__mul(*dims, input->channels, dims) ||
+      *dims > (int64_t)1 << 40)
+    return glow_error(GLOW_E_LIMIT, "input of %lld x %lld x %lld is too large",
+                      (long long)input->height, (long long)input->width, (long long)input->channels);
+  return GLOW_OK;
+}
+
+glow_status glow_builder_create(glow_context *context, const glow_shape *input,
+                                const glow_builder_options *options, glow_builder **out) {
+  glow_builder_options o = GLOW_BUILDER_OPTIONS_INIT;
+  int64_t dims = 0;
+  if (out)
+    *out = NULL;
+  if (!context || !input || !out)
+    return glow_error(GLOW_E_ARGUMENT, "glow_builder_create: NULL argument");
+  GLOW_TRY(glow__options_copy(&o, sizeof o, options, sizeof o, "glow_builder_options"));
+  GLOW_TRY(check_input(input, &dims));
+  if (o.bits < 0 || o.bits > 8 || o.reserved)
+    return glow_error(GLOW_E_ARGUMENT, "bits is %d; it must be 1 to 8, or 0 for continuous data", o.bits);
+  glow_builder *builder = glow_allocate(context, sizeof *builder);
+  glow_model *model = glow_allocate(context, sizeof *model);
+  if (!builder || !model) {
+    glow_release(context, builder);
+    glow_release(context, model);
+    return GLOW_E_MEMORY;
+  }
+  model->context = context;
+  model->input = *input;
+  model->dims = dims;
+  model->bits = o.bits;
+  builder->model = model;
+  builder->shape = *input;
+  *out = builder;
+  return GLOW_OK;
+}
+
+void glow_builder_destroy(glow_builder **builder) {
+  if (!builder || !*builder)
+    return;
+  glow_builder *b = *builder;
+  glow_context *context = b->model->context;
+  glow__model_free(b->model);
+  glow_release(context, b);
+  *builder = NULL;
+}
+
+static glow_status check_name(const glow_model *model, const char *name) {
+  if (!name || !*name || strlen(name) > 200)
+    return glow_error(GLOW_E_ARGUMENT, "a layer needs a name of 1 to 200 bytes");
+  for (const char *c = name; *c; c++)
+    if ((unsigned char)*c <= ' ' || *c == 127)
+      return glow_error(GLOW_E_ARGUMENT, "layer name '%s' has a space or control character", name);
+  for (int32_t i = 0; i < model->node_count; i++)
+    if (strcmp(model->nodes[i].name, name) == 0)
+      return glow_error(GLOW_E_ARGUMENT, "layer name '%s' is taken", name);
+  return GLOW_OK;
+}
+
+static glow_status reserve_node(glow_model *model) {
+  if (model->node_count < model->node_capacity)
+    return GLOW_OK;
+  int32_t capacity = model->node_capacity ? 2 * model->node_capacity : 16;
+  if (model->node_count >= GLOW_MAX_LAYERS)
+    return glow_error(GLOW_E_LIMIT, "more than %d layers", GLOW_MAX_LAYERS);
+  glow__node *more = glow_allocate(model->context, (size_t)capacity * sizeof *more);
+  if (!more)
+    return GLOW_E_MEMORY;
+  if (model->nodes)
+    memcpy(more, model->nodes, (size_t)model->node_count * sizeof *more);
+  glow_release(model->context, model->nodes);
+  model->nodes = more;
+  model->node_capacity = capacity;
+  return GLOW_OK;
+}
+
+/* What goes in is what comes out, as output or as latents. */
+static glow_status check_output(glow__node *node) {
+  if (node->out.height == 0)
+    node->out_size = 0;
+  else if (node->out.height < 1 || node->out.width < 1 || node->out.channels < 1)
+    return glow_error(GLOW_E_SHAPE, "the output shape is not valid");
+  else
+    node->out_size = glow__shape_size(&node->out);
+  if (node->out_size < 0 || node->out_size + node->latent_size != node->in_size)
+    return glow_error(GLOW_E_SHAPE, "%lld numbers go in, %lld and %lld latents come out",
+                      (long long)node->in_size, (long long)node->out_size,
+                      (long long)node->latent_size);
+  return GLOW_OK;
+}
+
+static glow_status no_fixed_scratch(const glow__node *node) {
+  if (!glow__by_tasks(node))
+    for (int32_t i = 0; i < node->scratch.count; i++)
+      if (node->scratch.at[i].backward)
+        return glow_error(GLOW_E_ARGUMENT, "a layer run by samples has no backward scratch");
+  return GLOW_OK;
+}
+
+static glow_status configure(glow_builder *builder, glow__node *node) {
+  glow_model *model = builder->model;
+  glow_setup setup = {model, node, ""};
+  node->in = builder->shape;
+  node->in_size = glow__shape_size(&node->in);
+  node->first_tensor = model->tensor_count;
+  node->first_parameter = model->parameter_count;
+  GLOW_TRY(node->layer->ops.configure(node->layer->self, &setup, &node->in, &node->out));
+  GLOW_TRY(check_output(node));
+  GLOW_TRY(no_fixed_scratch(node));
+  if (node->latent_size) {
+    node->latent_offset = model->dims - node->in_size; /* all else is latents already */
+    model->latent_count++;
+  }
+  node->derived_offset = model->derived_size;
+  model->derived_size += (int64_t)((node->derived_bytes + GLOW_ALIGN - 1) / GLOW_ALIGN * GLOW_ALIGN);
+  return GLOW_OK;
+}
+
+static glow_status add(glow_builder *builder, const char *name, glow_layer *layer) {
+  glow_model *model = builder->model;
+  GLOW_TRY(check_name(model, name));
+  if (builder->shape.height == 0)
+    return glow_error(GLOW_E_SHAPE, "layer '%s' comes after '%s', which left nothing", name,
+                      model->nodes[model->node_count - 1].name);
+  if (layer->context != model->context)
+    return glow_error(GLOW_E_ARGUMENT, "layer '%s' was made with another context", name);
+  GLOW_TRY(reserve_node(model));
+  glow__node *node = &model->nodes[model->node_count];
+  memset(node, 0, sizeof *node);
+  node->layer = layer;
+  node->name = glow__strdup(model->context, name);
+  glow_status status = node->name ? configure(builder, node) : GLOW_E_MEMORY;
+  if (status != GLOW_OK) {
+    node->layer = NULL; /* the caller of this function destroys it */
+    glow__error_prefix(status, "layer '%s' (%s) after shape %lld x %lld x %lld", name,
+                       layer->ops.type, (long long)builder->shape.height,
+                       (long long)builder->shape.width, (long long)builder->shape.channels);
+    glow_release(model->context, node->name);
+    return status;
+  }
+  builder->shape = node->out;
+  model->node_count++;
+  return GLOW_OK;
+}
+
+glow_status glow_builder_add(glow_builder *builder, const char *name, glow_layer **layer) {
+  if (!layer || !*layer)
+    return glow_error(GLOW_E_ARGUMENT, "glow_builder_add: no layer");
+  glow_status status = GLOW_OK;
+  if (!builder)
+    status = glow_error(GLOW_E_ARGUMENT, "glow_builder_add: no builder");
+  else if (builder->failed)
+    status = glow_error(GLOW_E_STATE, "the builder has failed before");
+  else
+    status = add(builder, name, *layer);
+  if (status != GLOW_OK) {
+    if (builder)
+      builder->failed = true;
+    glow_layer_destroy(layer);
+  }
+  *layer = NULL;
+  return status;
+}
+
+glow_status glow_builder_shape(const glow_builder *builder, glow_shape *out) {
+  if (!builder || !out)
+    return glow_error(GLOW_E_ARGUMENT, "glow_builder_shape: NULL argument");
+  *out = builder->shape;
+  return GLOW_OK;
+}
+
+/* Tensors and derived values get their memory, and tensors their initial values. */
+static glow_status fill(glow_model *model) {
+  glow_context *context = model->context;
+  model->parameters = glow_allocate(context, (size_t)model->parameter_count * sizeof(float) + 1);
+  model->fixed = glow_allocate(context, (size_t)model->fixed_count * 4 + 1);
+  model->derived = glow_allocate(context, (size_t)model->derived_size + 1);
+  if (!model->parameters || !model->fixed || !model->derived)
+    return GLOW_E_MEMORY;
+  model->initialised = true;
+  for (int32_t i = 0; i < model->node_count; i++) {
+    const glow__node *node = &model->nodes[i];
+    glow_pass pass = {.model = model, .node = node, .may_write = true};
+    if (node->init_rounds)
+      model->initialised = false;
+    if (node->layer->ops.build) {
+      glow_status status = node->layer->ops.build(node->layer->self, &pass);
+      if (status != GLOW_OK)
+        return glow__error_prefix(status, "layer '%s'", node->name);
+    }
+  }
+  return glow_model_prepare(model);
+}
+
+glow_status glow_builder_finish(glow_builder **builder, glow_model **out) {
+  if (out)
+    *out = NULL;
+  if (!builder || !*builder)
+    return glow_error(GLOW_E_ARGUMENT, "glow_builder_finish: no builder");
+  glow_builder *b = *builder;
+  glow_status status = GLOW_OK;
+  if (!out)
+    status = glow_error(GLOW_E_ARGUMENT, "glow_builder_finish: NULL argument");
+  else if (b->failed)
+    status = glow_error(GLOW_E_STATE, "the builder has failed before");
+  else if (b->shape.height != 0)
+    status = glow_error(GLOW_E_SHAPE, "%lld x %lld x %lld numbers are left: the last layer must be a prior",
+                        (long long)b->shape.height, (long long)b->shape.width,
+                        (long long)b->shape.channels);
+  else
+    status = fill(b->model);
+  if (status == GLOW_OK) {
+    *out = b->model;
+    glow_release(b->model->context, b);
+    *builder = NULL;
+  } else {
+    glow_builder_destroy(builder);
+  }
+  return status;
+}

@@ -1,0 +1,177 @@
+/* From data to latents: forward, log-probability, and finding what is not finite.
+ * SPDX-License-Identifier: MIT */
+#include <math.h>
+#include <string.h>
+
+#include "model/parts.h"
+
+/* Where node i's output goes: a place of its own when backward wants it; else over its input where
+ * the layer can, else the state that its input is not in. The caller's x is never written. */
+static float *output_place(const glow_workspace *ws, int32_t i, const float *x, bool store) {
+  float *a = ws->memory + ws->plan.states[0], *b = ws->memory + ws->plan.states[1];
+  if (store)
+    return ws->memory + ws->inputs[i + 1];
+  if (x != a && x != b)
+    return a;
+  if (ws->model->nodes[i].layer->ops.flags & GLOW_LAYER_IN_PLACE)
+    return x == a ? a : b;
+  return x == a ? b : a;
+}
+
+static void clear(double *values, int64_t count) {
+  memset(values, 0, (size_t)count * sizeof *values);
+}
+
+void glow__run_forward(glow_workspace *ws, const float *x, const int32_t *labels, int64_t samples,
+                       int32_t form, bool keep, float *latents, double *logdet, double *logprior) {
+  const glow_model *model = ws->model;
+  bool store = keep && ws->plan.mode == GLOW_MODE_STORED;
+  clear(logdet, samples);
+  clear(logprior, samples);
+  if (store) {
+    float *first = ws->memory + ws->inputs[0];
+    memcpy(first, x, (size_t)(samples * model->dims) * sizeof(float));
+    x = first;
+  }
+  for (int32_t i = 0; i < model->node_count; i++) {
+    const glow__node *node = &model->nodes[i];
+    glow_pass pass;
+    glow__pass_begin(ws, node, samples, labels, form, latents, &pass);
+    if (store)
+      pass.saved = ws->memory + ws->saves[i];
+    float *y = node->out_size ? output_place(ws, i, x, store) : NULL;
+    glow__node_forward(&pass, x, y, logdet, logprior);
+    x = y;
+  }
+}
+
+/* NaN or infinity in what the caller gives is the caller's error, and named. */
+static glow_status check_finite(const char *what, const float *x, int64_t count, int64_t dims) {
+  for (int64_t i = 0; i < count * dims; i++)
+    if (!isfinite(x[i]))
+      return glow_error(GLOW_E_NUMERIC, "%s: element %lld of sample %lld is not finite", what,
+                        (long long)(i % dims), (long long)(i / dims));
+  return GLOW_OK;
+}
+
+static glow_status check_forward(const glow_workspace *ws, const float *x, const int32_t *labels,
+                                 int64_t count) {
+  if (!ws || !x)
+    return glow_error(GLOW_E_ARGUMENT, "a forward pass needs a workspace and x");
+  GLOW_TRY(glow__check_batch(ws, count));
+  GLOW_TRY(glow__check_ready(ws->model));
+  return glow__check_labels(ws->model, labels, count);
+}
+
+static double *doubles(const glow_workspace *ws, int64_t offset) {
+  return (double *)(void *)(ws->memory + offset);
+}
+
+static void remember(glow_workspace *ws, const int32_t *labels, int64_t count) {
+  ws->samples = count;
+  ws->labels = NULL;
+  if (!ws->model->classes)
+    return;
+  memcpy(ws->label_copy, labels, (size_t)count * sizeof *labels);
+  ws->labels = ws->label_copy;
+}
+
+static void hand_out(const glow_workspace *ws, int64_t count, double *logdet, double *log_prob) {
+  const double *ld = doubles(ws, ws->plan.logdet), *lp = doubles(ws, ws->plan.logprior);
+  for (int64_t i = 0; i < count; i++) {
+    if (logdet)
+      logdet[i] = ld[i];
+    if (log_prob)
+      log_prob[i] = ld[i] + lp[i];
+  }
+}
+
+glow_status glow_forward(glow_workspace *ws, const float *x, const int32_t *labels, int64_t count,
+                         int32_t form, float *latents, double *logdet, double *log_prob) {
+  GLOW_TRY(check_forward(ws, x, labels, count));
+  if (form != GLOW_LATENTS_RAW && form != GLOW_LATENTS_WHITENED)
+    return glow_error(GLOW_E_ARGUMENT, "form is %d; it must be one of GLOW_LATENTS_...", form);
+  GLOW_TRY(check_finite("input", x, count, ws->model->dims));
+  float *own = ws->memory + ws->plan.latents;
+  double *ld = doubles(ws, ws->plan.logdet), *lp = doubles(ws, ws->plan.logprior);
+  bool training = glow__is_training(ws);
+  ws->samples = 0;
+  /* Backward works from raw latents, so whitened ones are made by a pass of their own. */
+  if (form == GLOW_LATENTS_WHITENED && latents)
+    glow__run_forward(ws, x, labels, count, form, false, latents, ld, lp);
+  if (form == GLOW_LATENTS_RAW || !latents || training)
+    glow__run_forward(ws, x, labels, count, GLOW_LATENTS_RAW, training, own, ld, lp);
+  if (form == GLOW_LATENTS_RAW && latents)
+    memcpy(latents, own, (size_t)(count * ws->model->dims) * sizeof(float));
+  if (training)
+    remember(ws, labels, count);
+  hand_out(ws, count, logdet, log_prob);
+  return GLOW_OK;
+}
+
+glow_status glow_log_prob(glow_workspace *ws, const float *x, const int32_t *labels, int64_t count,
+                          double *log_prob) {
+  return glow_forward(ws, x, labels, count, GLOW_LATENTS_RAW, NULL, NULL, log_prob);
+}
+
+double glow_bits_per_dim(const glow_model *model, double log_prob) {
+  if (!model)
+    return NAN;
+  return -log_prob / (double)model->dims / M_LN2 + (double)model->bits;
+}
+
+/* ---- diagnosis ------------------------------------------------------------------------------------ */
+
+static bool finite_floats(const float *x, int64_t count) {
+  for (int64_t i = 0; i < count; i++)
+    if (!isfinite(x[i]))
+      return false;
+  return true;
+}
+
+static bool finite_doubles(const double *x, int64_t count) {
+  for (int64_t i = 0; i < count; i++)
+    if (!isfinite(x[i]))
+      return false;
+  return true;
+}
+
+static bool latents_finite(const glow__node *node, const glow_pass *pass) {
+  for (int64_t n = 0; n < pass->samples; n++)
+    if (!finite_floats(pass->latents + n * pass->latent_stride, node->latent_size))
+      return false;
+  return true;
+}
+
+static const char *first_nonfinite(glow_workspace *ws, const float *x, const int32_t *labels,
+                                   int64_t count) {
+  const glow_model *model = ws->model;
+  double *ld = doubles(ws, ws->plan.logdet), *lp = doubles(ws, ws->plan.logprior);
+  if (!finite_floats(x, count * model->dims))
+    return "input";
+  clear(ld, count);
+  clear(lp, count);
+  for (int32_t i = 0; i < model->node_count; i++) {
+    const glow__node *node = &model->nodes[i];
+    float *y = ws->memory + ws->plan.states[i & 1];
+    glow_pass pass;
+    glow__pass_begin(ws, node, count, labels, GLOW_LATENTS_RAW, ws->memory + ws->plan.latents, &pass);
+    glow__node_forward(&pass, x, node->out_size ? y : NULL, ld, lp);
+    if (!finite_floats(y, count * node->out_size) || !finite_doubles(ld, count) ||
+        !finite_doubles(lp, count) || !latents_finite(node, &pass))
+      return node->name;
+    x = y;
+  }
+  return NULL;
+}
+
+glow_status glow_find_nonfinite(glow_workspace *ws, const float *x, const int32_t *labels,
+                                int64_t count, const char **layer) {
+  if (!layer)
+    return glow_error(GLOW_E_ARGUMENT, "glow_find_nonfinite: NULL argument");
+  *layer = NULL;
+  GLOW_TRY(check_forward(ws, x, labels, count));
+  ws->samples = 0;
+  *layer = first_nonfinite(ws, x, labels, count);
+  return GLOW_OK;
+}

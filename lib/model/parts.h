@@ -1,0 +1,182 @@
+/* What a model, a workspace and a pass are made of: for the files of model/ alone.
+ * SPDX-License-Identifier: MIT */
+#ifndef GLOW_LIB_PARTS_H
+#define GLOW_LIB_PARTS_H
+
+#include <glow/sys/layer.h>
+
+#include "layers/layers.h"
+#include "model/model.h"
+
+#define GLOW_MAX_LAYERS 100000
+/* A layer run by samples is cut into at most so many blocks: enough to share among threads, few
+ * enough that a gradient buffer for each is cheap. */
+#define GLOW_MAX_BLOCKS 16
+/* Below so many numbers a call by samples is one block: waking a thread costs more than the work. */
+#define GLOW_BLOCK_MIN 8192
+
+typedef struct glow__tensor {
+  char *name; /* whole: layer.name */
+  int32_t type, trainable, rank;
+  int64_t dims[GLOW_MAX_RANK];
+  int64_t elements;
+  int64_t offset; /* in parameters or in fixed state */
+} glow__tensor;
+
+typedef struct glow__region {
+  int64_t fixed, per_sample;
+  bool backward; /* absent from inference */
+} glow__region;
+
+typedef struct glow__regions {
+  int32_t count;
+  glow__region at[GLOW_MAX_REGIONS];
+} glow__regions;
+
+/* A layer in its place in a model, with all that it declared. */
+typedef struct glow__node {
+  char *name;
+  glow_layer *layer;
+  glow_shape in, out;
+  int64_t in_size, out_size; /* floats of one sample; out_size 0 after the top prior */
+  int32_t first_tensor, tensors;
+  int64_t first_parameter, parameters; /* its part of the flat vector */
+  glow__regions scratch, worker, saved;
+  size_t derived_bytes;
+  int64_t derived_offset;
+  glow_shape latent_shape;
+  int64_t latent_size, latent_offset;
+  int32_t classes;
+  int32_t init_rounds;
+  size_t init_bytes;
+} glow__node;
+
+struct glow_model {
+  glow_context *context;
+  glow_shape input;
+  int64_t dims;
+  int32_t bits;
+  int32_t classes;
+  int32_t latent_count;
+  glow__node *nodes;
+  int32_t node_count, node_capacity;
+  glow__tensor *tensors;
+  int32_t tensor_count, tensor_capacity;
+  float *parameters;
+  int64_t parameter_count;
+  void *fixed; /* 4-byte elements */
+  int64_t fixed_count;
+  unsigned char *derived;
+  int64_t derived_size;
+  bool prepared, initialised;
+};
+
+struct glow_setup {
+  glow_model *model;
+  glow__node *node;
+  char prefix[256];
+};
+
+struct glow_pass {
+  const glow_model *model;
+  const glow__node *node;
+  int64_t samples;
+  int64_t capacity; /* samples that the scratch regions are laid out for */
+  int64_t first;    /* of a block: its first sample in the saved regions */
+  int64_t saved_capacity;
+  bool training;    /* backward regions are there */
+  bool may_write;   /* tensors: build and init */
+  float *gradients; /* of parameter gradient_first and on */
+  int64_t gradient_first;
+  float *scratch;
+  float *worker_scratch;
+  int64_t worker_stride;
+  float *saved;
+  bool saved_valid;
+  void *derived_mutable;
+  void *init_state;
+  const int32_t *labels;
+  int32_t form;
+  float *latents;
+  int64_t latent_stride;
+};
+
+/* Floats of all regions for `capacity` samples, each rounded up to the alignment. False: overflow. */
+bool glow__regions_size(const glow__regions *regions, int64_t capacity, bool training, int64_t *out);
+int64_t glow__region_offset(const glow__regions *regions, int32_t id, int64_t capacity,
+                            bool training);
+
+static inline bool glow__by_tasks(const glow__node *node) {
+  return (node->layer->ops.flags & GLOW_LAYER_BY_TASKS) != 0;
+}
+/* Samples in a block of a by-samples call on `samples` samples: from shapes alone. */
+int64_t glow__block_samples(const glow__node *node, int64_t samples);
+
+/* ---- workspace -------------------------------------------------------------------------------------- */
+
+/* Where everything lies in the workspace's one block, in floats. */
+typedef struct glow__plan {
+  int64_t batch;
+  int32_t mode;
+  uint32_t workers;
+  bool needs_spare;      /* some layer cannot reconstruct and must run forward again */
+  int64_t state;         /* floats of the largest state, all samples */
+  int64_t states[2];     /* ping-pong: offsets */
+  int64_t gradients_x[2]; /* backward */
+  int64_t spare;
+  int64_t latents;
+  int64_t logdet, logprior, weight_logdet, weight_logprior; /* doubles */
+  int64_t scratch, worker_scratch, worker_stride;
+  int64_t saved;            /* stored: all nodes; reconstructed: the largest */
+  int64_t block_gradients;  /* buffers of by-samples layers */
+  int64_t block_stride;
+  int64_t parameter_gradients;
+  int64_t total;
+} glow__plan;
+
+struct glow_workspace {
+  const glow_model *model;
+  glow__plan plan;
+  float *memory;
+  int64_t *inputs; /* stored: offset of the input of each node */
+  int64_t *saves;  /* stored: offset of the saved regions of each node */
+  /* The last forward, for backward. */
+  int64_t samples; /* 0: none */
+  const int32_t *labels;
+  int32_t *label_copy;
+};
+
+static inline bool glow__is_training(const glow_workspace *ws) {
+  return ws->plan.mode != GLOW_MODE_INFERENCE;
+}
+
+glow_status glow__check_ready(const glow_model *model);
+glow_status glow__check_labels(const glow_model *model, const int32_t *labels, int64_t count);
+glow_status glow__check_batch(const glow_workspace *ws, int64_t count);
+
+/* ---- running one node ---------------------------------------------------------------------------------- */
+
+/* A pass over `samples` samples of a node, with the workspace's regions. */
+void glow__pass_begin(const glow_workspace *ws, const glow__node *node, int64_t samples,
+                      const int32_t *labels, int32_t form, float *latents, glow_pass *pass);
+void glow__node_forward(const glow_pass *pass, const float *x, float *y, double *logdet,
+                        double *logprior);
+void glow__node_inverse(const glow_pass *pass, const float *y, float *x, double *logdet);
+/* pass->gradients: the whole flat vector. blocks: buffers for by-samples layers. */
+void glow__node_backward(const glow_pass *pass, const glow_layer_gradient *gradient, float *blocks,
+                         int64_t block_stride);
+
+/* All nodes from x. keep: for backward. latents: [samples, dims] to fill. */
+void glow__run_forward(glow_workspace *ws, const float *x, const int32_t *labels, int64_t samples,
+                       int32_t form, bool keep, float *latents, double *logdet, double *logprior);
+void glow__run_inverse(glow_workspace *ws, const float *latents, int32_t form, const int32_t *labels,
+                       int64_t samples, float *x, double *logdet);
+
+/* ---- model -------------------------------------------------------------------------------------------------- */
+
+/* A half-built model is fine. */
+void glow__model_free(glow_model *model);
+/* Derived values of one node. */
+glow_status glow__node_prepare(glow_model *model, const glow__node *node);
+
+#endif

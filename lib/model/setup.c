@@ -1,0 +1,178 @@
+/* glow_setup: what a layer declares while a model is built. SPDX-License-Identifier: MIT */
+#include <stdio.h>
+#include <string.h>
+
+#include "model/parts.h"
+
+glow_context *glow_setup_context(glow_setup *setup) {
+  return setup ? setup->model->context : NULL;
+}
+
+glow_status glow_setup_push(glow_setup *setup, const char *prefix) {
+  if (!setup || !prefix)
+    return glow_error(GLOW_E_ARGUMENT, "glow_setup_push: NULL argument");
+  size_t used = strlen(setup->prefix);
+  int wanted = snprintf(setup->prefix + used, sizeof setup->prefix - used, "%s.", prefix);
+  if (wanted < 0 || (size_t)wanted >= sizeof setup->prefix - used) {
+    setup->prefix[used] = '\0';
+    return glow_error(GLOW_E_LIMIT, "prefix '%s' is too long", prefix);
+  }
+  return GLOW_OK;
+}
+
+void glow_setup_pop(glow_setup *setup) {
+  if (!setup)
+    return;
+  size_t length = strlen(setup->prefix);
+  while (length > 1 && setup->prefix[length - 2] != '.')
+    length--;
+  setup->prefix[length ? length - 1 : 0] = '\0';
+}
+
+static char *whole_name(glow_setup *setup, const char *name) {
+  size_t size = strlen(setup->node->name) + 1 + strlen(setup->prefix) + strlen(name) + 1;
+  char *whole = glow_allocate(setup->model->context, size);
+  if (whole)
+    snprintf(whole, size, "%s.%s%s", setup->node->name, setup->prefix, name);
+  return whole;
+}
+
+static glow_status reserve_tensor(glow_model *model) {
+  if (model->tensor_count < model->tensor_capacity)
+    return GLOW_OK;
+  int32_t capacity = model->tensor_capacity ? 2 * model->tensor_capacity : 64;
+  if (capacity > (1 << 24))
+    return glow_error(GLOW_E_LIMIT, "more than %d tensors", model->tensor_capacity);
+  glow__tensor *more = glow_allocate(model->context, (size_t)capacity * sizeof *more);
+  if (!more)
+    return GLOW_E_MEMORY;
+  if (model->tensors)
+    memcpy(more, model->tensors, (size_t)model->tensor_count * sizeof *more);
+  glow_release(model->context, model->tensors);
+  model->tensors = more;
+  model->tensor_capacity = capacity;
+  return GLOW_OK;
+}
+
+static glow_status check_tensor(const char *name, int32_t type, int32_t trainable, int32_t rank,
+                                const int64_t *dims, int64_t *elements) {
+  if (!name || !*name || !dims || rank < 1 || rank > GLOW_MAX_RANK)
+    return glow_error(GLOW_E_ARGUMENT, "a tensor needs a name and 1 to %d dimensions",
+                      GLOW_MAX_RANK);
+  if ((type != GLOW_TYPE_F32 && type != GLOW_TYPE_I32) || (trainable && type != GLOW_TYPE_F32))
+    return glow_error(GLOW_E_ARGUMENT, "tensor '%s': trainable ones are float32, others float32 or "
+                                       "int32", name);
+  *elements = 1;
+  for (int32_t i = 0; i < rank; i++)
+    if (dims[i] < 1 || !glow__mul(*elements, dims[i], elements) || *elements > INT64_MAX / 64)
+      return glow_error(GLOW_E_LIMIT, "tensor '%s': dimension %d is %lld", name, i,
+                        (long long)dims[i]);
+  return GLOW_OK;
+}
+
+glow_status glow_setup_tensor(glow_setup *setup, const char *name, int32_t type, int32_t trainable,
+                              int32_t rank, const int64_t *dims, int32_t *id) {
+  int64_t elements = 0;
+  if (!setup || !id)
+    return glow_error(GLOW_E_ARGUMENT, "glow_setup_tensor: NULL argument");
+  GLOW_TRY(check_tensor(name, type, trainable, rank, dims, &elements));
+  glow_model *model = setup->model;
+  int64_t *total = trainable ? &model->parameter_count : &model->fixed_count;
+  int64_t after = 0;
+  if (!glow__add(*total, elements, &after) || after > INT64_MAX / 64)
+    return glow_error(GLOW_E_LIMIT, "tensor '%s': the model has too many parameters", name);
+  GLOW_TRY(reserve_tensor(model));
+  char *whole = whole_name(setup, name);
+  if (!whole)
+    return GLOW_E_MEMORY;
+  glow__tensor *tensor = &model->tensors[model->tensor_count];
+  *tensor = (glow__tensor){.name = whole, .type = type, .trainable = trainable != 0, .rank = rank,
+                           .elements = elements, .offset = *total};
+  for (int32_t i = 0; i < GLOW_MAX_RANK; i++)
+    tensor->dims[i] = i < rank ? dims[i] : 1;
+  *total = after;
+  *id = setup->node->tensors++;
+  model->tensor_count++;
+  if (trainable)
+    setup->node->parameters += elements;
+  return GLOW_OK;
+}
+
+static glow_status add_region(glow__regions *regions, int64_t fixed, int64_t per_sample,
+                              bool backward, int32_t *id) {
+  if (!id || fixed < 0 || per_sample < 0)
+    return glow_error(GLOW_E_ARGUMENT, "a region needs sizes of 0 or more and a place for its number");
+  if (regions->count == GLOW_MAX_REGIONS)
+    return glow_error(GLOW_E_LIMIT, "more than %d regions", GLOW_MAX_REGIONS);
+  regions->at[regions->count] = (glow__region){fixed, per_sample, backward};
+  *id = regions->count++;
+  return GLOW_OK;
+}
+
+/* A layer run by samples has no regions of a fixed size: its blocks run at the same time. */
+static glow_status add_call_region(glow_setup *setup, glow__regions *regions, int64_t fixed,
+                                   int64_t per_sample, bool backward, int32_t *id) {
+  if (!setup)
+    return glow_error(GLOW_E_ARGUMENT, "setup is NULL");
+  return add_region(regions, fixed, per_sample, backward, id);
+}
+
+glow_status glow_setup_scratch(glow_setup *setup, int64_t fixed, int64_t per_sample, int32_t *id) {
+  return add_call_region(setup, setup ? &setup->node->scratch : NULL, fixed, per_sample, false, id);
+}
+
+glow_status glow_setup_backward_scratch(glow_setup *setup, int64_t fixed, int64_t per_sample,
+                                        int32_t *id) {
+  return add_call_region(setup, setup ? &setup->node->scratch : NULL, fixed, per_sample, true, id);
+}
+
+glow_status glow_setup_worker_scratch(glow_setup *setup, int64_t floats, int32_t *id) {
+  return add_call_region(setup, setup ? &setup->node->worker : NULL, floats, 0, false, id);
+}
+
+glow_status glow_setup_saved(glow_setup *setup, int64_t fixed, int64_t per_sample, int32_t *id) {
+  if (setup && fixed && !glow__by_tasks(setup->node))
+    return glow_error(GLOW_E_ARGUMENT, "a layer run by samples saves per sample only");
+  return add_call_region(setup, setup ? &setup->node->saved : NULL, fixed, per_sample, false, id);
+}
+
+glow_status glow_setup_derived(glow_setup *setup, size_t bytes) {
+  if (!setup || bytes > (size_t)INT64_MAX / 64)
+    return glow_error(GLOW_E_ARGUMENT, "glow_setup_derived: no setup, or too many bytes");
+  if (setup->node->derived_bytes)
+    return glow_error(GLOW_E_STATE, "glow_setup_derived is called twice");
+  setup->node->derived_bytes = bytes;
+  return GLOW_OK;
+}
+
+glow_status glow_setup_latents(glow_setup *setup, int64_t height, int64_t width, int64_t channels) {
+  int64_t size = 0;
+  if (!setup || height < 1 || width < 1 || channels < 1 || !glow__mul(height, width, &size) ||
+      !glow__mul(size, channels, &size))
+    return glow_error(GLOW_E_ARGUMENT, "glow_setup_latents: sizes of 1 or more are needed");
+  setup->node->latent_shape = (glow_shape){height, width, channels};
+  setup->node->latent_size = size;
+  return GLOW_OK;
+}
+
+glow_status glow_setup_labels(glow_setup *setup, int32_t classes) {
+  if (!setup || classes < 1)
+    return glow_error(GLOW_E_ARGUMENT, "glow_setup_labels: one class or more is needed");
+  int32_t *have = &setup->model->classes;
+  if (*have && *have != classes)
+    return glow_error(GLOW_E_SHAPE, "labels of %d classes, where an earlier layer has %d", classes,
+                      *have);
+  *have = classes;
+  setup->node->classes = classes;
+  return GLOW_OK;
+}
+
+glow_status glow_setup_init(glow_setup *setup, int32_t rounds, size_t bytes) {
+  if (!setup || rounds < 1 || rounds > 1000 || bytes > (size_t)INT64_MAX / 64)
+    return glow_error(GLOW_E_ARGUMENT, "glow_setup_init: 1 to 1000 rounds");
+  if (!setup->node->layer->ops.init)
+    return glow_error(GLOW_E_ARGUMENT, "glow_setup_init: the layer's table has no init");
+  setup->node->init_rounds = rounds;
+  setup->node->init_bytes = bytes;
+  return GLOW_OK;
+}

@@ -1,0 +1,192 @@
+/* Glow's conditioner network: conv3x3 -> norm1 -> ReLU -> conv1x1 -> norm2 -> ReLU -> zero conv3x3.
+ * Options, tensors, memory; the passes are in files of their own.
+ * Source: Kingma and Dhariwal 2018, section 3 and the code published with it.
+ * SPDX-License-Identifier: MIT */
+#include "nets/conv_net.h"
+
+#include <math.h>
+
+#include "math/kernels.h"
+#include "math/moments.h"
+#include "nets/strips.h"
+
+#define HIDDEN_DEVIATION 0.05f
+#define MAX_HIDDEN 65536
+
+static glow_status declare_norm(glow__conv_net *net, glow_setup *setup, const char *norm,
+                                const char *conv, int32_t *bias, int32_t *logs) {
+  int64_t width[] = {net->hidden};
+  GLOW_TRY(glow_setup_push(setup, net->actnorm ? norm : conv));
+  GLOW_TRY(glow_setup_tensor(setup, "bias", GLOW_TYPE_F32, 1, 1, width, bias));
+  *logs = -1;
+  if (net->actnorm)
+    GLOW_TRY(glow_setup_tensor(setup, "logs", GLOW_TYPE_F32, 1, 1, width, logs));
+  glow_setup_pop(setup);
+  return GLOW_OK;
+}
+
+static glow_status declare_tensors(glow__conv_net *net, glow_setup *setup) {
+  int64_t w1[] = {net->hidden, net->in, 3, 3}, w2[] = {net->hidden, net->hidden, 1, 1};
+  int64_t w3[] = {net->out, net->hidden, 3, 3}, out[] = {net->out};
+  GLOW_TRY(glow_setup_tensor(setup, "conv1.weight", GLOW_TYPE_F32, 1, 4, w1, &net->w1));
+  GLOW_TRY(declare_norm(net, setup, "norm1", "conv1", &net->b1, &net->l1));
+  GLOW_TRY(glow_setup_tensor(setup, "conv2.weight", GLOW_TYPE_F32, 1, 4, w2, &net->w2));
+  GLOW_TRY(declare_norm(net, setup, "norm2", "conv2", &net->b2, &net->l2));
+  GLOW_TRY(glow_setup_tensor(setup, "conv3.weight", GLOW_TYPE_F32, 1, 4, w3, &net->w3));
+  GLOW_TRY(glow_setup_tensor(setup, "conv3.bias", GLOW_TYPE_F32, 1, 1, out, &net->b3));
+  return glow_setup_tensor(setup, "conv3.logs", GLOW_TYPE_F32, 1, 1, out, &net->l3);
+}
+
+static glow_status declare_forward(glow__conv_net *net, glow_setup *setup,
+                                   const glow__kernels *kernels) {
+  int64_t hidden = net->hidden, partial = glow__conv_net_partial(net);
+  GLOW_TRY(glow_setup_scratch(setup, hidden * 9 * net->in, 0, &net->by_tap1));
+  GLOW_TRY(glow_setup_scratch(setup, hidden * 9 * net->out, 0, &net->by_tap3));
+  GLOW_TRY(glow_setup_scratch(setup, glow__packed_size(kernels, 9 * net->in, hidden), 0, &net->packed1));
+  GLOW_TRY(glow_setup_scratch(setup, glow__packed_size(kernels, hidden, hidden), 0, &net->packed2));
+  GLOW_TRY(glow_setup_scratch(setup, glow__packed_size(kernels, hidden, 9 * net->out), 0, &net->packed3));
+  GLOW_TRY(glow_setup_scratch(setup, 0, net->image * 9 * net->out, &net->taps));
+  GLOW_TRY(glow_setup_scratch(setup, glow__strip_fixed(partial),
+                              glow__strip_per_sample(net->image, partial), &net->partial));
+  GLOW_TRY(glow_setup_worker_scratch(setup, GLOW_STRIP * (9 * net->in + 2 * hidden), &net->strip));
+  GLOW_TRY(glow_setup_saved(setup, 0, net->image * hidden, &net->h1));
+  return glow_setup_saved(setup, 0, net->image * hidden, &net->h2);
+}
+
+static glow_status declare_backward(glow__conv_net *net, glow_setup *setup,
+                                    const glow__kernels *kernels) {
+  int64_t hidden = net->hidden, widest = net->in > net->out ? net->in : net->out;
+  int64_t rows = 9 * widest > hidden ? 9 * widest : hidden;
+  int64_t block = glow__packed_size(kernels, GLOW_WEIGHT_PIXELS, GLOW_WEIGHT_COLUMNS);
+  GLOW_TRY(glow_setup_backward_scratch(setup, glow__packed_size(kernels, hidden, 9 * net->in), 0, &net->back1));
+  GLOW_TRY(glow_setup_backward_scratch(setup, glow__packed_size(kernels, hidden, hidden), 0, &net->back2));
+  GLOW_TRY(glow_setup_backward_scratch(setup, glow__packed_size(kernels, 9 * net->out, hidden), 0, &net->back3));
+  GLOW_TRY(glow_setup_backward_scratch(setup, 0, net->image * 9 * net->in, &net->gathered));
+  GLOW_TRY(glow_setup_backward_scratch(setup, 0, net->image * 9 * net->in, &net->d_gathered));
+  GLOW_TRY(glow_setup_backward_scratch(setup, 0, net->image * hidden, &net->d1));
+  GLOW_TRY(glow_setup_backward_scratch(setup, 0, net->image * hidden, &net->d2));
+  GLOW_TRY(glow_setup_backward_scratch(setup, 2 * glow__conv_net_partial(net), 0, &net->sums));
+  return glow_setup_worker_scratch(setup, block + rows * GLOW_WEIGHT_COLUMNS, &net->weight_block);
+}
+
+static glow_status configure(void *self, glow_setup *setup, const glow_shape *input,
+                             int64_t out_channels) {
+  glow__conv_net *net = self;
+  int64_t limit = (int64_t)1 << 24, floats = 0;
+  if (input->channels > limit || out_channels > limit)
+    return glow_error(GLOW_E_LIMIT, "a conv net of %lld to %lld channels", (long long)input->channels,
+                      (long long)out_channels);
+  net->height = input->height;
+  net->width = input->width;
+  net->in = input->channels;
+  net->out = out_channels;
+  if (!glow__mul(net->height, net->width, &net->image) ||
+      !glow__mul(net->image, 9 * (net->in + net->out) + net->hidden, &floats))
+    return glow_error(GLOW_E_LIMIT, "a conv net on %lld x %lld pixels is too large",
+                      (long long)net->height, (long long)net->width);
+  const glow__kernels *kernels = glow_setup_context(setup)->kernels;
+  GLOW_TRY(declare_tensors(net, setup));
+  GLOW_TRY(declare_forward(net, setup, kernels));
+  GLOW_TRY(declare_backward(net, setup, kernels));
+  return glow_setup_derived(setup, (size_t)(2 * (int64_t)net->hidden + net->out) * sizeof(float));
+}
+
+static glow_status build(const void *self, const glow_pass *pass) {
+  const glow__conv_net *net = self;
+  int64_t sizes[] = {net->hidden * net->in * 9, (int64_t)net->hidden * net->hidden};
+  int32_t weights[] = {net->w1, net->w2};
+  uint64_t position = 0;
+  for (int32_t i = 0; i < 2; i++) {
+    float *w = glow_pass_tensor_mutable(pass, weights[i]);
+    glow__rng_normal(net->seed, GLOW_STREAM_BUILD, position, w, sizes[i]);
+    for (int64_t j = 0; j < sizes[i]; j++)
+      w[j] *= HIDDEN_DEVIATION;
+    position += (uint64_t)sizes[i];
+  }
+  return GLOW_OK;
+}
+
+static glow__conv_net_scales scales_at(const glow__conv_net *net, float *derived) {
+  return (glow__conv_net_scales){derived, derived + net->hidden, derived + 2 * net->hidden};
+}
+
+glow__conv_net_scales glow__conv_net_scales_of(const glow__conv_net *net, const glow_pass *pass) {
+  return scales_at(net, (float *)(uintptr_t)glow_pass_derived(pass));
+}
+
+static void exponentials(const glow_pass *pass, int32_t tensor, float factor, int64_t count,
+                         float *out) {
+  const float *logs = tensor < 0 ? NULL : glow_pass_tensor(pass, tensor);
+  for (int64_t i = 0; i < count; i++)
+    out[i] = logs ? expf(factor * logs[i]) : 1.0f;
+}
+
+static glow_status prepare(const void *self, const glow_pass *pass) {
+  const glow__conv_net *net = self;
+  glow__conv_net_scales s = scales_at(net, glow_pass_derived_mutable(pass));
+  exponentials(pass, net->l1, 1.0f, net->hidden, s.s1);
+  exponentials(pass, net->l2, 1.0f, net->hidden, s.s2);
+  exponentials(pass, net->l3, 3.0f, net->out, s.s3);
+  return GLOW_OK;
+}
+
+static void init_size(const void *self, int32_t *rounds, size_t *bytes) {
+  const glow__conv_net *net = self;
+  *rounds = net->actnorm ? 2 : 0;
+  *bytes = glow__moments_size(net->hidden);
+}
+
+static glow_status save(const void *self, glow_config *config) {
+  const glow__conv_net *net = self;
+  GLOW_TRY(glow_config_set_int(config, "net.hidden", net->hidden));
+  return glow_config_set_int(config, "net.actnorm", net->actnorm);
+}
+
+static void destroy(void *self, glow_context *context) {
+  glow_release(context, self);
+}
+
+static const glow_net_ops ops = {
+    .struct_size = sizeof(glow_net_ops),
+    .type = "conv",
+    .configure = configure,
+    .build = build,
+    .prepare = prepare,
+    .init_size = init_size,
+    .init = glow__conv_net_init,
+    .forward = glow__conv_net_forward,
+    .backward = glow__conv_net_backward,
+    .save = save,
+    .destroy = destroy,
+};
+
+glow_status glow_conv_net_create(glow_context *context, const glow_conv_net_options *options,
+                                 glow_net **out) {
+  glow_conv_net_options o = GLOW_CONV_NET_OPTIONS_INIT;
+  if (out)
+    *out = NULL;
+  if (!context || !out)
+    return glow_error(GLOW_E_ARGUMENT, "glow_conv_net_create: NULL argument");
+  GLOW_TRY(glow__options_copy(&o, sizeof o, options, sizeof o, "glow_conv_net_options"));
+  if (o.hidden < 1 || o.hidden > MAX_HIDDEN)
+    return glow_error(GLOW_E_ARGUMENT, "hidden is %d; it must be 1 to %d", o.hidden, MAX_HIDDEN);
+  if (o.actnorm < 0 || o.actnorm > 1)
+    return glow_error(GLOW_E_ARGUMENT, "actnorm is %d; it must be 0 or 1", o.actnorm);
+  glow__conv_net *net = glow_allocate(context, sizeof *net);
+  if (!net)
+    return GLOW_E_MEMORY;
+  net->hidden = o.hidden;
+  net->actnorm = o.actnorm;
+  net->seed = o.seed;
+  return glow_net_create(context, &ops, net, out);
+}
+
+glow_status glow__conv_net_make(glow_context *context, const glow_config *config, glow_net **out) {
+  glow_conv_net_options o = GLOW_CONV_NET_OPTIONS_INIT;
+  int64_t hidden = o.hidden, actnorm = o.actnorm;
+  GLOW_TRY(glow_config_get_int(config, "net.hidden", 1, MAX_HIDDEN, &hidden));
+  GLOW_TRY(glow_config_get_int(config, "net.actnorm", 0, 1, &actnorm));
+  o.hidden = (int32_t)hidden;
+  o.actnorm = (int32_t)actnorm;
+  return glow_conv_net_create(context, &o, out);
+}

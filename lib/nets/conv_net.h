@@ -1,0 +1,91 @@
+/* Glow's network, between its files: conv_net.c (what it is), conv_net_forward.c,
+ * conv_net_backward.c, conv_net_init.c.
+ *
+ *   a1 = W1 gather(x)        [pixels, 9 in] -> [pixels, hidden]
+ *   h1 = relu((a1 + b1) exp(l1))
+ *   a2 = W2 h1
+ *   h2 = relu((a2 + b2) exp(l2))
+ *   out = (sum(W3 h2) + b3) exp(3 l3)
+ *
+ * where without actnorms l1 = l2 = 0. SPDX-License-Identifier: MIT */
+#ifndef GLOW_LIB_CONV_NET_H
+#define GLOW_LIB_CONV_NET_H
+
+#include "nets/nets.h"
+
+typedef struct glow__conv_net {
+  int32_t hidden, actnorm;
+  uint64_t seed;
+  int64_t height, width, image; /* image = pixels of a sample */
+  int64_t in, out;
+  /* Tensors: weights [out, in, kh, kw]; b1 is norm1.bias or conv1.bias. l1, l2 are -1 without
+   * actnorms. */
+  int32_t w1, b1, l1, w2, b2, l2, w3, b3, l3;
+  /* Saved: activations after ReLU [pixels, hidden]. */
+  int32_t h1, h2;
+  /* Scratch. */
+  int32_t by_tap1;                   /* W1 as [hidden, (t, in)] */
+  int32_t by_tap3;                   /* W3 as [(t, out), hidden] */
+  int32_t packed1, packed2, packed3; /* weights for forward, packed */
+  int32_t taps;                      /* W3 h2 [pixels, 9 out]; gradient of it in backward */
+  int32_t partial;                   /* sums of each strip: [strips, glow__conv_net_partial] */
+  int32_t strip;                     /* worker: gathered input and activations of a strip */
+  /* Backward scratch. */
+  int32_t back1, back2, back3; /* transposed weights, packed */
+  int32_t gathered;            /* gather(x) [pixels, 9 in] */
+  int32_t d_gathered;          /* gradient of it */
+  int32_t d1, d2;              /* gradients of a1, a2 [pixels, hidden] */
+  int32_t sums;                /* doubles [glow__conv_net_partial] */
+  int32_t weight_block;        /* worker: packed columns and a block of weight gradients */
+} glow__conv_net;
+
+/* Derived values: factors of norm1, norm2 and of the last layer. */
+typedef struct glow__conv_net_scales {
+  float *s1, *s2, *s3;
+} glow__conv_net_scales;
+glow__conv_net_scales glow__conv_net_scales_of(const glow__conv_net *net, const glow_pass *pass);
+
+/* Sums of a strip: bias and logs of both norms, bias and logs of the last layer; as doubles, mean
+ * and square of one norm in initialisation. */
+static inline int64_t glow__conv_net_partial(const glow__conv_net *net) {
+  return 4 * (int64_t)net->hidden + 2 * net->out;
+}
+
+/* Columns in a task of a weight gradient, and pixels packed at a time. */
+enum { GLOW_WEIGHT_COLUMNS = 64, GLOW_WEIGHT_PIXELS = 256 };
+
+void glow__conv_net_forward(const void *self, const glow_pass *pass, const float *x, int64_t stride,
+                            float *out);
+void glow__conv_net_backward(const void *self, const glow_pass *pass, const float *x,
+                             int64_t stride, const float *out, float *dout, float *dx,
+                             int64_t dx_stride);
+glow_status glow__conv_net_init(const void *self, const glow_pass *pass, int32_t round,
+                                int32_t phase, const float *x, int64_t stride);
+
+/* Shared by the passes: what a strip task works on. */
+typedef struct glow__conv_run {
+  const glow__conv_net *net;
+  const glow_pass *pass;
+  const struct glow__kernels *kernels;
+  const float *x;
+  int64_t stride;
+  int64_t pixels; /* of the batch */
+  float *out;
+} glow__conv_run;
+
+/* Packs the weights, in parallel: for forward, or transposed for the data gradients. */
+void glow__conv_net_pack(const glow__conv_run *run);
+void glow__conv_net_pack_back(const glow__conv_run *run);
+/* Rows of a strip: from the saved region when there is one, else worker scratch. */
+typedef struct glow__conv_strip {
+  int64_t first, rows;
+  float *gathered, *h1, *h2;
+} glow__conv_strip;
+glow__conv_strip glow__conv_net_strip(const glow__conv_run *run, uint32_t task, uint32_t worker);
+/* Strip's h1 from x, and h2 from h1; a1 and a2 in their places when finish is not set. */
+void glow__conv_net_first(const glow__conv_run *run, const glow__conv_strip *strip, bool finish);
+void glow__conv_net_second(const glow__conv_run *run, const glow__conv_strip *strip, bool finish);
+glow__conv_run glow__conv_net_run(const glow__conv_net *net, const glow_pass *pass, const float *x,
+                                  int64_t stride, float *out);
+
+#endif

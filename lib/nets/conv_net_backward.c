@@ -1,0 +1,204 @@
+/* Glow's network, backward. With g the gradient of out (notation of conv_net.h):
+ *
+ *   g3 = g exp(3 l3);  d b3 = sum g3;  d l3 = 3 sum g out
+ *   T  = gather(g3, -1)                       gradient of the taps, [pixels, 9 out]
+ *   g2 = (T W3) where h2 > 0;  d l2 = sum g2 h2;  d b2 = sum g2 exp(l2);  d2 = g2 exp(l2)
+ *   g1 = (d2 W2) where h1 > 0;  likewise d1
+ *   dx = sum(d1 W1, -1)
+ *   d W3 = T' h2,  d W2 = d2' h1,  d W1 = d1' gather(x)
+ *
+ * Data gradients by strips of pixels, weight gradients by blocks of weights over all pixels, which
+ * needs no private copies of large gradients. SPDX-License-Identifier: MIT */
+#include <string.h>
+
+#include "math/conv.h"
+#include "math/kernels.h"
+#include "nets/conv_net.h"
+#include "nets/strips.h"
+
+typedef struct back_run {
+  glow__conv_run run;
+  float *dout; /* becomes g3 */
+  const float *out;
+  float *dx;
+  int64_t dx_stride;
+} back_run;
+
+/* Parts of a strip's sums. */
+typedef struct sums {
+  float *b1, *l1, *b2, *l2, *b3, *l3;
+} sums;
+
+static sums sums_at(const glow__conv_net *net, float *partial) {
+  int64_t hidden = net->hidden;
+  return (sums){partial, partial + hidden, partial + 2 * hidden, partial + 3 * hidden,
+                partial + 4 * hidden, partial + 4 * hidden + net->out};
+}
+
+static sums strip_sums(const glow__conv_run *run, uint32_t task) {
+  float *partial = glow_pass_scratch(run->pass, run->net->partial);
+  return sums_at(run->net, partial + (int64_t)task * glow__conv_net_partial(run->net));
+}
+
+/* dout becomes g3; sums of b3 and l3. */
+static void last_layer(void *arg, uint32_t task, uint32_t worker) {
+  const back_run *b = arg;
+  const glow__conv_net *net = b->run.net;
+  const float *scale = glow__conv_net_scales_of(net, b->run.pass).s3;
+  sums s = strip_sums(&b->run, task);
+  int64_t first = (int64_t)task * GLOW_STRIP;
+  int64_t last = first + GLOW_STRIP < b->run.pixels ? first + GLOW_STRIP : b->run.pixels;
+  (void)worker;
+  memset(s.b3, 0, 2 * (size_t)net->out * sizeof(float));
+  for (int64_t p = first; p < last; p++)
+    for (int64_t o = 0; o < net->out; o++) {
+      float *g = &b->dout[p * net->out + o];
+      s.l3[o] += 3.0f * *g * b->out[p * net->out + o];
+      *g *= scale[o];
+      s.b3[o] += *g;
+    }
+}
+
+/* d [rows, n] = gradient of h; becomes the gradient before the norm. Sums of g and of g h. */
+static void through_norm(int64_t rows, int64_t n, const float *restrict h,
+                         const float *restrict scale, float *restrict d, float *restrict sum_b,
+                         float *restrict sum_l) {
+  memset(sum_b, 0, (size_t)n * sizeof(float));
+  memset(sum_l, 0, (size_t)n * sizeof(float));
+  for (int64_t p = 0; p < rows; p++)
+    for (int64_t j = 0; j < n; j++) {
+      float g = h[p * n + j] > 0.0f ? d[p * n + j] : 0.0f;
+      sum_l[j] += g * h[p * n + j];
+      g *= scale[j];
+      sum_b[j] += g;
+      d[p * n + j] = g;
+    }
+}
+
+static void product(const glow__conv_run *run, int64_t m, int64_t n, int64_t k, const float *a,
+                    int32_t packed, float *c) {
+  const glow__epilogue none = {0};
+  run->kernels->gemm(m, n, k, a, k, 1, glow_pass_scratch(run->pass, packed), c, n, 0,
+                     glow__panels(run->kernels, n), &none);
+}
+
+static void data_gradient(void *arg, uint32_t task, uint32_t worker) {
+  const back_run *b = arg;
+  const glow__conv_run *run = &b->run;
+  const glow__conv_net *net = run->net;
+  const glow_pass *pass = run->pass;
+  int64_t taps_in = 9 * net->in, taps_out = 9 * net->out, hidden = net->hidden;
+  glow__conv_net_scales scales = glow__conv_net_scales_of(net, pass);
+  glow__conv_strip strip = glow__conv_net_strip(run, task, worker);
+  int64_t first = strip.first, last = first + strip.rows;
+  float *taps = glow_pass_scratch(pass, net->taps) + first * taps_out;
+  float *d2 = glow_pass_scratch(pass, net->d2) + first * hidden;
+  float *d1 = glow_pass_scratch(pass, net->d1) + first * hidden;
+  sums s = strip_sums(run, task);
+  glow__strip_gather(net->height, net->width, net->out, b->dout, net->out, -1, first, last, taps);
+  product(run, strip.rows, hidden, taps_out, taps, net->back3, d2);
+  through_norm(strip.rows, hidden, strip.h2, scales.s2, d2, s.b2, s.l2);
+  product(run, strip.rows, hidden, hidden, d2, net->back2, d1);
+  through_norm(strip.rows, hidden, strip.h1, scales.s1, d1, s.b1, s.l1);
+  product(run, strip.rows, taps_in, hidden, d1, net->back1,
+          glow_pass_scratch(pass, net->d_gathered) + first * taps_in);
+  glow__strip_gather(net->height, net->width, net->in, run->x, run->stride, 1, first, last,
+                     glow_pass_scratch(pass, net->gathered) + first * taps_in);
+}
+
+static void input_gradient(void *arg, uint32_t task, uint32_t worker) {
+  const back_run *b = arg;
+  const glow__conv_net *net = b->run.net;
+  const float *d = glow_pass_scratch(b->run.pass, net->d_gathered);
+  (void)worker;
+  glow__sum3x3(net->height, net->width, net->in, d + (int64_t)task * net->image * 9 * net->in, -1,
+               0, net->image, b->dx + (int64_t)task * net->image * b->dx_stride, b->dx_stride);
+}
+
+/* ---- weights ---------------------------------------------------------------------------------------- */
+
+/* C [m, columns] += A' B over all pixels, where A [pixels, m] and B [pixels, hidden] from `column`. */
+static void accumulate(const glow__conv_run *run, uint32_t worker, int64_t m, const float *a,
+                       const float *bmat, int64_t column, int64_t columns, float *c, int64_t ldc) {
+  const glow__kernels *kernels = run->kernels;
+  const glow__epilogue add = {.accumulate = 1};
+  int64_t hidden = run->net->hidden;
+  float *packed = glow_pass_worker_scratch(run->pass, run->net->weight_block, worker);
+  for (int64_t p = 0; p < run->pixels; p += GLOW_WEIGHT_PIXELS) {
+    int64_t rows = run->pixels - p < GLOW_WEIGHT_PIXELS ? run->pixels - p : GLOW_WEIGHT_PIXELS;
+    int64_t panels = glow__panels(kernels, columns);
+    kernels->pack(rows, columns, bmat + p * hidden + column, hidden, 1, packed, 0, panels);
+    kernels->gemm(m, columns, rows, a + p * m, 1, m, packed, c, ldc, 0, panels, &add);
+  }
+}
+
+/* For W1 and W3, the block of tap-ordered gradients that is then added in the weights' own order. */
+static float *tap_block(const glow__conv_run *run, uint32_t worker, int64_t rows) {
+  float *block = glow_pass_worker_scratch(run->pass, run->net->weight_block, worker);
+  block += glow__packed_size(run->kernels, GLOW_WEIGHT_PIXELS, GLOW_WEIGHT_COLUMNS);
+  memset(block, 0, (size_t)(rows * GLOW_WEIGHT_COLUMNS) * sizeof(float));
+  return block;
+}
+
+/* Task t: columns (t/3) of the gradient of W2, W3, W1 (the largest first). */
+static void weight_gradient(void *arg, uint32_t task, uint32_t worker) {
+  const back_run *b = arg;
+  const glow__conv_run *run = &b->run;
+  const glow__conv_net *net = run->net;
+  const glow_pass *pass = run->pass;
+  int64_t hidden = net->hidden, blocks = (hidden + GLOW_WEIGHT_COLUMNS - 1) / GLOW_WEIGHT_COLUMNS;
+  int64_t column = task % blocks * GLOW_WEIGHT_COLUMNS;
+  int64_t columns = hidden - column < GLOW_WEIGHT_COLUMNS ? hidden - column : GLOW_WEIGHT_COLUMNS;
+  if (task < blocks) {
+    accumulate(run, worker, hidden, glow_pass_scratch(pass, net->d2), glow_pass_saved(pass, net->h1),
+               column, columns, glow_pass_gradient(pass, net->w2) + column, hidden);
+  } else if (task < 2 * blocks) {
+    float *block = tap_block(run, worker, 9 * net->out);
+    accumulate(run, worker, 9 * net->out, glow_pass_scratch(pass, net->taps),
+               glow_pass_saved(pass, net->h2), column, columns, block, GLOW_WEIGHT_COLUMNS);
+    glow__taps_add(net->out, columns, block, GLOW_WEIGHT_COLUMNS,
+                   glow_pass_gradient(pass, net->w3) + column * 9, hidden * 9, 9);
+  } else {
+    float *block = tap_block(run, worker, 9 * net->in);
+    accumulate(run, worker, 9 * net->in, glow_pass_scratch(pass, net->gathered),
+               glow_pass_scratch(pass, net->d1), column, columns, block, GLOW_WEIGHT_COLUMNS);
+    glow__taps_add(net->in, columns, block, GLOW_WEIGHT_COLUMNS,
+                   glow_pass_gradient(pass, net->w1) + column * 9 * net->in, 9, 9 * net->in);
+  }
+}
+
+static void add_vector(const glow_pass *pass, int32_t tensor, int64_t count, const double *sum) {
+  float *g = tensor < 0 ? NULL : glow_pass_gradient(pass, tensor);
+  for (int64_t i = 0; g && i < count; i++)
+    g[i] += (float)sum[i];
+}
+
+static void vector_gradients(const glow__conv_run *run, int64_t strips) {
+  const glow__conv_net *net = run->net;
+  const glow_pass *pass = run->pass;
+  int64_t hidden = net->hidden;
+  double *total = (double *)(void *)glow_pass_scratch(pass, net->sums);
+  glow__strip_total(strips, glow__conv_net_partial(net), glow_pass_scratch(pass, net->partial), total);
+  add_vector(pass, net->b1, hidden, total);
+  add_vector(pass, net->l1, hidden, total + hidden);
+  add_vector(pass, net->b2, hidden, total + 2 * hidden);
+  add_vector(pass, net->l2, hidden, total + 3 * hidden);
+  add_vector(pass, net->b3, net->out, total + 4 * hidden);
+  add_vector(pass, net->l3, net->out, total + 4 * hidden + net->out);
+}
+
+void glow__conv_net_backward(const void *self, const glow_pass *pass, const float *x,
+                             int64_t stride, const float *out, float *dout, float *dx,
+                             int64_t dx_stride) {
+  const glow__conv_net *net = self;
+  back_run b = {.run = glow__conv_net_run(net, pass, x, stride, NULL), .dout = dout, .out = out,
+                .dx = dx, .dx_stride = dx_stride};
+  uint32_t strips = (uint32_t)glow__strip_count(b.run.pixels);
+  uint32_t blocks = (uint32_t)((net->hidden + GLOW_WEIGHT_COLUMNS - 1) / GLOW_WEIGHT_COLUMNS);
+  glow__conv_net_pack_back(&b.run);
+  glow_pass_run(pass, strips, last_layer, &b);
+  glow_pass_run(pass, strips, data_gradient, &b);
+  glow_pass_run(pass, (uint32_t)glow_pass_samples(pass), input_gradient, &b);
+  glow_pass_run(pass, 3 * blocks, weight_gradient, &b);
+  vector_gradients(&b.run, strips);
+}

@@ -1,0 +1,102 @@
+/* Glow's network, forward: strips of pixels go through all three products while they are in the
+ * cache, then the shifted sum of the last convolution. SPDX-License-Identifier: MIT */
+#include <string.h>
+
+#include "math/conv.h"
+#include "math/kernels.h"
+#include "nets/conv_net.h"
+#include "nets/strips.h"
+
+glow__conv_run glow__conv_net_run(const glow__conv_net *net, const glow_pass *pass, const float *x,
+                                  int64_t stride, float *out) {
+  return (glow__conv_run){.net = net, .pass = pass, .kernels = glow_pass_context(pass)->kernels,
+                          .x = x, .stride = stride,
+                          .pixels = glow_pass_samples(pass) * net->image, .out = out};
+}
+
+glow__conv_strip glow__conv_net_strip(const glow__conv_run *run, uint32_t task, uint32_t worker) {
+  const glow__conv_net *net = run->net;
+  glow__conv_strip strip = {.first = (int64_t)task * GLOW_STRIP};
+  int64_t left = run->pixels - strip.first;
+  strip.rows = left < GLOW_STRIP ? left : GLOW_STRIP;
+  strip.gathered = glow_pass_worker_scratch(run->pass, net->strip, worker);
+  strip.h1 = glow_pass_saved(run->pass, net->h1);
+  strip.h2 = glow_pass_saved(run->pass, net->h2);
+  if (strip.h1) {
+    strip.h1 += strip.first * net->hidden;
+    strip.h2 += strip.first * net->hidden;
+  } else {
+    strip.h1 = strip.gathered + GLOW_STRIP * 9 * net->in;
+    strip.h2 = strip.h1 + GLOW_STRIP * (int64_t)net->hidden;
+  }
+  return strip;
+}
+
+static void product(const glow__conv_run *run, int64_t m, int64_t n, int64_t k, const float *a,
+                    int32_t packed, float *c, const glow__epilogue *epilogue) {
+  run->kernels->gemm(m, n, k, a, k, 1, glow_pass_scratch(run->pass, packed), c, n, 0,
+                     glow__panels(run->kernels, n), epilogue);
+}
+
+void glow__conv_net_first(const glow__conv_run *run, const glow__conv_strip *strip, bool finish) {
+  const glow__conv_net *net = run->net;
+  glow__conv_net_scales scales = glow__conv_net_scales_of(net, run->pass);
+  glow__epilogue norm = {0};
+  if (finish)
+    norm = (glow__epilogue){glow_pass_tensor(run->pass, net->b1), scales.s1, 1, 0};
+  glow__strip_gather(net->height, net->width, net->in, run->x, run->stride, 1, strip->first,
+                     strip->first + strip->rows, strip->gathered);
+  product(run, strip->rows, net->hidden, 9 * net->in, strip->gathered, net->packed1, strip->h1, &norm);
+}
+
+void glow__conv_net_second(const glow__conv_run *run, const glow__conv_strip *strip, bool finish) {
+  const glow__conv_net *net = run->net;
+  glow__conv_net_scales scales = glow__conv_net_scales_of(net, run->pass);
+  glow__epilogue norm = {0};
+  if (finish)
+    norm = (glow__epilogue){glow_pass_tensor(run->pass, net->b2), scales.s2, 1, 0};
+  product(run, strip->rows, net->hidden, net->hidden, strip->h1, net->packed2, strip->h2, &norm);
+}
+
+static void run_strip(void *arg, uint32_t task, uint32_t worker) {
+  const glow__conv_run *run = arg;
+  const glow__conv_net *net = run->net;
+  const glow__epilogue none = {0};
+  glow__conv_strip strip = glow__conv_net_strip(run, task, worker);
+  glow__conv_net_first(run, &strip, true);
+  glow__conv_net_second(run, &strip, true);
+  float *taps = glow_pass_scratch(run->pass, net->taps) + strip.first * 9 * net->out;
+  product(run, strip.rows, 9 * net->out, net->hidden, strip.h2, net->packed3, taps, &none);
+}
+
+/* out = (sum of taps + b3) exp(3 l3) for a strip of pixels, which may lie in several samples. */
+static void sum_strip(void *arg, uint32_t task, uint32_t worker) {
+  const glow__conv_run *run = arg;
+  const glow__conv_net *net = run->net;
+  const float *taps = glow_pass_scratch(run->pass, net->taps);
+  const float *bias = glow_pass_tensor(run->pass, net->b3);
+  const float *scale = glow__conv_net_scales_of(net, run->pass).s3;
+  int64_t first = (int64_t)task * GLOW_STRIP;
+  int64_t last = first + GLOW_STRIP < run->pixels ? first + GLOW_STRIP : run->pixels;
+  (void)worker;
+  memset(run->out + first * net->out, 0, (size_t)((last - first) * net->out) * sizeof(float));
+  for (int64_t p = first; p < last;) {
+    int64_t base = p / net->image * net->image;
+    int64_t to = last - base < net->image ? last - base : net->image;
+    glow__sum3x3(net->height, net->width, net->out, taps + base * 9 * net->out, 1, p - base, to,
+                 run->out + base * net->out, net->out);
+    p = base + to;
+  }
+  for (int64_t p = first; p < last; p++)
+    for (int64_t o = 0; o < net->out; o++)
+      run->out[p * net->out + o] = (run->out[p * net->out + o] + bias[o]) * scale[o];
+}
+
+void glow__conv_net_forward(const void *self, const glow_pass *pass, const float *x, int64_t stride,
+                            float *out) {
+  glow__conv_run run = glow__conv_net_run(self, pass, x, stride, out);
+  uint32_t strips = (uint32_t)glow__strip_count(run.pixels);
+  glow__conv_net_pack(&run);
+  glow_pass_run(pass, strips, run_strip, &run);
+  glow_pass_run(pass, strips, sum_strip, &run);
+}

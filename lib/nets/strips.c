@@ -1,0 +1,33 @@
+/* Strips of pixels: gathering over image borders, sums, gradients of taps.
+ * SPDX-License-Identifier: MIT */
+#include "nets/strips.h"
+
+#include "math/conv.h"
+
+void glow__strip_gather(int64_t height, int64_t width, int64_t channels, const float *x,
+                        int64_t stride, int32_t sign, int64_t first, int64_t last, float *out) {
+  int64_t image = height * width;
+  while (first < last) {
+    int64_t n = first / image, from = first - n * image;
+    int64_t to = last - n * image < image ? last - n * image : image;
+    glow__gather3x3(height, width, channels, x + n * image * stride, stride, sign, from, to, out);
+    out += (to - from) * 9 * channels;
+    first += to - from;
+  }
+}
+
+void glow__strip_total(int64_t strips, int64_t count, const float *partial, double *sums) {
+  for (int64_t j = 0; j < count; j++)
+    sums[j] = 0.0;
+  for (int64_t s = 0; s < strips; s++)
+    for (int64_t j = 0; j < count; j++)
+      sums[j] += (double)partial[s * count + j];
+}
+
+void glow__taps_add(int64_t a, int64_t b, const float *c, int64_t c_stride, float *g,
+                    int64_t i_stride, int64_t j_stride) {
+  for (int64_t t = 0; t < 9; t++)
+    for (int64_t i = 0; i < a; i++)
+      for (int64_t j = 0; j < b; j++)
+        g[i * i_stride + j * j_stride + t] += c[(t * a + i) * c_stride + j];
+}
