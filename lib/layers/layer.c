@@ -17,7 +17,7 @@ static glow_status check_ops(const glow_layer_ops *ops) {
 
 glow_status glow_layer_create(glow_context *context, const glow_layer_ops *ops, void *self,
                               glow_layer **out) {
-  glow_layer_ops copy = {sizeof copy, NULL};
+  glow_layer_ops copy = {.struct_size = sizeof copy};
   if (out)
     *out = NULL;
   if (!context || !ops || !out)

@@ -14,7 +14,7 @@ static glow_status check_ops(const glow_net_ops *ops) {
 
 glow_status glow_net_create(glow_context *context, const glow_net_ops *ops, void *self,
                             glow_net **out) {
-  glow_net_ops copy = {sizeof copy, NULL};
+  glow_net_ops copy = {.struct_size = sizeof copy};
   if (out)
     *out = NULL;
   if (!context || !ops || !out)

@@ -9,7 +9,7 @@
 #define GLOW_SYS_LAYER_H
 
 #include <glow/layer.h>
-#include <glow/model.h>
+#include <glow/workspace.h>
 #include <glow/sys/pass.h>
 
 #ifdef __cplusplus

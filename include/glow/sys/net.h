@@ -5,7 +5,7 @@
 #ifndef GLOW_SYS_NET_H
 #define GLOW_SYS_NET_H
 
-#include <glow/model.h>
+#include <glow/workspace.h>
 #include <glow/net.h>
 #include <glow/sys/pass.h>
 
