@@ -1,0 +1,312 @@
+/* SGD with momentum, Adam and Adamax (Kingma and Ba 2015), with decoupled weight decay (Loshchilov
+ * and Hutter 2019). With gradient g, state m, v, step number t and rate r, all starting with
+ * p <- (1 - r decay) p:
+ *   SGD      m <- b1 m + g;              p <- p - r m
+ *   Adam     m <- m + (1 - b1)(g - m);   v <- b2 v + (1 - b2) g^2;
+ *            p <- p - r / (1 - b1^t) m / (sqrt(v) / sqrt(1 - b2^t) + eps)
+ *   Adamax   m as Adam;                  v <- max(b2 v, |g| + eps);  p <- p - r / (1 - b1^t) m / v
+ *
+ * A step is all or nothing without a copy of parameters and state. First each layer is tried: its
+ * new parameters are put in place, the layer prepares them, and the old ones are put back from a
+ * buffer of one layer's size. Only when all layers have succeeded, parameters and state move for good,
+ * computed by the same code from the same numbers, so that what was prepared fits them bit for bit.
+ * SPDX-License-Identifier: MIT */
+#include <math.h>
+#include <string.h>
+
+#include "model/parts.h"
+#include "train/train.h"
+
+enum { BLOCK = 1024, SERIAL_BELOW = 65536, MAX_SLOTS = 64 };
+
+struct glow_optimizer {
+  glow_context *context;
+  glow_model *model;
+  glow_optimizer_options options;
+  int64_t steps;
+  glow__flat flat;
+  float *m; /* flat vectors as long as the parameters */
+  float *v; /* NULL for SGD */
+  float *kept; /* [slots, slot_size]: parameters of the layers being tried */
+  uint32_t slots;
+  int64_t slot_size; /* parameters of the largest layer */
+};
+
+/* ---- the formulas, on one block ------------------------------------------------------------------ */
+
+typedef struct factors {
+  int32_t kind;
+  float keep; /* 1 - rate decay */
+  float rate; /* with the correction of m's bias */
+  float beta1, rest1, beta2, rest2, epsilon;
+  float root; /* sqrt(1 - beta2^t) */
+} factors;
+
+typedef struct block {
+  float p[BLOCK], m[BLOCK], v[BLOCK];
+} block;
+
+static factors make_factors(const glow_optimizer *o, double rate) {
+  const glow_optimizer_options *c = &o->options;
+  double t = (double)(o->steps + 1);
+  factors f = {.kind = c->kind,
+               .keep = (float)(1.0 - rate * c->weight_decay),
+               .rate = (float)rate,
+               .beta1 = (float)c->beta1,
+               .rest1 = (float)(1.0 - c->beta1),
+               .beta2 = (float)c->beta2,
+               .rest2 = (float)(1.0 - c->beta2),
+               .epsilon = (float)c->epsilon,
+               .root = (float)sqrt(1.0 - pow(c->beta2, t))};
+  if (c->kind != GLOW_OPTIMIZER_SGD)
+    f.rate = (float)(rate / (1.0 - pow(c->beta1, t)));
+  return f;
+}
+
+/* Not inlined: trying and moving must run the same instructions. */
+__attribute__((noinline)) static void update(const factors *f, int64_t count, const float *p,
+                                             const float *m, const float *v, const float *g,
+                                             block *restrict out) {
+  switch (f->kind) {
+  case GLOW_OPTIMIZER_SGD:
+    for (int64_t i = 0; i < count; i++) {
+      out->m[i] = f->beta1 * m[i] + g[i];
+      out->p[i] = f->keep * p[i] - f->rate * out->m[i];
+    }
+    break;
+  case GLOW_OPTIMIZER_ADAM:
+    for (int64_t i = 0; i < count; i++) {
+      out->m[i] = m[i] + f->rest1 * (g[i] - m[i]);
+      out->v[i] = f->beta2 * v[i] + f->rest2 * g[i] * g[i];
+      float denominator = sqrtf(out->v[i]) / f->root + f->epsilon;
+      out->p[i] = f->keep * p[i] - f->rate * out->m[i] / denominator;
+    }
+    break;
+  default:
+    for (int64_t i = 0; i < count; i++) {
+      float decayed = f->beta2 * v[i], now = fabsf(g[i]) + f->epsilon;
+      out->m[i] = m[i] + f->rest1 * (g[i] - m[i]);
+      out->v[i] = decayed > now ? decayed : now;
+      out->p[i] = f->keep * p[i] - f->rate * out->m[i] / out->v[i];
+    }
+  }
+}
+
+/* By bits, which compilers turn into vector code. */
+static bool all_finite(const float *x, int64_t count) {
+  uint32_t bad = 0;
+  for (int64_t i = 0; i < count; i++) {
+    uint32_t bits;
+    memcpy(&bits, &x[i], sizeof bits);
+    bad |= (bits & 0x7F800000u) == 0x7F800000u;
+  }
+  return !bad;
+}
+
+/* ---- a layer at a time --------------------------------------------------------------------------- */
+
+typedef struct job {
+  glow_optimizer *optimizer;
+  const float *gradients;
+  factors factors;
+  uint32_t next;  /* trying: next layer to take */
+  int32_t failed; /* trying: first layer that failed, or their number */
+} job;
+
+static void update_at(const job *j, int64_t at, int64_t count, block *out) {
+  const glow_optimizer *o = j->optimizer;
+  update(&j->factors, count, o->model->parameters + at, o->m + at, o->v ? o->v + at : NULL,
+         j->gradients + at, out);
+}
+
+/* Puts the new parameters in place. False if a number is not finite. */
+static bool place(const job *j, const glow__node *node) {
+  block out;
+  bool finite = true;
+  for (int64_t i = 0; i < node->parameters; i += BLOCK) {
+    int64_t count = node->parameters - i < BLOCK ? node->parameters - i : BLOCK;
+    update_at(j, node->first_parameter + i, count, &out);
+    finite &= all_finite(out.p, count) && all_finite(out.m, count);
+    finite &= !j->optimizer->v || all_finite(out.v, count);
+    memcpy(j->optimizer->model->parameters + node->first_parameter + i, out.p,
+           (size_t)count * sizeof *out.p);
+  }
+  return finite;
+}
+
+static glow_status try_layer(const job *j, const glow__node *node, float *kept) {
+  glow_model *model = j->optimizer->model;
+  float *parameters = model->parameters + node->first_parameter;
+  size_t bytes = (size_t)node->parameters * sizeof *kept;
+  if (bytes)
+    memcpy(kept, parameters, bytes);
+  glow_status status = place(j, node) ? glow__node_prepare(model, node)
+                                      : glow_error(GLOW_E_NUMERIC,
+                                                   "layer '%s': the update is not finite",
+                                                   node->name);
+  if (bytes)
+    memcpy(parameters, kept, bytes);
+  return status;
+}
+
+/* A task is a slot of the buffer; slots take layers until none is left. */
+static void try_layers(void *arg, uint32_t slot, uint32_t worker) {
+  job *j = arg;
+  glow_model *model = j->optimizer->model;
+  float *kept = j->optimizer->kept + slot * j->optimizer->slot_size;
+  (void)worker;
+  for (;;) {
+    uint32_t i = __atomic_fetch_add(&j->next, 1, __ATOMIC_RELAXED);
+    if (i >= (uint32_t)model->node_count)
+      return;
+    if (try_layer(j, &model->nodes[i], kept) == GLOW_OK)
+      continue;
+    int32_t seen = __atomic_load_n(&j->failed, __ATOMIC_RELAXED);
+    while ((int32_t)i < seen &&
+           !__atomic_compare_exchange_n(&j->failed, &seen, (int32_t)i, false, __ATOMIC_RELAXED,
+                                        __ATOMIC_RELAXED)) {
+    }
+  }
+}
+
+static void move_layer(void *arg, uint32_t task, uint32_t worker) {
+  const job *j = arg;
+  const glow_optimizer *o = j->optimizer;
+  const glow__node *node = &o->model->nodes[task];
+  block out;
+  (void)worker;
+  for (int64_t i = 0; i < node->parameters; i += BLOCK) {
+    int64_t at = node->first_parameter + i;
+    int64_t count = node->parameters - i < BLOCK ? node->parameters - i : BLOCK;
+    size_t bytes = (size_t)count * sizeof(float);
+    update_at(j, at, count, &out);
+    memcpy(o->model->parameters + at, out.p, bytes);
+    memcpy(o->m + at, out.m, bytes);
+    if (o->v)
+      memcpy(o->v + at, out.v, bytes);
+  }
+}
+
+static void run(const glow_optimizer *o, uint32_t tasks, glow_task_fn fn, job *j) {
+  if (o->flat.count >= SERIAL_BELOW) {
+    glow__run(o->context, tasks, fn, j);
+    return;
+  }
+  for (uint32_t t = 0; t < tasks; t++)
+    fn(j, t, 0);
+}
+
+glow_status glow__optimizer_apply(glow_optimizer *optimizer, const float *gradients, double rate) {
+  glow_model *model = optimizer->model;
+  job j = {optimizer, gradients, make_factors(optimizer, rate), 0, model->node_count};
+  bool was_prepared = model->prepared;
+  model->prepared = false;
+  run(optimizer, optimizer->slots, try_layers, &j);
+  if (j.failed < model->node_count) {
+    /* Once more, for the error text on this thread; then the derived values of the old parameters. */
+    glow_status status = try_layer(&j, &model->nodes[j.failed], optimizer->kept);
+    if (was_prepared)
+      GLOW_TRY(glow_model_prepare(model));
+    return status;
+  }
+  run(optimizer, (uint32_t)model->node_count, move_layer, &j);
+  model->prepared = true;
+  optimizer->steps++;
+  return GLOW_OK;
+}
+
+/* ---- the object ------------------------------------------------------------------------------------ */
+
+static glow_status copy_options(glow_optimizer_options *to, const glow_optimizer_options *from) {
+  *to = (glow_optimizer_options)GLOW_OPTIMIZER_OPTIONS_INIT;
+  GLOW_TRY(glow__options_copy(to, sizeof *to, from, sizeof *to, "glow_optimizer_options"));
+  if (to->kind < GLOW_OPTIMIZER_SGD || to->kind > GLOW_OPTIMIZER_ADAMAX)
+    return glow_error(GLOW_E_ARGUMENT, "optimizer: there is no kind %d", (int)to->kind);
+  if (to->reserved)
+    return glow_error(GLOW_E_ARGUMENT, "optimizer: reserved must be 0");
+  if (!(to->beta1 >= 0.0 && to->beta1 < 1.0) || !(to->beta2 >= 0.0 && to->beta2 < 1.0))
+    return glow_error(GLOW_E_ARGUMENT, "optimizer: beta1 %g or beta2 %g is outside [0, 1)",
+                      to->beta1, to->beta2);
+  if (!isfinite(to->epsilon) || !((float)to->epsilon > 0.0f))
+    return glow_error(GLOW_E_ARGUMENT, "optimizer: epsilon %g is not a positive float",
+                      to->epsilon);
+  if (!isfinite(to->weight_decay) || to->weight_decay < 0.0)
+    return glow_error(GLOW_E_ARGUMENT, "optimizer: weight decay %g is not a number >= 0",
+                      to->weight_decay);
+  return GLOW_OK;
+}
+
+/* As many slots as there are workers, but at most an eighth of the parameters in all, or one. */
+static void choose_slots(glow_optimizer *o) {
+  const glow_model *model = o->model;
+  for (int32_t i = 0; i < model->node_count; i++)
+    if (model->nodes[i].parameters > o->slot_size)
+      o->slot_size = model->nodes[i].parameters;
+  int64_t most = o->slot_size ? model->parameter_count / 8 / o->slot_size : 1;
+  most = most < 1 ? 1 : most > MAX_SLOTS ? MAX_SLOTS : most;
+  uint32_t workers = o->context->executor.workers;
+  o->slots = workers < most ? workers : (uint32_t)most;
+}
+
+static glow_status allocate(glow_optimizer *o) {
+  size_t bytes = (size_t)o->model->parameter_count * sizeof(float);
+  GLOW_TRY(glow__flat_create(o->context, o->model->parameter_count, &o->flat));
+  choose_slots(o);
+  o->kept = glow_allocate(o->context, o->slots * (size_t)o->slot_size * sizeof(float));
+  o->m = o->kept ? glow_allocate(o->context, bytes) : NULL;
+  if (o->m && o->options.kind != GLOW_OPTIMIZER_SGD)
+    o->v = glow_allocate(o->context, bytes);
+  return o->m && (o->v || o->options.kind == GLOW_OPTIMIZER_SGD) ? GLOW_OK : GLOW_E_MEMORY;
+}
+
+glow_status glow_optimizer_create(const glow_model *model, const glow_optimizer_options *options,
+                                  glow_optimizer **out) {
+  glow_optimizer_options checked;
+  if (out)
+    *out = NULL;
+  if (!model || !out)
+    return glow_error(GLOW_E_ARGUMENT, "glow_optimizer_create: NULL argument");
+  GLOW_TRY(copy_options(&checked, options));
+  glow_optimizer *optimizer = glow_allocate(model->context, sizeof *optimizer);
+  if (!optimizer)
+    return GLOW_E_MEMORY;
+  optimizer->context = model->context;
+  optimizer->model = (glow_model *)(uintptr_t)model; /* changed only through the mutable pointer
+                                                        that a step is given */
+  optimizer->options = checked;
+  glow_status status = allocate(optimizer);
+  if (status != GLOW_OK)
+    glow_optimizer_destroy(&optimizer);
+  *out = optimizer;
+  return status;
+}
+
+void glow_optimizer_destroy(glow_optimizer **optimizer) {
+  if (!optimizer || !*optimizer)
+    return;
+  glow_context *context = (*optimizer)->context;
+  glow__flat_destroy(&(*optimizer)->flat);
+  glow_release(context, (*optimizer)->kept);
+  glow_release(context, (*optimizer)->m);
+  glow_release(context, (*optimizer)->v);
+  glow_release(context, *optimizer);
+  *optimizer = NULL;
+}
+
+glow_status glow_optimizer_step(glow_optimizer *optimizer, glow_model *model,
+                                const float *gradients, double rate) {
+  if (!optimizer || !model || !gradients)
+    return glow_error(GLOW_E_ARGUMENT, "glow_optimizer_step: NULL argument");
+  if (model != optimizer->model)
+    return glow_error(GLOW_E_ARGUMENT, "glow_optimizer_step: not the model it was made for");
+  if (!isfinite(rate) || rate < 0.0)
+    return glow_error(GLOW_E_ARGUMENT, "the learning rate is %g, not a number >= 0", rate);
+  if (!isfinite(glow__flat_squares(&optimizer->flat, gradients)))
+    return glow_error(GLOW_E_NUMERIC, "layer '%s': the gradient is not finite",
+                      glow__model_nonfinite_layer(model, gradients));
+  return glow__optimizer_apply(optimizer, gradients, rate);
+}
+
+int64_t glow_optimizer_steps(const glow_optimizer *optimizer) {
+  return optimizer ? optimizer->steps : 0;
+}

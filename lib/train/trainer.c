@@ -1,0 +1,388 @@
+/* The trainer: dequantise, forward, backward, check, clip, update, average. One step is all or nothing.
+ * The loss is the mean of the bits per dimension; its gradient with respect to the log-probability of
+ * a sample is -1 / (count dims ln 2), which is the weight that backward is given.
+ * SPDX-License-Identifier: MIT */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "model/model.h"
+#include "train/train.h"
+
+struct glow_trainer {
+  glow_context *context;
+  glow_model *model;
+  glow_trainer_options options; /* its pointers are not used after creation */
+  glow_schedule schedule;
+  glow_optimizer *optimizer;
+  glow_workspace *workspace;
+  glow__flat flat;
+  int64_t dims;
+  int64_t steps;
+  uint64_t position; /* in the sequence of dequantisation noise */
+  float *x;          /* [micro_batch, dims] dequantised pixels; NULL for continuous data */
+  double *weight;    /* [micro_batch] */
+  double *log_prob;  /* [micro_batch] */
+  float *average;    /* flat, or NULL: the average, or the trained parameters while it is in use */
+  bool average_used;
+};
+
+/* A batch of floats or of pixels. */
+typedef struct batch {
+  const float *x;
+  const uint8_t *pixels;
+  const int32_t *labels;
+  int64_t count;
+} batch;
+
+/* ---- life -------------------------------------------------------------------------------------- */
+
+static glow_status check_options(const glow_trainer_options *o) {
+  if (o->micro_batch < 1)
+    return glow_error(GLOW_E_ARGUMENT, "trainer: a micro-batch has at least one sample, not %lld",
+                      (long long)o->micro_batch);
+  if (o->mode != GLOW_MODE_STORED && o->mode != GLOW_MODE_RECONSTRUCTED)
+    return glow_error(GLOW_E_ARGUMENT, "trainer: mode %d is not a training mode", (int)o->mode);
+  if (o->average != 0 && o->average != 1)
+    return glow_error(GLOW_E_ARGUMENT, "trainer: average is %d, not 0 or 1", (int)o->average);
+  if (!(o->average_decay >= 0.0 && o->average_decay < 1.0))
+    return glow_error(GLOW_E_ARGUMENT, "trainer: the decay of the average is %g, outside [0, 1)",
+                      o->average_decay);
+  if (!isfinite(o->clip_norm) || o->clip_norm < 0.0 || !isfinite(o->clip_value) ||
+      o->clip_value < 0.0)
+    return glow_error(GLOW_E_ARGUMENT, "trainer: clip_norm %g or clip_value %g is not a number >= 0",
+                      o->clip_norm, o->clip_value);
+  return GLOW_OK;
+}
+
+static glow_status fill(glow_trainer *t) {
+  const glow_trainer_options *o = &t->options;
+  glow_workspace_options ws = GLOW_WORKSPACE_OPTIONS_INIT;
+  int64_t elements;
+  ws.batch = o->micro_batch;
+  ws.mode = o->mode;
+  t->dims = glow_model_dims(t->model);
+  GLOW_TRY(glow__batch_elements(t->model, o->micro_batch, &elements));
+  GLOW_TRY(glow__schedule_copy(&t->schedule, o->schedule));
+  GLOW_TRY(glow_optimizer_create(t->model, o->optimizer, &t->optimizer));
+  GLOW_TRY(glow_workspace_create(t->model, &ws, &t->workspace));
+  GLOW_TRY(glow__flat_create(t->context, glow_model_parameter_count(t->model), &t->flat));
+  t->weight = glow_allocate(t->context, (size_t)o->micro_batch * sizeof(double));
+  if (!t->weight)
+    return GLOW_E_MEMORY;
+  t->log_prob = glow_allocate(t->context, (size_t)o->micro_batch * sizeof(double));
+  if (!t->log_prob)
+    return GLOW_E_MEMORY;
+  if (glow_model_bits(t->model)) {
+    t->x = glow_allocate(t->context, (size_t)elements * sizeof(float));
+    if (!t->x)
+      return GLOW_E_MEMORY;
+  }
+  if (o->average) {
+    t->average = glow_allocate(t->context, (size_t)t->flat.count * sizeof(float));
+    if (!t->average)
+      return GLOW_E_MEMORY;
+  }
+  return GLOW_OK;
+}
+
+glow_status glow_trainer_create(glow_model *model, const glow_trainer_options *options,
+                                glow_trainer **out) {
+  glow_trainer_options o = GLOW_TRAINER_OPTIONS_INIT;
+  if (out)
+    *out = NULL;
+  if (!model || !out)
+    return glow_error(GLOW_E_ARGUMENT, "glow_trainer_create: NULL argument");
+  GLOW_TRY(glow__options_copy(&o, sizeof o, options, sizeof o, "glow_trainer_options"));
+  GLOW_TRY(check_options(&o));
+  glow_context *context = glow__model_context(model);
+  glow_trainer *trainer = glow_allocate(context, sizeof *trainer);
+  if (!trainer)
+    return GLOW_E_MEMORY;
+  trainer->context = context;
+  trainer->model = model;
+  trainer->options = o;
+  glow_status status = fill(trainer);
+  if (status != GLOW_OK)
+    glow_trainer_destroy(&trainer);
+  *out = trainer;
+  return status;
+}
+
+void glow_trainer_destroy(glow_trainer **trainer) {
+  if (!trainer || !*trainer)
+    return;
+  glow_trainer *t = *trainer;
+  glow_context *context = t->context;
+  glow_optimizer_destroy(&t->optimizer);
+  glow_workspace_destroy(&t->workspace);
+  glow__flat_destroy(&t->flat);
+  glow_release(context, t->weight);
+  glow_release(context, t->log_prob);
+  glow_release(context, t->x);
+  glow_release(context, t->average);
+  glow_release(context, t);
+  *trainer = NULL;
+}
+
+int64_t glow_trainer_steps(const glow_trainer *trainer) {
+  return trainer ? trainer->steps : 0;
+}
+
+glow_workspace *glow_trainer_workspace(glow_trainer *trainer) {
+  return trainer ? trainer->workspace : NULL;
+}
+
+/* ---- initialisation -------------------------------------------------------------------------------- */
+
+static glow_status check_idle(const glow_trainer *trainer) {
+  if (trainer->average_used)
+    return glow_error(GLOW_E_STATE, "the average is in use: call glow_trainer_use_average with 0");
+  return GLOW_OK;
+}
+
+glow_status glow_trainer_initialise(glow_trainer *trainer, const float *x, const int32_t *labels,
+                                    int64_t count) {
+  if (!trainer || !x)
+    return glow_error(GLOW_E_ARGUMENT, "glow_trainer_initialise: NULL argument");
+  GLOW_TRY(check_idle(trainer));
+  return glow_workspace_initialise(trainer->workspace, trainer->model, x, labels, count);
+}
+
+glow_status glow_trainer_initialise_pixels(glow_trainer *trainer, const uint8_t *pixels,
+                                           const int32_t *labels, int64_t count) {
+  int64_t elements;
+  if (!trainer || !pixels)
+    return glow_error(GLOW_E_ARGUMENT, "glow_trainer_initialise_pixels: NULL argument");
+  GLOW_TRY(glow__check_pixels(trainer->model));
+  GLOW_TRY(glow__batch_elements(trainer->model, count, &elements));
+  float *x = glow_allocate(trainer->context, (size_t)elements * sizeof *x);
+  if (!x)
+    return GLOW_E_MEMORY;
+  glow_status status = glow_dequantise(trainer->model, pixels, count, trainer->options.seed,
+                                       trainer->position, x);
+  if (status == GLOW_OK)
+    status = glow_trainer_initialise(trainer, x, labels, count);
+  glow_release(trainer->context, x);
+  return status;
+}
+
+/* ---- one step ---------------------------------------------------------------------------------------- */
+
+/* Samples [first, first + count) of the batch as floats. */
+static glow_status fetch(glow_trainer *t, const batch *b, int64_t first, int64_t count,
+                         const float **x) {
+  int64_t offset = first * t->dims;
+  *x = b->pixels ? t->x : b->x + offset;
+  if (!b->pixels)
+    return GLOW_OK;
+  return glow_dequantise(t->model, b->pixels + offset, count, t->options.seed,
+                         t->position + (uint64_t)offset, t->x);
+}
+
+/* Every pass of a refused batch reads the input alone, so naming the layer changes nothing. */
+static glow_status refuse_loss(glow_trainer *t, const float *x, const int32_t *labels,
+                               int64_t count) {
+  const char *layer = NULL;
+  GLOW_TRY(glow_find_nonfinite(t->workspace, x, labels, count, &layer));
+  if (layer && strcmp(layer, "input") == 0)
+    return glow_error(GLOW_E_NUMERIC, "step %lld refused: the input is not finite",
+                      (long long)t->steps + 1);
+  if (!layer) /* each layer is finite, their sum is not */
+    return glow_error(GLOW_E_NUMERIC, "step %lld refused: the loss is not finite",
+                      (long long)t->steps + 1);
+  return glow_error(GLOW_E_NUMERIC, "step %lld refused: the loss is not finite, first at layer '%s'",
+                    (long long)t->steps + 1, layer);
+}
+
+static bool finite_input(const float *x, int64_t elements) {
+  for (int64_t i = 0; i < elements; i++)
+    if (!isfinite(x[i]))
+      return false;
+  return true;
+}
+
+/* Adds the micro-batch to the gradients and its log-probabilities to *sum. */
+static glow_status pass(glow_trainer *t, const batch *b, int64_t first, int64_t count,
+                        double *sum) {
+  glow_backward_options backward = GLOW_BACKWARD_OPTIONS_INIT;
+  const int32_t *labels = b->labels ? b->labels + first : NULL;
+  const float *x;
+  GLOW_TRY(fetch(t, b, first, count, &x));
+  if (!b->pixels && !finite_input(x, count * t->dims))
+    return glow_error(GLOW_E_NUMERIC, "step %lld refused: the input is not finite",
+                      (long long)t->steps + 1);
+  GLOW_TRY(glow_forward(t->workspace, x, labels, count, GLOW_LATENTS_RAW, NULL, NULL, t->log_prob));
+  for (int64_t i = 0; i < count; i++) {
+    if (!isfinite(t->log_prob[i]))
+      return refuse_loss(t, x, labels, count);
+    *sum += t->log_prob[i];
+  }
+  backward.weight = t->weight;
+  return glow_backward(t->workspace, &backward);
+}
+
+/* Gradients of the mean loss, summed over the micro-batches, and the loss. */
+static glow_status accumulate(glow_trainer *t, const batch *b, double *loss) {
+  double sum = 0.0;
+  GLOW_TRY(glow_workspace_zero_gradients(t->workspace));
+  for (int64_t i = 0; i < t->options.micro_batch; i++)
+    t->weight[i] = -1.0 / ((double)b->count * (double)t->dims * 0.69314718055994530942);
+  for (int64_t first = 0; first < b->count; first += t->options.micro_batch) {
+    int64_t left = b->count - first;
+    GLOW_TRY(pass(t, b, first, left < t->options.micro_batch ? left : t->options.micro_batch, &sum));
+  }
+  *loss = glow_bits_per_dim(t->model, sum / (double)b->count);
+  return GLOW_OK;
+}
+
+static glow_status clip(glow_trainer *t, float *gradients, double *norm) {
+  const glow_trainer_options *o = &t->options;
+  *norm = sqrt(glow__flat_squares(&t->flat, gradients));
+  if (!isfinite(*norm))
+    return glow_error(GLOW_E_NUMERIC, "step %lld refused: the gradient of layer '%s' is not finite",
+                      (long long)t->steps + 1, glow__model_nonfinite_layer(t->model, gradients));
+  double clipped = *norm;
+  if (o->clip_value > 0.0) {
+    glow__flat_clamp(&t->flat, gradients, (float)o->clip_value);
+    clipped = sqrt(glow__flat_squares(&t->flat, gradients));
+  }
+  if (o->clip_norm > 0.0 && clipped > o->clip_norm)
+    glow__flat_scale(&t->flat, gradients, (float)(o->clip_norm / clipped));
+  return GLOW_OK;
+}
+
+static void update_average(glow_trainer *t) {
+  const float *parameters = glow_model_parameters(t->model);
+  if (!t->average)
+    return;
+  if (t->steps == 1)
+    memcpy(t->average, parameters, (size_t)t->flat.count * sizeof *parameters);
+  else
+    glow__flat_approach(&t->flat, t->average, parameters,
+                        (float)(1.0 - t->options.average_decay));
+}
+
+static glow_status step(glow_trainer *t, const batch *b, glow_step_report *report) {
+  glow_step_report done = GLOW_STEP_REPORT_INIT;
+  float *gradients = glow_workspace_gradients(t->workspace);
+  int64_t elements;
+  GLOW_TRY(glow__batch_elements(t->model, b->count, &elements));
+  GLOW_TRY(check_idle(t));
+  if (report) /* a report that cannot be filled must be known before anything changes */
+    GLOW_TRY(glow__struct_fill(report, &done, sizeof done, sizeof done, "glow_step_report"));
+  done.step = t->steps + 1;
+  done.rate = glow_schedule_rate(&t->schedule, done.step);
+  GLOW_TRY(accumulate(t, b, &done.loss));
+  GLOW_TRY(clip(t, gradients, &done.gradient_norm));
+  glow_status status = glow__optimizer_apply(t->optimizer, gradients, done.rate);
+  if (status != GLOW_OK)
+    return glow__error_prefix(status, "step %lld refused", (long long)done.step);
+  t->steps++;
+  t->position += (uint64_t)elements;
+  update_average(t);
+  return report ? glow__struct_fill(report, &done, sizeof done, sizeof done, "glow_step_report")
+                : GLOW_OK;
+}
+
+glow_status glow_trainer_step(glow_trainer *trainer, const float *x, const int32_t *labels,
+                              int64_t count, glow_step_report *report) {
+  if (!trainer || !x)
+    return glow_error(GLOW_E_ARGUMENT, "glow_trainer_step: NULL argument");
+  const batch b = {x, NULL, labels, count};
+  return step(trainer, &b, report);
+}
+
+glow_status glow_trainer_step_pixels(glow_trainer *trainer, const uint8_t *pixels,
+                                     const int32_t *labels, int64_t count,
+                                     glow_step_report *report) {
+  if (!trainer || !pixels)
+    return glow_error(GLOW_E_ARGUMENT, "glow_trainer_step_pixels: NULL argument");
+  GLOW_TRY(glow__check_pixels(trainer->model));
+  const batch b = {NULL, pixels, labels, count};
+  return step(trainer, &b, report);
+}
+
+/* ---- the average ---------------------------------------------------------------------------------------- */
+
+glow_status glow_trainer_use_average(glow_trainer *trainer, int32_t use) {
+  if (!trainer || (use != 0 && use != 1))
+    return glow_error(GLOW_E_ARGUMENT, "glow_trainer_use_average: NULL, or neither 0 nor 1");
+  if (!trainer->average || trainer->steps == 0)
+    return glow_error(GLOW_E_STATE, "there is no average: %s",
+                      trainer->average ? "no step was made" : "the trainer was made without it");
+  if (trainer->average_used == (use == 1))
+    return GLOW_OK;
+  float *parameters = glow_model_parameters_mutable(trainer->model);
+  glow__flat_swap(&trainer->flat, parameters, trainer->average);
+  glow_status status = glow_model_prepare(trainer->model);
+  if (status == GLOW_OK) {
+    trainer->average_used = use == 1;
+    return GLOW_OK;
+  }
+  glow__flat_swap(&trainer->flat, parameters, trainer->average);
+  glow_status restored = glow_model_prepare(trainer->model);
+  return restored == GLOW_OK ? status : restored;
+}
+
+/* ---- a run of steps ---------------------------------------------------------------------------------------- */
+
+/* The callback's own words, where it left some, come after the number of the step. */
+static glow_status next_batch(const glow_trainer *t, const batch *room, glow_batch_fn next,
+                              void *payload) {
+  char before[1024];
+  snprintf(before, sizeof before, "%s", glow_last_error());
+  glow_status status = next(t->steps + 1, room->count, (uint8_t *)(uintptr_t)room->pixels,
+                            (int32_t *)(uintptr_t)room->labels, payload);
+  if (status == GLOW_OK)
+    return GLOW_OK;
+  if (status > 0)
+    return glow_error(GLOW_E_ARGUMENT, "step %lld: the batch callback returned %d, not a status",
+                      (long long)t->steps + 1, (int)status);
+  if (strcmp(before, glow_last_error()) == 0)
+    return glow_error(status, "step %lld: the batch callback failed: %s", (long long)t->steps + 1,
+                      glow_status_text(status));
+  return glow__error_prefix(status, "step %lld: the batch callback failed",
+                            (long long)t->steps + 1);
+}
+
+static glow_status run_steps(glow_trainer *t, int64_t steps, const batch *room, glow_batch_fn next,
+                             void *next_payload, glow_progress_fn progress,
+                             void *progress_payload) {
+  for (int64_t i = 0; i < steps; i++) {
+    glow_step_report report = GLOW_STEP_REPORT_INIT;
+    GLOW_TRY(next_batch(t, room, next, next_payload));
+    GLOW_TRY(step(t, room, &report));
+    if (progress && progress(&report, progress_payload))
+      return glow_error(GLOW_E_CANCELLED, "cancelled after step %lld", (long long)t->steps);
+  }
+  return GLOW_OK;
+}
+
+glow_status glow_trainer_run(glow_trainer *trainer, int64_t steps, int64_t samples,
+                             glow_batch_fn next, void *next_payload, glow_progress_fn progress,
+                             void *progress_payload) {
+  int64_t elements;
+  if (!trainer || !next)
+    return glow_error(GLOW_E_ARGUMENT, "glow_trainer_run: NULL argument");
+  if (steps < 0)
+    return glow_error(GLOW_E_ARGUMENT, "glow_trainer_run: %lld steps", (long long)steps);
+  GLOW_TRY(check_idle(trainer));
+  GLOW_TRY(glow__check_pixels(trainer->model));
+  GLOW_TRY(glow__batch_elements(trainer->model, samples, &elements));
+  uint8_t *pixels = glow_allocate(trainer->context, (size_t)elements);
+  int32_t *labels = NULL;
+  if (!pixels)
+    return GLOW_E_MEMORY;
+  glow_status status = GLOW_OK;
+  if (glow_model_classes(trainer->model)) {
+    labels = glow_allocate(trainer->context, (size_t)samples * sizeof *labels);
+    status = labels ? GLOW_OK : GLOW_E_MEMORY;
+  }
+  const batch room = {NULL, pixels, labels, samples};
+  if (status == GLOW_OK)
+    status = run_steps(trainer, steps, &room, next, next_payload, progress, progress_payload);
+  glow_release(trainer->context, labels);
+  glow_release(trainer->context, pixels);
+  return status;
+}
