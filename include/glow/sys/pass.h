@@ -52,7 +52,7 @@ GLOW_API void glow_setup_pop(glow_setup *setup);
  * between calls: `fixed` + `per_sample` n floats for a call on n samples; worker scratch is there
  * once for each worker of the executor. At most GLOW_MAX_REGIONS regions of each of the three kinds. Saved regions, `fixed` + `per_sample` n floats, are filled by forward for
  * backward. */
-#define GLOW_MAX_REGIONS 16
+#define GLOW_MAX_REGIONS 32
 GLOW_API glow_status glow_setup_scratch(glow_setup *setup, int64_t fixed, int64_t per_sample,
                                         int32_t *id);
 /* The same for a region that backward alone uses: absent (NULL) from workspaces for inference. */
