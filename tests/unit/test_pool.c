@@ -1,0 +1,278 @@
+/* The pool of threads: every task once, whoever calls and from wherever. SPDX-License-Identifier: MIT */
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/base.h"
+
+enum { MOST_TASKS = 5000 };
+
+typedef struct record {
+  glow_executor executor;
+  uint32_t tasks;
+  atomic_int ran[MOST_TASKS];
+  atomic_int on_worker[64]; /* tasks of this run in progress on a worker */
+  atomic_int bad;
+  atomic_int nested;
+} record;
+
+static void count_task(void *arg, uint32_t task, uint32_t worker) {
+  record *r = arg;
+  if (task >= r->tasks || worker >= r->executor.workers || worker >= 64) {
+    atomic_fetch_add(&r->bad, 1);
+    return;
+  }
+  if (atomic_fetch_add(&r->on_worker[worker], 1) != 0)
+    atomic_fetch_add(&r->bad, 1); /* two tasks at once with one number */
+  atomic_fetch_add(&r->ran[task], 1);
+  atomic_fetch_sub(&r->on_worker[worker], 1);
+}
+
+static void expect_once(record *r) {
+  assert_int_equal(atomic_load(&r->bad), 0);
+  for (uint32_t t = 0; t < MOST_TASKS; t++)
+    assert_int_equal(atomic_load(&r->ran[t]), t < r->tasks);
+}
+
+static record *new_record(const glow_executor *executor, uint32_t tasks) {
+  record *r = calloc(1, sizeof *r);
+  assert_non_null(r);
+  r->executor = *executor;
+  r->tasks = tasks;
+  return r;
+}
+
+static glow_pool *new_pool(uint32_t threads, glow_executor *executor) {
+  glow_pool *pool = NULL;
+  assert_int_equal(glow_pool_create(NULL, threads, &pool), GLOW_OK);
+  *executor = (glow_executor)GLOW_EXECUTOR_INIT;
+  assert_int_equal(glow_pool_executor(pool, executor), GLOW_OK);
+  assert_int_equal(executor->workers, threads);
+  assert_int_equal(executor->struct_size, sizeof *executor);
+  return pool;
+}
+
+static void test_every_task_once(void **state) {
+  static const uint32_t threads[] = {1, 2, 3, 4, 9};
+  static const uint32_t tasks[] = {0, 1, 2, 3, 4, 5, 7, 8, 16, 63, 64, 65, 1000, MOST_TASKS};
+  (void)state;
+  for (size_t i = 0; i < sizeof threads / sizeof *threads; i++) {
+    glow_executor executor;
+    glow_pool *pool = new_pool(threads[i], &executor);
+    for (size_t k = 0; k < sizeof tasks / sizeof *tasks; k++) {
+      record *r = new_record(&executor, tasks[k]);
+      executor.run(executor.payload, count_task, r, tasks[k]);
+      expect_once(r);
+      free(r);
+    }
+    glow_pool_destroy(&pool);
+    assert_null(pool);
+  }
+}
+
+/* Many short runs, with the workers asleep, spinning and late. */
+static void test_runs_in_a_row(void **state) {
+  glow_executor executor;
+  glow_pool *pool = new_pool(4, &executor);
+  (void)state;
+  for (int run = 0; run < 3000; run++) {
+    uint32_t tasks = 1 + (uint32_t)run % 9;
+    atomic_int sum = 0;
+    record small = {.executor = executor, .tasks = tasks};
+    executor.run(executor.payload, count_task, &small, tasks);
+    for (uint32_t t = 0; t < tasks; t++)
+      atomic_fetch_add(&sum, atomic_load(&small.ran[t]));
+    assert_int_equal(atomic_load(&sum), tasks);
+    assert_int_equal(atomic_load(&small.bad), 0);
+  }
+  glow_pool_destroy(&pool);
+}
+
+typedef struct caller {
+  const glow_executor *executor;
+  int wrong;
+} caller;
+
+static void *call_often(void *arg) {
+  caller *c = arg;
+  for (uint32_t run = 0; run < 300; run++) {
+    record r = {.executor = *c->executor, .tasks = 1 + run % 40};
+    c->executor->run(c->executor->payload, count_task, &r, r.tasks);
+    c->wrong += atomic_load(&r.bad);
+    for (uint32_t t = 0; t < r.tasks; t++)
+      c->wrong += atomic_load(&r.ran[t]) != 1;
+  }
+  return NULL;
+}
+
+static void test_several_callers(void **state) {
+  glow_executor executor;
+  glow_pool *pool = new_pool(3, &executor);
+  pthread_t threads[4];
+  caller callers[4];
+  (void)state;
+  for (int i = 0; i < 4; i++) {
+    callers[i] = (caller){&executor, 0};
+    assert_int_equal(pthread_create(&threads[i], NULL, call_often, &callers[i]), 0);
+  }
+  for (int i = 0; i < 4; i++) {
+    pthread_join(threads[i], NULL);
+    assert_int_equal(callers[i].wrong, 0);
+  }
+  glow_pool_destroy(&pool);
+}
+
+static void count_nested(void *arg, uint32_t task, uint32_t worker) {
+  record *r = arg;
+  (void)task;
+  if (worker >= r->executor.workers)
+    atomic_fetch_add(&r->bad, 1);
+  atomic_fetch_add(&r->nested, 1);
+}
+
+static void run_nested(void *arg, uint32_t task, uint32_t worker) {
+  record *r = arg;
+  r->executor.run(r->executor.payload, count_nested, r, 10);
+  count_task(arg, task, worker);
+}
+
+static void test_run_inside_a_task(void **state) {
+  glow_executor executor;
+  glow_pool *pool = new_pool(4, &executor);
+  record *r = new_record(&executor, 200);
+  (void)state;
+  executor.run(executor.payload, run_nested, r, 200);
+  expect_once(r);
+  assert_int_equal(atomic_load(&r->nested), 2000);
+  free(r);
+  glow_pool_destroy(&pool);
+}
+
+/* ---- threads ------------------------------------------------------------------------------------ */
+
+typedef struct meeting {
+  atomic_int here;
+  atomic_int blocked; /* threads other than the caller's that block SIGTERM */
+  pthread_t caller;
+} meeting;
+
+/* Two tasks that wait for each other: they need two threads. */
+static void meet(void *arg, uint32_t task, uint32_t worker) {
+  meeting *m = arg;
+  sigset_t mask;
+  (void)task;
+  (void)worker;
+  atomic_fetch_add(&m->here, 1);
+  while (atomic_load(&m->here) < 2) {
+  }
+  pthread_sigmask(SIG_BLOCK, NULL, &mask);
+  if (!pthread_equal(pthread_self(), m->caller))
+    atomic_fetch_add(&m->blocked, sigismember(&mask, SIGTERM) && sigismember(&mask, SIGINT));
+}
+
+static void test_threads_run_together_with_signals_blocked(void **state) {
+  glow_executor executor;
+  glow_pool *pool = new_pool(2, &executor);
+  meeting m = {.caller = pthread_self()};
+  sigset_t mask;
+  (void)state;
+  executor.run(executor.payload, meet, &m, 2);
+  assert_int_equal(atomic_load(&m.blocked), 1);
+  pthread_sigmask(SIG_BLOCK, NULL, &mask);
+  assert_false(sigismember(&mask, SIGTERM)); /* ours is as before */
+  glow_pool_destroy(&pool);
+}
+
+/* ---- arguments and memory ------------------------------------------------------------------------ */
+
+typedef struct counter {
+  size_t live, calls, fail_at;
+} counter;
+
+static void *counted_alloc(size_t size, void *payload) {
+  counter *c = payload;
+  if (++c->calls == c->fail_at)
+    return NULL;
+  void *memory = malloc(size);
+  c->live += memory != NULL;
+  return memory;
+}
+
+static void counted_free(void *memory, void *payload) {
+  ((counter *)payload)->live--;
+  free(memory);
+}
+
+static void test_arguments(void **state) {
+  glow_pool *pool = (glow_pool *)state;
+  glow_executor executor = GLOW_EXECUTOR_INIT;
+  glow_allocator half = {sizeof half, counted_alloc, NULL, NULL};
+  assert_int_equal(glow_pool_create(NULL, 2, NULL), GLOW_E_ARGUMENT);
+  assert_int_equal(glow_pool_create(NULL, 0, &pool), GLOW_E_ARGUMENT);
+  assert_null(pool);
+  assert_int_equal(glow_pool_create(NULL, UINT32_MAX, &pool), GLOW_E_ARGUMENT);
+  assert_int_equal(glow_pool_create(&half, 2, &pool), GLOW_E_ARGUMENT);
+  assert_int_equal(glow_pool_executor(NULL, &executor), GLOW_E_ARGUMENT);
+  assert_int_equal(glow_pool_create(NULL, 2, &pool), GLOW_OK);
+  assert_int_equal(glow_pool_executor(pool, NULL), GLOW_E_ARGUMENT);
+  executor.struct_size = 8;
+  assert_int_equal(glow_pool_executor(pool, &executor), GLOW_E_ARGUMENT);
+  glow_pool_destroy(&pool);
+  glow_pool_destroy(&pool);
+  glow_pool_destroy(NULL);
+}
+
+static void test_without_memory(void **state) {
+  glow_status status = GLOW_E_MEMORY;
+  (void)state;
+  for (size_t n = 1; status != GLOW_OK; n++) {
+    counter c = {0, 0, n};
+    glow_allocator table = {sizeof table, counted_alloc, counted_free, &c};
+    glow_pool *pool = NULL;
+    status = glow_pool_create(&table, 3, &pool);
+    assert_true(status == GLOW_OK || (status == GLOW_E_MEMORY && !pool));
+    glow_pool_destroy(&pool);
+    assert_int_equal(c.live, 0);
+  }
+}
+
+/* ---- glow__run ------------------------------------------------------------------------------------- */
+
+static void test_context_runs_tasks(void **state) {
+  glow_executor executor;
+  glow_pool *pool = new_pool(3, &executor);
+  glow_context parallel = {.executor = executor};
+  glow_context serial = {.executor = {sizeof(glow_executor), 1, 0, NULL, NULL}};
+  (void)state;
+  for (uint32_t tasks = 0; tasks < 50; tasks++) {
+    record *r = new_record(&executor, tasks);
+    glow__run(&parallel, tasks, count_task, r);
+    expect_once(r);
+    free(r);
+    r = new_record(&serial.executor, tasks);
+    glow__run(&serial, tasks, count_task, r);
+    expect_once(r);
+    free(r);
+  }
+  glow_pool_destroy(&pool);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_every_task_once),
+      cmocka_unit_test(test_runs_in_a_row),
+      cmocka_unit_test(test_several_callers),
+      cmocka_unit_test(test_run_inside_a_task),
+      cmocka_unit_test(test_threads_run_together_with_signals_blocked),
+      cmocka_unit_test(test_arguments),
+      cmocka_unit_test(test_without_memory),
+      cmocka_unit_test(test_context_runs_tasks),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
