@@ -1,0 +1,274 @@
+/* Runs of steps with callbacks, and the way between pixels and floats. SPDX-License-Identifier: MIT */
+#include <glow/sys/pass.h>
+
+#include "fixture.h"
+
+enum { BATCH = 6 };
+
+/* ---- pixels ----------------------------------------------------------------------------------- */
+
+static glow_model *model_of_bits(glow_context *context, int32_t bits) {
+  glow_glow_options o = small_options();
+  o.bits = bits;
+  return new_model(context, &o);
+}
+
+static void test_pixels_there_and_back(void **state) {
+  glow_context *context = new_context(2, NULL);
+  (void)state;
+  for (int32_t bits = 1; bits <= 8; bits++) {
+    glow_model *model = model_of_bits(context, bits);
+    int64_t count = 200, elements = count * glow_model_dims(model);
+    uint8_t *pixels = malloc((size_t)elements), *back = malloc((size_t)elements);
+    float *x = malloc((size_t)elements * sizeof *x), *part = malloc((size_t)elements * sizeof *x);
+    double n = (double)(1 << bits), mean = 0.0;
+    for (int64_t i = 0; i < elements; i++)
+      pixels[i] = (uint8_t)(i * 7 + i / 256);
+    ok(glow_dequantise(model, pixels, count, 12, 1000, x));
+    for (int64_t i = 0; i < elements; i++) {
+      double level = floor(pixels[i] / (256.0 / n)), u = ((double)x[i] + 0.5) * n - level;
+      assert_true(u >= 0.0 && u < 1.0); /* in the bin, to the last bit */
+      mean += u / (double)elements;
+    }
+    assert_true(fabs(mean - 0.5) < 5.0 * sqrt(1.0 / 12.0 / (double)elements));
+    ok(glow_quantise(model, x, count, back));
+    for (int64_t i = 0; i < elements; i++)
+      assert_int_equal(back[i], (pixels[i] >> (8 - bits)) << (8 - bits));
+    /* In parts, with the position moved along: the same bits. */
+    ok(glow_dequantise(model, pixels, 77, 12, 1000, part));
+    int64_t done = 77 * glow_model_dims(model);
+    ok(glow_dequantise(model, pixels + done, count - 77, 12, 1000 + (uint64_t)done, part + done));
+    assert_memory_equal(x, part, (size_t)elements * sizeof *x);
+    free(pixels);
+    free(back);
+    free(x);
+    free(part);
+    glow_model_destroy(&model);
+  }
+  glow_context_destroy(&context);
+}
+
+/* Noise is the sequence of the seed itself, and all bins are as long. */
+static void test_quantise_out_of_range(void **state) {
+  glow_context *context = new_context(1, NULL);
+  glow_model *model = model_of_bits(context, 5);
+  float x[128] = {NAN, -INFINITY, INFINITY, -0.5f, 0.5f, 0.49999997f, -3.0f, 9.0f, 0.0f, -1e-9f};
+  static const uint8_t expected[] = {0, 0, 255, 0, 255, 248, 0, 255, 128, 120};
+  uint8_t pixels[128];
+  (void)state;
+  assert_int_equal(glow_model_dims(model), 128);
+  ok(glow_quantise(model, x, 1, pixels));
+  for (size_t i = 0; i < sizeof expected; i++)
+    assert_int_equal(pixels[i], expected[i]);
+  glow_model_destroy(&model);
+  glow_context_destroy(&context);
+}
+
+static void test_pixels_need_bits(void **state) {
+  glow_context *context = new_context(1, NULL);
+  glow_model *model = model_of_bits(context, 0), *good = model_of_bits(context, 8);
+  uint8_t pixels[128] = {0};
+  float x[128] = {0};
+  (void)state;
+  assert_int_equal(glow_dequantise(model, pixels, 1, 0, 0, x), GLOW_E_STATE);
+  assert_int_equal(glow_quantise(model, x, 1, pixels), GLOW_E_STATE);
+  assert_int_equal(glow_dequantise(good, pixels, 0, 0, 0, x), GLOW_E_ARGUMENT);
+  assert_int_equal(glow_dequantise(good, NULL, 1, 0, 0, x), GLOW_E_ARGUMENT);
+  assert_int_equal(glow_dequantise(NULL, pixels, 1, 0, 0, x), GLOW_E_ARGUMENT);
+  assert_int_equal(glow_quantise(good, x, -1, pixels), GLOW_E_ARGUMENT);
+  assert_int_equal(glow_quantise(good, x, INT64_MAX, pixels), GLOW_E_LIMIT);
+  glow_model_destroy(&model);
+  glow_model_destroy(&good);
+  glow_context_destroy(&context);
+}
+
+/* ---- runs ------------------------------------------------------------------------------------------ */
+
+typedef struct source {
+  const uint8_t *pixels;
+  int64_t dims;
+  int32_t classes;
+  int64_t calls, last_step;
+  int64_t fail_at; /* step at which the callback fails */
+  glow_status fail_with;
+  bool fail_with_text;
+  int32_t bad_label;
+} source;
+
+static glow_status next_batch(int64_t step, int64_t count, uint8_t *pixels, int32_t *labels,
+                              void *payload) {
+  source *s = payload;
+  s->calls++;
+  s->last_step = step;
+  if (step == s->fail_at) {
+    if (s->fail_with_text)
+      glow_error(s->fail_with, "the disk is on fire");
+    return s->fail_with;
+  }
+  memcpy(pixels, s->pixels + step % 3, (size_t)(count * s->dims));
+  if ((labels != NULL) != (s->classes > 0))
+    return GLOW_E_STATE;
+  for (int64_t i = 0; labels && i < count; i++)
+    labels[i] = (int32_t)((i + step) % s->classes) + s->bad_label;
+  return GLOW_OK;
+}
+
+typedef struct watch {
+  int64_t reports;
+  int64_t cancel_at;
+  double loss;
+} watch;
+
+static int32_t progress(const glow_step_report *report, void *payload) {
+  watch *w = payload;
+  w->reports++;
+  assert_int_equal(report->struct_size, sizeof *report);
+  assert_int_equal(report->step, w->reports);
+  w->loss = report->loss;
+  return report->step == w->cancel_at;
+}
+
+static glow_trainer *new_trainer(glow_model *model) {
+  glow_trainer_options options = GLOW_TRAINER_OPTIONS_INIT;
+  glow_trainer *trainer = NULL;
+  options.micro_batch = 4;
+  ok(glow_trainer_create(model, &options, &trainer));
+  return trainer;
+}
+
+static void check_run(int32_t classes) {
+  glow_glow_options options = small_options();
+  options.classes = classes;
+  glow_context *context = new_context(1, NULL);
+  glow_model *a = new_stirred_model(context, &options), *b = new_stirred_model(context, &options);
+  glow_trainer *ta = new_trainer(a), *tb = new_trainer(b);
+  int64_t dims = glow_model_dims(a);
+  uint8_t *pixels = new_pixels(context, a, BATCH + 1, 5);
+  source s = {.pixels = pixels, .dims = dims, .classes = classes};
+  watch w = {0, 0, 0.0};
+  ok(glow_trainer_run(ta, 3, BATCH, next_batch, &s, progress, &w));
+  ok(glow_trainer_run(ta, 0, BATCH, next_batch, &s, NULL, NULL));
+  ok(glow_trainer_run(ta, 2, BATCH, next_batch, &s, NULL, NULL));
+  assert_int_equal(s.calls, 5);
+  assert_int_equal(s.last_step, 5);
+  assert_int_equal(w.reports, 3);
+  assert_int_equal(glow_trainer_steps(ta), 5);
+  for (int64_t t = 1; t <= 5; t++) { /* by hand */
+    int32_t labels[BATCH];
+    glow_step_report report = GLOW_STEP_REPORT_INIT;
+    for (int64_t i = 0; i < BATCH; i++)
+      labels[i] = classes ? (int32_t)((i + t) % classes) : 0;
+    ok(glow_trainer_step_pixels(tb, pixels + t % 3, classes ? labels : NULL, BATCH, &report));
+    assert_true(t != 3 || report.loss == w.loss);
+  }
+  same_bits(a, glow_model_parameters(b));
+  free(pixels);
+  glow_trainer_destroy(&ta);
+  glow_trainer_destroy(&tb);
+  glow_model_destroy(&a);
+  glow_model_destroy(&b);
+  glow_context_destroy(&context);
+}
+
+static void test_run(void **state) {
+  (void)state;
+  check_run(0);
+  check_run(3);
+}
+
+static void test_run_that_ends_early(void **state) {
+  glow_context *context = new_context(1, NULL);
+  glow_model *model = new_stirred_model(context, NULL);
+  glow_trainer *trainer = new_trainer(model);
+  uint8_t *pixels = new_pixels(context, model, BATCH + 1, 5);
+  source s = {.pixels = pixels, .dims = glow_model_dims(model)};
+  watch w = {0, 3, 0.0};
+  (void)state;
+  refused(glow_trainer_run(trainer, 10, BATCH, next_batch, &s, progress, &w), GLOW_E_CANCELLED,
+          "after step 3");
+  assert_int_equal(glow_trainer_steps(trainer), 3);
+  assert_int_equal(s.calls, 3);
+  float *before = copy_of_parameters(model);
+  s.fail_at = 4;
+  s.fail_with = GLOW_E_IO;
+  refused(glow_trainer_run(trainer, 10, BATCH, next_batch, &s, NULL, NULL), GLOW_E_IO, "step 4");
+  s.fail_with_text = true;
+  refused(glow_trainer_run(trainer, 10, BATCH, next_batch, &s, NULL, NULL), GLOW_E_IO,
+          "step 4: the batch callback failed: the disk is on fire");
+  s.fail_with = 5;
+  refused(glow_trainer_run(trainer, 10, BATCH, next_batch, &s, NULL, NULL), GLOW_E_ARGUMENT,
+          "not a status");
+  assert_int_equal(glow_trainer_steps(trainer), 3);
+  same_bits(model, before);
+  free(before);
+  free(pixels);
+  glow_trainer_destroy(&trainer);
+  glow_model_destroy(&model);
+  glow_context_destroy(&context);
+}
+
+/* Labels outside [0, classes), or none, are refused before anything changes. */
+static void test_bad_labels(void **state) {
+  glow_glow_options options = small_options();
+  options.classes = 3;
+  glow_context *context = new_context(1, NULL);
+  glow_model *model = new_stirred_model(context, &options);
+  glow_trainer *trainer = new_trainer(model);
+  uint8_t *pixels = new_pixels(context, model, BATCH + 1, 5);
+  source s = {.pixels = pixels, .dims = glow_model_dims(model), .classes = 3, .bad_label = 1};
+  float *before = copy_of_parameters(model);
+  int32_t labels[BATCH] = {0, 1, 2, 0, 1, -1};
+  (void)state;
+  assert_int_equal(glow_trainer_run(trainer, 1, BATCH, next_batch, &s, NULL, NULL),
+                   GLOW_E_ARGUMENT);
+  assert_int_equal(glow_trainer_step_pixels(trainer, pixels, labels, BATCH, NULL),
+                   GLOW_E_ARGUMENT);
+  assert_int_equal(glow_trainer_step_pixels(trainer, pixels, NULL, BATCH, NULL), GLOW_E_ARGUMENT);
+  same_bits(model, before);
+  assert_int_equal(glow_trainer_steps(trainer), 0);
+  labels[BATCH - 1] = 2;
+  ok(glow_trainer_step_pixels(trainer, pixels, labels, BATCH, NULL));
+  free(before);
+  free(pixels);
+  glow_trainer_destroy(&trainer);
+  glow_model_destroy(&model);
+  glow_context_destroy(&context);
+}
+
+static void test_run_arguments(void **state) {
+  glow_context *context = new_context(1, NULL);
+  glow_glow_options options = small_options();
+  glow_model *model = new_stirred_model(context, &options);
+  glow_trainer *trainer = new_trainer(model);
+  source s = {0};
+  (void)state;
+  assert_int_equal(glow_trainer_run(NULL, 1, 1, next_batch, &s, NULL, NULL), GLOW_E_ARGUMENT);
+  assert_int_equal(glow_trainer_run(trainer, 1, 1, NULL, &s, NULL, NULL), GLOW_E_ARGUMENT);
+  assert_int_equal(glow_trainer_run(trainer, -1, 1, next_batch, &s, NULL, NULL), GLOW_E_ARGUMENT);
+  assert_int_equal(glow_trainer_run(trainer, 1, 0, next_batch, &s, NULL, NULL), GLOW_E_ARGUMENT);
+  assert_int_equal(glow_trainer_run(trainer, 1, INT64_MAX, next_batch, &s, NULL, NULL),
+                   GLOW_E_LIMIT);
+  assert_int_equal(s.calls, 0);
+  glow_trainer_destroy(&trainer);
+  glow_model_destroy(&model);
+  options.bits = 0;
+  model = new_stirred_model(context, &options);
+  trainer = new_trainer(model);
+  assert_int_equal(glow_trainer_run(trainer, 1, 1, next_batch, &s, NULL, NULL), GLOW_E_STATE);
+  glow_trainer_destroy(&trainer);
+  glow_model_destroy(&model);
+  glow_context_destroy(&context);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_pixels_there_and_back),
+      cmocka_unit_test(test_quantise_out_of_range),
+      cmocka_unit_test(test_pixels_need_bits),
+      cmocka_unit_test(test_run),
+      cmocka_unit_test(test_run_that_ends_early),
+      cmocka_unit_test(test_bad_labels),
+      cmocka_unit_test(test_run_arguments),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
