@@ -1,0 +1,42 @@
+/* Kernels in plain C: what each entry means, and the oracle of the tests. SPDX-License-Identifier: MIT */
+#include "math/kernels.h"
+
+enum { PANEL = 16 };
+
+static void pack(int64_t k, int64_t n, const float *b, int64_t rs, int64_t cs, float *packed,
+                 int64_t first, int64_t last) {
+  for (int64_t panel = first; panel < last; panel++)
+    for (int64_t i = 0; i < k; i++)
+      for (int64_t j = 0; j < PANEL; j++) {
+        int64_t column = panel * PANEL + j;
+        packed[(panel * k + i) * PANEL + j] = column < n ? b[i * rs + column * cs] : 0.0f;
+      }
+}
+
+static float finish(float v, float before, int64_t j, const glow__epilogue *e) {
+  if (e->accumulate)
+    v += before;
+  if (e->bias)
+    v += e->bias[j];
+  if (e->scale)
+    v *= e->scale[j];
+  return e->relu && v < 0.0f ? 0.0f : v;
+}
+
+static void gemm(int64_t m, int64_t n, int64_t k, const float *a, int64_t rs, int64_t cs,
+                 const float *packed, float *c, int64_t ldc, int64_t first, int64_t last,
+                 const glow__epilogue *epilogue) {
+  for (int64_t panel = first; panel < last; panel++)
+    for (int64_t i = 0; i < m; i++) {
+      float sums[PANEL] = {0};
+      for (int64_t x = 0; x < k; x++)
+        for (int64_t j = 0; j < PANEL; j++)
+          sums[j] += a[i * rs + x * cs] * packed[(panel * k + x) * PANEL + j];
+      for (int64_t j = 0; j < PANEL && panel * PANEL + j < n; j++) {
+        int64_t column = panel * PANEL + j;
+        c[i * ldc + column] = finish(sums[j], c[i * ldc + column], column, epilogue);
+      }
+    }
+}
+
+const glow__kernels glow__kernels_c = {"c", PANEL, pack, gemm};

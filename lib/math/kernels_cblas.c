@@ -1,0 +1,51 @@
+/* Kernels through a CBLAS: the portable provider and a check of the others. SPDX-License-Identifier: MIT */
+#include <cblas.h>
+#include <limits.h>
+
+#include "base/base.h"
+#include "math/kernels.h"
+
+enum { PANEL = 64 };
+
+/* Plain rows [k, n rounded up]: only the layout that cblas_sgemm reads. */
+static void pack(int64_t k, int64_t n, const float *b, int64_t rs, int64_t cs, float *packed,
+                 int64_t first, int64_t last) {
+  int64_t ld = (n + PANEL - 1) / PANEL * PANEL, end = last * PANEL < n ? last * PANEL : n;
+  for (int64_t i = 0; i < k; i++)
+    for (int64_t j = first * PANEL; j < end; j++)
+      packed[i * ld + j] = b[i * rs + j * cs];
+}
+
+static void finish(int64_t m, int64_t n, float *c, int64_t ldc, const glow__epilogue *e,
+                   int64_t column) {
+  if (!e->bias && !e->scale && !e->relu)
+    return;
+  for (int64_t i = 0; i < m; i++)
+    for (int64_t j = 0; j < n; j++) {
+      float v = c[i * ldc + j];
+      if (e->bias)
+        v += e->bias[column + j];
+      if (e->scale)
+        v *= e->scale[column + j];
+      c[i * ldc + j] = e->relu && v < 0.0f ? 0.0f : v;
+    }
+}
+
+static void gemm(int64_t m, int64_t n, int64_t k, const float *a, int64_t rs, int64_t cs,
+                 const float *packed, float *c, int64_t ldc, int64_t first, int64_t last,
+                 const glow__epilogue *epilogue) {
+  const int64_t most = 1 << 24; /* rows at a time: CBLAS counts in int */
+  int64_t ld = (n + PANEL - 1) / PANEL * PANEL, column = first * PANEL;
+  int64_t width = (last * PANEL < n ? last * PANEL : n) - column;
+  bool plain = cs == 1 && (rs != 1 || k == 1);
+  for (int64_t i = 0; i < m && width > 0; i += most) {
+    int64_t rows = m - i < most ? m - i : most;
+    float *to = c + i * ldc + column;
+    cblas_sgemm(CblasRowMajor, plain ? CblasNoTrans : CblasTrans, CblasNoTrans, (int)rows,
+                (int)width, (int)k, 1.0f, a + i * rs, (int)(plain ? (rs > k ? rs : k) : cs > rows ? cs : rows),
+                packed + column, (int)ld, epilogue->accumulate ? 1.0f : 0.0f, to, (int)ldc);
+    finish(rows, width, to, ldc, epilogue, column);
+  }
+}
+
+const glow__kernels glow__kernels_cblas = {"cblas", PANEL, pack, gemm};
