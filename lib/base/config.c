@@ -33,7 +33,9 @@ void glow__config_destroy(glow_config **config) {
   *config = NULL;
 }
 
-int32_t glow__config_count(const glow_config *config) { return config->count; }
+int32_t glow__config_count(const glow_config *config) {
+  return config->count;
+}
 
 const glow__config_entry *glow__config_at(const glow_config *config, int32_t index) {
   return index >= 0 && index < config->count ? &config->entries[index] : NULL;
@@ -50,8 +52,7 @@ static glow_status grow(glow_config *config) {
   int64_t capacity = config->capacity ? 2 * (int64_t)config->capacity : 8;
   if (capacity > INT32_MAX)
     return glow_error(GLOW_E_LIMIT, "configuration: too many keys");
-  glow__config_entry *entries =
-      glow_allocate(config->context, (size_t)capacity * sizeof *entries);
+  glow__config_entry *entries = glow_allocate(config->context, (size_t)capacity * sizeof *entries);
   if (!entries)
     return GLOW_E_MEMORY;
   if (config->count)

@@ -42,9 +42,9 @@ glow_status glow__options_copy(void *to, size_t to_size, const void *from, size_
   GLOW_TRY(read_size(from, smallest, what, &size));
   for (size_t i = to_size; i < size; i++)
     if (((const unsigned char *)from)[i])
-      return glow_error(GLOW_E_ARGUMENT,
-                        "%s: byte %zu sets an option that this version of the library does not know",
-                        what, i);
+      return glow_error(
+          GLOW_E_ARGUMENT,
+          "%s: byte %zu sets an option that this version of the library does not know", what, i);
   copy_common(to, from, size < to_size ? size : to_size);
   return GLOW_OK;
 }

@@ -22,9 +22,9 @@ typedef struct worker {
 struct glow_pool {
   glow_allocator allocator;
   uint32_t threads;
-  uint32_t started; /* entries of workers whose thread exists */
-  worker *workers;  /* [threads - 1] */
-  atomic_bool busy; /* a run is in progress */
+  uint32_t started;          /* entries of workers whose thread exists */
+  worker *workers;           /* [threads - 1] */
+  atomic_bool busy;          /* a run is in progress */
   atomic_uint_fast64_t next; /* next task to take; 64 bits: may pass `tasks` by one per thread */
 
   pthread_mutex_t lock; /* for all below */

@@ -16,7 +16,9 @@ static void draw(uint64_t seed, uint64_t stream, uint32_t kind, uint64_t block, 
   glow__philox(counter, key, out);
 }
 
-static uint64_t join(const uint32_t words[2]) { return words[0] | (uint64_t)words[1] << 32; }
+static uint64_t join(const uint32_t words[2]) {
+  return words[0] | (uint64_t)words[1] << 32;
+}
 
 /* Word i % 4 of block i / 4, its upper 24 bits: exact in float32. */
 void glow__rng_uniform(uint64_t seed, uint64_t stream, uint64_t position, float *out,
@@ -135,7 +137,9 @@ glow_status glow_rng_permutation(glow_rng *rng, int32_t *out, int64_t count) {
   return GLOW_OK;
 }
 
-uint64_t glow_rng_position(const glow_rng *rng) { return rng ? rng->position : 0; }
+uint64_t glow_rng_position(const glow_rng *rng) {
+  return rng ? rng->position : 0;
+}
 
 glow_status glow_rng_set_position(glow_rng *rng, uint64_t position) {
   if (!rng)

@@ -13,8 +13,7 @@ static _Thread_local char error_text[ERROR_BYTES];
 const char *glow_status_name(glow_status status) {
   switch (status) {
 #define STATUS_CASE(name, value, text)                                                             \
-  case GLOW_##name:                                                                                \
-    return "GLOW_" #name;
+  case GLOW_##name: return "GLOW_" #name;
     GLOW_STATUS_LIST(STATUS_CASE)
 #undef STATUS_CASE
   }
@@ -24,15 +23,16 @@ const char *glow_status_name(glow_status status) {
 const char *glow_status_text(glow_status status) {
   switch (status) {
 #define STATUS_CASE(name, value, text)                                                             \
-  case GLOW_##name:                                                                                \
-    return text;
+  case GLOW_##name: return text;
     GLOW_STATUS_LIST(STATUS_CASE)
 #undef STATUS_CASE
   }
   return "unknown status";
 }
 
-const char *glow_last_error(void) { return error_text; }
+const char *glow_last_error(void) {
+  return error_text;
+}
 
 glow_status glow_error(glow_status status, const char *format, ...) {
   char text[ERROR_BYTES]; /* the arguments may point into error_text */

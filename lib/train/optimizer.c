@@ -25,8 +25,8 @@ struct glow_optimizer {
   glow_optimizer_options options;
   int64_t steps;
   glow__flat flat;
-  float *m; /* flat vectors as long as the parameters */
-  float *v; /* NULL for SGD */
+  float *m;    /* flat vectors as long as the parameters */
+  float *v;    /* NULL for SGD */
   float *kept; /* [slots, slot_size]: parameters of the layers being tried */
   uint32_t slots;
   int64_t slot_size; /* parameters of the largest layer */
@@ -140,10 +140,10 @@ static glow_status try_layer(const job *j, const glow__node *node, float *kept) 
   size_t bytes = (size_t)node->parameters * sizeof *kept;
   if (bytes)
     memcpy(kept, parameters, bytes);
-  glow_status status = place(j, node) ? glow__node_prepare(model, node)
-                                      : glow_error(GLOW_E_NUMERIC,
-                                                   "layer '%s': the update is not finite",
-                                                   node->name);
+  glow_status status =
+      place(j, node)
+          ? glow__node_prepare(model, node)
+          : glow_error(GLOW_E_NUMERIC, "layer '%s': the update is not finite", node->name);
   if (bytes)
     memcpy(parameters, kept, bytes);
   return status;
@@ -162,9 +162,8 @@ static void try_layers(void *arg, uint32_t slot, uint32_t worker) {
     if (try_layer(j, &model->nodes[i], kept) == GLOW_OK)
       continue;
     int32_t seen = __atomic_load_n(&j->failed, __ATOMIC_RELAXED);
-    while ((int32_t)i < seen &&
-           !__atomic_compare_exchange_n(&j->failed, &seen, (int32_t)i, false, __ATOMIC_RELAXED,
-                                        __ATOMIC_RELAXED)) {
+    while ((int32_t)i < seen && !__atomic_compare_exchange_n(&j->failed, &seen, (int32_t)i, false,
+                                                             __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
     }
   }
 }

@@ -72,7 +72,10 @@ glow_status glow_dequantise(const glow_model *model, const uint8_t *pixels, int6
                             uint64_t seed, uint64_t position, float *x) {
   if (!model || !pixels || !x)
     return glow_error(GLOW_E_ARGUMENT, "glow_dequantise: NULL argument");
-  job j = {.pixels = pixels, .x_out = x, .bits = glow_model_bits(model), .seed = seed,
+  job j = {.pixels = pixels,
+           .x_out = x,
+           .bits = glow_model_bits(model),
+           .seed = seed,
            .position = position};
   GLOW_TRY(glow__check_pixels(model));
   GLOW_TRY(glow__batch_elements(model, count, &j.count));
@@ -90,8 +93,7 @@ static void quantise(void *arg, uint32_t task, uint32_t worker) {
   }
 }
 
-glow_status glow_quantise(const glow_model *model, const float *x, int64_t count,
-                          uint8_t *pixels) {
+glow_status glow_quantise(const glow_model *model, const float *x, int64_t count, uint8_t *pixels) {
   if (!model || !pixels || !x)
     return glow_error(GLOW_E_ARGUMENT, "glow_quantise: NULL argument");
   job j = {.x = x, .pixels_out = pixels, .bits = glow_model_bits(model)};

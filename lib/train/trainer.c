@@ -50,8 +50,9 @@ static glow_status check_options(const glow_trainer_options *o) {
                       o->average_decay);
   if (!isfinite(o->clip_norm) || o->clip_norm < 0.0 || !isfinite(o->clip_value) ||
       o->clip_value < 0.0)
-    return glow_error(GLOW_E_ARGUMENT, "trainer: clip_norm %g or clip_value %g is not a number >= 0",
-                      o->clip_norm, o->clip_value);
+    return glow_error(GLOW_E_ARGUMENT,
+                      "trainer: clip_norm %g or clip_value %g is not a number >= 0", o->clip_norm,
+                      o->clip_value);
   return GLOW_OK;
 }
 
@@ -159,8 +160,8 @@ glow_status glow_trainer_initialise_pixels(glow_trainer *trainer, const uint8_t 
   float *x = glow_allocate(trainer->context, (size_t)elements * sizeof *x);
   if (!x)
     return GLOW_E_MEMORY;
-  glow_status status = glow_dequantise(trainer->model, pixels, count, trainer->options.seed,
-                                       trainer->position, x);
+  glow_status status =
+      glow_dequantise(trainer->model, pixels, count, trainer->options.seed, trainer->position, x);
   if (status == GLOW_OK)
     status = glow_trainer_initialise(trainer, x, labels, count);
   glow_release(trainer->context, x);
@@ -191,7 +192,8 @@ static glow_status refuse_loss(glow_trainer *t, const float *x, const int32_t *l
   if (!layer) /* each layer is finite, their sum is not */
     return glow_error(GLOW_E_NUMERIC, "step %lld refused: the loss is not finite",
                       (long long)t->steps + 1);
-  return glow_error(GLOW_E_NUMERIC, "step %lld refused: the loss is not finite, first at layer '%s'",
+  return glow_error(GLOW_E_NUMERIC,
+                    "step %lld refused: the loss is not finite, first at layer '%s'",
                     (long long)t->steps + 1, layer);
 }
 
@@ -230,7 +232,8 @@ static glow_status accumulate(glow_trainer *t, const batch *b, double *loss) {
     t->weight[i] = -1.0 / ((double)b->count * (double)t->dims * 0.69314718055994530942);
   for (int64_t first = 0; first < b->count; first += t->options.micro_batch) {
     int64_t left = b->count - first;
-    GLOW_TRY(pass(t, b, first, left < t->options.micro_batch ? left : t->options.micro_batch, &sum));
+    GLOW_TRY(
+        pass(t, b, first, left < t->options.micro_batch ? left : t->options.micro_batch, &sum));
   }
   *loss = glow_bits_per_dim(t->model, sum / (double)b->count);
   return GLOW_OK;
@@ -259,8 +262,7 @@ static void update_average(glow_trainer *t) {
   if (t->steps == 1)
     memcpy(t->average, parameters, (size_t)t->flat.count * sizeof *parameters);
   else
-    glow__flat_approach(&t->flat, t->average, parameters,
-                        (float)(1.0 - t->options.average_decay));
+    glow__flat_approach(&t->flat, t->average, parameters, (float)(1.0 - t->options.average_decay));
 }
 
 static glow_status step(glow_trainer *t, const batch *b, glow_step_report *report) {

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -116,8 +117,8 @@ static inline uint8_t *new_pixels(glow_context *context, const glow_model *model
   ok(glow_rng_create(context, seed, &rng));
   ok(glow_rng_uniform(rng, u, elements + count));
   for (int64_t i = 0; i < elements; i++)
-    pixels[i] = (uint8_t)(180.0f * u[elements + i / dims] + 40.0f * (float)(i % dims) / (float)dims +
-                          30.0f * u[i]);
+    pixels[i] = (uint8_t)(180.0f * u[elements + i / dims] +
+                          40.0f * (float)(i % dims) / (float)dims + 30.0f * u[i]);
   glow_rng_destroy(&rng);
   free(u);
   return pixels;

@@ -134,7 +134,8 @@ static void check_refusal(int32_t kind, uint32_t threads, const glow_glow_option
     spoil(a, before, bad, &rate, &words);
     refused(glow_optimizer_step(oa, a, bad, rate), GLOW_E_NUMERIC, words);
     same_bits(a, before);
-    assert_true(first_log_prob(context, a) == log_prob); /* derived values too, and ready for passes */
+    assert_true(first_log_prob(context, a) ==
+                log_prob); /* derived values too, and ready for passes */
     assert_int_equal(glow_optimizer_steps(oa), t);
     free(before);
     free(bad);

@@ -221,8 +221,7 @@ static void test_bad_labels(void **state) {
   (void)state;
   assert_int_equal(glow_trainer_run(trainer, 1, BATCH, next_batch, &s, NULL, NULL),
                    GLOW_E_ARGUMENT);
-  assert_int_equal(glow_trainer_step_pixels(trainer, pixels, labels, BATCH, NULL),
-                   GLOW_E_ARGUMENT);
+  assert_int_equal(glow_trainer_step_pixels(trainer, pixels, labels, BATCH, NULL), GLOW_E_ARGUMENT);
   assert_int_equal(glow_trainer_step_pixels(trainer, pixels, NULL, BATCH, NULL), GLOW_E_ARGUMENT);
   same_bits(model, before);
   assert_int_equal(glow_trainer_steps(trainer), 0);
@@ -262,12 +261,9 @@ static void test_run_arguments(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_pixels_there_and_back),
-      cmocka_unit_test(test_quantise_out_of_range),
-      cmocka_unit_test(test_pixels_need_bits),
-      cmocka_unit_test(test_run),
-      cmocka_unit_test(test_run_that_ends_early),
-      cmocka_unit_test(test_bad_labels),
+      cmocka_unit_test(test_pixels_there_and_back), cmocka_unit_test(test_quantise_out_of_range),
+      cmocka_unit_test(test_pixels_need_bits),      cmocka_unit_test(test_run),
+      cmocka_unit_test(test_run_that_ends_early),   cmocka_unit_test(test_bad_labels),
       cmocka_unit_test(test_run_arguments),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -32,8 +32,8 @@ static void test_version(void **state) {
   snprintf(text, sizeof text, "%d.%d.%d", GLOW_VERSION_MAJOR, GLOW_VERSION_MINOR,
            GLOW_VERSION_PATCH);
   assert_string_equal(glow_version(), text);
-  assert_int_equal(glow_version_number(), GLOW_VERSION_MAJOR * 10000 + GLOW_VERSION_MINOR * 100 +
-                                              GLOW_VERSION_PATCH);
+  assert_int_equal(glow_version_number(),
+                   GLOW_VERSION_MAJOR * 10000 + GLOW_VERSION_MINOR * 100 + GLOW_VERSION_PATCH);
 }
 
 static void *other_thread(void *arg) {
@@ -96,8 +96,7 @@ static void test_options_copy(void **state) {
   assert_int_equal(to.struct_size, sizeof to);
   from.c = (int64_t)1 << 56;
   from.base.a = 11;
-  assert_int_equal(glow__options_copy(&to, sizeof to, &from, sizeof to, "sample"),
-                   GLOW_E_ARGUMENT);
+  assert_int_equal(glow__options_copy(&to, sizeof to, &from, sizeof to, "sample"), GLOW_E_ARGUMENT);
   assert_non_null(strstr(glow_last_error(), "sample"));
   assert_int_equal(to.a, 10);
 }

@@ -202,14 +202,10 @@ static void test_generator_arguments(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_philox_known_answers),
-      cmocka_unit_test(test_uniform_is_philox),
-      cmocka_unit_test(test_normal_is_box_muller),
-      cmocka_unit_test(test_cuts_do_not_matter),
-      cmocka_unit_test(test_sequences_differ),
-      cmocka_unit_test(test_moments),
-      cmocka_unit_test(test_permutations),
-      cmocka_unit_test(test_generator),
+      cmocka_unit_test(test_philox_known_answers), cmocka_unit_test(test_uniform_is_philox),
+      cmocka_unit_test(test_normal_is_box_muller), cmocka_unit_test(test_cuts_do_not_matter),
+      cmocka_unit_test(test_sequences_differ),     cmocka_unit_test(test_moments),
+      cmocka_unit_test(test_permutations),         cmocka_unit_test(test_generator),
       cmocka_unit_test(test_generator_arguments),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

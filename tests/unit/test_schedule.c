@@ -107,10 +107,8 @@ static void test_invalid(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_defaults),
-      cmocka_unit_test(test_warmup),
-      cmocka_unit_test(test_cosine),
-      cmocka_unit_test(test_exponential),
+      cmocka_unit_test(test_defaults), cmocka_unit_test(test_warmup),
+      cmocka_unit_test(test_cosine),   cmocka_unit_test(test_exponential),
       cmocka_unit_test(test_invalid),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
