@@ -52,16 +52,16 @@ enum {
 GLOW_API const char *glow_status_name(glow_status status);
 GLOW_API const char *glow_status_text(glow_status status);
 
-/* What went wrong in the last call that failed on this thread: names the layer, shape, file or byte.
- * Valid until the next failing call on the thread; "" if none failed. Never NULL. */
+/* What went wrong in the last call that failed on this thread: names the layer, shape, file or
+ * byte. Valid until the next failing call on the thread; "" if none failed. Never NULL. */
 GLOW_API const char *glow_last_error(void);
 
-/* Version of the library that is running, as "major.minor.patch" and major*10000+minor*100+patch. */
+/* Version of the running library: "major.minor.patch" and major*10000 + minor*100 + patch. */
 GLOW_API const char *glow_version(void);
 GLOW_API int32_t glow_version_number(void);
 
-/* Shape of one sample: an image stored row by row, pixel by pixel, channels together (HWC). A vector
- * of D numbers is {1, 1, D}. A batch is count samples one after the other (NHWC). */
+/* Shape of one sample: an image stored row by row, pixel by pixel, channels together (HWC). A
+ * vector of D numbers is {1, 1, D}. A batch is count samples one after the other (NHWC). */
 typedef struct glow_shape {
   int64_t height;
   int64_t width;

@@ -24,7 +24,8 @@ typedef struct glow_allocator {
   void (*free)(void *memory, void *payload);
   void *payload;
 } glow_allocator;
-#define GLOW_ALLOCATOR_INIT {sizeof(glow_allocator), NULL, NULL, NULL}
+#define GLOW_ALLOCATOR_INIT                                                                        \
+  { sizeof(glow_allocator), NULL, NULL, NULL }
 
 /* One numbered task of a parallel run. `worker` is below the executor's `workers`, and no two tasks
  * that run at the same time have the same one. */
@@ -39,7 +40,8 @@ typedef struct glow_executor {
   void (*run)(void *payload, glow_task_fn fn, void *arg, uint32_t tasks);
   void *payload;
 } glow_executor;
-#define GLOW_EXECUTOR_INIT {sizeof(glow_executor), 0, 0, NULL, NULL}
+#define GLOW_EXECUTOR_INIT                                                                         \
+  { sizeof(glow_executor), 0, 0, NULL, NULL }
 
 enum { GLOW_LOG_DEBUG = 10, GLOW_LOG_INFO = 20, GLOW_LOG_WARNING = 30 };
 typedef void (*glow_log_fn)(int32_t level, const char *text, void *payload);
@@ -47,15 +49,17 @@ typedef void (*glow_log_fn)(int32_t level, const char *text, void *payload);
 typedef struct glow_context_options {
   size_t struct_size;
   const glow_allocator *allocator; /* NULL: malloc and free. Copied. */
-  const glow_executor *executor;   /* NULL: see threads. Copied; its payload must outlive the context. */
-  uint32_t threads;                /* executor NULL: 0 or 1 runs on the caller's thread; n > 1 makes a
+  const glow_executor *executor;   /* NULL: see threads. Copied; its payload must outlive
+                                      the context. */
+  uint32_t threads;  /* executor NULL: 0 or 1 runs on the caller's thread; n > 1 makes a
                                       bundled pool of n threads (the caller's included) */
-  uint32_t reserved;               /* 0 */
-  glow_log_fn log;                 /* NULL: silent */
+  uint32_t reserved; /* 0 */
+  glow_log_fn log;   /* NULL: silent */
   void *log_payload;
   const char *kernels; /* NULL or "auto": the best for this CPU; or a name of glow_kernels_name() */
 } glow_context_options;
-#define GLOW_CONTEXT_OPTIONS_INIT {sizeof(glow_context_options), NULL, NULL, 0, 0, NULL, NULL, NULL}
+#define GLOW_CONTEXT_OPTIONS_INIT                                                                  \
+  { sizeof(glow_context_options), NULL, NULL, 0, 0, NULL, NULL, NULL }
 
 /* options NULL means defaults. On failure *out is NULL. */
 GLOW_API glow_status glow_context_create(const glow_context_options *options, glow_context **out);
@@ -70,9 +74,10 @@ GLOW_API const char *glow_context_kernels(const glow_context *context);
  * NULL. */
 GLOW_API const char *glow_kernels_name(uint32_t index);
 
-/* Asks the linked BLAS library, if it has such a call, to run each product on `threads` threads. This
- * is state of the whole process, so the library never does it by itself. Call it with 1 before using
- * the "cblas" kernels with a threaded executor. GLOW_E_UNSUPPORTED if there is no such call. */
+/* Asks the linked BLAS library, if it has such a call, to run each product on `threads` threads.
+ * This is state of the whole process, so the library never does it by itself. Call it with 1 before
+ * using the "cblas" kernels with a threaded executor. GLOW_E_UNSUPPORTED if there is no such
+ * call. */
 GLOW_API glow_status glow_blas_set_threads(int32_t threads);
 
 /* A pool of threads for contexts to share: `threads` including the thread that calls run(). Workers

@@ -15,25 +15,31 @@ GLOW_API glow_status glow_model_save(const glow_model *model, const char *path);
 /* Reads a model. The file is not trusted. Layer types are looked up in the context's registry. */
 GLOW_API glow_status glow_model_load(glow_context *context, const char *path, glow_model **out);
 
-/* ---- tensor files ----------------------------------------------------------------------------- */
+/* ---- tensor files ---------------------------------------------------------------------------- */
 
 /* A safetensors file in memory: read whole and checked. Immutable, so threads may share it. */
 typedef struct glow_tensor_file glow_tensor_file;
 
-enum { GLOW_FILE_U8 = 1, GLOW_FILE_I32 = 2, GLOW_FILE_F32 = 3, GLOW_FILE_F64 = 4, GLOW_FILE_I64 = 5,
-       GLOW_FILE_BF16 = 6 };
+enum {
+  GLOW_FILE_U8 = 1,
+  GLOW_FILE_I32 = 2,
+  GLOW_FILE_F32 = 3,
+  GLOW_FILE_F64 = 4,
+  GLOW_FILE_I64 = 5,
+  GLOW_FILE_BF16 = 6
+};
 #define GLOW_FILE_MAX_RANK 8
 typedef struct glow_file_tensor {
   size_t struct_size;
-  const char *name;                 /* owned by the file (reading) or the caller (writing) */
-  int32_t type;                     /* GLOW_FILE_... */
-  int32_t rank;                     /* 0 to GLOW_FILE_MAX_RANK */
+  const char *name; /* owned by the file (reading) or the caller (writing) */
+  int32_t type;     /* GLOW_FILE_... */
+  int32_t rank;     /* 0 to GLOW_FILE_MAX_RANK */
   int64_t dims[GLOW_FILE_MAX_RANK];
-  int64_t bytes;                    /* size of data */
-  const void *data;                 /* little-endian; alignment is not promised when reading */
+  int64_t bytes;    /* size of data */
+  const void *data; /* little-endian; alignment is not promised when reading */
 } glow_file_tensor;
 #define GLOW_FILE_TENSOR_INIT                                                                      \
-  {sizeof(glow_file_tensor), NULL, 0, 0, {0, 0, 0, 0, 0, 0, 0, 0}, 0, NULL}
+  { sizeof(glow_file_tensor), NULL, 0, 0, {0, 0, 0, 0, 0, 0, 0, 0}, 0, NULL }
 
 GLOW_API glow_status glow_tensor_file_open(glow_context *context, const char *path,
                                            glow_tensor_file **out);

@@ -19,26 +19,30 @@ GLOW_API void glow_layer_destroy(glow_layer **layer);
 
 /* actnorm: y_c = (x_c + bias_c) exp(logs_c); log-det = H W sum_c logs_c. Parameters bias [C], logs
  * [C]; data-dependent initialisation gives every channel mean 0 and deviation 1 (bias = -mean,
- * logs = -log(sd + floor), biased variance over batch and pixels). Kingma and Dhariwal 2018, 3.1. */
+ * logs = -log(sd + floor), biased variance over batch and pixels). Kingma and Dhariwal 2018,
+ * 3.1. */
 typedef struct glow_actnorm_options {
   size_t struct_size;
   double floor; /* added to the standard deviation; default 1e-6 */
 } glow_actnorm_options;
-#define GLOW_ACTNORM_OPTIONS_INIT {sizeof(glow_actnorm_options), 1e-6}
+#define GLOW_ACTNORM_OPTIONS_INIT                                                                  \
+  { sizeof(glow_actnorm_options), 1e-6 }
 GLOW_API glow_status glow_actnorm_create(glow_context *context, const glow_actnorm_options *options,
                                          glow_layer **out);
 
-/* Invertible 1x1 convolution: y_o = sum_i W[o,i] x_i; log-det = H W log|det W|. Starts as the Q of a
- * random QR. Plain: parameter weight [C,C]. LU: W = P (L + I) (U + diag(sign_s exp(log_s))), where row
- * i of W is row perm[i] of the product of the last two; parameters lower [C,C] (strictly lower used),
- * upper [C,C] (strictly upper used), log_s [C]; fixed sign_s [C], perm [C]. 2018, 3.2. */
+/* Invertible 1x1 convolution: y_o = sum_i W[o,i] x_i; log-det = H W log|det W|. Starts as the Q of
+ * a random QR. Plain: parameter weight [C,C]. LU: W = P (L + I) (U + diag(sign_s exp(log_s))),
+ * where row i of W is row perm[i] of the product of the last two; parameters lower [C,C] (strictly
+ * lower used), upper [C,C] (strictly upper used), log_s [C]; fixed sign_s [C], perm [C]. 2018,
+ * 3.2. */
 typedef struct glow_invconv_options {
   size_t struct_size;
   int32_t lu;       /* 1: LU form (default); 0: plain */
   int32_t reserved; /* 0 */
   uint64_t seed;
 } glow_invconv_options;
-#define GLOW_INVCONV_OPTIONS_INIT {sizeof(glow_invconv_options), 1, 0, 0}
+#define GLOW_INVCONV_OPTIONS_INIT                                                                  \
+  { sizeof(glow_invconv_options), 1, 0, 0 }
 GLOW_API glow_status glow_invconv_create(glow_context *context, const glow_invconv_options *options,
                                          glow_layer **out);
 
@@ -50,7 +54,8 @@ typedef struct glow_permute_options {
   int32_t reserved; /* 0 */
   uint64_t seed;    /* of the shuffle */
 } glow_permute_options;
-#define GLOW_PERMUTE_OPTIONS_INIT {sizeof(glow_permute_options), GLOW_PERMUTE_REVERSE, 0, 0}
+#define GLOW_PERMUTE_OPTIONS_INIT                                                                  \
+  { sizeof(glow_permute_options), GLOW_PERMUTE_REVERSE, 0, 0 }
 GLOW_API glow_status glow_permute_create(glow_context *context, const glow_permute_options *options,
                                          glow_layer **out);
 
@@ -73,7 +78,7 @@ typedef struct glow_coupling_options {
   double floor;  /* of GLOW_SCALE_SIGMOID_FLOOR, in (0, 1); default 0.05 */
 } glow_coupling_options;
 #define GLOW_COUPLING_OPTIONS_INIT                                                                 \
-  {sizeof(glow_coupling_options), GLOW_COUPLING_AFFINE, GLOW_SCALE_SIGMOID, 0.05}
+  { sizeof(glow_coupling_options), GLOW_COUPLING_AFFINE, GLOW_SCALE_SIGMOID, 0.05 }
 /* Takes *net over, on success and on failure, and sets it to NULL. The number of channels must be
  * even. */
 GLOW_API glow_status glow_coupling_create(glow_context *context,
@@ -96,7 +101,8 @@ typedef struct glow_prior_options {
   int32_t learned; /* 1: mean and logs are learned (default) */
   int32_t classes; /* 0: none; else labels in [0, classes) are needed in every pass */
 } glow_prior_options;
-#define GLOW_PRIOR_OPTIONS_INIT {sizeof(glow_prior_options), 1, 0}
+#define GLOW_PRIOR_OPTIONS_INIT                                                                    \
+  { sizeof(glow_prior_options), 1, 0 }
 GLOW_API glow_status glow_prior_create(glow_context *context, const glow_prior_options *options,
                                        glow_layer **out);
 

@@ -16,32 +16,33 @@ extern "C" {
 typedef struct glow_builder glow_builder;
 typedef struct glow_model glow_model;
 
-/* ---- builder ---------------------------------------------------------------------------------- */
+/* ---- builder --------------------------------------------------------------------------------- */
 
 typedef struct glow_builder_options {
   size_t struct_size;
-  int32_t bits;     /* data are images of this many bits a channel, dequantised into [-1/2, 1/2): 1 to 8
-                       (default 8); 0: continuous data, no quantisation constant in bits/dim */
+  int32_t bits; /* data are images of this many bits a channel, dequantised into [-1/2, 1/2): 1 to 8
+                   (default 8); 0: continuous data, no quantisation constant in bits/dim */
   int32_t reserved; /* 0 */
 } glow_builder_options;
-#define GLOW_BUILDER_OPTIONS_INIT {sizeof(glow_builder_options), 8, 0}
+#define GLOW_BUILDER_OPTIONS_INIT                                                                  \
+  { sizeof(glow_builder_options), 8, 0 }
 
 GLOW_API glow_status glow_builder_create(glow_context *context, const glow_shape *input,
                                          const glow_builder_options *options, glow_builder **out);
 GLOW_API void glow_builder_destroy(glow_builder **builder);
-/* Appends *layer under `name`, a non-empty string without spaces that is unique in the model. Checks
- * shapes at once. Takes *layer over, on success and on failure, and sets it to NULL. A builder that
- * has failed can only be destroyed. */
+/* Appends *layer under `name`, a non-empty string without spaces that is unique in the model.
+ * Checks shapes at once. Takes *layer over, on success and on failure, and sets it to NULL. A
+ * builder that has failed can only be destroyed. */
 GLOW_API glow_status glow_builder_add(glow_builder *builder, const char *name, glow_layer **layer);
 /* Shape after the layers added so far. */
 GLOW_API glow_status glow_builder_shape(const glow_builder *builder, glow_shape *out);
-/* Makes the model, with initial parameters. Consumes *builder, on success and on failure, and sets it
- * to NULL. The last layer must have turned everything into latents (glow_prior_create does). */
+/* Makes the model, with initial parameters. Consumes *builder, on success and on failure, and sets
+ * it to NULL. The last layer must have turned everything into latents (glow_prior_create does). */
 GLOW_API glow_status glow_builder_finish(glow_builder **builder, glow_model **out);
 
 GLOW_API void glow_model_destroy(glow_model **model);
 
-/* ---- preset ----------------------------------------------------------------------------------- */
+/* ---- preset ---------------------------------------------------------------------------------- */
 
 enum {
   GLOW_PERMUTATION_REVERSE = 1,
@@ -49,8 +50,8 @@ enum {
   GLOW_PERMUTATION_INVCONV = 3,
   GLOW_PERMUTATION_INVCONV_LU = 4
 };
-/* Glow (Kingma and Dhariwal 2018): `levels` times squeeze, `depth` steps of actnorm, permutation and
- * coupling, and a split (but for the last level), then the top prior. Names: level{l}.squeeze,
+/* Glow (Kingma and Dhariwal 2018): `levels` times squeeze, `depth` steps of actnorm, permutation
+ * and coupling, and a split (but for the last level), then the top prior. Names: level{l}.squeeze,
  * level{l}.step{k}.{actnorm, invconv | permute, coupling}, level{l}.split, prior. */
 typedef struct glow_glow_options {
   size_t struct_size;
@@ -69,12 +70,14 @@ typedef struct glow_glow_options {
   uint64_t seed;       /* of all initial values */
 } glow_glow_options;
 #define GLOW_GLOW_OPTIONS_INIT                                                                     \
-  {sizeof(glow_glow_options), {32, 32, 3}, 3, 32, 512, GLOW_PERMUTATION_INVCONV_LU,                \
-   GLOW_COUPLING_AFFINE, GLOW_SCALE_SIGMOID, 0.05, 1, 1, 0, 8, 0}
+  {                                                                                                \
+    sizeof(glow_glow_options), {32, 32, 3}, 3, 32, 512, GLOW_PERMUTATION_INVCONV_LU,               \
+        GLOW_COUPLING_AFFINE, GLOW_SCALE_SIGMOID, 0.05, 1, 1, 0, 8, 0                              \
+  }
 GLOW_API glow_status glow_model_create_glow(glow_context *context, const glow_glow_options *options,
                                             glow_model **out);
 
-/* ---- what a model is -------------------------------------------------------------------------- */
+/* ---- what a model is ------------------------------------------------------------------------- */
 
 GLOW_API glow_status glow_model_input_shape(const glow_model *model, glow_shape *out);
 GLOW_API int32_t glow_model_bits(const glow_model *model);
@@ -89,26 +92,27 @@ GLOW_API const char *glow_model_layer_type(const glow_model *model, int32_t inde
 /* Latents of one sample are one vector of glow_model_dims() numbers made of blocks, those of the
  * splits first, the top's last; each block is an image stored HWC. */
 GLOW_API int32_t glow_model_latent_count(const glow_model *model);
-GLOW_API glow_status glow_model_latent_block(const glow_model *model, int32_t index, int64_t *offset,
-                                             glow_shape *shape);
+GLOW_API glow_status glow_model_latent_block(const glow_model *model, int32_t index,
+                                             int64_t *offset, glow_shape *shape);
 
-/* ---- parameters ------------------------------------------------------------------------------- */
+/* ---- parameters ------------------------------------------------------------------------------ */
 
 enum { GLOW_TYPE_F32 = 1, GLOW_TYPE_I32 = 2 };
 #define GLOW_MAX_RANK 4
 typedef struct glow_tensor_info {
   size_t struct_size;
-  const char *name;             /* "level0.step1.actnorm.bias"; owned by the model */
-  int32_t type;                 /* GLOW_TYPE_... */
-  int32_t trainable;            /* 1: a parameter; 0: fixed state such as a permutation */
-  int32_t rank;                 /* 1 to GLOW_MAX_RANK */
-  int32_t reserved;             /* 0 */
-  int64_t dims[GLOW_MAX_RANK];  /* 1 past the rank */
-  int64_t elements;             /* product of dims */
-  int64_t offset;               /* trainable: first element in the flat vector of parameters and of
+  const char *name;            /* "level0.step1.actnorm.bias"; owned by the model */
+  int32_t type;                /* GLOW_TYPE_... */
+  int32_t trainable;           /* 1: a parameter; 0: fixed state such as a permutation */
+  int32_t rank;                /* 1 to GLOW_MAX_RANK */
+  int32_t reserved;            /* 0 */
+  int64_t dims[GLOW_MAX_RANK]; /* 1 past the rank */
+  int64_t elements;            /* product of dims */
+  int64_t offset;              /* trainable: first element in the flat vector of parameters and of
                                    gradients; else -1 */
 } glow_tensor_info;
-#define GLOW_TENSOR_INFO_INIT {sizeof(glow_tensor_info), NULL, 0, 0, 0, 0, {0, 0, 0, 0}, 0, 0}
+#define GLOW_TENSOR_INFO_INIT                                                                      \
+  { sizeof(glow_tensor_info), NULL, 0, 0, 0, 0, {0, 0, 0, 0}, 0, 0 }
 
 /* Tensors in the order of the layers: trainable ones and fixed state. */
 GLOW_API int32_t glow_model_tensor_count(const glow_model *model);

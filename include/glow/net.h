@@ -12,15 +12,16 @@ extern "C" {
 typedef struct glow_net glow_net;
 
 /* Glow's network: conv3x3 -> norm1 -> ReLU -> conv1x1 -> norm2 -> ReLU -> zero conv3x3, where the
- * norms are actnorms or plain biases, and the zero convolution (conv + bias) exp(3 logs) starts at 0.
- * Source: Kingma and Dhariwal 2018, section 3 and the code published with it. */
+ * norms are actnorms or plain biases, and the zero convolution (conv + bias) exp(3 logs) starts at
+ * 0. Source: Kingma and Dhariwal 2018, section 3 and the code published with it. */
 typedef struct glow_conv_net_options {
   size_t struct_size;
   int32_t hidden;  /* channels of both hidden layers; default 512 */
   int32_t actnorm; /* 1: norms are actnorms (default); 0: plain biases */
   uint64_t seed;   /* of the hidden weights, N(0, 0.05) */
 } glow_conv_net_options;
-#define GLOW_CONV_NET_OPTIONS_INIT {sizeof(glow_conv_net_options), 512, 1, 0}
+#define GLOW_CONV_NET_OPTIONS_INIT                                                                 \
+  { sizeof(glow_conv_net_options), 512, 1, 0 }
 
 /* options NULL: defaults. The net belongs to the caller until it is given to a layer. */
 GLOW_API glow_status glow_conv_net_create(glow_context *context,

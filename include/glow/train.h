@@ -9,7 +9,7 @@
 extern "C" {
 #endif
 
-/* ---- schedule --------------------------------------------------------------------------------- */
+/* ---- schedule -------------------------------------------------------------------------------- */
 
 enum { GLOW_SCHEDULE_CONSTANT = 1, GLOW_SCHEDULE_COSINE = 2, GLOW_SCHEDULE_EXPONENTIAL = 3 };
 /* Learning rate of step s = 1, 2, ...: rate * min(1, s / warmup) * curve, where with
@@ -17,24 +17,26 @@ enum { GLOW_SCHEDULE_CONSTANT = 1, GLOW_SCHEDULE_COSINE = 2, GLOW_SCHEDULE_EXPON
  * final + (1 - final) (1 + cos(pi t)) / 2, or final^t. */
 typedef struct glow_schedule {
   size_t struct_size;
-  int32_t kind;  /* default constant */
+  int32_t kind; /* default constant */
   int32_t reserved;
-  double rate;   /* default 1e-3 */
-  double final;  /* last rate as a fraction of `rate`; default 0.01; in (0, 1] */
+  double rate;    /* default 1e-3 */
+  double final;   /* last rate as a fraction of `rate`; default 0.01; in (0, 1] */
   int64_t warmup; /* steps; default 0 */
   int64_t steps;  /* where cosine and exponential end; default 0 = never: curve stays 1 */
 } glow_schedule;
-#define GLOW_SCHEDULE_INIT {sizeof(glow_schedule), GLOW_SCHEDULE_CONSTANT, 0, 1e-3, 0.01, 0, 0}
+#define GLOW_SCHEDULE_INIT                                                                         \
+  { sizeof(glow_schedule), GLOW_SCHEDULE_CONSTANT, 0, 1e-3, 0.01, 0, 0 }
 /* NaN when the schedule is not valid or step < 1. */
 GLOW_API double glow_schedule_rate(const glow_schedule *schedule, int64_t step);
 
-/* ---- optimizer -------------------------------------------------------------------------------- */
+/* ---- optimizer ------------------------------------------------------------------------------- */
 
 typedef struct glow_optimizer glow_optimizer;
 
 enum { GLOW_OPTIMIZER_SGD = 1, GLOW_OPTIMIZER_ADAM = 2, GLOW_OPTIMIZER_ADAMAX = 3 };
 /* SGD: v = beta1 v + g; p -= rate v. Adam and Adamax: Kingma and Ba 2015, with bias correction.
- * Decoupled weight decay (Loshchilov and Hutter 2019): p -= rate weight_decay p, before the step. */
+ * Decoupled weight decay (Loshchilov and Hutter 2019): p -= rate weight_decay p, before the
+ * step. */
 typedef struct glow_optimizer_options {
   size_t struct_size;
   int32_t kind; /* default Adam */
@@ -45,20 +47,20 @@ typedef struct glow_optimizer_options {
   double weight_decay; /* default 0 */
 } glow_optimizer_options;
 #define GLOW_OPTIMIZER_OPTIONS_INIT                                                                \
-  {sizeof(glow_optimizer_options), GLOW_OPTIMIZER_ADAM, 0, 0.9, 0.999, 1e-8, 0.0}
+  { sizeof(glow_optimizer_options), GLOW_OPTIMIZER_ADAM, 0, 0.9, 0.999, 1e-8, 0.0 }
 GLOW_API glow_status glow_optimizer_create(const glow_model *model,
                                            const glow_optimizer_options *options,
                                            glow_optimizer **out);
 GLOW_API void glow_optimizer_destroy(glow_optimizer **optimizer);
-/* One update of the model's parameters with these gradients, then glow_model_prepare. `model` must be
- * the one that the optimizer was made for. Non-finite gradients are refused with GLOW_E_NUMERIC that
- * names the first layer, and nothing changes; if the new parameters make a layer singular, they and
- * the optimizer's state are as before. */
+/* One update of the model's parameters with these gradients, then glow_model_prepare. `model` must
+ * be the one that the optimizer was made for. Non-finite gradients are refused with GLOW_E_NUMERIC
+ * that names the first layer, and nothing changes; if the new parameters make a layer singular,
+ * they and the optimizer's state are as before. */
 GLOW_API glow_status glow_optimizer_step(glow_optimizer *optimizer, glow_model *model,
                                          const float *gradients, double rate);
 GLOW_API int64_t glow_optimizer_steps(const glow_optimizer *optimizer);
 
-/* ---- trainer ---------------------------------------------------------------------------------- */
+/* ---- trainer --------------------------------------------------------------------------------- */
 
 typedef struct glow_trainer glow_trainer;
 
@@ -75,7 +77,7 @@ typedef struct glow_trainer_options {
   uint64_t seed;        /* of the dequantisation noise */
 } glow_trainer_options;
 #define GLOW_TRAINER_OPTIONS_INIT                                                                  \
-  {sizeof(glow_trainer_options), NULL, NULL, 16, GLOW_MODE_STORED, 0, 0.999, 0.0, 0.0, 0}
+  { sizeof(glow_trainer_options), NULL, NULL, 16, GLOW_MODE_STORED, 0, 0.999, 0.0, 0.0, 0 }
 
 typedef struct glow_step_report {
   size_t struct_size;
@@ -84,7 +86,8 @@ typedef struct glow_step_report {
   double rate;          /* learning rate used */
   double gradient_norm; /* of the mean loss in bits/dim, before clipping */
 } glow_step_report;
-#define GLOW_STEP_REPORT_INIT {sizeof(glow_step_report), 0, 0.0, 0.0, 0.0}
+#define GLOW_STEP_REPORT_INIT                                                                      \
+  { sizeof(glow_step_report), 0, 0.0, 0.0, 0.0 }
 
 /* The model must outlive the trainer, which changes its parameters. */
 GLOW_API glow_status glow_trainer_create(glow_model *model, const glow_trainer_options *options,
@@ -105,10 +108,10 @@ GLOW_API glow_status glow_trainer_initialise(glow_trainer *trainer, const float 
                                              const int32_t *labels, int64_t count);
 GLOW_API glow_status glow_trainer_initialise_pixels(glow_trainer *trainer, const uint8_t *pixels,
                                                     const int32_t *labels, int64_t count);
-/* One step: mean bits/dim over the batch, in micro-batches; clip; update; average. The average starts
- * as the parameters of the first step. If the input, the loss or a gradient is not finite the step is
- * refused with GLOW_E_NUMERIC that names the first offending layer, and nothing changes, the step
- * count included. report may be NULL. */
+/* One step: mean bits/dim over the batch, in micro-batches; clip; update; average. The average
+ * starts as the parameters of the first step. If the input, the loss or a gradient is not finite
+ * the step is refused with GLOW_E_NUMERIC that names the first offending layer, and nothing
+ * changes, the step count included. report may be NULL. */
 GLOW_API glow_status glow_trainer_step(glow_trainer *trainer, const float *x, const int32_t *labels,
                                        int64_t count, glow_step_report *report);
 GLOW_API glow_status glow_trainer_step_pixels(glow_trainer *trainer, const uint8_t *pixels,

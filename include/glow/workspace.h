@@ -1,9 +1,9 @@
 /* Workspaces and passes: forward, inverse, sampling, backward.
  *
- * All memory of a pass is allocated when the workspace is made; passes allocate nothing. A workspace
- * serves one thread at a time. Batches may be any size from 1 to the workspace's. On failure the
- * contents of output arrays are unspecified; nothing else has changed.
- * Arrays are NHWC float32; labels are needed (non-NULL) only by models with classes.
+ * All memory of a pass is allocated when the workspace is made; passes allocate nothing. A
+ * workspace serves one thread at a time. Batches may be any size from 1 to the workspace's. On
+ * failure the contents of output arrays are unspecified; nothing else has changed. Arrays are NHWC
+ * float32; labels are needed (non-NULL) only by models with classes.
  * SPDX-License-Identifier: MIT */
 #ifndef GLOW_WORKSPACE_H
 #define GLOW_WORKSPACE_H
@@ -27,7 +27,8 @@ typedef struct glow_workspace_options {
   int32_t mode;     /* GLOW_MODE_...; default inference */
   int32_t reserved; /* 0 */
 } glow_workspace_options;
-#define GLOW_WORKSPACE_OPTIONS_INIT {sizeof(glow_workspace_options), 1, GLOW_MODE_INFERENCE, 0}
+#define GLOW_WORKSPACE_OPTIONS_INIT                                                                \
+  { sizeof(glow_workspace_options), 1, GLOW_MODE_INFERENCE, 0 }
 
 /* Bytes that a workspace of these options would allocate. */
 GLOW_API glow_status glow_workspace_bytes(const glow_model *model,
@@ -38,17 +39,18 @@ GLOW_API glow_status glow_workspace_create(const glow_model *model,
                                            glow_workspace **out);
 GLOW_API void glow_workspace_destroy(glow_workspace **workspace);
 
-/* ---- data-dependent initialisation ------------------------------------------------------------ */
+/* ---- data-dependent initialisation ----------------------------------------------------------- */
 
 /* Gives the model's actnorms their first values from `count` samples (any number: they are taken in
  * micro-batches of the workspace's size, with the same result up to rounding), and marks the model
- * initialised. `model` must be the workspace's. Allocates a copy of x for the duration. A channel that
- * is constant over the data is named in a warning to the context's log. On failure the model's
+ * initialised. `model` must be the workspace's. Allocates a copy of x for the duration. A channel
+ * that is constant over the data is named in a warning to the context's log. On failure the model's
  * parameters are as before. */
 GLOW_API glow_status glow_workspace_initialise(glow_workspace *workspace, glow_model *model,
-                                               const float *x, const int32_t *labels, int64_t count);
+                                               const float *x, const int32_t *labels,
+                                               int64_t count);
 
-/* ---- forward ---------------------------------------------------------------------------------- */
+/* ---- forward --------------------------------------------------------------------------------- */
 
 enum {
   GLOW_LATENTS_RAW = 1,     /* as the flow gives them */
@@ -67,7 +69,7 @@ GLOW_API glow_status glow_log_prob(glow_workspace *workspace, const float *x, co
 /* bits/dim of a density of dequantised data: (-log_prob / dims + log(2^bits)) / log 2. */
 GLOW_API double glow_bits_per_dim(const glow_model *model, double log_prob);
 
-/* ---- inverse and sampling --------------------------------------------------------------------- */
+/* ---- inverse and sampling -------------------------------------------------------------------- */
 
 /* latents [count, dims] in the stated form to x [count, dims]. logdet (may be NULL): that of the
  * inverse, log|det dx / d raw latents|. */
@@ -82,13 +84,15 @@ typedef struct glow_sample_options {
   uint64_t seed;
   uint64_t first; /* number of the first sample: sample i of a seed is the same in any batch */
 } glow_sample_options;
-#define GLOW_SAMPLE_OPTIONS_INIT {sizeof(glow_sample_options), 1.0, NULL, NULL, 0, 0}
+#define GLOW_SAMPLE_OPTIONS_INIT                                                                   \
+  { sizeof(glow_sample_options), 1.0, NULL, NULL, 0, 0 }
 GLOW_API glow_status glow_sample(glow_workspace *workspace, const glow_sample_options *options,
                                  const int32_t *labels, int64_t count, float *x);
 
-/* ---- backward --------------------------------------------------------------------------------- */
+/* ---- backward -------------------------------------------------------------------------------- */
 
-/* Gradient of   sum_n weight[n] log_prob[n] + weight_logdet[n] logdet[n] + <d_latents[n], raw latents[n]>
+/* Gradient of
+ *   sum_n weight[n] log_prob[n] + weight_logdet[n] logdet[n] + <d_latents[n], raw latents[n]>
  * with respect to the parameters, ADDED to the workspace's gradients, and to x, written to dx. */
 typedef struct glow_backward_options {
   size_t struct_size;
@@ -97,10 +101,11 @@ typedef struct glow_backward_options {
   const float *d_latents;      /* [count, dims] or NULL */
   float *dx;                   /* [count, dims] or NULL */
 } glow_backward_options;
-#define GLOW_BACKWARD_OPTIONS_INIT {sizeof(glow_backward_options), NULL, NULL, NULL, NULL}
+#define GLOW_BACKWARD_OPTIONS_INIT                                                                 \
+  { sizeof(glow_backward_options), NULL, NULL, NULL, NULL }
 
-/* Goes back through the last glow_forward of this workspace, which must be in a training mode, on the
- * same parameters; once per forward. */
+/* Goes back through the last glow_forward of this workspace, which must be in a training mode, on
+ * the same parameters; once per forward. */
 GLOW_API glow_status glow_backward(glow_workspace *workspace, const glow_backward_options *options);
 
 /* Gradients as one vector laid out like glow_model_parameters; NULL in inference mode. Accumulated
@@ -108,7 +113,7 @@ GLOW_API glow_status glow_backward(glow_workspace *workspace, const glow_backwar
 GLOW_API float *glow_workspace_gradients(glow_workspace *workspace);
 GLOW_API glow_status glow_workspace_zero_gradients(glow_workspace *workspace);
 
-/* ---- diagnosis -------------------------------------------------------------------------------- */
+/* ---- diagnosis ------------------------------------------------------------------------------- */
 
 /* Runs x through the layers and names the first one whose output, log-det or log-prior is not
  * finite ("input" when x itself is not); NULL in *layer when all is finite. */

@@ -34,7 +34,7 @@ glow_status glow__table_copy(void *to, size_t to_size, const void *from, size_t 
 glow_status glow__struct_fill(void *to, const void *from, size_t from_size, size_t smallest,
                               const char *what);
 
-/* ---- memory: glow_allocate, glow_release (sys/pass.h) ----------------------------------------- */
+/* ---- memory: glow_allocate, glow_release (sys/pass.h) ---------------------------------------- */
 
 #define GLOW_ALIGN 64
 /* Like glow_allocate for a table alone (the pool may exist before any context). */
@@ -42,7 +42,7 @@ void *glow__allocate(const glow_allocator *allocator, size_t bytes);
 void glow__release(const glow_allocator *allocator, void *memory);
 char *glow__strdup(glow_context *context, const char *text);
 
-/* ---- checked arithmetic: false when the result does not fit ----------------------------------- */
+/* ---- checked arithmetic: false when the result does not fit ---------------------------------- */
 
 static inline bool glow__add(int64_t a, int64_t b, int64_t *out) {
   return !__builtin_add_overflow(a, b, out);
@@ -51,15 +51,16 @@ static inline bool glow__mul(int64_t a, int64_t b, int64_t *out) {
   return !__builtin_mul_overflow(a, b, out);
 }
 
-/* ---- executor ----------------------------------------------------------------------------------- */
+/* ---- executor -------------------------------------------------------------------------------- */
 
 /* Runs tasks on the context's executor; on the caller's thread when there is one task or worker. */
 void glow__run(glow_context *context, uint32_t tasks, glow_task_fn fn, void *arg);
 
-/* ---- random numbers by position ------------------------------------------------------------------ */
+/* ---- random numbers by position -------------------------------------------------------------- */
 
 /* Element `position + i` of the sequence of (seed, stream). stream keeps uses apart. */
-void glow__rng_uniform(uint64_t seed, uint64_t stream, uint64_t position, float *out, int64_t count);
+void glow__rng_uniform(uint64_t seed, uint64_t stream, uint64_t position, float *out,
+                       int64_t count);
 void glow__rng_normal(uint64_t seed, uint64_t stream, uint64_t position, float *out, int64_t count);
 void glow__rng_permutation(uint64_t seed, uint64_t stream, uint64_t position, int32_t *out,
                            int64_t count);
@@ -68,7 +69,7 @@ uint64_t glow__rng_derive(uint64_t seed, uint64_t index);
 
 enum { GLOW_STREAM_USER = 0, GLOW_STREAM_BUILD = 1, GLOW_STREAM_SAMPLE = 2, GLOW_STREAM_NOISE = 3 };
 
-/* ---- context ---------------------------------------------------------------------------------------- */
+/* ---- context --------------------------------------------------------------------------------- */
 
 struct glow__kernels; /* math/kernels.h */
 
@@ -85,7 +86,7 @@ struct glow_context {
 void glow__log(const glow_context *context, int32_t level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* ---- registry (base/registry.c): types of layers and nets that files can name ------------------------ */
+/* ---- registry (base/registry.c): types of layers and nets that files can name ---------------- */
 
 struct glow_layer;
 struct glow_net;
@@ -96,7 +97,7 @@ glow_status glow__registry_make_net(glow_context *context, const char *type,
                                     const glow_config *config, struct glow_net **out);
 void glow__registry_destroy(glow_context *context);
 
-/* ---- configuration (base/config.c) ------------------------------------------------------------------- */
+/* ---- configuration (base/config.c) ----------------------------------------------------------- */
 
 enum { GLOW_CONFIG_INT = 1, GLOW_CONFIG_REAL = 2, GLOW_CONFIG_TEXT = 3 };
 typedef struct glow__config_entry {

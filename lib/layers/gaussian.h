@@ -1,5 +1,6 @@
 /* Gaussian log-density with log-sd, shared by split and the top prior:
- * log N(z; m, exp(s)) = -1/2 (2 s + (z - m)^2 exp(-2 s) + log 2 pi). SPDX-License-Identifier: MIT */
+ * log N(z; m, exp(s)) = -1/2 (2 s + (z - m)^2 exp(-2 s) + log 2 pi).
+ * SPDX-License-Identifier: MIT */
 #ifndef GLOW_LIB_GAUSSIAN_H
 #define GLOW_LIB_GAUSSIAN_H
 

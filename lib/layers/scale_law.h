@@ -2,7 +2,8 @@
  *   sigmoid        s = sigmoid(raw + 2)                     log s' = 1 - sigmoid(raw + 2)
  *   exp            s = exp(raw)                             log s' = 1
  *   tanh           s = exp(2 tanh(raw / 2))                 log s' = 1 - tanh(raw / 2)^2
- *   sigmoid_floor  s = f + (1 - f) sigmoid(raw + 2)         log s' = (1 - f) sigmoid (1 - sigmoid) / s
+ *   sigmoid_floor  s = f + (1 - f) sigmoid(raw + 2)         log s' = (1 - f) s0 (1 - s0) / s,
+ *                                                           where s0 = sigmoid(raw + 2)
  * SPDX-License-Identifier: MIT */
 #ifndef GLOW_LIB_SCALE_LAW_H
 #define GLOW_LIB_SCALE_LAW_H

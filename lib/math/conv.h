@@ -4,7 +4,7 @@
  *   gather:  out[p, t, c]  = x[p + s off(t), c]           (0 outside)      s = +1 or -1
  *   sum:     out[q, c]    += sum_t a[q + s off(t), t, c]  (0 outside)
  *
- * conv:  y = W . gather(x, +1)  (few input channels),  or  y = sum(W . x, +1)  (few output channels).
+ * conv: y = W . gather(x, +1) (few input channels), or y = sum(W . x, +1) (few output channels).
  * The adjoint of gather(+1) is sum(-1), and the other way round. SPDX-License-Identifier: MIT */
 #ifndef GLOW_LIB_CONV_H
 #define GLOW_LIB_CONV_H

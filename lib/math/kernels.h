@@ -1,5 +1,5 @@
-/* The table of math kernels: one per provider (plain C, vector instruction sets, CBLAS), chosen once
- * per context. kernels_c.c is the meaning of each entry and the tests' oracle.
+/* The table of math kernels: one per provider (plain C, vector instruction sets, CBLAS), chosen
+ * once per context. kernels_c.c is the meaning of each entry and the tests' oracle.
  *
  * Order of accumulation is fixed for each output element (k = 0, 1, ... in one chain), whatever the
  * position of the element in the matrix and the other sizes; so a sample gives the same bits alone
@@ -7,8 +7,8 @@
 #ifndef GLOW_LIB_KERNELS_H
 #define GLOW_LIB_KERNELS_H
 
-#include <stdint.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* What happens to a product before it is written: v = sum; if (accumulate) v += c; if (bias)
  * v = (v + bias[n]); if (scale) v *= scale[n]; if (relu) v = max(v, 0) with NaN kept. */
@@ -23,8 +23,8 @@ typedef struct glow__kernels {
   const char *name;
   int64_t panel; /* columns in one panel of packed weights */
 
-  /* Packs panels [first, last) of B [k, n], element (i, j) at b[i*rs + j*cs], for gemm. The buffer has
-   * glow__packed_size(kernels, k, n) floats, aligned to 64 bytes. */
+  /* Packs panels [first, last) of B [k, n], element (i, j) at b[i*rs + j*cs], for gemm. The buffer
+   * has glow__packed_size(kernels, k, n) floats, aligned to 64 bytes. */
   void (*pack)(int64_t k, int64_t n, const float *b, int64_t rs, int64_t cs, float *packed,
                int64_t first, int64_t last);
   /* C [m, n] (row stride ldc) = epilogue(A B). A (i, k) at a[i*rs + k*cs], where rs or cs is 1.

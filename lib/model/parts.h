@@ -12,7 +12,8 @@
 /* A layer run by samples is cut into at most so many blocks: enough to share among threads, few
  * enough that a gradient buffer for each is cheap. */
 #define GLOW_MAX_BLOCKS 16
-/* Below so many numbers a call by samples is one block: waking a thread costs more than the work. */
+/* Below so many numbers a call by samples is one block: waking a thread costs more than the
+ * work. */
 #define GLOW_BLOCK_MIN 8192
 
 typedef struct glow__tensor {
@@ -101,8 +102,10 @@ struct glow_pass {
   int64_t latent_stride;
 };
 
-/* Floats of all regions for `capacity` samples, each rounded up to the alignment. False: overflow. */
-bool glow__regions_size(const glow__regions *regions, int64_t capacity, bool training, int64_t *out);
+/* Floats of all regions for `capacity` samples, each rounded up to the alignment. False:
+ * overflow. */
+bool glow__regions_size(const glow__regions *regions, int64_t capacity, bool training,
+                        int64_t *out);
 int64_t glow__region_offset(const glow__regions *regions, int32_t id, int64_t capacity,
                             bool training);
 
@@ -112,23 +115,23 @@ static inline bool glow__by_tasks(const glow__node *node) {
 /* Samples in a block of a by-samples call on `samples` samples: from shapes alone. */
 int64_t glow__block_samples(const glow__node *node, int64_t samples);
 
-/* ---- workspace -------------------------------------------------------------------------------------- */
+/* ---- workspace ------------------------------------------------------------------------------- */
 
 /* Where everything lies in the workspace's one block, in floats. */
 typedef struct glow__plan {
   int64_t batch;
   int32_t mode;
   uint32_t workers;
-  bool needs_spare;      /* some layer cannot reconstruct and must run forward again */
-  int64_t state;         /* floats of the largest state, all samples */
-  int64_t states[2];     /* ping-pong: offsets */
+  bool needs_spare;       /* some layer cannot reconstruct and must run forward again */
+  int64_t state;          /* floats of the largest state, all samples */
+  int64_t states[2];      /* ping-pong: offsets */
   int64_t gradients_x[2]; /* backward */
   int64_t spare;
   int64_t latents;
   int64_t logdet, logprior, weight_logdet, weight_logprior; /* doubles */
   int64_t scratch, worker_scratch, worker_stride;
-  int64_t saved;            /* stored: all nodes; reconstructed: the largest */
-  int64_t block_gradients;  /* buffers of by-samples layers */
+  int64_t saved;           /* stored: all nodes; reconstructed: the largest */
+  int64_t block_gradients; /* buffers of by-samples layers */
   int64_t block_stride;
   int64_t parameter_gradients;
   int64_t total;
@@ -154,7 +157,7 @@ glow_status glow__check_ready(const glow_model *model);
 glow_status glow__check_labels(const glow_model *model, const int32_t *labels, int64_t count);
 glow_status glow__check_batch(const glow_workspace *ws, int64_t count);
 
-/* ---- running one node ---------------------------------------------------------------------------------- */
+/* ---- running one node ------------------------------------------------------------------------ */
 
 /* A pass over `samples` samples of a node, with the workspace's regions. */
 void glow__pass_begin(const glow_workspace *ws, const glow__node *node, int64_t samples,
@@ -169,10 +172,10 @@ void glow__node_backward(const glow_pass *pass, const glow_layer_gradient *gradi
 /* All nodes from x. keep: for backward. latents: [samples, dims] to fill. */
 void glow__run_forward(glow_workspace *ws, const float *x, const int32_t *labels, int64_t samples,
                        int32_t form, bool keep, float *latents, double *logdet, double *logprior);
-void glow__run_inverse(glow_workspace *ws, const float *latents, int32_t form, const int32_t *labels,
-                       int64_t samples, float *x, double *logdet);
+void glow__run_inverse(glow_workspace *ws, const float *latents, int32_t form,
+                       const int32_t *labels, int64_t samples, float *x, double *logdet);
 
-/* ---- model -------------------------------------------------------------------------------------------------- */
+/* ---- model ----------------------------------------------------------------------------------- */
 
 /* A half-built model is fine. */
 void glow__model_free(glow_model *model);

@@ -19,15 +19,16 @@ static inline int64_t glow__strip_per_sample(int64_t image_pixels, int64_t float
   return glow__strip_count(image_pixels) * floats;
 }
 
-/* gather3x3 (math/conv.h) for pixels [first, last) of a batch of images, which may lie in several. */
+/* gather3x3 (math/conv.h) for pixels [first, last) of a batch of images, which may lie in
+ * several. */
 void glow__strip_gather(int64_t height, int64_t width, int64_t channels, const float *x,
                         int64_t stride, int32_t sign, int64_t first, int64_t last, float *out);
 
 /* Sums over strips, in order and in double: sums[j] = sum_s partial[s*count + j]. */
 void glow__strip_total(int64_t strips, int64_t count, const float *partial, double *sums);
 
-/* Adds c [9, a, b] (row (t, i), column j) into a convolution's gradient [.., .., 3, 3] whose element
- * (i, j, t) lies at g[i*i_stride + j*j_stride + t]. Row stride of c: c_stride. */
+/* Adds c [9, a, b] (row (t, i), column j) into a convolution's gradient [.., .., 3, 3] whose
+ * element (i, j, t) lies at g[i*i_stride + j*j_stride + t]. Row stride of c: c_stride. */
 void glow__taps_add(int64_t a, int64_t b, const float *c, int64_t c_stride, float *g,
                     int64_t i_stride, int64_t j_stride);
 

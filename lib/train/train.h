@@ -12,7 +12,7 @@ glow_status glow__schedule_copy(glow_schedule *to, const glow_schedule *from);
 /* glow_optimizer_step for gradients that are known to be finite. */
 glow_status glow__optimizer_apply(glow_optimizer *optimizer, const float *gradients, double rate);
 
-/* ---- flat vectors: elementwise work over fixed blocks, the same bits for any number of workers  */
+/* ---- flat vectors: elementwise work over fixed blocks; the workers' number does not matter --- */
 
 typedef struct glow__flat {
   glow_context *context;

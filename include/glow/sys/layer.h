@@ -2,27 +2,28 @@
  *
  * A layer's author need not know of threads, batching or memory modes: a layer run *by samples*
  * (default) has its functions called on blocks of samples, in parallel, with a gradient buffer for
- * each block; one run *by tasks* (GLOW_LAYER_BY_TASKS) gets the whole batch and calls glow_pass_run.
- * All functions but configure and destroy see the layer as const and may be called from several
- * threads. SPDX-License-Identifier: MIT */
+ * each block; one run *by tasks* (GLOW_LAYER_BY_TASKS) gets the whole batch and calls
+ * glow_pass_run. All functions but configure and destroy see the layer as const and may be called
+ * from several threads. SPDX-License-Identifier: MIT */
 #ifndef GLOW_SYS_LAYER_H
 #define GLOW_SYS_LAYER_H
 
 #include <glow/layer.h>
-#include <glow/workspace.h>
 #include <glow/sys/pass.h>
+#include <glow/workspace.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 enum {
-  GLOW_LAYER_BY_TASKS = 1,     /* gets the whole batch and runs tasks itself */
-  GLOW_LAYER_IN_PLACE = 2,     /* forward and inverse may be given y == x */
-  GLOW_LAYER_RECONSTRUCTS = 4  /* backward accepts x == NULL and writes x_out */
+  GLOW_LAYER_BY_TASKS = 1,    /* gets the whole batch and runs tasks itself */
+  GLOW_LAYER_IN_PLACE = 2,    /* forward and inverse may be given y == x */
+  GLOW_LAYER_RECONSTRUCTS = 4 /* backward accepts x == NULL and writes x_out */
 };
 
-/* What backward is given. One sample of x, dx, x_out has the input's shape, of y, dy the output's. */
+/* What backward is given. One sample of x, dx, x_out has the input's shape, of y, dy the
+ * output's. */
 typedef struct glow_layer_gradient {
   size_t struct_size;
   const float *y;           /* the output */
@@ -32,7 +33,8 @@ typedef struct glow_layer_gradient {
   float *dx;                /* write the gradient of the input here */
   const double *d_logdet;   /* [samples] gradient of the layer's log-det */
   const double *d_logprior; /* [samples] gradient of the layer's log-prior */
-  const float *d_latents;   /* gradient of the raw latents that the layer emitted, or NULL; same stride */
+  const float *d_latents;   /* gradient of the raw latents that the layer emitted, or NULL; same
+                               stride */
 } glow_layer_gradient;
 
 typedef struct glow_layer_ops {
@@ -46,8 +48,8 @@ typedef struct glow_layer_ops {
                            glow_shape *output);
   /* Writes the initial values of all tensors (they start at 0). Optional. */
   glow_status (*build)(const void *self, const glow_pass *pass);
-  /* Data-dependent initialisation: for each round BEGIN, then BATCH for each micro-batch x, then END.
-   * Needed when glow_setup_init was called. */
+  /* Data-dependent initialisation: for each round BEGIN, then BATCH for each micro-batch x, then
+   * END. Needed when glow_setup_init was called. */
   glow_status (*init)(const void *self, const glow_pass *pass, int32_t round, int32_t phase,
                       const float *x);
   /* Computes the derived values; fails with GLOW_E_NUMERIC when the layer is singular. Optional. */
@@ -57,7 +59,8 @@ typedef struct glow_layer_ops {
   void (*forward)(const void *self, const glow_pass *pass, const float *x, float *y, double *logdet,
                   double *logprior);
   /* x from y (and latents); ADDS log|det dx/dy| to logdet[samples]. */
-  void (*inverse)(const void *self, const glow_pass *pass, const float *y, float *x, double *logdet);
+  void (*inverse)(const void *self, const glow_pass *pass, const float *y, float *x,
+                  double *logdet);
   /* Gradients: adds to glow_pass_gradient, writes dx. */
   void (*backward)(const void *self, const glow_pass *pass, const glow_layer_gradient *gradient);
   /* Writes the options from which the registry's factory makes the same layer again. Optional; a
@@ -66,8 +69,8 @@ typedef struct glow_layer_ops {
   void (*destroy)(void *self, glow_context *context);
 } glow_layer_ops;
 
-/* Wraps `self` in a layer. The table is copied. Takes `self` over: ops->destroy is called in the end,
- * and also when this fails. */
+/* Wraps `self` in a layer. The table is copied. Takes `self` over: ops->destroy is called in the
+ * end, and also when this fails. */
 GLOW_API glow_status glow_layer_create(glow_context *context, const glow_layer_ops *ops, void *self,
                                        glow_layer **out);
 

@@ -5,9 +5,9 @@
 #ifndef GLOW_SYS_NET_H
 #define GLOW_SYS_NET_H
 
-#include <glow/workspace.h>
 #include <glow/net.h>
 #include <glow/sys/pass.h>
+#include <glow/workspace.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -24,7 +24,8 @@ typedef struct glow_net_ops {
   void (*init_size)(const void *self, int32_t *rounds, size_t *bytes);
   /* Fills the layer's derived values, which are the net's alone. Optional. */
   glow_status (*prepare)(const void *self, const glow_pass *pass);
-  /* Optional unless init_size gives rounds. x: pixels of `stride` floats of which the first in-channels are the input. */
+  /* Optional unless init_size gives rounds. x: pixels of `stride` floats of which the first
+   * in-channels are the input. */
   glow_status (*init)(const void *self, const glow_pass *pass, int32_t round, int32_t phase,
                       const float *x, int64_t stride);
   /* out: [samples, H, W, out_channels]. Fills the saved regions when the pass has them. */

@@ -9,19 +9,22 @@
 extern "C" {
 #endif
 
+#if defined(__GNUC__)
+#define GLOW_PRINTF(format_, first_) __attribute__((format(printf, format_, first_)))
+#else
+#define GLOW_PRINTF(format_, first_)
+#endif
+
 /* Records the error text of this thread, printf-like, and returns `status`. The model puts the name
  * of the layer in front. */
-#if defined(__GNUC__)
-__attribute__((format(printf, 2, 3)))
-#endif
-GLOW_API glow_status glow_error(glow_status status, const char *format, ...);
+GLOW_API glow_status glow_error(glow_status status, const char *format, ...) GLOW_PRINTF(2, 3);
 
 /* Memory from the context's allocator, zeroed, aligned to 64 bytes; NULL (with the error recorded)
  * when there is none. */
 GLOW_API void *glow_allocate(glow_context *context, size_t bytes);
 GLOW_API void glow_release(glow_context *context, void *memory); /* NULL is fine */
 
-/* ---- configuration: what is written to files ---------------------------------------------------- */
+/* ---- configuration: what is written to files ------------------------------------------------- */
 
 /* A flat list of keys and values. Getters leave *out alone when the key is missing. */
 typedef struct glow_config glow_config;
@@ -35,7 +38,7 @@ GLOW_API glow_status glow_config_get_real(const glow_config *config, const char 
 GLOW_API glow_status glow_config_get_text(const glow_config *config, const char *key,
                                           const char **out);
 
-/* ---- setup: called once, while a model is built ------------------------------------------------ */
+/* ---- setup: called once, while a model is built ---------------------------------------------- */
 
 typedef struct glow_setup glow_setup;
 
@@ -50,8 +53,8 @@ GLOW_API glow_status glow_setup_push(glow_setup *setup, const char *prefix);
 GLOW_API void glow_setup_pop(glow_setup *setup);
 /* Regions of floats, each aligned to 64 bytes. Scratch is shared by all layers and holds nothing
  * between calls: `fixed` + `per_sample` n floats for a call on n samples; worker scratch is there
- * once for each worker of the executor. At most GLOW_MAX_REGIONS regions of each of the three kinds. Saved regions, `fixed` + `per_sample` n floats, are filled by forward for
- * backward. */
+ * once for each worker of the executor. At most GLOW_MAX_REGIONS regions of each of the three
+ * kinds. Saved regions, `fixed` + `per_sample` n floats, are filled by forward for backward. */
 #define GLOW_MAX_REGIONS 32
 GLOW_API glow_status glow_setup_scratch(glow_setup *setup, int64_t fixed, int64_t per_sample,
                                         int32_t *id);
@@ -71,13 +74,14 @@ GLOW_API glow_status glow_setup_labels(glow_setup *setup, int32_t classes);
 /* Data-dependent initialisation in `rounds` rounds with `bytes` of state kept during each. */
 GLOW_API glow_status glow_setup_init(glow_setup *setup, int32_t rounds, size_t bytes);
 
-/* ---- pass: one call of a layer's function ------------------------------------------------------- */
+/* ---- pass: one call of a layer's function ---------------------------------------------------- */
 
 typedef struct glow_pass glow_pass;
 
 GLOW_API int64_t glow_pass_samples(const glow_pass *pass);
 GLOW_API const void *glow_pass_tensor(const glow_pass *pass, int32_t id);
-GLOW_API void *glow_pass_tensor_mutable(const glow_pass *pass, int32_t id); /* build, init only: else NULL */
+/* build, init only: else NULL */
+GLOW_API void *glow_pass_tensor_mutable(const glow_pass *pass, int32_t id);
 /* Where to ADD the gradient of a trainable tensor; never NULL in backward. */
 GLOW_API float *glow_pass_gradient(const glow_pass *pass, int32_t id);
 GLOW_API float *glow_pass_scratch(const glow_pass *pass, int32_t id);
