@@ -1,0 +1,55 @@
+#!/bin/sh
+# Holds three lists of public functions against each other: the headers, the version script and what
+# the shared library exports; and sees that the static library defines nothing global but glow_*.
+# Usage: symbols.sh SOURCE_ROOT SHARED_LIBRARY STATIC_LIBRARY. With --map SOURCE_ROOT it prints the
+# version script that fits the headers. SPDX-License-Identifier: MIT
+set -eu
+
+# Functions that the headers declare with GLOW_API, one per line, sorted.
+declared() {
+  cat "$1"/include/glow/*.h "$1"/include/glow/sys/*.h | tr '\n' ' ' |
+    grep -oE 'GLOW_API [^;()#]*[ *]glow_[a-z0-9_]+\(' | grep -oE 'glow_[a-z0-9_]+\($' |
+    tr -d '(' | LC_ALL=C sort
+}
+
+if [ "$1" = --map ]; then
+  printf '/* What libglow.so exports: the functions that the public headers declare. To add to it:\n'
+  printf ' * tests/abi/symbols.sh --map . > lib/libglow.map. SPDX-License-Identifier: MIT */\n'
+  printf 'GLOW_0 {\nglobal:\n'
+  declared "$2" | sed 's/.*/  &;/'
+  printf 'local:\n  *;\n};\n'
+  exit 0
+fi
+
+root=$1 shared=$2 static=$3
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failed=0
+
+declared "$root" > "$work/headers"
+sed -n 's/^ *\(glow_[a-z0-9_]*\);.*/\1/p' "$root/lib/libglow.map" | LC_ALL=C sort > "$work/map"
+nm -D --defined-only "$shared" | awk '$2 != "A" { sub(/@.*/, "", $3); print $3 }' |
+  LC_ALL=C sort > "$work/exported"
+
+[ -s "$work/headers" ] || { echo "no public functions found in the headers"; exit 1; }
+[ -z "$(uniq -d "$work/headers")" ] || { echo "declared twice:"; uniq -d "$work/headers"; failed=1; }
+if ! diff "$work/headers" "$work/map"; then
+  echo "the headers (<) and lib/libglow.map (>) differ"
+  failed=1
+fi
+# The sanitizers' run-time adds symbols of its own.
+grep -vE '^_*(asan|ubsan|lsan|sancov|interceptor|sanitizer)|^___(asan|ubsan)|^_init$|^_fini$' \
+  "$work/exported" > "$work/ours" || true
+if ! diff "$work/map" "$work/ours"; then
+  echo "lib/libglow.map (<) and the symbols of $shared (>) differ"
+  failed=1
+fi
+nm -g --defined-only "$static" | awk 'NF == 3 { print $3 }' |
+  grep -vE '^glow_|^_*(asan|odr_asan|ubsan)|^DW\.ref' > "$work/strange" || true
+if [ -s "$work/strange" ]; then
+  echo "$static defines these without the prefix glow_:"
+  cat "$work/strange"
+  failed=1
+fi
+echo "$(wc -l < "$work/headers") public functions"
+exit $failed
