@@ -132,7 +132,7 @@ static void destroy(void *self, glow_context *context) {
 static const glow_layer_ops ops = {
     .struct_size = sizeof(glow_layer_ops),
     .type = "actnorm",
-    .flags = GLOW_LAYER_IN_PLACE | GLOW_LAYER_RECONSTRUCTS,
+    .flags = GLOW_LAYER_IN_PLACE | GLOW_LAYER_RECONSTRUCTS | GLOW_LAYER_ALWAYS_PREPARES,
     .configure = configure,
     .init = init,
     .prepare = prepare,

@@ -314,7 +314,10 @@ glow_status glow_coupling_create(glow_context *context, const glow_coupling_opti
   *c = (coupling){.kind = o.kind, .law = o.scale, .floor = (float)o.floor, .floor_exact = o.floor,
                   .net = *net};
   *net = NULL;
-  return glow_layer_create(context, &ops, c, out);
+  glow_layer_ops table = ops;
+  if (c->net->ops.flags & GLOW_NET_ALWAYS_PREPARES || !c->net->ops.prepare)
+    table.flags |= GLOW_LAYER_ALWAYS_PREPARES;
+  return glow_layer_create(context, &table, c, out);
 }
 
 static glow_status find_name(const char *const *names, int32_t count, const char *name,

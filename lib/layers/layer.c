@@ -1,8 +1,8 @@
 /* The handle of a flow layer: its table and its own data. SPDX-License-Identifier: MIT */
 #include "layers/layers.h"
 
-static const uint32_t known_flags =
-    GLOW_LAYER_BY_TASKS | GLOW_LAYER_IN_PLACE | GLOW_LAYER_RECONSTRUCTS;
+static const uint32_t known_flags = GLOW_LAYER_BY_TASKS | GLOW_LAYER_IN_PLACE |
+                                    GLOW_LAYER_RECONSTRUCTS | GLOW_LAYER_ALWAYS_PREPARES;
 
 static glow_status check_ops(const glow_layer_ops *ops) {
   if (!ops->type || !*ops->type)

@@ -260,7 +260,7 @@ static void destroy(void *self, glow_context *context) {
 static const glow_layer_ops ops = {
     .struct_size = sizeof(glow_layer_ops),
     .type = "split",
-    .flags = GLOW_LAYER_RECONSTRUCTS,
+    .flags = GLOW_LAYER_RECONSTRUCTS | GLOW_LAYER_ALWAYS_PREPARES,
     .configure = configure,
     .prepare = prepare,
     .forward = forward,

@@ -197,11 +197,22 @@ float *glow_workspace_gradients(glow_workspace *ws) {
   return ws && glow__is_training(ws) ? ws->memory + ws->plan.parameter_gradients : NULL;
 }
 
+enum { ZERO_BLOCK = 1 << 20 };
+
+static void zero_block(void *arg, uint32_t task, uint32_t worker) {
+  const glow_workspace *ws = arg;
+  int64_t first = (int64_t)task * ZERO_BLOCK, left = ws->model->parameter_count - first;
+  (void)worker;
+  memset(ws->memory + ws->plan.parameter_gradients + first, 0,
+         (size_t)(left < ZERO_BLOCK ? left : ZERO_BLOCK) * sizeof(float));
+}
+
 glow_status glow_workspace_zero_gradients(glow_workspace *ws) {
   float *gradients = glow_workspace_gradients(ws);
   if (!gradients)
     return glow_error(GLOW_E_STATE, "the workspace has no gradients: it is for inference");
-  memset(gradients, 0, (size_t)ws->model->parameter_count * sizeof(float));
+  int64_t blocks = (ws->model->parameter_count + ZERO_BLOCK - 1) / ZERO_BLOCK;
+  glow__run(ws->model->context, (uint32_t)blocks, zero_block, ws);
   return GLOW_OK;
 }
 

@@ -149,6 +149,7 @@ static void destroy(void *self, glow_context *context) {
 static const glow_net_ops ops = {
     .struct_size = sizeof(glow_net_ops),
     .type = "conv",
+    .flags = GLOW_NET_ALWAYS_PREPARES,
     .configure = configure,
     .build = build,
     .prepare = prepare,

@@ -7,6 +7,8 @@ static glow_status check_ops(const glow_net_ops *ops) {
   if (!ops->configure || !ops->forward || !ops->backward || !ops->destroy)
     return glow_error(GLOW_E_ARGUMENT, "net table of '%s': configure, forward, backward and destroy "
                                        "are required", ops->type);
+  if (ops->flags & ~(uint32_t)GLOW_NET_ALWAYS_PREPARES || ops->reserved)
+    return glow_error(GLOW_E_ARGUMENT, "net table of '%s': unknown flags", ops->type);
   if (ops->init_size && !ops->init)
     return glow_error(GLOW_E_ARGUMENT, "net table of '%s': init_size without init", ops->type);
   return GLOW_OK;

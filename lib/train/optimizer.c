@@ -6,7 +6,8 @@
  *            p <- p - r / (1 - b1^t) m / (sqrt(v) / sqrt(1 - b2^t) + eps)
  *   Adamax   m as Adam;                  v <- max(b2 v, |g| + eps);  p <- p - r / (1 - b1^t) m / v
  *
- * A step is all or nothing without a copy of parameters and state. First each layer is tried: its
+ * A step is all or nothing without a copy of parameters and state. First each layer whose prepare may
+ * fail is tried: its
  * new parameters are put in place, the layer prepares them, and the old ones are put back from a
  * buffer of one layer's size. Only when all layers have succeeded, parameters and state move for good,
  * computed by the same code from the same numbers, so that what was prepared fits them bit for bit.
@@ -111,6 +112,7 @@ typedef struct job {
   factors factors;
   uint32_t next;  /* trying: next layer to take */
   int32_t failed; /* trying: first layer that failed, or their number */
+  bool large;     /* gradients or factors so large that an update might overflow */
 } job;
 
 static void update_at(const job *j, int64_t at, int64_t count, block *out) {
@@ -149,6 +151,11 @@ static glow_status try_layer(const job *j, const glow__node *node, float *kept) 
   return status;
 }
 
+/* A layer whose prepare cannot fail need not be tried, unless its update might overflow. */
+static bool must_try(const job *j, const glow__node *node) {
+  return j->large || !(node->layer->ops.flags & GLOW_LAYER_ALWAYS_PREPARES);
+}
+
 /* A task is a slot of the buffer; slots take layers until none is left. */
 static void try_layers(void *arg, uint32_t slot, uint32_t worker) {
   job *j = arg;
@@ -159,7 +166,7 @@ static void try_layers(void *arg, uint32_t slot, uint32_t worker) {
     uint32_t i = __atomic_fetch_add(&j->next, 1, __ATOMIC_RELAXED);
     if (i >= (uint32_t)model->node_count)
       return;
-    if (try_layer(j, &model->nodes[i], kept) == GLOW_OK)
+    if (!must_try(j, &model->nodes[i]) || try_layer(j, &model->nodes[i], kept) == GLOW_OK)
       continue;
     int32_t seen = __atomic_load_n(&j->failed, __ATOMIC_RELAXED);
     while ((int32_t)i < seen && !__atomic_compare_exchange_n(&j->failed, &seen, (int32_t)i, false,
@@ -184,6 +191,13 @@ static void move_layer(void *arg, uint32_t task, uint32_t worker) {
     if (o->v)
       memcpy(o->v + at, out.v, bytes);
   }
+  if (!must_try(j, node))
+    glow__node_prepare(o->model, node); /* cannot fail */
+}
+
+/* With |g| below 1e15, rate below 1e3 and epsilon above 1e-12 no number of an update reaches 1e37. */
+static bool may_overflow(const glow_optimizer *o, double squares, double rate) {
+  return !(squares < 1e30 && rate < 1e3 && o->options.epsilon > 1e-12);
 }
 
 static void run(const glow_optimizer *o, uint32_t tasks, glow_task_fn fn, job *j) {
@@ -195,9 +209,11 @@ static void run(const glow_optimizer *o, uint32_t tasks, glow_task_fn fn, job *j
     fn(j, t, 0);
 }
 
-glow_status glow__optimizer_apply(glow_optimizer *optimizer, const float *gradients, double rate) {
+glow_status glow__optimizer_apply(glow_optimizer *optimizer, const float *gradients,
+                                  double squares, double rate) {
   glow_model *model = optimizer->model;
-  job j = {optimizer, gradients, make_factors(optimizer, rate), 0, model->node_count};
+  job j = {optimizer, gradients, make_factors(optimizer, rate), 0, model->node_count,
+           may_overflow(optimizer, squares, rate)};
   bool was_prepared = model->prepared;
   model->prepared = false;
   run(optimizer, optimizer->slots, try_layers, &j);
@@ -300,10 +316,11 @@ glow_status glow_optimizer_step(glow_optimizer *optimizer, glow_model *model,
     return glow_error(GLOW_E_ARGUMENT, "glow_optimizer_step: not the model it was made for");
   if (!isfinite(rate) || rate < 0.0)
     return glow_error(GLOW_E_ARGUMENT, "the learning rate is %g, not a number >= 0", rate);
-  if (!isfinite(glow__flat_squares(&optimizer->flat, gradients)))
+  double squares = glow__flat_squares(&optimizer->flat, gradients);
+  if (!isfinite(squares))
     return glow_error(GLOW_E_NUMERIC, "layer '%s': the gradient is not finite",
                       glow__model_nonfinite_layer(model, gradients));
-  return glow__optimizer_apply(optimizer, gradients, rate);
+  return glow__optimizer_apply(optimizer, gradients, squares, rate);
 }
 
 int64_t glow_optimizer_steps(const glow_optimizer *optimizer) {

@@ -277,7 +277,8 @@ static glow_status step(glow_trainer *t, const batch *b, glow_step_report *repor
   done.rate = glow_schedule_rate(&t->schedule, done.step);
   GLOW_TRY(accumulate(t, b, &done.loss));
   GLOW_TRY(clip(t, gradients, &done.gradient_norm));
-  glow_status status = glow__optimizer_apply(t->optimizer, gradients, done.rate);
+  glow_status status = glow__optimizer_apply(t->optimizer, gradients,
+                                             done.gradient_norm * done.gradient_norm, done.rate);
   if (status != GLOW_OK)
     return glow__error_prefix(status, "step %lld refused", (long long)done.step);
   t->steps++;

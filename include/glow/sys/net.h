@@ -13,9 +13,13 @@
 extern "C" {
 #endif
 
+enum { GLOW_NET_ALWAYS_PREPARES = 1 }; /* prepare succeeds on all finite parameters */
+
 typedef struct glow_net_ops {
   size_t struct_size;
   const char *type;
+  uint32_t flags;
+  uint32_t reserved; /* 0 */
   /* Declares what the net needs to map [H, W, input->channels] to [H, W, out_channels]. */
   glow_status (*configure)(void *self, glow_setup *setup, const glow_shape *input,
                            int64_t out_channels);
