@@ -1,6 +1,7 @@
 #!/bin/sh
 # Holds three lists of public functions against each other: the headers, the version script and what
-# the shared library exports; and sees that the static library defines nothing global but glow_*.
+# the shared library exports; sees that the static library defines nothing global but glow_*, and that
+# test_layout.c pins every public struct.
 # Usage: symbols.sh SOURCE_ROOT SHARED_LIBRARY STATIC_LIBRARY. With --map SOURCE_ROOT it prints the
 # version script that fits the headers. SPDX-License-Identifier: MIT
 set -eu
@@ -51,5 +52,12 @@ if [ -s "$work/strange" ]; then
   cat "$work/strange"
   failed=1
 fi
+for struct in $(sed -n 's/^typedef struct \(glow_[a-z0-9_]*\) {.*/\1/p' "$root"/include/glow/*.h \
+  "$root"/include/glow/sys/*.h); do
+  grep -q "SIZE($struct," "$root/tests/abi/test_layout.c" || {
+    echo "tests/abi/test_layout.c does not pin $struct"
+    failed=1
+  }
+done
 echo "$(wc -l < "$work/headers") public functions"
 exit $failed

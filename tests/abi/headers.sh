@@ -1,0 +1,22 @@
+#!/bin/sh
+# Compiles one public header alone, strictly, as C99, C11 and C++17.
+# Usage: headers.sh SOURCE_ROOT HEADER C_COMPILER CXX_COMPILER (commands of one or more words; an
+# empty CXX_COMPILER: that part is skipped, and so is the test when all the rest passes).
+# SPDX-License-Identifier: MIT
+set -eu
+root=$1 header=$2 cc=$3 cxx=$4
+strict="-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror -fsyntax-only"
+program="#include <$header>
+#include <$header>
+int main(void) { return 0; }"
+
+for standard in c99 c11; do
+  printf '%s\n' "$program" | $cc -x c -std=$standard $strict -Wstrict-prototypes -I "$root/include" -
+  echo "$header: fine as $standard"
+done
+if [ -z "$cxx" ]; then
+  echo "no C++ compiler"
+  exit 77
+fi
+printf '%s\n' "$program" | $cxx -x c++ -std=c++17 $strict -I "$root/include" -
+echo "$header: fine as c++17"

@@ -1,0 +1,60 @@
+#!/bin/sh
+# Installs the library into an empty prefix and builds programs outside the tree with what pkg-config
+# says: C and C++17, with the shared and with the static library; then runs them.
+# Usage: consumers.sh SOURCE_ROOT BLAS C_COMPILER CXX_COMPILER (which may be empty).
+# SPDX-License-Identifier: MIT
+set -eu
+root=$1 blas=$2 cc=$3 cxx=$4
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+prefix=$work/prefix
+
+# Unoptimised: this is about the files that are installed.
+CC=$cc meson setup "$work/build" "$root" --prefix "$prefix" --libdir lib -Doptimization=0 -Dblas="$blas" \
+  -Dtests=disabled -Dexamples=disabled > "$work/log" 2>&1 || { cat "$work/log"; exit 1; }
+meson install -C "$work/build" > "$work/log" 2>&1 || { cat "$work/log"; exit 1; }
+
+for file in lib/libglow.so lib/libglow.so.0 lib/libglow.a lib/pkgconfig/libglow.pc \
+  include/glow/glow.h include/glow/sys/layer.h include/glow/sys/net.h include/glow/sys/pass.h; do
+  [ -e "$prefix/$file" ] || { echo "not installed: $file"; exit 1; }
+done
+
+export PKG_CONFIG_PATH="$prefix/lib/pkgconfig"
+export LD_LIBRARY_PATH="$prefix/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+pkg-config --print-errors --exists libglow
+cflags=$(pkg-config --cflags libglow)
+shared=$(pkg-config --libs libglow)
+static=$(pkg-config --libs --static libglow | sed 's/-lglow/-l:libglow.a/')
+case " $shared " in
+*jansson* | *blas* | *blis*) echo "private libraries in the public line: $shared"; exit 1 ;;
+esac
+
+# build_and_run NAME COMPILER SOURCE LIBRARIES
+build_and_run() {
+  # shellcheck disable=SC2086
+  $2 -Wall -Wextra -Werror $cflags "$3" -o "$work/$1" $4
+  "$work/$1" > "$work/$1.out"
+  cat "$work/$1.out"
+}
+check_linkage() { # NAME, 1: needs libglow.so; 0: must not
+  found=$(ldd "$work/$1" | grep -c 'libglow\.so\.0' || true)
+  [ "$found" = "$2" ] || { echo "$1: libglow.so.0 among its libraries $found times"; exit 1; }
+}
+
+build_and_run minimal-shared "$cc -std=c11" "$root/examples/minimal.c" "$shared"
+check_linkage minimal-shared 1
+build_and_run minimal-static "$cc -std=c11" "$root/examples/minimal.c" "$static"
+check_linkage minimal-static 0
+cmp "$work/minimal-shared.out" "$work/minimal-static.out"
+# bits/dim of the last line below that of the first, by more than a bit
+awk 'NR == 1 { first = $3 } { last = $3 } END { exit !(NR == 6 && last < first - 1) }' \
+  "$work/minimal-shared.out" || { echo "the example does not learn"; exit 1; }
+
+if [ -z "$cxx" ]; then
+  echo "no C++ compiler"
+  exit 77
+fi
+build_and_run layer-shared "$cxx -std=c++17" "$root/tests/consumers/layer.cpp" "$shared"
+check_linkage layer-shared 1
+build_and_run layer-static "$cxx -std=c++17" "$root/tests/consumers/layer.cpp" "$static"
+check_linkage layer-static 0

@@ -1,0 +1,40 @@
+#!/bin/sh
+# Small rules about text: line length, tabs, blanks at ends of lines, the licence's name in every
+# source, nothing left to be done, and README's program the same as examples/minimal.c.
+# Usage: tidy.sh SOURCE_ROOT. SPDX-License-Identifier: MIT
+set -eu
+cd "$1"
+failed=0
+complain() {
+  echo "$1"
+  failed=1
+}
+
+sources=$(find include lib examples tests \( -name '*.[ch]' -o -name '*.cpp' -o -name '*.sh' \
+  -o -name '*.py' -o -name 'meson.build' -o -name '*.map' \) | LC_ALL=C sort)
+sources="$sources meson.build meson_options.txt"
+[ ! -e .ci/run ] || sources="$sources .ci/run"
+
+for file in $sources; do
+  head -n 12 "$file" | grep -q 'SPDX-License-Identifier: MIT' || complain "$file: no licence"
+  awk -v file="$file" 'length($0) > 100 { print file ":" FNR ": over 100 columns"; bad = 1 }
+    /[ \t]$/ { print file ":" FNR ": blank at the end"; bad = 1 }
+    /\t/ { print file ":" FNR ": tab"; bad = 1 }
+    /FIX[M]E|TO[D]O|(^|[^X])XX[X]([^X]|$)/ { print file ":" FNR ": not done"; bad = 1 }
+    END { exit bad }' "$file" || failed=1
+done
+
+# Functions of the library that print, end the process, or go around the context's allocator.
+if grep -nE '(^|[^_a-zA-Z.>])(printf|puts|abort|exit|assert|strdup|calloc|realloc)\(|fprintf\((stderr|stdout)' \
+  lib/*/*.c lib/*/*.h; then
+  complain "lib/ prints, aborts or allocates"
+fi
+if grep -nE '(^|[^_a-zA-Z.>])(malloc|free)\(' lib/*/*.c lib/*/*.h | grep -vE "^lib/(base/memory|model/context).c:"; then
+  complain "lib/ allocates outside the default allocator"
+fi
+
+if [ -e README.md ]; then
+  sed -n '/^```c$/,/^```$/p' README.md | sed '/^```/d' | cmp -s - examples/minimal.c ||
+    complain "README.md's program is not examples/minimal.c"
+fi
+exit $failed
