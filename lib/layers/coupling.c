@@ -244,8 +244,8 @@ static void backward(const void *self, const glow_pass *pass, const glow_layer_g
 
 /* ---- options ---------------------------------------------------------------------------------------- */
 
-static const char *const kinds[] = {[GLOW_COUPLING_AFFINE] = "affine",
-                                    [GLOW_COUPLING_ADDITIVE] = "additive"};
+static const char *const kinds[] = {
+    [GLOW_COUPLING_AFFINE] = "affine", [GLOW_COUPLING_ADDITIVE] = "additive"};
 static const char *const laws[] = {[GLOW_SCALE_SIGMOID] = "sigmoid",
                                    [GLOW_SCALE_EXP] = "exp",
                                    [GLOW_SCALE_TANH] = "tanh",
@@ -311,8 +311,8 @@ glow_status glow_coupling_create(glow_context *context, const glow_coupling_opti
     glow_net_destroy(net);
     return status == GLOW_OK ? GLOW_E_MEMORY : status;
   }
-  *c = (coupling){.kind = o.kind, .law = o.scale, .floor = (float)o.floor, .floor_exact = o.floor,
-                  .net = *net};
+  *c = (coupling){
+      .kind = o.kind, .law = o.scale, .floor = (float)o.floor, .floor_exact = o.floor, .net = *net};
   *net = NULL;
   glow_layer_ops table = ops;
   if (c->net->ops.flags & GLOW_NET_ALWAYS_PREPARES || !c->net->ops.prepare)

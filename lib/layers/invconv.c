@@ -17,21 +17,23 @@ typedef struct invconv {
   int32_t lu;
   uint64_t seed;
   int64_t image, channels;
-  int32_t weight;                           /* plain */
+  int32_t weight;                            /* plain */
   int32_t lower, upper, log_s, sign_s, perm; /* LU */
-  int32_t partial;                          /* backward: gradients of W [GROUPS, C, C] */
-  int32_t gradient;                         /* backward: doubles, of W and of L U [2, C, C] */
-  int32_t packed;                           /* worker: PIXELS rows of x */
+  int32_t partial;                           /* backward: gradients of W [GROUPS, C, C] */
+  int32_t gradient;                          /* backward: doubles, of W [C, C] and a row */
+  int32_t packed;                            /* worker: PIXELS rows of x */
 } invconv;
 
 /* ---- derived values ------------------------------------------------------------------------------------ */
 
-/* W, its inverse and its transpose packed; log|det W|; then doubles: W (or L U), its factors and its
- * inverse [C, C] each, a column, and pivots. */
+/* W, its inverse and its transpose packed; log-det of a sample; then doubles [C, C]: W, its factors
+ * (L below the diagonal, the rest on and above it) and its inverse; room for floats [C, C]; rows of W
+ * that the rows of the factors' product are. */
 typedef struct derived {
-  double *logdet, *w, *factors, *inverse, *column;
+  double *logdet, *w, *factors, *inverse;
   float *forward, *backward, *back; /* packed W, inverse, transpose */
-  int32_t *pivots;
+  float *room;
+  int32_t *rows;
 } derived;
 
 static int64_t packed_floats(const invconv *v, const glow__kernels *kernels) {
@@ -41,22 +43,23 @@ static int64_t packed_floats(const invconv *v, const glow__kernels *kernels) {
 
 static size_t derived_size(const invconv *v, const glow__kernels *kernels) {
   size_t c = (size_t)v->channels;
-  return 3 * (size_t)packed_floats(v, kernels) * sizeof(float) +
-         (3 * c * c + c + 1) * sizeof(double) + c * sizeof(int32_t);
+  return 3 * (size_t)packed_floats(v, kernels) * sizeof(float) + (3 * c * c + 1) * sizeof(double) +
+         c * c * sizeof(float) + c * sizeof(int32_t);
 }
 
 static derived derived_at(const invconv *v, const glow_pass *pass, void *base) {
-  int64_t packed = packed_floats(v, glow_pass_context(pass)->kernels), c = v->channels;
+  int64_t packed = packed_floats(v, glow_pass_context(pass)->kernels),
+          square = v->channels * v->channels;
   derived d;
   d.forward = base;
   d.backward = d.forward + packed;
   d.back = d.backward + packed;
   d.logdet = (double *)(void *)(d.back + packed);
   d.w = d.logdet + 1;
-  d.factors = d.w + c * c;
-  d.inverse = d.factors + c * c;
-  d.column = d.inverse + c * c;
-  d.pivots = (int32_t *)(void *)(d.column + c);
+  d.factors = d.w + square;
+  d.inverse = d.factors + square;
+  d.room = (float *)(void *)(d.inverse + square);
+  d.rows = (int32_t *)(void *)(d.room + square);
   return d;
 }
 
@@ -64,70 +67,80 @@ static derived derived_of(const invconv *v, const glow_pass *pass) {
   return derived_at(v, pass, (void *)(uintptr_t)glow_pass_derived(pass));
 }
 
-/* Element (i, j) of L + I and of U + diag(sign_s exp(log_s)). */
-static double lower_at(const invconv *v, const glow_pass *pass, int64_t i, int64_t j) {
-  const float *lower = glow_pass_tensor(pass, v->lower);
-  return j < i ? (double)lower[i * v->channels + j] : i == j ? 1.0 : 0.0;
-}
-
-static double upper_at(const invconv *v, const glow_pass *pass, int64_t i, int64_t j) {
-  const float *upper = glow_pass_tensor(pass, v->upper);
-  const float *log_s = glow_pass_tensor(pass, v->log_s), *sign_s = glow_pass_tensor(pass, v->sign_s);
-  if (i == j)
-    return (double)sign_s[i] * exp((double)log_s[i]);
-  return j > i ? (double)upper[i * v->channels + j] : 0.0;
-}
-
-/* W from the LU form; false when perm is not a permutation or a sign is not +-1. */
-static bool compose(const invconv *v, const glow_pass *pass, derived *d) {
+/* Checks perm, which may come from a file, and turns it round. */
+static glow_status read_perm(const invconv *v, const glow_pass *pass, derived *d) {
   const int32_t *perm = glow_pass_tensor(pass, v->perm);
   const float *sign_s = glow_pass_tensor(pass, v->sign_s);
   int64_t c = v->channels;
-  memset(d->pivots, 0, (size_t)c * sizeof *d->pivots);
   for (int64_t i = 0; i < c; i++)
-    if (perm[i] < 0 || perm[i] >= c || d->pivots[perm[i]]++ || fabsf(sign_s[i]) != 1.0f)
-      return false;
-  for (int64_t i = 0; i < c; i++) { /* row i of W = sum_k (L + I)[perm[i], k] U[k, :] */
-    double *row = d->w + i * c;
-    memset(row, 0, (size_t)c * sizeof *row);
-    for (int64_t k = 0; k <= perm[i]; k++) {
-      double l = lower_at(v, pass, perm[i], k);
-      for (int64_t j = k; j < c; j++)
-        row[j] += l * upper_at(v, pass, k, j);
-    }
-  }
-  return true;
-}
-
-static glow_status compute_w(const invconv *v, const glow_pass *pass, derived *d) {
-  if (!v->lu) {
-    const float *weight = glow_pass_tensor(pass, v->weight);
-    for (int64_t i = 0; i < v->channels * v->channels; i++)
-      d->w[i] = (double)weight[i];
-  } else if (!compose(v, pass, d)) {
-    return glow_error(GLOW_E_NUMERIC, "perm is not a permutation, or sign_s is not -1 or 1");
+    d->rows[i] = -1;
+  for (int64_t i = 0; i < c; i++) {
+    if (perm[i] < 0 || perm[i] >= c || d->rows[perm[i]] >= 0)
+      return glow_error(GLOW_E_NUMERIC, "perm is not a permutation at element %lld", (long long)i);
+    if (fabsf(sign_s[i]) != 1.0f)
+      return glow_error(GLOW_E_NUMERIC, "sign_s[%lld] is %g, neither -1 nor 1", (long long)i,
+                        (double)sign_s[i]);
+    d->rows[perm[i]] = (int32_t)i;
   }
   return GLOW_OK;
 }
 
-static glow_status invert(const invconv *v, const glow_pass *pass, derived *d) {
+static void read_factors(const invconv *v, const glow_pass *pass, derived *d) {
+  const float *lower = glow_pass_tensor(pass, v->lower), *upper = glow_pass_tensor(pass, v->upper);
+  const float *log_s = glow_pass_tensor(pass, v->log_s),
+              *sign_s = glow_pass_tensor(pass, v->sign_s);
+  int64_t c = v->channels;
+  for (int64_t i = 0; i < c; i++)
+    for (int64_t j = 0; j < c; j++)
+      d->factors[i * c + j] = j < i   ? (double)lower[i * c + j]
+                              : j > i ? (double)upper[i * c + j]
+                                      : (double)sign_s[i] * exp((double)log_s[i]);
+}
+
+static void add_row(int64_t first, int64_t c, double factor, const double *from, double *to) {
+  for (int64_t j = first; j < c; j++)
+    to[j] += factor * from[j];
+}
+
+/* Row i of the factors' product is row rows[i] of W. */
+static glow_status compose(const invconv *v, const glow_pass *pass, derived *d) {
+  const float *log_s = glow_pass_tensor(pass, v->log_s);
+  int64_t c = v->channels;
+  GLOW_TRY(read_perm(v, pass, d));
+  read_factors(v, pass, d);
+  *d->logdet = 0;
+  for (int64_t i = 0; i < c; i++) {
+    double *row = d->w + d->rows[i] * c;
+    memset(row, 0, (size_t)c * sizeof *row);
+    for (int64_t k = 0; k < i; k++)
+      add_row(k, c, d->factors[i * c + k], d->factors + k * c, row);
+    add_row(i, c, 1.0, d->factors + i * c, row);
+    *d->logdet += (double)log_s[i] * (double)v->image;
+  }
+  return GLOW_OK;
+}
+
+static glow_status factor(const invconv *v, const glow_pass *pass, derived *d) {
+  const float *weight = glow_pass_tensor(pass, v->weight);
   int64_t c = v->channels;
   double sign = 0;
-  memcpy(d->factors, d->w, (size_t)(c * c) * sizeof(double));
-  if (!glow__lu_factor(c, d->factors, d->pivots, &sign))
+  for (int64_t i = 0; i < c * c; i++)
+    d->factors[i] = d->w[i] = (double)weight[i];
+  if (!glow__lu_factor(c, d->factors, d->rows, &sign))
     return glow_error(GLOW_E_NUMERIC, "the %lld x %lld weight matrix is singular or not finite",
                       (long long)c, (long long)c);
   *d->logdet = glow__lu_logdet(c, d->factors, sign, &sign) * (double)v->image;
-  glow__lu_inverse(c, d->factors, d->pivots, d->inverse, d->column);
+  return GLOW_OK;
+}
+
+static glow_status invert(const invconv *v, derived *d) {
+  int64_t c = v->channels;
+  glow__lu_inverse(c, d->factors, d->rows, d->inverse);
   for (int64_t i = 0; i < c * c; i++)
-    if (!isfinite((float)d->inverse[i]))
-      return glow_error(GLOW_E_NUMERIC, "the inverse of the weight matrix is not finite");
-  if (v->lu) { /* exact: the determinant of the triangular factors */
-    const float *log_s = glow_pass_tensor(pass, v->log_s);
-    *d->logdet = 0;
-    for (int64_t i = 0; i < c; i++)
-      *d->logdet += (double)log_s[i] * (double)v->image;
-  }
+    if (!isfinite((float)d->inverse[i]) || !isfinite((float)d->w[i]))
+      return glow_error(GLOW_E_NUMERIC,
+                        "the %lld x %lld weight matrix or its inverse is not finite", (long long)c,
+                        (long long)c);
   return GLOW_OK;
 }
 
@@ -143,12 +156,11 @@ static glow_status prepare(const void *self, const glow_pass *pass) {
   const invconv *v = self;
   const glow__kernels *kernels = glow_pass_context(pass)->kernels;
   derived d = derived_at(v, pass, glow_pass_derived_mutable(pass));
-  GLOW_TRY(compute_w(v, pass, &d));
-  GLOW_TRY(invert(v, pass, &d));
-  float *room = (float *)(void *)d.factors; /* no longer needed */
-  pack_double(kernels, v->channels, d.w, false, room, d.forward);
-  pack_double(kernels, v->channels, d.w, true, room, d.back);
-  pack_double(kernels, v->channels, d.inverse, false, room, d.backward);
+  GLOW_TRY(v->lu ? compose(v, pass, &d) : factor(v, pass, &d));
+  GLOW_TRY(invert(v, &d));
+  pack_double(kernels, v->channels, d.w, false, d.room, d.forward);
+  pack_double(kernels, v->channels, d.w, true, d.room, d.back);
+  pack_double(kernels, v->channels, d.inverse, false, d.room, d.backward);
   return GLOW_OK;
 }
 
@@ -175,7 +187,7 @@ static glow_status configure(void *self, glow_setup *setup, const glow_shape *in
   }
   const glow__kernels *kernels = glow_setup_context(setup)->kernels;
   GLOW_TRY(glow_setup_backward_scratch(setup, GROUPS * c * c, 0, &v->partial));
-  GLOW_TRY(glow_setup_backward_scratch(setup, 4 * c * c, 0, &v->gradient));
+  GLOW_TRY(glow_setup_backward_scratch(setup, 2 * (c * c + c), 0, &v->gradient));
   GLOW_TRY(glow_setup_worker_scratch(setup, glow__packed_size(kernels, PIXELS, c), &v->packed));
   return glow_setup_derived(setup, derived_size(v, kernels));
 }
@@ -251,8 +263,11 @@ typedef struct run {
 } run;
 
 static run run_of(const invconv *v, const glow_pass *pass) {
-  run r = {.v = v, .pass = pass, .kernels = glow_pass_context(pass)->kernels,
-           .d = derived_of(v, pass), .samples = glow_pass_samples(pass)};
+  run r = {.v = v,
+           .pass = pass,
+           .kernels = glow_pass_context(pass)->kernels,
+           .d = derived_of(v, pass),
+           .samples = glow_pass_samples(pass)};
   int64_t least = (4096 + v->image * v->channels - 1) / (v->image * v->channels);
   int64_t share = (r.samples + GROUPS - 1) / GROUPS;
   r.group = share > least ? share : least;
@@ -339,34 +354,31 @@ static void plain_gradient(const run *r, const double *dw, double logdet) {
       out[i * c + j] += (float)(dw[i * c + j] + logdet * r->d.inverse[j * c + i]);
 }
 
-/* With M = (L + I) V and V = U + diag(s): dM[perm[i]] = dW[i]; dL = dM V' below the diagonal;
- * dV = (L + I)' dM on and above it; d log_s = dV_ii s_i + H W d logdet. */
-static void lu_gradient(const run *r, const double *dw, double *dm, double logdet) {
+/* With M = (L + I) V and V = U + diag(s), whose row i is row rows[i] of W: dM[i] = dW[rows[i]];
+ * dL = dM V' below the diagonal; dV = (L + I)' dM on and above it; d log_s = dV_ii s_i + H W d logdet.
+ * row: room for a row of dV. */
+static void lu_gradient(const run *r, const double *dw, double *row, double logdet) {
   const invconv *v = r->v;
-  const glow_pass *pass = r->pass;
+  const double *factors = r->d.factors;
   int64_t c = v->channels;
-  const int32_t *perm = glow_pass_tensor(pass, v->perm);
-  float *lower = glow_pass_gradient(pass, v->lower), *upper = glow_pass_gradient(pass, v->upper);
-  float *log_s = glow_pass_gradient(pass, v->log_s);
-  for (int64_t i = 0; i < c; i++)
-    memcpy(dm + perm[i] * c, dw + i * c, (size_t)c * sizeof *dm);
-  for (int64_t i = 0; i < c; i++)
+  float *lower = glow_pass_gradient(r->pass, v->lower),
+        *upper = glow_pass_gradient(r->pass, v->upper);
+  float *log_s = glow_pass_gradient(r->pass, v->log_s);
+  for (int64_t i = 0; i < c; i++) {
+    const double *dm = dw + r->d.rows[i] * c;
     for (int64_t j = 0; j < i; j++) {
       double sum = 0;
       for (int64_t k = j; k < c; k++)
-        sum += dm[i * c + k] * upper_at(v, pass, j, k);
+        sum += dm[k] * factors[j * c + k];
       lower[i * c + j] += (float)sum;
     }
-  for (int64_t i = 0; i < c; i++)
-    for (int64_t j = i; j < c; j++) {
-      double sum = 0;
-      for (int64_t k = i; k < c; k++)
-        sum += lower_at(v, pass, k, i) * dm[k * c + j];
-      if (j > i)
-        upper[i * c + j] += (float)sum;
-      else
-        log_s[i] += (float)(sum * upper_at(v, pass, i, i) + logdet);
-    }
+    memcpy(row, dm, (size_t)c * sizeof *row);
+    for (int64_t k = i + 1; k < c; k++)
+      add_row(i, c, factors[k * c + i], dw + r->d.rows[k] * c, row);
+    log_s[i] += (float)(row[i] * factors[i * c + i] + logdet);
+    for (int64_t j = i + 1; j < c; j++)
+      upper[i * c + j] += (float)row[j];
+  }
 }
 
 static void backward(const void *self, const glow_pass *pass, const glow_layer_gradient *g) {

@@ -8,8 +8,10 @@ static glow_status check_ops(const glow_layer_ops *ops) {
   if (!ops->type || !*ops->type)
     return glow_error(GLOW_E_ARGUMENT, "layer table: no type name");
   if (!ops->configure || !ops->forward || !ops->inverse || !ops->backward || !ops->destroy)
-    return glow_error(GLOW_E_ARGUMENT, "layer table of '%s': configure, forward, inverse, backward "
-                                       "and destroy are required", ops->type);
+    return glow_error(GLOW_E_ARGUMENT,
+                      "layer table of '%s': configure, forward, inverse, backward "
+                      "and destroy are required",
+                      ops->type);
   if (ops->flags & ~known_flags || ops->reserved)
     return glow_error(GLOW_E_ARGUMENT, "layer table of '%s': unknown flags", ops->type);
   return GLOW_OK;

@@ -9,11 +9,11 @@
 
 typedef struct split {
   int64_t height, width, image;
-  int64_t half, channels;      /* of x1; of x, and of h */
-  int32_t weight, bias, logs;  /* [C, C/2, 3, 3], [C], [C] */
-  int32_t h, gathered;         /* worker: of one sample */
+  int64_t half, channels;       /* of x1; of x, and of h */
+  int32_t weight, bias, logs;   /* [C, C/2, 3, 3], [C], [C] */
+  int32_t h, gathered;          /* worker: of one sample */
   int32_t dh, packed, d_weight; /* worker, backward */
-  int32_t sums;                /* worker: doubles [2 C] */
+  int32_t sums;                 /* worker: doubles [2 C] */
 } split;
 
 /* Derived: the weight packed, and packed transposed; by taps [C, (t, C/2)]; exp(3 logs) [C]. */
@@ -52,7 +52,8 @@ static glow_status declare_memory(split *s, glow_setup *setup) {
   GLOW_TRY(glow_setup_worker_scratch(setup, s->image * s->channels, &s->h));
   GLOW_TRY(glow_setup_worker_scratch(setup, s->image * taps, &s->gathered));
   GLOW_TRY(glow_setup_worker_scratch(setup, s->image * s->channels, &s->dh));
-  GLOW_TRY(glow_setup_worker_scratch(setup, glow__packed_size(kernels, s->image, s->channels), &s->packed));
+  GLOW_TRY(glow_setup_worker_scratch(setup, glow__packed_size(kernels, s->image, s->channels),
+                                     &s->packed));
   GLOW_TRY(glow_setup_worker_scratch(setup, taps * s->channels, &s->d_weight));
   GLOW_TRY(glow_setup_worker_scratch(setup, 4 * s->channels, &s->sums));
   return glow_setup_derived(setup, (size_t)layout_of(s, kernels).total * sizeof(float));
@@ -93,7 +94,8 @@ static glow_status prepare(const void *self, const glow_pass *pass) {
       for (int64_t t = 0; t < 9; t++)
         d.by_tap[o * taps + t * s->half + c] = weight[o * taps + c * 9 + t];
   }
-  kernels->pack(taps, s->channels, d.by_tap, 1, taps, d.packed, 0, glow__panels(kernels, s->channels));
+  kernels->pack(taps, s->channels, d.by_tap, 1, taps, d.packed, 0,
+                glow__panels(kernels, s->channels));
   kernels->pack(s->channels, taps, d.by_tap, taps, 1, d.back, 0, glow__panels(kernels, taps));
   return GLOW_OK;
 }

@@ -27,7 +27,8 @@ static void move(const squeeze *s, int64_t samples, const float *from, float *to
   for (int64_t row = 0; row < rows; row++)
     for (int64_t column = 0; column < width; column++) {
       int64_t x = (row * width + column) * channels;
-      int64_t y = ((row / 2) * (width / 2) + column / 2) * 4 * channels + 2 * (row % 2) + column % 2;
+      int64_t y =
+          ((row / 2) * (width / 2) + column / 2) * 4 * channels + 2 * (row % 2) + column % 2;
       for (int64_t c = 0; c < channels; c++)
         if (to_y)
           to[y + 4 * c] = from[x + c];

@@ -20,8 +20,7 @@ static bool usable(const glow__kernels *kernels) {
 
 static const glow__kernels *const list[] = {
 #ifdef GLOW_HAVE_X86_KERNELS
-    &glow__kernels_avx512,
-    &glow__kernels_avx2,
+    &glow__kernels_avx512, &glow__kernels_avx2,
 #endif
 #ifdef GLOW_HAVE_NEON_KERNELS
     &glow__kernels_neon,

@@ -42,7 +42,10 @@ static void gemm(int64_t m, int64_t n, int64_t k, const float *a, int64_t rs, in
     int64_t rows = m - i < most ? m - i : most;
     float *to = c + i * ldc + column;
     cblas_sgemm(CblasRowMajor, plain ? CblasNoTrans : CblasTrans, CblasNoTrans, (int)rows,
-                (int)width, (int)k, 1.0f, a + i * rs, (int)(plain ? (rs > k ? rs : k) : cs > rows ? cs : rows),
+                (int)width, (int)k, 1.0f, a + i * rs,
+                (int)(plain       ? (rs > k ? rs : k)
+                      : cs > rows ? cs
+                                  : rows),
                 packed + column, (int)ld, epilogue->accumulate ? 1.0f : 0.0f, to, (int)ldc);
     finish(rows, width, to, ldc, epilogue, column);
   }

@@ -39,7 +39,8 @@ INLINE void pack_rows(int64_t k, int64_t width, const float *b, int64_t rs, floa
 }
 
 /* Columns that are contiguous (rs 1): a transpose, in blocks of 16 rows so that lines are read whole. */
-INLINE void pack_columns(int64_t k, int64_t width, const float *b, int64_t rs, int64_t cs, float *to) {
+INLINE void pack_columns(int64_t k, int64_t width, const float *b, int64_t rs, int64_t cs,
+                         float *to) {
   enum { BLOCK = 16 };
   for (int64_t i0 = 0; i0 < k; i0 += BLOCK) {
     int64_t i1 = i0 + BLOCK < k ? i0 + BLOCK : k;
@@ -100,7 +101,8 @@ static void finish_part(vec v, float *c, int64_t width, int64_t j, const glow__e
 }
 
 /* One row's sums into c, columns j and on, `width` of them. */
-INLINE void store_row(const vec *sums, float *c, int64_t j, int64_t width, const glow__epilogue *e) {
+INLINE void store_row(const vec *sums, float *c, int64_t j, int64_t width,
+                      const glow__epilogue *e) {
   for (int64_t v = 0; v < SIMD_VECTORS; v++, j += SIMD_WIDTH, width -= SIMD_WIDTH) {
     if (width >= SIMD_WIDTH) {
       vec before = e->accumulate ? *(const vec_unaligned *)(c + j) : (vec){0};
@@ -121,15 +123,15 @@ INLINE void tile(int64_t rows, int64_t k, const float *a, int64_t rs, int64_t cs
   UNROLL
   for (int64_t r = 0; r < rows; r++)
     UNROLL
-    for (int64_t v = 0; v < SIMD_VECTORS; v++)
-      sums[r][v] = (vec){0};
+  for (int64_t v = 0; v < SIMD_VECTORS; v++)
+    sums[r][v] = (vec){0};
   for (int64_t i = 0; i < k; i++, a += cs, panel += PANEL) {
     const vec *b = (const vec *)(const void *)panel;
-  UNROLL
-    for (int64_t r = 0; r < rows; r++)
     UNROLL
-      for (int64_t v = 0; v < SIMD_VECTORS; v++)
-        sums[r][v] += a[r * rs] * b[v];
+    for (int64_t r = 0; r < rows; r++)
+      UNROLL
+    for (int64_t v = 0; v < SIMD_VECTORS; v++)
+      sums[r][v] += a[r * rs] * b[v];
   }
   UNROLL
   for (int64_t r = 0; r < rows; r++)

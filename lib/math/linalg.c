@@ -55,23 +55,24 @@ double glow__lu_logdet(int64_t n, const double *lu, double perm_sign, double *si
   return sum;
 }
 
-void glow__lu_inverse(int64_t n, const double *lu, const int32_t *perm, double *inverse,
-                      double *column) {
-  for (int64_t c = 0; c < n; c++) {
-    for (int64_t i = 0; i < n; i++) { /* L y = P e_c */
-      double value = perm[i] == c ? 1.0 : 0.0;
-      for (int64_t j = 0; j < i; j++)
-        value -= lu[i * n + j] * column[j];
-      column[i] = value;
-    }
-    for (int64_t i = n - 1; i >= 0; i--) { /* U x = y */
-      double value = column[i];
-      for (int64_t j = i + 1; j < n; j++)
-        value -= lu[i * n + j] * column[j];
-      column[i] = value / lu[i * n + i];
-    }
-    for (int64_t i = 0; i < n; i++)
-      inverse[i * n + c] = column[i];
+static void subtract_row(int64_t n, double factor, const double *from, double *to) {
+  for (int64_t c = 0; c < n; c++)
+    to[c] -= factor * from[c];
+}
+
+/* L U X = P, by whole rows of X, which compilers turn into vector code. */
+void glow__lu_inverse(int64_t n, const double *lu, const int32_t *perm, double *inverse) {
+  for (int64_t i = 0; i < n; i++) {
+    for (int64_t c = 0; c < n; c++)
+      inverse[i * n + c] = perm[i] == c ? 1.0 : 0.0;
+    for (int64_t j = 0; j < i; j++)
+      subtract_row(n, lu[i * n + j], inverse + j * n, inverse + i * n);
+  }
+  for (int64_t i = n - 1; i >= 0; i--) {
+    for (int64_t j = i + 1; j < n; j++)
+      subtract_row(n, lu[i * n + j], inverse + j * n, inverse + i * n);
+    for (int64_t c = 0; c < n; c++)
+      inverse[i * n + c] /= lu[i * n + i];
   }
 }
 

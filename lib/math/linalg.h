@@ -11,9 +11,8 @@
 bool glow__lu_factor(int64_t n, double *a, int32_t *perm, double *sign);
 /* log|det| and its sign from the factors. */
 double glow__lu_logdet(int64_t n, const double *lu, double perm_sign, double *sign);
-/* inverse [n,n] from the factors. column [n]: work space. */
-void glow__lu_inverse(int64_t n, const double *lu, const int32_t *perm, double *inverse,
-                      double *column);
+/* inverse [n,n] from the factors. */
+void glow__lu_inverse(int64_t n, const double *lu, const int32_t *perm, double *inverse);
 /* Makes the rows of a an orthonormal basis: modified Gram-Schmidt, twice. a random: uniform (Haar)
  * orthogonal. False if a row vanishes. */
 bool glow__orthonormalise(int64_t n, double *a);

@@ -19,8 +19,9 @@ glow_status glow__moments_norm(const glow__moments *moments, int64_t channels, d
     double variance = moments->sums[channels + c] / moments->pixels - mean * mean;
     double sd = sqrt(variance > 0 ? variance : 0);
     if (!isfinite(mean) || !isfinite(variance))
-      return glow_error(GLOW_E_NUMERIC, "%s%schannel %lld is not finite on the data to initialise from",
-                        part, *part ? ": " : "", (long long)c);
+      return glow_error(GLOW_E_NUMERIC,
+                        "%s%schannel %lld is not finite on the data to initialise from", part,
+                        *part ? ": " : "", (long long)c);
     if (sd < floor)
       glow__log(glow_pass_context(pass), GLOW_LOG_WARNING,
                 "layer '%s'%s%s: channel %lld is constant (%g) on the data to initialise from; its "

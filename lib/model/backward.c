@@ -55,7 +55,8 @@ static void reconstruct(const back *b, int32_t i, glow_pass *pass, const float *
   double *ignored = (double *)(void *)(ws->memory + ws->plan.logdet);
   glow__node_inverse(pass, y, x, ignored);
   if (node->saved.count)
-    glow__node_forward(pass, x, node->out_size ? ws->memory + ws->plan.spare : NULL, ignored, ignored);
+    glow__node_forward(pass, x, node->out_size ? ws->memory + ws->plan.spare : NULL, ignored,
+                       ignored);
 }
 
 static float *through_reconstructed(const back *b) {
@@ -96,7 +97,8 @@ glow_status glow_backward(glow_workspace *ws, const glow_backward_options *optio
     return glow_error(GLOW_E_ARGUMENT, "glow_backward: NULL argument");
   GLOW_TRY(glow__options_copy(&o, sizeof o, options, sizeof o, "glow_backward_options"));
   if (!glow__is_training(ws))
-    return glow_error(GLOW_E_STATE, "the workspace is for inference and keeps nothing for backward");
+    return glow_error(GLOW_E_STATE,
+                      "the workspace is for inference and keeps nothing for backward");
   if (!ws->samples)
     return glow_error(GLOW_E_STATE, "glow_backward needs a glow_forward just before it");
   GLOW_TRY(glow__check_ready(ws->model));
@@ -104,7 +106,8 @@ glow_status glow_backward(glow_workspace *ws, const glow_backward_options *optio
   double *d_logprior = (double *)(void *)(ws->memory + ws->plan.weight_logprior);
   set_weights(ws, &o, d_logdet, d_logprior);
   back b = {ws, ws->memory + ws->plan.parameter_gradients, d_logdet, d_logprior, o.d_latents};
-  const float *dx = ws->plan.mode == GLOW_MODE_STORED ? through_stored(&b) : through_reconstructed(&b);
+  const float *dx =
+      ws->plan.mode == GLOW_MODE_STORED ? through_stored(&b) : through_reconstructed(&b);
   if (o.dx)
     memcpy(o.dx, dx, (size_t)(ws->samples * ws->model->dims) * sizeof(float));
   ws->samples = 0;

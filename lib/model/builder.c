@@ -13,12 +13,14 @@ struct glow_builder {
 
 static glow_status check_input(const glow_shape *input, int64_t *dims) {
   if (input->height < 1 || input->width < 1 || input->channels < 1)
-    return glow_error(GLOW_E_SHAPE, "input of %lld x %lld pixels and %lld channels: all must be 1 or more",
-                      (long long)input->height, (long long)input->width, (long long)input->channels);
+    return glow_error(
+        GLOW_E_SHAPE, "input of %lld x %lld pixels and %lld channels: all must be 1 or more",
+        (long long)input->height, (long long)input->width, (long long)input->channels);
   if (!glow__mul(input->height, input->width, dims) || !glow__mul(*dims, input->channels, dims) ||
       *dims > (int64_t)1 << 40)
     return glow_error(GLOW_E_LIMIT, "input of %lld x %lld x %lld is too large",
-                      (long long)input->height, (long long)input->width, (long long)input->channels);
+                      (long long)input->height, (long long)input->width,
+                      (long long)input->channels);
   return GLOW_OK;
 }
 
@@ -33,7 +35,8 @@ glow_status glow_builder_create(glow_context *context, const glow_shape *input,
   GLOW_TRY(glow__options_copy(&o, sizeof o, options, sizeof o, "glow_builder_options"));
   GLOW_TRY(check_input(input, &dims));
   if (o.bits < 0 || o.bits > 8 || o.reserved)
-    return glow_error(GLOW_E_ARGUMENT, "bits is %d; it must be 1 to 8, or 0 for continuous data", o.bits);
+    return glow_error(GLOW_E_ARGUMENT, "bits is %d; it must be 1 to 8, or 0 for continuous data",
+                      o.bits);
   glow_builder *builder = glow_allocate(context, sizeof *builder);
   glow_model *model = glow_allocate(context, sizeof *model);
   if (!builder || !model) {
@@ -128,7 +131,8 @@ static glow_status configure(glow_builder *builder, glow__node *node) {
     model->latent_count++;
   }
   node->derived_offset = model->derived_size;
-  model->derived_size += (int64_t)((node->derived_bytes + GLOW_ALIGN - 1) / GLOW_ALIGN * GLOW_ALIGN);
+  model->derived_size +=
+      (int64_t)((node->derived_bytes + GLOW_ALIGN - 1) / GLOW_ALIGN * GLOW_ALIGN);
   return GLOW_OK;
 }
 
@@ -220,9 +224,9 @@ glow_status glow_builder_finish(glow_builder **builder, glow_model **out) {
   else if (b->failed)
     status = glow_error(GLOW_E_STATE, "the builder has failed before");
   else if (b->shape.height != 0)
-    status = glow_error(GLOW_E_SHAPE, "%lld x %lld x %lld numbers are left: the last layer must be a prior",
-                        (long long)b->shape.height, (long long)b->shape.width,
-                        (long long)b->shape.channels);
+    status = glow_error(
+        GLOW_E_SHAPE, "%lld x %lld x %lld numbers are left: the last layer must be a prior",
+        (long long)b->shape.height, (long long)b->shape.width, (long long)b->shape.channels);
   else
     status = fill(b->model);
   if (status == GLOW_OK) {

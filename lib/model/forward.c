@@ -155,7 +155,8 @@ static const char *first_nonfinite(glow_workspace *ws, const float *x, const int
     const glow__node *node = &model->nodes[i];
     float *y = ws->memory + ws->plan.states[i & 1];
     glow_pass pass;
-    glow__pass_begin(ws, node, count, labels, GLOW_LATENTS_RAW, ws->memory + ws->plan.latents, &pass);
+    glow__pass_begin(ws, node, count, labels, GLOW_LATENTS_RAW, ws->memory + ws->plan.latents,
+                     &pass);
     glow__node_forward(&pass, x, node->out_size ? y : NULL, ld, lp);
     if (!finite_floats(y, count * node->out_size) || !finite_doubles(ld, count) ||
         !finite_doubles(lp, count) || !latents_finite(node, &pass))

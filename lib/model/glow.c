@@ -14,15 +14,18 @@ static glow_status check(const glow_glow_options *o) {
     return glow_error(GLOW_E_ARGUMENT, "permutation is %d; it must be one of GLOW_PERMUTATION_...",
                       o->permutation);
   int64_t factor = (int64_t)1 << o->levels;
-  if (o->input.height < 1 || o->input.width < 1 || o->input.height % factor || o->input.width % factor)
-    return glow_error(GLOW_E_SHAPE, "height %lld and width %lld must be divisible by 2^levels = %lld",
+  if (o->input.height < 1 || o->input.width < 1 || o->input.height % factor ||
+      o->input.width % factor)
+    return glow_error(GLOW_E_SHAPE,
+                      "height %lld and width %lld must be divisible by 2^levels = %lld",
                       (long long)o->input.height, (long long)o->input.width, (long long)factor);
   return GLOW_OK;
 }
 
 /* Each part gets a seed of its own from its place. */
 static uint64_t seed_of(const glow_glow_options *o, int32_t level, int32_t step, int32_t part) {
-  return glow__rng_derive(o->seed, ((uint64_t)level * MAX_DEPTH + (uint64_t)step) * 2 + (uint64_t)part);
+  return glow__rng_derive(o->seed,
+                          ((uint64_t)level * MAX_DEPTH + (uint64_t)step) * 2 + (uint64_t)part);
 }
 
 static glow_status add(glow_builder *builder, glow_status made, glow_layer *layer, int32_t level,
@@ -49,8 +52,8 @@ static glow_status add_permutation(glow_context *context, glow_builder *builder,
     return add(builder, made, layer, level, step, "invconv");
   }
   glow_permute_options permute = GLOW_PERMUTE_OPTIONS_INIT;
-  permute.kind = o->permutation == GLOW_PERMUTATION_SHUFFLE ? GLOW_PERMUTE_SHUFFLE
-                                                            : GLOW_PERMUTE_REVERSE;
+  permute.kind =
+      o->permutation == GLOW_PERMUTATION_SHUFFLE ? GLOW_PERMUTE_SHUFFLE : GLOW_PERMUTE_REVERSE;
   permute.seed = seed;
   glow_status made = glow_permute_create(context, &permute, &layer);
   return add(builder, made, layer, level, step, "permute");

@@ -143,7 +143,8 @@ glow_status glow_workspace_initialise(glow_workspace *ws, glow_model *model, con
   in.x = a;
   in.y = b;
   in.state = b ? glow_allocate(context, largest_state(model)) : NULL;
-  float *backup = in.state ? glow_allocate(context, (size_t)model->parameter_count * sizeof(float) + 1) : NULL;
+  float *backup =
+      in.state ? glow_allocate(context, (size_t)model->parameter_count * sizeof(float) + 1) : NULL;
   glow_status status = GLOW_E_MEMORY;
   ws->samples = 0;
   if (backup)

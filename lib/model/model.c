@@ -91,9 +91,10 @@ int32_t glow_model_tensor_count(const glow_model *model) {
 }
 
 static glow_status describe(const glow__tensor *tensor, glow_tensor_info *out) {
-  glow_tensor_info info = {sizeof info, tensor->name, tensor->type, tensor->trainable, tensor->rank,
-                           0, {0, 0, 0, 0}, tensor->elements,
-                           tensor->trainable ? tensor->offset : -1};
+  glow_tensor_info info = {
+      sizeof info,       tensor->name,     tensor->type,
+      tensor->trainable, tensor->rank,     0,
+      {0, 0, 0, 0},      tensor->elements, tensor->trainable ? tensor->offset : -1};
   memcpy(info.dims, tensor->dims, sizeof info.dims);
   return glow__struct_fill(out, &info, sizeof info, sizeof info, "glow_tensor_info");
 }
@@ -117,7 +118,8 @@ glow_status glow_model_find_tensor(const glow_model *model, const char *name,
   const glow__tensor *tensor = find(model, name);
   if (!tensor)
     return GLOW_E_ARGUMENT;
-  return out ? describe(tensor, out) : glow_error(GLOW_E_ARGUMENT, "glow_model_find_tensor: NULL argument");
+  return out ? describe(tensor, out)
+             : glow_error(GLOW_E_ARGUMENT, "glow_model_find_tensor: NULL argument");
 }
 
 static void *tensor_data(const glow_model *model, const glow__tensor *tensor) {

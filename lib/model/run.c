@@ -80,8 +80,12 @@ void glow__node_forward(const glow_pass *pass, const float *x, float *y, double 
     layer->ops.forward(layer->self, pass, x, y, logdet, logprior);
     return;
   }
-  call c = {.pass = pass, .block = glow__block_samples(pass->node, pass->samples), .x = x,
-            .to_y = y, .logdet = logdet, .logprior = logprior};
+  call c = {.pass = pass,
+            .block = glow__block_samples(pass->node, pass->samples),
+            .x = x,
+            .to_y = y,
+            .logdet = logdet,
+            .logprior = logprior};
   glow__run(pass->model->context, block_count(&c), forward_block, &c);
 }
 
@@ -100,8 +104,11 @@ void glow__node_inverse(const glow_pass *pass, const float *y, float *x, double 
     layer->ops.inverse(layer->self, pass, y, x, logdet);
     return;
   }
-  call c = {.pass = pass, .block = glow__block_samples(pass->node, pass->samples), .y = y,
-            .to_x = x, .logdet = logdet};
+  call c = {.pass = pass,
+            .block = glow__block_samples(pass->node, pass->samples),
+            .y = y,
+            .to_x = x,
+            .logdet = logdet};
   glow__run(pass->model->context, block_count(&c), inverse_block, &c);
 }
 
@@ -137,8 +144,11 @@ void glow__node_backward(const glow_pass *pass, const glow_layer_gradient *gradi
     node->layer->ops.backward(node->layer->self, pass, gradient);
     return;
   }
-  call c = {.pass = pass, .block = glow__block_samples(node, pass->samples), .gradient = gradient,
-            .blocks = blocks, .block_stride = block_stride};
+  call c = {.pass = pass,
+            .block = glow__block_samples(node, pass->samples),
+            .gradient = gradient,
+            .blocks = blocks,
+            .block_stride = block_stride};
   uint32_t count = block_count(&c);
   glow__run(pass->model->context, count, backward_block, &c);
   float *sum = pass->gradients + (node->first_parameter - pass->gradient_first);

@@ -60,8 +60,10 @@ static glow_status check_tensor(const char *name, int32_t type, int32_t trainabl
     return glow_error(GLOW_E_ARGUMENT, "a tensor needs a name and 1 to %d dimensions",
                       GLOW_MAX_RANK);
   if ((type != GLOW_TYPE_F32 && type != GLOW_TYPE_I32) || (trainable && type != GLOW_TYPE_F32))
-    return glow_error(GLOW_E_ARGUMENT, "tensor '%s': trainable ones are float32, others float32 or "
-                                       "int32", name);
+    return glow_error(GLOW_E_ARGUMENT,
+                      "tensor '%s': trainable ones are float32, others float32 or "
+                      "int32",
+                      name);
   *elements = 1;
   for (int32_t i = 0; i < rank; i++)
     if (dims[i] < 1 || !glow__mul(*elements, dims[i], elements) || *elements > INT64_MAX / 64)
@@ -86,8 +88,12 @@ glow_status glow_setup_tensor(glow_setup *setup, const char *name, int32_t type,
   if (!whole)
     return GLOW_E_MEMORY;
   glow__tensor *tensor = &model->tensors[model->tensor_count];
-  *tensor = (glow__tensor){.name = whole, .type = type, .trainable = trainable != 0, .rank = rank,
-                           .elements = elements, .offset = *total};
+  *tensor = (glow__tensor){.name = whole,
+                           .type = type,
+                           .trainable = trainable != 0,
+                           .rank = rank,
+                           .elements = elements,
+                           .offset = *total};
   for (int32_t i = 0; i < GLOW_MAX_RANK; i++)
     tensor->dims[i] = i < rank ? dims[i] : 1;
   *total = after;
@@ -101,7 +107,8 @@ glow_status glow_setup_tensor(glow_setup *setup, const char *name, int32_t type,
 static glow_status add_region(glow__regions *regions, int64_t fixed, int64_t per_sample,
                               bool backward, int32_t *id) {
   if (!id || fixed < 0 || per_sample < 0)
-    return glow_error(GLOW_E_ARGUMENT, "a region needs sizes of 0 or more and a place for its number");
+    return glow_error(GLOW_E_ARGUMENT,
+                      "a region needs sizes of 0 or more and a place for its number");
   if (regions->count == GLOW_MAX_REGIONS)
     return glow_error(GLOW_E_LIMIT, "more than %d regions", GLOW_MAX_REGIONS);
   regions->at[regions->count] = (glow__region){fixed, per_sample, backward};

@@ -42,8 +42,8 @@ static bool place_scratch(const glow_model *model, glow__plan *plan) {
     worker = max64(worker, w);
   }
   plan->worker_stride = worker;
-  return place(plan, call, &plan->scratch) &&
-         glow__mul(worker, plan->workers, &worker) && place(plan, worker, &plan->worker_scratch);
+  return place(plan, call, &plan->scratch) && glow__mul(worker, plan->workers, &worker) &&
+         place(plan, worker, &plan->worker_scratch);
 }
 
 /* Activations that forward leaves for backward: of all nodes, or room for one. */
@@ -76,22 +76,24 @@ static bool place_training(const glow_model *model, glow__plan *plan) {
     const glow__node *node = &model->nodes[i];
     if (!glow__by_tasks(node))
       stride = max64(stride, node->parameters);
-    if (!(node->layer->ops.flags & GLOW_LAYER_RECONSTRUCTS) && plan->mode == GLOW_MODE_RECONSTRUCTED)
+    if (!(node->layer->ops.flags & GLOW_LAYER_RECONSTRUCTS) &&
+        plan->mode == GLOW_MODE_RECONSTRUCTED)
       plan->needs_spare = true;
   }
   plan->block_stride = stride;
   return place_samples(plan, plan->state, &plan->gradients_x[0]) &&
          place_samples(plan, plan->state, &plan->gradients_x[1]) &&
          place_samples(plan, plan->needs_spare ? plan->state : 0, &plan->spare) &&
-         glow__mul(stride, GLOW_MAX_BLOCKS, &stride) && place(plan, stride, &plan->block_gradients) &&
+         glow__mul(stride, GLOW_MAX_BLOCKS, &stride) &&
+         place(plan, stride, &plan->block_gradients) &&
          place(plan, model->parameter_count, &plan->parameter_gradients);
 }
 
 /* inputs, saves: NULL when only the size is wanted. */
 static glow_status make_plan(const glow_model *model, const glow_workspace_options *o,
                              glow__plan *plan, int64_t *inputs, int64_t *saves) {
-  *plan = (glow__plan){.batch = o->batch, .mode = o->mode,
-                       .workers = glow_context_workers(model->context)};
+  *plan = (glow__plan){
+      .batch = o->batch, .mode = o->mode, .workers = glow_context_workers(model->context)};
   plan->state = model->dims; /* no layer makes more numbers than it is given */
   bool training = o->mode != GLOW_MODE_INFERENCE;
   bool ok = place_samples(plan, plan->state, &plan->states[0]) &&
@@ -124,8 +126,8 @@ static glow_status read_options(const glow_model *model, const glow_workspace_op
 /* The handle and its tables lie in front of the floats. */
 static size_t header_size(const glow_model *model, const glow_workspace_options *o) {
   size_t tables = o->mode == GLOW_MODE_STORED ? 2 * (size_t)model->node_count * sizeof(int64_t) : 0;
-  size_t labels = o->mode != GLOW_MODE_INFERENCE && model->classes
-                      ? (size_t)o->batch * sizeof(int32_t) : 0;
+  size_t labels =
+      o->mode != GLOW_MODE_INFERENCE && model->classes ? (size_t)o->batch * sizeof(int32_t) : 0;
   size_t size = sizeof(glow_workspace) + tables + labels;
   return (size + GLOW_ALIGN - 1) / GLOW_ALIGN * GLOW_ALIGN;
 }

@@ -42,9 +42,11 @@ static glow_status declare_forward(glow__conv_net *net, glow_setup *setup,
   int64_t hidden = net->hidden, partial = glow__conv_net_partial(net);
   GLOW_TRY(glow_setup_scratch(setup, hidden * 9 * net->in, 0, &net->by_tap1));
   GLOW_TRY(glow_setup_scratch(setup, hidden * 9 * net->out, 0, &net->by_tap3));
-  GLOW_TRY(glow_setup_scratch(setup, glow__packed_size(kernels, 9 * net->in, hidden), 0, &net->packed1));
+  GLOW_TRY(
+      glow_setup_scratch(setup, glow__packed_size(kernels, 9 * net->in, hidden), 0, &net->packed1));
   GLOW_TRY(glow_setup_scratch(setup, glow__packed_size(kernels, hidden, hidden), 0, &net->packed2));
-  GLOW_TRY(glow_setup_scratch(setup, glow__packed_size(kernels, hidden, 9 * net->out), 0, &net->packed3));
+  GLOW_TRY(glow_setup_scratch(setup, glow__packed_size(kernels, hidden, 9 * net->out), 0,
+                              &net->packed3));
   GLOW_TRY(glow_setup_scratch(setup, 0, net->image * 9 * net->out, &net->taps));
   GLOW_TRY(glow_setup_scratch(setup, glow__strip_fixed(partial),
                               glow__strip_per_sample(net->image, partial), &net->partial));
@@ -58,9 +60,12 @@ static glow_status declare_backward(glow__conv_net *net, glow_setup *setup,
   int64_t hidden = net->hidden, widest = net->in > net->out ? net->in : net->out;
   int64_t rows = 9 * widest > hidden ? 9 * widest : hidden;
   int64_t block = glow__packed_size(kernels, GLOW_WEIGHT_PIXELS, GLOW_WEIGHT_COLUMNS);
-  GLOW_TRY(glow_setup_backward_scratch(setup, glow__packed_size(kernels, hidden, 9 * net->in), 0, &net->back1));
-  GLOW_TRY(glow_setup_backward_scratch(setup, glow__packed_size(kernels, hidden, hidden), 0, &net->back2));
-  GLOW_TRY(glow_setup_backward_scratch(setup, glow__packed_size(kernels, 9 * net->out, hidden), 0, &net->back3));
+  GLOW_TRY(glow_setup_backward_scratch(setup, glow__packed_size(kernels, hidden, 9 * net->in), 0,
+                                       &net->back1));
+  GLOW_TRY(glow_setup_backward_scratch(setup, glow__packed_size(kernels, hidden, hidden), 0,
+                                       &net->back2));
+  GLOW_TRY(glow_setup_backward_scratch(setup, glow__packed_size(kernels, 9 * net->out, hidden), 0,
+                                       &net->back3));
   GLOW_TRY(glow_setup_backward_scratch(setup, 0, net->image * 9 * net->in, &net->gathered));
   GLOW_TRY(glow_setup_backward_scratch(setup, 0, net->image * 9 * net->in, &net->d_gathered));
   GLOW_TRY(glow_setup_backward_scratch(setup, 0, net->image * hidden, &net->d1));
@@ -74,8 +79,8 @@ static glow_status configure(void *self, glow_setup *setup, const glow_shape *in
   glow__conv_net *net = self;
   int64_t limit = (int64_t)1 << 24, floats = 0;
   if (input->channels > limit || out_channels > limit)
-    return glow_error(GLOW_E_LIMIT, "a conv net of %lld to %lld channels", (long long)input->channels,
-                      (long long)out_channels);
+    return glow_error(GLOW_E_LIMIT, "a conv net of %lld to %lld channels",
+                      (long long)input->channels, (long long)out_channels);
   net->height = input->height;
   net->width = input->width;
   net->in = input->channels;

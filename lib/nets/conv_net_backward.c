@@ -31,8 +31,12 @@ typedef struct sums {
 
 static sums sums_at(const glow__conv_net *net, float *partial) {
   int64_t hidden = net->hidden;
-  return (sums){partial, partial + hidden, partial + 2 * hidden, partial + 3 * hidden,
-                partial + 4 * hidden, partial + 4 * hidden + net->out};
+  return (sums){partial,
+                partial + hidden,
+                partial + 2 * hidden,
+                partial + 3 * hidden,
+                partial + 4 * hidden,
+                partial + 4 * hidden + net->out};
 }
 
 static sums strip_sums(const glow__conv_run *run, uint32_t task) {
@@ -150,8 +154,9 @@ static void weight_gradient(void *arg, uint32_t task, uint32_t worker) {
   int64_t column = task % blocks * GLOW_WEIGHT_COLUMNS;
   int64_t columns = hidden - column < GLOW_WEIGHT_COLUMNS ? hidden - column : GLOW_WEIGHT_COLUMNS;
   if (task < blocks) {
-    accumulate(run, worker, hidden, glow_pass_scratch(pass, net->d2), glow_pass_saved(pass, net->h1),
-               column, columns, glow_pass_gradient(pass, net->w2) + column, hidden);
+    accumulate(run, worker, hidden, glow_pass_scratch(pass, net->d2),
+               glow_pass_saved(pass, net->h1), column, columns,
+               glow_pass_gradient(pass, net->w2) + column, hidden);
   } else if (task < 2 * blocks) {
     float *block = tap_block(run, worker, 9 * net->out);
     accumulate(run, worker, 9 * net->out, glow_pass_scratch(pass, net->taps),
@@ -178,7 +183,8 @@ static void vector_gradients(const glow__conv_run *run, int64_t strips) {
   const glow_pass *pass = run->pass;
   int64_t hidden = net->hidden;
   double *total = (double *)(void *)glow_pass_scratch(pass, net->sums);
-  glow__strip_total(strips, glow__conv_net_partial(net), glow_pass_scratch(pass, net->partial), total);
+  glow__strip_total(strips, glow__conv_net_partial(net), glow_pass_scratch(pass, net->partial),
+                    total);
   add_vector(pass, net->b1, hidden, total);
   add_vector(pass, net->l1, hidden, total + hidden);
   add_vector(pass, net->b2, hidden, total + 2 * hidden);
@@ -191,8 +197,11 @@ void glow__conv_net_backward(const void *self, const glow_pass *pass, const floa
                              int64_t stride, const float *out, float *dout, float *dx,
                              int64_t dx_stride) {
   const glow__conv_net *net = self;
-  back_run b = {.run = glow__conv_net_run(net, pass, x, stride, NULL), .dout = dout, .out = out,
-                .dx = dx, .dx_stride = dx_stride};
+  back_run b = {.run = glow__conv_net_run(net, pass, x, stride, NULL),
+                .dout = dout,
+                .out = out,
+                .dx = dx,
+                .dx_stride = dx_stride};
   uint32_t strips = (uint32_t)glow__strip_count(b.run.pixels);
   uint32_t blocks = (uint32_t)((net->hidden + GLOW_WEIGHT_COLUMNS - 1) / GLOW_WEIGHT_COLUMNS);
   glow__conv_net_pack_back(&b.run);

@@ -9,9 +9,13 @@
 
 glow__conv_run glow__conv_net_run(const glow__conv_net *net, const glow_pass *pass, const float *x,
                                   int64_t stride, float *out) {
-  return (glow__conv_run){.net = net, .pass = pass, .kernels = glow_pass_context(pass)->kernels,
-                          .x = x, .stride = stride,
-                          .pixels = glow_pass_samples(pass) * net->image, .out = out};
+  return (glow__conv_run){.net = net,
+                          .pass = pass,
+                          .kernels = glow_pass_context(pass)->kernels,
+                          .x = x,
+                          .stride = stride,
+                          .pixels = glow_pass_samples(pass) * net->image,
+                          .out = out};
 }
 
 glow__conv_strip glow__conv_net_strip(const glow__conv_run *run, uint32_t task, uint32_t worker) {
@@ -46,7 +50,8 @@ void glow__conv_net_first(const glow__conv_run *run, const glow__conv_strip *str
     norm = (glow__epilogue){glow_pass_tensor(run->pass, net->b1), scales.s1, 1, 0};
   glow__strip_gather(net->height, net->width, net->in, run->x, run->stride, 1, strip->first,
                      strip->first + strip->rows, strip->gathered);
-  product(run, strip->rows, net->hidden, 9 * net->in, strip->gathered, net->packed1, strip->h1, &norm);
+  product(run, strip->rows, net->hidden, 9 * net->in, strip->gathered, net->packed1, strip->h1,
+          &norm);
 }
 
 void glow__conv_net_second(const glow__conv_run *run, const glow__conv_strip *strip, bool finish) {

@@ -5,8 +5,10 @@ static glow_status check_ops(const glow_net_ops *ops) {
   if (!ops->type || !*ops->type)
     return glow_error(GLOW_E_ARGUMENT, "net table: no type name");
   if (!ops->configure || !ops->forward || !ops->backward || !ops->destroy)
-    return glow_error(GLOW_E_ARGUMENT, "net table of '%s': configure, forward, backward and destroy "
-                                       "are required", ops->type);
+    return glow_error(GLOW_E_ARGUMENT,
+                      "net table of '%s': configure, forward, backward and destroy "
+                      "are required",
+                      ops->type);
   if (ops->flags & ~(uint32_t)GLOW_NET_ALWAYS_PREPARES || ops->reserved)
     return glow_error(GLOW_E_ARGUMENT, "net table of '%s': unknown flags", ops->type);
   if (ops->init_size && !ops->init)

@@ -209,11 +209,11 @@ static void run(const glow_optimizer *o, uint32_t tasks, glow_task_fn fn, job *j
     fn(j, t, 0);
 }
 
-glow_status glow__optimizer_apply(glow_optimizer *optimizer, const float *gradients,
-                                  double squares, double rate) {
+glow_status glow__optimizer_apply(glow_optimizer *optimizer, const float *gradients, double squares,
+                                  double rate) {
   glow_model *model = optimizer->model;
-  job j = {optimizer, gradients, make_factors(optimizer, rate), 0, model->node_count,
-           may_overflow(optimizer, squares, rate)};
+  job j = {optimizer, gradients,         make_factors(optimizer, rate),
+           0,         model->node_count, may_overflow(optimizer, squares, rate)};
   bool was_prepared = model->prepared;
   model->prepared = false;
   run(optimizer, optimizer->slots, try_layers, &j);

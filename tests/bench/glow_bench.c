@@ -147,8 +147,8 @@ static void measure(bench *b, const char *name, void (*fn)(bench *), double pass
   }
   qsort(seconds, (size_t)b->s.repeat, sizeof *seconds, by_value);
   double best = seconds[0], median = seconds[b->s.repeat / 2];
-  printf("\"%s_s\": %.4f, \"%s_median_s\": %.4f, \"%s_img_per_s\": %.3f, \"%s_gflops\": %.1f, ", name,
-         best, name, median, name, (double)b->s.batch / best, name,
+  printf("\"%s_s\": %.4f, \"%s_median_s\": %.4f, \"%s_img_per_s\": %.3f, \"%s_gflops\": %.1f, ",
+         name, best, name, median, name, (double)b->s.batch / best, name,
          2e-9 * b->macs * passes * (double)b->s.batch / best);
   fflush(stdout);
   free(seconds);
@@ -167,9 +167,9 @@ static long number(const char *text) {
 static settings parse(int argc, char **argv) {
   settings s = {3, 32, 512, 16, 32, 2, 5, "train,eval,sample", "stored", NULL};
   static const struct option options[] = {
-      {"levels", 1, NULL, 'l'}, {"depth", 1, NULL, 'd'},   {"hidden", 1, NULL, 'h'},
-      {"batch", 1, NULL, 'b'},  {"size", 1, NULL, 's'},    {"threads", 1, NULL, 't'},
-      {"repeat", 1, NULL, 'r'}, {"what", 1, NULL, 'w'},    {"mode", 1, NULL, 'm'},
+      {"levels", 1, NULL, 'l'},  {"depth", 1, NULL, 'd'}, {"hidden", 1, NULL, 'h'},
+      {"batch", 1, NULL, 'b'},   {"size", 1, NULL, 's'},  {"threads", 1, NULL, 't'},
+      {"repeat", 1, NULL, 'r'},  {"what", 1, NULL, 'w'},  {"mode", 1, NULL, 'm'},
       {"kernels", 1, NULL, 'k'}, {NULL, 0, NULL, 0}};
   for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
     switch (c) {
@@ -194,8 +194,8 @@ int main(int argc, char **argv) {
   struct rusage usage;
   set_up(&b);
   initialise(&b);
-  printf("{\"kernels\": \"%s\", \"threads\": %u, \"mode\": \"%s\", ", glow_context_kernels(b.context),
-         glow_context_workers(b.context), b.s.mode);
+  printf("{\"kernels\": \"%s\", \"threads\": %u, \"mode\": \"%s\", ",
+         glow_context_kernels(b.context), glow_context_workers(b.context), b.s.mode);
   if (strstr(b.s.what, "train")) {
     prepare(&b, true);
     measure(&b, "train", run_train, b.s.mode[0] == 'r' ? 4 : 3);
