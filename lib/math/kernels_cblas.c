@@ -1,5 +1,9 @@
 /* Kernels through a CBLAS: the portable provider and a check of the others. SPDX-License-Identifier: MIT */
+#ifdef GLOW_HAVE_BLIS
+#include <blis.h> /* comes without a cblas.h */
+#else
 #include <cblas.h>
+#endif
 #include <limits.h>
 
 #include "base/base.h"
