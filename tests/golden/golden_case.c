@@ -1,0 +1,212 @@
+/* Reading golden vectors. SPDX-License-Identifier: MIT */
+#include "golden_case.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool complain(const char *what, const char *detail) {
+  fprintf(stderr, "  %s: %s\n", what, detail);
+  return false;
+}
+
+/* ---- configuration ------------------------------------------------------------------------------ */
+
+typedef struct choice {
+  const char *name;
+  int32_t value;
+} choice;
+
+static const choice permutations[] = {{"reverse", GLOW_PERMUTATION_REVERSE},
+                                      {"shuffle", GLOW_PERMUTATION_SHUFFLE},
+                                      {"invconv", GLOW_PERMUTATION_INVCONV},
+                                      {"invconv_lu", GLOW_PERMUTATION_INVCONV_LU},
+                                      {NULL, 0}};
+static const choice couplings[] = {
+    {"affine", GLOW_COUPLING_AFFINE}, {"additive", GLOW_COUPLING_ADDITIVE}, {NULL, 0}};
+static const choice scales[] = {
+    {"sigmoid", GLOW_SCALE_SIGMOID}, {"exp", GLOW_SCALE_EXP}, {"tanh", GLOW_SCALE_TANH}, {NULL, 0}};
+
+static bool read_choice(const json_t *config, const char *key, const choice *choices,
+                        int32_t *out) {
+  const char *text = json_string_value(json_object_get(config, key));
+  for (; text && choices->name; choices++)
+    if (strcmp(choices->name, text) == 0) {
+      *out = choices->value;
+      return true;
+    }
+  return complain("no such choice in the configuration", key);
+}
+
+static bool read_int(const json_t *config, const char *key, int32_t *out) {
+  const json_t *value = json_object_get(config, key);
+  if (!json_is_integer(value) && !json_is_boolean(value))
+    return complain("no such number in the configuration", key);
+  *out = json_is_boolean(value) ? json_is_true(value) : (int32_t)json_integer_value(value);
+  return true;
+}
+
+static bool read_config(const json_t *config, glow_glow_options *o) {
+  int32_t height = 0, width = 0, channels = 0;
+  if (!read_int(config, "height", &height) || !read_int(config, "width", &width) ||
+      !read_int(config, "channels", &channels))
+    return false;
+  o->input = (glow_shape){height, width, channels};
+  return read_int(config, "levels", &o->levels) && read_int(config, "depth", &o->depth) &&
+         read_int(config, "hidden", &o->hidden) &&
+         read_choice(config, "permutation", permutations, &o->permutation) &&
+         read_choice(config, "coupling", couplings, &o->coupling) &&
+         read_choice(config, "scale", scales, &o->scale) &&
+         read_int(config, "learn_top", &o->learn_top) &&
+         read_int(config, "n_classes", &o->classes) &&
+         read_int(config, "net_actnorm", &o->net_actnorm);
+}
+
+static bool read_options(golden_case *c) {
+  const char *text = glow_tensor_file_metadata(c->file, "config");
+  const char *bins = glow_tensor_file_metadata(c->file, "n_bins");
+  json_t *config = text ? json_loads(text, 0, NULL) : NULL;
+  c->options = (glow_glow_options)GLOW_GLOW_OPTIONS_INIT;
+  bool ok = config ? read_config(config, &c->options) : complain("no JSON in", "config");
+  json_decref(config);
+  if (bins)
+    c->options.bits = (int32_t)lround(log2(atof(bins)));
+  return ok;
+}
+
+/* ---- arrays --------------------------------------------------------------------------------------- */
+
+static bool find(const golden_case *c, const char *name, glow_file_tensor *out) {
+  *out = (glow_file_tensor)GLOW_FILE_TENSOR_INIT;
+  return glow_tensor_file_find(c->file, name, out) == GLOW_OK || complain("the file has no", name);
+}
+
+static int64_t elements_of(const glow_file_tensor *t) {
+  int64_t elements = 1;
+  for (int32_t i = 0; i < t->rank; i++)
+    elements *= t->dims[i];
+  return elements;
+}
+
+static bool read_input(golden_case *c) {
+  glow_file_tensor x, y;
+  if (!find(c, "x", &x) || !find(c, "y", &y))
+    return false;
+  const glow_shape *s = &c->options.input;
+  if (x.type != GLOW_FILE_F32 || x.rank != 4 || x.dims[1] != s->height || x.dims[2] != s->width ||
+      x.dims[3] != s->channels || y.type != GLOW_FILE_I32 || elements_of(&y) != x.dims[0])
+    return complain("x or y", "has another shape than the configuration");
+  c->count = x.dims[0];
+  c->dims = s->height * s->width * s->channels;
+  c->x = malloc((size_t)x.bytes + 1);
+  c->labels = c->options.classes ? malloc((size_t)y.bytes + 1) : NULL;
+  if (!c->x || (c->options.classes && !c->labels))
+    return complain("x", "no memory");
+  memcpy(c->x, x.data, (size_t)x.bytes);
+  if (c->labels)
+    memcpy(c->labels, y.data, (size_t)y.bytes);
+  return true;
+}
+
+bool golden_open(glow_context *context, const char *path, golden_case *out) {
+  *out = (golden_case){0};
+  if (glow_tensor_file_open(context, path, &out->file) != GLOW_OK)
+    return complain(path, glow_last_error());
+  if (read_options(out) && read_input(out))
+    return true;
+  golden_close(out);
+  return false;
+}
+
+void golden_close(golden_case *c) {
+  glow_tensor_file_close(&c->file);
+  free(c->x);
+  free(c->labels);
+  *c = (golden_case){0};
+}
+
+double *golden_values(const golden_case *c, const char *name, int64_t elements) {
+  glow_file_tensor t;
+  double *out = malloc((size_t)elements * sizeof *out + 1);
+  if (!out || !find(c, name, &t) || elements_of(&t) != elements ||
+      (t.type != GLOW_FILE_F32 && t.type != GLOW_FILE_F64)) {
+    complain(name, "is not there with the expected type and size");
+    free(out);
+    return NULL;
+  }
+  for (int64_t i = 0; i < elements; i++) {
+    float single;
+    if (t.type == GLOW_FILE_F64) {
+      memcpy(out + i, (const char *)t.data + i * 8, sizeof *out);
+    } else {
+      memcpy(&single, (const char *)t.data + i * 4, sizeof single);
+      out[i] = (double)single;
+    }
+  }
+  return out;
+}
+
+bool golden_set(const golden_case *c, glow_model *model, const char *prefix) {
+  size_t length = strlen(prefix);
+  int64_t set = 0, trainable = 0;
+  for (int64_t i = 0; i < glow_tensor_file_count(c->file); i++) {
+    glow_file_tensor t = GLOW_FILE_TENSOR_INIT;
+    if (glow_tensor_file_get(c->file, i, &t) != GLOW_OK)
+      return complain(prefix, glow_last_error());
+    if (strncmp(t.name, prefix, length) != 0 || t.name[length] != '.')
+      continue;
+    glow_tensor_info info = GLOW_TENSOR_INFO_INIT;
+    if (glow_model_find_tensor(model, t.name + length + 1, &info) != GLOW_OK ||
+        glow_model_set(model, t.name + length + 1, t.data, elements_of(&t)) != GLOW_OK)
+      return complain(t.name, glow_last_error());
+    set += info.trainable;
+  }
+  for (int32_t i = 0; i < glow_model_tensor_count(model); i++) {
+    glow_tensor_info info = GLOW_TENSOR_INFO_INIT;
+    if (glow_model_tensor(model, i, &info) == GLOW_OK)
+      trainable += info.trainable;
+  }
+  return strcmp(prefix, "fixed") == 0 || set == trainable ||
+         complain(prefix, "does not set all parameters of the model");
+}
+
+/* ---- comparing ------------------------------------------------------------------------------------ */
+
+double golden_error(const double *a, const double *b, int64_t count) {
+  double difference = 0, norm = 0;
+  for (int64_t i = 0; i < count; i++) {
+    difference += (a[i] - b[i]) * (a[i] - b[i]);
+    norm += b[i] * b[i];
+  }
+  difference = sqrt(difference);
+  norm = sqrt(norm);
+  if (!isfinite(difference) || !isfinite(norm))
+    return INFINITY;
+  return norm < 1e-12 ? difference : difference / norm;
+}
+
+double golden_error_f32(const float *a, const double *b, int64_t count) {
+  double *wide = malloc((size_t)count * sizeof *wide + 1);
+  if (!wide)
+    return INFINITY;
+  for (int64_t i = 0; i < count; i++)
+    wide[i] = (double)a[i];
+  double error = golden_error(wide, b, count);
+  free(wide);
+  return error;
+}
+
+static bool ends_with(const char *text, const char *end) {
+  size_t length = strlen(text), tail = strlen(end);
+  return length >= tail && strcmp(text + length - tail, end) == 0;
+}
+
+void golden_mask(const glow_tensor_info *info, double *values) {
+  bool lower = ends_with(info->name, ".lower"), upper = ends_with(info->name, ".upper");
+  for (int64_t i = 0; (lower || upper) && i < info->dims[0]; i++)
+    for (int64_t j = 0; j < info->dims[1]; j++)
+      if (lower ? j >= i : j <= i)
+        values[i * info->dims[1] + j] = 0.0;
+}

@@ -1,0 +1,288 @@
+/* What the tests of models share. SPDX-License-Identifier: MIT */
+#include "model_helpers.h"
+
+/* ---- statuses ---------------------------------------------------------------------------------- */
+
+void helper_ok(glow_status status, const char *call, const char *file, int line) {
+  if (status == GLOW_OK)
+    return;
+  print_error("%s\n  gave %s: %s\n", call, glow_status_name(status), glow_last_error());
+  _fail(file, line);
+}
+
+void helper_refused(glow_status status, glow_status expected, const char *words, const char *call,
+                    const char *file, int line) {
+  if (status == expected && strstr(glow_last_error(), words))
+    return;
+  print_error("%s\n  gave %s: \"%s\"\n  expected %s with \"%s\"\n", call, glow_status_name(status),
+              glow_last_error(), glow_status_name(expected), words);
+  _fail(file, line);
+}
+
+/* ---- memory ------------------------------------------------------------------------------------ */
+
+/* The size stands in front of each block. */
+enum { HEADER = 16 };
+
+static void *counted_alloc(size_t size, void *payload) {
+  helper_memory *memory = payload;
+  if (++memory->calls == memory->fail_at) {
+    memory->failures++;
+    return NULL;
+  }
+  char *block = malloc(size + HEADER);
+  if (!block)
+    return NULL;
+  memcpy(block, &size, sizeof size);
+  memory->live++;
+  memory->bytes += (int64_t)size;
+  return block + HEADER;
+}
+
+static void counted_free(void *block, void *payload) {
+  helper_memory *memory = payload;
+  char *start = (char *)block - HEADER;
+  size_t size;
+  memcpy(&size, start, sizeof size);
+  memory->live--;
+  memory->bytes -= (int64_t)size;
+  free(start);
+}
+
+glow_allocator helper_allocator(helper_memory *memory) {
+  return (glow_allocator){sizeof(glow_allocator), counted_alloc, counted_free, memory};
+}
+
+void *helper_allocate(size_t bytes) {
+  void *block = malloc(bytes ? bytes : 1);
+  if (!block)
+    fail_msg("no memory for the test");
+  return block;
+}
+
+/* ---- contexts ---------------------------------------------------------------------------------- */
+
+glow_context *helper_context(uint32_t threads, const char *kernels, helper_memory *memory) {
+  glow_context_options options = GLOW_CONTEXT_OPTIONS_INIT;
+  glow_allocator allocator = helper_allocator(memory);
+  glow_context *context = NULL;
+  options.threads = threads;
+  options.kernels = kernels;
+  options.allocator = memory ? &allocator : NULL;
+  OK(glow_context_create(&options, &context));
+  return context;
+}
+
+bool helper_is_cblas(const char *kernels) {
+  return strcmp(kernels, "cblas") == 0;
+}
+
+/* ---- random numbers ---------------------------------------------------------------------------- */
+
+uint64_t helper_seed(void) {
+  static bool printed;
+  const char *text = getenv("GLOW_TEST_SEED");
+  uint64_t seed = text ? strtoull(text, NULL, 10) : 1;
+  if (!printed)
+    print_message("seed %llu (GLOW_TEST_SEED sets it)\n", (unsigned long long)seed);
+  printed = true;
+  return seed;
+}
+
+/* splitmix64 (Steele, Lea, Flood 2014). */
+static uint64_t next(helper_random *random) {
+  uint64_t z = random->state += 0x9e3779b97f4a7c15u;
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+  return z ^ (z >> 31);
+}
+
+helper_random helper_random_of(uint64_t use) {
+  helper_random random = {helper_seed() * 0x2545f4914f6cdd1du + use};
+  random.state = next(&random);
+  return random;
+}
+
+double helper_uniform(helper_random *random) {
+  return (double)(next(random) >> 11) * 0x1p-53;
+}
+
+double helper_normal(helper_random *random) {
+  double u = 1.0 - helper_uniform(random);
+  return sqrt(-2.0 * log(u)) * cos(2.0 * M_PI * helper_uniform(random));
+}
+
+void helper_normals(helper_random *random, float scale, float *out, int64_t count) {
+  for (int64_t i = 0; i < count; i++)
+    out[i] = scale * (float)helper_normal(random);
+}
+
+float *helper_new_normals(helper_random *random, float scale, int64_t count) {
+  float *out = helper_allocate((size_t)count * sizeof *out);
+  helper_normals(random, scale, out, count);
+  return out;
+}
+
+void helper_perturb(glow_model *model, helper_random *random, float scale) {
+  float *parameters = glow_model_parameters_mutable(model);
+  for (int64_t i = 0; i < glow_model_parameter_count(model); i++)
+    parameters[i] += scale * (float)helper_normal(random);
+  OK(glow_model_prepare(model));
+  OK(glow_model_mark_initialised(model));
+}
+
+/* ---- comparing --------------------------------------------------------------------------------- */
+
+double helper_relative(const float *a, const float *b, int64_t count) {
+  double difference = 0, norm = 0;
+  for (int64_t i = 0; i < count; i++) {
+    difference += ((double)a[i] - b[i]) * ((double)a[i] - b[i]);
+    norm += (double)b[i] * b[i];
+  }
+  return norm > 0 ? sqrt(difference / norm) : sqrt(difference);
+}
+
+bool helper_same_bits(const void *a, const void *b, int64_t elements, size_t size) {
+  return memcmp(a, b, (size_t)elements * size) == 0;
+}
+
+/* ---- layers ------------------------------------------------------------------------------------ */
+
+const helper_layer helper_layers[] = {
+    {.name = "actnorm", .kind = HELPER_ACTNORM},
+    {.name = "invconv", .kind = HELPER_INVCONV, .option = 0},
+    {.name = "invconv lu", .kind = HELPER_INVCONV, .option = 1},
+    {.name = "reverse", .kind = HELPER_PERMUTE, .option = GLOW_PERMUTE_REVERSE},
+    {.name = "shuffle", .kind = HELPER_PERMUTE, .option = GLOW_PERMUTE_SHUFFLE},
+#define COUPLING(text, option_, scale_)                                                            \
+  { .name = text, .kind = HELPER_COUPLING, .option = option_, .scale = scale_, .even = 1 }
+    COUPLING("coupling sigmoid", GLOW_COUPLING_AFFINE, GLOW_SCALE_SIGMOID),
+    COUPLING("coupling exp", GLOW_COUPLING_AFFINE, GLOW_SCALE_EXP),
+    COUPLING("coupling tanh", GLOW_COUPLING_AFFINE, GLOW_SCALE_TANH),
+    COUPLING("coupling sigmoid floor", GLOW_COUPLING_AFFINE, GLOW_SCALE_SIGMOID_FLOOR),
+    COUPLING("coupling additive", GLOW_COUPLING_ADDITIVE, GLOW_SCALE_SIGMOID),
+    COUPLING("coupling sigmoid, biases", -GLOW_COUPLING_AFFINE, GLOW_SCALE_SIGMOID),
+    COUPLING("coupling exp, biases", -GLOW_COUPLING_AFFINE, GLOW_SCALE_EXP),
+    COUPLING("coupling tanh, biases", -GLOW_COUPLING_AFFINE, GLOW_SCALE_TANH),
+    COUPLING("coupling sigmoid floor, biases", -GLOW_COUPLING_AFFINE, GLOW_SCALE_SIGMOID_FLOOR),
+    COUPLING("coupling additive, biases", -GLOW_COUPLING_ADDITIVE, GLOW_SCALE_SIGMOID),
+#undef COUPLING
+    {.name = "squeeze", .kind = HELPER_SQUEEZE, .even_hw = 1},
+    {.name = "split", .kind = HELPER_SPLIT, .even = 1},
+    {.name = "prior fixed", .kind = HELPER_PRIOR, .option = 0},
+    {.name = "prior learned", .kind = HELPER_PRIOR, .option = 1},
+    {.name = "prior classes", .kind = HELPER_PRIOR, .option = 0, .classes = 3},
+    {.name = "prior learned classes", .kind = HELPER_PRIOR, .option = 1, .classes = 3},
+};
+const int32_t helper_layer_count = sizeof helper_layers / sizeof *helper_layers;
+
+bool helper_layer_fits(const helper_layer *layer, const glow_shape *shape) {
+  return !(layer->even && shape->channels % 2) &&
+         !(layer->even_hw && (shape->height % 2 || shape->width % 2));
+}
+
+static glow_status create_coupling(glow_context *context, const helper_layer *layer, int32_t hidden,
+                                   glow_layer **out) {
+  glow_conv_net_options net_options = GLOW_CONV_NET_OPTIONS_INIT;
+  glow_coupling_options options = GLOW_COUPLING_OPTIONS_INIT;
+  glow_net *net = NULL;
+  net_options.hidden = hidden;
+  net_options.actnorm = layer->option > 0;
+  net_options.seed = 7;
+  options.kind = abs(layer->option);
+  options.scale = layer->scale;
+  glow_status status = glow_conv_net_create(context, &net_options, &net);
+  return status == GLOW_OK ? glow_coupling_create(context, &options, &net, out) : status;
+}
+
+glow_status helper_create_layer(glow_context *context, const helper_layer *layer, int32_t hidden,
+                                glow_layer **out) {
+  glow_invconv_options conv = GLOW_INVCONV_OPTIONS_INIT;
+  glow_permute_options permute = GLOW_PERMUTE_OPTIONS_INIT;
+  glow_prior_options prior = GLOW_PRIOR_OPTIONS_INIT;
+  *out = NULL;
+  conv.lu = layer->option;
+  conv.seed = 3;
+  permute.kind = layer->option;
+  permute.seed = 4;
+  prior.learned = layer->option;
+  prior.classes = layer->classes;
+  switch (layer->kind) {
+  case HELPER_ACTNORM: return glow_actnorm_create(context, NULL, out);
+  case HELPER_INVCONV: return glow_invconv_create(context, &conv, out);
+  case HELPER_PERMUTE: return glow_permute_create(context, &permute, out);
+  case HELPER_COUPLING: return create_coupling(context, layer, hidden, out);
+  case HELPER_SQUEEZE: return glow_squeeze_create(context, out);
+  case HELPER_SPLIT: return glow_split_create(context, out);
+  default: return glow_prior_create(context, &prior, out);
+  }
+}
+
+static glow_status add_prior(glow_context *context, glow_builder *builder) {
+  glow_prior_options options = GLOW_PRIOR_OPTIONS_INIT;
+  glow_layer *prior = NULL;
+  options.learned = 0;
+  glow_status status = glow_prior_create(context, &options, &prior);
+  return status == GLOW_OK ? glow_builder_add(builder, "prior", &prior) : status;
+}
+
+glow_status helper_wrap_layer(glow_context *context, glow_layer *layer, bool with_prior,
+                              const glow_shape *shape, glow_model **out) {
+  glow_builder_options options = GLOW_BUILDER_OPTIONS_INIT;
+  glow_builder *builder = NULL;
+  options.bits = 0;
+  *out = NULL;
+  glow_status status = glow_builder_create(context, shape, &options, &builder);
+  if (status != GLOW_OK) {
+    glow_layer_destroy(&layer);
+    return status;
+  }
+  status = glow_builder_add(builder, "layer", &layer);
+  if (status == GLOW_OK && with_prior)
+    status = add_prior(context, builder);
+  if (status == GLOW_OK)
+    return glow_builder_finish(&builder, out);
+  glow_builder_destroy(&builder);
+  return status;
+}
+
+glow_status helper_create_model(glow_context *context, const helper_layer *layer,
+                                const glow_shape *shape, int32_t hidden, glow_model **out) {
+  glow_layer *made = NULL;
+  *out = NULL;
+  glow_status status = helper_create_layer(context, layer, hidden, &made);
+  if (status != GLOW_OK)
+    return status;
+  return helper_wrap_layer(context, made, layer->kind != HELPER_PRIOR, shape, out);
+}
+
+/* ---- models and workspaces --------------------------------------------------------------------- */
+
+glow_glow_options helper_small_glow(void) {
+  glow_glow_options o = GLOW_GLOW_OPTIONS_INIT;
+  o.input = (glow_shape){8, 8, 2};
+  o.levels = 2;
+  o.depth = 2;
+  o.hidden = 8;
+  o.permutation = GLOW_PERMUTATION_INVCONV;
+  o.seed = 5;
+  return o;
+}
+
+glow_model *helper_glow(glow_context *context, const glow_glow_options *options, uint64_t use) {
+  glow_glow_options o = options ? *options : helper_small_glow();
+  helper_random random = helper_random_of(use);
+  glow_model *model = NULL;
+  OK(glow_model_create_glow(context, &o, &model));
+  helper_perturb(model, &random, 0.03f);
+  return model;
+}
+
+glow_workspace *helper_workspace(const glow_model *model, int64_t batch, int32_t mode) {
+  glow_workspace_options options = GLOW_WORKSPACE_OPTIONS_INIT;
+  glow_workspace *ws = NULL;
+  options.batch = batch;
+  options.mode = mode;
+  OK(glow_workspace_create(model, &options, &ws));
+  return ws;
+}

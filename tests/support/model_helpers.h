@@ -1,0 +1,115 @@
+/* What the tests of models share: checking statuses, counting memory, random numbers, small models,
+ * and a table of all layers with their options. SPDX-License-Identifier: MIT */
+#ifndef GLOW_TEST_MODEL_HELPERS_H
+#define GLOW_TEST_MODEL_HELPERS_H
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <glow/glow.h>
+#include <glow/sys/layer.h>
+#include <glow/sys/net.h>
+
+/* ---- statuses ---------------------------------------------------------------------------------- */
+
+#define OK(call) helper_ok((call), #call, __FILE__, __LINE__)
+/* The call fails with this status, and the error text has these words. */
+#define REFUSED(call, status, words)                                                               \
+  helper_refused((call), (status), (words), #call, __FILE__, __LINE__)
+void helper_ok(glow_status status, const char *call, const char *file, int line);
+void helper_refused(glow_status status, glow_status expected, const char *words, const char *call,
+                    const char *file, int line);
+
+/* ---- memory ------------------------------------------------------------------------------------ */
+
+/* An allocator that counts and that can be told to fail. For one thread at a time. */
+typedef struct helper_memory {
+  int64_t live;     /* blocks */
+  int64_t bytes;    /* in live blocks */
+  int64_t calls;    /* allocations asked for, the failed one too */
+  int64_t fail_at;  /* the call that fails, from 1; 0: none */
+  int64_t failures; /* how many did */
+} helper_memory;
+glow_allocator helper_allocator(helper_memory *memory);
+/* malloc that does not come back empty. */
+void *helper_allocate(size_t bytes);
+
+/* ---- contexts ---------------------------------------------------------------------------------- */
+
+/* kernels NULL: the best. memory NULL: malloc. */
+glow_context *helper_context(uint32_t threads, const char *kernels, helper_memory *memory);
+bool helper_is_cblas(const char *kernels);
+
+/* ---- random numbers ---------------------------------------------------------------------------- */
+
+/* The seed of this run: GLOW_TEST_SEED of the environment, else 1. Prints it, once. */
+uint64_t helper_seed(void);
+typedef struct helper_random {
+  uint64_t state;
+} helper_random;
+/* A generator for use number `use` of this run's seed. */
+helper_random helper_random_of(uint64_t use);
+double helper_uniform(helper_random *random);
+double helper_normal(helper_random *random);
+/* count numbers from the standard normal law, times scale. */
+void helper_normals(helper_random *random, float scale, float *out, int64_t count);
+float *helper_new_normals(helper_random *random, float scale, int64_t count);
+/* Adds normal numbers to all trainable parameters, prepares, and marks the model initialised. */
+void helper_perturb(glow_model *model, helper_random *random, float scale);
+
+/* ---- comparing --------------------------------------------------------------------------------- */
+
+/* |a - b| / |b| in Euclidean norms; |a - b| where b is 0. */
+double helper_relative(const float *a, const float *b, int64_t count);
+bool helper_same_bits(const void *a, const void *b, int64_t elements, size_t size);
+
+/* ---- layers ------------------------------------------------------------------------------------ */
+
+/* One layer with one choice of options. */
+typedef struct helper_layer {
+  const char *name;
+  int32_t kind;    /* of enum helper_kind */
+  int32_t option;  /* what tells variants apart: see helper_create_layer */
+  int32_t scale;   /* coupling: GLOW_SCALE_... */
+  int32_t classes; /* prior */
+  int32_t even;    /* 1: needs an even number of channels */
+  int32_t even_hw; /* 1: needs even height and width */
+} helper_layer;
+enum helper_kind {
+  HELPER_ACTNORM,
+  HELPER_INVCONV,  /* option: lu */
+  HELPER_PERMUTE,  /* option: GLOW_PERMUTE_... */
+  HELPER_COUPLING, /* option: GLOW_COUPLING_..., negative without inner actnorms */
+  HELPER_SQUEEZE,
+  HELPER_SPLIT,
+  HELPER_PRIOR /* option: learned */
+};
+extern const helper_layer helper_layers[];
+extern const int32_t helper_layer_count;
+bool helper_layer_fits(const helper_layer *layer, const glow_shape *shape);
+glow_status helper_create_layer(glow_context *context, const helper_layer *layer, int32_t hidden,
+                                glow_layer **out);
+/* The layer, called "layer", and a fixed top prior, called "prior"; or the prior alone, called
+ * "layer". Continuous data. */
+glow_status helper_create_model(glow_context *context, const helper_layer *layer,
+                                const glow_shape *shape, int32_t hidden, glow_model **out);
+/* The same for a layer made by the caller, which is taken over. */
+glow_status helper_wrap_layer(glow_context *context, glow_layer *layer, bool with_prior,
+                              const glow_shape *shape, glow_model **out);
+
+/* ---- models and workspaces --------------------------------------------------------------------- */
+
+/* 8 x 8 x 2, two levels of two steps, plain 1x1 convolutions, hidden width 8. */
+glow_glow_options helper_small_glow(void);
+/* A perturbed one; options NULL: helper_small_glow. */
+glow_model *helper_glow(glow_context *context, const glow_glow_options *options, uint64_t use);
+glow_workspace *helper_workspace(const glow_model *model, int64_t batch, int32_t mode);
+
+#endif
