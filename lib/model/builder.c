@@ -189,8 +189,11 @@ glow_status glow_builder_shape(const glow_builder *builder, glow_shape *out) {
   return GLOW_OK;
 }
 
-/* Tensors and derived values get their memory, and tensors their initial values. */
-static glow_status fill(glow_model *model) {
+const glow_model *glow__builder_model(const glow_builder *builder) {
+  return builder->model;
+}
+
+static glow_status allocate(glow_model *model) {
   glow_context *context = model->context;
   model->parameters = glow_allocate(context, (size_t)model->parameter_count * sizeof(float) + 1);
   model->fixed = glow_allocate(context, (size_t)model->fixed_count * 4 + 1);
@@ -198,18 +201,51 @@ static glow_status fill(glow_model *model) {
   if (!model->parameters || !model->fixed || !model->derived)
     return GLOW_E_MEMORY;
   model->initialised = true;
+  for (int32_t i = 0; i < model->node_count; i++)
+    if (model->nodes[i].init_rounds)
+      model->initialised = false;
+  return GLOW_OK;
+}
+
+/* Each layer writes the initial values of its tensors. */
+static glow_status build_layers(glow_model *model, void *arg) {
+  (void)arg;
   for (int32_t i = 0; i < model->node_count; i++) {
     const glow__node *node = &model->nodes[i];
     glow_pass pass = {.model = model, .node = node, .may_write = true};
-    if (node->init_rounds)
-      model->initialised = false;
-    if (node->layer->ops.build) {
-      glow_status status = node->layer->ops.build(node->layer->self, &pass);
-      if (status != GLOW_OK)
-        return glow__error_prefix(status, "layer '%s'", node->name);
-    }
+    if (!node->layer->ops.build)
+      continue;
+    glow_status status = node->layer->ops.build(node->layer->self, &pass);
+    if (status != GLOW_OK)
+      return glow__error_prefix(status, "layer '%s'", node->name);
   }
-  return glow_model_prepare(model);
+  return GLOW_OK;
+}
+
+static glow_status finish(const glow_builder *builder, glow__read_fn read, void *arg) {
+  const glow_shape *left = &builder->shape;
+  if (builder->failed)
+    return glow_error(GLOW_E_STATE, "the builder has failed before");
+  if (left->height != 0)
+    return glow_error(GLOW_E_SHAPE,
+                      "%lld x %lld x %lld numbers are left: the last layer must be a prior",
+                      (long long)left->height, (long long)left->width, (long long)left->channels);
+  GLOW_TRY(allocate(builder->model));
+  GLOW_TRY(read(builder->model, arg));
+  return glow_model_prepare(builder->model);
+}
+
+glow_status glow__builder_finish_from(glow_builder **builder, glow__read_fn read, void *arg,
+                                      glow_model **out) {
+  glow_status status = finish(*builder, read, arg);
+  if (status != GLOW_OK) {
+    glow_builder_destroy(builder);
+    return status;
+  }
+  *out = (*builder)->model;
+  glow_release((*out)->context, *builder);
+  *builder = NULL;
+  return GLOW_OK;
 }
 
 glow_status glow_builder_finish(glow_builder **builder, glow_model **out) {
@@ -217,24 +253,8 @@ glow_status glow_builder_finish(glow_builder **builder, glow_model **out) {
     *out = NULL;
   if (!builder || !*builder)
     return glow_error(GLOW_E_ARGUMENT, "glow_builder_finish: no builder");
-  glow_builder *b = *builder;
-  glow_status status = GLOW_OK;
-  if (!out)
-    status = glow_error(GLOW_E_ARGUMENT, "glow_builder_finish: NULL argument");
-  else if (b->failed)
-    status = glow_error(GLOW_E_STATE, "the builder has failed before");
-  else if (b->shape.height != 0)
-    status = glow_error(
-        GLOW_E_SHAPE, "%lld x %lld x %lld numbers are left: the last layer must be a prior",
-        (long long)b->shape.height, (long long)b->shape.width, (long long)b->shape.channels);
-  else
-    status = fill(b->model);
-  if (status == GLOW_OK) {
-    *out = b->model;
-    glow_release(b->model->context, b);
-    *builder = NULL;
-  } else {
-    glow_builder_destroy(builder);
-  }
-  return status;
+  if (out)
+    return glow__builder_finish_from(builder, build_layers, NULL, out);
+  glow_builder_destroy(builder);
+  return glow_error(GLOW_E_ARGUMENT, "glow_builder_finish: NULL argument");
 }

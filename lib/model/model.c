@@ -137,6 +137,10 @@ static const glow__tensor *find_sized(const glow_model *model, const char *name,
   return NULL;
 }
 
+const void *glow__model_fixed(const glow_model *model, const char *name) {
+  return tensor_data(model, find(model, name));
+}
+
 glow_status glow_model_get(const glow_model *model, const char *name, void *out, int64_t elements) {
   const glow__tensor *tensor = find_sized(model, name, out, elements);
   if (!tensor)

@@ -1,0 +1,98 @@
+/* Files that appear whole or not at all: written beside their place, synced, renamed.
+ * SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "io/io.h"
+
+enum { ATTEMPTS = 100 };
+
+static glow_status failed(const char *what, const char *path, int error) {
+  return glow_error(GLOW_E_IO, "%s '%s': %s", what, path, strerror(error));
+}
+
+/* A name of its own for each process and attempt; O_EXCL makes sure. */
+glow_status glow__atomic_open(glow_context *context, const char *path, glow__atomic_file *file) {
+  size_t size = strlen(path) + 48;
+  struct stat place;
+  *file = (glow__atomic_file){.path = path, .descriptor = -1, .context = context};
+  if (stat(path, &place) == 0 && !S_ISREG(place.st_mode))
+    return glow_error(GLOW_E_IO, "cannot write '%s': it is not a regular file", path);
+  file->temporary = glow_allocate(context, size);
+  if (!file->temporary)
+    return GLOW_E_MEMORY;
+  for (int i = 0; i < ATTEMPTS && file->descriptor < 0; i++) {
+    snprintf(file->temporary, size, "%s.%ld-%d.tmp", path, (long)getpid(), i);
+    file->descriptor = open(file->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (file->descriptor < 0 && errno != EEXIST)
+      break;
+  }
+  if (file->descriptor >= 0)
+    return GLOW_OK;
+  glow_status status = failed("cannot write", path, errno);
+  glow_release(context, file->temporary);
+  file->temporary = NULL;
+  return status;
+}
+
+glow_status glow__atomic_write(glow__atomic_file *file, const void *data, size_t bytes) {
+  const unsigned char *from = data;
+  while (bytes > 0) {
+    size_t most = bytes < (1u << 30) ? bytes : 1u << 30;
+    ssize_t wrote = write(file->descriptor, from, most);
+    if (wrote < 0 && errno == EINTR)
+      continue;
+    if (wrote < 0)
+      return failed("cannot write", file->path, errno);
+    if (wrote == 0)
+      return failed("cannot write", file->path, ENOSPC);
+    from += wrote;
+    bytes -= (size_t)wrote;
+  }
+  return GLOW_OK;
+}
+
+void glow__atomic_abandon(glow__atomic_file *file) {
+  if (file->descriptor >= 0)
+    close(file->descriptor);
+  if (file->temporary)
+    unlink(file->temporary);
+  glow_release(file->context, file->temporary);
+  file->temporary = NULL;
+  file->descriptor = -1;
+}
+
+/* The rename itself must survive a power cut. Some file systems cannot sync a directory: no error. */
+static glow_status sync_directory(const glow__atomic_file *file) {
+  char *directory = glow__strdup(file->context, file->path);
+  if (!directory)
+    return GLOW_E_MEMORY;
+  char *slash = strrchr(directory, '/');
+  if (slash)
+    slash[slash == directory] = '\0';
+  int descriptor = open(slash ? directory : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  glow_release(file->context, directory);
+  if (descriptor < 0)
+    return GLOW_OK;
+  int error = fsync(descriptor) == 0 || errno == EINVAL || errno == ENOTSUP ? 0 : errno;
+  close(descriptor);
+  return error ? failed("cannot sync the directory of", file->path, error) : GLOW_OK;
+}
+
+glow_status glow__atomic_commit(glow__atomic_file *file) {
+  int error = 0;
+  if (fsync(file->descriptor) != 0 && errno != EINVAL)
+    error = errno;
+  if (close(file->descriptor) != 0 && !error)
+    error = errno;
+  file->descriptor = -1;
+  if (!error && rename(file->temporary, file->path) != 0)
+    error = errno;
+  glow_status status = error ? failed("cannot write", file->path, error) : sync_directory(file);
+  glow__atomic_abandon(file);
+  return status;
+}
