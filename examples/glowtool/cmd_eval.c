@@ -1,0 +1,129 @@
+/* glowtool eval: bits per dimension of images. SPDX-License-Identifier: MIT */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common.h"
+#include "files.h"
+#include "image_options.h"
+#include "json.h"
+
+typedef struct eval_settings {
+  const char *model, *per_image, *kernels;
+  image_source source;
+  int64_t count, draws, shapes_seed, seed, batch, threads;
+  bool json;
+} eval_settings;
+
+#define FIELD(name) offsetof(eval_settings, name)
+
+static const option_row rows[] = {
+    IMAGE_DATA_ROWS,
+    INT("images", count, "0", 0, 1e9, "score the first N images; 0: all (shapes: 256)"),
+    INT("draws", draws, "1", 1, 1000, "draws of noise for each image, averaged"),
+    TEXT("per-image", "FILE", per_image, NULL,
+         "also write a line 'number,bits/dim' for each image"),
+    FLAG("json", json, "print the result as JSON"),
+    IMAGE_RUN_ROWS,
+    {.name = NULL},
+};
+
+static const option_table table = {
+    .command = "eval",
+    .usage = "MODEL --data PATH ... [options]",
+    .about = "Prints the mean of the bits per dimension over images, and its standard error. Words "
+             "after --data are paths up to the next option, so MODEL stands first.",
+    .rows = rows,
+    .settings_size = sizeof(eval_settings),
+    .positional = FIELD(model),
+    .positional_name = "MODEL",
+};
+
+/* ---- what it says ------------------------------------------------------------------------------- */
+
+static void print_json(const eval_settings *s, const score_summary *score) {
+  json_writer json = {stdout, false};
+  json_open(&json, NULL, '{');
+  json_text(&json, "model", s->model);
+  json_int(&json, "images", score->images);
+  json_int(&json, "draws", s->draws);
+  json_real(&json, "bits_per_dim", score->mean);
+  json_real(&json, "standard_error", score->error);
+  json_close(&json, '}');
+  putchar('\n');
+}
+
+static int write_per_image(const char *path, const double *bits, int64_t count) {
+  char *text = NULL;
+  size_t bytes = 0;
+  FILE *file = open_memstream(&text, &bytes);
+  if (!file) {
+    complain("out of memory for %s", path);
+    return TOOL_FAILED;
+  }
+  fputs("image,bits_per_dim\n", file);
+  for (int64_t i = 0; i < count; i++)
+    fprintf(file, "%lld,%.9g\n", (long long)i, bits[i]);
+  bool good = fclose(file) == 0;
+  int code = TOOL_FAILED;
+  if (good)
+    code = file_write_text(path, text, bytes);
+  else
+    complain("out of memory for %s", path);
+  free(text);
+  return code;
+}
+
+/* ---- the command -------------------------------------------------------------------------------- */
+
+static int score(const eval_settings *s, opened_model *m, const image_set *set) {
+  score_summary summary;
+  double *bits = malloc((size_t)set->count * sizeof *bits);
+  if (!bits) {
+    complain("out of memory for %lld scores", (long long)set->count);
+    return TOOL_FAILED;
+  }
+  int code = score_images(m->workspace, m->model, m->batch, set, set->count, s->draws,
+                          (uint64_t)s->seed, bits, &summary);
+  if (code == TOOL_FINE && s->per_image)
+    code = write_per_image(s->per_image, bits, set->count);
+  free(bits);
+  if (code != TOOL_FINE)
+    return code;
+  if (s->json)
+    print_json(s, &summary);
+  else
+    printf("%.4f bits/dim (+- %.4f) over %lld images\n", summary.mean, summary.error,
+           (long long)summary.images);
+  return TOOL_FINE;
+}
+
+static int eval(eval_settings *s, opened_model *m) {
+  image_set set;
+  int code = s->per_image ? file_check_target(s->per_image) : TOOL_FINE;
+  if (code == TOOL_FINE)
+    code = open_model(m, s->model, s->threads, s->kernels, s->batch);
+  if (code != TOOL_FINE)
+    return code;
+  s->source.limit = s->count;
+  s->source.seed = (uint64_t)s->shapes_seed;
+  code = load_for_model(m->model, &s->source, &set);
+  if (code != TOOL_FINE)
+    return code;
+  code = score(s, m, &set);
+  data_free(&set);
+  return code;
+}
+
+int command_eval(int argc, char **argv) {
+  eval_settings settings;
+  option_state options;
+  opened_model model;
+  memset(&model, 0, sizeof model);
+  int code = options_parse(&options, &table, &settings, argc, argv);
+  if (code == TOOL_FINE)
+    code = eval(&settings, &model);
+  close_model(&model);
+  options_free(&options);
+  return code < 0 ? TOOL_FINE : code;
+}

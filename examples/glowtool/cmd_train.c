@@ -1,0 +1,242 @@
+/* glowtool train: sets a run up, says what it is about to do, and tells how it ended. Everything that
+ * can be checked is checked before the first file is touched. SPDX-License-Identifier: MIT */
+#include <stdio.h>
+#include <string.h>
+
+#include "files.h"
+#include "train.h"
+
+/* ---- data --------------------------------------------------------------------------------------- */
+
+static data_options source_of(const train_settings *s, bool test) {
+  bool shapes = strcmp(s->format, "shapes") == 0;
+  data_options o = {.format = s->format,
+                    .size = s->size  ? s->size
+                            : shapes ? 32
+                                     : 0,
+                    .channels = s->channels,
+                    .limit = test ? s->test_images : s->images,
+                    .seed = (uint64_t)s->seed * 2 + test, /* test pictures are others */
+                    .labels = test ? s->test_labels : s->labels};
+  if (shapes && !o.limit)
+    o.limit = 4096;
+  return o;
+}
+
+static int load(const train_settings *s, bool test, image_set *out) {
+  char error[1024] = "";
+  const option_list *paths = test ? &s->test : &s->data;
+  data_options options = source_of(s, test);
+  if (!data_load(paths->items, paths->count, &options, out, error, sizeof error)) {
+    memset(out, 0, sizeof *out);
+    return complain("%s", error);
+  }
+  return out->count > 0 ? TOOL_FINE : complain("the data hold no images");
+}
+
+static int load_sets(train_run *run) {
+  const train_settings *s = &run->settings;
+  int code = load(s, false, &run->data);
+  if (code != TOOL_FINE)
+    return code;
+  if (s->conditional && !run->data.labels)
+    return complain("--conditional needs labels, and the data have none");
+  if (!s->test.count && strcmp(s->format, "shapes") != 0)
+    return TOOL_FINE;
+  code = load(s, true, &run->test);
+  if (code != TOOL_FINE)
+    return code;
+  const image_set *a = &run->data, *b = &run->test;
+  if (a->height != b->height || a->width != b->width || a->channels != b->channels)
+    return complain("test images are %lld x %lld x %lld, those to learn from %lld x %lld x %lld",
+                    (long long)b->height, (long long)b->width, (long long)b->channels,
+                    (long long)a->height, (long long)a->width, (long long)a->channels);
+  return TOOL_FINE;
+}
+
+static int check_classes(const train_run *run, int32_t classes) {
+  int code = check_labels(&run->data, classes);
+  if (code == TOOL_FINE && run->test.count)
+    code = check_labels(&run->test, classes);
+  return code;
+}
+
+/* ---- setting up --------------------------------------------------------------------------------- */
+
+static int make_model(train_run *run) {
+  const train_settings *s = &run->settings;
+  int32_t classes = s->conditional ? run->data.classes : 0;
+  int code = check_classes(run, classes);
+  if (code == TOOL_FINE)
+    code = open_context(s->threads, s->kernels, &run->context);
+  if (code != TOOL_FINE)
+    return code;
+  glow_glow_options options = train_model_options(s, &run->data, classes);
+  glow_status status = glow_model_create_glow(run->context, &options, &run->model);
+  return status == GLOW_OK ? TOOL_FINE : complain_status(status, NULL);
+}
+
+static int make_trainer(train_run *run) {
+  glow_optimizer_options optimizer = train_optimizer_options(&run->settings);
+  glow_schedule schedule = train_schedule(&run->settings);
+  glow_trainer_options options = train_trainer_options(&run->settings);
+  options.optimizer = &optimizer;
+  options.schedule = &schedule;
+  glow_status status = glow_trainer_create(run->model, &options, &run->trainer);
+  if (status != GLOW_OK)
+    return complain_status(status, NULL);
+  const train_settings *s = &run->settings;
+  int64_t most = s->init_images < run->data.count ? s->init_images : run->data.count;
+  return feed_open(&run->feed, run->context, &run->data, s->conditional, (uint64_t)s->seed,
+                   most > s->batch ? most : s->batch);
+}
+
+static int make_results(train_run *run) {
+  const train_settings *s = &run->settings;
+  run->pictures = run->data.channels == 1 || run->data.channels == 3;
+  if (!train_path(run, "log.jsonl", run->log_path))
+    return TOOL_BAD;
+  int code = folder_prepare(s->out, &run->made_folders);
+  if (code == TOOL_FINE)
+    progress_open(&run->progress, run->log_path, s->steps, s->report_every, s->json, s->quiet);
+  return code;
+}
+
+/* ---- what it says ------------------------------------------------------------------------------- */
+
+static void start_event(train_run *run, uint64_t memory) {
+  const train_settings *s = &run->settings;
+  json_writer *json = progress_event_open(&run->progress, "start");
+  json_text(json, "version", glow_version());
+  json_int(json, "images", run->data.count);
+  json_int(json, "test_images", run->test.count);
+  json_open(json, "shape", '[');
+  json_int(json, NULL, run->data.height);
+  json_int(json, NULL, run->data.width);
+  json_int(json, NULL, run->data.channels);
+  json_close(json, ']');
+  json_int(json, "bits", s->bits);
+  json_int(json, "classes", glow_model_classes(run->model));
+  json_int(json, "levels", s->levels);
+  json_int(json, "depth", s->depth);
+  json_int(json, "hidden", s->hidden);
+  json_int(json, "parameters", glow_model_parameter_count(run->model));
+  json_int(json, "pass_bytes", (int64_t)memory);
+  json_int(json, "steps", s->steps);
+  json_int(json, "batch", s->batch);
+  json_int(json, "micro_batch", s->micro_batch);
+  json_int(json, "seed", s->seed);
+  json_int(json, "threads", glow_context_workers(run->context));
+  json_text(json, "kernels", glow_context_kernels(run->context));
+  progress_event_close(&run->progress);
+}
+
+static int tell_start(train_run *run) {
+  char parameters[32], bytes[32], test[64] = "";
+  uint64_t memory = glow_workspace_size(glow_trainer_workspace(run->trainer));
+  if (run->test.count)
+    snprintf(test, sizeof test, " and %lld to test", (long long)run->test.count);
+  progress_tell(&run->progress,
+                "%lld images%s, %lld x %lld x %lld; %s parameters; passes take %s; %u thread%s, "
+                "%s kernels",
+                (long long)run->data.count, test, (long long)run->data.height,
+                (long long)run->data.width, (long long)run->data.channels,
+                short_count((double)glow_model_parameter_count(run->model), parameters),
+                short_bytes((double)memory, bytes), glow_context_workers(run->context),
+                glow_context_workers(run->context) == 1 ? "" : "s",
+                glow_context_kernels(run->context));
+  start_event(run, memory);
+  return run->progress.failed;
+}
+
+static void end_event(train_run *run, double seconds) {
+  json_writer *json = progress_event_open(&run->progress, "end");
+  json_int(json, "step", glow_trainer_steps(run->trainer));
+  json_bool(json, "stopped", stop_wanted());
+  json_real(json, "bits_per_dim", run->state.bits_per_dim);
+  if (run->tested > 0) {
+    json_int(json, "test_step", run->tested);
+    json_real(json, "test_bits_per_dim", run->test_score.mean);
+    json_real(json, "test_standard_error", run->test_score.error);
+  }
+  if (run->tested > 0 && run->settings.ema > 0.0)
+    json_real(json, "average_test_bits_per_dim", run->average_score.mean);
+  json_real(json, "images_per_second", run->state.images_per_second);
+  json_real(json, "seconds", seconds);
+  json_text(json, "out", run->settings.out);
+  progress_event_close(&run->progress);
+}
+
+static void tell_end(train_run *run) {
+  char time[32], test[128] = "";
+  double seconds = now_seconds() - run->started;
+  long long steps = (long long)glow_trainer_steps(run->trainer);
+  bool averaged = run->settings.ema > 0.0;
+  if (run->tested == steps)
+    snprintf(test, sizeof test, ", test %.4f +- %.4f", run->test_score.mean, run->test_score.error);
+  if (run->tested == steps && averaged)
+    snprintf(test + strlen(test), sizeof test - strlen(test), ", averaged weights %.4f",
+             run->average_score.mean);
+  progress_tell_always(&run->progress,
+                       "%s after %lld steps, %s: train %.4f bits/dim%s; saved in %s",
+                       stop_wanted() ? "stopped" : "done", steps, duration(seconds, time),
+                       run->state.bits_per_dim, test, run->settings.out);
+  end_event(run, seconds);
+}
+
+/* ---- the run ------------------------------------------------------------------------------------ */
+
+/* A folder that this run made and left empty goes away; one with results stays. */
+static int train(train_run *run) {
+  int code = train_draw_data(run);
+  if (code == TOOL_FINE)
+    code = tell_start(run);
+  if (code == TOOL_FINE)
+    code = train_loop(run);
+  if (code == TOOL_FINE)
+    tell_end(run);
+  int written = progress_close(&run->progress);
+  if (code != TOOL_FINE && !glow_trainer_steps(run->trainer)) {
+    char path[PATH_MAX];
+    if (run->made_folders && train_path(run, "data.png", path))
+      remove(path);
+    folder_discard(run->settings.out, run->made_folders);
+  }
+  return code != TOOL_FINE ? code : written;
+}
+
+static int set_up_and_train(train_run *run) {
+  int code = load_sets(run);
+  if (code == TOOL_FINE)
+    code = make_model(run);
+  if (code == TOOL_FINE)
+    code = make_trainer(run);
+  if (code == TOOL_FINE)
+    code = make_results(run);
+  if (code != TOOL_FINE)
+    return code;
+  stop_install();
+  run->started = now_seconds();
+  return train(run);
+}
+
+int command_train(int argc, char **argv) {
+  train_run run;
+  option_state options;
+  memset(&run, 0, sizeof run);
+  run.saved = run.tested = run.sampled = -1;
+  int code = train_parse(&options, &run.settings, argc, argv);
+  if (code == TOOL_FINE)
+    code = set_up_and_train(&run);
+  feed_close(&run.feed);
+  glow_trainer_destroy(&run.trainer);
+  glow_model_destroy(&run.model);
+  glow_context_destroy(&run.context);
+  data_free(&run.data);
+  data_free(&run.test);
+  curve_free(&run.train);
+  curve_free(&run.tests);
+  curve_free(&run.average_tests);
+  options_free(&options);
+  return code < 0 ? TOOL_FINE : code;
+}

@@ -1,0 +1,38 @@
+/* Opening a model file. SPDX-License-Identifier: MIT */
+#include "common.h"
+
+#include <string.h>
+
+int open_model(opened_model *m, const char *path, int64_t threads, const char *kernels,
+               int64_t batch) {
+  memset(m, 0, sizeof *m);
+  int code = open_context(threads, kernels, &m->context);
+  if (code != TOOL_FINE)
+    return code;
+  glow_status status = glow_model_load(m->context, path, &m->model);
+  if (status != GLOW_OK)
+    return complain_status(status, NULL);
+  glow_model_input_shape(m->model, &m->shape);
+  m->batch = batch;
+  if (!batch)
+    return TOOL_FINE;
+  glow_workspace_options options = GLOW_WORKSPACE_OPTIONS_INIT;
+  options.batch = batch;
+  status = glow_workspace_create(m->model, &options, &m->workspace);
+  return status == GLOW_OK ? TOOL_FINE : complain_status(status, NULL);
+}
+
+void close_model(opened_model *m) {
+  glow_workspace_destroy(&m->workspace);
+  glow_model_destroy(&m->model);
+  glow_context_destroy(&m->context);
+}
+
+int check_picture(const opened_model *m) {
+  if (!glow_model_bits(m->model))
+    return complain("the model is for continuous data, not for images");
+  if (m->shape.channels != 1 && m->shape.channels != 3)
+    return complain("images of %lld channels cannot be shown: 1 or 3 can",
+                    (long long)m->shape.channels);
+  return TOOL_FINE;
+}

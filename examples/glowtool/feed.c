@@ -1,0 +1,52 @@
+/* Batches in random order. The order depends on the seed alone. SPDX-License-Identifier: MIT */
+#include "feed.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int shuffle(feed *f) {
+  f->next = 0;
+  glow_status status = glow_rng_permutation(f->rng, f->order, f->set->count);
+  return status == GLOW_OK ? TOOL_FINE : complain_status(status, "shuffling the images");
+}
+
+int feed_open(feed *f, glow_context *context, const image_set *set, bool labels, uint64_t seed,
+              int64_t most) {
+  memset(f, 0, sizeof *f);
+  f->set = set;
+  f->most = most;
+  f->dims = set->height * set->width * set->channels;
+  if (set->count > INT32_MAX)
+    return complain("%lld images are too many", (long long)set->count);
+  glow_status status = glow_rng_create(context, seed, &f->rng);
+  if (status != GLOW_OK)
+    return complain_status(status, NULL);
+  f->order = malloc((size_t)set->count * sizeof *f->order);
+  f->pixels = malloc((size_t)most * (size_t)f->dims);
+  if (labels)
+    f->labels = malloc((size_t)most * sizeof *f->labels);
+  if (f->order && f->pixels && (f->labels || !labels))
+    return shuffle(f);
+  complain("out of memory for batches of %lld images", (long long)most);
+  return TOOL_FAILED;
+}
+
+int feed_next(feed *f, int64_t count) {
+  for (int64_t i = 0; i < count; i++) {
+    int code = f->next == f->set->count ? shuffle(f) : TOOL_FINE;
+    if (code != TOOL_FINE)
+      return code;
+    int64_t image = f->order[f->next++];
+    memcpy(f->pixels + i * f->dims, f->set->pixels + image * f->dims, (size_t)f->dims);
+    if (f->labels)
+      f->labels[i] = f->set->labels[image];
+  }
+  return TOOL_FINE;
+}
+
+void feed_close(feed *f) {
+  glow_rng_destroy(&f->rng);
+  free(f->order);
+  free(f->pixels);
+  free(f->labels);
+}

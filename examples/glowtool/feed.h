@@ -1,0 +1,27 @@
+/* Batches of images in a new random order each epoch. SPDX-License-Identifier: MIT */
+#ifndef GLOWTOOL_FEED_H
+#define GLOWTOOL_FEED_H
+
+#include "data.h"
+#include "tool.h"
+
+typedef struct feed {
+  const image_set *set;
+  glow_rng *rng;
+  int32_t *order; /* [count]: this epoch's */
+  int64_t next;   /* place in the order */
+  int64_t most;   /* images of the largest batch */
+  int64_t dims;
+  uint8_t *pixels; /* [most, dims] */
+  int32_t *labels; /* [most], NULL when not wanted */
+} feed;
+
+/* Returns an exit code; feed_close is due in any case. The set must outlive the feed. */
+int feed_open(feed *f, glow_context *context, const image_set *set, bool labels, uint64_t seed,
+              int64_t most);
+/* Puts the next `count` images into f->pixels and f->labels. Epochs follow each other without gaps,
+ * so that every image is seen once before any is seen twice. */
+int feed_next(feed *f, int64_t count);
+void feed_close(feed *f);
+
+#endif

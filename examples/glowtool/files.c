@@ -1,0 +1,145 @@
+/* Folders and files for results. SPDX-License-Identifier: MIT */
+#include "files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tool.h"
+
+static bool is_folder(const char *path) {
+  struct stat about;
+  return stat(path, &about) == 0 && S_ISDIR(about.st_mode);
+}
+
+/* Cuts the last part of the path off: "a/b/" to "a", "a" to ".", "/a" to "/". */
+static void cut_last(char *path) {
+  size_t length = strlen(path);
+  while (length > 1 && path[length - 1] == '/')
+    length--;
+  while (length > 0 && path[length - 1] != '/')
+    length--;
+  while (length > 1 && path[length - 1] == '/')
+    length--;
+  path[length] = '\0';
+  if (!length)
+    memcpy(path, ".", 2);
+}
+
+/* access() says yes to root and knows no full disks: only a file that was made proves it. */
+static int try_writing(const char *folder) {
+  char path[PATH_MAX];
+  static const char probe[] = "can this be written to?\n";
+  if (snprintf(path, sizeof path, "%s/.glowtool-XXXXXX", folder) >= (int)sizeof path)
+    return complain("%s: the name is too long", folder);
+  int file = mkstemp(path);
+  if (file < 0)
+    return complain("cannot write to folder %s: %s", folder, strerror(errno));
+  ssize_t written = write(file, probe, sizeof probe);
+  int error = written < 0 ? errno : ENOSPC;
+  close(file);
+  unlink(path);
+  if (written != (ssize_t)sizeof probe)
+    return complain("cannot write to folder %s: %s", folder, strerror(error));
+  return TOOL_FINE;
+}
+
+static int make_folders(const char *folder, int *made) {
+  char parent[PATH_MAX];
+  if (is_folder(folder))
+    return TOOL_FINE;
+  if (snprintf(parent, sizeof parent, "%s", folder) >= (int)sizeof parent)
+    return complain("%s: the name is too long", folder);
+  cut_last(parent);
+  int code = make_folders(parent, made);
+  if (code != TOOL_FINE)
+    return code;
+  if (mkdir(folder, 0777) == 0) {
+    ++*made;
+    return TOOL_FINE;
+  }
+  return complain(errno == EEXIST ? "%s is a file, not a folder" : "cannot make folder %s: %s",
+                  folder, strerror(errno));
+}
+
+int folder_prepare(const char *folder, int *made) {
+  *made = 0;
+  int code = make_folders(folder, made);
+  if (code == TOOL_FINE)
+    code = try_writing(folder);
+  if (code != TOOL_FINE)
+    folder_discard(folder, *made);
+  return code;
+}
+
+void folder_discard(const char *folder, int made) {
+  char path[PATH_MAX];
+  snprintf(path, sizeof path, "%s", folder);
+  for (; made > 0; made--) {
+    if (rmdir(path) != 0 && errno != ENOENT)
+      return;
+    cut_last(path);
+  }
+}
+
+int file_check_target(const char *path) {
+  char folder[PATH_MAX];
+  if (snprintf(folder, sizeof folder, "%s", path) >= (int)sizeof folder)
+    return complain("%s: the name is too long", path);
+  if (is_folder(path))
+    return complain("%s is a folder, not a file to write", path);
+  cut_last(folder);
+  if (!is_folder(folder))
+    return complain("cannot write %s: there is no folder %s", path, folder);
+  return try_writing(folder);
+}
+
+static bool write_all(int file, const char *text, size_t bytes) {
+  while (bytes) {
+    ssize_t written = write(file, text, bytes);
+    if (written < 0 && errno == EINTR)
+      continue;
+    if (written <= 0)
+      return false;
+    text += written;
+    bytes -= (size_t)written;
+  }
+  return fsync(file) == 0;
+}
+
+/* mkstemp makes private files; results get the usual permissions. */
+static void usual_mode(int file) {
+  mode_t mask = umask(0);
+  umask(mask);
+  fchmod(file, 0666 & ~mask);
+}
+
+int file_write_text(const char *path, const char *text, size_t bytes) {
+  char temporary[PATH_MAX];
+  if (snprintf(temporary, sizeof temporary, "%s.XXXXXX", path) >= (int)sizeof temporary)
+    return complain("%s: the name is too long", path);
+  int file = mkstemp(temporary);
+  if (file < 0)
+    return complain("cannot write %s: %s", path, strerror(errno));
+  usual_mode(file);
+  bool good = write_all(file, text, bytes);
+  int error = errno;
+  if (close(file) != 0 && good) {
+    good = false;
+    error = errno;
+  }
+  if (good && rename(temporary, path) != 0) {
+    good = false;
+    error = errno;
+  }
+  if (good)
+    return TOOL_FINE;
+  unlink(temporary);
+  return complain("cannot write %s: %s", path, strerror(error));
+}

@@ -1,0 +1,19 @@
+/* Where results go: folders made and checked before work starts, text files written whole.
+ * SPDX-License-Identifier: MIT */
+#ifndef GLOWTOOL_FILES_H
+#define GLOWTOOL_FILES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Makes sure that `folder` is there and can be written to. *made: the folders that it had to make,
+ * counted from the innermost, for folder_discard. Returns an exit code. */
+int folder_prepare(const char *folder, int *made);
+/* Removes what folder_prepare made, as far as it is empty. */
+void folder_discard(const char *folder, int made);
+/* Is the folder of `path` there and writable, and path itself no folder? Returns an exit code. */
+int file_check_target(const char *path);
+/* Writes the text to a temporary file beside `path` and renames it. Returns an exit code. */
+int file_write_text(const char *path, const char *text, size_t bytes);
+
+#endif

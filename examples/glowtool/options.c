@@ -1,0 +1,272 @@
+/* Options from a table over getopt_long. Every value, a default and a preset's too, goes through the
+ * same parser and range check. SPDX-License-Identifier: MIT */
+#include "options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "options_help.h"
+#include "tool.h"
+
+enum { FIRST_CODE = 1000, HELP_CODE = 999, HELP_SHOWN = -1 };
+
+static bool last_row(const option_row *row) {
+  return !row->name && row->kind != OPTION_HEADING;
+}
+
+static void *field_of(const option_state *state, const option_row *row) {
+  return (char *)state->settings + row->field;
+}
+
+/* ---- values ------------------------------------------------------------------------------------- */
+
+static int refuse(const option_row *row, const char *value, const char *wanted) {
+  return complain("--%s: '%s' is not %s", row->name, value, wanted);
+}
+
+static int set_int(const option_row *row, const char *value, int64_t *out) {
+  char wanted[128], *end;
+  errno = 0;
+  long long number = strtoll(value, &end, 10);
+  if (end != value && !*end && !errno && (double)number >= row->low &&
+      (double)number <= row->high) {
+    *out = number;
+    return TOOL_FINE;
+  }
+  if (row->high >= 1e9)
+    snprintf(wanted, sizeof wanted, "a whole number of at least %.0f", row->low);
+  else
+    snprintf(wanted, sizeof wanted, "a whole number from %.0f to %.0f", row->low, row->high);
+  return refuse(row, value, wanted);
+}
+
+static int set_real(const option_row *row, const char *value, double *out) {
+  char wanted[128], *end;
+  double number = strtod(value, &end);
+  bool fits = end != value && !*end && isfinite(number) &&
+              (row->above ? number > row->low : number >= row->low) &&
+              (row->below ? number < row->high : number <= row->high);
+  if (fits) {
+    *out = number;
+    return TOOL_FINE;
+  }
+  snprintf(wanted, sizeof wanted, "a number %s %g and %s %g", row->above ? "above" : "of at least",
+           row->low, row->below ? "below" : "at most", row->high);
+  return refuse(row, value, wanted);
+}
+
+static int set_choice(const option_row *row, const char *value, int64_t *out) {
+  char wanted[256] = "one of";
+  size_t used = strlen(wanted);
+  for (const option_choice *c = row->choices; c->name; c++) {
+    if (strcmp(c->name, value) == 0) {
+      *out = c->value;
+      return TOOL_FINE;
+    }
+    if (used < sizeof wanted)
+      used += (size_t)snprintf(wanted + used, sizeof wanted - used, " %s", c->name);
+  }
+  return refuse(row, value, wanted);
+}
+
+static int append(option_list *list, const char *value) {
+  const char **items = realloc(list->items, (size_t)(list->count + 1) * sizeof *items);
+  if (!items) {
+    complain("out of memory");
+    return TOOL_FAILED;
+  }
+  list->items = items;
+  list->items[list->count++] = value;
+  return TOOL_FINE;
+}
+
+static int set_value(option_state *state, const option_row *row, const char *value) {
+  void *field = field_of(state, row);
+  if (row->kind != OPTION_FLAG && !*value)
+    return refuse(row, value, "a value");
+  switch (row->kind) {
+  case OPTION_FLAG: *(bool *)field = true; return TOOL_FINE;
+  case OPTION_INT: return set_int(row, value, field);
+  case OPTION_REAL: return set_real(row, value, field);
+  case OPTION_TEXT: *(const char **)field = value; return TOOL_FINE;
+  case OPTION_CHOICE: return set_choice(row, value, field);
+  case OPTION_LIST: return append(field, value);
+  case OPTION_HEADING: break;
+  }
+  return TOOL_UNEXPECTED;
+}
+
+static int set_defaults(option_state *state) {
+  for (const option_row *row = state->table->rows; !last_row(row); row++) {
+    int code = row->fallback ? set_value(state, row, row->fallback) : TOOL_FINE;
+    if (code != TOOL_FINE)
+      return code;
+  }
+  return TOOL_FINE;
+}
+
+/* ---- finding ------------------------------------------------------------------------------------ */
+
+static const option_row *find_row(const option_table *table, const char *name, size_t length) {
+  for (const option_row *row = table->rows; !last_row(row); row++)
+    if (row->name && strlen(row->name) == length && memcmp(row->name, name, length) == 0)
+      return row;
+  return NULL;
+}
+
+/* Levenshtein's distance of two short words. */
+static int distance(const char *a, const char *b) {
+  enum { LONGEST = 40 };
+  int row[LONGEST + 1], columns = (int)strlen(b);
+  if (columns > LONGEST)
+    return LONGEST;
+  for (int j = 0; j <= columns; j++)
+    row[j] = j;
+  for (int i = 1; a[i - 1]; i++) {
+    int corner = row[0];
+    row[0] = i;
+    for (int j = 1; j <= columns; j++) {
+      int best = corner + (a[i - 1] != b[j - 1]);
+      best = row[j] + 1 < best ? row[j] + 1 : best;
+      best = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
+      corner = row[j];
+      row[j] = best;
+    }
+  }
+  return row[columns];
+}
+
+/* getopt_long's '?': the option is unknown, an unclear abbreviation, or a flag that was given a value. */
+static int refuse_option(const option_table *table, const char *word, int code) {
+  if (code >= FIRST_CODE || code == HELP_CODE)
+    return complain("%.*s takes no value", (int)strcspn(word, "="), word);
+  if (code > 0)
+    return complain("unknown option -%c; see 'glowtool %s --help'", code, table->command);
+  char name[64];
+  snprintf(name, sizeof name, "%.*s", (int)strcspn(word, "="), word + strspn(word, "-"));
+  name[strcspn(name, "=")] = '\0';
+  const option_row *nearest = NULL;
+  int least = 3;
+  for (const option_row *row = table->rows; !last_row(row); row++) {
+    int d = row->name ? distance(name, row->name) : least;
+    if (d < least) {
+      least = d;
+      nearest = row;
+    }
+  }
+  if (nearest)
+    return complain("unknown option %s; did you mean --%s?", word, nearest->name);
+  return complain("unknown option %s; see 'glowtool %s --help'", word, table->command);
+}
+
+/* ---- parsing ------------------------------------------------------------------------------------ */
+
+static int fill_getopt(const option_table *table, struct option *out) {
+  int used = 0;
+  for (int i = 0; !last_row(&table->rows[i]); i++) {
+    const option_row *row = &table->rows[i];
+    if (i >= OPTIONS_MAX - 2)
+      return TOOL_UNEXPECTED;
+    if (!row->name)
+      continue;
+    int value = row->kind == OPTION_FLAG ? no_argument : required_argument;
+    out[used++] = (struct option){row->name, value, NULL, FIRST_CODE + i};
+  }
+  out[used++] = (struct option){"help", no_argument, NULL, HELP_CODE};
+  out[used] = (struct option){NULL, 0, NULL, 0};
+  return TOOL_FINE;
+}
+
+static int take_positional(option_state *state, const char *word) {
+  const option_table *table = state->table;
+  if (table->positional == SIZE_MAX)
+    return complain("unexpected word '%s'; see 'glowtool %s --help'", word, table->command);
+  const char **field = (const char **)(void *)((char *)state->settings + table->positional);
+  if (*field)
+    return complain("one %s is wanted, not '%s' and '%s'", table->positional_name, *field, word);
+  *field = word;
+  return TOOL_FINE;
+}
+
+/* *list is the list option that plain words belong to, NULL after any other option. */
+static int take(option_state *state, int code, char **argv, const option_row **list) {
+  if (code == HELP_CODE || code == 'h') {
+    options_help(state->table);
+    return HELP_SHOWN;
+  }
+  if (code == 1)
+    return *list ? set_value(state, *list, optarg) : take_positional(state, optarg);
+  if (code == ':')
+    return complain("%s needs a value", argv[optind - 1]);
+  if (code == '?')
+    return refuse_option(state->table, argv[optind - 1], optopt);
+  const option_row *row = &state->table->rows[code - FIRST_CODE];
+  *list = row->kind == OPTION_LIST ? row : NULL;
+  state->given[code - FIRST_CODE] = true;
+  return set_value(state, row, row->kind == OPTION_FLAG ? "" : optarg);
+}
+
+int options_parse(option_state *state, const option_table *table, void *settings, int argc,
+                  char **argv) {
+  struct option long_options[OPTIONS_MAX];
+  const option_row *list = NULL;
+  memset(state, 0, sizeof *state);
+  memset(settings, 0, table->settings_size);
+  state->table = table;
+  state->settings = settings;
+  int code = fill_getopt(table, long_options);
+  if (code != TOOL_FINE)
+    return code;
+  code = set_defaults(state);
+  opterr = 0;
+  optind = 0; /* glibc: start afresh */
+  while (code == TOOL_FINE) {
+    int found = getopt_long(argc, argv, "-:h", long_options, NULL);
+    if (found == -1)
+      break;
+    code = take(state, found, argv, &list);
+  }
+  for (; code == TOOL_FINE && optind < argc; optind++) /* after "--" */
+    code = take_positional(state, argv[optind]);
+  if (code == TOOL_FINE && table->positional != SIZE_MAX &&
+      !*(const char **)(void *)((char *)settings + table->positional))
+    return complain("%s is missing; see 'glowtool %s --help'", table->positional_name,
+                    table->command);
+  return code;
+}
+
+int options_preset(option_state *state, const char *const *values) {
+  for (; *values; values += 2) {
+    const option_row *row = find_row(state->table, values[0], strlen(values[0]));
+    if (!row)
+      return TOOL_UNEXPECTED;
+    bool *given = &state->given[row - state->table->rows];
+    int code = *given ? TOOL_FINE : set_value(state, row, values[1]);
+    if (code != TOOL_FINE)
+      return code;
+    *given = true;
+  }
+  return TOOL_FINE;
+}
+
+bool options_given(const option_state *state, const char *name) {
+  const option_row *row = find_row(state->table, name, strlen(name));
+  return row && state->given[row - state->table->rows];
+}
+
+const char *options_choice_name(const option_choice *choices, int64_t value) {
+  for (; choices->name; choices++)
+    if (choices->value == value)
+      return choices->name;
+  return "?";
+}
+
+void options_free(option_state *state) {
+  for (const option_row *row = state->table->rows; !last_row(row); row++)
+    if (row->kind == OPTION_LIST)
+      free(((option_list *)field_of(state, row))->items);
+}

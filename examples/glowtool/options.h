@@ -1,0 +1,77 @@
+/* Command-line options from a table: parsing, ranges, defaults, help and presets in one place.
+ * SPDX-License-Identifier: MIT */
+#ifndef GLOWTOOL_OPTIONS_H
+#define GLOWTOOL_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Type of the field that an option sets. */
+typedef enum option_kind {
+  OPTION_HEADING, /* no option: a line in the help */
+  OPTION_FLAG,    /* bool, set to true */
+  OPTION_INT,     /* int64_t in [low, high] */
+  OPTION_REAL,    /* double in [low, high] */
+  OPTION_TEXT,    /* const char * */
+  OPTION_CHOICE,  /* int64_t: the value of one of `choices` */
+  OPTION_LIST     /* option_list: takes all words up to the next option; may be repeated */
+} option_kind;
+
+typedef struct option_choice {
+  const char *name;
+  int64_t value;
+} option_choice;
+
+typedef struct option_list {
+  const char **items;
+  int32_t count;
+} option_list;
+
+typedef struct option_row {
+  const char *name; /* without the dashes */
+  const char *word; /* of its value, in the help; NULL for flags */
+  option_kind kind;
+  size_t field;         /* offset in the settings */
+  const char *fallback; /* default, as it would be typed; NULL: leave the field at zero */
+  const char *help;
+  double low, high;
+  bool above, below;            /* the range leaves out low, high */
+  const option_choice *choices; /* ends with a NULL name */
+} option_row;
+
+/* One command: its table ends with a row without name and help. */
+typedef struct option_table {
+  const char *command;
+  const char *usage; /* "MODEL --data PATH ... [options]" */
+  const char *about; /* paragraphs in front of the options */
+  const char *notes; /* paragraphs after them, or NULL */
+  const option_row *rows;
+  size_t settings_size;
+  size_t positional; /* offset of a const char *: the one word without option; SIZE_MAX: none */
+  const char *positional_name;
+} option_table;
+
+enum { OPTIONS_MAX = 96 };
+
+/* Settings as parsed, with what must outlive them. */
+typedef struct option_state {
+  const option_table *table;
+  void *settings;
+  bool given[OPTIONS_MAX]; /* by row: typed by the user or set by a preset */
+} option_state;
+
+/* Parses argv, argv[0] being the command. Fields that are not given get their defaults. Returns
+ * TOOL_FINE, or -1 when help was printed and nothing is to be done, or TOOL_BAD after a message.
+ * In every case options_free is due. */
+int options_parse(option_state *state, const option_table *table, void *settings, int argc,
+                  char **argv);
+/* Sets options from name, value, name, value, ..., NULL, leaving those that the user gave. The strings
+ * must outlive the settings. */
+int options_preset(option_state *state, const char *const *values);
+bool options_given(const option_state *state, const char *name);
+/* Name of the choice that an OPTION_CHOICE holds. */
+const char *options_choice_name(const option_choice *choices, int64_t value);
+void options_free(option_state *state);
+
+#endif

@@ -1,0 +1,44 @@
+/* Rows of an option table. The file that includes this defines FIELD(member), the offset in its settings.
+ * SPDX-License-Identifier: MIT */
+#ifndef GLOWTOOL_OPTIONS_ROWS_H
+#define GLOWTOOL_OPTIONS_ROWS_H
+
+#include "options.h"
+
+/* Seeds stay exact in JSON, where numbers are doubles. */
+#define SEED_MAX 9007199254740991.0
+
+#define HEADING(text)                                                                              \
+  { .kind = OPTION_HEADING, .help = text }
+#define FLAG(id, member, text)                                                                     \
+  { .name = id, .kind = OPTION_FLAG, .field = FIELD(member), .help = text }
+#define INT(id, member, standard, least, most, text)                                               \
+  {                                                                                                \
+    .name = id, .word = "N", .kind = OPTION_INT, .field = FIELD(member), .fallback = standard,     \
+    .low = least, .high = most, .help = text                                                       \
+  }
+#define REAL(id, member, standard, least, most, text, ...)                                         \
+  {                                                                                                \
+    .name = id, .word = "X", .kind = OPTION_REAL, .field = FIELD(member), .fallback = standard,    \
+    .low = least, .high = most, .help = text, __VA_ARGS__                                          \
+  }
+#define TEXT(id, value, member, standard, text)                                                    \
+  {                                                                                                \
+    .name = id, .word = value, .kind = OPTION_TEXT, .field = FIELD(member), .fallback = standard,  \
+    .help = text                                                                                   \
+  }
+#define CHOICE(id, member, standard, list, text)                                                   \
+  {                                                                                                \
+    .name = id, .word = "NAME", .kind = OPTION_CHOICE, .field = FIELD(member),                     \
+    .fallback = standard, .choices = list, .help = text                                            \
+  }
+#define LIST(id, member, text)                                                                     \
+  { .name = id, .word = "PATH", .kind = OPTION_LIST, .field = FIELD(member), .help = text }
+
+/* What every command that computes has. */
+#define MACHINE_ROWS                                                                               \
+  INT("threads", threads, "0", 0, 1024, "threads; 0: one for each processor"),                     \
+      TEXT("kernels", "NAME", kernels, NULL,                                                       \
+           "kernels to compute with; default $GLOW_KERNELS, or auto")
+
+#endif

@@ -1,0 +1,253 @@
+/* Progress of training, for people, programs and the log. SPDX-License-Identifier: MIT */
+#include "progress.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tool.h"
+
+double now_seconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+const char *duration(double seconds, char out[32]) {
+  if (!(seconds >= 0.0 && seconds < 1e9)) {
+    snprintf(out, 32, "-");
+    return out;
+  }
+  long long s = (long long)(seconds + 0.5);
+  if (s < 3600)
+    snprintf(out, 32, "%lld:%02lld", s / 60, s % 60);
+  else
+    snprintf(out, 32, "%lld:%02lld:%02lld", s / 3600, s / 60 % 60, s % 60);
+  return out;
+}
+
+void progress_open(progress *p, const char *log_path, int64_t steps, int64_t every, bool json,
+                   bool quiet) {
+  memset(p, 0, sizeof *p);
+  p->json = json;
+  p->quiet = quiet;
+  p->terminal = !json && !quiet && isatty(STDOUT_FILENO);
+  p->steps = steps;
+  p->every = every;
+  p->log_path = log_path;
+  p->log = -1;
+  p->last_line = -1.0;
+}
+
+/* ---- the log ------------------------------------------------------------------------------------ */
+
+static void fail(progress *p, int code) {
+  if (!p->failed)
+    p->failed = code;
+}
+
+/* Appends whole lines, or nothing. */
+static void log_append(progress *p, const char *text, size_t bytes) {
+  size_t done = 0;
+  while (done < bytes) {
+    ssize_t written = write(p->log, text + done, bytes - done);
+    if (written < 0 && errno == EINTR)
+      continue;
+    if (written <= 0)
+      break;
+    done += (size_t)written;
+  }
+  if (done == bytes) {
+    p->log_bytes += (int64_t)bytes;
+    return;
+  }
+  int error = errno;
+  if (ftruncate(p->log, p->log_bytes) != 0)
+    warn("cannot shorten %s: %s", p->log_path, strerror(errno));
+  fail(p, complain("cannot write %s: %s", p->log_path, strerror(error)));
+}
+
+/* An earlier run's log stays as it is until this one has made a step. */
+static void log_open(progress *p) {
+  p->log = open(p->log_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  if (p->log < 0)
+    fail(p, complain("cannot write %s: %s", p->log_path, strerror(errno)));
+  else if (p->head_bytes)
+    log_append(p, p->head, p->head_bytes);
+  free(p->head);
+  p->head = NULL;
+  p->head_bytes = 0;
+}
+
+static void log_line(progress *p, const char *text, size_t bytes) {
+  if (p->failed)
+    return;
+  if (p->log >= 0) {
+    log_append(p, text, bytes);
+    return;
+  }
+  char *head = realloc(p->head, p->head_bytes + bytes);
+  if (!head) {
+    complain("out of memory for the log");
+    fail(p, TOOL_FAILED);
+    return;
+  }
+  p->head = head;
+  memcpy(p->head + p->head_bytes, text, bytes);
+  p->head_bytes += bytes;
+}
+
+/* ---- stdout ------------------------------------------------------------------------------------- */
+
+/* A reader that went away, or a full disk behind a redirection. */
+static void check_stdout(progress *p) {
+  if ((fflush(stdout) != 0 || ferror(stdout)) && !p->failed)
+    fail(p, complain("cannot write to the standard output: %s", strerror(errno)));
+}
+
+static int terminal_columns(void) {
+  struct winsize size;
+  if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+    return size.ws_col;
+  return 80;
+}
+
+static void show(progress *p, const char *text, bool passing) {
+  if (!p->terminal)
+    printf("%s\n", text);
+  else if (passing)
+    printf("\r%.*s\033[K", terminal_columns() - 1, text);
+  else
+    printf("\r%s\033[K\n", text);
+  check_stdout(p);
+}
+
+static void tell(progress *p, const char *format, va_list arguments) {
+  char text[1024], shown[2048];
+  vsnprintf(text, sizeof text, format, arguments);
+  show(p, visible(text, shown, sizeof shown), false);
+}
+
+void progress_tell(progress *p, const char *text, ...) {
+  if (p->json || p->quiet)
+    return;
+  va_list arguments;
+  va_start(arguments, text);
+  tell(p, text, arguments);
+  va_end(arguments);
+}
+
+void progress_tell_always(progress *p, const char *text, ...) {
+  if (p->json)
+    return;
+  va_list arguments;
+  va_start(arguments, text);
+  tell(p, text, arguments);
+  va_end(arguments);
+}
+
+/* ---- events ------------------------------------------------------------------------------------- */
+
+json_writer *progress_event_open(progress *p, const char *event) {
+  p->event = (json_writer){open_memstream(&p->event_text, &p->event_bytes), false};
+  if (!p->event.file) {
+    complain("out of memory for the log");
+    fail(p, TOOL_FAILED);
+    p->event.file = fopen("/dev/null", "w"); /* the caller writes on regardless */
+  }
+  json_open(&p->event, NULL, '{');
+  json_text(&p->event, "event", event);
+  return &p->event;
+}
+
+void progress_event_close(progress *p) {
+  json_close(&p->event, '}');
+  putc('\n', p->event.file);
+  fclose(p->event.file);
+  if (p->event_text) {
+    if (p->json) {
+      fwrite(p->event_text, 1, p->event_bytes, stdout);
+      check_stdout(p);
+    }
+    log_line(p, p->event_text, p->event_bytes);
+  }
+  free(p->event_text);
+  p->event_text = NULL;
+}
+
+/* ---- steps -------------------------------------------------------------------------------------- */
+
+static void observe(progress *p, const progress_step *step, progress_state *out) {
+  int64_t slot = p->seen++ % PROGRESS_WINDOW;
+  int64_t count = p->seen < PROGRESS_WINDOW ? p->seen : PROGRESS_WINDOW, images = 0;
+  double loss = 0.0, seconds = 0.0;
+  p->loss[slot] = step->loss;
+  p->seconds[slot] = step->seconds;
+  p->images[slot] = step->images;
+  for (int64_t i = 0; i < count; i++) {
+    loss += p->loss[i];
+    seconds += p->seconds[i];
+    images += p->images[i];
+  }
+  out->bits_per_dim = loss / (double)count;
+  out->images_per_second = seconds > 0.0 ? (double)images / seconds : 0.0;
+  out->seconds_left = seconds / (double)count * (double)(p->steps - step->step);
+}
+
+static void step_event(progress *p, const progress_step *step, const progress_state *state) {
+  json_writer *json = progress_event_open(p, "step");
+  json_int(json, "step", step->step);
+  json_int(json, "steps", p->steps);
+  json_real(json, "bits_per_dim", state->bits_per_dim);
+  json_real(json, "batch_bits_per_dim", step->loss);
+  json_real(json, "rate", step->rate);
+  json_real(json, "gradient_norm", step->gradient_norm);
+  json_real(json, "images_per_second", state->images_per_second);
+  json_real(json, "seconds_left", state->seconds_left);
+  progress_event_close(p);
+}
+
+static void step_line(progress *p, const progress_step *step, const progress_state *state) {
+  char text[256], left[32];
+  snprintf(text, sizeof text,
+           "step %lld/%lld  %.4f bits/dim  batch %.4f  rate %.3g  gradient %.3g  %.3g images/s  "
+           "%s left",
+           (long long)step->step, (long long)p->steps, state->bits_per_dim, step->loss, step->rate,
+           step->gradient_norm, state->images_per_second, duration(state->seconds_left, left));
+  show(p, text, p->terminal);
+}
+
+bool progress_tell_step(progress *p, const progress_step *step, progress_state *state) {
+  progress_state seen;
+  observe(p, step, &seen);
+  if (state)
+    *state = seen;
+  bool due = step->step == 1 || step->step % p->every == 0 || step->step == p->steps;
+  if (p->log < 0 && !p->failed)
+    log_open(p);
+  if (due)
+    step_event(p, step, &seen);
+  double now = now_seconds();
+  if (p->json || p->quiet)
+    return due;
+  if (p->terminal ? now - p->last_line > 0.1 || due : due) {
+    step_line(p, step, &seen);
+    p->last_line = now;
+  }
+  return due;
+}
+
+int progress_close(progress *p) {
+  if (p->log >= 0 && close(p->log) != 0)
+    fail(p, complain("cannot write %s: %s", p->log_path, strerror(errno)));
+  p->log = -1;
+  free(p->head);
+  p->head = NULL;
+  return p->failed;
+}

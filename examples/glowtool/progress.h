@@ -1,0 +1,66 @@
+/* How training tells of itself: a line that renews itself on a terminal, plain lines elsewhere, or JSON
+ * lines for programs, all with the same content; and the JSON lines in a log file in any case.
+ * SPDX-License-Identifier: MIT */
+#ifndef GLOWTOOL_PROGRESS_H
+#define GLOWTOOL_PROGRESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "json.h"
+
+enum { PROGRESS_WINDOW = 50 }; /* steps that the running mean and the speed are taken over */
+
+typedef struct progress {
+  bool json, quiet, terminal;
+  int64_t steps; /* the run ends at step `steps` */
+  int64_t every; /* plain and JSON lines each so many steps */
+  const char *log_path;
+  int log;           /* descriptor, -1 until the first step is done */
+  int64_t log_bytes; /* whole lines only */
+  char *head;        /* lines that wait for the log to be opened */
+  size_t head_bytes;
+  double loss[PROGRESS_WINDOW], seconds[PROGRESS_WINDOW];
+  int64_t images[PROGRESS_WINDOW];
+  int64_t seen;      /* steps told so far */
+  double last_line;  /* when the terminal's line was drawn, in seconds */
+  json_writer event; /* in progress, into event_text */
+  char *event_text;
+  size_t event_bytes;
+  int failed; /* exit code of the first failure to write, or 0 */
+} progress;
+
+/* One finished step. */
+typedef struct progress_step {
+  int64_t step, images;
+  double loss, rate, gradient_norm; /* bits/dim of the batch */
+  double seconds;
+} progress_step;
+
+/* What has been seen of the run. */
+typedef struct progress_state {
+  double bits_per_dim; /* running mean */
+  double images_per_second;
+  double seconds_left;
+} progress_state;
+
+void progress_open(progress *p, const char *log_path, int64_t steps, int64_t every, bool json,
+                   bool quiet);
+/* Tells of one step. *state may be NULL. True when a line was due, which a curve may want to keep. */
+bool progress_tell_step(progress *p, const progress_step *step, progress_state *state);
+/* Any other event, for programs and the log: open, write its values, close. */
+json_writer *progress_event_open(progress *p, const char *event);
+void progress_event_close(progress *p);
+/* ... and for people. */
+__attribute__((format(printf, 2, 3))) void progress_tell(progress *p, const char *text, ...);
+/* Like progress_tell, but shown with --quiet too. */
+__attribute__((format(printf, 2, 3))) void progress_tell_always(progress *p, const char *text, ...);
+/* Returns the exit code: that of the first line that could not be written, or TOOL_FINE. */
+int progress_close(progress *p);
+
+double now_seconds(void); /* of a clock that never jumps */
+/* "4:07" or "12:03:44". */
+const char *duration(double seconds, char out[32]);
+
+#endif

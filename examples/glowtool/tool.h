@@ -1,0 +1,61 @@
+/* What glowtool's files share: exit codes, messages, the context, and the commands themselves.
+ * SPDX-License-Identifier: MIT */
+#ifndef GLOWTOOL_TOOL_H
+#define GLOWTOOL_TOOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <glow/glow.h>
+
+/* What the program returns. A full disk counts as bad input: the caller has to act. */
+enum {
+  TOOL_FINE = 0,
+  TOOL_FAILED = 1,    /* failed while running: numbers not finite, memory, stopped too early */
+  TOOL_BAD = 2,       /* bad usage or input, or a file that could not be written */
+  TOOL_UNEXPECTED = 3 /* a bug */
+};
+
+/* Each command gets its own arguments, argv[0] being its name. Returns the exit code. */
+typedef int (*command_fn)(int argc, char **argv);
+int command_train(int argc, char **argv);
+int command_eval(int argc, char **argv);
+int command_sample(int argc, char **argv);
+int command_reconstruct(int argc, char **argv);
+int command_info(int argc, char **argv);
+
+/* ---- messages ----------------------------------------------------------------------------------- */
+
+/* "glowtool: TEXT" to stderr, with control characters made visible. Returns TOOL_BAD. */
+__attribute__((format(printf, 1, 2))) int complain(const char *format, ...);
+/* The same without a verdict. */
+__attribute__((format(printf, 1, 2))) void warn(const char *format, ...);
+/* Tells what the library's last error was; `doing` may be NULL. Returns the exit code for it. */
+int complain_status(glow_status status, const char *doing);
+
+/* Copies text for people: control characters, and bytes that are not UTF-8, become \xNN. `size` is
+ * that of `out`; longer text is cut. Returns out. */
+char *visible(const char *text, char *out, size_t size);
+/* Length of the well-formed UTF-8 sequence at `text`, 0 when there is none. */
+int utf8_length(const char *text);
+/* "44.6 M", "3.2 GiB": a count or a number of bytes, for people. */
+const char *short_count(double count, char out[32]);
+const char *short_bytes(double bytes, char out[32]);
+
+/* ---- the library -------------------------------------------------------------------------------- */
+
+/* Processors that this process may use. */
+int64_t online_cpus(void);
+/* threads 0: one for each processor. kernels NULL: $GLOW_KERNELS, or the best. Returns an exit code. */
+int open_context(int64_t threads, const char *kernels, glow_context **out);
+/* Memory that passes of `mode` on `batch` samples take. */
+int pass_bytes(const glow_model *model, int64_t batch, int32_t mode, uint64_t *out);
+
+/* ---- Ctrl-C ------------------------------------------------------------------------------------- */
+
+/* From here on the first SIGINT or SIGTERM only raises a flag; the second one kills. */
+void stop_install(void);
+bool stop_wanted(void);
+
+#endif

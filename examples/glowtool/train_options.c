@@ -1,0 +1,214 @@
+/* The options of `glowtool train`. SPDX-License-Identifier: MIT */
+#include "train_options.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "options_help.h"
+#include "options_rows.h"
+#include "presets.h"
+
+#define FIELD(name) offsetof(train_settings, name)
+#define COUNT_MAX 1e9
+
+static const option_choice permutations[] = {{"invconv-lu", GLOW_PERMUTATION_INVCONV_LU},
+                                             {"invconv", GLOW_PERMUTATION_INVCONV},
+                                             {"shuffle", GLOW_PERMUTATION_SHUFFLE},
+                                             {"reverse", GLOW_PERMUTATION_REVERSE},
+                                             {NULL, 0}};
+static const option_choice couplings[] = {
+    {"affine", GLOW_COUPLING_AFFINE}, {"additive", GLOW_COUPLING_ADDITIVE}, {NULL, 0}};
+static const option_choice scales[] = {{"sigmoid", GLOW_SCALE_SIGMOID},
+                                       {"exp", GLOW_SCALE_EXP},
+                                       {"tanh", GLOW_SCALE_TANH},
+                                       {"sigmoid-floor", GLOW_SCALE_SIGMOID_FLOOR},
+                                       {NULL, 0}};
+static const option_choice optimizers[] = {{"adam", GLOW_OPTIMIZER_ADAM},
+                                           {"adamax", GLOW_OPTIMIZER_ADAMAX},
+                                           {"sgd", GLOW_OPTIMIZER_SGD},
+                                           {NULL, 0}};
+static const option_choice schedules[] = {{"constant", GLOW_SCHEDULE_CONSTANT},
+                                          {"cosine", GLOW_SCHEDULE_COSINE},
+                                          {"exponential", GLOW_SCHEDULE_EXPONENTIAL},
+                                          {NULL, 0}};
+
+static const option_row rows[] = {
+    HEADING("Data"),
+    LIST("data", data, "files or folders to learn from"),
+    LIST("test", test, "files or folders to test on; with --format shapes others are drawn"),
+    TEXT("format", "NAME", format, "auto",
+         "auto, cifar10 (binary batches), mnist (IDX, also .gz), images (PNG and JPEG), raw:CxHxW "
+         "(planar records of bytes), or shapes (generated, no files)"),
+    TEXT("labels", "FILE", labels, NULL, "labels of --data, for mnist"),
+    TEXT("test-labels", "FILE", test_labels, NULL, "labels of --test, for mnist"),
+    INT("size", size, "0", 0, 4096, "crop and resize to N x N; 0: as they are (shapes: 32)"),
+    INT("channels", channels, "0", 0, 3, "1 or 3; 0: as they are"),
+    INT("images", images, "0", 0, COUNT_MAX, "use at most N images; 0: all (shapes: draw 4096)"),
+    HEADING("Model"),
+    TEXT("preset", "NAME", preset, NULL, "options set together, listed below; yours override them"),
+    INT("levels", levels, "3", 1, 16, "L: times the image is halved and split"),
+    INT("depth", depth, "8", 1, 4096, "K: steps of flow in each level"),
+    INT("hidden", hidden, "128", 1, 65536, "width of the coupling networks"),
+    CHOICE("permutation", permutation, "invconv-lu", permutations, "mixing of channels"),
+    CHOICE("coupling", coupling, "affine", couplings, "coupling layers"),
+    CHOICE("scale", scale, "sigmoid", scales, "scale law of affine couplings"),
+    REAL("floor", floor, "0.05", 0, 1, "least scale of sigmoid-floor", .above = true,
+         .below = true),
+    FLAG("no-net-actnorm", no_net_actnorm, "plain biases in the networks instead of actnorms"),
+    FLAG("fixed-prior", fixed_prior, "standard normal top prior instead of a learned one"),
+    FLAG("conditional", conditional, "a top prior for each class of the labels"),
+    INT("bits", bits, "8", 1, 8, "bits of each channel that are modelled"),
+    HEADING("Training"),
+    INT("steps", steps, "1000", 1, 1e12, "updates to make"),
+    INT("batch", batch, "32", 1, 1e6, "images in each update"),
+    INT("micro-batch", micro_batch, "0", 0, 1e6,
+        "images passed at a time, gradients added up; 0: 16, or the batch if smaller"),
+    CHOICE("optimizer", optimizer, "adam", optimizers, "rule of the update"),
+    REAL("lr", rate, "0.001", 0, 10, "learning rate", .above = true),
+    REAL("beta1", beta1, "0.9", 0, 1, "decay of the gradient's mean; momentum of sgd",
+         .below = true),
+    REAL("beta2", beta2, "0.999", 0, 1, "decay of the gradient's size", .below = true),
+    REAL("epsilon", epsilon, "1e-8", 0, 1, "keeps adam's divisor from zero", .above = true),
+    REAL("weight-decay", weight_decay, "0", 0, 1, "decoupled decay of the weights", .above = false),
+    CHOICE("schedule", schedule, "constant", schedules, "course of the rate after the warm-up"),
+    INT("warmup", warmup, "50", 0, COUNT_MAX, "steps over which the rate rises from zero"),
+    REAL("final", final, "0.01", 0, 1, "last rate as a fraction of the first", .above = true),
+    REAL("clip-norm", clip_norm, "0", 0, 1e9, "largest norm of the gradient; 0: any",
+         .above = false),
+    REAL("clip-value", clip_value, "0", 0, 1e9, "largest element of the gradient; 0: any",
+         .above = false),
+    REAL("ema", ema, "0", 0, 1, "keep an average of the weights with this decay; 0: none",
+         .below = true),
+    FLAG("reconstruct", reconstruct, "memory flat in depth: backward inverts the layers"),
+    INT("init-images", init_images, "256", 1, 1e6, "images that the actnorms start from"),
+    INT("seed", seed, "0", 0, SEED_MAX, "of everything random"),
+    HEADING("Machine"),
+    MACHINE_ROWS,
+    HEADING("Results"),
+    TEXT("out", "DIR", out, "glow-out", "folder for them, made when missing"),
+    INT("save-every", save_every, "500", 0, 1e12, "save each N steps; 0: at the end only"),
+    INT("test-every", test_every, "200", 0, 1e12, "test each N steps; 0: at the end only"),
+    INT("test-images", test_images, "1000", 1, COUNT_MAX, "images of each test"),
+    INT("sample-every", sample_every, "500", 0, 1e12,
+        "draw samples each N steps; 0: at the end only"),
+    INT("samples", samples, "64", 1, 4096, "samples to draw"),
+    REAL("temperature", temperature, "0.7", 0, 10, "of the samples", .above = false),
+    INT("report-every", report_every, "10", 1, 1e12, "tell of progress each N steps"),
+    FLAG("json", json, "tell of it in lines of JSON"),
+    FLAG("quiet", quiet, "tell of the result only"),
+    {.name = NULL},
+};
+
+static const option_table table = {
+    .command = "train",
+    .usage = "[--data PATH ...] [--test PATH ...] [options]",
+    .about =
+        "Learns a Glow model from images. Writes into the folder --out:\n"
+        "  model.safetensors          the model, each --save-every steps and at the end\n"
+        "  model-average.safetensors  the same with averaged weights (--ema)\n"
+        "  samples.png, data.png      new images, and some of the data beside them\n"
+        "  loss.png, log.jsonl        the curve of bits/dim\n"
+        "\n"
+        "Ctrl-C finishes the step, saves and ends. Words after --data and --test are paths up to "
+        "the next option. Defaults stand in brackets.",
+    .rows = rows,
+    .settings_size = sizeof(train_settings),
+    .positional = SIZE_MAX,
+};
+
+/* ---- parsing ------------------------------------------------------------------------------------ */
+
+static int check(const train_settings *s) {
+  bool shapes = strcmp(s->format, "shapes") == 0;
+  if (!shapes && !s->data.count)
+    return complain("--data is missing: name files to learn from, or use --format shapes");
+  if (shapes && (s->data.count || s->test.count))
+    return complain("--format shapes generates its images: it takes no --data and no --test");
+  if (s->channels == 2)
+    return complain("--channels: '2' is not 0, 1 or 3");
+  if (s->micro_batch > s->batch)
+    return complain("--micro-batch %lld is more than --batch %lld", (long long)s->micro_batch,
+                    (long long)s->batch);
+  if (s->schedule != GLOW_SCHEDULE_CONSTANT && s->warmup >= s->steps)
+    return complain("--warmup %lld is not below --steps %lld, where the schedule ends",
+                    (long long)s->warmup, (long long)s->steps);
+  return TOOL_FINE;
+}
+
+int train_parse(option_state *state, train_settings *settings, int argc, char **argv) {
+  int code = options_parse(state, &table, settings, argc, argv);
+  if (code < 0) {
+    printf("\nPresets:\n");
+    presets_print();
+  }
+  if (code != TOOL_FINE)
+    return code;
+  if (settings->preset) {
+    const preset *chosen = preset_find(settings->preset);
+    if (!chosen)
+      return TOOL_BAD;
+    /* A preset for generated data stands back when files are named. */
+    bool files = settings->data.count > 0 && !options_given(state, "format");
+    code = options_preset(state, chosen->values);
+    if (files)
+      settings->format = "auto";
+  }
+  if (code != TOOL_FINE)
+    return code;
+  if (!settings->micro_batch)
+    settings->micro_batch = settings->batch < 16 ? settings->batch : 16;
+  return check(settings);
+}
+
+/* ---- for the library ---------------------------------------------------------------------------- */
+
+glow_glow_options train_model_options(const train_settings *s, const image_set *set,
+                                      int32_t classes) {
+  glow_glow_options o = GLOW_GLOW_OPTIONS_INIT;
+  o.input = (glow_shape){set->height, set->width, set->channels};
+  o.levels = (int32_t)s->levels;
+  o.depth = (int32_t)s->depth;
+  o.hidden = (int32_t)s->hidden;
+  o.permutation = (int32_t)s->permutation;
+  o.coupling = (int32_t)s->coupling;
+  o.scale = (int32_t)s->scale;
+  o.floor = s->floor;
+  o.net_actnorm = !s->no_net_actnorm;
+  o.learn_top = !s->fixed_prior;
+  o.classes = classes;
+  o.bits = (int32_t)s->bits;
+  o.seed = (uint64_t)s->seed;
+  return o;
+}
+
+glow_optimizer_options train_optimizer_options(const train_settings *s) {
+  glow_optimizer_options o = GLOW_OPTIMIZER_OPTIONS_INIT;
+  o.kind = (int32_t)s->optimizer;
+  o.beta1 = s->beta1;
+  o.beta2 = s->beta2;
+  o.epsilon = s->epsilon;
+  o.weight_decay = s->weight_decay;
+  return o;
+}
+
+glow_schedule train_schedule(const train_settings *s) {
+  glow_schedule o = GLOW_SCHEDULE_INIT;
+  o.kind = (int32_t)s->schedule;
+  o.rate = s->rate;
+  o.final = s->final;
+  o.warmup = s->warmup;
+  o.steps = s->steps;
+  return o;
+}
+
+glow_trainer_options train_trainer_options(const train_settings *s) {
+  glow_trainer_options o = GLOW_TRAINER_OPTIONS_INIT;
+  o.micro_batch = s->micro_batch;
+  o.mode = s->reconstruct ? GLOW_MODE_RECONSTRUCTED : GLOW_MODE_STORED;
+  o.average = s->ema > 0.0;
+  o.average_decay = s->ema;
+  o.clip_norm = s->clip_norm;
+  o.clip_value = s->clip_value;
+  o.seed = (uint64_t)s->seed;
+  return o;
+}

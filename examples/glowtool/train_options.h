@@ -1,0 +1,43 @@
+/* What `glowtool train` is told. SPDX-License-Identifier: MIT */
+#ifndef GLOWTOOL_TRAIN_OPTIONS_H
+#define GLOWTOOL_TRAIN_OPTIONS_H
+
+#include "data.h"
+#include "options.h"
+#include "tool.h"
+
+typedef struct train_settings {
+  /* data */
+  option_list data, test;
+  const char *format, *labels, *test_labels;
+  int64_t size, channels, images, test_images;
+  /* model */
+  const char *preset;
+  int64_t levels, depth, hidden, permutation, coupling, scale, bits;
+  double floor;
+  bool no_net_actnorm, fixed_prior, conditional;
+  /* training */
+  int64_t steps, batch, micro_batch, optimizer, schedule, warmup, init_images, seed;
+  double rate, beta1, beta2, epsilon, weight_decay, final, clip_norm, clip_value, ema;
+  bool reconstruct;
+  /* machine */
+  int64_t threads;
+  const char *kernels;
+  /* results */
+  const char *out;
+  int64_t save_every, test_every, sample_every, samples, report_every;
+  double temperature;
+  bool json, quiet;
+} train_settings;
+
+/* Parses, applies the preset, and checks what concerns several options. Returns like options_parse. */
+int train_parse(option_state *state, train_settings *settings, int argc, char **argv);
+/* The settings as the library wants them, for images of this shape. classes 0: not conditional. */
+glow_glow_options train_model_options(const train_settings *settings, const image_set *set,
+                                      int32_t classes);
+glow_optimizer_options train_optimizer_options(const train_settings *settings);
+glow_schedule train_schedule(const train_settings *settings);
+/* Without its optimizer and schedule. */
+glow_trainer_options train_trainer_options(const train_settings *settings);
+
+#endif
