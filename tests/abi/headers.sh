@@ -5,18 +5,18 @@
 # SPDX-License-Identifier: MIT
 set -eu
 root=$1 header=$2 cc=$3 cxx=$4
-strict="-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror -fsyntax-only"
+strict="-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror -fsyntax-only -I $root/include"
 program="#include <$header>
 #include <$header>
 int main(void) { return 0; }"
 
 for standard in c99 c11; do
-  printf '%s\n' "$program" | $cc -x c -std=$standard $strict -Wstrict-prototypes -I "$root/include" -
+  printf '%s\n' "$program" | $cc -x c -std=$standard $strict -Wstrict-prototypes -
   echo "$header: fine as $standard"
 done
 if [ -z "$cxx" ]; then
   echo "no C++ compiler"
   exit 77
 fi
-printf '%s\n' "$program" | $cxx -x c++ -std=c++17 $strict -I "$root/include" -
+printf '%s\n' "$program" | $cxx -x c++ -std=c++17 $strict -
 echo "$header: fine as c++17"

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Holds three lists of public functions against each other: the headers, the version script and what
-# the shared library exports; sees that the static library defines nothing global but glow_*, and that
-# test_layout.c pins every public struct.
+# Holds three lists of public functions against each other: the headers, the version script and
+# what the shared library exports; sees that the static library defines nothing global but glow_*,
+# and that test_layout.c pins every public struct.
 # Usage: symbols.sh SOURCE_ROOT SHARED_LIBRARY STATIC_LIBRARY. With --map SOURCE_ROOT it prints the
 # version script that fits the headers. SPDX-License-Identifier: MIT
 set -eu
@@ -14,8 +14,8 @@ declared() {
 }
 
 if [ "$1" = --map ]; then
-  printf '/* What libglow.so exports: the functions that the public headers declare. To add to it:\n'
-  printf ' * tests/abi/symbols.sh --map . > lib/libglow.map. SPDX-License-Identifier: MIT */\n'
+  printf '/* What libglow.so exports: the functions that the public headers declare. Made by\n'
+  printf ' * tests/abi/symbols.sh --map, see docs/abi.md. SPDX-License-Identifier: MIT */\n'
   printf 'GLOW_0 {\nglobal:\n'
   declared "$2" | sed 's/.*/  &;/'
   printf 'local:\n  *;\n};\n'
@@ -33,7 +33,10 @@ nm -D --defined-only "$shared" | awk '$2 != "A" { sub(/@.*/, "", $3); print $3 }
   LC_ALL=C sort > "$work/exported"
 
 [ -s "$work/headers" ] || { echo "no public functions found in the headers"; exit 1; }
-[ -z "$(uniq -d "$work/headers")" ] || { echo "declared twice:"; uniq -d "$work/headers"; failed=1; }
+if [ -n "$(uniq -d "$work/headers")" ]; then
+  echo "declared twice: $(uniq -d "$work/headers")"
+  failed=1
+fi
 if ! diff "$work/headers" "$work/map"; then
   echo "the headers (<) and lib/libglow.map (>) differ"
   failed=1

@@ -1,7 +1,7 @@
 /* Pins the size of every public struct and the place of every field on 64-bit machines, the values
  * of the status codes, and the number of the interface. Fields are only ever appended: a line here
- * may be added, never changed, without a new GLOW_SOVERSION. docs/abi.md. SPDX-License-Identifier:
- * MIT */
+ * may be added, never changed, without a new GLOW_SOVERSION. docs/abi.md.
+ * SPDX-License-Identifier: MIT */
 #include <glow/glow.h>
 #include <glow/sys/layer.h>
 #include <glow/sys/net.h>

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs the library into an empty prefix and builds programs outside the tree with what pkg-config
-# says: C and C++17, with the shared and with the static library; then runs them.
+# Installs the library into an empty prefix and builds programs outside the tree with what
+# pkg-config says: C and C++17, with the shared and with the static library; then runs them.
 # Usage: consumers.sh SOURCE_ROOT BLAS C_COMPILER CXX_COMPILER (which may be empty).
 # SPDX-License-Identifier: MIT
 set -eu
@@ -10,8 +10,8 @@ trap 'rm -rf "$work"' EXIT
 prefix=$work/prefix
 
 # Unoptimised: this is about the files that are installed.
-CC=$cc meson setup "$work/build" "$root" --prefix "$prefix" --libdir lib -Doptimization=0 -Dblas="$blas" \
-  -Dtests=disabled -Dexamples=disabled > "$work/log" 2>&1 || { cat "$work/log"; exit 1; }
+CC=$cc meson setup "$work/build" "$root" --prefix "$prefix" --libdir lib -Doptimization=0 \
+  -Dblas="$blas" -Dtests=disabled -Dexamples=disabled > "$work/log" 2>&1 || { cat "$work/log"; exit 1; }
 meson install -C "$work/build" > "$work/log" 2>&1 || { cat "$work/log"; exit 1; }
 
 for file in lib/libglow.so lib/libglow.so.0 lib/libglow.a lib/pkgconfig/libglow.pc \
