@@ -11,7 +11,8 @@ prefix=$work/prefix
 
 # Unoptimised: this is about the files that are installed.
 CC=$cc meson setup "$work/build" "$root" --prefix "$prefix" --libdir lib -Doptimization=0 \
-  -Dblas="$blas" -Dtests=disabled -Dexamples=disabled > "$work/log" 2>&1 || { cat "$work/log"; exit 1; }
+  -Dblas="$blas" -Dtests=disabled -Dexamples=disabled > "$work/log" 2>&1 ||
+  { cat "$work/log"; exit 1; }
 meson install -C "$work/build" > "$work/log" 2>&1 || { cat "$work/log"; exit 1; }
 
 for file in lib/libglow.so lib/libglow.so.0 lib/libglow.a lib/pkgconfig/libglow.pc \
