@@ -25,7 +25,7 @@ static const option_row rows[] = {
          "also write a line 'number,bits/dim' for each image"),
     FLAG("json", json, "print the result as JSON"),
     IMAGE_RUN_ROWS,
-    {.name = NULL},
+    {.kind = OPTION_END},
 };
 
 static const option_table table = {
@@ -43,13 +43,13 @@ static const option_table table = {
 
 static void print_json(const eval_settings *s, const score_summary *score) {
   json_writer json = {stdout, false};
-  json_open(&json, NULL, '{');
-  json_text(&json, "model", s->model);
-  json_int(&json, "images", score->images);
-  json_int(&json, "draws", s->draws);
-  json_real(&json, "bits_per_dim", score->mean);
-  json_real(&json, "standard_error", score->error);
-  json_close(&json, '}');
+  put_open(&json, NULL, '{');
+  put_text(&json, "model", s->model);
+  put_int(&json, "images", score->images);
+  put_int(&json, "draws", s->draws);
+  put_real(&json, "bits_per_dim", score->mean);
+  put_real(&json, "standard_error", score->error);
+  put_close(&json, '}');
   putchar('\n');
 }
 

@@ -1,5 +1,5 @@
 /* glowtool info: what a model file holds. The file may come from anyone: every string of it goes through
- * visible() or json_text(). SPDX-License-Identifier: MIT */
+ * visible() or put_text(). SPDX-License-Identifier: MIT */
 #include <stdio.h>
 #include <string.h>
 
@@ -18,7 +18,7 @@ static const option_row rows[] = {
     FLAG("layers", layers, "list the layers"),
     FLAG("tensors", tensors, "list the tensors"),
     FLAG("json", json, "print JSON; layers are always listed in it"),
-    {.name = NULL},
+    {.kind = OPTION_END},
 };
 
 static const option_table table = {
@@ -145,74 +145,74 @@ static void print_model(const info_settings *s, const opened_model *m, uint64_t 
 /* ---- for programs ------------------------------------------------------------------------------- */
 
 static void json_shape(json_writer *json, const char *key, const glow_shape *shape) {
-  json_open(json, key, '[');
-  json_int(json, NULL, shape->height);
-  json_int(json, NULL, shape->width);
-  json_int(json, NULL, shape->channels);
-  json_close(json, ']');
+  put_open(json, key, '[');
+  put_int(json, NULL, shape->height);
+  put_int(json, NULL, shape->width);
+  put_int(json, NULL, shape->channels);
+  put_close(json, ']');
 }
 
 static void json_layers(json_writer *json, const glow_model *model) {
   int32_t next = 0;
-  json_open(json, "layers", '[');
+  put_open(json, "layers", '[');
   for (int32_t i = 0; i < glow_model_layer_count(model); i++) {
     const char *name = glow_model_layer_name(model, i);
-    json_open(json, NULL, '{');
-    json_text(json, "name", name);
-    json_text(json, "type", glow_model_layer_type(model, i));
-    json_int(json, "parameters", layer_parameters(model, name, &next));
-    json_close(json, '}');
+    put_open(json, NULL, '{');
+    put_text(json, "name", name);
+    put_text(json, "type", glow_model_layer_type(model, i));
+    put_int(json, "parameters", layer_parameters(model, name, &next));
+    put_close(json, '}');
   }
-  json_close(json, ']');
+  put_close(json, ']');
 }
 
 static void json_latents(json_writer *json, const glow_model *model) {
-  json_open(json, "latents", '[');
+  put_open(json, "latents", '[');
   for (int32_t i = 0; i < glow_model_latent_count(model); i++) {
     int64_t offset = 0;
     glow_shape shape = {0, 0, 0};
     glow_model_latent_block(model, i, &offset, &shape);
-    json_open(json, NULL, '{');
-    json_int(json, "offset", offset);
+    put_open(json, NULL, '{');
+    put_int(json, "offset", offset);
     json_shape(json, "shape", &shape);
-    json_close(json, '}');
+    put_close(json, '}');
   }
-  json_close(json, ']');
+  put_close(json, ']');
 }
 
 static void json_tensors(json_writer *json, const glow_model *model) {
-  json_open(json, "tensors", '[');
+  put_open(json, "tensors", '[');
   for (int32_t i = 0; i < glow_model_tensor_count(model); i++) {
     glow_tensor_info info = tensor_at(model, i);
-    json_open(json, NULL, '{');
-    json_text(json, "name", info.name);
-    json_text(json, "type", info.type == GLOW_TYPE_F32 ? "f32" : "i32");
-    json_open(json, "shape", '[');
+    put_open(json, NULL, '{');
+    put_text(json, "name", info.name);
+    put_text(json, "type", info.type == GLOW_TYPE_F32 ? "f32" : "i32");
+    put_open(json, "shape", '[');
     for (int d = 0; d < info.rank; d++)
-      json_int(json, NULL, info.dims[d]);
-    json_close(json, ']');
-    json_bool(json, "trainable", info.trainable);
-    json_close(json, '}');
+      put_int(json, NULL, info.dims[d]);
+    put_close(json, ']');
+    put_bool(json, "trainable", info.trainable);
+    put_close(json, '}');
   }
-  json_close(json, ']');
+  put_close(json, ']');
 }
 
 static void print_json(const info_settings *s, const opened_model *m, uint64_t bytes) {
   json_writer json = {stdout, false};
   const glow_model *model = m->model;
-  json_open(&json, NULL, '{');
-  json_text(&json, "model", s->model);
+  put_open(&json, NULL, '{');
+  put_text(&json, "model", s->model);
   json_shape(&json, "shape", &m->shape);
-  json_int(&json, "bits", glow_model_bits(model));
-  json_int(&json, "classes", glow_model_classes(model));
-  json_int(&json, "parameters", glow_model_parameter_count(model));
-  json_bool(&json, "initialised", glow_model_initialised(model));
-  json_int(&json, "pass_bytes", (int64_t)bytes);
+  put_int(&json, "bits", glow_model_bits(model));
+  put_int(&json, "classes", glow_model_classes(model));
+  put_int(&json, "parameters", glow_model_parameter_count(model));
+  put_bool(&json, "initialised", glow_model_initialised(model));
+  put_int(&json, "pass_bytes", (int64_t)bytes);
   json_latents(&json, model);
   json_layers(&json, model);
   if (s->tensors)
     json_tensors(&json, model);
-  json_close(&json, '}');
+  put_close(&json, '}');
   putchar('\n');
 }
 

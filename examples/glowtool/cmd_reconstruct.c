@@ -27,7 +27,7 @@ static const option_row rows[] = {
     TEXT("out", "FILE", out, "reconstruction.png", "picture to write, a PNG"),
     FLAG("json", json, "print the result as JSON"),
     IMAGE_RUN_ROWS,
-    {.name = NULL},
+    {.kind = OPTION_END},
 };
 
 static const option_table table = {
@@ -97,14 +97,14 @@ static void print(const reconstruct_settings *s, const opened_model *m, const ro
     return;
   }
   json_writer json = {stdout, false};
-  json_open(&json, NULL, '{');
-  json_text(&json, "model", s->model);
-  json_int(&json, "images", count);
-  json_real(&json, "max_error", largest);
-  json_real(&json, "mean_error", mean);
-  json_int(&json, "changed_values", r->changed);
-  json_text(&json, "out", s->out);
-  json_close(&json, '}');
+  put_open(&json, NULL, '{');
+  put_text(&json, "model", s->model);
+  put_int(&json, "images", count);
+  put_real(&json, "max_error", largest);
+  put_real(&json, "mean_error", mean);
+  put_int(&json, "changed_values", r->changed);
+  put_text(&json, "out", s->out);
+  put_close(&json, '}');
   putchar('\n');
 }
 

@@ -28,7 +28,7 @@ static const option_row rows[] = {
         "number of the first image: image N of a seed is always the same"),
     INT("batch", batch, "16", 1, 65536, "images passed at a time"),
     MACHINE_ROWS,
-    {.name = NULL},
+    {.kind = OPTION_END},
 };
 
 static const option_table table = {

@@ -107,27 +107,27 @@ static int make_results(train_run *run) {
 static void start_event(train_run *run, uint64_t memory) {
   const train_settings *s = &run->settings;
   json_writer *json = progress_event_open(&run->progress, "start");
-  json_text(json, "version", glow_version());
-  json_int(json, "images", run->data.count);
-  json_int(json, "test_images", run->test.count);
-  json_open(json, "shape", '[');
-  json_int(json, NULL, run->data.height);
-  json_int(json, NULL, run->data.width);
-  json_int(json, NULL, run->data.channels);
-  json_close(json, ']');
-  json_int(json, "bits", s->bits);
-  json_int(json, "classes", glow_model_classes(run->model));
-  json_int(json, "levels", s->levels);
-  json_int(json, "depth", s->depth);
-  json_int(json, "hidden", s->hidden);
-  json_int(json, "parameters", glow_model_parameter_count(run->model));
-  json_int(json, "pass_bytes", (int64_t)memory);
-  json_int(json, "steps", s->steps);
-  json_int(json, "batch", s->batch);
-  json_int(json, "micro_batch", s->micro_batch);
-  json_int(json, "seed", s->seed);
-  json_int(json, "threads", glow_context_workers(run->context));
-  json_text(json, "kernels", glow_context_kernels(run->context));
+  put_text(json, "version", glow_version());
+  put_int(json, "images", run->data.count);
+  put_int(json, "test_images", run->test.count);
+  put_open(json, "shape", '[');
+  put_int(json, NULL, run->data.height);
+  put_int(json, NULL, run->data.width);
+  put_int(json, NULL, run->data.channels);
+  put_close(json, ']');
+  put_int(json, "bits", s->bits);
+  put_int(json, "classes", glow_model_classes(run->model));
+  put_int(json, "levels", s->levels);
+  put_int(json, "depth", s->depth);
+  put_int(json, "hidden", s->hidden);
+  put_int(json, "parameters", glow_model_parameter_count(run->model));
+  put_int(json, "pass_bytes", (int64_t)memory);
+  put_int(json, "steps", s->steps);
+  put_int(json, "batch", s->batch);
+  put_int(json, "micro_batch", s->micro_batch);
+  put_int(json, "seed", s->seed);
+  put_int(json, "threads", glow_context_workers(run->context));
+  put_text(json, "kernels", glow_context_kernels(run->context));
   progress_event_close(&run->progress);
 }
 
@@ -150,20 +150,20 @@ static int tell_start(train_run *run) {
 }
 
 static void end_event(train_run *run, double seconds) {
+  bool tested = run->tested == glow_trainer_steps(run->trainer);
   json_writer *json = progress_event_open(&run->progress, "end");
-  json_int(json, "step", glow_trainer_steps(run->trainer));
-  json_bool(json, "stopped", stop_wanted());
-  json_real(json, "bits_per_dim", run->state.bits_per_dim);
-  if (run->tested > 0) {
-    json_int(json, "test_step", run->tested);
-    json_real(json, "test_bits_per_dim", run->test_score.mean);
-    json_real(json, "test_standard_error", run->test_score.error);
+  put_int(json, "step", glow_trainer_steps(run->trainer));
+  put_bool(json, "stopped", stop_wanted());
+  put_real(json, "train", run->state.bits_per_dim);
+  if (tested) {
+    put_real(json, "test", run->test_score.mean);
+    put_real(json, "test_error", run->test_score.error);
   }
-  if (run->tested > 0 && run->settings.ema > 0.0)
-    json_real(json, "average_test_bits_per_dim", run->average_score.mean);
-  json_real(json, "images_per_second", run->state.images_per_second);
-  json_real(json, "seconds", seconds);
-  json_text(json, "out", run->settings.out);
+  if (tested && run->settings.ema > 0.0)
+    put_real(json, "test_average", run->average_score.mean);
+  put_real(json, "images_per_second", run->state.images_per_second);
+  put_real(json, "seconds", seconds);
+  put_text(json, "out", run->settings.out);
   progress_event_close(&run->progress);
 }
 

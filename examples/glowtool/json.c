@@ -35,28 +35,28 @@ static void start(json_writer *json, const char *key) {
   }
 }
 
-void json_open(json_writer *json, const char *key, char bracket) {
+void put_open(json_writer *json, const char *key, char bracket) {
   start(json, key);
   putc(bracket, json->file);
   json->comma = false;
 }
 
-void json_close(json_writer *json, char bracket) {
+void put_close(json_writer *json, char bracket) {
   putc(bracket, json->file);
   json->comma = true;
 }
 
-void json_text(json_writer *json, const char *key, const char *value) {
+void put_text(json_writer *json, const char *key, const char *value) {
   start(json, key);
   quote(json->file, value);
 }
 
-void json_int(json_writer *json, const char *key, int64_t value) {
+void put_int(json_writer *json, const char *key, int64_t value) {
   start(json, key);
   fprintf(json->file, "%lld", (long long)value);
 }
 
-void json_real(json_writer *json, const char *key, double value) {
+void put_real(json_writer *json, const char *key, double value) {
   start(json, key);
   if (isfinite(value))
     fprintf(json->file, "%.9g", value);
@@ -64,7 +64,7 @@ void json_real(json_writer *json, const char *key, double value) {
     fputs("null", json->file);
 }
 
-void json_bool(json_writer *json, const char *key, bool value) {
+void put_bool(json_writer *json, const char *key, bool value) {
   start(json, key);
   fputs(value ? "true" : "false", json->file);
 }

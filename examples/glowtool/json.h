@@ -1,4 +1,5 @@
-/* Writing JSON: a value at a time, on one line. SPDX-License-Identifier: MIT */
+/* Writing JSON: a value at a time, on one line. The names begin with put_ because json_ is Jansson's, whose
+ * functions the library calls. SPDX-License-Identifier: MIT */
 #ifndef GLOWTOOL_JSON_H
 #define GLOWTOOL_JSON_H
 
@@ -12,13 +13,13 @@ typedef struct json_writer {
 } json_writer;
 
 /* key NULL: an element of an array, or the outermost value. */
-void json_open(json_writer *json, const char *key, char bracket); /* '{' or '[' */
-void json_close(json_writer *json, char bracket);                 /* '}' or ']' */
+void put_open(json_writer *json, const char *key, char bracket); /* '{' or '[' */
+void put_close(json_writer *json, char bracket);                 /* '}' or ']' */
 /* Text may come from strangers: control characters are escaped, bytes that are not UTF-8 become
  * U+FFFD. */
-void json_text(json_writer *json, const char *key, const char *value);
-void json_int(json_writer *json, const char *key, int64_t value);
-void json_real(json_writer *json, const char *key, double value); /* not finite: null */
-void json_bool(json_writer *json, const char *key, bool value);
+void put_text(json_writer *json, const char *key, const char *value);
+void put_int(json_writer *json, const char *key, int64_t value);
+void put_real(json_writer *json, const char *key, double value); /* not finite: null */
+void put_bool(json_writer *json, const char *key, bool value);
 
 #endif

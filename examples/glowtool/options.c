@@ -15,7 +15,7 @@
 enum { FIRST_CODE = 1000, HELP_CODE = 999, HELP_SHOWN = -1 };
 
 static bool last_row(const option_row *row) {
-  return !row->name && row->kind != OPTION_HEADING;
+  return row->kind == OPTION_END;
 }
 
 static void *field_of(const option_state *state, const option_row *row) {
@@ -23,6 +23,11 @@ static void *field_of(const option_state *state, const option_row *row) {
 }
 
 /* ---- values ------------------------------------------------------------------------------------- */
+
+static int unexpected(const char *what) {
+  complain("%s: this is a bug", what);
+  return TOOL_UNEXPECTED;
+}
 
 static int refuse(const option_row *row, const char *value, const char *wanted) {
   return complain("--%s: '%s' is not %s", row->name, value, wanted);
@@ -95,9 +100,10 @@ static int set_value(option_state *state, const option_row *row, const char *val
   case OPTION_TEXT: *(const char **)field = value; return TOOL_FINE;
   case OPTION_CHOICE: return set_choice(row, value, field);
   case OPTION_LIST: return append(field, value);
+  case OPTION_END:
   case OPTION_HEADING: break;
   }
-  return TOOL_UNEXPECTED;
+  return unexpected("a row that is no option");
 }
 
 static int set_defaults(option_state *state) {
@@ -170,7 +176,7 @@ static int fill_getopt(const option_table *table, struct option *out) {
   for (int i = 0; !last_row(&table->rows[i]); i++) {
     const option_row *row = &table->rows[i];
     if (i >= OPTIONS_MAX - 2)
-      return TOOL_UNEXPECTED;
+      return unexpected("too many options");
     if (!row->name)
       continue;
     int value = row->kind == OPTION_FLAG ? no_argument : required_argument;
@@ -243,7 +249,7 @@ int options_preset(option_state *state, const char *const *values) {
   for (; *values; values += 2) {
     const option_row *row = find_row(state->table, values[0], strlen(values[0]));
     if (!row)
-      return TOOL_UNEXPECTED;
+      return unexpected("a preset names an option that there is not");
     bool *given = &state->given[row - state->table->rows];
     int code = *given ? TOOL_FINE : set_value(state, row, values[1]);
     if (code != TOOL_FINE)

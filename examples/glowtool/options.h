@@ -9,6 +9,7 @@
 
 /* Type of the field that an option sets. */
 typedef enum option_kind {
+  OPTION_END,     /* the row after the last */
   OPTION_HEADING, /* no option: a line in the help */
   OPTION_FLAG,    /* bool, set to true */
   OPTION_INT,     /* int64_t in [low, high] */
@@ -40,13 +41,13 @@ typedef struct option_row {
   const option_choice *choices; /* ends with a NULL name */
 } option_row;
 
-/* One command: its table ends with a row without name and help. */
+/* One command. */
 typedef struct option_table {
   const char *command;
-  const char *usage; /* "MODEL --data PATH ... [options]" */
-  const char *about; /* paragraphs in front of the options */
-  const char *notes; /* paragraphs after them, or NULL */
-  const option_row *rows;
+  const char *usage;      /* "MODEL --data PATH ... [options]" */
+  const char *about;      /* paragraphs in front of the options */
+  const char *notes;      /* paragraphs after them, or NULL */
+  const option_row *rows; /* up to OPTION_END */
   size_t settings_size;
   size_t positional; /* offset of a const char *: the one word without option; SIZE_MAX: none */
   const char *positional_name;

@@ -64,7 +64,7 @@ void options_help(const option_table *table) {
   wrap(table->usage, 17 + (int)strlen(table->command), 10);
   putchar('\n');
   wrap(table->about, 0, 0);
-  for (const option_row *row = table->rows; row->name || row->kind == OPTION_HEADING; row++) {
+  for (const option_row *row = table->rows; row->kind != OPTION_END; row++) {
     if (row->kind == OPTION_HEADING)
       printf("\n%s:\n", row->help);
     else

@@ -69,7 +69,7 @@ static void log_append(progress *p, const char *text, size_t bytes) {
   }
   int error = errno;
   if (ftruncate(p->log, p->log_bytes) != 0)
-    warn("cannot shorten %s: %s", p->log_path, strerror(errno));
+    mention("cannot shorten %s: %s", p->log_path, strerror(errno));
   fail(p, complain("cannot write %s: %s", p->log_path, strerror(error)));
 }
 
@@ -161,13 +161,13 @@ json_writer *progress_event_open(progress *p, const char *event) {
     fail(p, TOOL_FAILED);
     p->event.file = fopen("/dev/null", "w"); /* the caller writes on regardless */
   }
-  json_open(&p->event, NULL, '{');
-  json_text(&p->event, "event", event);
+  put_open(&p->event, NULL, '{');
+  put_text(&p->event, "event", event);
   return &p->event;
 }
 
 void progress_event_close(progress *p) {
-  json_close(&p->event, '}');
+  put_close(&p->event, '}');
   putc('\n', p->event.file);
   fclose(p->event.file);
   if (p->event_text) {
@@ -202,24 +202,26 @@ static void observe(progress *p, const progress_step *step, progress_state *out)
 
 static void step_event(progress *p, const progress_step *step, const progress_state *state) {
   json_writer *json = progress_event_open(p, "step");
-  json_int(json, "step", step->step);
-  json_int(json, "steps", p->steps);
-  json_real(json, "bits_per_dim", state->bits_per_dim);
-  json_real(json, "batch_bits_per_dim", step->loss);
-  json_real(json, "rate", step->rate);
-  json_real(json, "gradient_norm", step->gradient_norm);
-  json_real(json, "images_per_second", state->images_per_second);
-  json_real(json, "seconds_left", state->seconds_left);
+  put_int(json, "step", step->step);
+  put_int(json, "steps", p->steps);
+  put_real(json, "train", state->bits_per_dim);
+  put_real(json, "batch", step->loss);
+  put_real(json, "rate", step->rate);
+  put_real(json, "gradient_norm", step->gradient_norm);
+  put_real(json, "images_per_second", state->images_per_second);
+  put_real(json, "seconds_left", state->seconds_left);
   progress_event_close(p);
 }
 
 static void step_line(progress *p, const progress_step *step, const progress_state *state) {
   char text[256], left[32];
+  double speed = state->images_per_second;
+  int digits = speed < 10.0 ? 2 : speed < 100.0 ? 1 : 0;
   snprintf(text, sizeof text,
-           "step %lld/%lld  %.4f bits/dim  batch %.4f  rate %.3g  gradient %.3g  %.3g images/s  "
+           "step %lld/%lld  %.4f bits/dim  batch %.4f  rate %.3g  gradient %.3g  %.*f images/s  "
            "%s left",
            (long long)step->step, (long long)p->steps, state->bits_per_dim, step->loss, step->rate,
-           step->gradient_norm, state->images_per_second, duration(state->seconds_left, left));
+           step->gradient_norm, digits, speed, duration(state->seconds_left, left));
   show(p, text, p->terminal);
 }
 

@@ -69,7 +69,7 @@ int complain(const char *format, ...) {
   return TOOL_BAD;
 }
 
-void warn(const char *format, ...) {
+void mention(const char *format, ...) {
   va_list arguments;
   va_start(arguments, format);
   say(format, arguments);
@@ -138,7 +138,7 @@ int64_t online_cpus(void) {
 static void on_log(int32_t level, const char *text, void *payload) {
   (void)payload;
   if (level >= GLOW_LOG_WARNING)
-    warn("warning: %s", text);
+    mention("warning: %s", text);
 }
 
 static bool kernels_exist(const char *name) {

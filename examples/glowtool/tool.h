@@ -30,7 +30,7 @@ int command_info(int argc, char **argv);
 /* "glowtool: TEXT" to stderr, with control characters made visible. Returns TOOL_BAD. */
 __attribute__((format(printf, 1, 2))) int complain(const char *format, ...);
 /* The same without a verdict. */
-__attribute__((format(printf, 1, 2))) void warn(const char *format, ...);
+__attribute__((format(printf, 1, 2))) void mention(const char *format, ...);
 /* Tells what the library's last error was; `doing` may be NULL. Returns the exit code for it. */
 int complain_status(glow_status status, const char *doing);
 

@@ -28,12 +28,12 @@ static int score_average(train_run *run, score_summary *out) {
 static void tell_test(train_run *run, const score_summary *score, const score_summary *average) {
   int64_t step = glow_trainer_steps(run->trainer);
   json_writer *json = progress_event_open(&run->progress, "test");
-  json_int(json, "step", step);
-  json_int(json, "images", score->images);
-  json_real(json, "bits_per_dim", score->mean);
-  json_real(json, "standard_error", score->error);
+  put_int(json, "step", step);
+  put_int(json, "images", score->images);
+  put_real(json, "test", score->mean);
+  put_real(json, "test_error", score->error);
   if (average)
-    json_real(json, "average_bits_per_dim", average->mean);
+    put_real(json, "test_average", average->mean);
   progress_event_close(&run->progress);
   if (average)
     progress_tell(&run->progress,
@@ -146,6 +146,6 @@ int train_loop(train_run *run) {
   if (run->progress.failed && glow_trainer_steps(run->trainer))
     train_save(run); /* nobody listens any more, but the steps were good */
   if (run->saved > 0)
-    warn("what step %lld saved is still there", (long long)run->saved);
+    mention("what step %lld saved is still there", (long long)run->saved);
   return code;
 }

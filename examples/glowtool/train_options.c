@@ -96,7 +96,7 @@ static const option_row rows[] = {
     INT("report-every", report_every, "10", 1, 1e12, "tell of progress each N steps"),
     FLAG("json", json, "tell of it in lines of JSON"),
     FLAG("quiet", quiet, "tell of the result only"),
-    {.name = NULL},
+    {.kind = OPTION_END},
 };
 
 static const option_table table = {

@@ -15,8 +15,8 @@ bool train_path(const train_run *run, const char *name, char out[PATH_MAX]) {
 
 static void tell_file(train_run *run, const char *event, const char *path) {
   json_writer *json = progress_event_open(&run->progress, event);
-  json_int(json, "step", glow_trainer_steps(run->trainer));
-  json_text(json, "path", path);
+  put_int(json, "step", glow_trainer_steps(run->trainer));
+  put_text(json, "path", path);
   progress_event_close(&run->progress);
 }
 
