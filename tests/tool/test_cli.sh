@@ -1,0 +1,350 @@
+#!/bin/sh
+# glowtool from the outside: a small model is trained, scored, sampled, reconstructed and shown; bad
+# invocations end with code 2, a message that says what is wrong, and nothing left behind.
+#
+#   sh tests/tool/test_cli.sh GLOWTOOL
+#
+# Prints TAP lines and, last, `N passed, N failed`. SPDX-License-Identifier: MIT
+set -u
+[ $# -eq 1 ] || { echo "usage: test_cli.sh GLOWTOOL" >&2; exit 2; }
+case $1 in /*) tool=$1 ;; *) tool=$PWD/$1 ;; esac
+[ -x "$tool" ] || { echo "$tool: no program" >&2; exit 2; }
+python=$(command -v python3 || true)
+work=$(mktemp -d)
+background=
+trap '[ -z "$background" ] || kill -9 "$background" 2>/dev/null; rm -rf "$work"' EXIT
+trap 'exit 1' INT TERM
+cd "$work" || exit 1
+unset GLOW_KERNELS
+
+passed=0
+failed=0
+skipped=0
+
+# report CODE NAME: ok when CODE is 0.
+report() {
+  if [ "$1" -eq 0 ]; then
+    passed=$((passed + 1))
+    echo "ok $((passed + failed)) - $2"
+  else
+    failed=$((failed + 1))
+    echo "not ok $((passed + failed)) - $2"
+    sed 's/^/# /' out err 2>/dev/null | head -20
+  fi
+}
+
+# good NAME ARGUMENTS: the tool succeeds without a word on stderr.
+good() {
+  name=$1
+  shift
+  "$tool" "$@" >out 2>err
+  code=$?
+  [ $code -eq 0 ] && [ ! -s err ]
+  report $? "$name"
+}
+
+# check NAME COMMAND: the command succeeds.
+check() {
+  name=$1
+  shift
+  "$@" >/dev/null 2>&1
+  report $? "$name"
+}
+
+says() { grep -q -- "$1" out; }
+
+# json_lines FILE EXPRESSION: every line is JSON, and the expression over `lines` holds.
+json_lines() {
+  [ -n "$python" ] || return 0
+  "$python" -c '
+import json, sys
+def refuse(text):
+    raise ValueError(text)
+lines = [json.loads(line, parse_constant=refuse) for line in open(sys.argv[1], encoding="utf-8")]
+sys.exit(0 if eval(sys.argv[2]) else 1)' "$1" "$2"
+}
+
+listing() { find . -type f -exec cksum {} + | grep -v ' \./\(out\|err\|before\|after\)$' | sort; }
+
+# bad FRAGMENT ARGUMENTS: code 2, the fragment on stderr, nothing on disk made or changed.
+bad() {
+  fragment=$1
+  shift
+  listing >before
+  find . -type d | sort >>before
+  "$tool" "$@" >out 2>err
+  code=$?
+  listing >after
+  find . -type d | sort >>after
+  [ $code -eq 2 ] && grep -q -F -- "$fragment" err && cmp -s before after
+  report $? "bad: $* -> code $code: $(head -c 200 err | tr '\n' ' ')"
+}
+
+png() { [ "$(head -c 8 "$1" | od -An -tx1 | tr -d ' \n')" = 89504e470d0a1a0a ]; }
+
+# ---- the main job -------------------------------------------------------------------------------
+
+tiny="--format shapes --size 8 --images 64 --levels 2 --depth 1 --hidden 8 --batch 8 --warmup 2"
+tiny="$tiny --test-images 16 --samples 9 --report-every 1 --threads 2"
+
+good "--help" --help
+check "--help names the commands" grep -q reconstruct out
+for command in train eval sample reconstruct info; do
+  good "$command --help" $command --help
+done
+good "--version" --version
+check "--version tells one" grep -q '^glowtool [0-9]*\.[0-9]*\.[0-9]*' out
+
+good "train" train $tiny --steps 6 --ema 0.9 --save-every 2 --test-every 3 --sample-every 4 \
+  --out run/one
+check "plain lines show steps" says '^step 6/6 '
+check "plain lines show tests" says '^test at step 3: '
+check "plain lines have no control characters" sh -c "! LC_ALL=C grep -q '[[:cntrl:]]' out"
+check "the summary names parameters and kernels" says 'parameters.*kernels'
+for file in samples data loss; do
+  check "$file.png is a picture" png run/one/$file.png
+done
+check "no temporary files are left" sh -c '[ "$(ls -A run/one | wc -l)" -eq 6 ]'
+check "log.jsonl is JSON" json_lines run/one/log.jsonl \
+  'lines[0]["event"] == "start" and lines[-1]["event"] == "end" and lines[-1]["step"] == 6'
+check "log.jsonl has the test curve" json_lines run/one/log.jsonl \
+  '[l["step"] for l in lines if l["event"] == "test"] == [3, 6]'
+model=run/one/model.safetensors
+
+good "train --json" train $tiny --steps 6 --ema 0.9 --threads 1 --json --out run/two
+check "--json prints JSON lines" json_lines out \
+  '[l["step"] for l in lines if l["event"] == "step"] == [1, 2, 3, 4, 5, 6]'
+check "--json prints what the log has" cmp out run/two/log.jsonl
+check "one thread gives the bits of two" cmp $model run/two/model.safetensors
+check "so do averaged weights" cmp run/one/model-average.safetensors \
+  run/two/model-average.safetensors
+good "train, another seed" train $tiny --steps 6 --seed 1 --quiet --out run/three
+check "--quiet prints the result" sh -c '[ "$(wc -l <out)" -eq 1 ] && grep -q "after 6 steps" out'
+check "another seed gives other bits" sh -c "! cmp -s $model run/three/model.safetensors"
+good "train with everything else" train $tiny --steps 3 --permutation shuffle --coupling additive \
+  --no-net-actnorm --fixed-prior --optimizer adamax --schedule cosine --clip-norm 1 \
+  --clip-value 1 --weight-decay 0.01 --reconstruct --micro-batch 3 --bits 5 --init-images 20 \
+  --kernels c --out run/four
+good "train a preset, overridden" train --preset quick --depth 1 --hidden 8 --images 64 --steps 2 \
+  --warmup 0 --test-images 8 --samples 4 --out run/five
+check "the preset's options hold" json_lines run/five/log.jsonl \
+  'lines[0]["bits"] == 5 and lines[0]["levels"] == 2 and lines[0]["depth"] == 1'
+
+good "eval" eval $model --format shapes --images 32
+check "eval tells bits/dim" says '^[0-9.]* bits/dim (+- [0-9.]*) over 32 images$'
+good "eval --json" eval $model --format shapes --images 32 --draws 2 --batch 5 --json \
+  --per-image scores.csv
+check "eval --json prints JSON" json_lines out '0 < lines[0]["bits_per_dim"] < 20'
+check "eval --per-image writes every image" sh -c '[ "$(wc -l <scores.csv)" -eq 33 ]'
+good "eval in other batches" eval $model --format shapes --images 32 --draws 2 --batch 32 \
+  --per-image other.csv
+check "the batch changes nothing" cmp scores.csv other.csv
+
+good "sample" sample $model --count 9 --columns 3 --temperature 0.5,0.9 --seed 3 --out new.png
+check "sample writes a picture" png new.png
+good "sample again" sample $model --count 9 --columns 3 --temperature 0.5,0.9 --seed 3 \
+  --batch 2 --threads 1 --out again.png
+check "the same seed draws the same picture" cmp new.png again.png
+
+good "reconstruct" reconstruct $model --format shapes --count 8 --out pairs.png --json
+check "reconstruct writes a picture" png pairs.png
+check "the flow is exact" json_lines out \
+  '0 <= lines[0]["mean_error"] <= lines[0]["max_error"] < 0.1'
+
+good "info" info $model --layers --tensors
+check "info lists layers" says 'level0.step0.coupling'
+good "info --json" info $model --tensors --json
+check "info --json is JSON" json_lines out \
+  'lines[0]["shape"] == [8, 8, 3] and sum(l["parameters"] for l in lines[0]["layers"]) == lines[0]["parameters"]'
+
+# ---- files in the formats ------------------------------------------------------------------------
+
+# 20 CIFAR-10 records: a label, then 3072 bytes.
+record() {
+  printf "\\$(printf %03o "$1")"
+  head -c 3072 "$tool"
+}
+for i in 0 1 2 3 4 5 6 7 8 9; do record $i; done >batch.bin
+good "train with classes, on CIFAR-10 batches" train --data batch.bin --test batch.bin \
+  --format cifar10 --conditional --levels 2 --depth 1 --hidden 8 --steps 2 --warmup 0 --batch 4 \
+  --samples 10 --out run/classes
+classes=run/classes/model.safetensors
+good "sample a class" sample $classes --class 3 --count 4 --out class.png
+good "eval with labels" eval $classes --data batch.bin --format cifar10
+head -c 1536 "$tool" >raw.bin
+head -c 6144 "$tool" >raw32.bin
+good "train on raw records" train --data raw.bin --format raw:3x8x8 --levels 2 --depth 1 \
+  --hidden 8 --steps 2 --warmup 0 --batch 4 --out run/raw
+good "eval on raw records" eval run/raw/model.safetensors --data raw.bin --format raw:3x8x8
+
+# ---- Ctrl-C, readers that go away, full disks ------------------------------------------------------
+
+# stop SIGNAL: the run ends soon, well, with a model.
+stop() {
+  "$tool" train $tiny --steps 1000000000 --save-every 0 --json --out "run/stop$1" >out 2>err &
+  background=$!
+  tries=0
+  until grep -q '"event": "step"' out || [ $tries -gt 300 ]; do
+    tries=$((tries + 1))
+    sleep 0.1
+  done
+  kill -"$1" $background
+  wait $background
+  code=$?
+  background=
+  [ $code -eq 0 ] && json_lines out 'lines[-1]["event"] == "end" and lines[-1]["stopped"]'
+  report $? "SIG$1 ends a run with code 0 and whole lines"
+  good "the model that SIG$1 saved is whole" info "run/stop$1/model.safetensors"
+}
+stop INT
+stop TERM
+
+{ "$tool" train $tiny --steps 200 --json --out run/pipe 2>err; echo $? >code; } | head -n 1 >out
+check "a reader that goes away is an error" sh -c '[ "$(cat code)" -eq 2 ]'
+check "what was learnt is saved all the same" "$tool" info run/pipe/model.safetensors
+if [ -w /dev/full ]; then
+  "$tool" info $model >/dev/full 2>err
+  code=$?
+  check "a full disk behind stdout is an error" sh -c "[ $code -eq 2 ] && grep -q output err"
+else
+  skipped=$((skipped + 1))
+fi
+# Files of at most 512 or 1024 bytes stand in for a full disk.
+cp -r run/one run/full
+cksum run/full/model.safetensors >sum
+(
+  trap '' XFSZ
+  ulimit -f 1
+  exec "$tool" train $tiny --steps 2 --out run/full >/dev/null 2>&1
+)
+code=$?
+check "a full disk while training: code 2" [ $code -eq 2 ]
+check "... the old model is whole" sh -c 'cksum run/full/model.safetensors | cmp -s - sum'
+check "... no temporary file is left" sh -c '[ "$(ls -A run/full | wc -l)" -eq 6 ]'
+(
+  trap '' XFSZ
+  ulimit -f 1
+  exec "$tool" sample $model --out full.png >/dev/null 2>&1
+)
+code=$?
+check "a full disk while sampling: code 2, nothing left" sh -c "[ $code -eq 2 ] && ! ls *full.png*"
+
+# ---- strangers' files ------------------------------------------------------------------------------
+
+escape=$(printf '\033')
+"$tool" info "${escape}[31mred" >out 2>err
+check "names in messages cannot act on a terminal" sh -c "! grep -q '$escape' out err && grep -q 'x1b' err"
+if [ -n "$python" ]; then
+  # The header, with an escape sequence in the names of a layer, its length made right again.
+  "$python" - $model evil.safetensors <<'END'
+import struct, sys
+data = open(sys.argv[1], "rb").read()
+size = struct.unpack("<Q", data[:8])[0]
+header = data[8:8 + size].rstrip().replace(b"level0.squeeze", b"level0.\\u001b[31m")
+header = header.replace(b"level0.\\u001b", b"level0.\\\\u001b") if b'\\"' in header else header
+header += b" " * (-len(header) % 8)
+open(sys.argv[2], "wb").write(struct.pack("<Q", len(header)) + header + data[8 + size:])
+END
+  "$tool" info evil.safetensors --layers --json >out 2>err
+  "$tool" info evil.safetensors --layers >>out 2>>err
+  check "names in files cannot act on a terminal" sh -c "! grep -q '$escape' out err"
+else
+  skipped=$((skipped + 1))
+fi
+
+# ---- bad invocations -------------------------------------------------------------------------------
+
+head -c 5000 batch.bin >short.bin
+head -c 300 $model >short.safetensors
+echo "this is no picture" >text.png
+printf '' >empty.bin
+{ record 1; record 200; } >label.bin
+train="train $tiny --steps 2 --out new"
+
+bad "a command is missing"
+bad "there is no command 'dance'" dance
+bad "--data is missing" train --out new
+bad "unknown option --levles; did you mean --levels?" $train --levles 2
+bad "unknown option" $train --zzz
+bad "unknown option -z" $train -z
+bad "takes no value" $train --json=yes
+bad "needs a value" $train --lr
+bad "unexpected word 'word'" train --format shapes word --out new
+bad "--levels: '0' is not" $train --levels 0
+bad "--levels: '-1' is not" $train --levels -1
+bad "--depth: '0' is not" $train --depth 0
+bad "--hidden: '0' is not" $train --hidden 0
+bad "--batch: '0' is not" $train --batch 0
+bad "--batch: '-8' is not" $train --batch=-8
+bad "--batch: '8x' is not" $train --batch 8x
+bad "--batch: '99999999999999999999' is not" $train --batch 99999999999999999999
+bad "--micro-batch 9 is more than --batch 8" $train --micro-batch 9
+bad "--steps: '0' is not" $train --steps 0
+bad "--images: '-1' is not" $train --images -1
+bad "--init-images: '0' is not" $train --init-images 0
+bad "--test-images: '0' is not" $train --test-images 0
+bad "--bits: '0' is not" $train --bits 0
+bad "--bits: '9' is not" $train --bits 9
+bad "--lr: '0' is not" $train --lr 0
+bad "--lr: 'nan' is not" $train --lr nan
+bad "--lr: 'inf' is not" $train --lr inf
+bad "--lr: 'fast' is not" $train --lr fast
+bad "--beta1: '1' is not" $train --beta1 1
+bad "--ema: '1' is not" $train --ema 1
+bad "--floor: '0' is not" $train --floor 0
+bad "--temperature: '-1' is not" $train --temperature -1
+bad "--seed: '-1' is not" $train --seed -1
+bad "--threads: '-1' is not" $train --threads -1
+bad "no kernels 'abacus'" $train --kernels abacus
+bad "--permutation: 'none' is not one of" $train --permutation none
+bad "--coupling: 'none' is not one of" $train --coupling none
+bad "--preset: 'none' is not one of" $train --preset none
+bad "--out: '' is not" $train --out ""
+bad "--warmup 2 is not below --steps 2" $train --schedule cosine
+bad "--channels: '2' is not" $train --channels 2
+bad "divisible by 2^levels" train --format shapes --size 10 --levels 2 --out new
+bad "takes no --data" $train --data batch.bin
+bad "is a file, not a folder" train $tiny --steps 2 --out batch.bin
+bad "is a file, not a folder" train $tiny --steps 2 --out batch.bin/new
+bad "missing.bin" train --data missing.bin --out new
+bad "missing.bin" train --data batch.bin --format cifar10 --test missing.bin --out new
+bad "empty.bin" train --data empty.bin --format cifar10 --out new
+bad "short.bin" train --data short.bin --format cifar10 --out new
+bad "text.png" train --data text.png --format images --out new
+bad "batch.bin" train --data batch.bin --format mnist --out new
+bad "raw:3x" train --data raw.bin --format raw:3x --out new
+bad "format" train --data raw.bin --format movie --out new
+bad "label" train --data label.bin --format cifar10 --conditional --out new
+bad "needs labels" train --data raw.bin --format raw:3x8x8 --conditional --out new
+bad "raw.bin" train --data raw.bin --format raw:3x8x8 --size 16 --out new
+bad "raw.bin" train --data raw.bin --format raw:1x8x8 --channels 3 --out new
+bad "MODEL is missing" eval
+bad "one MODEL is wanted" eval $model $classes
+bad "--data is missing" eval $model
+bad "missing.safetensors" eval missing.safetensors --format shapes
+bad "short.safetensors" eval short.safetensors --format shapes
+bad "batch.bin" info batch.bin
+bad "raw.bin" eval $classes --data raw.bin --format raw:3x8x8
+bad "no labels" eval $classes --data raw32.bin --format raw:3x32x32
+bad "--draws: '0' is not" eval $model --format shapes --draws 0
+bad "there is no folder" eval $model --format shapes --per-image nowhere/scores.csv
+bad "--count: '0' is not" sample $model --count 0
+bad "--count: '-5' is not" sample $model --count -5
+bad "the model has no classes" sample $model --class 0
+bad "--class: '10' is not from 0 to 9" sample $classes --class 10
+bad "--temperature: 'hot' is not" sample $model --temperature hot
+bad "--temperature: '0.7,' is not" sample $model --temperature 0.7,
+bad "--temperature: '-1' is not" sample $model --temperature -1
+bad "3 values, but the model has 2 levels" sample $model --temperature 1,1,1
+bad "there is no folder" sample $model --out nowhere/new.png
+bad "is a folder" sample $model --out run
+bad "--count: '0' is not" reconstruct $model --format shapes --count 0
+bad "--data is missing" reconstruct $model
+
+echo "1..$((passed + failed))"
+if [ $skipped -gt 0 ]; then
+  echo "$passed passed, $failed failed, $skipped skipped"
+else
+  echo "$passed passed, $failed failed"
+fi
+[ $failed -eq 0 ]
