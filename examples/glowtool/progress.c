@@ -217,11 +217,12 @@ static void step_line(progress *p, const progress_step *step, const progress_sta
   char text[256], left[32];
   double speed = state->images_per_second;
   int digits = speed < 10.0 ? 2 : speed < 100.0 ? 1 : 0;
+  /* What matters most comes first: a narrow terminal shows the beginning. */
   snprintf(text, sizeof text,
-           "step %lld/%lld  %.4f bits/dim  batch %.4f  rate %.3g  gradient %.3g  %.*f images/s  "
-           "%s left",
-           (long long)step->step, (long long)p->steps, state->bits_per_dim, step->loss, step->rate,
-           step->gradient_norm, digits, speed, duration(state->seconds_left, left));
+           "step %lld/%lld  %.4f bits/dim  %.*f images/s  %s left  batch %.4f  rate %.3g  "
+           "gradient %.3g",
+           (long long)step->step, (long long)p->steps, state->bits_per_dim, digits, speed,
+           duration(state->seconds_left, left), step->loss, step->rate, step->gradient_norm);
   show(p, text, p->terminal);
 }
 
