@@ -16,13 +16,13 @@ typedef struct image_set {
 } image_set;
 
 typedef struct data_options {
-  const char *format;       /* "auto", "cifar10", "mnist", "images", "raw:CxHxW", "shapes" */
-  int64_t size;             /* images are cropped and resized to size x size; 0: as they are (all alike) */
-  int64_t channels;         /* 0: as they are; 1 or 3: files of another kind are refused, except that
+  const char *format; /* "auto", "cifar10", "mnist", "images", "raw:CxHxW", "shapes" */
+  int64_t size;     /* images are cropped and resized to size x size; 0: as they are (all alike) */
+  int64_t channels; /* 0: as they are; 1 or 3: files of another kind are refused, except that
                                grey PNG/JPEG become 3 equal channels when 3 is asked */
-  int64_t limit;            /* at most so many images; 0: all. Number to make for "shapes" */
-  uint64_t seed;            /* of generated pictures */
-  const char *labels;       /* IDX file of labels for "mnist", or NULL */
+  int64_t limit;    /* at most so many images; 0: all. Number to make for "shapes" */
+  uint64_t seed;    /* of generated pictures */
+  const char *labels; /* IDX file of labels for "mnist", or NULL */
 } data_options;
 
 /* Loads files (or folders) into *out. False: error (error_size bytes) says which file and what. */
