@@ -188,7 +188,7 @@ bool picture_write_chart(const char *path, const char *title, const char *x_labe
   draw_legend(&c, series, count);
   write_text(&c, (WIDTH - text_width(title)) / 2, 14, title, black);
   write_text(&c, (WIDTH - text_width(x_label)) / 2, HEIGHT - 26, x_label, black);
-  write_text(&c, 12, TOP - 24, y_label, black);
+  write_text(&c, 12, TOP - 32, y_label, black);
   bool ok = picture_write_png(path, WIDTH, HEIGHT, 3, c.pixels, error, error_size);
   free(c.pixels);
   return ok;

@@ -83,22 +83,27 @@ static double dot(int64_t n, const double *a, const double *b) {
   return sum;
 }
 
+/* What is left of a row, orthogonal to the rows before it, of length 1; false when less than 1e-10 of
+ * it is left: it was one of their combinations. */
+static bool orthogonalise_row(int64_t n, double *a, int64_t i) {
+  double *row = a + i * n, before = sqrt(dot(n, row, row));
+  for (int64_t j = 0; j < i; j++) {
+    double part = dot(n, row, a + j * n);
+    for (int64_t k = 0; k < n; k++)
+      row[k] -= part * a[j * n + k];
+  }
+  double norm = sqrt(dot(n, row, row));
+  if (!(norm > 1e-10 * before) || !isfinite(norm))
+    return false;
+  for (int64_t k = 0; k < n; k++)
+    row[k] /= norm;
+  return true;
+}
+
 /* Twice is enough for orthogonality to working precision (Giraud et al., 2005). */
 bool glow__orthonormalise(int64_t n, double *a) {
-  for (int64_t i = 0; i < n; i++) {
-    double *row = a + i * n;
-    for (int pass = 0; pass < 2; pass++) {
-      for (int64_t j = 0; j < i; j++) {
-        double part = dot(n, row, a + j * n);
-        for (int64_t k = 0; k < n; k++)
-          row[k] -= part * a[j * n + k];
-      }
-      double norm = sqrt(dot(n, row, row));
-      if (!(norm > 1e-100) || !isfinite(norm))
-        return false;
-      for (int64_t k = 0; k < n; k++)
-        row[k] /= norm;
-    }
-  }
+  for (int64_t i = 0; i < n; i++)
+    if (!orthogonalise_row(n, a, i) || !orthogonalise_row(n, a, i))
+      return false;
   return true;
 }

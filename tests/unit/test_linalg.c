@@ -1,0 +1,88 @@
+/* LU, determinants, inverses and orthonormal bases on random matrices. SPDX-License-Identifier: MIT */
+#include "math/linalg.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/base.h"
+
+enum { MOST = 48 };
+
+static void random_matrix(int64_t n, uint64_t seed, double *a) {
+  float x[MOST * MOST];
+  glow__rng_normal(seed, GLOW_STREAM_USER, 0, x, n * n);
+  for (int64_t i = 0; i < n * n; i++)
+    a[i] = (double)x[i];
+}
+
+static double product(int64_t n, const double *a, const double *b, int64_t i, int64_t j) {
+  double sum = 0;
+  for (int64_t k = 0; k < n; k++)
+    sum += a[i * n + k] * b[k * n + j];
+  return sum;
+}
+
+/* Random matrices of this size have condition numbers below 1e5: 1e-9 leaves room over 2^-52 times that. */
+static void test_inverse(void **unused) {
+  (void)unused;
+  for (int64_t n = 1; n <= MOST; n += n < 4 ? 1 : 11) {
+    double a[MOST * MOST], lu[MOST * MOST], inverse[MOST * MOST], sign;
+    int32_t perm[MOST];
+    random_matrix(n, (uint64_t)n, a);
+    memcpy(lu, a, sizeof lu);
+    assert_true(glow__lu_factor(n, lu, perm, &sign));
+    glow__lu_inverse(n, lu, perm, inverse);
+    for (int64_t i = 0; i < n; i++)
+      for (int64_t j = 0; j < n; j++)
+        assert_true(fabs(product(n, a, inverse, i, j) - (i == j)) < 1e-9);
+  }
+}
+
+static void test_determinant(void **unused) {
+  double a[] = {0, 2, 0, 0, 0, -3, 5, 0, 0}, sign; /* det = 2 * -3 * 5, an even permutation */
+  int32_t perm[3];
+  (void)unused;
+  assert_true(glow__lu_factor(3, a, perm, &sign));
+  double logdet = glow__lu_logdet(3, a, sign, &sign);
+  assert_true(fabs(logdet - log(30.0)) < 1e-14);
+  assert_true(sign == -1.0);
+}
+
+static void test_singular(void **unused) {
+  double zero[] = {1, 2, 2, 4}, nan[] = {NAN, 1, 1, 1}, sign;
+  int32_t perm[2];
+  (void)unused;
+  assert_false(glow__lu_factor(2, zero, perm, &sign));
+  assert_false(glow__lu_factor(2, nan, perm, &sign));
+}
+
+static void test_orthonormal(void **unused) {
+  double a[MOST * MOST], vanishing[] = {1, 1, 1, 1};
+  (void)unused;
+  random_matrix(MOST, 7, a);
+  assert_true(glow__orthonormalise(MOST, a));
+  for (int64_t i = 0; i < MOST; i++)
+    for (int64_t j = 0; j < MOST; j++) {
+      double dot = 0;
+      for (int64_t k = 0; k < MOST; k++)
+        dot += a[i * MOST + k] * a[j * MOST + k];
+      assert_true(fabs(dot - (i == j)) < 1e-14);
+    }
+  assert_false(glow__orthonormalise(2, vanishing));
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_inverse),
+      cmocka_unit_test(test_determinant),
+      cmocka_unit_test(test_singular),
+      cmocka_unit_test(test_orthonormal),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
