@@ -15,27 +15,50 @@ static glow_status failed(const char *what, const char *path, int error) {
   return glow_error(GLOW_E_IO, "%s '%s': %s", what, path, strerror(error));
 }
 
-/* A name of its own for each process and attempt; O_EXCL makes sure. */
-glow_status glow__atomic_open(glow_context *context, const char *path, glow__atomic_file *file) {
-  size_t size = strlen(path) + 48;
-  struct stat place;
-  *file = (glow__atomic_file){.path = path, .descriptor = -1, .context = context};
-  if (stat(path, &place) == 0 && !S_ISREG(place.st_mode))
-    return glow_error(GLOW_E_IO, "cannot write '%s': it is not a regular file", path);
-  file->temporary = glow_allocate(context, size);
-  if (!file->temporary)
+/* All memory is taken here, so that nothing is left to fail once the file is in its place. */
+static glow_status make_names(glow__atomic_file *file, size_t size) {
+  file->temporary = glow_allocate(file->context, size);
+  file->directory = glow__strdup(file->context, file->path);
+  if (!file->temporary || !file->directory)
     return GLOW_E_MEMORY;
+  char *slash = strrchr(file->directory, '/');
+  if (!slash)
+    strcpy(file->directory, ".");
+  else
+    slash[slash == file->directory] = '\0';
+  return GLOW_OK;
+}
+
+/* A name of its own for each process and attempt; O_EXCL makes sure. */
+static glow_status open_temporary(glow__atomic_file *file, size_t size) {
   for (int i = 0; i < ATTEMPTS && file->descriptor < 0; i++) {
-    snprintf(file->temporary, size, "%s.%ld-%d.tmp", path, (long)getpid(), i);
+    snprintf(file->temporary, size, "%s.%ld-%d.tmp", file->path, (long)getpid(), i);
     file->descriptor = open(file->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (file->descriptor < 0 && errno != EEXIST)
       break;
   }
-  if (file->descriptor >= 0)
-    return GLOW_OK;
-  glow_status status = failed("cannot write", path, errno);
-  glow_release(context, file->temporary);
-  file->temporary = NULL;
+  return file->descriptor >= 0 ? GLOW_OK : failed("cannot write", file->path, errno);
+}
+
+static void free_names(glow__atomic_file *file) {
+  glow_release(file->context, file->temporary);
+  glow_release(file->context, file->directory);
+  file->temporary = file->directory = NULL;
+}
+
+glow_status glow__atomic_open(glow_context *context, const char *path, glow__atomic_file *file) {
+  size_t size = strlen(path) + 48;
+  struct stat place;
+  *file = (glow__atomic_file){.path = path, .descriptor = -1, .context = context};
+  if (!*path)
+    return glow_error(GLOW_E_IO, "cannot write: the path is empty");
+  if (stat(path, &place) == 0 && !S_ISREG(place.st_mode))
+    return glow_error(GLOW_E_IO, "cannot write '%s': it is not a regular file", path);
+  glow_status status = make_names(file, size);
+  if (status == GLOW_OK)
+    status = open_temporary(file, size);
+  if (status != GLOW_OK)
+    free_names(file);
   return status;
 }
 
@@ -61,21 +84,13 @@ void glow__atomic_abandon(glow__atomic_file *file) {
     close(file->descriptor);
   if (file->temporary)
     unlink(file->temporary);
-  glow_release(file->context, file->temporary);
-  file->temporary = NULL;
+  free_names(file);
   file->descriptor = -1;
 }
 
 /* The rename itself must survive a power cut. Some file systems cannot sync a directory: no error. */
 static glow_status sync_directory(const glow__atomic_file *file) {
-  char *directory = glow__strdup(file->context, file->path);
-  if (!directory)
-    return GLOW_E_MEMORY;
-  char *slash = strrchr(directory, '/');
-  if (slash)
-    slash[slash == directory] = '\0';
-  int descriptor = open(slash ? directory : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  glow_release(file->context, directory);
+  int descriptor = open(file->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (descriptor < 0)
     return GLOW_OK;
   int error = fsync(descriptor) == 0 || errno == EINVAL || errno == ENOTSUP ? 0 : errno;

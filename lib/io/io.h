@@ -21,6 +21,7 @@ int64_t glow__type_size(int32_t type);
 typedef struct glow__atomic_file {
   const char *path;
   char *temporary;
+  char *directory;
   int descriptor;
   glow_context *context;
 } glow__atomic_file;
