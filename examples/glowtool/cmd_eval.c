@@ -39,7 +39,7 @@ static const option_table table = {
     .positional_name = "MODEL",
 };
 
-/* ---- what it says ------------------------------------------------------------------------------- */
+/* ---- what it says ---------------------------------------------------------------------------- */
 
 static void print_json(const eval_settings *s, const score_summary *score) {
   json_writer json = {stdout, false};
@@ -74,7 +74,7 @@ static int write_per_image(const char *path, const double *bits, int64_t count) 
   return code;
 }
 
-/* ---- the command -------------------------------------------------------------------------------- */
+/* ---- the command ----------------------------------------------------------------------------- */
 
 static int score(const eval_settings *s, opened_model *m, const image_set *set) {
   score_summary summary;

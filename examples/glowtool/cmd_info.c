@@ -1,5 +1,5 @@
-/* glowtool info: what a model file holds. The file may come from anyone: every string of it goes through
- * visible() or put_text(). SPDX-License-Identifier: MIT */
+/* glowtool info: what a model file holds. The file may come from anyone: every string of it goes
+ * through visible() or put_text(). SPDX-License-Identifier: MIT */
 #include <stdio.h>
 #include <string.h>
 
@@ -31,7 +31,7 @@ static const option_table table = {
     .positional_name = "MODEL",
 };
 
-/* ---- facts -------------------------------------------------------------------------------------- */
+/* ---- facts ----------------------------------------------------------------------------------- */
 
 static glow_tensor_info tensor_at(const glow_model *model, int32_t index) {
   glow_tensor_info info = GLOW_TENSOR_INFO_INIT;
@@ -53,7 +53,7 @@ static int64_t layer_parameters(const glow_model *model, const char *layer, int3
   return sum;
 }
 
-/* ---- for people --------------------------------------------------------------------------------- */
+/* ---- for people ------------------------------------------------------------------------------ */
 
 /* How many layers there are of each type, in the order of their first. */
 static void print_types(const glow_model *model) {
@@ -142,7 +142,7 @@ static void print_model(const info_settings *s, const opened_model *m, uint64_t 
     print_tensors(model);
 }
 
-/* ---- for programs ------------------------------------------------------------------------------- */
+/* ---- for programs ---------------------------------------------------------------------------- */
 
 static void json_shape(json_writer *json, const char *key, const glow_shape *shape) {
   put_open(json, key, '[');
@@ -216,7 +216,7 @@ static void print_json(const info_settings *s, const opened_model *m, uint64_t b
   putchar('\n');
 }
 
-/* ---- the command -------------------------------------------------------------------------------- */
+/* ---- the command ----------------------------------------------------------------------------- */
 
 static int info(const info_settings *s, opened_model *m) {
   uint64_t bytes = 0;

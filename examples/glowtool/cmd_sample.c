@@ -41,7 +41,7 @@ static const option_table table = {
     .positional_name = "MODEL",
 };
 
-/* ---- temperatures ------------------------------------------------------------------------------- */
+/* ---- temperatures ---------------------------------------------------------------------------- */
 
 enum { MOST_LEVELS = 64 };
 
@@ -80,7 +80,7 @@ static int set_temperatures(const opened_model *m, const double *values, int cou
   return TOOL_FINE;
 }
 
-/* ---- the command -------------------------------------------------------------------------------- */
+/* ---- the command ----------------------------------------------------------------------------- */
 
 static int check_class(const opened_model *m, int64_t label) {
   int32_t classes = glow_model_classes(m->model);

@@ -1,12 +1,12 @@
-/* glowtool train: sets a run up, says what it is about to do, and tells how it ended. Everything that
- * can be checked is checked before the first file is touched. SPDX-License-Identifier: MIT */
+/* glowtool train: sets a run up, says what it is about to do, and tells how it ended. Everything
+ * that can be checked is checked before the first file is touched. SPDX-License-Identifier: MIT */
 #include <stdio.h>
 #include <string.h>
 
 #include "files.h"
 #include "train.h"
 
-/* ---- data --------------------------------------------------------------------------------------- */
+/* ---- data ------------------------------------------------------------------------------------ */
 
 static data_options source_of(const train_settings *s, bool test) {
   bool shapes = strcmp(s->format, "shapes") == 0;
@@ -61,7 +61,7 @@ static int check_classes(const train_run *run, int32_t classes) {
   return code;
 }
 
-/* ---- setting up --------------------------------------------------------------------------------- */
+/* ---- setting up ------------------------------------------------------------------------------ */
 
 static int make_model(train_run *run) {
   const train_settings *s = &run->settings;
@@ -102,7 +102,7 @@ static int make_results(train_run *run) {
   return code;
 }
 
-/* ---- what it says ------------------------------------------------------------------------------- */
+/* ---- what it says ---------------------------------------------------------------------------- */
 
 static void start_event(train_run *run, uint64_t memory) {
   const train_settings *s = &run->settings;
@@ -184,7 +184,7 @@ static void tell_end(train_run *run) {
   end_event(run, seconds);
 }
 
-/* ---- the run ------------------------------------------------------------------------------------ */
+/* ---- the run --------------------------------------------------------------------------------- */
 
 /* A folder that this run made and left empty goes away; one with results stays. */
 static int train(train_run *run) {

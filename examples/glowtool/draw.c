@@ -1,9 +1,22 @@
 /* Samples as pixels and as a grid. SPDX-License-Identifier: MIT */
 #include "draw.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "picture.h"
+
+/* Where a learned scale is near 0 the inverse divides by it: rare latents overflow. */
+static int64_t count_nonfinite(const float *x, int64_t count, int64_t dims) {
+  int64_t found = 0;
+  for (int64_t i = 0; i < count; i++) {
+    bool finite = true;
+    for (int64_t d = 0; d < dims && finite; d++)
+      finite = isfinite(x[i * dims + d]);
+    found += !finite;
+  }
+  return found;
+}
 
 int draw_samples(glow_workspace *workspace, const glow_model *model, int64_t batch,
                  const glow_sample_options *options, const int32_t *labels, int64_t count,
@@ -11,6 +24,7 @@ int draw_samples(glow_workspace *workspace, const glow_model *model, int64_t bat
   int64_t dims = glow_model_dims(model);
   glow_sample_options now = *options;
   glow_status status = GLOW_OK;
+  int64_t nonfinite = 0;
   float *x = malloc((size_t)batch * (size_t)dims * sizeof *x);
   if (!x) {
     complain("out of memory for samples");
@@ -22,8 +36,14 @@ int draw_samples(glow_workspace *workspace, const glow_model *model, int64_t bat
     status = glow_sample(workspace, &now, labels ? labels + first : NULL, n, x);
     if (status == GLOW_OK)
       status = glow_quantise(model, x, n, pixels + first * dims);
+    if (status == GLOW_OK)
+      nonfinite += count_nonfinite(x, n, dims);
   }
   free(x);
+  if (nonfinite && status == GLOW_OK)
+    mention("warning: %lld of %lld samples overflow; a lower --temperature, or training with "
+            "--scale sigmoid-floor or tanh, avoids it",
+            (long long)nonfinite, (long long)count);
   return status == GLOW_OK ? TOOL_FINE : complain_status(status, "sampling");
 }
 

@@ -4,8 +4,8 @@
 
 #include "tool.h"
 
-/* Draws `count` samples, `batch` at a time. labels: NULL for models without classes. pixels: [count,
- * dims]. Returns an exit code. */
+/* Draws `count` samples, `batch` at a time. labels: NULL for models without classes. pixels:
+ * [count, dims]. Returns an exit code. */
 int draw_samples(glow_workspace *workspace, const glow_model *model, int64_t batch,
                  const glow_sample_options *options, const int32_t *labels, int64_t count,
                  uint8_t *pixels);

@@ -34,7 +34,7 @@ static void help(void) {
        "  glowtool COMMAND --help    the options of a command\n"
        "  glowtool --version         version of this program and of the library\n"
        "\n"
-       "To see it work, in about a minute:\n"
+       "To see it work, in a minute or two:\n"
        "  glowtool train --preset quick --out try\n"
        "  glowtool sample try/model.safetensors --out new.png\n"
        "\n"

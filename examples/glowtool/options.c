@@ -1,5 +1,5 @@
-/* Options from a table over getopt_long. Every value, a default and a preset's too, goes through the
- * same parser and range check. SPDX-License-Identifier: MIT */
+/* Options from a table over getopt_long. Every value, a default and a preset's too, goes through
+ * the same parser and range check. SPDX-License-Identifier: MIT */
 #include "options.h"
 
 #include <errno.h>
@@ -22,7 +22,7 @@ static void *field_of(const option_state *state, const option_row *row) {
   return (char *)state->settings + row->field;
 }
 
-/* ---- values ------------------------------------------------------------------------------------- */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 static int unexpected(const char *what) {
   complain("%s: this is a bug", what);
@@ -115,7 +115,7 @@ static int set_defaults(option_state *state) {
   return TOOL_FINE;
 }
 
-/* ---- finding ------------------------------------------------------------------------------------ */
+/* ---- finding --------------------------------------------------------------------------------- */
 
 static const option_row *find_row(const option_table *table, const char *name, size_t length) {
   for (const option_row *row = table->rows; !last_row(row); row++)
@@ -146,7 +146,8 @@ static int distance(const char *a, const char *b) {
   return row[columns];
 }
 
-/* getopt_long's '?': the option is unknown, an unclear abbreviation, or a flag that was given a value. */
+/* getopt_long's '?': the option is unknown, an unclear abbreviation, or a flag that was given a
+ * value. */
 static int refuse_option(const option_table *table, const char *word, int code) {
   if (code >= FIRST_CODE || code == HELP_CODE)
     return complain("%.*s takes no value", (int)strcspn(word, "="), word);
@@ -169,7 +170,7 @@ static int refuse_option(const option_table *table, const char *word, int code) 
   return complain("unknown option %s; see 'glowtool %s --help'", word, table->command);
 }
 
-/* ---- parsing ------------------------------------------------------------------------------------ */
+/* ---- parsing --------------------------------------------------------------------------------- */
 
 static int fill_getopt(const option_table *table, struct option *out) {
   int used = 0;

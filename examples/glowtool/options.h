@@ -67,8 +67,8 @@ typedef struct option_state {
  * In every case options_free is due. */
 int options_parse(option_state *state, const option_table *table, void *settings, int argc,
                   char **argv);
-/* Sets options from name, value, name, value, ..., NULL, leaving those that the user gave. The strings
- * must outlive the settings. */
+/* Sets options from name, value, name, value, ..., NULL, leaving those that the user gave. The
+ * strings must outlive the settings. */
 int options_preset(option_state *state, const char *const *values);
 bool options_given(const option_state *state, const char *name);
 /* Name of the choice that an OPTION_CHOICE holds. */

@@ -6,8 +6,8 @@
 
 enum { PAGE = 79, HELP_COLUMN = 26 };
 
-/* Prints text from `column` on, broken at spaces, later lines indented by `indent`. A newline in the
- * text starts a new line. */
+/* Prints text from `column` on, broken at spaces, later lines indented by `indent`. A newline in
+ * the text starts a new line. */
 static void wrap(const char *text, int column, int indent) {
   while (*text) {
     int word = (int)strcspn(text, " \n");

@@ -1,5 +1,5 @@
-/* Rows of an option table. The file that includes this defines FIELD(member), the offset in its settings.
- * SPDX-License-Identifier: MIT */
+/* Rows of an option table. The file that includes this defines FIELD(member), the offset in its
+ * settings. SPDX-License-Identifier: MIT */
 #ifndef GLOWTOOL_OPTIONS_ROWS_H
 #define GLOWTOOL_OPTIONS_ROWS_H
 

@@ -45,7 +45,7 @@ void progress_open(progress *p, const char *log_path, int64_t steps, int64_t eve
   p->last_line = -1.0;
 }
 
-/* ---- the log ------------------------------------------------------------------------------------ */
+/* ---- the log --------------------------------------------------------------------------------- */
 
 static void fail(progress *p, int code) {
   if (!p->failed)
@@ -103,7 +103,7 @@ static void log_line(progress *p, const char *text, size_t bytes) {
   p->head_bytes += bytes;
 }
 
-/* ---- stdout ------------------------------------------------------------------------------------- */
+/* ---- stdout ---------------------------------------------------------------------------------- */
 
 /* A reader that went away, or a full disk behind a redirection. */
 static void check_stdout(progress *p) {
@@ -152,7 +152,7 @@ void progress_tell_always(progress *p, const char *text, ...) {
   va_end(arguments);
 }
 
-/* ---- events ------------------------------------------------------------------------------------- */
+/* ---- events ---------------------------------------------------------------------------------- */
 
 json_writer *progress_event_open(progress *p, const char *event) {
   p->event = (json_writer){open_memstream(&p->event_text, &p->event_bytes), false};
@@ -181,7 +181,7 @@ void progress_event_close(progress *p) {
   p->event_text = NULL;
 }
 
-/* ---- steps -------------------------------------------------------------------------------------- */
+/* ---- steps ----------------------------------------------------------------------------------- */
 
 static void observe(progress *p, const progress_step *step, progress_state *out) {
   int64_t slot = p->seen++ % PROGRESS_WINDOW;
@@ -226,7 +226,7 @@ static void step_line(progress *p, const progress_step *step, const progress_sta
   show(p, text, p->terminal);
 }
 
-bool progress_tell_step(progress *p, const progress_step *step, progress_state *state) {
+void progress_tell_step(progress *p, const progress_step *step, progress_state *state) {
   progress_state seen;
   observe(p, step, &seen);
   if (state)
@@ -238,12 +238,11 @@ bool progress_tell_step(progress *p, const progress_step *step, progress_state *
     step_event(p, step, &seen);
   double now = now_seconds();
   if (p->json || p->quiet)
-    return due;
+    return;
   if (p->terminal ? now - p->last_line > 0.1 || due : due) {
     step_line(p, step, &seen);
     p->last_line = now;
   }
-  return due;
 }
 
 int progress_close(progress *p) {

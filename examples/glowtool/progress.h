@@ -1,6 +1,6 @@
-/* How training tells of itself: a line that renews itself on a terminal, plain lines elsewhere, or JSON
- * lines for programs, all with the same content; and the JSON lines in a log file in any case.
- * SPDX-License-Identifier: MIT */
+/* How training tells of itself: a line that renews itself on a terminal, plain lines elsewhere, or
+ * JSON lines for programs, all with the same content; and the JSON lines in a log file in any
+ * case. SPDX-License-Identifier: MIT */
 #ifndef GLOWTOOL_PROGRESS_H
 #define GLOWTOOL_PROGRESS_H
 
@@ -47,8 +47,8 @@ typedef struct progress_state {
 
 void progress_open(progress *p, const char *log_path, int64_t steps, int64_t every, bool json,
                    bool quiet);
-/* Tells of one step. *state may be NULL. True when a line was due, which a curve may want to keep. */
-bool progress_tell_step(progress *p, const progress_step *step, progress_state *state);
+/* Tells of one step. *state may be NULL. */
+void progress_tell_step(progress *p, const progress_step *step, progress_state *state);
 /* Any other event, for programs and the log: open, write its values, close. */
 json_writer *progress_event_open(progress *p, const char *event);
 void progress_event_close(progress *p);

@@ -1,12 +1,13 @@
-/* bits/dim = (-log p(x) / dims + log 2^bits) / log 2, of images x with uniform noise inside their bins:
- * an upper bound on the code length of the pixels (Theis et al. 2016). SPDX-License-Identifier: MIT */
+/* bits/dim = (-log p(x) / dims + log 2^bits) / log 2, of images x with uniform noise inside their
+ * bins: an upper bound on the code length of the pixels (Theis et al. 2016).
+ * SPDX-License-Identifier: MIT */
 #include "score.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- images for a model ------------------------------------------------------------------------- */
+/* ---- images for a model ---------------------------------------------------------------------- */
 
 int check_labels(const image_set *set, int32_t classes) {
   if (!classes)
@@ -59,7 +60,7 @@ int load_for_model(const glow_model *model, const image_source *source, image_se
   return code;
 }
 
-/* ---- scoring ------------------------------------------------------------------------------------ */
+/* ---- scoring --------------------------------------------------------------------------------- */
 
 typedef struct scoring {
   glow_workspace *workspace;

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* ---- messages ----------------------------------------------------------------------------------- */
+/* ---- messages -------------------------------------------------------------------------------- */
 
 int utf8_length(const char *text) {
   const unsigned char *s = (const unsigned char *)text;
@@ -125,7 +125,7 @@ const char *short_bytes(double bytes, char out[32]) {
   return out;
 }
 
-/* ---- the library -------------------------------------------------------------------------------- */
+/* ---- the library ----------------------------------------------------------------------------- */
 
 int64_t online_cpus(void) {
   cpu_set_t allowed;

@@ -25,7 +25,7 @@ int command_sample(int argc, char **argv);
 int command_reconstruct(int argc, char **argv);
 int command_info(int argc, char **argv);
 
-/* ---- messages ----------------------------------------------------------------------------------- */
+/* ---- messages -------------------------------------------------------------------------------- */
 
 /* "glowtool: TEXT" to stderr, with control characters made visible. Returns TOOL_BAD. */
 __attribute__((format(printf, 1, 2))) int complain(const char *format, ...);
@@ -43,16 +43,17 @@ int utf8_length(const char *text);
 const char *short_count(double count, char out[32]);
 const char *short_bytes(double bytes, char out[32]);
 
-/* ---- the library -------------------------------------------------------------------------------- */
+/* ---- the library ----------------------------------------------------------------------------- */
 
 /* Processors that this process may use. */
 int64_t online_cpus(void);
-/* threads 0: one for each processor. kernels NULL: $GLOW_KERNELS, or the best. Returns an exit code. */
+/* threads 0: one for each processor. kernels NULL: $GLOW_KERNELS, or the best. Returns an exit
+ * code. */
 int open_context(int64_t threads, const char *kernels, glow_context **out);
 /* Memory that passes of `mode` on `batch` samples take. */
 int pass_bytes(const glow_model *model, int64_t batch, int32_t mode, uint64_t *out);
 
-/* ---- Ctrl-C ------------------------------------------------------------------------------------- */
+/* ---- Ctrl-C ---------------------------------------------------------------------------------- */
 
 /* From here on the first SIGINT or SIGTERM only raises a flag; the second one kills. */
 void stop_install(void);

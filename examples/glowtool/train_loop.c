@@ -8,7 +8,7 @@ static int64_t least(int64_t a, int64_t b) {
   return a < b ? a : b;
 }
 
-/* ---- tests -------------------------------------------------------------------------------------- */
+/* ---- tests ----------------------------------------------------------------------------------- */
 
 static int score_test(train_run *run, score_summary *out) {
   int64_t count = least(run->test.count, run->settings.test_images);
@@ -67,7 +67,7 @@ static int test(train_run *run) {
   return TOOL_FINE;
 }
 
-/* ---- steps -------------------------------------------------------------------------------------- */
+/* ---- steps ----------------------------------------------------------------------------------- */
 
 static int initialise(train_run *run) {
   int64_t count = least(run->settings.init_images, run->data.count);
@@ -79,6 +79,15 @@ static int initialise(train_run *run) {
   /* Those images are looked at, not learnt from: the first epoch has them all. */
   run->feed.next = 0;
   return status == GLOW_OK ? TOOL_FINE : complain_status(status, "initialising");
+}
+
+/* More points than this the picture cannot show. */
+enum { CURVE_POINTS = 400 };
+
+static void keep_point(train_run *run, int64_t step) {
+  int64_t steps = run->settings.steps, every = steps < CURVE_POINTS ? 1 : steps / CURVE_POINTS;
+  if (step % every == 0 || step == 1 || step == steps)
+    curve_add(&run->train, (double)step, run->state.bits_per_dim);
 }
 
 static int step(train_run *run) {
@@ -98,8 +107,8 @@ static int step(train_run *run) {
                         .rate = report.rate,
                         .gradient_norm = report.gradient_norm,
                         .seconds = now_seconds() - before};
-  if (progress_tell_step(&run->progress, &done, &run->state))
-    curve_add(&run->train, (double)report.step, run->state.bits_per_dim);
+  progress_tell_step(&run->progress, &done, &run->state);
+  keep_point(run, report.step);
   return run->progress.failed;
 }
 

@@ -116,7 +116,7 @@ static const option_table table = {
     .positional = SIZE_MAX,
 };
 
-/* ---- parsing ------------------------------------------------------------------------------------ */
+/* ---- parsing --------------------------------------------------------------------------------- */
 
 static int check(const train_settings *s) {
   bool shapes = strcmp(s->format, "shapes") == 0;
@@ -160,7 +160,7 @@ int train_parse(option_state *state, train_settings *settings, int argc, char **
   return check(settings);
 }
 
-/* ---- for the library ---------------------------------------------------------------------------- */
+/* ---- for the library ------------------------------------------------------------------------- */
 
 glow_glow_options train_model_options(const train_settings *s, const image_set *set,
                                       int32_t classes) {

@@ -30,7 +30,8 @@ typedef struct train_settings {
   bool json, quiet;
 } train_settings;
 
-/* Parses, applies the preset, and checks what concerns several options. Returns like options_parse. */
+/* Parses, applies the preset, and checks what concerns several options. Returns like
+ * options_parse. */
 int train_parse(option_state *state, train_settings *settings, int argc, char **argv);
 /* The settings as the library wants them, for images of this shape. classes 0: not conditional. */
 glow_glow_options train_model_options(const train_settings *settings, const image_set *set,

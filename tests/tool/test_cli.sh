@@ -316,15 +316,15 @@ bad "raw:3x" train --data raw.bin --format raw:3x --out new
 bad "format" train --data raw.bin --format movie --out new
 bad "label" train --data label.bin --format cifar10 --conditional --out new
 bad "needs labels" train --data raw.bin --format raw:3x8x8 --conditional --out new
-bad "raw.bin" train --data raw.bin --format raw:3x8x8 --size 16 --out new
-bad "raw.bin" train --data raw.bin --format raw:1x8x8 --channels 3 --out new
+bad "smaller than the 16 x 16" train --data raw.bin --format raw:3x8x8 --size 16 --out new
+bad "1 channel where 3" train --data raw.bin --format raw:1x8x8 --channels 3 --out new
 bad "MODEL is missing" eval
 bad "one MODEL is wanted" eval $model $classes
 bad "--data is missing" eval $model
 bad "missing.safetensors" eval missing.safetensors --format shapes
 bad "short.safetensors" eval short.safetensors --format shapes
 bad "batch.bin" info batch.bin
-bad "raw.bin" eval $classes --data raw.bin --format raw:3x8x8
+bad "smaller than the 32 x 32" eval $classes --data raw.bin --format raw:3x8x8
 bad "no labels" eval $classes --data raw32.bin --format raw:3x32x32
 bad "--draws: '0' is not" eval $model --format shapes --draws 0
 bad "there is no folder" eval $model --format shapes --per-image nowhere/scores.csv
