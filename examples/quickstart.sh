@@ -21,7 +21,8 @@ trap 'rm -f "$log"' EXIT
 
 echo "3. Training: the bits per dimension of the pictures should fall"
 glowtool=$root/build/examples/glowtool/glowtool
-"$glowtool" train --preset quick --out "$out"
+"$glowtool" train --preset quick --depth 8 --hidden 96 --steps 1200 --report-every 40 \
+  --temperature 0.9 --threads 2 --out "$out"
 
 echo "4. Done. In $out:"
 for file in samples.png data.png loss.png model.safetensors; do
@@ -30,4 +31,5 @@ done
 echo "  samples.png        pictures that the model draws"
 echo "  data.png           pictures that it learnt from"
 echo "  loss.png           the curve of bits per dimension"
-echo "  model.safetensors  the model: $glowtool sample --help tells how to draw more"
+echo "  model.safetensors  the model; to draw more pictures from it:"
+echo "  $glowtool sample $out/model.safetensors --out more.png"
