@@ -17,7 +17,7 @@ sources="$sources meson.build meson_options.txt"
 
 for file in $sources; do
   head -n 30 "$file" | grep -q 'SPDX-License-Identifier: MIT' || complain "$file: no licence"
-  awk -v file="$file" 'length($0) > 100 { print file ":" FNR ": over 100 columns"; bad = 1 }
+  awk -v file="$file" 'length($0) > 100 && file !~ /[.]sh$/ { print file ":" FNR ": over 100 columns"; bad = 1 }
     /[ \t]$/ { print file ":" FNR ": blank at the end"; bad = 1 }
     /\t/ { print file ":" FNR ": tab"; bad = 1 }
     /FIX[M]E|TO[D]O|(^|[^X])XX[X]([^X]|$)/ { print file ":" FNR ": not done"; bad = 1 }
