@@ -1,4 +1,5 @@
-/* Image data: which reader takes a file, and what all readers share. SPDX-License-Identifier: MIT */
+/* Image data: which reader takes a file, and what all readers share. SPDX-License-Identifier: MIT
+ * */
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -23,7 +24,7 @@ bool data_fail(message error, const char *format, ...) {
   return false;
 }
 
-/* ---- files in memory ------------------------------------------------------------------------------ */
+/* ---- files in memory ------------------------------------------------------------------------- */
 
 static bool grow(bytes *b, size_t *capacity, const char *path, message error) {
   if (b->size < *capacity)
@@ -106,7 +107,7 @@ bool data_read_file(const char *path, bool unpack, bytes *out, message error) {
   return ok;
 }
 
-/* ---- the set --------------------------------------------------------------------------------------- */
+/* ---- the set --------------------------------------------------------------------------------- */
 
 bool data_append(image_set *set, const char *path, int64_t count, int64_t height, int64_t width,
                  int64_t channels, bool labelled, uint8_t **place, int32_t **labels,
@@ -146,7 +147,7 @@ void data_free(image_set *set) {
   *set = (image_set){0};
 }
 
-/* ---- which reader ------------------------------------------------------------------------------------ */
+/* ---- which reader ---------------------------------------------------------------------------- */
 
 static bool ends_with(const char *path, const char *end) {
   size_t length = strlen(path), tail = strlen(end);
@@ -210,7 +211,7 @@ static bool load_files(const char *const *paths, int32_t count, const char *form
   return ok;
 }
 
-/* ---- after loading ----------------------------------------------------------------------------------- */
+/* ---- after loading --------------------------------------------------------------------------- */
 
 static bool check_channels(const data_options *o, const image_set *set, message error) {
   if (o->channels && o->channels != set->channels)

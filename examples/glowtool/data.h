@@ -1,5 +1,7 @@
-/* Where glowtool's images come from: CIFAR-10 batches, MNIST IDX, PNG/JPEG files, raw planar records,
- * or generated pictures. Errors are written to a caller's text buffer. SPDX-License-Identifier: MIT */
+/* Where glowtool's images come from: CIFAR-10 batches, MNIST IDX, PNG/JPEG files, raw planar
+ * records,
+ * or generated pictures. Errors are written to a caller's text buffer.
+ * SPDX-License-Identifier: MIT */
 #ifndef GLOWTOOL_DATA_H
 #define GLOWTOOL_DATA_H
 
@@ -30,7 +32,8 @@ bool data_load(const char *const *paths, int32_t count, const data_options *opti
                char *error, size_t error_size);
 void data_free(image_set *set);
 
-/* Anti-aliased coloured shapes on shaded backgrounds: picture `number` of `seed`, size x size x 3. */
+/* Anti-aliased coloured shapes on shaded backgrounds: picture `number` of `seed`, size x size x 3.
+ * */
 void shapes_draw(uint64_t seed, uint64_t number, int64_t size, uint8_t *pixels);
 
 #endif

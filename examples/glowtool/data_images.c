@@ -1,5 +1,7 @@
-/* Folders and lists of PNG and JPEG files, decoded by libpng and libjpeg; cropped to the central square
- * and resized by area. Transparent pixels lie over white; 16 bits become 8. SPDX-License-Identifier: MIT */
+/* Folders and lists of PNG and JPEG files, decoded by libpng and libjpeg; cropped to the central
+ * square
+ * and resized by area. Transparent pixels lie over white; 16 bits become 8.
+ * SPDX-License-Identifier: MIT */
 #include <dirent.h>
 #include <errno.h>
 #include <png.h>
@@ -35,7 +37,7 @@ static bool make_room(const char *path, image *out, message error) {
   return out->pixels || data_fail(error, "%s: out of memory", path);
 }
 
-/* ---- PNG: the simplified interface of libpng 1.6 reports errors without longjmp ------------------- */
+/* ---- PNG: the simplified interface of libpng 1.6 reports errors without longjmp -------------- */
 
 static bool read_png(const char *path, const bytes *file, image *out, message error) {
   png_image png = {.version = PNG_IMAGE_VERSION};
@@ -53,7 +55,7 @@ static bool read_png(const char *path, const bytes *file, image *out, message er
   return ok;
 }
 
-/* ---- JPEG -------------------------------------------------------------------------------------------- */
+/* ---- JPEG ------------------------------------------------------------------------------------ */
 
 #ifdef GLOWTOOL_HAVE_JPEG
 typedef struct jpeg_trap {
@@ -124,7 +126,7 @@ static bool read_jpeg(const char *path, const bytes *file, image *out, message e
 }
 #endif
 
-/* ---- one file ------------------------------------------------------------------------------------------ */
+/* ---- one file -------------------------------------------------------------------------------- */
 
 static bool decode(const char *path, image *out, message error) {
   bytes file;
@@ -183,7 +185,7 @@ static bool load_one(const char *path, const data_options *o, image_set *set, me
   return ok;
 }
 
-/* ---- folders --------------------------------------------------------------------------------------------- */
+/* ---- folders --------------------------------------------------------------------------------- */
 
 static int is_picture(const struct dirent *entry) {
   const char *dot = strrchr(entry->d_name, '.');

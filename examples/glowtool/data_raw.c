@@ -1,4 +1,5 @@
-/* Raw planar records: raw:CxHxW, each C planes of H rows of W bytes. SPDX-License-Identifier: MIT */
+/* Raw planar records: raw:CxHxW, each C planes of H rows of W bytes. SPDX-License-Identifier: MIT
+ * */
 #include <stdio.h>
 #include <stdlib.h>
 

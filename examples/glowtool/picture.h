@@ -1,4 +1,5 @@
-/* Pictures that glowtool writes: grids of images and curves, as PNG. SPDX-License-Identifier: MIT */
+/* Pictures that glowtool writes: grids of images and curves, as PNG. SPDX-License-Identifier: MIT
+ * */
 #ifndef GLOWTOOL_PICTURE_H
 #define GLOWTOOL_PICTURE_H
 

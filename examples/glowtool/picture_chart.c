@@ -36,7 +36,7 @@ typedef struct chart {
   axis x, y;
 } chart;
 
-/* ---- drawing ------------------------------------------------------------------------------------------ */
+/* ---- drawing --------------------------------------------------------------------------------- */
 
 static void blend(chart *c, int64_t x, int64_t y, colour ink, double cover) {
   if (x < 0 || y < 0 || x >= WIDTH || y >= HEIGHT)
@@ -80,7 +80,7 @@ static void write_text(chart *c, int64_t x, int64_t y, const char *text, colour 
           box(c, x + i * SCALE, y + j * SCALE, SCALE, SCALE, ink);
 }
 
-/* ---- axes ---------------------------------------------------------------------------------------------- */
+/* ---- axes ------------------------------------------------------------------------------------ */
 
 /* 1, 2 or 5 times a power of ten, for about TICKS steps. */
 static double round_step(double range) {
@@ -126,7 +126,7 @@ static void draw_axes(chart *c) {
   box(c, LEFT, HEIGHT - BOTTOM, WIDTH - LEFT - RIGHT, 2, black);
 }
 
-/* ---- series -------------------------------------------------------------------------------------------- */
+/* ---- series ---------------------------------------------------------------------------------- */
 
 /* Range of all finite points. */
 static bool find_range(const picture_series *series, int64_t count, axis *x, axis *y) {

@@ -1,4 +1,5 @@
-/* A font of 5 x 7 dots: digits, capitals and what numbers and labels need. SPDX-License-Identifier: MIT */
+/* A font of 5 x 7 dots: digits, capitals and what numbers and labels need.
+ * SPDX-License-Identifier: MIT */
 #include "picture_font.h"
 
 #include <ctype.h>

@@ -2,7 +2,8 @@
  * spin for a bounded moment, because the next run usually follows at once. The caller takes tasks
  * too, and a worker that wakes late finds the run closed and is not waited for.
  *
- * A run() that comes while another is in progress, from another thread or from inside a task, is run
+ * A run() that comes while another is in progress, from another thread or from inside a task, is
+ * run
  * serially by its caller: it never waits for workers, so it cannot deadlock.
  * SPDX-License-Identifier: MIT */
 #include <pthread.h>
@@ -137,7 +138,7 @@ static void pool_run(void *payload, glow_task_fn fn, void *arg, uint32_t tasks) 
   atomic_store(&pool->busy, false);
 }
 
-/* ---- life ------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static void stop_threads(glow_pool *pool) {
   pthread_mutex_lock(&pool->lock);

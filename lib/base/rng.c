@@ -1,4 +1,5 @@
-/* Random numbers by position: element i of a sequence is a function of (seed, stream, kind, i) alone.
+/* Random numbers by position: element i of a sequence is a function of (seed, stream, kind, i)
+ * alone.
  * The seed is Philox's key; its counter is {block (64 bits), stream (62 bits), kind (2 bits)}, so
  * uniforms, normals and permutations of one stream never share random bits.
  * SPDX-License-Identifier: MIT */
@@ -32,7 +33,8 @@ void glow__rng_uniform(uint64_t seed, uint64_t stream, uint64_t position, float 
   }
 }
 
-/* Box-Muller: block k gives u1 in (0, 1) and u2 in [0, 1), 53 bits each, and the elements 2k, 2k + 1
+/* Box-Muller: block k gives u1 in (0, 1) and u2 in [0, 1), 53 bits each, and the elements 2k, 2k +
+ * 1
  * are  sqrt(-2 ln u1) {cos, sin}(2 pi u2). */
 static void normal_pair(uint64_t seed, uint64_t stream, uint64_t pair, double out[2]) {
   const double two_pi = 6.283185307179586476925286766559;
@@ -78,7 +80,7 @@ uint64_t glow__rng_derive(uint64_t seed, uint64_t index) {
   return join(words);
 }
 
-/* ---- the public generator: a seed and a position ---------------------------------------------- */
+/* ---- the public generator: a seed and a position --------------------------------------------- */
 
 struct glow_rng {
   glow_context *context;

@@ -12,7 +12,7 @@
 
 enum { MAX_LAYERS = 16384 }; /* names are compared pair by pair */
 
-/* ---- writing ------------------------------------------------------------------------------------------ */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static json_t *option_to_json(const glow__config_entry *e) {
   switch (e->type) {
@@ -87,7 +87,7 @@ glow_status glow__architecture_write(const glow_model *model, char **out) {
   return status;
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------ */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static glow_status option_from_json(const char *key, const json_t *value, glow_config *config) {
   if (json_is_integer(value))

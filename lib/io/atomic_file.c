@@ -88,7 +88,8 @@ void glow__atomic_abandon(glow__atomic_file *file) {
   file->descriptor = -1;
 }
 
-/* The rename itself must survive a power cut. Some file systems cannot sync a directory: no error. */
+/* The rename itself must survive a power cut. Some file systems cannot sync a directory: no error.
+ * */
 static glow_status sync_directory(const glow__atomic_file *file) {
   int descriptor = open(file->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (descriptor < 0)

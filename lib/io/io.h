@@ -16,7 +16,7 @@ enum { GLOW_IO_MAX_NAME = 4096, GLOW_IO_MAX_TENSORS = 1 << 20 };
 const char *glow__type_name(int32_t type);
 int64_t glow__type_size(int32_t type);
 
-/* ---- a file that appears whole or not at all ----------------------------------------------------- */
+/* ---- a file that appears whole or not at all ------------------------------------------------- */
 
 typedef struct glow__atomic_file {
   const char *path;
@@ -33,7 +33,7 @@ glow_status glow__atomic_commit(glow__atomic_file *file);
 /* Removes the temporary file. */
 void glow__atomic_abandon(glow__atomic_file *file);
 
-/* ---- architecture as JSON ------------------------------------------------------------------------- */
+/* ---- architecture as JSON -------------------------------------------------------------------- */
 
 /* JSON text, owned by the caller (glow_release). */
 glow_status glow__architecture_write(const glow_model *model, char **out);

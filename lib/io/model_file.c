@@ -8,7 +8,7 @@
 #include "io/io.h"
 #include "model/model.h"
 
-/* ---- saving --------------------------------------------------------------------------------------------- */
+/* ---- saving ---------------------------------------------------------------------------------- */
 
 static const void *tensor_data(const glow_model *model, const glow_tensor_info *info) {
   return info->trainable ? (const void *)(glow_model_parameters(model) + info->offset)
@@ -55,7 +55,7 @@ glow_status glow_model_save(const glow_model *model, const char *path) {
   return status;
 }
 
-/* ---- loading -------------------------------------------------------------------------------------------- */
+/* ---- loading --------------------------------------------------------------------------------- */
 
 static glow_status check_version(const glow_tensor_file *file) {
   const char *text = glow_tensor_file_metadata(file, "glow.format_version");

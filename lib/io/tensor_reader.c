@@ -1,5 +1,6 @@
 /* Reading safetensors: u64 little-endian header length, JSON header, data. Nothing in the file is
- * trusted: lengths come from the file system first, offsets must tile the data exactly, products are
+ * trusted: lengths come from the file system first, offsets must tile the data exactly, products
+ * are
  * checked, memory is in proportion to the file. SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <fcntl.h>
@@ -57,7 +58,7 @@ __attribute__((format(printf, 2, 3))) static glow_status bad(const char *path, c
   return glow_error(GLOW_E_FORMAT, "'%s': %s", path, text);
 }
 
-/* ---- bytes ---------------------------------------------------------------------------------------- */
+/* ---- bytes ----------------------------------------------------------------------------------- */
 
 static glow_status read_all(int descriptor, glow_tensor_file *file) {
   int64_t done = 0;
@@ -98,7 +99,7 @@ static glow_status read_file(glow_tensor_file *file) {
   return status;
 }
 
-/* ---- header ----------------------------------------------------------------------------------------- */
+/* ---- header ---------------------------------------------------------------------------------- */
 
 static glow_status parse_header(glow_tensor_file *file) {
   uint64_t length = 0;
@@ -251,7 +252,7 @@ static glow_status read_entries(glow_tensor_file *file) {
   return check_tiling(file);
 }
 
-/* ---- the object --------------------------------------------------------------------------------------- */
+/* ---- the object ------------------------------------------------------------------------------ */
 
 static glow_status open_file(glow_tensor_file *file) {
   GLOW_TRY(read_file(file));

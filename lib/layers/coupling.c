@@ -226,7 +226,8 @@ static void backward_task(void *arg, uint32_t task, uint32_t worker) {
     }
 }
 
-/* x1 = y1, so the net can be run from the output: reconstruction costs one forward of the net, which
+/* x1 = y1, so the net can be run from the output: reconstruction costs one forward of the net,
+ * which
  * fills what its backward needs. */
 static void backward(const void *self, const glow_pass *pass, const glow_layer_gradient *g) {
   const coupling *c = self;
@@ -242,7 +243,7 @@ static void backward(const void *self, const glow_pass *pass, const glow_layer_g
   c->net->ops.backward(c->net->self, pass, g->y, stride, h, r.dh, g->dx, stride);
 }
 
-/* ---- options ---------------------------------------------------------------------------------------- */
+/* ---- options --------------------------------------------------------------------------------- */
 
 static const char *const kinds[] = {
     [GLOW_COUPLING_AFFINE] = "affine", [GLOW_COUPLING_ADDITIVE] = "additive"};

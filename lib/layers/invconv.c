@@ -24,10 +24,11 @@ typedef struct invconv {
   int32_t packed;                            /* worker: PIXELS rows of x */
 } invconv;
 
-/* ---- derived values ------------------------------------------------------------------------------------ */
+/* ---- derived values -------------------------------------------------------------------------- */
 
 /* W, its inverse and its transpose packed; log-det of a sample; then doubles [C, C]: W, its factors
- * (L below the diagonal, the rest on and above it) and its inverse; room for floats [C, C]; rows of W
+ * (L below the diagonal, the rest on and above it) and its inverse; room for floats [C, C]; rows
+ * of W
  * that the rows of the factors' product are. */
 typedef struct derived {
   double *logdet, *w, *factors, *inverse;
@@ -164,7 +165,7 @@ static glow_status prepare(const void *self, const glow_pass *pass) {
   return GLOW_OK;
 }
 
-/* ---- building ------------------------------------------------------------------------------------------ */
+/* ---- building -------------------------------------------------------------------------------- */
 
 static glow_status configure(void *self, glow_setup *setup, const glow_shape *input,
                              glow_shape *output) {
@@ -249,7 +250,7 @@ static glow_status build(const void *self, const glow_pass *pass) {
   return status;
 }
 
-/* ---- passes -------------------------------------------------------------------------------------------- */
+/* ---- passes ---------------------------------------------------------------------------------- */
 
 typedef struct run {
   const invconv *v;
@@ -355,7 +356,8 @@ static void plain_gradient(const run *r, const double *dw, double logdet) {
 }
 
 /* With M = (L + I) V and V = U + diag(s), whose row i is row rows[i] of W: dM[i] = dW[rows[i]];
- * dL = dM V' below the diagonal; dV = (L + I)' dM on and above it; d log_s = dV_ii s_i + H W d logdet.
+ * dL = dM V' below the diagonal; dV = (L + I)' dM on and above it; d log_s = dV_ii s_i + H W d
+ * logdet.
  * row: room for a row of dV. */
 static void lu_gradient(const run *r, const double *dw, double *row, double logdet) {
   const invconv *v = r->v;
@@ -402,7 +404,7 @@ static void backward(const void *self, const glow_pass *pass, const glow_layer_g
     plain_gradient(&r, dw, logdet);
 }
 
-/* ---- options ------------------------------------------------------------------------------------------- */
+/* ---- options --------------------------------------------------------------------------------- */
 
 static glow_status save(const void *self, glow_config *config) {
   return glow_config_set_int(config, "lu", ((const invconv *)self)->lu);

@@ -1,4 +1,5 @@
-/* split: the first half of the channels, x1, goes on; the second, x2, becomes latents, Gaussian with
+/* split: the first half of the channels, x1, goes on; the second, x2, becomes latents, Gaussian
+ * with
  * mean and log-sd the halves of h = (conv3x3(x1) + bias) exp(3 logs), which starts at zero.
  * Kingma and Dhariwal 2018, section 3.6 and code. SPDX-License-Identifier: MIT */
 #include <string.h>
@@ -161,10 +162,11 @@ static void inverse(const void *self, const glow_pass *pass, const float *y, flo
   }
 }
 
-/* ---- backward --------------------------------------------------------------------------------------- */
+/* ---- backward -------------------------------------------------------------------------------- */
 
 /* With e = (z - mean)/sd and weight w of the log-density: d z = -w e/sd, d mean = w e/sd,
- * d logs = w (e^2 - 1). Then through h = (conv + bias) exp(3 logs'): dh becomes the gradient of conv. */
+ * d logs = w (e^2 - 1). Then through h = (conv + bias) exp(3 logs'): dh becomes the gradient of
+ * conv. */
 static void law_gradient(const split *s, double w, const float *z, const float *dz, const float *h,
                          float *dx, float *dh) {
   for (int64_t p = 0; p < s->image; p++)

@@ -1,4 +1,5 @@
-/* 3x3 convolution as matrix products: gathering and summing of taps. SPDX-License-Identifier: MIT */
+/* 3x3 convolution as matrix products: gathering and summing of taps. SPDX-License-Identifier: MIT
+ * */
 #include "math/conv.h"
 
 #include <string.h>

@@ -1,4 +1,5 @@
-/* Kernels in plain C: what each entry means, and the oracle of the tests. SPDX-License-Identifier: MIT */
+/* Kernels in plain C: what each entry means, and the oracle of the tests.
+ * SPDX-License-Identifier: MIT */
 #include "math/kernels.h"
 
 enum { PANEL = 16 };

@@ -1,4 +1,5 @@
-/* Kernels through a CBLAS: the portable provider and a check of the others. SPDX-License-Identifier: MIT */
+/* Kernels through a CBLAS: the portable provider and a check of the others.
+ * SPDX-License-Identifier: MIT */
 #ifdef GLOW_HAVE_BLIS
 #include <blis.h> /* comes without a cblas.h */
 #else

@@ -1,11 +1,13 @@
-/* Kernels over vector types: one source for all instruction sets. The file that includes this defines
+/* Kernels over vector types: one source for all instruction sets. The file that includes this
+ * defines
  *   SIMD_NAME     name of the table (a string) and SIMD_TABLE, its symbol
  *   SIMD_WIDTH    floats in a vector
  *   SIMD_VECTORS  vectors in a panel
  *   SIMD_ROWS     rows of the largest tile; tiles of half as many, and so on down to 1, do the rest
  * and is compiled with -ffp-contract=fast, so that acc += a * b is one fused multiply-add.
  *
- * A tile keeps rows x vectors sums in registers; for each k it broadcasts one number of each row of A
+ * A tile keeps rows x vectors sums in registers; for each k it broadcasts one number of each row
+ * of A
  * and multiplies it with the panel's row k. The chain of additions of an element is k = 0, 1, ...
  * whatever the tile, so a row's result does not depend on the rows beside it.
  * SPDX-License-Identifier: MIT */
@@ -26,7 +28,7 @@ enum { PANEL = SIMD_WIDTH * SIMD_VECTORS };
 #endif
 #define INLINE static inline __attribute__((always_inline))
 
-/* ---- packing ---------------------------------------------------------------------------------------- */
+/* ---- packing --------------------------------------------------------------------------------- */
 
 /* Rows that are contiguous (cs 1): copies. */
 INLINE void pack_rows(int64_t k, int64_t width, const float *b, int64_t rs, float *to) {
@@ -38,7 +40,8 @@ INLINE void pack_rows(int64_t k, int64_t width, const float *b, int64_t rs, floa
   }
 }
 
-/* Columns that are contiguous (rs 1): a transpose, in blocks of 16 rows so that lines are read whole. */
+/* Columns that are contiguous (rs 1): a transpose, in blocks of 16 rows so that lines are read
+ * whole. */
 INLINE void pack_columns(int64_t k, int64_t width, const float *b, int64_t rs, int64_t cs,
                          float *to) {
   enum { BLOCK = 16 };
@@ -68,7 +71,7 @@ static void pack(int64_t k, int64_t n, const float *b, int64_t rs, int64_t cs, f
   }
 }
 
-/* ---- the end of a product ----------------------------------------------------------------------------- */
+/* ---- the end of a product -------------------------------------------------------------------- */
 
 /* max(v, 0), where NaN, which is not below 0, stays. */
 INLINE vec rectify(vec v) {
@@ -113,7 +116,7 @@ INLINE void store_row(const vec *sums, float *c, int64_t j, int64_t width,
   }
 }
 
-/* ---- products --------------------------------------------------------------------------------------- */
+/* ---- products -------------------------------------------------------------------------------- */
 
 /* `rows` is a constant at each call, so that the sums stay in registers. */
 INLINE void tile(int64_t rows, int64_t k, const float *a, int64_t rs, int64_t cs,

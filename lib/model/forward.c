@@ -120,7 +120,7 @@ double glow_bits_per_dim(const glow_model *model, double log_prob) {
   return -log_prob / (double)model->dims / M_LN2 + (double)model->bits;
 }
 
-/* ---- diagnosis ------------------------------------------------------------------------------------ */
+/* ---- diagnosis ------------------------------------------------------------------------------- */
 
 static bool finite_floats(const float *x, int64_t count) {
   for (int64_t i = 0; i < count; i++)

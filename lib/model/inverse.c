@@ -56,7 +56,7 @@ glow_status glow_inverse(glow_workspace *ws, const float *latents, int32_t form,
   return GLOW_OK;
 }
 
-/* ---- sampling ------------------------------------------------------------------------------------- */
+/* ---- sampling -------------------------------------------------------------------------------- */
 
 static bool valid_temperature(double t) {
   return isfinite(t) && t >= 0;

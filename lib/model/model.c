@@ -174,7 +174,7 @@ float *glow_model_parameters_mutable(glow_model *model) {
   return model->parameters;
 }
 
-/* ---- derived values --------------------------------------------------------------------------- */
+/* ---- derived values -------------------------------------------------------------------------- */
 
 glow_status glow__node_prepare(glow_model *model, const glow__node *node) {
   if (!node->layer->ops.prepare)
@@ -225,7 +225,7 @@ glow_status glow_model_mark_initialised(glow_model *model) {
   return GLOW_OK;
 }
 
-/* ---- for train/ and io/ ----------------------------------------------------------------------- */
+/* ---- for train/ and io/ ---------------------------------------------------------------------- */
 
 const char *glow__model_nonfinite_layer(const glow_model *model, const float *flat) {
   for (int32_t i = model->node_count - 1; i >= 0; i--) {

@@ -218,7 +218,7 @@ glow_status glow_workspace_zero_gradients(glow_workspace *ws) {
   return GLOW_OK;
 }
 
-/* ---- checks that every pass makes --------------------------------------------------------------- */
+/* ---- checks that every pass makes ------------------------------------------------------------ */
 
 glow_status glow__check_ready(const glow_model *model) {
   if (!model->prepared)

@@ -119,9 +119,10 @@ static void input_gradient(void *arg, uint32_t task, uint32_t worker) {
                0, net->image, b->dx + (int64_t)task * net->image * b->dx_stride, b->dx_stride);
 }
 
-/* ---- weights ---------------------------------------------------------------------------------------- */
+/* ---- weights --------------------------------------------------------------------------------- */
 
-/* C [m, columns] += A' B over all pixels, where A [pixels, m] and B [pixels, hidden] from `column`. */
+/* C [m, columns] += A' B over all pixels, where A [pixels, m] and B [pixels, hidden] from
+ * `column`. */
 static void accumulate(const glow__conv_run *run, uint32_t worker, int64_t m, const float *a,
                        const float *bmat, int64_t column, int64_t columns, float *c, int64_t ldc) {
   const glow__kernels *kernels = run->kernels;
@@ -136,7 +137,8 @@ static void accumulate(const glow__conv_run *run, uint32_t worker, int64_t m, co
   }
 }
 
-/* For W1 and W3, the block of tap-ordered gradients that is then added in the weights' own order. */
+/* For W1 and W3, the block of tap-ordered gradients that is then added in the weights' own order.
+ * */
 static float *tap_block(const glow__conv_run *run, uint32_t worker, int64_t rows) {
   float *block = glow_pass_worker_scratch(run->pass, run->net->weight_block, worker);
   block += glow__packed_size(run->kernels, GLOW_WEIGHT_PIXELS, GLOW_WEIGHT_COLUMNS);

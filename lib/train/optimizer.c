@@ -6,10 +6,12 @@
  *            p <- p - r / (1 - b1^t) m / (sqrt(v) / sqrt(1 - b2^t) + eps)
  *   Adamax   m as Adam;                  v <- max(b2 v, |g| + eps);  p <- p - r / (1 - b1^t) m / v
  *
- * A step is all or nothing without a copy of parameters and state. First each layer whose prepare may
+ * A step is all or nothing without a copy of parameters and state. First each layer whose prepare
+ * may
  * fail is tried: its
  * new parameters are put in place, the layer prepares them, and the old ones are put back from a
- * buffer of one layer's size. Only when all layers have succeeded, parameters and state move for good,
+ * buffer of one layer's size. Only when all layers have succeeded, parameters and state move for
+ * good,
  * computed by the same code from the same numbers, so that what was prepared fits them bit for bit.
  * SPDX-License-Identifier: MIT */
 #include <math.h>
@@ -33,7 +35,7 @@ struct glow_optimizer {
   int64_t slot_size; /* parameters of the largest layer */
 };
 
-/* ---- the formulas, on one block ------------------------------------------------------------------ */
+/* ---- the formulas, on one block -------------------------------------------------------------- */
 
 typedef struct factors {
   int32_t kind;
@@ -104,7 +106,7 @@ static bool all_finite(const float *x, int64_t count) {
   return !bad;
 }
 
-/* ---- a layer at a time --------------------------------------------------------------------------- */
+/* ---- a layer at a time ----------------------------------------------------------------------- */
 
 typedef struct job {
   glow_optimizer *optimizer;
@@ -195,7 +197,8 @@ static void move_layer(void *arg, uint32_t task, uint32_t worker) {
     glow__node_prepare(o->model, node); /* cannot fail */
 }
 
-/* With |g| below 1e15, rate below 1e3 and epsilon above 1e-12 no number of an update reaches 1e37. */
+/* With |g| below 1e15, rate below 1e3 and epsilon above 1e-12 no number of an update reaches 1e37.
+ * */
 static bool may_overflow(const glow_optimizer *o, double squares, double rate) {
   return !(squares < 1e30 && rate < 1e3 && o->options.epsilon > 1e-12);
 }
@@ -218,7 +221,8 @@ glow_status glow__optimizer_apply(glow_optimizer *optimizer, const float *gradie
   model->prepared = false;
   run(optimizer, optimizer->slots, try_layers, &j);
   if (j.failed < model->node_count) {
-    /* Once more, for the error text on this thread; then the derived values of the old parameters. */
+    /* Once more, for the error text on this thread; then the derived values of the old parameters.
+     * */
     glow_status status = try_layer(&j, &model->nodes[j.failed], optimizer->kept);
     if (was_prepared)
       GLOW_TRY(glow_model_prepare(model));
@@ -230,7 +234,7 @@ glow_status glow__optimizer_apply(glow_optimizer *optimizer, const float *gradie
   return GLOW_OK;
 }
 
-/* ---- the object ------------------------------------------------------------------------------------ */
+/* ---- the object ------------------------------------------------------------------------------ */
 
 static glow_status copy_options(glow_optimizer_options *to, const glow_optimizer_options *from) {
   *to = (glow_optimizer_options)GLOW_OPTIMIZER_OPTIONS_INIT;

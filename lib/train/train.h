@@ -9,7 +9,8 @@
 /* Copies and checks a schedule; NULL gives the defaults. */
 glow_status glow__schedule_copy(glow_schedule *to, const glow_schedule *from);
 
-/* glow_optimizer_step for gradients whose sum of squares is known to be finite, at most `squares`. */
+/* glow_optimizer_step for gradients whose sum of squares is known to be finite, at most `squares`.
+ * */
 glow_status glow__optimizer_apply(glow_optimizer *optimizer, const float *gradients, double squares,
                                   double rate);
 

@@ -1,5 +1,7 @@
-/* The trainer: dequantise, forward, backward, check, clip, update, average. One step is all or nothing.
- * The loss is the mean of the bits per dimension; its gradient with respect to the log-probability of
+/* The trainer: dequantise, forward, backward, check, clip, update, average. One step is all or
+ * nothing.
+ * The loss is the mean of the bits per dimension; its gradient with respect to the log-probability
+ * of
  * a sample is -1 / (count dims ln 2), which is the weight that backward is given.
  * SPDX-License-Identifier: MIT */
 #include <math.h>
@@ -35,7 +37,7 @@ typedef struct batch {
   int64_t count;
 } batch;
 
-/* ---- life -------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static glow_status check_options(const glow_trainer_options *o) {
   if (o->micro_batch < 1)
@@ -134,7 +136,7 @@ glow_workspace *glow_trainer_workspace(glow_trainer *trainer) {
   return trainer ? trainer->workspace : NULL;
 }
 
-/* ---- initialisation -------------------------------------------------------------------------------- */
+/* ---- initialisation -------------------------------------------------------------------------- */
 
 static glow_status check_idle(const glow_trainer *trainer) {
   if (trainer->average_used)
@@ -168,7 +170,7 @@ glow_status glow_trainer_initialise_pixels(glow_trainer *trainer, const uint8_t 
   return status;
 }
 
-/* ---- one step ---------------------------------------------------------------------------------------- */
+/* ---- one step -------------------------------------------------------------------------------- */
 
 /* Samples [first, first + count) of the batch as floats. */
 static glow_status fetch(glow_trainer *t, const batch *b, int64_t first, int64_t count,
@@ -306,7 +308,7 @@ glow_status glow_trainer_step_pixels(glow_trainer *trainer, const uint8_t *pixel
   return step(trainer, &b, report);
 }
 
-/* ---- the average ---------------------------------------------------------------------------------------- */
+/* ---- the average ----------------------------------------------------------------------------- */
 
 glow_status glow_trainer_use_average(glow_trainer *trainer, int32_t use) {
   if (!trainer || (use != 0 && use != 1))
@@ -328,7 +330,7 @@ glow_status glow_trainer_use_average(glow_trainer *trainer, int32_t use) {
   return restored == GLOW_OK ? status : restored;
 }
 
-/* ---- a run of steps ---------------------------------------------------------------------------------------- */
+/* ---- a run of steps -------------------------------------------------------------------------- */
 
 /* The callback's own words, where it left some, come after the number of the step. */
 static glow_status next_batch(const glow_trainer *t, const batch *room, glow_batch_fn next,

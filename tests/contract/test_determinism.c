@@ -1,4 +1,5 @@
-/* The same seed gives the same bits: in parameters after 20 steps, with 1, 2 and 4 threads, stored and
+/* The same seed gives the same bits: in parameters after 20 steps, with 1, 2 and 4 threads, stored
+ * and
  * reconstructed; a sample alone and in any batch. SPDX-License-Identifier: MIT */
 #include "../support/model_helpers.h"
 

@@ -1,6 +1,9 @@
-/* The n-th allocation fails, for n = 1, 2, 3, ... until a run sees no failure: creating and destroying
- * every object, the preset, initialisation, a training step, saving and loading. Each time the status is
- * GLOW_E_MEMORY, nothing leaks, and what was there before is as it was. SPDX-License-Identifier: MIT */
+/* The n-th allocation fails, for n = 1, 2, 3, ... until a run sees no failure: creating and
+ * destroying
+ * every object, the preset, initialisation, a training step, saving and loading. Each time the
+ * status is
+ * GLOW_E_MEMORY, nothing leaks, and what was there before is as it was.
+ * SPDX-License-Identifier: MIT */
 #include "../support/model_helpers.h"
 
 #include <unistd.h>
@@ -47,7 +50,7 @@ static void fail_each(uint32_t threads, scenario run, void *payload) {
   fail_msg("no end of allocations");
 }
 
-/* ---- objects ------------------------------------------------------------------------------------------ */
+/* ---- objects --------------------------------------------------------------------------------- */
 
 static glow_status nothing(glow_context *context, void *payload) {
   (void)context;
@@ -117,7 +120,7 @@ static void test_preset(void **state) {
     fail_each(0, make_preset, &p);
 }
 
-/* ---- what is done with a model that exists -------------------------------------------------------------- */
+/* ---- what is done with a model that exists --------------------------------------------------- */
 
 typedef struct fixture {
   glow_model *model;

@@ -2,7 +2,8 @@
  *
  * For every *.safetensors in DIR, on one and two threads and with every provider of kernels:
  * data-dependent initialisation, latents, log-dets, densities, the inverse, gradients of all
- * parameters and of the input (stored and reconstructed backward), ten steps of Adam. A line for each
+ * parameters and of the input (stored and reconstructed backward), ten steps of Adam. A line for
+ * each
  * file and quantity gives the worst relative error over all variants (golden_error: norm of the
  * difference over norm of the reference) and the tensor and variant it comes from.
  * SPDX-License-Identifier: MIT */
@@ -98,7 +99,7 @@ static bool holds(const run *r, enum quantity q, bool condition) {
   return condition;
 }
 
-/* ---- model and workspace ------------------------------------------------------------------------ */
+/* ---- model and workspace --------------------------------------------------------------------- */
 
 static glow_model *make_model(const run *r, enum quantity q, const char *prefix) {
   glow_model *model = NULL;
@@ -121,7 +122,8 @@ static glow_workspace *make_workspace(const run *r, enum quantity q, const glow_
   return ws;
 }
 
-/* A tensor of the model against an array "prefix.NAME" of the file. values: of that tensor. map: what
+/* A tensor of the model against an array "prefix.NAME" of the file. values: of that tensor. map:
+ * what
  * is applied to both before they are compared, or NULL. */
 static void compare_tensor(const run *r, enum quantity q, const char *prefix,
                            const glow_tensor_info *info, const float *values,
@@ -153,11 +155,14 @@ static void compare_all(const run *r, enum quantity q, const char *prefix, const
   }
 }
 
-/* ---- initialisation ------------------------------------------------------------------------------- */
+/* ---- initialisation -------------------------------------------------------------------------- */
 
-/* Log-scales are compared as the scales that they stand for. Where the data come to an actnorm already
- * normalised, as they do after a fixed permutation, its logs are 0 but for the 1e-6 that initialisation
- * adds to deviations: no float32 can tell such a number to 3e-6 of itself, or needs to. Where logs are
+/* Log-scales are compared as the scales that they stand for. Where the data come to an actnorm
+ * already
+ * normalised, as they do after a fixed permutation, its logs are 0 but for the 1e-6 that
+ * initialisation
+ * adds to deviations: no float32 can tell such a number to 3e-6 of itself, or needs to. Where logs
+ * are
  * above 1, comparing scales is the stricter of the two. */
 static void compare_initialised(const run *r, enum quantity q, const glow_model *model) {
   const char *prefix = "initialised.";
@@ -183,7 +188,7 @@ static void check_initialisation(const run *r, enum quantity q, int64_t batch) {
   glow_model_destroy(&model);
 }
 
-/* ---- values ---------------------------------------------------------------------------------------- */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 static void compare_latents(const run *r, const glow_model *model, const float *latents) {
   for (int32_t l = 0; l < glow_model_latent_count(model); l++) {
@@ -319,7 +324,7 @@ static void check_values(const run *r) {
   free(log_prob);
 }
 
-/* ---- gradients ------------------------------------------------------------------------------------- */
+/* ---- gradients ------------------------------------------------------------------------------- */
 
 /* Mean bits/dim = -sum log_prob / (count dims ln 2) + constant. */
 static glow_status backward(const run *r, glow_workspace *ws, double *weight, float *dx) {
@@ -357,7 +362,7 @@ static void check_gradients(const run *r, int32_t mode) {
   free(dx);
 }
 
-/* ---- training -------------------------------------------------------------------------------------- */
+/* ---- training -------------------------------------------------------------------------------- */
 
 static glow_trainer *make_trainer(const run *r, glow_model *model, int64_t micro_batch,
                                   int32_t mode) {
@@ -372,10 +377,14 @@ static glow_trainer *make_trainer(const run *r, glow_model *model, int64_t micro
   return trainer;
 }
 
-/* All parameters as one vector. Tensor by tensor would ask float32 for what it cannot give: where an
- * activation is within rounding of 0, ReLU passes its gradient in one precision and not in the other,
- * and Adam, which divides by the gradient's size, turns that into whole steps of a bias whose gradient is
- * near 0. PyTorch in float32 then differs in the same tensors by the same amounts (2e-3 of a norm1.bias),
+/* All parameters as one vector. Tensor by tensor would ask float32 for what it cannot give: where
+ * an
+ * activation is within rounding of 0, ReLU passes its gradient in one precision and not in the
+ * other,
+ * and Adam, which divides by the gradient's size, turns that into whole steps of a bias whose
+ * gradient is
+ * near 0. PyTorch in float32 then differs in the same tensors by the same amounts (2e-3 of a
+ * norm1.bias),
  * while the vector as a whole stays within 1e-3. */
 static void compare_trained(const run *r, const glow_model *model) {
   int64_t total = glow_model_parameter_count(model);
@@ -433,7 +442,7 @@ static void check_training(const run *r, int64_t micro_batch, int32_t mode) {
   glow_model_destroy(&model);
 }
 
-/* ---- files ----------------------------------------------------------------------------------------- */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 static void check_variant(const golden_case *c, const char *kernels, uint32_t threads,
                           score *scores) {

@@ -12,7 +12,7 @@ static bool complain(const char *what, const char *detail) {
   return false;
 }
 
-/* ---- configuration ------------------------------------------------------------------------------ */
+/* ---- configuration --------------------------------------------------------------------------- */
 
 typedef struct choice {
   const char *name;
@@ -76,7 +76,7 @@ static bool read_options(golden_case *c) {
   return ok;
 }
 
-/* ---- arrays --------------------------------------------------------------------------------------- */
+/* ---- arrays ---------------------------------------------------------------------------------- */
 
 static bool find(const golden_case *c, const char *name, glow_file_tensor *out) {
   *out = (glow_file_tensor)GLOW_FILE_TENSOR_INIT;
@@ -172,7 +172,7 @@ bool golden_set(const golden_case *c, glow_model *model, const char *prefix) {
          complain(prefix, "does not set all parameters of the model");
 }
 
-/* ---- comparing ------------------------------------------------------------------------------------ */
+/* ---- comparing ------------------------------------------------------------------------------- */
 
 double golden_error(const double *a, const double *b, int64_t count) {
   double difference = 0, norm = 0;

@@ -154,7 +154,7 @@ static void test_uninitialised_stays_so(void **state) {
   glow_model_destroy(&model);
 }
 
-/* ---- tampering: a text in the file is replaced by one of the same length ----------------------------- */
+/* ---- tampering: a text in the file is replaced by one of the same length --------------------- */
 
 typedef struct change {
   const char *from, *to, *message;

@@ -1,4 +1,5 @@
-/* Tensor files: round trips, a table of malformed files with the messages they must give, writes that
+/* Tensor files: round trips, a table of malformed files with the messages they must give, writes
+ * that
  * fail. SPDX-License-Identifier: MIT */
 #include <dirent.h>
 #include <glow/glow.h>
@@ -44,7 +45,7 @@ static int tear_down(void **state) {
   return system(command);
 }
 
-/* ---- round trips ------------------------------------------------------------------------------------ */
+/* ---- round trips ----------------------------------------------------------------------------- */
 
 static glow_file_tensor tensor(const char *name, int32_t type, int32_t rank, int64_t a, int64_t b,
                                int64_t bytes, const void *data) {
@@ -96,7 +97,7 @@ static void test_round_trip(void **state) {
   glow_tensor_file_close(&file);
 }
 
-/* ---- malformed files ---------------------------------------------------------------------------------- */
+/* ---- malformed files ------------------------------------------------------------------------- */
 
 typedef struct bad {
   const char *header; /* JSON; NULL: `raw` is the whole file */
@@ -198,7 +199,7 @@ static void test_not_files(void **state) {
   refused(path_of("pipe"), GLOW_E_IO, "not a regular file");
 }
 
-/* ---- writes that fail ---------------------------------------------------------------------------------- */
+/* ---- writes that fail ------------------------------------------------------------------------ */
 
 static void test_failed_write_keeps_the_old_file(void **state) {
   const uint8_t bytes[1] = {7};

@@ -1,7 +1,7 @@
 /* What the tests of models share. SPDX-License-Identifier: MIT */
 #include "model_helpers.h"
 
-/* ---- statuses ---------------------------------------------------------------------------------- */
+/* ---- statuses -------------------------------------------------------------------------------- */
 
 void helper_ok(glow_status status, const char *call, const char *file, int line) {
   if (status == GLOW_OK)
@@ -19,7 +19,7 @@ void helper_refused(glow_status status, glow_status expected, const char *words,
   _fail(file, line);
 }
 
-/* ---- memory ------------------------------------------------------------------------------------ */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 /* The size stands in front of each block. */
 enum { HEADER = 16 };
@@ -60,7 +60,7 @@ void *helper_allocate(size_t bytes) {
   return block;
 }
 
-/* ---- contexts ---------------------------------------------------------------------------------- */
+/* ---- contexts -------------------------------------------------------------------------------- */
 
 glow_context *helper_context(uint32_t threads, const char *kernels, helper_memory *memory) {
   glow_context_options options = GLOW_CONTEXT_OPTIONS_INIT;
@@ -77,7 +77,7 @@ bool helper_is_cblas(const char *kernels) {
   return strcmp(kernels, "cblas") == 0;
 }
 
-/* ---- random numbers ---------------------------------------------------------------------------- */
+/* ---- random numbers -------------------------------------------------------------------------- */
 
 uint64_t helper_seed(void) {
   static bool printed;
@@ -131,7 +131,7 @@ void helper_perturb(glow_model *model, helper_random *random, float scale) {
   OK(glow_model_mark_initialised(model));
 }
 
-/* ---- comparing --------------------------------------------------------------------------------- */
+/* ---- comparing ------------------------------------------------------------------------------- */
 
 double helper_relative(const float *a, const float *b, int64_t count) {
   double difference = 0, norm = 0;
@@ -146,7 +146,7 @@ bool helper_same_bits(const void *a, const void *b, int64_t elements, size_t siz
   return memcmp(a, b, (size_t)elements * size) == 0;
 }
 
-/* ---- layers ------------------------------------------------------------------------------------ */
+/* ---- layers ---------------------------------------------------------------------------------- */
 
 const helper_layer helper_layers[] = {
     {.name = "actnorm", .kind = HELPER_ACTNORM},
@@ -256,7 +256,7 @@ glow_status helper_create_model(glow_context *context, const helper_layer *layer
   return helper_wrap_layer(context, made, layer->kind != HELPER_PRIOR, shape, out);
 }
 
-/* ---- models and workspaces --------------------------------------------------------------------- */
+/* ---- models and workspaces ------------------------------------------------------------------- */
 
 glow_glow_options helper_small_glow(void) {
   glow_glow_options o = GLOW_GLOW_OPTIONS_INIT;

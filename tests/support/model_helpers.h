@@ -17,7 +17,7 @@
 #include <glow/sys/layer.h>
 #include <glow/sys/net.h>
 
-/* ---- statuses ---------------------------------------------------------------------------------- */
+/* ---- statuses -------------------------------------------------------------------------------- */
 
 #define OK(call) helper_ok((call), #call, __FILE__, __LINE__)
 /* The call fails with this status, and the error text has these words. */
@@ -27,7 +27,7 @@ void helper_ok(glow_status status, const char *call, const char *file, int line)
 void helper_refused(glow_status status, glow_status expected, const char *words, const char *call,
                     const char *file, int line);
 
-/* ---- memory ------------------------------------------------------------------------------------ */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 /* An allocator that counts and that can be told to fail. For one thread at a time. */
 typedef struct helper_memory {
@@ -41,13 +41,13 @@ glow_allocator helper_allocator(helper_memory *memory);
 /* malloc that does not come back empty. */
 void *helper_allocate(size_t bytes);
 
-/* ---- contexts ---------------------------------------------------------------------------------- */
+/* ---- contexts -------------------------------------------------------------------------------- */
 
 /* kernels NULL: the best. memory NULL: malloc. */
 glow_context *helper_context(uint32_t threads, const char *kernels, helper_memory *memory);
 bool helper_is_cblas(const char *kernels);
 
-/* ---- random numbers ---------------------------------------------------------------------------- */
+/* ---- random numbers -------------------------------------------------------------------------- */
 
 /* The seed of this run: GLOW_TEST_SEED of the environment, else 1. Prints it, once. */
 uint64_t helper_seed(void);
@@ -64,13 +64,13 @@ float *helper_new_normals(helper_random *random, float scale, int64_t count);
 /* Adds normal numbers to all trainable parameters, prepares, and marks the model initialised. */
 void helper_perturb(glow_model *model, helper_random *random, float scale);
 
-/* ---- comparing --------------------------------------------------------------------------------- */
+/* ---- comparing ------------------------------------------------------------------------------- */
 
 /* |a - b| / |b| in Euclidean norms; |a - b| where b is 0. */
 double helper_relative(const float *a, const float *b, int64_t count);
 bool helper_same_bits(const void *a, const void *b, int64_t elements, size_t size);
 
-/* ---- layers ------------------------------------------------------------------------------------ */
+/* ---- layers ---------------------------------------------------------------------------------- */
 
 /* One layer with one choice of options. */
 typedef struct helper_layer {
@@ -104,7 +104,7 @@ glow_status helper_create_model(glow_context *context, const helper_layer *layer
 glow_status helper_wrap_layer(glow_context *context, glow_layer *layer, bool with_prior,
                               const glow_shape *shape, glow_model **out);
 
-/* ---- models and workspaces --------------------------------------------------------------------- */
+/* ---- models and workspaces ------------------------------------------------------------------- */
 
 /* 8 x 8 x 2, two levels of two steps, plain 1x1 convolutions, hidden width 8. */
 glow_glow_options helper_small_glow(void);

@@ -30,7 +30,7 @@ static float *new_gradients(glow_context *context, const glow_model *model, uint
   return g;
 }
 
-/* ---- the formulas ----------------------------------------------------------------------------- */
+/* ---- the formulas ---------------------------------------------------------------------------- */
 
 /* One step of the papers' formulas on one parameter. */
 static void reference(const glow_optimizer_options *o, int t, double rate, double g, double *p,
@@ -101,7 +101,7 @@ static void test_adamax(void **state) {
   check_formula(GLOW_OPTIMIZER_ADAMAX, 0.3);
 }
 
-/* ---- all or nothing ------------------------------------------------------------------------------ */
+/* ---- all or nothing -------------------------------------------------------------------------- */
 
 static double first_log_prob(glow_context *context, glow_model *model) {
   glow_workspace *ws = NULL;
@@ -206,7 +206,7 @@ static void test_overflow_is_refused(void **state) {
   check_refusal(GLOW_OPTIMIZER_ADAM, 1, NULL, spoil_range);
 }
 
-/* ---- threads, memory, arguments -------------------------------------------------------------------- */
+/* ---- threads, memory, arguments -------------------------------------------------------------- */
 
 static void test_threads_do_not_matter(void **state) {
   static const int32_t kinds[] = {GLOW_OPTIMIZER_SGD, GLOW_OPTIMIZER_ADAM, GLOW_OPTIMIZER_ADAMAX};

@@ -1,11 +1,12 @@
-/* Runs of steps with callbacks, and the way between pixels and floats. SPDX-License-Identifier: MIT */
+/* Runs of steps with callbacks, and the way between pixels and floats.
+ * SPDX-License-Identifier: MIT */
 #include <glow/sys/pass.h>
 
 #include "fixture.h"
 
 enum { BATCH = 6 };
 
-/* ---- pixels ----------------------------------------------------------------------------------- */
+/* ---- pixels ---------------------------------------------------------------------------------- */
 
 static glow_model *model_of_bits(glow_context *context, int32_t bits) {
   glow_glow_options o = small_options();
@@ -82,7 +83,7 @@ static void test_pixels_need_bits(void **state) {
   glow_context_destroy(&context);
 }
 
-/* ---- runs ------------------------------------------------------------------------------------------ */
+/* ---- runs ------------------------------------------------------------------------------------ */
 
 typedef struct source {
   const uint8_t *pixels;

@@ -39,7 +39,7 @@ static glow_trainer_options plain_sgd(glow_optimizer_options *optimizer, glow_sc
   return o;
 }
 
-/* ---- loss and gradient ------------------------------------------------------------------------- */
+/* ---- loss and gradient ----------------------------------------------------------------------- */
 
 /* By hand: forward, backward with weights -1 / (N dims ln 2), optimizer. */
 static void test_step_by_hand(void **state) {
@@ -168,7 +168,7 @@ static void test_pixels_are_dequantised_floats(void **state) {
   close_bench(&b);
 }
 
-/* ---- clipping ------------------------------------------------------------------------------------- */
+/* ---- clipping -------------------------------------------------------------------------------- */
 
 /* With SGD and rate r the step is -r times the clipped gradient. */
 static void check_clip(double clip_norm, double clip_value) {
@@ -229,7 +229,7 @@ static void test_a_high_limit_changes_nothing(void **state) {
   close_bench(&b);
 }
 
-/* ---- schedule -------------------------------------------------------------------------------------- */
+/* ---- schedule -------------------------------------------------------------------------------- */
 
 static void test_schedule_is_per_step(void **state) {
   glow_optimizer_options optimizer;
@@ -259,7 +259,7 @@ static void test_schedule_is_per_step(void **state) {
   close_bench(&b);
 }
 
-/* ---- average ----------------------------------------------------------------------------------------- */
+/* ---- average --------------------------------------------------------------------------------- */
 
 static void test_average(void **state) {
   glow_trainer_options options = GLOW_TRAINER_OPTIONS_INIT;
@@ -334,7 +334,7 @@ static void test_singular_average_is_refused(void **state) {
   close_bench(&b);
 }
 
-/* ---- refusals ------------------------------------------------------------------------------------------- */
+/* ---- refusals -------------------------------------------------------------------------------- */
 
 static void set_one(glow_model *model, const char *tensor, float value) {
   glow_tensor_info info = GLOW_TENSOR_INFO_INIT;
@@ -343,7 +343,8 @@ static void set_one(glow_model *model, const char *tensor, float value) {
   ok(glow_model_prepare(model));
 }
 
-/* Between good steps on `a`, steps on a bad input and on a spoilt layer; `b` has only the good ones. */
+/* Between good steps on `a`, steps on a bad input and on a spoilt layer; `b` has only the good
+ * ones. */
 static void test_refused_steps_change_nothing(void **state) {
   glow_trainer_options options = GLOW_TRAINER_OPTIONS_INIT;
   (void)state;
@@ -405,7 +406,7 @@ static void test_update_that_cannot_be_prepared(void **state) {
   close_bench(&b);
 }
 
-/* ---- a layer whose gradient can be made NaN -------------------------------------------------------------- */
+/* ---- a layer whose gradient can be made NaN -------------------------------------------------- */
 
 typedef struct faulty {
   const bool *broken;
@@ -494,7 +495,7 @@ static void test_nonfinite_gradient_names_the_layer(void **state) {
   glow_context_destroy(&context);
 }
 
-/* ---- threads, memory, arguments -------------------------------------------------------------------------- */
+/* ---- threads, memory, arguments -------------------------------------------------------------- */
 
 static void test_threads_do_not_matter(void **state) {
   float *expected = NULL;

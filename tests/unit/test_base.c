@@ -12,7 +12,7 @@
 
 #include "base/base.h"
 
-/* ---- status ----------------------------------------------------------------------------------- */
+/* ---- status ---------------------------------------------------------------------------------- */
 
 static void test_status_names(void **state) {
   (void)state;
@@ -72,7 +72,7 @@ static void test_error_prefix_and_length(void **state) {
   assert_memory_equal(glow_last_error(), "front: xxx", 10);
 }
 
-/* ---- structs with a size ------------------------------------------------------------------------ */
+/* ---- structs with a size --------------------------------------------------------------------- */
 
 typedef struct sample {
   size_t struct_size;
@@ -143,7 +143,7 @@ static void test_struct_fill(void **state) {
                    GLOW_E_ARGUMENT);
 }
 
-/* ---- memory --------------------------------------------------------------------------------------- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 typedef struct counter {
   size_t live, calls, fail_at; /* fail_at: number of the call that fails; 0: none */
@@ -204,7 +204,7 @@ static void test_memory_that_is_not_there(void **state) {
   assert_int_equal(c.live, 0);
 }
 
-/* ---- configuration ---------------------------------------------------------------------------------- */
+/* ---- configuration --------------------------------------------------------------------------- */
 
 static void test_config_values(void **state) {
   glow_context context = {0};
@@ -294,7 +294,7 @@ static void test_config_without_memory(void **state) {
   }
 }
 
-/* ---- log -------------------------------------------------------------------------------------------- */
+/* ---- log ------------------------------------------------------------------------------------- */
 
 static void keep_line(int32_t level, const char *text, void *payload) {
   snprintf(payload, 64, "%d %s", (int)level, text);

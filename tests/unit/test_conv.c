@@ -58,7 +58,8 @@ static void test_gather(void **unused) {
   }
 }
 
-/* <gather(x, s), a> = <x, sum(a, -s)>; terms are of size 1, and a few thousand of them are added. */
+/* <gather(x, s), a> = <x, sum(a, -s)>; terms are of size 1, and a few thousand of them are added.
+ * */
 static void check_adjoint(const image *m, int32_t sign) {
   int64_t pixels = m->height * m->width, taps = 9 * m->channels;
   float *x = numbers(pixels * m->stride, 3), *a = numbers(pixels * taps, 4);

@@ -1,4 +1,5 @@
-/* LU, determinants, inverses and orthonormal bases on random matrices. SPDX-License-Identifier: MIT */
+/* LU, determinants, inverses and orthonormal bases on random matrices.
+ * SPDX-License-Identifier: MIT */
 #include "math/linalg.h"
 
 #include <math.h>
@@ -28,7 +29,8 @@ static double product(int64_t n, const double *a, const double *b, int64_t i, in
   return sum;
 }
 
-/* Random matrices of this size have condition numbers below 1e5: 1e-9 leaves room over 2^-52 times that. */
+/* Random matrices of this size have condition numbers below 1e5: 1e-9 leaves room over 2^-52 times
+ * that. */
 static void test_inverse(void **unused) {
   (void)unused;
   for (int64_t n = 1; n <= MOST; n += n < 4 ? 1 : 11) {

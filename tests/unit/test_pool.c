@@ -1,4 +1,5 @@
-/* The pool of threads: every task once, whoever calls and from wherever. SPDX-License-Identifier: MIT */
+/* The pool of threads: every task once, whoever calls and from wherever.
+ * SPDX-License-Identifier: MIT */
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -154,7 +155,7 @@ static void test_run_inside_a_task(void **state) {
   glow_pool_destroy(&pool);
 }
 
-/* ---- threads ------------------------------------------------------------------------------------ */
+/* ---- threads --------------------------------------------------------------------------------- */
 
 typedef struct meeting {
   atomic_int here;
@@ -189,7 +190,7 @@ static void test_threads_run_together_with_signals_blocked(void **state) {
   glow_pool_destroy(&pool);
 }
 
-/* ---- arguments and memory ------------------------------------------------------------------------ */
+/* ---- arguments and memory -------------------------------------------------------------------- */
 
 typedef struct counter {
   size_t live, calls, fail_at;
@@ -242,7 +243,7 @@ static void test_without_memory(void **state) {
   }
 }
 
-/* ---- glow__run ------------------------------------------------------------------------------------- */
+/* ---- glow__run ------------------------------------------------------------------------------- */
 
 static void test_context_runs_tasks(void **state) {
   glow_executor executor;

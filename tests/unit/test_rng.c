@@ -154,7 +154,7 @@ static void test_permutations(void **state) {
     assert_in_range(counts[i / 3][i % 3], 1800, 2200);
 }
 
-/* ---- the public generator ------------------------------------------------------------------------- */
+/* ---- the public generator -------------------------------------------------------------------- */
 
 static void test_generator(void **state) {
   glow_context context = {0};
