@@ -17,9 +17,9 @@ extern "C" {
 #endif
 
 enum {
-  GLOW_LAYER_BY_TASKS = 1,    /* gets the whole batch and runs tasks itself */
-  GLOW_LAYER_IN_PLACE = 2,    /* forward and inverse may be given y == x */
-  GLOW_LAYER_RECONSTRUCTS = 4, /* backward accepts x == NULL and writes x_out */
+  GLOW_LAYER_BY_TASKS = 1,       /* gets the whole batch and runs tasks itself */
+  GLOW_LAYER_IN_PLACE = 2,       /* forward and inverse may be given y == x */
+  GLOW_LAYER_RECONSTRUCTS = 4,   /* backward accepts x == NULL and writes x_out */
   GLOW_LAYER_ALWAYS_PREPARES = 8 /* prepare succeeds on all finite parameters, so that an optimizer
                                     step need not try it before it changes them */
 };
