@@ -229,6 +229,13 @@ check "... no temporary file is left" sh -c '[ "$(ls -A run/full | wc -l)" -eq 6
 code=$?
 check "a full disk while sampling: code 2, nothing left" sh -c "[ $code -eq 2 ] && ! ls *full.png*"
 
+# A rate far too large: the step is refused, the layer named.
+"$tool" train $tiny --scale exp --lr 10 --optimizer sgd --warmup 0 --hidden 16 --depth 2 --steps 500 \
+  --out run/wild >out 2>err
+code=$?
+check "numbers that are not finite: code 1, naming the layer" sh -c \
+  "[ $code -eq 1 ] && grep -q \"refused.*layer 'level\" err"
+
 # ---- strangers' files ------------------------------------------------------------------------------
 
 escape=$(printf '\033')
