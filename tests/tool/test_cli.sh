@@ -82,7 +82,7 @@ bad() {
 
 png() { [ "$(head -c 8 "$1" | od -An -tx1 | tr -d ' \n')" = 89504e470d0a1a0a ]; }
 
-# ---- the main job -------------------------------------------------------------------------------
+# ---- the main job --------------------------------------------------------------------------------
 
 tiny="--format shapes --size 8 --images 64 --levels 2 --depth 1 --hidden 8 --batch 8 --warmup 2"
 tiny="$tiny --test-images 16 --samples 9 --report-every 1 --threads 2"
@@ -155,7 +155,8 @@ good "info" info $model --layers --tensors
 check "info lists layers" says 'level0.step0.coupling'
 good "info --json" info $model --tensors --json
 check "info --json is JSON" json_lines out \
-  'lines[0]["shape"] == [8, 8, 3] and sum(l["parameters"] for l in lines[0]["layers"]) == lines[0]["parameters"]'
+  '(lines[0]["shape"] == [8, 8, 3] and
+   sum(l["parameters"] for l in lines[0]["layers"]) == lines[0]["parameters"])'
 
 # ---- files in the formats ------------------------------------------------------------------------
 
@@ -177,7 +178,7 @@ good "train on raw records" train --data raw.bin --format raw:3x8x8 --levels 2 -
   --hidden 8 --steps 2 --warmup 0 --batch 4 --out run/raw
 good "eval on raw records" eval run/raw/model.safetensors --data raw.bin --format raw:3x8x8
 
-# ---- Ctrl-C, readers that go away, full disks ------------------------------------------------------
+# ---- Ctrl-C, readers that go away, full disks ----------------------------------------------------
 
 # stop SIGNAL: the run ends soon, well, with a model.
 stop() {
@@ -230,17 +231,18 @@ code=$?
 check "a full disk while sampling: code 2, nothing left" sh -c "[ $code -eq 2 ] && ! ls *full.png*"
 
 # A rate far too large: the step is refused, the layer named.
-"$tool" train $tiny --scale exp --lr 10 --optimizer sgd --warmup 0 --hidden 16 --depth 2 --steps 500 \
-  --out run/wild >out 2>err
+"$tool" train $tiny --scale exp --lr 10 --optimizer sgd --warmup 0 --hidden 16 --depth 2 \
+  --steps 500 --out run/wild >out 2>err
 code=$?
 check "numbers that are not finite: code 1, naming the layer" sh -c \
   "[ $code -eq 1 ] && grep -q \"refused.*layer 'level\" err"
 
-# ---- strangers' files ------------------------------------------------------------------------------
+# ---- strangers' files ----------------------------------------------------------------------------
 
 escape=$(printf '\033')
 "$tool" info "${escape}[31mred" >out 2>err
-check "names in messages cannot act on a terminal" sh -c "! grep -q '$escape' out err && grep -q 'x1b' err"
+check "names in messages cannot act on a terminal" sh -c \
+  "! grep -q '$escape' out err && grep -q 'x1b' err"
 if [ -n "$python" ]; then
   # The header, with an escape sequence in the names of a layer, its length made right again.
   "$python" - $model evil.safetensors <<'END'
@@ -259,7 +261,7 @@ else
   skipped=$((skipped + 1))
 fi
 
-# ---- bad invocations -------------------------------------------------------------------------------
+# ---- bad invocations -----------------------------------------------------------------------------
 
 head -c 5000 batch.bin >short.bin
 head -c 300 $model >short.safetensors
