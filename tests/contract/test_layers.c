@@ -1,0 +1,483 @@
+/* The contract that every layer keeps, put to each layer with each choice of options, on several
+ * shapes. The model is the layer and a fixed prior, or the prior alone; parameters are perturbed
+ * from a
+ * printed seed. SPDX-License-Identifier: MIT */
+#include "support/model_helpers.h"
+
+enum { BATCH = 5, SMALL = 64 }; /* SMALL: numbers of a sample up to which Jacobians are made */
+
+/* Vectors, a 1x1 top, images that are not square, one odd channel count; and one where a batch
+ * makes
+ * several blocks of samples, groups, strips of pixels and panels of weights. */
+static const glow_shape shapes[] = {{1, 1, 8}, {1, 1, 3}, {2, 6, 4},
+                                    {4, 2, 2}, {3, 5, 2}, {12, 16, 20}};
+enum { SHAPES = sizeof shapes / sizeof *shapes };
+
+/* Float32 resolves 6e-8. Each bound leaves about a factor of ten above what these layers show. */
+static const double round_trip = 1e-5;    /* relative, of a batch */
+static const double determinant = 2e-5;   /* log-det against the Jacobian's, for each number */
+static const double same_gradient = 2e-5; /* stored against reconstructed; accumulated; relative */
+static const double difference = 4e-3;    /* gradient against central differences: see below */
+
+typedef struct bench {
+  const helper_layer *layer;
+  glow_shape shape;
+  char name[120];
+  helper_random random;
+  glow_context *context;
+  glow_model *model;
+  glow_workspace *inference, *stored, *reconstructed;
+  int64_t dims;
+  int32_t labels[BATCH];
+  float *x;
+} bench;
+
+/* A tensor of the layer, to write to; NULL when it has none of this name. */
+static float *tensor(glow_model *model, const char *name, int64_t *elements) {
+  glow_tensor_info info = GLOW_TENSOR_INFO_INIT;
+  if (glow_model_find_tensor(model, name, &info) != GLOW_OK)
+    return NULL;
+  *elements = info.elements;
+  return glow_model_parameters_mutable(model) + info.offset;
+}
+
+/* Biases of hidden units of +-3 and +-6, most of them up: units that are well on or well off, so
+ * that
+ * differences do not meet the kinks of ReLU. */
+static void settle_units(glow_model *model, helper_random *random) {
+  static const char *const names[] = {"layer.net.norm1.bias", "layer.net.conv1.bias",
+                                      "layer.net.norm2.bias", "layer.net.conv2.bias"};
+  for (int i = 0; i < 4; i++) {
+    int64_t elements = 0;
+    float *bias = tensor(model, names[i], &elements), size = i < 2 ? 3.0f : 6.0f;
+    for (int64_t j = 0; bias && j < elements; j++)
+      bias[j] += helper_uniform(random) < 0.7 ? size : -size;
+  }
+}
+
+/* A split's log-sds are linear in its input: without this, far-out inputs would have deviations
+ * that
+ * float32 cannot hold. */
+static void tame_split(glow_model *model) {
+  int64_t elements = 0;
+  float *weight = tensor(model, "layer.prior.weight", &elements);
+  for (int64_t j = 0; weight && j < elements; j++)
+    weight[j] *= 0.1f;
+  OK(glow_model_prepare(model));
+}
+
+static glow_model *create_model(const bench *b, glow_context *context) {
+  bool large = b->shape.height > 8;
+  bool deep = b->layer->kind == HELPER_COUPLING;
+  glow_model *model = NULL;
+  helper_random random = helper_random_of(1);
+  OK(helper_create_model(context, b->layer, &b->shape, large ? 70 : 6, &model));
+  helper_perturb(model, &random, large ? 0.01f : deep ? 0.05f : 0.1f);
+  settle_units(model, &random);
+  tame_split(model);
+  return model;
+}
+
+static int open_bench(void **state) {
+  bench *b = *state;
+  b->random = helper_random_of(2);
+  b->context = helper_context(2, NULL, NULL);
+  b->model = create_model(b, b->context);
+  b->inference = helper_workspace(b->model, BATCH, GLOW_MODE_INFERENCE);
+  b->stored = helper_workspace(b->model, BATCH, GLOW_MODE_STORED);
+  b->reconstructed = helper_workspace(b->model, BATCH, GLOW_MODE_RECONSTRUCTED);
+  b->dims = glow_model_dims(b->model);
+  for (int i = 0; i < BATCH; i++)
+    b->labels[i] = i % 3;
+  b->x = helper_new_normals(&b->random, 1.0f, BATCH * b->dims);
+  return 0;
+}
+
+static int close_bench(void **state) {
+  bench *b = *state;
+  free(b->x);
+  glow_workspace_destroy(&b->inference);
+  glow_workspace_destroy(&b->stored);
+  glow_workspace_destroy(&b->reconstructed);
+  glow_model_destroy(&b->model);
+  glow_context_destroy(&b->context);
+  return 0;
+}
+
+static float *new_batch(const bench *b) {
+  return helper_allocate((size_t)(BATCH * b->dims) * sizeof(float));
+}
+
+static void at_most(const bench *b, const char *what, double error, double bound) {
+  if (!(error <= bound))
+    fail_msg("%s: %s: %g, at most %g", b->name, what, error, bound);
+}
+
+/* ---- round trips ----------------------------------------------------------------------------- */
+
+static void data_and_back(const bench *b, const char *what, const float *x, int32_t form) {
+  float *z = new_batch(b), *back = new_batch(b);
+  OK(glow_forward(b->inference, x, b->labels, BATCH, form, z, NULL, NULL));
+  OK(glow_inverse(b->inference, z, form, b->labels, BATCH, back, NULL));
+  at_most(b, what, helper_relative(back, x, BATCH * b->dims), round_trip);
+  free(z);
+  free(back);
+}
+
+static void latents_and_back(const bench *b, const char *what, const float *z, int32_t form) {
+  float *x = new_batch(b), *back = new_batch(b);
+  OK(glow_inverse(b->inference, z, form, b->labels, BATCH, x, NULL));
+  OK(glow_forward(b->inference, x, b->labels, BATCH, form, back, NULL, NULL));
+  at_most(b, what, helper_relative(back, z, BATCH * b->dims), round_trip);
+  free(x);
+  free(back);
+}
+
+static void check_round_trips(bench *b) {
+  float *far = new_batch(b), *z = helper_new_normals(&b->random, 1.0f, BATCH * b->dims);
+  for (int64_t i = 0; i < BATCH * b->dims; i++)
+    far[i] = 100.0f * b->x[i];
+  for (int32_t form = GLOW_LATENTS_RAW; form <= GLOW_LATENTS_WHITENED; form++) {
+    data_and_back(b, "x -> z -> x", b->x, form);
+    data_and_back(b, "100 x -> z -> 100 x", far, form);
+    latents_and_back(b, "z -> x -> z", z, form);
+  }
+  glow_sample_options options = GLOW_SAMPLE_OPTIONS_INIT;
+  options.seed = 11;
+  OK(glow_sample(b->inference, &options, b->labels, BATCH, z));
+  data_and_back(b, "sample -> z -> sample", z, GLOW_LATENTS_RAW);
+  free(far);
+  free(z);
+}
+
+/* ---- log-det --------------------------------------------------------------------------------- */
+
+/* log|det| of a [n, n], by elimination with partial pivoting. */
+static double log_abs_det(double *a, int64_t n) {
+  double sum = 0;
+  for (int64_t k = 0; k < n; k++) {
+    int64_t best = k;
+    for (int64_t i = k + 1; i < n; i++)
+      if (fabs(a[i * n + k]) > fabs(a[best * n + k]))
+        best = i;
+    for (int64_t j = 0; j < n; j++) {
+      double t = a[k * n + j];
+      a[k * n + j] = a[best * n + j];
+      a[best * n + j] = t;
+    }
+    sum += log(fabs(a[k * n + k]));
+    for (int64_t i = k + 1; i < n; i++) {
+      double factor = a[i * n + k] / a[k * n + k];
+      for (int64_t j = k; j < n; j++)
+        a[i * n + j] -= factor * a[k * n + j];
+    }
+  }
+  return sum;
+}
+
+/* Column j of the Jacobian of sample 0 by a central difference. The layers here are affine in what
+ * decides the determinant, so a large step has no error of its own and little of float32's. */
+static void check_jacobian(bench *b) {
+  const float step = 0.125f;
+  int64_t n = b->dims;
+  double logdet, *jacobian = helper_allocate((size_t)(n * n) * sizeof *jacobian);
+  float *x = new_batch(b), *z = new_batch(b), *z2 = new_batch(b);
+  memcpy(x, b->x, (size_t)n * sizeof *x);
+  for (int64_t j = 0; j < n; j++) {
+    float low = b->x[j] - step, high = b->x[j] + step;
+    x[j] = low;
+    OK(glow_forward(b->inference, x, b->labels, 1, GLOW_LATENTS_RAW, z, NULL, NULL));
+    x[j] = high;
+    OK(glow_forward(b->inference, x, b->labels, 1, GLOW_LATENTS_RAW, z2, NULL, NULL));
+    x[j] = b->x[j];
+    for (int64_t i = 0; i < n; i++)
+      jacobian[i * n + j] = ((double)z2[i] - z[i]) / ((double)high - low);
+  }
+  OK(glow_forward(b->inference, x, b->labels, 1, GLOW_LATENTS_RAW, NULL, &logdet, NULL));
+  at_most(b, "log-det against the Jacobian", fabs(logdet - log_abs_det(jacobian, n)),
+          determinant * (double)n);
+  free(jacobian);
+  free(x);
+  free(z);
+  free(z2);
+}
+
+/* The inverse's log-det is minus the forward's. */
+static void check_inverse_logdet(bench *b) {
+  double forward[BATCH], inverse[BATCH];
+  float *z = new_batch(b), *x = new_batch(b);
+  OK(glow_forward(b->inference, b->x, b->labels, BATCH, GLOW_LATENTS_RAW, z, forward, NULL));
+  OK(glow_inverse(b->inference, z, GLOW_LATENTS_RAW, b->labels, BATCH, x, inverse));
+  for (int i = 0; i < BATCH; i++)
+    at_most(b, "log-det of the inverse", fabs(forward[i] + inverse[i]),
+            1e-6 * (1 + fabs(forward[i])));
+  free(z);
+  free(x);
+}
+
+/* ---- gradients ------------------------------------------------------------------------------- */
+
+/* A scalar of the pass: sum_n weight[n] log_prob[n] + weight_logdet[n] logdet[n] + <d_latents, z>.
+ * */
+typedef struct objective {
+  const char *name;
+  double weight[BATCH], weight_logdet[BATCH];
+  float *d_latents;
+} objective;
+
+/* Two: the density alone; the log-det and the latents. */
+static objective make_objective(bench *b, bool density) {
+  objective o = {.name = density ? "log-probability" : "log-det and latents"};
+  o.d_latents = density ? NULL : helper_new_normals(&b->random, 1.0f, BATCH * b->dims);
+  for (int i = 0; i < BATCH; i++) {
+    o.weight[i] = density ? 0.5 + helper_uniform(&b->random) : 0.0;
+    o.weight_logdet[i] = density ? 0.0 : 0.5 + helper_uniform(&b->random);
+  }
+  return o;
+}
+
+static double evaluate(const bench *b, const objective *o, const float *x, float *z) {
+  double logdet[BATCH], log_prob[BATCH], sum = 0;
+  OK(glow_forward(b->inference, x, b->labels, BATCH, GLOW_LATENTS_RAW, z, logdet, log_prob));
+  for (int i = 0; i < BATCH; i++)
+    sum += o->weight[i] * log_prob[i] + o->weight_logdet[i] * logdet[i];
+  for (int64_t i = 0; o->d_latents && i < BATCH * b->dims; i++)
+    sum += (double)o->d_latents[i] * (double)z[i];
+  return sum;
+}
+
+static void backward(const bench *b, const objective *o, glow_workspace *ws, float *dx) {
+  glow_backward_options options = GLOW_BACKWARD_OPTIONS_INIT;
+  options.weight = o->weight;
+  options.weight_logdet = o->weight_logdet;
+  options.d_latents = o->d_latents;
+  options.dx = dx;
+  OK(glow_forward(ws, b->x, b->labels, BATCH, GLOW_LATENTS_RAW, NULL, NULL, NULL));
+  OK(glow_backward(ws, &options));
+}
+
+static double root_mean_square(const float *v, int64_t count) {
+  double sum = 0;
+  for (int64_t i = 0; i < count; i++)
+    sum += (double)v[i] * (double)v[i];
+  return sqrt(sum / (double)(count ? count : 1));
+}
+
+/* What a difference moves: the whole of `values` by step times `direction`. */
+typedef struct probe {
+  const bench *b;
+  const objective *o;
+  float *values; /* parameters or input */
+  const float *base, *direction;
+  int64_t count;
+  const float *x;
+  float *z;
+} probe;
+
+static double moved(const probe *p, double step) {
+  for (int64_t i = 0; i < p->count; i++)
+    p->values[i] = (float)(p->base[i] + step * p->direction[i]);
+  OK(glow_model_prepare(p->b->model));
+  double value = evaluate(p->b, p->o, p->x, p->z);
+  memcpy(p->values, p->base, (size_t)p->count * sizeof *p->values);
+  return value;
+}
+
+/* The error of the nearest of several central differences: a small step suffers from float32, a
+ * large
+ * one from curvature and from the kinks of ReLU, and which is best depends on the layer. A gradient
+ * that is wrong is wrong at all steps. */
+static double nearest_difference(const probe *p, double expected) {
+  double best = INFINITY;
+  for (double step = 0x1p-4; step >= 0x1p-12; step /= 4) {
+    double slope = (moved(p, step) - moved(p, -step)) / (2 * step);
+    best = fmin(best, fabs(slope - expected));
+  }
+  return best;
+}
+
+/* Gradient g at `values` against differences along random directions and, when there are not many,
+ * along
+ * single elements. An error is measured against the slope of a typical direction. */
+static void check_differences(bench *b, const objective *o, const char *what, float *values,
+                              const float *g, int64_t count, double typical) {
+  float *base = helper_allocate((size_t)count * sizeof *base);
+  float *direction = helper_allocate((size_t)count * sizeof *direction);
+  float *z = new_batch(b);
+  bool is_input = values == b->x;
+  double scale = root_mean_square(g, count) + 0.05 * typical;
+  int elements = b->dims > SMALL ? 2 : count < 12 ? (int)count : 12;
+  memcpy(base, values, (size_t)count * sizeof *base);
+  probe p = {b, o, values, base, direction, count, is_input ? values : b->x, z};
+  for (int t = 0; t < elements + 2; t++) {
+    double expected = 0, unit = 0;
+    memset(direction, 0, (size_t)count * sizeof *direction);
+    if (t < elements)
+      direction[count <= elements ? t : (int64_t)(helper_uniform(&b->random) * (double)count)] =
+          1.0f;
+    else
+      helper_normals(&b->random, (float)(1.0 / sqrt((double)count)), direction, count);
+    for (int64_t i = 0; i < count; i++) {
+      expected += (double)g[i] * (double)direction[i];
+      unit += (double)direction[i] * (double)direction[i];
+    }
+    double error = nearest_difference(&p, expected) / (scale * sqrt(unit) + fabs(expected) + 1e-3);
+    if (!(error <= difference))
+      fail_msg("%s: gradient of the %s with respect to %s: direction %d: slope %g, error %g of it, "
+               "at most %g",
+               b->name, o->name, what, t, expected, error, difference);
+  }
+  OK(glow_model_prepare(b->model));
+  free(base);
+  free(direction);
+  free(z);
+}
+
+static void check_objective(bench *b, bool density) {
+  objective o = make_objective(b, density);
+  int64_t count = glow_model_parameter_count(b->model);
+  float *dx = new_batch(b), *dx2 = new_batch(b);
+  const float *g = glow_workspace_gradients(b->stored);
+  const float *g2 = glow_workspace_gradients(b->reconstructed);
+  OK(glow_workspace_zero_gradients(b->stored));
+  OK(glow_workspace_zero_gradients(b->reconstructed));
+  backward(b, &o, b->stored, dx);
+  backward(b, &o, b->reconstructed, dx2);
+  at_most(b, "dx, reconstructed against stored", helper_relative(dx2, dx, BATCH * b->dims),
+          same_gradient);
+  at_most(b, "gradients, reconstructed against stored", helper_relative(g2, g, count),
+          same_gradient);
+  double typical = root_mean_square(g, count);
+  for (int32_t i = 0; i < glow_model_tensor_count(b->model); i++) {
+    glow_tensor_info info = GLOW_TENSOR_INFO_INIT;
+    OK(glow_model_tensor(b->model, i, &info));
+    if (info.trainable)
+      check_differences(b, &o, info.name, glow_model_parameters_mutable(b->model) + info.offset,
+                        g + info.offset, info.elements, typical);
+  }
+  OK(glow_model_prepare(b->model));
+  check_differences(b, &o, "the input", b->x, dx, BATCH * b->dims, 0.0);
+  free(o.d_latents);
+  free(dx);
+  free(dx2);
+}
+
+static void check_gradients(bench *b) {
+  check_objective(b, true);
+  check_objective(b, false);
+}
+
+/* Gradients accumulate until they are zeroed: two backward passes, twice the gradient. */
+static void check_accumulation(bench *b) {
+  objective o = make_objective(b, true);
+  int64_t count = glow_model_parameter_count(b->model);
+  float *g = glow_workspace_gradients(b->stored);
+  float *once = helper_allocate((size_t)count * sizeof *once);
+  OK(glow_workspace_zero_gradients(b->stored));
+  backward(b, &o, b->stored, NULL);
+  for (int64_t i = 0; i < count; i++)
+    once[i] = 2 * g[i];
+  backward(b, &o, b->stored, NULL);
+  at_most(b, "two backward passes", helper_relative(g, once, count), same_gradient);
+  OK(glow_workspace_zero_gradients(b->stored));
+  for (int64_t i = 0; i < count; i++)
+    assert_true(g[i] == 0.0f);
+  free(once);
+}
+
+/* ---- a sample alone and in a batch ----------------------------------------------------------- */
+
+/* All that passes give for samples [first, first + count). */
+typedef struct results {
+  float *z, *x, *dx;
+  double logdet[BATCH], log_prob[BATCH], inverse[BATCH];
+} results;
+
+static void run_samples(const bench *b, glow_workspace *ws, const objective *o, int64_t first,
+                        int64_t count, const results *r, results *to) {
+  int64_t at = first * b->dims;
+  glow_backward_options options = GLOW_BACKWARD_OPTIONS_INIT;
+  options.weight = o->weight + first;
+  options.dx = to->dx + at;
+  OK(glow_forward(ws, b->x + at, b->labels + first, count, GLOW_LATENTS_RAW, to->z + at,
+                  to->logdet + first, to->log_prob + first));
+  OK(glow_backward(ws, &options));
+  OK(glow_inverse(ws, r->z + at, GLOW_LATENTS_RAW, b->labels + first, count, to->x + at,
+                  to->inverse + first));
+}
+
+static void same_bits(const bench *b, const char *kernels, const char *what, const void *one,
+                      const void *other, int64_t elements, size_t size) {
+  if (!helper_same_bits(one, other, elements, size))
+    fail_msg("%s (%s): %s of a sample differs alone and in a batch", b->name, kernels, what);
+}
+
+static void check_batch(bench *b, const char *kernels, int32_t mode) {
+  glow_context *context = helper_context(2, kernels, NULL);
+  glow_model *model = create_model(b, context);
+  glow_workspace *ws = helper_workspace(model, BATCH, mode);
+  objective o = make_objective(b, true);
+  results all = {new_batch(b), new_batch(b), new_batch(b), {0}, {0}, {0}}, alone = all;
+  alone.z = new_batch(b);
+  alone.x = new_batch(b);
+  alone.dx = new_batch(b);
+  run_samples(b, ws, &o, 0, BATCH, &all, &all);
+  for (int64_t n = 0; n < BATCH; n++)
+    run_samples(b, ws, &o, n, 1, &all, &alone);
+  same_bits(b, kernels, "latents", all.z, alone.z, BATCH * b->dims, sizeof(float));
+  same_bits(b, kernels, "the log-det", all.logdet, alone.logdet, BATCH, sizeof(double));
+  same_bits(b, kernels, "the log-probability", all.log_prob, alone.log_prob, BATCH, sizeof(double));
+  same_bits(b, kernels, "the inverse", all.x, alone.x, BATCH * b->dims, sizeof(float));
+  same_bits(b, kernels, "the inverse's log-det", all.inverse, alone.inverse, BATCH, sizeof(double));
+  same_bits(b, kernels, "dx", all.dx, alone.dx, BATCH * b->dims, sizeof(float));
+  free(all.z), free(all.x), free(all.dx);
+  free(alone.z), free(alone.x), free(alone.dx);
+  glow_workspace_destroy(&ws);
+  glow_model_destroy(&model);
+  glow_context_destroy(&context);
+}
+
+static void check_batches(bench *b) {
+  for (uint32_t i = 0; glow_kernels_name(i); i++) {
+    if (helper_is_cblas(glow_kernels_name(i)))
+      continue; /* BLAS libraries choose by size */
+    check_batch(b, glow_kernels_name(i), GLOW_MODE_STORED);
+    check_batch(b, glow_kernels_name(i), GLOW_MODE_RECONSTRUCTED);
+  }
+}
+
+/* ---- the table ------------------------------------------------------------------------------- */
+
+static void test_contract(void **state) {
+  bench *b = *state;
+  check_round_trips(b);
+  if (b->dims <= SMALL)
+    check_jacobian(b);
+  check_inverse_logdet(b);
+  check_gradients(b);
+  check_accumulation(b);
+  check_batches(b);
+}
+
+int main(void) {
+  size_t most = (size_t)helper_layer_count * SHAPES, count = 0;
+  bench *benches = helper_allocate(most * sizeof *benches);
+  struct CMUnitTest *tests = helper_allocate(most * sizeof *tests);
+  memset(benches, 0, most * sizeof *benches);
+  glow_blas_set_threads(1); /* a BLAS without such a call runs as it does */
+  for (int32_t l = 0; l < helper_layer_count; l++)
+    for (int s = 0; s < SHAPES; s++) {
+      if (!helper_layer_fits(&helper_layers[l], &shapes[s]))
+        continue;
+      bench *b = &benches[count];
+      b->layer = &helper_layers[l];
+      b->shape = shapes[s];
+      snprintf(b->name, sizeof b->name, "%s on %d x %d x %d", b->layer->name, (int)b->shape.height,
+               (int)b->shape.width, (int)b->shape.channels);
+      tests[count++] = (struct CMUnitTest){b->name, test_contract, open_bench, close_bench, b};
+    }
+  int failed = _cmocka_run_group_tests("layers", tests, count, NULL, NULL);
+  free(benches);
+  free(tests);
+  return failed;
+}
