@@ -1,0 +1,324 @@
+/* A layer of the caller's own, through the public table alone: run by samples, with a parameter, saved
+ * activations, and without GLOW_LAYER_RECONSTRUCTS, so that the model's fallback inverts and runs it
+ * forward again. Tables with something missing are refused. SPDX-License-Identifier: MIT */
+#include "../support/model_helpers.h"
+
+#include <unistd.h>
+
+/* y = x exp(a_c tanh(b_c)) elementwise: a bounded scale for each channel; saves x to have a use for it. */
+typedef struct bend {
+  int64_t pixels, channels;
+  int32_t a, b, kept;
+} bend;
+
+static glow_status configure(void *self, glow_setup *setup, const glow_shape *in, glow_shape *out) {
+  bend *s = self;
+  int64_t dims[] = {in->channels};
+  *out = *in;
+  s->pixels = in->height * in->width;
+  s->channels = in->channels;
+  glow_status status = glow_setup_tensor(setup, "a", GLOW_TYPE_F32, 1, 1, dims, &s->a);
+  if (status == GLOW_OK)
+    status = glow_setup_tensor(setup, "b", GLOW_TYPE_F32, 1, 1, dims, &s->b);
+  if (status == GLOW_OK)
+    status = glow_setup_saved(setup, 0, s->pixels * s->channels, &s->kept);
+  return status;
+}
+
+static glow_status build(const void *self, const glow_pass *pass) {
+  const bend *s = self;
+  for (int64_t c = 0; c < s->channels; c++)
+    ((float *)glow_pass_tensor_mutable(pass, s->b))[c] = 0.5f;
+  return GLOW_OK;
+}
+
+static float log_scale(const bend *s, const glow_pass *pass, int64_t c) {
+  const float *a = glow_pass_tensor(pass, s->a), *b = glow_pass_tensor(pass, s->b);
+  return a[c] * tanhf(b[c]);
+}
+
+static void add_logdet(const bend *s, const glow_pass *pass, double sign, double *logdet) {
+  double sum = 0;
+  for (int64_t c = 0; c < s->channels; c++)
+    sum += (double)log_scale(s, pass, c) * (double)s->pixels;
+  for (int64_t n = 0; n < glow_pass_samples(pass); n++)
+    logdet[n] += sign * sum;
+}
+
+static void forward(const void *self, const glow_pass *pass, const float *x, float *y,
+                    double *logdet, double *logprior) {
+  const bend *s = self;
+  int64_t count = glow_pass_samples(pass) * s->pixels * s->channels;
+  float *kept = glow_pass_saved(pass, s->kept);
+  (void)logprior;
+  for (int64_t i = 0; i < count; i++)
+    y[i] = x[i] * expf(log_scale(s, pass, i % s->channels));
+  if (kept)
+    memcpy(kept, x, (size_t)count * sizeof *x);
+  add_logdet(s, pass, 1.0, logdet);
+}
+
+static void inverse(const void *self, const glow_pass *pass, const float *y, float *x,
+                    double *logdet) {
+  const bend *s = self;
+  int64_t count = glow_pass_samples(pass) * s->pixels * s->channels;
+  for (int64_t i = 0; i < count; i++)
+    x[i] = y[i] * expf(-log_scale(s, pass, i % s->channels));
+  add_logdet(s, pass, -1.0, logdet);
+}
+
+static void backward(const void *self, const glow_pass *pass, const glow_layer_gradient *g) {
+  const bend *s = self;
+  int64_t samples = glow_pass_samples(pass), size = s->pixels * s->channels;
+  const float *kept = glow_pass_saved(pass, s->kept);
+  const float *a = glow_pass_tensor(pass, s->a), *b = glow_pass_tensor(pass, s->b);
+  double weight = 0;
+  for (int64_t n = 0; n < samples; n++)
+    weight += g->d_logdet[n] * (double)s->pixels;
+  for (int64_t c = 0; c < s->channels; c++) {
+    float scale = expf(log_scale(s, pass, c)), t = tanhf(b[c]);
+    double d = weight; /* of the log-scale */
+    for (int64_t i = c; i < samples * size; i += s->channels) {
+      g->dx[i] = g->dy[i] * scale;
+      d += (double)(g->dx[i] * kept[i]);
+    }
+    glow_pass_gradient(pass, s->a)[c] += (float)d * t;
+    glow_pass_gradient(pass, s->b)[c] += (float)d * a[c] * (1.0f - t * t);
+  }
+}
+
+static glow_status save(const void *self, glow_config *config) {
+  (void)self;
+  return glow_config_set_int(config, "version", 7);
+}
+
+static void destroy(void *self, glow_context *context) {
+  glow_release(context, self);
+}
+
+static glow_layer_ops table(void) {
+  glow_layer_ops ops = {.struct_size = sizeof ops, .type = "bend"};
+  ops.configure = configure;
+  ops.build = build;
+  ops.forward = forward;
+  ops.inverse = inverse;
+  ops.backward = backward;
+  ops.save = save;
+  ops.destroy = destroy;
+  return ops;
+}
+
+static glow_status make_bend(glow_context *context, const glow_config *config, glow_layer **out) {
+  glow_layer_ops ops = table();
+  int64_t version = 7;
+  bend *s = glow_allocate(context, sizeof *s);
+  if (!s)
+    return GLOW_E_MEMORY;
+  glow_status status = config ? glow_config_get_int(config, "version", 7, 7, &version) : GLOW_OK;
+  if (status != GLOW_OK) {
+    glow_release(context, s);
+    return status;
+  }
+  return glow_layer_create(context, &ops, s, out);
+}
+
+/* bend between two couplings' worth of other layers, so that its neighbours are built in. */
+static glow_model *make_model(glow_context *context) {
+  const glow_shape shape = {6, 5, 4};
+  glow_builder *builder = NULL;
+  glow_model *model = NULL;
+  glow_layer *layer = NULL;
+  glow_net *net = NULL;
+  glow_conv_net_options conv = GLOW_CONV_NET_OPTIONS_INIT;
+  conv.hidden = 6;
+  OK(glow_builder_create(context, &shape, NULL, &builder));
+  OK(glow_invconv_create(context, NULL, &layer));
+  OK(glow_builder_add(builder, "mix", &layer));
+  OK(make_bend(context, NULL, &layer));
+  OK(glow_builder_add(builder, "bend", &layer));
+  OK(glow_conv_net_create(context, &conv, &net));
+  OK(glow_coupling_create(context, NULL, &net, &layer));
+  OK(glow_builder_add(builder, "coupling", &layer));
+  OK(glow_prior_create(context, NULL, &layer));
+  OK(glow_builder_add(builder, "prior", &layer));
+  OK(glow_builder_finish(&builder, &model));
+  return model;
+}
+
+enum { COUNT = 40, DIMS = 6 * 5 * 4 };
+
+/* Gradients of the sum of log-probabilities. */
+static float *gradients(const glow_model *model, int32_t mode, const float *x, float *dx) {
+  glow_workspace *ws = helper_workspace(model, COUNT, mode);
+  glow_backward_options o = GLOW_BACKWARD_OPTIONS_INIT;
+  double weight[COUNT];
+  size_t bytes = (size_t)glow_model_parameter_count(model) * sizeof(float);
+  for (int i = 0; i < COUNT; i++)
+    weight[i] = 1;
+  o.weight = weight;
+  o.dx = dx;
+  OK(glow_forward(ws, x, NULL, COUNT, GLOW_LATENTS_RAW, NULL, NULL, NULL));
+  OK(glow_backward(ws, &o));
+  float *result = helper_allocate(bytes);
+  memcpy(result, glow_workspace_gradients(ws), bytes);
+  glow_workspace_destroy(&ws);
+  return result;
+}
+
+static double sum_log_prob(glow_model *model, const float *x) {
+  glow_workspace *ws = helper_workspace(model, COUNT, GLOW_MODE_INFERENCE);
+  double log_prob[COUNT], sum = 0;
+  OK(glow_log_prob(ws, x, NULL, COUNT, log_prob));
+  for (int i = 0; i < COUNT; i++)
+    sum += log_prob[i];
+  glow_workspace_destroy(&ws);
+  return sum;
+}
+
+static void test_gradients(void **state) {
+  glow_context *context = helper_context(2, NULL, NULL);
+  glow_model *model = make_model(context);
+  helper_random random = helper_random_of(1);
+  float *x = helper_new_normals(&random, 0.5f, COUNT * DIMS);
+  float *dx = helper_allocate(2 * COUNT * DIMS * sizeof *dx);
+  (void)state;
+  helper_perturb(model, &random, 0.1f);
+  float *stored = gradients(model, GLOW_MODE_STORED, x, dx);
+  float *flat = gradients(model, GLOW_MODE_RECONSTRUCTED, x, dx + COUNT * DIMS);
+  /* float32 rounding of the reconstructed input, through three layers */
+  assert_true(helper_relative(flat, stored, glow_model_parameter_count(model)) < 1e-5);
+  assert_true(helper_relative(dx + COUNT * DIMS, dx, COUNT * DIMS) < 1e-5);
+  const char *names[] = {"bend.a", "bend.b"};
+  for (int k = 0; k < 2; k++) {
+    glow_tensor_info info = GLOW_TENSOR_INFO_INIT;
+    float values[4], moved[4];
+    OK(glow_model_find_tensor(model, names[k], &info));
+    OK(glow_model_get(model, names[k], values, 4));
+    for (int c = 0; c < 4; c++) {
+      double sums[2];
+      for (int side = 0; side < 2; side++) {
+        memcpy(moved, values, sizeof moved);
+        moved[c] += side ? 1e-2f : -1e-2f;
+        OK(glow_model_set(model, names[k], moved, 4));
+        OK(glow_model_prepare(model));
+        sums[side] = sum_log_prob(model, x);
+      }
+      double difference = (sums[1] - sums[0]) / 2e-2, gradient = (double)stored[info.offset + c];
+      /* central differences of step 1e-2 are off by its square */
+      assert_true(fabs(difference - gradient) < 1e-3 * (1 + fabs(gradient)));
+    }
+    OK(glow_model_set(model, names[k], values, 4));
+    OK(glow_model_prepare(model));
+  }
+  free(x);
+  free(dx);
+  free(stored);
+  free(flat);
+  glow_model_destroy(&model);
+  glow_context_destroy(&context);
+}
+
+static void test_training(void **state) {
+  (void)state;
+  for (int32_t mode = GLOW_MODE_STORED; mode <= GLOW_MODE_RECONSTRUCTED; mode++) {
+    glow_context *context = helper_context(1, NULL, NULL);
+    glow_model *model = make_model(context);
+    glow_trainer_options o = GLOW_TRAINER_OPTIONS_INIT;
+    glow_trainer *trainer = NULL;
+    helper_random random = helper_random_of(2);
+    float *x = helper_new_normals(&random, 0.1f, COUNT * DIMS);
+    double first = 0, last = 0;
+    o.mode = mode;
+    OK(glow_trainer_create(model, &o, &trainer));
+    OK(glow_trainer_initialise(trainer, x, NULL, COUNT));
+    for (int step = 0; step < 60; step++) {
+      glow_step_report report = GLOW_STEP_REPORT_INIT;
+      OK(glow_trainer_step(trainer, x, NULL, COUNT, &report));
+      first = step == 0 ? report.loss : first;
+      last = report.loss;
+    }
+    assert_true(last < first - 0.05); /* bits/dim: 60 steps of 1e-3 change scales by about 6 % */
+    free(x);
+    glow_trainer_destroy(&trainer);
+    glow_model_destroy(&model);
+    glow_context_destroy(&context);
+  }
+}
+
+static void test_files(void **state) {
+  char path[] = "/tmp/glow-custom-XXXXXX";
+  int descriptor = mkstemp(path);
+  glow_context *context = helper_context(1, NULL, NULL), *other = helper_context(1, NULL, NULL);
+  glow_model *model = make_model(context), *loaded = NULL;
+  (void)state;
+  assert_true(descriptor >= 0);
+  close(descriptor);
+  OK(glow_model_save(model, path));
+  REFUSED(glow_model_load(other, path, &loaded), GLOW_E_FORMAT, "'bend' is not registered");
+  OK(glow_context_register_layer(other, "bend", make_bend));
+  REFUSED(glow_context_register_layer(other, "bend", make_bend), GLOW_E_STATE,
+          "registered already");
+  OK(glow_model_load(other, path, &loaded));
+  assert_memory_equal(glow_model_parameters(loaded), glow_model_parameters(model),
+                      (size_t)glow_model_parameter_count(model) * sizeof(float));
+  unlink(path);
+  glow_model_destroy(&loaded);
+  glow_model_destroy(&model);
+  glow_context_destroy(&other);
+  glow_context_destroy(&context);
+}
+
+/* ---- tables with faults ---------------------------------------------------------------------------- */
+
+static int destroyed;
+static void count_destroyed(void *self, glow_context *context) {
+  (void)context;
+  destroyed += self == &destroyed;
+}
+
+static void refuse(glow_context *context, glow_layer_ops ops, const char *words) {
+  glow_layer *layer = NULL;
+  int before = destroyed;
+  if (ops.destroy)
+    ops.destroy = count_destroyed;
+  REFUSED(glow_layer_create(context, &ops, &destroyed, &layer), GLOW_E_ARGUMENT, words);
+  assert_null(layer);
+  assert_int_equal(destroyed - before, ops.destroy && ops.struct_size >= sizeof ops ? 1 : 0);
+}
+
+static void test_bad_tables(void **state) {
+  glow_context *context = helper_context(1, NULL, NULL);
+  glow_layer_ops ops = table();
+  (void)state;
+  ops.struct_size = 16;
+  refuse(context, ops, "glow_layer_ops");
+  ops = table();
+  ops.type = NULL;
+  refuse(context, ops, "no type name");
+  ops = table();
+  ops.forward = NULL;
+  refuse(context, ops, "'bend'");
+  ops = table();
+  ops.inverse = NULL;
+  refuse(context, ops, "'bend'");
+  ops = table();
+  ops.backward = NULL;
+  refuse(context, ops, "'bend'");
+  ops = table();
+  ops.destroy = NULL;
+  refuse(context, ops, "'bend'");
+  ops = table();
+  ops.flags = 1u << 30;
+  refuse(context, ops, "unknown flags");
+  glow_context_destroy(&context);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_gradients),
+      cmocka_unit_test(test_training),
+      cmocka_unit_test(test_files),
+      cmocka_unit_test(test_bad_tables),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
