@@ -2,7 +2,7 @@
  * shapes. The model is the layer and a fixed prior, or the prior alone; parameters are perturbed
  * from a
  * printed seed. SPDX-License-Identifier: MIT */
-#include "support/model_helpers.h"
+#include "../support/model_helpers.h"
 
 enum { BATCH = 5, SMALL = 64 }; /* SMALL: numbers of a sample up to which Jacobians are made */
 
