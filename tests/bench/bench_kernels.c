@@ -1,16 +1,15 @@
 /* Speed of the kernels on the products of Glow's networks, on one core: GFLOP/s and the fraction of
- * the core's fused-multiply-add peak, which is measured between the cases so that both see the same
+ * the core's fused-multiply-add peak, which is measured beside each case so that both see the same
  * clock. Each figure is the best of several short runs: other programs only make a run slower.
  *
- *   bench_kernels [provider] [milliseconds for each case, default 100]
+ *   bench_kernels [provider or "all"] [milliseconds for each case, default 100]
  *
  * SPDX-License-Identifier: MIT */
+#include <glow/glow.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-#include <glow/glow.h>
 
 #include "math/kernels.h"
 
@@ -20,27 +19,148 @@ static double now(void) {
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* ---- peak: chains of multiply-adds that wait for nothing but their own latency ---------------- */
+/* ---- peak: twelve chains of multiply-adds that wait for nothing but their own latency -------- */
 
-/* Operations of one round: rounds x chains x width x 2. */
-#define PEAK(name, width, chains, attribute)                                                       \
-  attribute static double name(int64_t rounds, float *sink) {                                      \
-    typedef float vec __attribute__((vector_size(width * 4)));                                     \
-    vec sums[chains] = {{0}}, x = {0}, y = {0};                                                    \
-    for (int i = 0; i < width; i++)                                                                \
-      x[i] = y[i] = sink[i];                                                                       \
+#define EACH_CHAIN(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11)
+enum { CHAINS = 12 };
+
+#define START(i) vec s##i = first;
+#define STEP(i) s##i = FUSED(s##i, factor, first);
+#define KEEP(i) __asm__ volatile("" : : KEEP_IN(s##i));
+
+/* GFLOP/s of `rounds` rounds. FUSED and KEEP_IN are the instruction set's. */
+#define PEAK(name, attribute, type, broadcast, width)                                              \
+  attribute static double name(int64_t rounds) {                                                   \
+    typedef type vec;                                                                              \
+    vec first = broadcast(1e-3f), factor = broadcast(0.5f);                                        \
+    double begin = now();                                                                          \
+    EACH_CHAIN(START)                                                                              \
     for (int64_t r = 0; r < rounds; r++) {                                                         \
-      _Pragma("GCC unroll 12") for (int i = 0; i < chains; i++) sums[i] = sums[i] * x + y;         \
+      EACH_CHAIN(STEP)                                                                             \
     }                                                                                              \
-    for (int i = 0; i < chains; i++)                                                               \
-      sink[0] += sums[i][0];                                                                       \
-    return 2.0 * (double)rounds * chains * width;                                                  \
+    EACH_CHAIN(KEEP)                                                                               \
+    return 2e-9 * CHAINS * (width) * (double)rounds / (now() - begin);                             \
   }
 
-#define FUSED __attribute__((optimize("O2", "fp-contract=fast")))
 #if defined(GLOW_HAVE_X86_KERNELS)
-PEAK(peak_512, 16, 12, __attribute__((target("avx512f,prefer-vector-width=512"))))
-PEAK(peak_256, 8, 12, __attribute__((target("avx2,fma"))))
+#include <immintrin.h>
+#define KEEP_IN(s) "v"(s)
+#define FUSED _mm512_fmadd_ps
+PEAK(peak_16, __attribute__((target("avx512f"))), __m512, _mm512_set1_ps, 16)
+#undef FUSED
+#undef KEEP_IN
+#define KEEP_IN(s) "x"(s)
+#define FUSED _mm256_fmadd_ps
+PEAK(peak_8, __attribute__((target("avx2,fma"))), __m256, _mm256_set1_ps, 8)
+static double peak_once(const char *provider, int64_t rounds) {
+  int wide = strcmp(provider, "avx2") != 0 && __builtin_cpu_supports("avx512f");
+  return wide ? peak_16(rounds) : peak_8(rounds);
+}
+#elif defined(GLOW_HAVE_NEON_KERNELS)
+#include <arm_neon.h>
+#define KEEP_IN(s) "w"(s)
+#define FUSED(s, a, b) vfmaq_f32(b, s, a)
+PEAK(peak_4, , float32x4_t, vdupq_n_f32, 4)
+static double peak_once(const char *provider, int64_t rounds) {
+  (void)provider;
+  return peak_4(rounds);
+}
 #else
-PEAK(peak_plain, 4, 12, )
+#define KEEP_IN(s) "g"(s)
+#define FUSED(s, a, b) ((s) * (a) + (b))
+#define SCALAR(x) (x)
+PEAK(peak_1, , float, SCALAR, 1)
+static double peak_once(const char *provider, int64_t rounds) {
+  (void)provider;
+  return peak_1(rounds);
+}
 #endif
+
+/* ---- cases ---------------------------------------------------------------------------------- */
+
+typedef struct shape {
+  const char *what;
+  int64_t m, n, k;
+  int transposed; /* rs is 1, accumulating: a weight gradient */
+} shape;
+
+static const shape shapes[] = {
+    {"1x1 conv", 128, 512, 512, 0},
+    {"conv1, 6 channels", 128, 512, 54, 0},
+    {"conv1, 12 channels", 128, 512, 108, 0},
+    {"conv1, 24 channels", 128, 512, 216, 0},
+    {"conv1, 48 channels", 128, 512, 432, 0},
+    {"conv3, 12 channels", 128, 108, 512, 0},
+    {"conv3, 24 channels", 128, 216, 512, 0},
+    {"conv3, 48 channels", 128, 432, 512, 0},
+    {"invconv, 12 channels", 128, 12, 12, 0},
+    {"invconv, 24 channels", 128, 24, 24, 0},
+    {"invconv, 48 channels", 128, 48, 48, 0},
+    {"one row", 1, 512, 512, 0},
+    {"weights of 1x1", 512, 512, 256, 1},
+    {"weights of 1x1, a task", 512, 64, 256, 1},
+    {"weights of conv1, a task", 54, 64, 256, 1},
+    {"weights of conv3, a task", 108, 64, 256, 1},
+    {"weights, many pixels", 512, 512, 4096, 1},
+};
+
+static float *floats(int64_t count, int fill) {
+  size_t bytes = ((size_t)count * sizeof(float) + 63) / 64 * 64;
+  float *memory = aligned_alloc(64, bytes);
+  if (!memory)
+    exit(1);
+  for (int64_t i = 0; i < count; i++)
+    memory[i] = fill ? (float)(rand() % 2001 - 1000) * 1e-3f : 0.0f;
+  return memory;
+}
+
+static double larger(double a, double b) {
+  return a > b ? a : b;
+}
+
+/* Prints a line: best GFLOP/s, beside the best peak seen in the same interval. */
+static void bench(const glow__kernels *kernels, const shape *s, double seconds) {
+  float *a = floats(s->m * s->k, 1), *b = floats(s->k * s->n, 1), *c = floats(s->m * s->n, 0);
+  float *packed = floats(glow__packed_size(kernels, s->k, s->n), 0);
+  float *bias = floats(s->n, 1), *scale = floats(s->n, 1);
+  const glow__epilogue norm = {bias, scale, 1, 0}, add = {.accumulate = 1};
+  int64_t panels = glow__panels(kernels, s->n);
+  double flops = 2.0 * (double)s->m * (double)s->n * (double)s->k, best = 0, peak = 0;
+  int64_t times = (int64_t)(5e7 / flops) + 1; /* about a millisecond */
+  double end = now() + seconds, packing = 0;
+  do {
+    double begin = now();
+    kernels->pack(s->k, s->n, b, s->n, 1, packed, 0, panels);
+    packing = larger(packing, (double)(s->k * s->n) * 4e-9 / (now() - begin));
+    begin = now();
+    for (int64_t i = 0; i < times; i++)
+      kernels->gemm(s->m, s->n, s->k, a, s->transposed ? 1 : s->k, s->transposed ? s->m : 1, packed,
+                    c, s->n, 0, panels, s->transposed ? &add : &norm);
+    best = larger(best, flops * (double)times * 1e-9 / (now() - begin));
+    peak = larger(peak, peak_once(kernels->name, 100000));
+  } while (now() < end);
+  printf("%-7s %-25s m %4d n %4d k %4d  %7.1f GFLOP/s  %5.1f %% of %.1f   pack %5.2f GB/s\n",
+         kernels->name, s->what, (int)s->m, (int)s->n, (int)s->k, best, 100 * best / peak, peak,
+         packing);
+  fflush(stdout);
+  free(a);
+  free(b);
+  free(c);
+  free(packed);
+  free(bias);
+  free(scale);
+}
+
+int main(int argc, char **argv) {
+  const char *only = argc > 1 && strcmp(argv[1], "all") != 0 ? argv[1] : NULL;
+  double seconds = argc > 2 ? atof(argv[2]) * 1e-3 : 0.1;
+  if (only && !glow__kernels_find(only)) {
+    fprintf(stderr, "bench_kernels: no kernels '%s' here\n", only);
+    return 1;
+  }
+  for (uint32_t i = 0; glow__kernels_at(i); i++)
+    for (size_t j = 0; j < sizeof shapes / sizeof *shapes; j++)
+      if (!only || glow__kernels_at(i) == glow__kernels_find(only))
+        bench(glow__kernels_at(i), &shapes[j], seconds);
+  return 0;
+}
