@@ -24,6 +24,15 @@ for file in $sources; do
     END { exit bad }' "$file" || failed=1
 done
 
+# Lists in meson.build are written by hand.
+for file in tests/*/test_*.c examples/glowtool/*.c; do
+  case $file in
+  tests/*) list=tests/meson.build ;;
+  *) list=examples/glowtool/meson.build ;;
+  esac
+  grep -q "'${file##*/}'" "$list" || complain "$file is not in $list"
+done
+
 # Functions of the library that print, end the process, or go around the context's allocator.
 words='printf|puts|putchar|perror|abort|exit|assert|strdup|calloc|realloc'
 if grep -nE "(^|[^_a-zA-Z.>])($words)\(|(stderr|stdout)" lib/*/*.c lib/*/*.h; then
