@@ -45,11 +45,16 @@ void glow__release(const glow_allocator *allocator, void *memory) {
 }
 
 void *glow_allocate(glow_context *context, size_t bytes) {
+  if (!context) {
+    glow_error(GLOW_E_ARGUMENT, "glow_allocate: NULL argument");
+    return NULL;
+  }
   return glow__allocate(&context->allocator, bytes);
 }
 
 void glow_release(glow_context *context, void *memory) {
-  glow__release(&context->allocator, memory);
+  if (context)
+    glow__release(&context->allocator, memory);
 }
 
 char *glow__strdup(glow_context *context, const char *text) {

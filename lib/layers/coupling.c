@@ -303,6 +303,8 @@ glow_status glow_coupling_create(glow_context *context, const glow_coupling_opti
     *out = NULL;
   if (!context || !net || !*net || !out)
     status = glow_error(GLOW_E_ARGUMENT, "glow_coupling_create: NULL argument");
+  else if ((*net)->context != context)
+    status = glow_error(GLOW_E_ARGUMENT, "the coupling's net was made with another context");
   if (status == GLOW_OK)
     status = glow__options_copy(&o, sizeof o, options, sizeof o, "glow_coupling_options");
   if (status == GLOW_OK)

@@ -1,0 +1,700 @@
+/* NULL and nonsense given to every public function: an error status (or a harmless value), never a
+ * crash, and outputs set to NULL. And the rules of struct_size for each struct of options.
+ * Functions of a pass's and a setup's author are in test_custom_layer.c, files in io/.
+ * SPDX-License-Identifier: MIT */
+#include "../support/model_helpers.h"
+
+typedef struct bench {
+  glow_context *context;
+  glow_model *model;
+  glow_workspace *ws;
+  glow_trainer *trainer;
+  float x[256];
+} bench;
+
+static int open_bench(void **state) {
+  bench *b = helper_allocate(sizeof *b);
+  memset(b, 0, sizeof *b);
+  b->context = helper_context(1, NULL, NULL);
+  b->model = helper_glow(b->context, NULL, 1);
+  b->ws = helper_workspace(b->model, 2, GLOW_MODE_STORED);
+  OK(glow_trainer_create(b->model, NULL, &b->trainer));
+  *state = b;
+  return 0;
+}
+
+static int close_bench(void **state) {
+  bench *b = *state;
+  glow_trainer_destroy(&b->trainer);
+  glow_workspace_destroy(&b->ws);
+  glow_model_destroy(&b->model);
+  glow_context_destroy(&b->context);
+  free(b);
+  return 0;
+}
+
+/* Every message says something. */
+#define BAD(call) refused_with_text((call), GLOW_E_ARGUMENT, #call, __LINE__)
+#define BAD_SHAPE(call) refused_with_text((call), GLOW_E_SHAPE, #call, __LINE__)
+static void refused_with_text(glow_status status, glow_status expected, const char *call,
+                              int line) {
+  helper_refused(status, expected, "", call, __FILE__, line);
+  if (strlen(glow_last_error()) < 8)
+    fail_msg("%s: the message is \"%s\"", call, glow_last_error());
+  glow_error(GLOW_OK, "%s", ""); /* so that the next call must leave a message of its own */
+}
+
+/* ---- NULL -------------------------------------------------------------------------------------- */
+
+/* Destroyers take NULL and pointers to NULL. */
+static void test_destroy_nothing(void **state) {
+  (void)state;
+#define NOTHING(type, destroy)                                                                     \
+  do {                                                                                             \
+    type *nothing = NULL;                                                                          \
+    destroy(NULL);                                                                                 \
+    destroy(&nothing);                                                                             \
+    assert_null(nothing);                                                                          \
+  } while (0)
+  NOTHING(glow_context, glow_context_destroy);
+  NOTHING(glow_pool, glow_pool_destroy);
+  NOTHING(glow_rng, glow_rng_destroy);
+  NOTHING(glow_layer, glow_layer_destroy);
+  NOTHING(glow_net, glow_net_destroy);
+  NOTHING(glow_builder, glow_builder_destroy);
+  NOTHING(glow_model, glow_model_destroy);
+  NOTHING(glow_workspace, glow_workspace_destroy);
+  NOTHING(glow_optimizer, glow_optimizer_destroy);
+  NOTHING(glow_trainer, glow_trainer_destroy);
+  NOTHING(glow_tensor_file, glow_tensor_file_close);
+#undef NOTHING
+}
+
+static void test_null_makers(void **state) {
+  bench *b = *state;
+  glow_layer *layer = (glow_layer *)b;
+  glow_net *net = NULL;
+  glow_pool *pool = NULL;
+  glow_executor executor = GLOW_EXECUTOR_INIT;
+  BAD(glow_context_create(NULL, NULL));
+  BAD(glow_pool_create(NULL, 2, NULL));
+  BAD(glow_pool_create(NULL, 0, &pool));
+  BAD(glow_pool_executor(NULL, &executor));
+  BAD(glow_rng_create(NULL, 1, NULL));
+  BAD(glow_rng_create(b->context, 1, NULL));
+  BAD(glow_conv_net_create(b->context, NULL, NULL));
+  BAD(glow_conv_net_create(NULL, NULL, &net));
+#define MAKER(create)                                                                              \
+  do {                                                                                             \
+    layer = (glow_layer *)b;                                                                       \
+    BAD(create(NULL, NULL, &layer));                                                               \
+    assert_null(layer);                                                                            \
+    BAD(create(b->context, NULL, NULL));                                                           \
+  } while (0)
+  MAKER(glow_actnorm_create);
+  MAKER(glow_invconv_create);
+  MAKER(glow_permute_create);
+  MAKER(glow_prior_create);
+#undef MAKER
+  BAD(glow_squeeze_create(NULL, &layer));
+  BAD(glow_squeeze_create(b->context, NULL));
+  BAD(glow_split_create(NULL, &layer));
+  BAD(glow_split_create(b->context, NULL));
+  BAD(glow_layer_create(b->context, NULL, b, &layer));
+  BAD(glow_net_create(b->context, NULL, b, &net));
+  BAD(glow_context_register_layer(NULL, "x", NULL));
+  BAD(glow_context_register_layer(b->context, "x", NULL));
+  BAD(glow_context_register_net(b->context, NULL, NULL));
+}
+
+/* A coupling takes its net over on failure too. */
+static void test_null_coupling(void **state) {
+  bench *b = *state;
+  glow_layer *layer = NULL;
+  glow_net *net = NULL;
+  glow_coupling_options options = GLOW_COUPLING_OPTIONS_INIT;
+  BAD(glow_coupling_create(b->context, NULL, NULL, &layer));
+  BAD(glow_coupling_create(b->context, NULL, &net, &layer));
+  for (int i = 0; i < 3; i++) {
+    OK(glow_conv_net_create(b->context, NULL, &net));
+    options.kind = i == 2 ? 9 : GLOW_COUPLING_AFFINE;
+    BAD(glow_coupling_create(i == 0 ? NULL : b->context, &options, &net, i == 1 ? NULL : &layer));
+    assert_null(net);
+  }
+}
+
+static void test_null_builder(void **state) {
+  bench *b = *state;
+  glow_shape shape = {4, 4, 4};
+  glow_builder *builder = NULL;
+  glow_model *model = NULL;
+  glow_layer *layer = NULL;
+  BAD(glow_builder_create(NULL, &shape, NULL, &builder));
+  BAD(glow_builder_create(b->context, NULL, NULL, &builder));
+  BAD(glow_builder_create(b->context, &shape, NULL, NULL));
+  BAD(glow_builder_add(NULL, "x", &layer));
+  BAD(glow_builder_shape(NULL, &shape));
+  BAD(glow_builder_finish(NULL, &model));
+  BAD(glow_builder_finish(&builder, &model));
+  OK(glow_builder_create(b->context, &shape, NULL, &builder));
+  BAD(glow_builder_shape(builder, NULL));
+  BAD(glow_builder_add(builder, "x", NULL));
+  OK(glow_actnorm_create(b->context, NULL, &layer));
+  BAD(glow_builder_add(NULL, "x", &layer));
+  assert_null(layer); /* taken over all the same */
+  BAD(glow_builder_finish(&builder, NULL));
+  assert_null(builder);
+  BAD(glow_model_create_glow(NULL, NULL, &model));
+  BAD(glow_model_create_glow(b->context, NULL, NULL));
+}
+
+static void test_null_model(void **state) {
+  bench *b = *state;
+  glow_shape shape;
+  glow_tensor_info info = GLOW_TENSOR_INFO_INIT;
+  int64_t offset = 0;
+  float value = 0;
+  BAD(glow_model_input_shape(NULL, &shape));
+  BAD(glow_model_input_shape(b->model, NULL));
+  assert_int_equal(glow_model_bits(NULL), 0);
+  assert_int_equal(glow_model_classes(NULL), 0);
+  assert_int_equal(glow_model_dims(NULL), 0);
+  assert_int_equal(glow_model_layer_count(NULL), 0);
+  assert_int_equal(glow_model_latent_count(NULL), 0);
+  assert_int_equal(glow_model_tensor_count(NULL), 0);
+  assert_int_equal(glow_model_parameter_count(NULL), 0);
+  assert_int_equal(glow_model_initialised(NULL), 0);
+  assert_null(glow_model_parameters(NULL));
+  assert_null(glow_model_parameters_mutable(NULL));
+  const int32_t indices[] = {-1, 1000, INT32_MIN, INT32_MAX};
+  for (int i = 0; i < 4; i++) {
+    assert_null(glow_model_layer_name(b->model, indices[i]));
+    assert_null(glow_model_layer_type(b->model, indices[i]));
+    BAD(glow_model_latent_block(b->model, indices[i], &offset, &shape));
+    BAD(glow_model_tensor(b->model, indices[i], &info));
+  }
+  assert_null(glow_model_layer_name(NULL, 0));
+  assert_null(glow_model_layer_type(NULL, 0));
+  BAD(glow_model_latent_block(NULL, 0, &offset, &shape));
+  BAD(glow_model_tensor(NULL, 0, &info));
+  BAD(glow_model_tensor(b->model, 0, NULL));
+  BAD(glow_model_find_tensor(NULL, "prior.mean", &info));
+  BAD(glow_model_find_tensor(b->model, NULL, &info));
+  BAD(glow_model_find_tensor(b->model, "prior.mean", NULL));
+  BAD(glow_model_find_tensor(b->model, "no.such", &info));
+  BAD(glow_model_get(NULL, "prior.mean", &value, 1));
+  BAD(glow_model_get(b->model, NULL, &value, 1));
+  BAD(glow_model_get(b->model, "prior.mean", NULL, 16));
+  BAD(glow_model_get(b->model, "prior.mean", &value, 1));
+  BAD(glow_model_set(NULL, "prior.mean", &value, 1));
+  BAD(glow_model_set(b->model, "no.such", &value, 1));
+  BAD(glow_model_set(b->model, "prior.mean", NULL, 16));
+  BAD(glow_model_set(b->model, "prior.mean", &value, -1));
+  BAD(glow_model_prepare(NULL));
+  BAD(glow_model_mark_initialised(NULL));
+  BAD(glow_model_save(NULL, "x"));
+  BAD(glow_model_save(b->model, NULL));
+  /* None of these has touched the model: it still runs. */
+  OK(glow_log_prob(b->ws, b->x, NULL, 1, NULL));
+}
+
+static void test_null_passes(void **state) {
+  bench *b = *state;
+  glow_workspace *ws = NULL;
+  const char *layer = NULL;
+  uint64_t bytes;
+  BAD(glow_workspace_bytes(NULL, NULL, &bytes));
+  BAD(glow_workspace_bytes(b->model, NULL, NULL));
+  BAD(glow_workspace_create(NULL, NULL, &ws));
+  BAD(glow_workspace_create(b->model, NULL, NULL));
+  BAD(glow_workspace_initialise(NULL, b->model, b->x, NULL, 1));
+  BAD(glow_workspace_initialise(b->ws, NULL, b->x, NULL, 1));
+  BAD(glow_workspace_initialise(b->ws, b->model, NULL, NULL, 1));
+  BAD(glow_workspace_initialise(b->ws, b->model, b->x, NULL, 0));
+  BAD(glow_workspace_initialise(b->ws, b->model, b->x, NULL, INT64_MAX));
+  BAD(glow_forward(NULL, b->x, NULL, 1, GLOW_LATENTS_RAW, NULL, NULL, NULL));
+  BAD(glow_forward(b->ws, NULL, NULL, 1, GLOW_LATENTS_RAW, NULL, NULL, NULL));
+  BAD(glow_forward(b->ws, b->x, NULL, 1, 0, NULL, NULL, NULL));
+  BAD(glow_forward(b->ws, b->x, NULL, 1, 3, NULL, NULL, NULL));
+  BAD(glow_log_prob(NULL, b->x, NULL, 1, NULL));
+  BAD(glow_inverse(NULL, b->x, GLOW_LATENTS_RAW, NULL, 1, b->x, NULL));
+  BAD(glow_inverse(b->ws, NULL, GLOW_LATENTS_RAW, NULL, 1, b->x, NULL));
+  BAD(glow_inverse(b->ws, b->x, GLOW_LATENTS_RAW, NULL, 1, NULL, NULL));
+  BAD(glow_inverse(b->ws, b->x, 7, NULL, 1, b->x, NULL));
+  BAD(glow_sample(NULL, NULL, NULL, 1, b->x));
+  BAD(glow_sample(b->ws, NULL, NULL, 1, NULL));
+  BAD(glow_backward(NULL, NULL));
+  BAD(glow_backward(b->ws, NULL));
+  BAD(glow_find_nonfinite(NULL, b->x, NULL, 1, &layer));
+  BAD(glow_find_nonfinite(b->ws, NULL, NULL, 1, &layer));
+  BAD(glow_find_nonfinite(b->ws, b->x, NULL, 1, NULL));
+  assert_null(glow_workspace_gradients(NULL));
+  assert_int_not_equal(glow_workspace_zero_gradients(NULL), GLOW_OK);
+  assert_int_equal(glow_workspace_size(NULL), 0);
+}
+
+static void test_null_training(void **state) {
+  bench *b = *state;
+  glow_optimizer *optimizer = NULL;
+  glow_trainer *trainer = NULL;
+  uint8_t pixels[256] = {0};
+  BAD(glow_optimizer_create(NULL, NULL, &optimizer));
+  BAD(glow_optimizer_create(b->model, NULL, NULL));
+  BAD(glow_optimizer_step(NULL, b->model, b->x, 0.1));
+  OK(glow_optimizer_create(b->model, NULL, &optimizer));
+  BAD(glow_optimizer_step(optimizer, NULL, b->x, 0.1));
+  BAD(glow_optimizer_step(optimizer, b->model, NULL, 0.1));
+  BAD(glow_optimizer_step(optimizer, b->model, glow_model_parameters(b->model), NAN));
+  assert_int_equal(glow_optimizer_steps(optimizer), 0);
+  assert_int_equal(glow_optimizer_steps(NULL), 0);
+  glow_optimizer_destroy(&optimizer);
+  BAD(glow_trainer_create(NULL, NULL, &trainer));
+  BAD(glow_trainer_create(b->model, NULL, NULL));
+  BAD(glow_trainer_initialise(NULL, b->x, NULL, 1));
+  BAD(glow_trainer_initialise(b->trainer, NULL, NULL, 1));
+  BAD(glow_trainer_initialise_pixels(b->trainer, NULL, NULL, 1));
+  BAD(glow_trainer_initialise_pixels(b->trainer, pixels, NULL, 0));
+  BAD(glow_trainer_step(NULL, b->x, NULL, 1, NULL));
+  BAD(glow_trainer_step(b->trainer, NULL, NULL, 1, NULL));
+  BAD(glow_trainer_step(b->trainer, b->x, NULL, 0, NULL));
+  BAD(glow_trainer_step_pixels(b->trainer, NULL, NULL, 1, NULL));
+  BAD(glow_trainer_step_pixels(b->trainer, pixels, NULL, -1, NULL));
+  BAD(glow_trainer_run(b->trainer, 1, 1, NULL, NULL, NULL, NULL));
+  BAD(glow_trainer_use_average(NULL, 1));
+  BAD(glow_trainer_use_average(b->trainer, 2));
+  assert_int_equal(glow_trainer_steps(NULL), 0);
+  assert_null(glow_trainer_workspace(NULL));
+  BAD(glow_dequantise(NULL, pixels, 1, 0, 0, b->x));
+  BAD(glow_dequantise(b->model, NULL, 1, 0, 0, b->x));
+  BAD(glow_dequantise(b->model, pixels, 1, 0, 0, NULL));
+  BAD(glow_quantise(b->model, NULL, 1, pixels));
+  BAD(glow_quantise(b->model, b->x, 1, NULL));
+  assert_true(isnan(glow_schedule_rate(NULL, 0)));
+}
+
+static void test_null_rest(void **state) {
+  bench *b = *state;
+  glow_rng *rng = NULL;
+  int32_t index[4];
+  int64_t integer;
+  OK(glow_rng_create(b->context, 1, &rng));
+  BAD(glow_rng_uniform(NULL, b->x, 1));
+  BAD(glow_rng_uniform(rng, NULL, 1));
+  BAD(glow_rng_normal(rng, b->x, -1));
+  BAD(glow_rng_permutation(rng, NULL, 4));
+  BAD(glow_rng_permutation(NULL, index, 4));
+  BAD(glow_rng_set_position(NULL, 1));
+  assert_int_equal(glow_rng_position(NULL), 0);
+  assert_int_equal(glow_rng_position(rng), 0);
+  glow_rng_destroy(&rng);
+  assert_int_equal(glow_context_workers(NULL), 0);
+  assert_null(glow_context_kernels(NULL));
+  assert_null(glow_kernels_name(1000));
+  assert_null(glow_allocate(NULL, 8));
+  glow_release(NULL, NULL);
+  glow_release(b->context, NULL);
+  assert_string_equal(glow_status_name(12345), "GLOW_E_UNKNOWN");
+  assert_non_null(glow_status_text(-12345));
+  BAD(glow_config_set_int(NULL, "a", 1));
+  BAD(glow_config_get_int(NULL, "a", 0, 1, &integer));
+  BAD(glow_config_set_text(NULL, "a", NULL));
+  glow_setup_pop(NULL);
+  assert_null(glow_setup_context(NULL));
+  BAD(glow_setup_push(NULL, "a"));
+  BAD(glow_setup_scratch(NULL, 1, 1, index));
+  BAD(glow_setup_derived(NULL, 1));
+  BAD(glow_setup_latents(NULL, 1, 1, 1));
+  BAD(glow_setup_labels(NULL, 1));
+  BAD(glow_setup_init(NULL, 1, 1));
+  assert_null(glow_pass_tensor(NULL, 0));
+  assert_null(glow_pass_gradient(NULL, 0));
+  assert_null(glow_pass_scratch(NULL, 0));
+  assert_null(glow_pass_saved(NULL, 0));
+  assert_null(glow_pass_derived(NULL));
+  assert_int_equal(glow_pass_samples(NULL), 0);
+}
+
+/* ---- nonsense ---------------------------------------------------------------------------------- */
+
+static void test_bad_contexts(void **state) {
+  glow_context *context = NULL;
+  glow_context_options options = GLOW_CONTEXT_OPTIONS_INIT;
+  glow_allocator allocator = GLOW_ALLOCATOR_INIT;
+  glow_executor executor = GLOW_EXECUTOR_INIT;
+  (void)state;
+  options.kernels = "no such";
+  REFUSED(glow_context_create(&options, &context), GLOW_E_UNSUPPORTED, "no such");
+  options.kernels = NULL;
+  options.reserved = 1;
+  BAD(glow_context_create(&options, &context));
+  options.reserved = 0;
+  options.allocator = &allocator;
+  BAD(glow_context_create(&options, &context));
+  options.allocator = NULL;
+  options.executor = &executor;
+  BAD(glow_context_create(&options, &context));
+  options.executor = NULL;
+  options.threads = UINT32_MAX;
+  BAD(glow_context_create(&options, &context));
+  assert_null(context);
+}
+
+static void bad_preset(const bench *b, glow_glow_options o, glow_status status, const char *words) {
+  glow_model *model = NULL;
+  REFUSED(glow_model_create_glow(b->context, &o, &model), status, words);
+  assert_null(model);
+}
+
+static void test_bad_presets(void **state) {
+  bench *b = *state;
+  glow_glow_options o = helper_small_glow();
+#define BAD_FIELD(field, value, status, words)                                                     \
+  do {                                                                                             \
+    o = helper_small_glow();                                                                       \
+    o.field = value;                                                                               \
+    bad_preset(b, o, status, words);                                                               \
+  } while (0)
+  BAD_FIELD(levels, 0, GLOW_E_ARGUMENT, "levels");
+  BAD_FIELD(levels, -3, GLOW_E_ARGUMENT, "levels");
+  BAD_FIELD(levels, 64, GLOW_E_ARGUMENT, "levels");
+  BAD_FIELD(levels, 4, GLOW_E_SHAPE, "2^levels = 16");
+  BAD_FIELD(depth, 0, GLOW_E_ARGUMENT, "depth");
+  BAD_FIELD(depth, INT32_MAX, GLOW_E_ARGUMENT, "depth");
+  BAD_FIELD(hidden, 0, GLOW_E_ARGUMENT, "hidden");
+  BAD_FIELD(hidden, -1, GLOW_E_ARGUMENT, "hidden");
+  BAD_FIELD(hidden, INT32_MAX, GLOW_E_ARGUMENT, "hidden");
+  BAD_FIELD(permutation, 0, GLOW_E_ARGUMENT, "permutation");
+  BAD_FIELD(permutation, 5, GLOW_E_ARGUMENT, "permutation");
+  BAD_FIELD(coupling, 3, GLOW_E_ARGUMENT, "kind");
+  BAD_FIELD(scale, 0, GLOW_E_ARGUMENT, "scale");
+  BAD_FIELD(floor, 0.0, GLOW_E_ARGUMENT, "floor");
+  BAD_FIELD(floor, NAN, GLOW_E_ARGUMENT, "floor");
+  BAD_FIELD(net_actnorm, 2, GLOW_E_ARGUMENT, "actnorm");
+  BAD_FIELD(learn_top, -1, GLOW_E_ARGUMENT, "learned");
+  BAD_FIELD(classes, -1, GLOW_E_ARGUMENT, "classes");
+  BAD_FIELD(bits, 9, GLOW_E_ARGUMENT, "bits");
+  BAD_FIELD(bits, -1, GLOW_E_ARGUMENT, "bits");
+  BAD_FIELD(input.height, 10, GLOW_E_SHAPE, "height 10");
+  BAD_FIELD(input.width, 0, GLOW_E_SHAPE, "width 0");
+  BAD_FIELD(input.channels, 0, GLOW_E_SHAPE, "0 channels");
+  BAD_FIELD(input.channels, -4, GLOW_E_SHAPE, "-4 channels");
+  BAD_FIELD(input.height, (int64_t)1 << 62, GLOW_E_LIMIT, "too large");
+#undef BAD_FIELD
+}
+
+/* Adds a layer of the helpers' table to a builder over this shape. */
+static void bad_layer(const bench *b, const char *layer, glow_shape shape, const char *words) {
+  glow_builder *builder = NULL;
+  glow_layer *made = NULL;
+  for (int32_t i = 0; i < helper_layer_count; i++)
+    if (strcmp(helper_layers[i].name, layer) == 0)
+      OK(helper_create_layer(b->context, &helper_layers[i], 4, &made));
+  assert_non_null(made);
+  OK(glow_builder_create(b->context, &shape, NULL, &builder));
+  REFUSED(glow_builder_add(builder, "part", &made), GLOW_E_SHAPE, words);
+  assert_non_null(strstr(glow_last_error(), "'part'"));
+  assert_null(made);
+  OK(glow_actnorm_create(b->context, NULL, &made)); /* a failed builder stays failed */
+  REFUSED(glow_builder_add(builder, "other", &made), GLOW_E_STATE, "failed");
+  glow_builder_destroy(&builder);
+}
+
+static void test_bad_shapes(void **state) {
+  bench *b = *state;
+  const glow_shape shapes[] = {{0, 4, 4}, {4, -1, 4}, {4, 4, 0}, {INT64_MIN, 1, 1}};
+  glow_builder *builder = NULL;
+  bad_layer(b, "squeeze", (glow_shape){3, 4, 2}, "height 3");
+  bad_layer(b, "squeeze", (glow_shape){4, 1, 2}, "width 1");
+  bad_layer(b, "split", (glow_shape){4, 4, 3}, "even number of channels, not 3");
+  bad_layer(b, "coupling sigmoid", (glow_shape){4, 4, 5}, "even number of channels, not 5");
+  for (int i = 0; i < 4; i++) {
+    BAD_SHAPE(glow_builder_create(b->context, &shapes[i], NULL, &builder));
+    assert_null(builder);
+  }
+}
+
+static glow_builder *new_builder(const bench *b, glow_context *context, const char *name,
+                                 glow_status status) {
+  const glow_shape shape = {4, 4, 2};
+  glow_builder *builder = NULL;
+  glow_layer *layer = NULL;
+  OK(glow_builder_create(b->context, &shape, NULL, &builder));
+  OK(glow_actnorm_create(b->context, NULL, &layer));
+  OK(glow_builder_add(builder, "first", &layer));
+  OK(glow_actnorm_create(context, NULL, &layer));
+  REFUSED(glow_builder_add(builder, name, &layer), status, "");
+  assert_null(layer);
+  return builder;
+}
+
+static void test_bad_names(void **state) {
+  bench *b = *state;
+  char long_name[300];
+  const char *names[] = {NULL, "", "two words", "tab\t", "first", long_name};
+  memset(long_name, 'a', sizeof long_name - 1);
+  long_name[sizeof long_name - 1] = 0;
+  for (int i = 0; i < 6; i++) {
+    glow_builder *builder = new_builder(b, b->context, names[i], GLOW_E_ARGUMENT);
+    glow_model *model = (glow_model *)b;
+    REFUSED(glow_builder_finish(&builder, &model), GLOW_E_STATE, "failed");
+    assert_null(builder);
+    assert_null(model);
+  }
+}
+
+/* Parts of different contexts do not go together; nor does a model without a prior, or past one. */
+static void test_bad_models(void **state) {
+  bench *b = *state;
+  const glow_shape shape = {4, 4, 2};
+  glow_context *other = helper_context(1, NULL, NULL);
+  glow_builder *builder = new_builder(b, other, "second", GLOW_E_ARGUMENT);
+  glow_model *model = NULL;
+  glow_layer *layer = NULL;
+  glow_builder_destroy(&builder);
+  OK(glow_builder_create(b->context, &shape, NULL, &builder));
+  OK(glow_actnorm_create(b->context, NULL, &layer));
+  OK(glow_builder_add(builder, "first", &layer));
+  REFUSED(glow_builder_finish(&builder, &model), GLOW_E_SHAPE, "prior");
+  assert_null(builder);
+  OK(glow_builder_create(b->context, &shape, NULL, &builder));
+  OK(glow_prior_create(b->context, NULL, &layer));
+  OK(glow_builder_add(builder, "prior", &layer));
+  OK(glow_actnorm_create(b->context, NULL, &layer));
+  REFUSED(glow_builder_add(builder, "late", &layer), GLOW_E_SHAPE, "'prior'");
+  glow_builder_destroy(&builder);
+  glow_context_destroy(&other);
+}
+
+static void test_foreign_net(void **state) {
+  bench *b = *state;
+  glow_context *other = helper_context(1, NULL, NULL);
+  glow_layer *layer = NULL;
+  glow_net *net = NULL;
+  OK(glow_conv_net_create(other, NULL, &net));
+  REFUSED(glow_coupling_create(b->context, NULL, &net, &layer), GLOW_E_ARGUMENT, "another context");
+  assert_null(net);
+  assert_null(layer);
+  glow_context_destroy(&other);
+}
+
+static void test_bad_workspaces(void **state) {
+  bench *b = *state;
+  glow_workspace_options options = GLOW_WORKSPACE_OPTIONS_INIT;
+  glow_workspace *ws = NULL;
+  options.batch = 0;
+  REFUSED(glow_workspace_create(b->model, &options, &ws), GLOW_E_ARGUMENT, "batch is 0");
+  options.batch = 1;
+  options.mode = 4;
+  REFUSED(glow_workspace_create(b->model, &options, &ws), GLOW_E_ARGUMENT, "mode is 4");
+  options.mode = GLOW_MODE_STORED;
+  options.reserved = 1;
+  BAD(glow_workspace_create(b->model, &options, &ws));
+  assert_null(ws);
+  glow_model *other = helper_glow(b->context, NULL, 1);
+  REFUSED(glow_workspace_initialise(b->ws, other, b->x, NULL, 1), GLOW_E_ARGUMENT, "another model");
+  glow_model_destroy(&other);
+}
+
+/* ---- struct_size ------------------------------------------------------------------------------- */
+
+/* A function that reads a struct; undoes what it made. */
+typedef glow_status (*reader)(const bench *b, const void *options);
+
+#define LAYER_READER(name)                                                                         \
+  static glow_status read_##name(const bench *b, const void *options) {                            \
+    glow_layer *layer = NULL;                                                                      \
+    glow_status status = glow_##name##_create(b->context, options, &layer);                        \
+    glow_layer_destroy(&layer);                                                                    \
+    return status;                                                                                 \
+  }
+LAYER_READER(actnorm)
+LAYER_READER(invconv)
+LAYER_READER(permute)
+LAYER_READER(prior)
+
+static glow_status read_coupling(const bench *b, const void *options) {
+  glow_layer *layer = NULL;
+  glow_net *net = NULL;
+  OK(glow_conv_net_create(b->context, NULL, &net));
+  glow_status status = glow_coupling_create(b->context, options, &net, &layer);
+  glow_layer_destroy(&layer);
+  return status;
+}
+
+static glow_status read_conv_net(const bench *b, const void *options) {
+  glow_net *net = NULL;
+  glow_status status = glow_conv_net_create(b->context, options, &net);
+  glow_net_destroy(&net);
+  return status;
+}
+
+static glow_status read_context(const bench *b, const void *options) {
+  glow_context *context = NULL;
+  (void)b;
+  glow_status status = glow_context_create(options, &context);
+  glow_context_destroy(&context);
+  return status;
+}
+
+static glow_status read_allocator(const bench *b, const void *table) {
+  glow_context_options options = GLOW_CONTEXT_OPTIONS_INIT;
+  options.allocator = table;
+  return read_context(b, &options);
+}
+
+static glow_status read_executor(const bench *b, const void *table) {
+  glow_context_options options = GLOW_CONTEXT_OPTIONS_INIT;
+  options.executor = table;
+  return read_context(b, &options);
+}
+
+static glow_status read_builder(const bench *b, const void *options) {
+  const glow_shape shape = {4, 4, 2};
+  glow_builder *builder = NULL;
+  glow_status status = glow_builder_create(b->context, &shape, options, &builder);
+  glow_builder_destroy(&builder);
+  return status;
+}
+
+static glow_status read_glow(const bench *b, const void *options) {
+  glow_model *model = NULL;
+  glow_status status = glow_model_create_glow(b->context, options, &model);
+  glow_model_destroy(&model);
+  return status;
+}
+
+static glow_status read_workspace(const bench *b, const void *options) {
+  glow_workspace *ws = NULL;
+  glow_status status = glow_workspace_create(b->model, options, &ws);
+  glow_workspace_destroy(&ws);
+  return status;
+}
+
+static glow_status read_sample(const bench *b, const void *options) {
+  return glow_sample(b->ws, options, NULL, 1, (float *)(uintptr_t)b->x);
+}
+
+static glow_status read_backward(const bench *b, const void *options) {
+  OK(glow_log_prob(b->ws, b->x, NULL, 1, NULL));
+  return glow_backward(b->ws, options);
+}
+
+static glow_status read_optimizer(const bench *b, const void *options) {
+  glow_optimizer *optimizer = NULL;
+  glow_status status = glow_optimizer_create(b->model, options, &optimizer);
+  glow_optimizer_destroy(&optimizer);
+  return status;
+}
+
+static glow_status read_trainer(const bench *b, const void *options) {
+  glow_trainer *trainer = NULL;
+  glow_status status = glow_trainer_create(b->model, options, &trainer);
+  glow_trainer_destroy(&trainer);
+  return status;
+}
+
+static glow_status read_schedule(const bench *b, const void *options) {
+  glow_trainer_options o = GLOW_TRAINER_OPTIONS_INIT;
+  o.schedule = options;
+  return read_trainer(b, &o);
+}
+
+/* A struct with room behind it for what a newer program might set. */
+static glow_status read_sized(const bench *b, reader read, const void *options, size_t bytes,
+                              size_t struct_size, unsigned char tail) {
+  _Alignas(16) unsigned char longer[1024] = {0};
+  assert_true(bytes + 16 <= sizeof longer);
+  memcpy(longer, options, bytes);
+  memcpy(longer, &struct_size, sizeof struct_size);
+  longer[bytes + 7] = tail;
+  return read(b, longer);
+}
+
+/* Too short, or nonsense: refused. Longer: fine when the rest is zero; else refused for options, whose
+ * meaning would be lost, and fine for tables of functions. */
+static void check_size(const bench *b, const char *name, reader read, const void *options,
+                       size_t bytes, bool table) {
+  OK(read_sized(b, read, options, bytes, bytes, 0));
+  OK(read_sized(b, read, options, bytes, bytes, 1)); /* not part of it */
+  OK(read_sized(b, read, options, bytes, bytes + 16, 0));
+  const size_t nonsense[] = {0, 1, sizeof(size_t), bytes - 1, SIZE_MAX, 1u << 30};
+  for (int i = 0; i < 6; i++)
+    REFUSED(read_sized(b, read, options, bytes, nonsense[i], 0), GLOW_E_ARGUMENT, name);
+  if (table)
+    OK(read_sized(b, read, options, bytes, bytes + 16, 1));
+  else
+    REFUSED(read_sized(b, read, options, bytes, bytes + 16, 1), GLOW_E_ARGUMENT, name);
+}
+
+static void run_serially(void *payload, glow_task_fn fn, void *arg, uint32_t tasks) {
+  (void)payload;
+  for (uint32_t t = 0; t < tasks; t++)
+    fn(arg, t, 0);
+}
+
+static void test_struct_sizes(void **state) {
+  bench *b = *state;
+  helper_memory memory = {0};
+#define CHECK(type, read, ...)                                                                     \
+  do {                                                                                             \
+    const type value = __VA_ARGS__;                                                                \
+    check_size(b, #type, read, &value, sizeof value, false);                                       \
+  } while (0)
+  CHECK(glow_context_options, read_context, GLOW_CONTEXT_OPTIONS_INIT);
+  CHECK(glow_actnorm_options, read_actnorm, GLOW_ACTNORM_OPTIONS_INIT);
+  CHECK(glow_invconv_options, read_invconv, GLOW_INVCONV_OPTIONS_INIT);
+  CHECK(glow_permute_options, read_permute, GLOW_PERMUTE_OPTIONS_INIT);
+  CHECK(glow_prior_options, read_prior, GLOW_PRIOR_OPTIONS_INIT);
+  CHECK(glow_coupling_options, read_coupling, GLOW_COUPLING_OPTIONS_INIT);
+  CHECK(glow_conv_net_options, read_conv_net, GLOW_CONV_NET_OPTIONS_INIT);
+  CHECK(glow_builder_options, read_builder, GLOW_BUILDER_OPTIONS_INIT);
+  CHECK(glow_workspace_options, read_workspace, GLOW_WORKSPACE_OPTIONS_INIT);
+  CHECK(glow_sample_options, read_sample, GLOW_SAMPLE_OPTIONS_INIT);
+  CHECK(glow_backward_options, read_backward, GLOW_BACKWARD_OPTIONS_INIT);
+  CHECK(glow_optimizer_options, read_optimizer, GLOW_OPTIMIZER_OPTIONS_INIT);
+  CHECK(glow_trainer_options, read_trainer, GLOW_TRAINER_OPTIONS_INIT);
+  CHECK(glow_schedule, read_schedule, GLOW_SCHEDULE_INIT);
+#undef CHECK
+  const glow_glow_options preset = helper_small_glow();
+  check_size(b, "glow_glow_options", read_glow, &preset, sizeof preset, false);
+  const glow_allocator allocator = helper_allocator(&memory);
+  check_size(b, "glow_allocator", read_allocator, &allocator, sizeof allocator, true);
+  const glow_executor executor = {sizeof executor, 1, 0, run_serially, NULL};
+  check_size(b, "glow_executor", read_executor, &executor, sizeof executor, true);
+}
+
+/* Structs that the library fills: never past the caller's size, which stays. */
+static void test_filled_structs(void **state) {
+  bench *b = *state;
+  struct {
+    glow_tensor_info info;
+    unsigned char after[16];
+  } room;
+  glow_step_report report = GLOW_STEP_REPORT_INIT;
+  memset(&room, 0x5a, sizeof room);
+  room.info.struct_size = sizeof room;
+  OK(glow_model_tensor(b->model, 0, &room.info));
+  assert_int_equal(room.info.struct_size, sizeof room);
+  for (size_t i = 0; i < sizeof room.after; i++)
+    assert_int_equal(room.after[i], 0x5a);
+  assert_string_equal(room.info.name, "level0.step0.actnorm.bias");
+  room.info.struct_size = sizeof room.info - 1;
+  REFUSED(glow_model_tensor(b->model, 0, &room.info), GLOW_E_ARGUMENT, "glow_tensor_info");
+  report.struct_size = 8; /* known before anything changes */
+  REFUSED(glow_trainer_step(b->trainer, b->x, NULL, 1, &report), GLOW_E_ARGUMENT,
+          "glow_step_report");
+  assert_int_equal(glow_trainer_steps(b->trainer), 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(test_##name, open_bench, close_bench)
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      TEST(destroy_nothing), TEST(null_makers), TEST(null_coupling),  TEST(null_builder),
+      TEST(null_model),      TEST(null_passes), TEST(null_training),  TEST(null_rest),
+      TEST(bad_contexts),    TEST(bad_presets), TEST(bad_shapes),     TEST(bad_names),
+      TEST(bad_models),      TEST(foreign_net), TEST(bad_workspaces), TEST(struct_sizes),
+      TEST(filled_structs),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
