@@ -19,7 +19,8 @@ def cases(entry):
     own = re.findall(r"^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$", text, re.M)
     if announced:
         passed = len(re.findall(r"^\[ +OK +\]", text, re.M))
-        skipped = len(re.findall(r"^\[ +SKIPPED +\] (?!\d+ test)", text, re.M))
+        # Skipped cases are named again below the summary.
+        skipped = len(set(re.findall(r"^\[ +SKIPPED +\] (?!\d+ test)(\S+)", text, re.M)))
         failed = max(0, sum(announced) - passed - skipped)
     elif own:
         passed, failed, skipped = (int(n or 0) for n in own[-1])
