@@ -1,11 +1,14 @@
-/* A layer of the caller's own, through the public table alone: run by samples, with a parameter, saved
- * activations, and without GLOW_LAYER_RECONSTRUCTS, so that the model's fallback inverts and runs it
+/* A layer of the caller's own, through the public table alone: run by samples, with a parameter,
+ * saved
+ * activations, and without GLOW_LAYER_RECONSTRUCTS, so that the model's fallback inverts and runs
+ * it
  * forward again. Tables with something missing are refused. SPDX-License-Identifier: MIT */
 #include "../support/model_helpers.h"
 
 #include <unistd.h>
 
-/* y = x exp(a_c tanh(b_c)) elementwise: a bounded scale for each channel; saves x to have a use for it. */
+/* y = x exp(a_c tanh(b_c)) elementwise: a bounded scale for each channel; saves x to have a use
+ * for it. */
 typedef struct bend {
   int64_t pixels, channels;
   int32_t a, b, kept;
@@ -268,7 +271,7 @@ static void test_files(void **state) {
   glow_context_destroy(&context);
 }
 
-/* ---- tables with faults ---------------------------------------------------------------------------- */
+/* ---- tables with faults ---------------------------------------------------------------------- */
 
 static int destroyed;
 static void count_destroyed(void *self, glow_context *context) {
