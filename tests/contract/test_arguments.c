@@ -1,7 +1,6 @@
 /* NULL and nonsense given to every public function: an error status (or a harmless value), never a
- * crash, and outputs set to NULL. And the rules of struct_size for each struct of options.
- * Functions of a pass's and a setup's author are in test_custom_layer.c, files in io/.
- * SPDX-License-Identifier: MIT */
+ * crash, and outputs set to NULL. Functions of a pass's and a setup's author are in
+ * test_custom_layer.c, files in io/. SPDX-License-Identifier: MIT */
 #include "../support/model_helpers.h"
 
 typedef struct bench {
@@ -44,7 +43,7 @@ static void refused_with_text(glow_status status, glow_status expected, const ch
   glow_error(GLOW_OK, "%s", ""); /* so that the next call must leave a message of its own */
 }
 
-/* ---- NULL -------------------------------------------------------------------------------------- */
+/* ---- NULL ------------------------------------------------------------------------------------ */
 
 /* Destroyers take NULL and pointers to NULL. */
 static void test_destroy_nothing(void **state) {
@@ -314,7 +313,7 @@ static void test_null_rest(void **state) {
   assert_int_equal(glow_pass_samples(NULL), 0);
 }
 
-/* ---- nonsense ---------------------------------------------------------------------------------- */
+/* ---- nonsense -------------------------------------------------------------------------------- */
 
 static void test_bad_contexts(void **state) {
   glow_context *context = NULL;
@@ -495,197 +494,6 @@ static void test_bad_workspaces(void **state) {
   glow_model_destroy(&other);
 }
 
-/* ---- struct_size ------------------------------------------------------------------------------- */
-
-/* A function that reads a struct; undoes what it made. */
-typedef glow_status (*reader)(const bench *b, const void *options);
-
-#define LAYER_READER(name)                                                                         \
-  static glow_status read_##name(const bench *b, const void *options) {                            \
-    glow_layer *layer = NULL;                                                                      \
-    glow_status status = glow_##name##_create(b->context, options, &layer);                        \
-    glow_layer_destroy(&layer);                                                                    \
-    return status;                                                                                 \
-  }
-LAYER_READER(actnorm)
-LAYER_READER(invconv)
-LAYER_READER(permute)
-LAYER_READER(prior)
-
-static glow_status read_coupling(const bench *b, const void *options) {
-  glow_layer *layer = NULL;
-  glow_net *net = NULL;
-  OK(glow_conv_net_create(b->context, NULL, &net));
-  glow_status status = glow_coupling_create(b->context, options, &net, &layer);
-  glow_layer_destroy(&layer);
-  return status;
-}
-
-static glow_status read_conv_net(const bench *b, const void *options) {
-  glow_net *net = NULL;
-  glow_status status = glow_conv_net_create(b->context, options, &net);
-  glow_net_destroy(&net);
-  return status;
-}
-
-static glow_status read_context(const bench *b, const void *options) {
-  glow_context *context = NULL;
-  (void)b;
-  glow_status status = glow_context_create(options, &context);
-  glow_context_destroy(&context);
-  return status;
-}
-
-static glow_status read_allocator(const bench *b, const void *table) {
-  glow_context_options options = GLOW_CONTEXT_OPTIONS_INIT;
-  options.allocator = table;
-  return read_context(b, &options);
-}
-
-static glow_status read_executor(const bench *b, const void *table) {
-  glow_context_options options = GLOW_CONTEXT_OPTIONS_INIT;
-  options.executor = table;
-  return read_context(b, &options);
-}
-
-static glow_status read_builder(const bench *b, const void *options) {
-  const glow_shape shape = {4, 4, 2};
-  glow_builder *builder = NULL;
-  glow_status status = glow_builder_create(b->context, &shape, options, &builder);
-  glow_builder_destroy(&builder);
-  return status;
-}
-
-static glow_status read_glow(const bench *b, const void *options) {
-  glow_model *model = NULL;
-  glow_status status = glow_model_create_glow(b->context, options, &model);
-  glow_model_destroy(&model);
-  return status;
-}
-
-static glow_status read_workspace(const bench *b, const void *options) {
-  glow_workspace *ws = NULL;
-  glow_status status = glow_workspace_create(b->model, options, &ws);
-  glow_workspace_destroy(&ws);
-  return status;
-}
-
-static glow_status read_sample(const bench *b, const void *options) {
-  return glow_sample(b->ws, options, NULL, 1, (float *)(uintptr_t)b->x);
-}
-
-static glow_status read_backward(const bench *b, const void *options) {
-  OK(glow_log_prob(b->ws, b->x, NULL, 1, NULL));
-  return glow_backward(b->ws, options);
-}
-
-static glow_status read_optimizer(const bench *b, const void *options) {
-  glow_optimizer *optimizer = NULL;
-  glow_status status = glow_optimizer_create(b->model, options, &optimizer);
-  glow_optimizer_destroy(&optimizer);
-  return status;
-}
-
-static glow_status read_trainer(const bench *b, const void *options) {
-  glow_trainer *trainer = NULL;
-  glow_status status = glow_trainer_create(b->model, options, &trainer);
-  glow_trainer_destroy(&trainer);
-  return status;
-}
-
-static glow_status read_schedule(const bench *b, const void *options) {
-  glow_trainer_options o = GLOW_TRAINER_OPTIONS_INIT;
-  o.schedule = options;
-  return read_trainer(b, &o);
-}
-
-/* A struct with room behind it for what a newer program might set. */
-static glow_status read_sized(const bench *b, reader read, const void *options, size_t bytes,
-                              size_t struct_size, unsigned char tail) {
-  _Alignas(16) unsigned char longer[1024] = {0};
-  assert_true(bytes + 16 <= sizeof longer);
-  memcpy(longer, options, bytes);
-  memcpy(longer, &struct_size, sizeof struct_size);
-  longer[bytes + 7] = tail;
-  return read(b, longer);
-}
-
-/* Too short, or nonsense: refused. Longer: fine when the rest is zero; else refused for options, whose
- * meaning would be lost, and fine for tables of functions. */
-static void check_size(const bench *b, const char *name, reader read, const void *options,
-                       size_t bytes, bool table) {
-  OK(read_sized(b, read, options, bytes, bytes, 0));
-  OK(read_sized(b, read, options, bytes, bytes, 1)); /* not part of it */
-  OK(read_sized(b, read, options, bytes, bytes + 16, 0));
-  const size_t nonsense[] = {0, 1, sizeof(size_t), bytes - 1, SIZE_MAX, 1u << 30};
-  for (int i = 0; i < 6; i++)
-    REFUSED(read_sized(b, read, options, bytes, nonsense[i], 0), GLOW_E_ARGUMENT, name);
-  if (table)
-    OK(read_sized(b, read, options, bytes, bytes + 16, 1));
-  else
-    REFUSED(read_sized(b, read, options, bytes, bytes + 16, 1), GLOW_E_ARGUMENT, name);
-}
-
-static void run_serially(void *payload, glow_task_fn fn, void *arg, uint32_t tasks) {
-  (void)payload;
-  for (uint32_t t = 0; t < tasks; t++)
-    fn(arg, t, 0);
-}
-
-static void test_struct_sizes(void **state) {
-  bench *b = *state;
-  helper_memory memory = {0};
-#define CHECK(type, read, ...)                                                                     \
-  do {                                                                                             \
-    const type value = __VA_ARGS__;                                                                \
-    check_size(b, #type, read, &value, sizeof value, false);                                       \
-  } while (0)
-  CHECK(glow_context_options, read_context, GLOW_CONTEXT_OPTIONS_INIT);
-  CHECK(glow_actnorm_options, read_actnorm, GLOW_ACTNORM_OPTIONS_INIT);
-  CHECK(glow_invconv_options, read_invconv, GLOW_INVCONV_OPTIONS_INIT);
-  CHECK(glow_permute_options, read_permute, GLOW_PERMUTE_OPTIONS_INIT);
-  CHECK(glow_prior_options, read_prior, GLOW_PRIOR_OPTIONS_INIT);
-  CHECK(glow_coupling_options, read_coupling, GLOW_COUPLING_OPTIONS_INIT);
-  CHECK(glow_conv_net_options, read_conv_net, GLOW_CONV_NET_OPTIONS_INIT);
-  CHECK(glow_builder_options, read_builder, GLOW_BUILDER_OPTIONS_INIT);
-  CHECK(glow_workspace_options, read_workspace, GLOW_WORKSPACE_OPTIONS_INIT);
-  CHECK(glow_sample_options, read_sample, GLOW_SAMPLE_OPTIONS_INIT);
-  CHECK(glow_backward_options, read_backward, GLOW_BACKWARD_OPTIONS_INIT);
-  CHECK(glow_optimizer_options, read_optimizer, GLOW_OPTIMIZER_OPTIONS_INIT);
-  CHECK(glow_trainer_options, read_trainer, GLOW_TRAINER_OPTIONS_INIT);
-  CHECK(glow_schedule, read_schedule, GLOW_SCHEDULE_INIT);
-#undef CHECK
-  const glow_glow_options preset = helper_small_glow();
-  check_size(b, "glow_glow_options", read_glow, &preset, sizeof preset, false);
-  const glow_allocator allocator = helper_allocator(&memory);
-  check_size(b, "glow_allocator", read_allocator, &allocator, sizeof allocator, true);
-  const glow_executor executor = {sizeof executor, 1, 0, run_serially, NULL};
-  check_size(b, "glow_executor", read_executor, &executor, sizeof executor, true);
-}
-
-/* Structs that the library fills: never past the caller's size, which stays. */
-static void test_filled_structs(void **state) {
-  bench *b = *state;
-  struct {
-    glow_tensor_info info;
-    unsigned char after[16];
-  } room;
-  glow_step_report report = GLOW_STEP_REPORT_INIT;
-  memset(&room, 0x5a, sizeof room);
-  room.info.struct_size = sizeof room;
-  OK(glow_model_tensor(b->model, 0, &room.info));
-  assert_int_equal(room.info.struct_size, sizeof room);
-  for (size_t i = 0; i < sizeof room.after; i++)
-    assert_int_equal(room.after[i], 0x5a);
-  assert_string_equal(room.info.name, "level0.step0.actnorm.bias");
-  room.info.struct_size = sizeof room.info - 1;
-  REFUSED(glow_model_tensor(b->model, 0, &room.info), GLOW_E_ARGUMENT, "glow_tensor_info");
-  report.struct_size = 8; /* known before anything changes */
-  REFUSED(glow_trainer_step(b->trainer, b->x, NULL, 1, &report), GLOW_E_ARGUMENT,
-          "glow_step_report");
-  assert_int_equal(glow_trainer_steps(b->trainer), 0);
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, open_bench, close_bench)
 
 int main(void) {
@@ -693,8 +501,8 @@ int main(void) {
       TEST(destroy_nothing), TEST(null_makers), TEST(null_coupling),  TEST(null_builder),
       TEST(null_model),      TEST(null_passes), TEST(null_training),  TEST(null_rest),
       TEST(bad_contexts),    TEST(bad_presets), TEST(bad_shapes),     TEST(bad_names),
-      TEST(bad_models),      TEST(foreign_net), TEST(bad_workspaces), TEST(struct_sizes),
-      TEST(filled_structs),
+      TEST(bad_models),      TEST(foreign_net), TEST(bad_workspaces),
+
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

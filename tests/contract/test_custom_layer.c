@@ -1,8 +1,6 @@
 /* A layer of the caller's own, through the public table alone: run by samples, with a parameter,
- * saved
- * activations, and without GLOW_LAYER_RECONSTRUCTS, so that the model's fallback inverts and runs
- * it
- * forward again. Tables with something missing are refused. SPDX-License-Identifier: MIT */
+ * saved activations, and without GLOW_LAYER_RECONSTRUCTS, so that the model's fallback inverts and
+ * runs it forward again. Tables with something missing are refused. SPDX-License-Identifier: MIT */
 #include "../support/model_helpers.h"
 
 #include <unistd.h>

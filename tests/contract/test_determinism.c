@@ -1,6 +1,5 @@
 /* The same seed gives the same bits: in parameters after 20 steps, with 1, 2 and 4 threads, stored
- * and
- * reconstructed; a sample alone and in any batch. SPDX-License-Identifier: MIT */
+ * and reconstructed; a sample alone and in any batch. SPDX-License-Identifier: MIT */
 #include "../support/model_helpers.h"
 
 enum { STEPS = 20, BATCH = 24, MICRO = 12, SIDE = 16, DIMS = SIDE * SIDE * 3 };

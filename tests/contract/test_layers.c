@@ -1,14 +1,12 @@
 /* The contract that every layer keeps, put to each layer with each choice of options, on several
  * shapes. The model is the layer and a fixed prior, or the prior alone; parameters are perturbed
- * from a
- * printed seed. SPDX-License-Identifier: MIT */
+ * from a printed seed. SPDX-License-Identifier: MIT */
 #include "../support/model_helpers.h"
 
 enum { BATCH = 5, SMALL = 64 }; /* SMALL: numbers of a sample up to which Jacobians are made */
 
 /* Vectors, a 1x1 top, images that are not square, one odd channel count; and one where a batch
- * makes
- * several blocks of samples, groups, strips of pixels and panels of weights. */
+ * makes several blocks of samples, groups, strips of pixels and panels of weights. */
 static const glow_shape shapes[] = {{1, 1, 8}, {1, 1, 3}, {2, 6, 4},
                                     {4, 2, 2}, {3, 5, 2}, {12, 16, 20}};
 enum { SHAPES = sizeof shapes / sizeof *shapes };
@@ -42,8 +40,7 @@ static float *tensor(glow_model *model, const char *name, int64_t *elements) {
 }
 
 /* Biases of hidden units of +-3 and +-6, most of them up: units that are well on or well off, so
- * that
- * differences do not meet the kinks of ReLU. */
+ * that differences do not meet the kinks of ReLU. */
 static void settle_units(glow_model *model, helper_random *random) {
   static const char *const names[] = {"layer.net.norm1.bias", "layer.net.conv1.bias",
                                       "layer.net.norm2.bias", "layer.net.conv2.bias"};
@@ -56,8 +53,7 @@ static void settle_units(glow_model *model, helper_random *random) {
 }
 
 /* A split's log-sds are linear in its input: without this, far-out inputs would have deviations
- * that
- * float32 cannot hold. */
+ * that float32 cannot hold. */
 static void tame_split(glow_model *model) {
   int64_t elements = 0;
   float *weight = tensor(model, "layer.prior.weight", &elements);
@@ -284,9 +280,8 @@ static double moved(const probe *p, double step) {
 }
 
 /* The error of the nearest of several central differences: a small step suffers from float32, a
- * large
- * one from curvature and from the kinks of ReLU, and which is best depends on the layer. A gradient
- * that is wrong is wrong at all steps. */
+ * large one from curvature and from the kinks of ReLU, and which is best depends on the layer. A
+ * gradient that is wrong is wrong at all steps. */
 static double nearest_difference(const probe *p, double expected) {
   double best = INFINITY;
   for (double step = 0x1p-4; step >= 0x1p-12; step /= 4) {
@@ -297,8 +292,7 @@ static double nearest_difference(const probe *p, double expected) {
 }
 
 /* Gradient g at `values` against differences along random directions and, when there are not many,
- * along
- * single elements. An error is measured against the slope of a typical direction. */
+ * along single elements. An error is measured against the slope of a typical direction. */
 static void check_differences(bench *b, const objective *o, const char *what, float *values,
                               const float *g, int64_t count, double typical) {
   float *base = helper_allocate((size_t)count * sizeof *base);

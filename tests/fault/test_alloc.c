@@ -1,8 +1,6 @@
 /* The n-th allocation fails, for n = 1, 2, 3, ... until a run sees no failure: creating and
- * destroying
- * every object, the preset, initialisation, a training step, saving and loading. Each time the
- * status is
- * GLOW_E_MEMORY, nothing leaks, and what was there before is as it was.
+ * destroying every object, the preset, initialisation, a training step, saving and loading. Each
+ * time the status is GLOW_E_MEMORY, nothing leaks, and what was there before is as it was.
  * SPDX-License-Identifier: MIT */
 #include "../support/model_helpers.h"
 

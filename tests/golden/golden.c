@@ -3,9 +3,8 @@
  * For every *.safetensors in DIR, on one and two threads and with every provider of kernels:
  * data-dependent initialisation, latents, log-dets, densities, the inverse, gradients of all
  * parameters and of the input (stored and reconstructed backward), ten steps of Adam. A line for
- * each
- * file and quantity gives the worst relative error over all variants (golden_error: norm of the
- * difference over norm of the reference) and the tensor and variant it comes from.
+ * each file and quantity gives the worst relative error over all variants (golden_error: norm of
+ * the difference over norm of the reference) and the tensor and variant it comes from.
  * SPDX-License-Identifier: MIT */
 #include <dirent.h>
 #include <math.h>
@@ -123,8 +122,7 @@ static glow_workspace *make_workspace(const run *r, enum quantity q, const glow_
 }
 
 /* A tensor of the model against an array "prefix.NAME" of the file. values: of that tensor. map:
- * what
- * is applied to both before they are compared, or NULL. */
+ * what is applied to both before they are compared, or NULL. */
 static void compare_tensor(const run *r, enum quantity q, const char *prefix,
                            const glow_tensor_info *info, const float *values,
                            double (*map)(double)) {
@@ -158,12 +156,9 @@ static void compare_all(const run *r, enum quantity q, const char *prefix, const
 /* ---- initialisation -------------------------------------------------------------------------- */
 
 /* Log-scales are compared as the scales that they stand for. Where the data come to an actnorm
- * already
- * normalised, as they do after a fixed permutation, its logs are 0 but for the 1e-6 that
- * initialisation
- * adds to deviations: no float32 can tell such a number to 3e-6 of itself, or needs to. Where logs
- * are
- * above 1, comparing scales is the stricter of the two. */
+ * already normalised, as they do after a fixed permutation, its logs are 0 but for the 1e-6 that
+ * initialisation adds to deviations: no float32 can tell such a number to 3e-6 of itself, or needs
+ * to. Where logs are above 1, comparing scales is the stricter of the two. */
 static void compare_initialised(const run *r, enum quantity q, const glow_model *model) {
   const char *prefix = "initialised.";
   const float *parameters = glow_model_parameters(model);
@@ -378,14 +373,10 @@ static glow_trainer *make_trainer(const run *r, glow_model *model, int64_t micro
 }
 
 /* All parameters as one vector. Tensor by tensor would ask float32 for what it cannot give: where
- * an
- * activation is within rounding of 0, ReLU passes its gradient in one precision and not in the
- * other,
- * and Adam, which divides by the gradient's size, turns that into whole steps of a bias whose
- * gradient is
- * near 0. PyTorch in float32 then differs in the same tensors by the same amounts (2e-3 of a
- * norm1.bias),
- * while the vector as a whole stays within 1e-3. */
+ * an activation is within rounding of 0, ReLU passes its gradient in one precision and not in the
+ * other, and Adam, which divides by the gradient's size, turns that into whole steps of a bias
+ * whose gradient is near 0. PyTorch in float32 then differs in the same tensors by the same
+ * amounts (2e-3 of a norm1.bias), while the vector as a whole stays within 1e-3. */
 static void compare_trained(const run *r, const glow_model *model) {
   int64_t total = glow_model_parameter_count(model);
   double *expected = calloc((size_t)total + 1, sizeof *expected);

@@ -25,15 +25,13 @@ double *golden_values(const golden_case *c, const char *name, int64_t elements);
 bool golden_set(const golden_case *c, glow_model *model, const char *prefix);
 
 /* |a - b| / |b| in Euclidean norms. Where |b| is below 1e-12, that is, where the reference is zero
- * up
- * to the rounding of float64 (such as the mean of data that are already normalised), |a - b|. NaN
- * gives infinity. */
+ * up to the rounding of float64 (such as the mean of data that are already normalised), |a - b|.
+ * NaN gives infinity. */
 double golden_error(const double *a, const double *b, int64_t count);
 double golden_error_f32(const float *a, const double *b, int64_t count);
 
 /* Zeroes what does not matter: entries of a ".lower" on and above the diagonal, of an ".upper" on
- * and
- * below it. */
+ * and below it. */
 void golden_mask(const glow_tensor_info *info, double *values);
 
 #endif
