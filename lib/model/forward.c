@@ -45,15 +45,6 @@ void glow__run_forward(glow_workspace *ws, const float *x, const int32_t *labels
   }
 }
 
-/* NaN or infinity in what the caller gives is the caller's error, and named. */
-static glow_status check_finite(const char *what, const float *x, int64_t count, int64_t dims) {
-  for (int64_t i = 0; i < count * dims; i++)
-    if (!isfinite(x[i]))
-      return glow_error(GLOW_E_NUMERIC, "%s: element %lld of sample %lld is not finite", what,
-                        (long long)(i % dims), (long long)(i / dims));
-  return GLOW_OK;
-}
-
 static glow_status check_forward(const glow_workspace *ws, const float *x, const int32_t *labels,
                                  int64_t count) {
   if (!ws || !x)
@@ -91,7 +82,7 @@ glow_status glow_forward(glow_workspace *ws, const float *x, const int32_t *labe
   GLOW_TRY(check_forward(ws, x, labels, count));
   if (form != GLOW_LATENTS_RAW && form != GLOW_LATENTS_WHITENED)
     return glow_error(GLOW_E_ARGUMENT, "form is %d; it must be one of GLOW_LATENTS_...", form);
-  GLOW_TRY(check_finite("input", x, count, ws->model->dims));
+  GLOW_TRY(glow__check_finite(ws->model, "input", x, count));
   float *own = ws->memory + ws->plan.latents;
   double *ld = doubles(ws, ws->plan.logdet), *lp = doubles(ws, ws->plan.logprior);
   bool training = glow__is_training(ws);

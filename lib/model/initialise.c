@@ -126,11 +126,7 @@ static glow_status check(const glow_workspace *ws, const glow_model *model, cons
   if (!model->prepared)
     return glow_error(GLOW_E_STATE, "parameters have changed: call glow_model_prepare first");
   GLOW_TRY(glow__check_labels(model, labels, count));
-  for (int64_t i = 0; i < numbers; i++)
-    if (!isfinite(x[i]))
-      return glow_error(GLOW_E_NUMERIC, "input: element %lld of sample %lld is not finite",
-                        (long long)(i % model->dims), (long long)(i / model->dims));
-  return GLOW_OK;
+  return glow__check_finite(model, "input", x, count);
 }
 
 glow_status glow_workspace_initialise(glow_workspace *ws, glow_model *model, const float *x,

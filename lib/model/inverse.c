@@ -45,10 +45,7 @@ glow_status glow_inverse(glow_workspace *ws, const float *latents, int32_t form,
     return glow_error(GLOW_E_ARGUMENT, "an inverse pass needs latents");
   if (form != GLOW_LATENTS_RAW && form != GLOW_LATENTS_WHITENED)
     return glow_error(GLOW_E_ARGUMENT, "form is %d; it must be one of GLOW_LATENTS_...", form);
-  for (int64_t i = 0; i < count * ws->model->dims; i++)
-    if (!isfinite(latents[i]))
-      return glow_error(GLOW_E_NUMERIC, "latents: element %lld of sample %lld is not finite",
-                        (long long)(i % ws->model->dims), (long long)(i / ws->model->dims));
+  GLOW_TRY(glow__check_finite(ws->model, "latents", latents, count));
   ws->samples = 0;
   glow__run_inverse(ws, latents, form, labels, count, x, logdets(ws));
   if (logdet)

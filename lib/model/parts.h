@@ -155,6 +155,9 @@ static inline bool glow__is_training(const glow_workspace *ws) {
 
 glow_status glow__check_ready(const glow_model *model);
 glow_status glow__check_labels(const glow_model *model, const int32_t *labels, int64_t count);
+/* NaN or infinity in what the caller gives is the caller's error, and named. x: [count, dims]. */
+glow_status glow__check_finite(const glow_model *model, const char *what, const float *x,
+                               int64_t count);
 glow_status glow__check_batch(const glow_workspace *ws, int64_t count);
 
 /* ---- running one node ------------------------------------------------------------------------ */

@@ -1,4 +1,5 @@
 /* glow_workspace: plans all memory of a pass, and holds it. SPDX-License-Identifier: MIT */
+#include <math.h>
 #include <string.h>
 
 #include "model/parts.h"
@@ -233,6 +234,15 @@ glow_status glow__check_batch(const glow_workspace *ws, int64_t count) {
   if (count < 1 || count > ws->plan.batch)
     return glow_error(GLOW_E_ARGUMENT, "a batch of %lld samples; the workspace takes 1 to %lld",
                       (long long)count, (long long)ws->plan.batch);
+  return GLOW_OK;
+}
+
+glow_status glow__check_finite(const glow_model *model, const char *what, const float *x,
+                               int64_t count) {
+  for (int64_t i = 0; i < count * model->dims; i++)
+    if (!isfinite(x[i]))
+      return glow_error(GLOW_E_NUMERIC, "%s: element %lld of sample %lld is not finite", what,
+                        (long long)(i % model->dims), (long long)(i / model->dims));
   return GLOW_OK;
 }
 
