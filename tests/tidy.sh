@@ -30,7 +30,7 @@ for file in tests/*/test_*.c examples/glowtool/*.c; do
   tests/*) list=tests/meson.build ;;
   *) list=examples/glowtool/meson.build ;;
   esac
-  grep -q "'${file##*/}'" "$list" || complain "$file is not in $list"
+  grep -q "[/']${file##*/}'" "$list" || complain "$file is not in $list"
 done
 
 # Functions of the library that print, end the process, or go around the context's allocator.

@@ -23,7 +23,7 @@ const preset presets[] = {
      {"format", "shapes", "size", "16", "levels", "2", "depth", "8", "hidden", "64",
       "scale", "tanh", "bits", "5",
       "steps", "1000", "batch", "32", "lr", "0.002", "warmup", "20", "schedule", "cosine",
-      "temperature", "0.9", NULL}},
+      "temperature", "0.8", NULL}},
     {"small", "L 3, K 8, width 128, batch 32: 32 x 32 on two cores, under an hour",
      {"levels", "3", "depth", "8", "hidden", "128", "coupling", "affine", "bits", "8",
       "steps", "1000", "batch", "32", "lr", "0.001", "warmup", "50", "init-images", "256", NULL}},
