@@ -1,6 +1,5 @@
 /* Where glowtool's images come from: CIFAR-10 batches, MNIST IDX, PNG/JPEG files, raw planar
- * records,
- * or generated pictures. Errors are written to a caller's text buffer.
+ * records, or generated pictures. Errors are written to a caller's text buffer.
  * SPDX-License-Identifier: MIT */
 #ifndef GLOWTOOL_DATA_H
 #define GLOWTOOL_DATA_H

@@ -1,6 +1,5 @@
 /* Folders and lists of PNG and JPEG files, decoded by libpng and libjpeg; cropped to the central
- * square
- * and resized by area. Transparent pixels lie over white; 16 bits become 8.
+ * square and resized by area. Transparent pixels lie over white; 16 bits become 8.
  * SPDX-License-Identifier: MIT */
 #include <dirent.h>
 #include <errno.h>

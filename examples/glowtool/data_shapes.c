@@ -1,6 +1,5 @@
 /* Generated pictures: one to three anti-aliased coloured shapes on a shaded background. A picture
- * is a
- * function of seed and number alone. SPDX-License-Identifier: MIT */
+ * is a function of seed and number alone. SPDX-License-Identifier: MIT */
 #include <math.h>
 
 #include "data.h"

@@ -3,8 +3,7 @@
  * too, and a worker that wakes late finds the run closed and is not waited for.
  *
  * A run() that comes while another is in progress, from another thread or from inside a task, is
- * run
- * serially by its caller: it never waits for workers, so it cannot deadlock.
+ * run serially by its caller: it never waits for workers, so it cannot deadlock.
  * SPDX-License-Identifier: MIT */
 #include <pthread.h>
 #include <signal.h>

@@ -34,8 +34,7 @@ void glow__rng_uniform(uint64_t seed, uint64_t stream, uint64_t position, float 
 }
 
 /* Box-Muller: block k gives u1 in (0, 1) and u2 in [0, 1), 53 bits each, and the elements 2k, 2k +
- * 1
- * are  sqrt(-2 ln u1) {cos, sin}(2 pi u2). */
+ * 1 are sqrt(-2 ln u1) {cos, sin}(2 pi u2). */
 static void normal_pair(uint64_t seed, uint64_t stream, uint64_t pair, double out[2]) {
   const double two_pi = 6.283185307179586476925286766559;
   uint32_t words[4];

@@ -1,7 +1,6 @@
 /* Reading safetensors: u64 little-endian header length, JSON header, data. Nothing in the file is
  * trusted: lengths come from the file system first, offsets must tile the data exactly, products
- * are
- * checked, memory is in proportion to the file. SPDX-License-Identifier: MIT */
+ * are checked, memory is in proportion to the file. SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>

@@ -227,8 +227,7 @@ static void backward_task(void *arg, uint32_t task, uint32_t worker) {
 }
 
 /* x1 = y1, so the net can be run from the output: reconstruction costs one forward of the net,
- * which
- * fills what its backward needs. */
+ * which fills what its backward needs. */
 static void backward(const void *self, const glow_pass *pass, const glow_layer_gradient *g) {
   const coupling *c = self;
   int64_t stride = 2 * c->half;

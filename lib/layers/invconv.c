@@ -28,8 +28,7 @@ typedef struct invconv {
 
 /* W, its inverse and its transpose packed; log-det of a sample; then doubles [C, C]: W, its factors
  * (L below the diagonal, the rest on and above it) and its inverse; room for floats [C, C]; rows
- * of W
- * that the rows of the factors' product are. */
+ * of W that the rows of the factors' product are. */
 typedef struct derived {
   double *logdet, *w, *factors, *inverse;
   float *forward, *backward, *back; /* packed W, inverse, transpose */

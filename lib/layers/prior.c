@@ -1,6 +1,6 @@
-/* prior: everything left becomes latents, Gaussian with mean and log-sd per channel: 0, learned,
- * plus
- * a row for the sample's class. Kingma and Dhariwal 2018, code. SPDX-License-Identifier: MIT */
+/* prior: everything left becomes latents, Gaussian with mean and log-sd per channel: 0, learned, plus
+ * a row for the sample's class. Kingma and Dhariwal 2018, code.
+ * SPDX-License-Identifier: MIT */
 #include <string.h>
 
 #include "layers/gaussian.h"

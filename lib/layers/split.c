@@ -1,6 +1,5 @@
 /* split: the first half of the channels, x1, goes on; the second, x2, becomes latents, Gaussian
- * with
- * mean and log-sd the halves of h = (conv3x3(x1) + bias) exp(3 logs), which starts at zero.
+ * with mean and log-sd the halves of h = (conv3x3(x1) + bias) exp(3 logs), which starts at zero.
  * Kingma and Dhariwal 2018, section 3.6 and code. SPDX-License-Identifier: MIT */
 #include <string.h>
 

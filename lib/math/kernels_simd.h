@@ -7,9 +7,8 @@
  * and is compiled with -ffp-contract=fast, so that acc += a * b is one fused multiply-add.
  *
  * A tile keeps rows x vectors sums in registers; for each k it broadcasts one number of each row
- * of A
- * and multiplies it with the panel's row k. The chain of additions of an element is k = 0, 1, ...
- * whatever the tile, so a row's result does not depend on the rows beside it.
+ * of A and multiplies it with the panel's row k. The chain of additions of an element is k = 0, 1,
+ * ... whatever the tile, so a row's result does not depend on the rows beside it.
  * SPDX-License-Identifier: MIT */
 
 #include "math/kernels.h"

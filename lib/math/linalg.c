@@ -84,8 +84,7 @@ static double dot(int64_t n, const double *a, const double *b) {
 }
 
 /* What is left of a row, orthogonal to the rows before it, of length 1; false when less than 1e-10
- * of
- * it is left: it was one of their combinations. */
+ * of it is left: it was one of their combinations. */
 static bool orthogonalise_row(int64_t n, double *a, int64_t i) {
   double *row = a + i * n, before = sqrt(dot(n, row, row));
   for (int64_t j = 0; j < i; j++) {

@@ -13,8 +13,7 @@ const glow_model *glow__workspace_model(const glow_workspace *workspace);
 /* Writes layer `index`'s options to config (glow_layer_ops.save). */
 glow_status glow__model_save_layer(const glow_model *model, int32_t index, glow_config *config);
 /* For loading: the model that is being built, whose tensors have no memory yet; and finishing it
- * with
- * values from `read` instead of initial ones. */
+ * with values from `read` instead of initial ones. */
 const glow_model *glow__builder_model(const glow_builder *builder);
 typedef glow_status (*glow__read_fn)(glow_model *model, void *arg);
 glow_status glow__builder_finish_from(glow_builder **builder, glow__read_fn read, void *arg,

@@ -1,6 +1,5 @@
 /* Data-dependent initialisation of the two inner actnorms: round 0 takes the moments of W1
- * gather(x),
- * round 1 those of W2 h1. SPDX-License-Identifier: MIT */
+ * gather(x), round 1 those of W2 h1. SPDX-License-Identifier: MIT */
 #include <string.h>
 
 #include "math/kernels.h"

@@ -1,6 +1,5 @@
 /* Weights of Glow's network, packed for the products of one call: W1 and W3 are first put in order
- * of
- * taps, as matrices [hidden, (t, in)] and [(t, out), hidden]. SPDX-License-Identifier: MIT */
+ * of taps, as matrices [hidden, (t, in)] and [(t, out), hidden]. SPDX-License-Identifier: MIT */
 #include "math/kernels.h"
 #include "nets/conv_net.h"
 

@@ -1,8 +1,6 @@
 /* Elementwise work on vectors as long as the parameters, in fixed blocks: what a block computes,
- * and
- * the order in which the blocks' sums are added, do not depend on the number of workers. A vector
- * of
- * one block never wakes a thread. SPDX-License-Identifier: MIT */
+ * and the order in which the blocks' sums are added, do not depend on the number of workers. A
+ * vector of one block never wakes a thread. SPDX-License-Identifier: MIT */
 #include "train/train.h"
 
 enum { BLOCK = 65536 };

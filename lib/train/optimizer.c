@@ -7,13 +7,10 @@
  *   Adamax   m as Adam;                  v <- max(b2 v, |g| + eps);  p <- p - r / (1 - b1^t) m / v
  *
  * A step is all or nothing without a copy of parameters and state. First each layer whose prepare
- * may
- * fail is tried: its
- * new parameters are put in place, the layer prepares them, and the old ones are put back from a
- * buffer of one layer's size. Only when all layers have succeeded, parameters and state move for
- * good,
- * computed by the same code from the same numbers, so that what was prepared fits them bit for bit.
- * SPDX-License-Identifier: MIT */
+ * may fail is tried: its new parameters are put in place, the layer prepares them, and the old ones
+ * are put back from a buffer of one layer's size. Only when all layers have succeeded, parameters
+ * and state move for good, computed by the same code from the same numbers, so that what was
+ * prepared fits them bit for bit. SPDX-License-Identifier: MIT */
 #include <math.h>
 #include <string.h>
 

@@ -1,8 +1,7 @@
 /* The trainer: dequantise, forward, backward, check, clip, update, average. One step is all or
  * nothing.
  * The loss is the mean of the bits per dimension; its gradient with respect to the log-probability
- * of
- * a sample is -1 / (count dims ln 2), which is the weight that backward is given.
+ * of a sample is -1 / (count dims ln 2), which is the weight that backward is given.
  * SPDX-License-Identifier: MIT */
 #include <math.h>
 #include <stdio.h>

@@ -1,6 +1,5 @@
 /* glow-bench: times a training step, the log-likelihood and sampling of a Glow model, and prints
- * one
- * line of JSON (or plain lines): seconds, images/s, GFLOP/s, peak memory.
+ * one line of JSON (or plain lines): seconds, images/s, GFLOP/s, peak memory.
  *
  *   glow-bench [--levels 3] [--depth 32] [--hidden 512] [--batch 16] [--size 32] [--threads 2]
  *              [--repeat 5] [--what train,eval,sample] [--mode stored|reconstructed] [--kernels

@@ -1,6 +1,5 @@
 /* Tensor files: round trips, a table of malformed files with the messages they must give, writes
- * that
- * fail. SPDX-License-Identifier: MIT */
+ * that fail. SPDX-License-Identifier: MIT */
 #include <dirent.h>
 #include <glow/glow.h>
 #include <setjmp.h>

@@ -1,6 +1,5 @@
 /* glowtool's data and pictures: each format that is read, each way in which a file can be wrong,
- * resizing
- * by area, generated pictures, grids and charts. Files are made in a temporary folder.
+ * resizing by area, generated pictures, grids and charts. Files are made in a temporary folder.
  * SPDX-License-Identifier: MIT */
 #include <math.h>
 #include <png.h>

@@ -1,8 +1,6 @@
 /* Every provider of kernels that this machine can run, against sums in double on random shapes:
- * edges of
- * tiles and panels, both layouts of A, all epilogues, parts of the panels. And the promise that a
- * row
- * has the same bits in any batch. SPDX-License-Identifier: MIT */
+ * edges of tiles and panels, both layouts of A, all epilogues, parts of the panels. And the promise
+ * that a row has the same bits in any batch. SPDX-License-Identifier: MIT */
 #include "math/kernels.h"
 
 #include <math.h>
