@@ -1,5 +1,5 @@
-/* prior: everything left becomes latents, Gaussian with mean and log-sd per channel: 0, learned, plus
- * a row for the sample's class. Kingma and Dhariwal 2018, code.
+/* prior: everything left becomes latents, Gaussian with mean and log-sd per channel: 0, learned,
+ * plus a row for the sample's class. Kingma and Dhariwal 2018, code.
  * SPDX-License-Identifier: MIT */
 #include <string.h>
 
