@@ -5,6 +5,7 @@
 #define GLOW_GLOW_H
 
 #include <glow/base.h>
+#include <glow/checkpoint.h>
 #include <glow/context.h>
 #include <glow/io.h>
 #include <glow/layer.h>

@@ -52,6 +52,10 @@ GLOW_API glow_status glow_tensor_file_find(const glow_tensor_file *file, const c
                                            glow_file_tensor *out);
 /* Text of a __metadata__ key, NULL if absent. Owned by the file. */
 GLOW_API const char *glow_tensor_file_metadata(const glow_tensor_file *file, const char *key);
+/* The metadata by number, 0 to count - 1. */
+GLOW_API int64_t glow_tensor_file_metadata_count(const glow_tensor_file *file);
+GLOW_API glow_status glow_tensor_file_metadata_at(const glow_tensor_file *file, int64_t index,
+                                                  const char **key, const char **value);
 /* Writes tensors in the given order, with `pairs` metadata entries key, value, key, value, ... */
 GLOW_API glow_status glow_tensor_file_write(glow_context *context, const char *path,
                                             const glow_file_tensor *tensors, int64_t count,

@@ -131,6 +131,12 @@ GLOW_API glow_status glow_trainer_run(glow_trainer *trainer, int64_t steps, int6
                                       glow_progress_fn progress, void *progress_payload);
 
 GLOW_API int64_t glow_trainer_steps(const glow_trainer *trainer);
+/* The options in force. `optimizer` and `schedule` point into the trainer. */
+GLOW_API glow_status glow_trainer_get_options(const glow_trainer *trainer,
+                                              glow_trainer_options *out);
+/* Another schedule from the next step on. NULL: the defaults. */
+GLOW_API glow_status glow_trainer_set_schedule(glow_trainer *trainer,
+                                               const glow_schedule *schedule);
 /* 1: the model holds the averaged parameters (to evaluate, sample or save); 0: the trained ones.
  * Steps are refused while the average is in use. Needs the option `average` and one step. */
 GLOW_API glow_status glow_trainer_use_average(glow_trainer *trainer, int32_t use);

@@ -33,6 +33,27 @@ glow_status glow__atomic_commit(glow__atomic_file *file);
 /* Removes the temporary file. */
 void glow__atomic_abandon(glow__atomic_file *file);
 
+/* ---- model files with more in them ----------------------------------------------------------- */
+
+/* What a checkpoint adds to the file of its model. */
+typedef struct glow__model_extras {
+  const float *parameters;         /* in the place of the model's own */
+  const glow_file_tensor *tensors; /* after the model's */
+  int64_t count;
+  const char *const *metadata; /* key, value, ... after the model's */
+  int64_t pairs;
+} glow__model_extras;
+/* extras NULL: a plain model file. */
+glow_status glow__model_file_write(const glow_model *model, const char *path,
+                                   const glow__model_extras *extras);
+/* The model of an open file. part NULL: its parameters are the tensors NAME; else NAME/part. The
+ * error text does not name the file. */
+glow_status glow__model_file_read(glow_context *context, glow_tensor_file *file, const char *part,
+                                  glow_model **out);
+
+/* Refuses float32 data, of any alignment, with NaN or infinity in them. */
+glow_status glow__tensor_check_finite(const char *name, const void *data, int64_t elements);
+
 /* ---- architecture as JSON -------------------------------------------------------------------- */
 
 /* JSON text, owned by the caller (glow_release). */

@@ -328,3 +328,20 @@ glow_status glow_tensor_file_find(const glow_tensor_file *file, const char *name
 const char *glow_tensor_file_metadata(const glow_tensor_file *file, const char *key) {
   return file && key ? json_string_value(json_object_get(file->metadata, key)) : NULL;
 }
+
+int64_t glow_tensor_file_metadata_count(const glow_tensor_file *file) {
+  return file && file->metadata ? (int64_t)json_object_size(file->metadata) : 0;
+}
+
+glow_status glow_tensor_file_metadata_at(const glow_tensor_file *file, int64_t index,
+                                         const char **key, const char **value) {
+  if (!file || !key || !value || index < 0 || index >= glow_tensor_file_metadata_count(file))
+    return glow_error(GLOW_E_ARGUMENT, "glow_tensor_file_metadata_at: NULL, or there is no %lld",
+                      (long long)index);
+  void *at = json_object_iter(file->metadata);
+  while (index-- > 0)
+    at = json_object_iter_next(file->metadata, at);
+  *key = json_object_iter_key(at);
+  *value = json_string_value(json_object_iter_value(at));
+  return GLOW_OK;
+}

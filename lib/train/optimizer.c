@@ -327,3 +327,18 @@ glow_status glow_optimizer_step(glow_optimizer *optimizer, glow_model *model,
 int64_t glow_optimizer_steps(const glow_optimizer *optimizer) {
   return optimizer ? optimizer->steps : 0;
 }
+
+/* ---- for checkpoints ------------------------------------------------------------------------- */
+
+const glow_optimizer_options *glow__optimizer_options(const glow_optimizer *optimizer) {
+  return &optimizer->options;
+}
+
+void glow__optimizer_moments(const glow_optimizer *optimizer, float **m, float **v) {
+  *m = optimizer->m;
+  *v = optimizer->v;
+}
+
+void glow__optimizer_set_steps(glow_optimizer *optimizer, int64_t steps) {
+  optimizer->steps = steps;
+}

@@ -14,6 +14,49 @@ glow_status glow__schedule_copy(glow_schedule *to, const glow_schedule *from);
 glow_status glow__optimizer_apply(glow_optimizer *optimizer, const float *gradients, double squares,
                                   double rate);
 
+/* Its options, for as long as it lives. */
+const glow_optimizer_options *glow__optimizer_options(const glow_optimizer *optimizer);
+/* The state of a trainer's optimizer: flat vectors, v NULL for SGD. */
+void glow__optimizer_moments(const glow_optimizer *optimizer, float **m, float **v);
+void glow__optimizer_set_steps(glow_optimizer *optimizer, int64_t steps);
+
+/* ---- notes: texts under keys ----------------------------------------------------------------- */
+
+typedef struct glow__note {
+  struct glow__note *next;
+  char *key, *value;
+} glow__note;
+
+glow_status glow__notes_add(glow_context *context, glow__note **list, const char *key,
+                            const char *value);
+/* NULL when there is none. */
+const char *glow__notes_find(const glow__note *list, const char *key);
+void glow__notes_destroy(glow_context *context, glow__note **list);
+
+/* ---- what a trainer is made of, for checkpoints ---------------------------------------------- */
+
+/* What changes with the steps. */
+typedef struct glow__progress {
+  int64_t steps;
+  int64_t optimizer_steps; /* as many: a trainer is the only one to use its optimizer */
+  uint64_t noise_position; /* in the sequence of dequantisation noise */
+} glow__progress;
+
+/* Flat vectors as long as the parameters; they stay the trainer's. */
+typedef struct glow__trainer_vectors {
+  float *parameters; /* the trained ones, even while the average is in use */
+  float *m;
+  float *v;       /* NULL for SGD */
+  float *average; /* NULL without */
+} glow__trainer_vectors;
+
+glow_model *glow__trainer_model(const glow_trainer *trainer);
+void glow__trainer_vectors_of(const glow_trainer *trainer, glow__trainer_vectors *out);
+void glow__trainer_progress(const glow_trainer *trainer, glow__progress *out);
+/* Refuses numbers that no trainer can have reached. */
+glow_status glow__trainer_set_progress(glow_trainer *trainer, const glow__progress *progress);
+glow__note **glow__trainer_notes(const glow_trainer *trainer);
+
 /* ---- flat vectors: elementwise work over fixed blocks; the workers' number does not matter --- */
 
 typedef struct glow__flat {

@@ -10,10 +10,13 @@
 #include "model/model.h"
 #include "train/train.h"
 
+/* Of the options' first version: docs/abi.md. */
+#define SMALLEST_OPTIONS (offsetof(glow_trainer_options, seed) + sizeof(uint64_t))
+
 struct glow_trainer {
   glow_context *context;
   glow_model *model;
-  glow_trainer_options options; /* its pointers are not used after creation */
+  glow_trainer_options options; /* its pointers lead to the copies that this trainer has */
   glow_schedule schedule;
   glow_optimizer *optimizer;
   glow_workspace *workspace;
@@ -26,6 +29,7 @@ struct glow_trainer {
   double *log_prob;  /* [micro_batch] */
   float *average;    /* flat, or NULL: the average, or the trained parameters while it is in use */
   bool average_used;
+  glow__note *notes; /* of the checkpoint that the trainer comes from */
 };
 
 /* A batch of floats or of pixels. */
@@ -67,6 +71,8 @@ static glow_status fill(glow_trainer *t) {
   GLOW_TRY(glow__batch_elements(t->model, o->micro_batch, &elements));
   GLOW_TRY(glow__schedule_copy(&t->schedule, o->schedule));
   GLOW_TRY(glow_optimizer_create(t->model, o->optimizer, &t->optimizer));
+  t->options.schedule = &t->schedule;
+  t->options.optimizer = glow__optimizer_options(t->optimizer);
   GLOW_TRY(glow_workspace_create(t->model, &ws, &t->workspace));
   GLOW_TRY(glow__flat_create(t->context, glow_model_parameter_count(t->model), &t->flat));
   t->weight = glow_allocate(t->context, (size_t)o->micro_batch * sizeof(double));
@@ -95,7 +101,7 @@ glow_status glow_trainer_create(glow_model *model, const glow_trainer_options *o
     *out = NULL;
   if (!model || !out)
     return glow_error(GLOW_E_ARGUMENT, "glow_trainer_create: NULL argument");
-  GLOW_TRY(glow__options_copy(&o, sizeof o, options, sizeof o, "glow_trainer_options"));
+  GLOW_TRY(glow__options_copy(&o, sizeof o, options, SMALLEST_OPTIONS, "glow_trainer_options"));
   GLOW_TRY(check_options(&o));
   glow_context *context = glow__model_context(model);
   glow_trainer *trainer = glow_allocate(context, sizeof *trainer);
@@ -119,6 +125,7 @@ void glow_trainer_destroy(glow_trainer **trainer) {
   glow_optimizer_destroy(&t->optimizer);
   glow_workspace_destroy(&t->workspace);
   glow__flat_destroy(&t->flat);
+  glow__notes_destroy(context, &t->notes);
   glow_release(context, t->weight);
   glow_release(context, t->log_prob);
   glow_release(context, t->x);
@@ -129,6 +136,22 @@ void glow_trainer_destroy(glow_trainer **trainer) {
 
 int64_t glow_trainer_steps(const glow_trainer *trainer) {
   return trainer ? trainer->steps : 0;
+}
+
+glow_status glow_trainer_get_options(const glow_trainer *trainer, glow_trainer_options *out) {
+  if (!trainer || !out)
+    return glow_error(GLOW_E_ARGUMENT, "glow_trainer_get_options: NULL argument");
+  return glow__struct_fill(out, &trainer->options, sizeof trainer->options, SMALLEST_OPTIONS,
+                           "glow_trainer_options");
+}
+
+glow_status glow_trainer_set_schedule(glow_trainer *trainer, const glow_schedule *schedule) {
+  glow_schedule checked;
+  if (!trainer)
+    return glow_error(GLOW_E_ARGUMENT, "glow_trainer_set_schedule: NULL argument");
+  GLOW_TRY(glow__schedule_copy(&checked, schedule));
+  trainer->schedule = checked;
+  return GLOW_OK;
 }
 
 glow_workspace *glow_trainer_workspace(glow_trainer *trainer) {
@@ -389,4 +412,42 @@ glow_status glow_trainer_run(glow_trainer *trainer, int64_t steps, int64_t sampl
   glow_release(trainer->context, labels);
   glow_release(trainer->context, pixels);
   return status;
+}
+
+/* ---- for checkpoints ------------------------------------------------------------------------- */
+
+glow_model *glow__trainer_model(const glow_trainer *trainer) {
+  return trainer->model;
+}
+
+void glow__trainer_vectors_of(const glow_trainer *t, glow__trainer_vectors *out) {
+  /* not the mutable form, after which the model would want to be prepared */
+  float *parameters = (float *)(uintptr_t)glow_model_parameters(t->model);
+  out->parameters = t->average_used ? t->average : parameters;
+  out->average = t->average_used ? parameters : t->average;
+  glow__optimizer_moments(t->optimizer, &out->m, &out->v);
+}
+
+void glow__trainer_progress(const glow_trainer *t, glow__progress *out) {
+  *out = (glow__progress){t->steps, glow_optimizer_steps(t->optimizer), t->position};
+}
+
+glow_status glow__trainer_set_progress(glow_trainer *t, const glow__progress *progress) {
+  if (progress->steps < 0 || progress->steps > INT64_MAX / 2)
+    return glow_error(GLOW_E_ARGUMENT, "trainer: %lld steps cannot have been made",
+                      (long long)progress->steps);
+  if (progress->optimizer_steps != progress->steps)
+    return glow_error(GLOW_E_ARGUMENT, "trainer: of %lld steps the optimizer has made %lld",
+                      (long long)progress->steps, (long long)progress->optimizer_steps);
+  if (progress->steps > 0 && !glow_model_initialised(t->model))
+    return glow_error(GLOW_E_ARGUMENT, "trainer: %lld steps with a model that is not initialised",
+                      (long long)progress->steps);
+  t->steps = progress->steps;
+  t->position = progress->noise_position;
+  glow__optimizer_set_steps(t->optimizer, progress->optimizer_steps);
+  return GLOW_OK;
+}
+
+glow__note **glow__trainer_notes(const glow_trainer *trainer) {
+  return (glow__note **)(uintptr_t)&trainer->notes;
 }

@@ -18,6 +18,7 @@ static glow_model *model;
 static glow_workspace_options wo;
 static glow_workspace *workspace;
 static glow_optimizer *optimizer;
+static glow_trainer *trainer;
 static glow_builder *builder;
 static float x[count * dims], latents[count * dims], back[count * dims];
 static double log_prob[count], weight[count];

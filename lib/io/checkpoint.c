@@ -1,0 +1,290 @@
+/* Checkpoints: the file of a model with the state of its trainer beside it. Each trainable tensor
+ * NAME of the model has NAME/m, NAME/v (not for SGD) and NAME/average (where one is kept), all with
+ * the shape of NAME; options and counts are a record in the metadata (checkpoint_record.c), as are
+ * the caller's notes. SPDX-License-Identifier: MIT */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "io/checkpoint.h"
+#include "model/model.h"
+
+enum { MAX_NOTES = 10000 };
+
+/* The flat vector of a part, NULL when the trainer has none. */
+static float *part_vector(const glow__trainer_vectors *vectors, const char *part) {
+  return strcmp(part, "m") == 0   ? vectors->m
+         : strcmp(part, "v") == 0 ? vectors->v
+                                  : vectors->average;
+}
+
+/* ---- saving ---------------------------------------------------------------------------------- */
+
+static glow_status make_record(const glow_trainer *trainer, glow__record *record) {
+  *record = (glow__record){
+      GLOW_TRAINER_OPTIONS_INIT, GLOW_OPTIMIZER_OPTIONS_INIT, GLOW_SCHEDULE_INIT, {0, 0, 0}};
+  GLOW_TRY(glow_trainer_get_options(trainer, &record->trainer));
+  record->optimizer = *record->trainer.optimizer;
+  record->schedule = *record->trainer.schedule;
+  record->trainer.optimizer = &record->optimizer;
+  record->trainer.schedule = &record->schedule;
+  glow__trainer_progress(trainer, &record->progress);
+  return GLOW_OK;
+}
+
+static glow_status check_notes(const char *const *notes, int64_t pairs) {
+  if (pairs < 0 || pairs > MAX_NOTES || (pairs && !notes))
+    return glow_error(GLOW_E_ARGUMENT, "checkpoint: %lld notes, or NULL", (long long)pairs);
+  for (int64_t i = 0; i < pairs; i++) {
+    const char *key = notes[2 * i];
+    if (!key || !*key || !notes[2 * i + 1])
+      return glow_error(GLOW_E_ARGUMENT, "checkpoint: note %lld is NULL or has no key",
+                        (long long)i);
+    for (int64_t k = 0; k < i; k++)
+      if (strcmp(notes[2 * k], key) == 0)
+        return glow_error(GLOW_E_ARGUMENT, "checkpoint: there are two notes '%.200s'", key);
+  }
+  return GLOW_OK;
+}
+
+/* All that a checkpoint adds, with the memory for it. */
+typedef struct addition {
+  glow_context *context;
+  glow__model_extras extras;
+  char *record;
+  char *texts; /* names of tensors, and keys of notes */
+  glow_file_tensor *tensors;
+  const char **metadata;
+} addition;
+
+static void addition_destroy(addition *a) {
+  glow_release(a->context, a->record);
+  glow_release(a->context, a->texts);
+  glow_release(a->context, a->tensors);
+  glow_release(a->context, a->metadata);
+}
+
+/* How many bytes of text, and tensors, will be needed. */
+static glow_status measure(const glow_model *model, int32_t parts, const char *const *notes,
+                           int64_t pairs, size_t *bytes, size_t *tensors) {
+  *bytes = *tensors = 0;
+  for (int32_t i = 0; i < glow_model_tensor_count(model); i++) {
+    glow_tensor_info info = GLOW_TENSOR_INFO_INIT;
+    GLOW_TRY(glow_model_tensor(model, i, &info));
+    if (!info.trainable)
+      continue;
+    *tensors += (size_t)parts;
+    *bytes += (size_t)parts * (strlen(info.name) + sizeof "/average");
+  }
+  for (int64_t i = 0; i < pairs; i++)
+    *bytes += strlen(notes[2 * i]) + sizeof GLOW_NOTE_PREFIX;
+  return GLOW_OK;
+}
+
+/* Copies "first" + "second" to *at, which moves on. */
+static const char *join(char **at, const char *first, const char *second) {
+  size_t a = strlen(first), b = strlen(second) + 1;
+  char *text = *at;
+  memcpy(text, first, a);
+  memcpy(text + a, second, b);
+  *at += a + b;
+  return text;
+}
+
+/* One part of every trainable tensor, in the order of the flat vector. */
+static glow_status list_part(const glow_model *model, const char *part, const float *vector,
+                             addition *a, char **text) {
+  char suffix[16];
+  snprintf(suffix, sizeof suffix, "/%s", part);
+  for (int32_t i = 0; i < glow_model_tensor_count(model); i++) {
+    glow_tensor_info info = GLOW_TENSOR_INFO_INIT;
+    GLOW_TRY(glow_model_tensor(model, i, &info));
+    if (!info.trainable)
+      continue;
+    glow_file_tensor *tensor = &a->tensors[a->extras.count++];
+    *tensor = (glow_file_tensor)GLOW_FILE_TENSOR_INIT;
+    tensor->name = join(text, info.name, suffix);
+    tensor->type = GLOW_FILE_F32;
+    tensor->rank = info.rank;
+    memcpy(tensor->dims, info.dims, (size_t)info.rank * sizeof *info.dims);
+    tensor->bytes = info.elements * (int64_t)sizeof(float);
+    tensor->data = vector + info.offset;
+  }
+  return GLOW_OK;
+}
+
+static void list_metadata(addition *a, const char *const *notes, int64_t pairs, char **text) {
+  a->metadata[0] = GLOW_CHECKPOINT_KEY;
+  a->metadata[1] = a->record;
+  for (int64_t i = 0; i < pairs; i++) {
+    a->metadata[2 + 2 * i] = join(text, GLOW_NOTE_PREFIX, notes[2 * i]);
+    a->metadata[3 + 2 * i] = notes[2 * i + 1];
+  }
+  a->extras.metadata = a->metadata;
+  a->extras.pairs = 1 + pairs;
+}
+
+static glow_status fill_addition(const glow_trainer *trainer, const char *const *notes,
+                                 int64_t pairs, addition *a) {
+  const glow_model *model = glow__trainer_model(trainer);
+  const char *parts[GLOW_CHECKPOINT_PARTS];
+  glow__trainer_vectors vectors;
+  glow__record record;
+  size_t bytes, tensors;
+  GLOW_TRY(make_record(trainer, &record));
+  int32_t count = glow__record_parts(&record, parts);
+  GLOW_TRY(measure(model, count, notes, pairs, &bytes, &tensors));
+  GLOW_TRY(glow__record_write(a->context, &record, &a->record));
+  a->texts = glow_allocate(a->context, bytes + 1);
+  if (!a->texts)
+    return GLOW_E_MEMORY;
+  a->tensors = glow_allocate(a->context, (tensors + 1) * sizeof *a->tensors);
+  if (!a->tensors)
+    return GLOW_E_MEMORY;
+  a->metadata = glow_allocate(a->context, (size_t)(2 + 2 * pairs) * sizeof *a->metadata);
+  if (!a->metadata)
+    return GLOW_E_MEMORY;
+  glow__trainer_vectors_of(trainer, &vectors);
+  a->extras.parameters = vectors.parameters;
+  a->extras.tensors = a->tensors;
+  char *text = a->texts;
+  for (int32_t i = 0; i < count; i++)
+    GLOW_TRY(list_part(model, parts[i], part_vector(&vectors, parts[i]), a, &text));
+  list_metadata(a, notes, pairs, &text);
+  return GLOW_OK;
+}
+
+glow_status glow_checkpoint_save(const glow_trainer *trainer, const char *path,
+                                 const char *const *notes, int64_t pairs) {
+  if (!trainer || !path)
+    return glow_error(GLOW_E_ARGUMENT, "glow_checkpoint_save: NULL argument");
+  GLOW_TRY(check_notes(notes, pairs));
+  const glow_model *model = glow__trainer_model(trainer);
+  addition a = {.context = glow__model_context(model)};
+  glow_status status = fill_addition(trainer, notes, pairs, &a);
+  if (status == GLOW_OK)
+    status = glow__model_file_write(model, path, &a.extras);
+  addition_destroy(&a);
+  return status;
+}
+
+/* ---- loading --------------------------------------------------------------------------------- */
+
+static glow_status read_record(const glow_tensor_file *file, glow__record *record) {
+  const char *text = glow_tensor_file_metadata(file, GLOW_CHECKPOINT_KEY);
+  if (!text)
+    return glow_error(GLOW_E_FORMAT, "it is not a checkpoint");
+  glow_status status = glow__record_read(text, record);
+  return status == GLOW_OK ? status : glow__error_prefix(status, "checkpoint");
+}
+
+/* The second moment, or the largest gradient so far: never negative. */
+static glow_status check_not_negative(const char *name, const float *values, int64_t count) {
+  for (int64_t i = 0; i < count; i++)
+    if (!(values[i] >= 0.0f))
+      return glow_error(GLOW_E_FORMAT, "tensor '%s': element %lld is negative", name, (long long)i);
+  return GLOW_OK;
+}
+
+static glow_status read_part(const glow_tensor_file *file, const glow_model *model,
+                             const char *part, float *vector) {
+  char name[GLOW_IO_MAX_NAME + 16];
+  for (int32_t i = 0; i < glow_model_tensor_count(model); i++) {
+    glow_tensor_info info = GLOW_TENSOR_INFO_INIT;
+    glow_file_tensor tensor = GLOW_FILE_TENSOR_INIT;
+    GLOW_TRY(glow_model_tensor(model, i, &info));
+    if (!info.trainable)
+      continue;
+    snprintf(name, sizeof name, "%s/%s", info.name, part);
+    GLOW_TRY(glow_tensor_file_find(file, name, &tensor));
+    memcpy(vector + info.offset, tensor.data, (size_t)tensor.bytes);
+    GLOW_TRY(glow__tensor_check_finite(name, vector + info.offset, info.elements));
+    if (strcmp(part, "v") == 0)
+      GLOW_TRY(check_not_negative(name, vector + info.offset, info.elements));
+  }
+  return GLOW_OK;
+}
+
+static glow_status read_notes(const glow_tensor_file *file, glow_trainer *trainer) {
+  const size_t prefix = strlen(GLOW_NOTE_PREFIX);
+  glow_context *context = glow__model_context(glow__trainer_model(trainer));
+  for (int64_t i = 0; i < glow_tensor_file_metadata_count(file); i++) {
+    const char *key, *value;
+    GLOW_TRY(glow_tensor_file_metadata_at(file, i, &key, &value));
+    if (strncmp(key, GLOW_NOTE_PREFIX, prefix) == 0)
+      GLOW_TRY(glow__notes_add(context, glow__trainer_notes(trainer), key + prefix, value));
+  }
+  return GLOW_OK;
+}
+
+/* The tensors are known to be there, with the shapes of the model's. */
+static glow_status fill_trainer(const glow_tensor_file *file, const glow__record *record,
+                                const glow_model *model, glow_trainer *trainer) {
+  const char *parts[GLOW_CHECKPOINT_PARTS];
+  int32_t count = glow__record_parts(record, parts);
+  glow__trainer_vectors vectors;
+  glow__trainer_vectors_of(trainer, &vectors);
+  for (int32_t i = 0; i < count; i++)
+    GLOW_TRY(read_part(file, model, parts[i], part_vector(&vectors, parts[i])));
+  GLOW_TRY(glow__trainer_set_progress(trainer, &record->progress));
+  return read_notes(file, trainer);
+}
+
+static glow_status read_checkpoint(glow_context *context, glow_tensor_file *file,
+                                   glow_model **model, glow_trainer **trainer) {
+  glow__record record;
+  GLOW_TRY(read_record(file, &record));
+  GLOW_TRY(glow__model_file_read(context, file, NULL, model));
+  GLOW_TRY(glow_trainer_create(*model, &record.trainer, trainer));
+  return fill_trainer(file, &record, *model, *trainer);
+}
+
+/* Whatever is wrong with it, the file is; unless memory is short. */
+static glow_status blame_file(glow_status status, const char *path) {
+  glow__error_prefix(status, "'%s'", path);
+  return status == GLOW_E_MEMORY || status == GLOW_E_STATE ? status : GLOW_E_FORMAT;
+}
+
+glow_status glow_checkpoint_load(glow_context *context, const char *path, glow_model **model,
+                                 glow_trainer **trainer) {
+  glow_tensor_file *file = NULL;
+  if (model)
+    *model = NULL;
+  if (trainer)
+    *trainer = NULL;
+  if (!context || !path || !model || !trainer)
+    return glow_error(GLOW_E_ARGUMENT, "glow_checkpoint_load: NULL argument");
+  GLOW_TRY(glow_tensor_file_open(context, path, &file));
+  glow_status status = read_checkpoint(context, file, model, trainer);
+  glow_tensor_file_close(&file);
+  if (status == GLOW_OK)
+    return GLOW_OK;
+  glow_trainer_destroy(trainer);
+  glow_model_destroy(model);
+  return blame_file(status, path);
+}
+
+static glow_status read_average(glow_context *context, glow_tensor_file *file, glow_model **out) {
+  glow__record record;
+  GLOW_TRY(read_record(file, &record));
+  if (!record.trainer.average || !record.progress.steps)
+    return glow_error(GLOW_E_STATE, "it has no averaged parameters");
+  return glow__model_file_read(context, file, "average", out);
+}
+
+glow_status glow_checkpoint_load_average(glow_context *context, const char *path,
+                                         glow_model **out) {
+  glow_tensor_file *file = NULL;
+  if (out)
+    *out = NULL;
+  if (!context || !path || !out)
+    return glow_error(GLOW_E_ARGUMENT, "glow_checkpoint_load_average: NULL argument");
+  GLOW_TRY(glow_tensor_file_open(context, path, &file));
+  glow_status status = read_average(context, file, out);
+  glow_tensor_file_close(&file);
+  return status == GLOW_OK ? status : blame_file(status, path);
+}
+
+const char *glow_trainer_note(const glow_trainer *trainer, const char *key) {
+  return trainer && key ? glow__notes_find(*glow__trainer_notes(trainer), key) : NULL;
+}

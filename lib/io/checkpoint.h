@@ -1,0 +1,61 @@
+/* What the parts of checkpoints share. SPDX-License-Identifier: MIT */
+#ifndef GLOW_LIB_CHECKPOINT_H
+#define GLOW_LIB_CHECKPOINT_H
+
+#include <glow/checkpoint.h>
+
+#include "io/io.h"
+#include "train/train.h"
+
+/* Keys of a file's metadata. */
+#define GLOW_CHECKPOINT_KEY "glow.checkpoint"
+#define GLOW_NOTE_PREFIX "note."
+
+/* ---- the record: JSON text in the metadata, written and read from tables of fields ----------- */
+
+enum {
+  GLOW_FIELD_INT32 = 1,
+  GLOW_FIELD_INT64 = 2,
+  GLOW_FIELD_REAL = 3,
+  GLOW_FIELD_UINT64 = 4, /* as text: JSON's integers have 63 bits here */
+  GLOW_FIELD_NAME = 5    /* int32_t k as the text names[k - 1] */
+};
+typedef struct glow__field {
+  const char *key;
+  size_t offset;
+  int32_t type;
+  bool later; /* not there in the first version: when it is missing, the default holds */
+  const char *const *names;
+} glow__field;
+
+/* One struct, an object of the record. */
+typedef struct glow__field_group {
+  const char *key;
+  size_t offset; /* of the struct in the record */
+  const glow__field *fields;
+  int32_t count;
+} glow__field_group;
+enum { GLOW_FIELD_GROUPS = 4 };
+extern const glow__field_group glow__checkpoint_groups[GLOW_FIELD_GROUPS];
+
+size_t glow__field_size(int32_t type);
+
+typedef struct glow__record {
+  glow_trainer_options trainer; /* its pointers lead to the next two */
+  glow_optimizer_options optimizer;
+  glow_schedule schedule;
+  glow__progress progress;
+} glow__record;
+
+/* JSON text, owned by the caller (glow_release). */
+glow_status glow__record_write(glow_context *context, const glow__record *record, char **out);
+/* Checks types and names; whether the values make sense, their owners check. */
+glow_status glow__record_read(const char *text, glow__record *out);
+
+/* ---- the parts: one more tensor of each kind, NAME/PART, for each trainable NAME ------------- */
+
+enum { GLOW_CHECKPOINT_PARTS = 3 }; /* m, v, average */
+/* Names of the parts that a checkpoint with these options has. Returns how many. */
+int32_t glow__record_parts(const glow__record *record, const char *parts[GLOW_CHECKPOINT_PARTS]);
+
+#endif

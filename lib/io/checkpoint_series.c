@@ -1,0 +1,207 @@
+/* Numbered checkpoints in a folder: writing one and removing the oldest, and finding the newest
+ * that is good. Only regular files whose name is exactly that of a step are touched.
+ * SPDX-License-Identifier: MIT */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "io/checkpoint.h"
+#include "model/model.h"
+
+#define NAME_FORMAT "checkpoint-%09lld.safetensors"
+enum { NAME_BYTES = 64 };
+
+/* Steps of the checkpoints in a folder, in ascending order once sorted. */
+typedef struct series {
+  glow_context *context;
+  const char *folder;
+  int64_t *steps;
+  int64_t count, room;
+} series;
+
+/* ---- listing --------------------------------------------------------------------------------- */
+
+/* The step that a file is named after, or -1: writing the name again must give the same. */
+static int64_t step_of(const char *name) {
+  static const char before[] = "checkpoint-";
+  char again[NAME_BYTES];
+  if (strncmp(name, before, sizeof before - 1) != 0)
+    return -1;
+  errno = 0;
+  long long step = strtoll(name + sizeof before - 1, NULL, 10);
+  snprintf(again, sizeof again, NAME_FORMAT, step);
+  return step >= 0 && !errno && strcmp(again, name) == 0 ? step : -1;
+}
+
+static glow_status add(series *s, int64_t step) {
+  if (s->count == s->room) {
+    int64_t room = s->room ? 2 * s->room : 16;
+    int64_t *steps = glow_allocate(s->context, (size_t)room * sizeof *steps);
+    if (!steps)
+      return GLOW_E_MEMORY;
+    if (s->count)
+      memcpy(steps, s->steps, (size_t)s->count * sizeof *steps);
+    glow_release(s->context, s->steps);
+    s->steps = steps;
+    s->room = room;
+  }
+  s->steps[s->count++] = step;
+  return GLOW_OK;
+}
+
+static glow_status add_files(series *s, DIR *directory) {
+  for (;;) {
+    struct stat about;
+    errno = 0;
+    const struct dirent *entry = readdir(directory);
+    if (!entry)
+      break;
+    int64_t step = step_of(entry->d_name);
+    if (step >= 0 && fstatat(dirfd(directory), entry->d_name, &about, AT_SYMLINK_NOFOLLOW) == 0 &&
+        S_ISREG(about.st_mode))
+      GLOW_TRY(add(s, step));
+  }
+  return errno ? glow_error(GLOW_E_IO, "cannot list '%s': %s", s->folder, strerror(errno))
+               : GLOW_OK;
+}
+
+static int by_step(const void *a, const void *b) {
+  int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+  return x < y ? -1 : x > y;
+}
+
+/* s->steps is to be released in any case. */
+static glow_status list(glow_context *context, const char *folder, series *s) {
+  *s = (series){.context = context, .folder = folder};
+  DIR *directory = opendir(folder);
+  if (!directory)
+    return glow_error(GLOW_E_IO, "cannot list '%s': %s", folder, strerror(errno));
+  glow_status status = add_files(s, directory);
+  closedir(directory);
+  if (s->count)
+    qsort(s->steps, (size_t)s->count, sizeof *s->steps, by_step);
+  return status;
+}
+
+static char *path_of(glow_context *context, const char *folder, int64_t step) {
+  size_t size = strlen(folder) + 1 + NAME_BYTES;
+  char *path = glow_allocate(context, size);
+  if (path)
+    snprintf(path, size, "%s/" NAME_FORMAT, folder, (long long)step);
+  return path;
+}
+
+/* ---- writing --------------------------------------------------------------------------------- */
+
+static glow_status remove_step(const series *s, int64_t step) {
+  char *path = path_of(s->context, s->folder, step);
+  if (!path)
+    return GLOW_E_MEMORY;
+  glow_status status = GLOW_OK;
+  if (unlink(path) != 0 && errno != ENOENT) /* another process may have been faster */
+    status = glow_error(GLOW_E_IO, "cannot remove '%s': %s", path, strerror(errno));
+  glow_release(s->context, path);
+  return status;
+}
+
+/* All are tried; the first failure is told. */
+static glow_status remove_oldest(const series *s, int64_t keep, int64_t written) {
+  glow_status first = GLOW_OK;
+  int64_t surplus = s->count - keep;
+  for (int64_t i = 0; i < s->count && surplus > 0; i++) {
+    if (s->steps[i] == written)
+      continue;
+    surplus--;
+    glow_status status = remove_step(s, s->steps[i]);
+    first = first == GLOW_OK ? status : first;
+  }
+  return first;
+}
+
+glow_status glow_checkpoint_save_series(const glow_trainer *trainer, const char *folder,
+                                        int32_t keep, const char *const *notes, int64_t pairs) {
+  series s;
+  if (!trainer || !folder || keep < 0)
+    return glow_error(GLOW_E_ARGUMENT,
+                      "glow_checkpoint_save_series: NULL argument, or a negative number to keep");
+  glow_context *context = glow__model_context(glow__trainer_model(trainer));
+  int64_t step = glow_trainer_steps(trainer);
+  char *path = path_of(context, folder, step);
+  if (!path)
+    return GLOW_E_MEMORY;
+  glow_status status = glow_checkpoint_save(trainer, path, notes, pairs);
+  glow_release(context, path);
+  if (status != GLOW_OK || !keep)
+    return status;
+  status = list(context, folder, &s);
+  if (status == GLOW_OK)
+    status = remove_oldest(&s, keep, step);
+  glow_release(context, s.steps);
+  return status == GLOW_OK
+             ? status
+             : glow__error_prefix(status, "checkpoint %lld is written, but", (long long)step);
+}
+
+/* ---- finding --------------------------------------------------------------------------------- */
+
+static glow_status try_loading(glow_context *context, const char *path) {
+  glow_model *model = NULL;
+  glow_trainer *trainer = NULL;
+  glow_status status = glow_checkpoint_load(context, path, &model, &trainer);
+  glow_trainer_destroy(&trainer);
+  glow_model_destroy(&model);
+  return status;
+}
+
+/* Damaged ones are passed over; *found is -1 when no good one is left. */
+static glow_status find_good(const series *s, int64_t *found) {
+  *found = -1;
+  for (int64_t i = s->count - 1; i >= 0 && *found < 0; i--) {
+    char *path = path_of(s->context, s->folder, s->steps[i]);
+    if (!path)
+      return GLOW_E_MEMORY;
+    glow_status status = try_loading(s->context, path);
+    glow_release(s->context, path);
+    if (status == GLOW_OK)
+      *found = s->steps[i];
+    else if (status == GLOW_E_FORMAT || status == GLOW_E_IO)
+      glow__log(s->context, GLOW_LOG_WARNING, "checkpoint passed over: %s", glow_last_error());
+    else
+      return status;
+  }
+  return GLOW_OK;
+}
+
+static glow_status newest(const series *s, char *path, size_t size) {
+  int64_t step;
+  if (!s->count)
+    return glow_error(GLOW_E_IO, "there is no checkpoint in '%s'", s->folder);
+  GLOW_TRY(find_good(s, &step));
+  if (step < 0)
+    return glow__error_prefix(GLOW_E_FORMAT, "none of the %lld checkpoints in '%s' is good",
+                              (long long)s->count, s->folder);
+  int length = snprintf(path, size, "%s/" NAME_FORMAT, s->folder, (long long)step);
+  if (length >= 0 && (size_t)length < size)
+    return GLOW_OK;
+  path[0] = '\0';
+  return glow_error(GLOW_E_LIMIT, "the path of checkpoint %lld does not fit %zu bytes",
+                    (long long)step, size);
+}
+
+glow_status glow_checkpoint_newest(glow_context *context, const char *folder, char *path,
+                                   size_t size) {
+  series s;
+  if (!context || !folder || !path || !size)
+    return glow_error(GLOW_E_ARGUMENT, "glow_checkpoint_newest: NULL argument, or no room");
+  path[0] = '\0';
+  glow_status status = list(context, folder, &s);
+  if (status == GLOW_OK)
+    status = newest(&s, path, size);
+  glow_release(context, s.steps);
+  return status;
+}
