@@ -17,9 +17,9 @@ static glow_status failed(const char *what, const char *path, int error) {
 
 /* All memory is taken here, so that nothing is left to fail once the file is in its place. */
 static glow_status make_names(glow__atomic_file *file, size_t size) {
-  file->temporary = glow_allocate(file->context, size);
-  file->directory = glow__strdup(file->context, file->path);
-  if (!file->temporary || !file->directory)
+  file->temporary = file->path ? glow_allocate(file->context, size) : NULL;
+  file->directory = file->temporary ? glow__strdup(file->context, file->path) : NULL;
+  if (!file->directory)
     return GLOW_E_MEMORY;
   char *slash = strrchr(file->directory, '/');
   if (!slash)
@@ -43,17 +43,19 @@ static glow_status open_temporary(glow__atomic_file *file, size_t size) {
 static void free_names(glow__atomic_file *file) {
   glow_release(file->context, file->temporary);
   glow_release(file->context, file->directory);
-  file->temporary = file->directory = NULL;
+  glow_release(file->context, file->path);
+  file->temporary = file->directory = file->path = NULL;
 }
 
 glow_status glow__atomic_open(glow_context *context, const char *path, glow__atomic_file *file) {
   size_t size = strlen(path) + 48;
   struct stat place;
-  *file = (glow__atomic_file){.path = path, .descriptor = -1, .context = context};
+  *file = (glow__atomic_file){.descriptor = -1, .context = context};
   if (!*path)
     return glow_error(GLOW_E_IO, "cannot write: the path is empty");
   if (stat(path, &place) == 0 && !S_ISREG(place.st_mode))
     return glow_error(GLOW_E_IO, "cannot write '%s': it is not a regular file", path);
+  file->path = glow__strdup(context, path);
   glow_status status = make_names(file, size);
   if (status == GLOW_OK)
     status = open_temporary(file, size);
@@ -62,19 +64,19 @@ glow_status glow__atomic_open(glow_context *context, const char *path, glow__ato
   return status;
 }
 
-glow_status glow__atomic_write(glow__atomic_file *file, const void *data, size_t bytes) {
+glow_status glow__atomic_write(const glow__atomic_file *file, int64_t offset, const void *data,
+                               int64_t bytes) {
   const unsigned char *from = data;
   while (bytes > 0) {
-    size_t most = bytes < (1u << 30) ? bytes : 1u << 30;
-    ssize_t wrote = write(file->descriptor, from, most);
+    size_t most = bytes < (1 << 30) ? (size_t)bytes : (size_t)1 << 30;
+    ssize_t wrote = pwrite(file->descriptor, from, most, (off_t)offset);
     if (wrote < 0 && errno == EINTR)
       continue;
-    if (wrote < 0)
-      return failed("cannot write", file->path, errno);
-    if (wrote == 0)
-      return failed("cannot write", file->path, ENOSPC);
+    if (wrote <= 0)
+      return failed("cannot write", file->path, wrote < 0 ? errno : ENOSPC);
     from += wrote;
-    bytes -= (size_t)wrote;
+    offset += wrote;
+    bytes -= wrote;
   }
   return GLOW_OK;
 }
@@ -108,6 +110,10 @@ glow_status glow__atomic_commit(glow__atomic_file *file) {
   file->descriptor = -1;
   if (!error && rename(file->temporary, file->path) != 0)
     error = errno;
+  else if (!error) { /* the name is free again, and may be another's */
+    glow_release(file->context, file->temporary);
+    file->temporary = NULL;
+  }
   glow_status status = error ? failed("cannot write", file->path, error) : sync_directory(file);
   glow__atomic_abandon(file);
   return status;

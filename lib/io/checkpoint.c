@@ -161,9 +161,11 @@ glow_status glow_checkpoint_save(const glow_trainer *trainer, const char *path,
   GLOW_TRY(check_notes(notes, pairs));
   const glow_model *model = glow__trainer_model(trainer);
   addition a = {.context = glow__model_context(model)};
+  glow_output output = GLOW_OUTPUT_INIT;
+  output.path = path;
   glow_status status = fill_addition(trainer, notes, pairs, &a);
   if (status == GLOW_OK)
-    status = glow__model_file_write(model, path, &a.extras);
+    status = glow__model_file_write(model, &output, &a.extras);
   addition_destroy(&a);
   return status;
 }

@@ -6,20 +6,49 @@
 
 #include "base/base.h"
 
-#define GLOW_FORMAT_VERSION 1
+/* Of model files; docs/format.md. */
+enum { GLOW_FORMAT_MAJOR = 1, GLOW_FORMAT_MINOR = 1 };
 
-/* Limits of a tensor file that is read. */
-enum { GLOW_IO_MAX_NAME = 4096, GLOW_IO_MAX_TENSORS = 1 << 20 };
-#define GLOW_IO_MAX_HEADER ((int64_t)100000000)
+/* Bytes of a tensor's name in a model. */
+enum { GLOW_IO_MAX_NAME = 4096 };
+/* Data of a file that we write start at a multiple of so many bytes. */
+enum { GLOW_IO_ALIGN = 64 };
 
-/* Name of an element type in a file ("F32") and its size; NULL and 0 when there is none. */
+/* Name of an element type in a file ("F32"), its size, and back; NULL and 0 when there is none. */
 const char *glow__type_name(int32_t type);
 int64_t glow__type_size(int32_t type);
+int32_t glow__type_of(const char *name);
 
-/* ---- a file that appears whole or not at all ------------------------------------------------- */
+/* ---- where bytes come from (input.c) --------------------------------------------------------- */
 
+typedef struct glow__source {
+  glow_context *context;
+  char *path;                /* of a file, for messages; or NULL */
+  int descriptor;            /* of an open file, or -1 */
+  const unsigned char *data; /* in memory, or mapped; or NULL */
+  bool mapped;
+  glow_read_fn read;
+  void *payload;
+  int64_t size;
+} glow__source;
+
+/* Copies the caller's struct, checks it, and fills *limits with what holds. */
+glow_status glow__input_copy(const glow_input *from, glow_input *to, glow_limits *limits);
+/* input: from glow__input_copy. *source is to be closed after a failure too. */
+glow_status glow__source_open(glow_context *context, const glow_input *input,
+                              const glow_limits *limits, glow__source *source);
+glow_status glow__source_read(const glow__source *source, int64_t offset, void *buffer,
+                              int64_t bytes);
+void glow__source_close(glow__source *source);
+/* Puts the name of the source in front of the error text of what was found wrong in the bytes. */
+glow_status glow__source_blame(const glow__source *source, glow_status status);
+void glow__unmap(void *memory, int64_t bytes);
+
+/* ---- where bytes go (output.c over atomic_file.c) -------------------------------------------- */
+
+/* A file that appears whole or not at all. */
 typedef struct glow__atomic_file {
-  const char *path;
+  char *path;
   char *temporary;
   char *directory;
   int descriptor;
@@ -27,11 +56,94 @@ typedef struct glow__atomic_file {
 } glow__atomic_file;
 
 glow_status glow__atomic_open(glow_context *context, const char *path, glow__atomic_file *file);
-glow_status glow__atomic_write(glow__atomic_file *file, const void *data, size_t bytes);
+glow_status glow__atomic_write(const glow__atomic_file *file, int64_t offset, const void *data,
+                               int64_t bytes);
 /* Syncs and renames. The temporary file is gone, whatever happens. */
 glow_status glow__atomic_commit(glow__atomic_file *file);
 /* Removes the temporary file. */
 void glow__atomic_abandon(glow__atomic_file *file);
+
+typedef struct glow__sink {
+  glow_output output;
+  glow__atomic_file file; /* with output.path */
+  int64_t at, size;       /* bytes taken so far, of the whole file */
+} glow__sink;
+
+glow_status glow__output_copy(const glow_output *from, glow_output *to);
+/* False: the caller only asks for the size, and nothing is to be written. */
+bool glow__output_wants_bytes(const glow_output *output);
+/* For `size` bytes. On failure nothing is left. */
+glow_status glow__sink_open(glow_context *context, const glow_output *output, int64_t size,
+                            glow__sink *sink);
+glow_status glow__sink_write(glow__sink *sink, const void *data, int64_t bytes);
+/* One of the two ends it. */
+glow_status glow__sink_commit(glow__sink *sink);
+void glow__sink_abandon(glow__sink *sink);
+
+/* ---- JSON, one value at a time (json_stream.c) ----------------------------------------------- */
+
+struct json_t;
+
+/* A place in an object or array whose members are parsed one after the other, so that only one of
+ * them at a time is a tree of jansson's, which takes many times the memory of the text. */
+typedef struct glow__json_walk {
+  const char *text;
+  int64_t size, at;
+  const char *what; /* in messages: "header" */
+  int64_t base;     /* in messages: the number of the text's first byte */
+  bool object;      /* else an array */
+  bool begun;
+} glow__json_walk;
+
+/* Steps into the object or array at walk->at. */
+glow_status glow__json_enter(glow__json_walk *walk, bool object);
+/* Steps to the next member; *more false: behind the last one. */
+glow_status glow__json_next(glow__json_walk *walk, bool *more);
+/* Parses an object's key, and a value: at most `most` bytes of text. */
+glow_status glow__json_key(glow__json_walk *walk, int64_t most, struct json_t **out);
+glow_status glow__json_value(glow__json_walk *walk, int64_t most, struct json_t **out);
+/* Nothing but blanks may be left. */
+glow_status glow__json_end(glow__json_walk *walk);
+
+bool glow__is_utf8(const char *text);
+
+/* ---- the header of a tensor file ------------------------------------------------------------- */
+
+typedef struct glow__entry {
+  const char *name;
+  int32_t type, rank;
+  int64_t dims[GLOW_FILE_MAX_RANK];
+  int64_t begin, bytes; /* of the data */
+} glow__entry;
+
+typedef struct glow__header {
+  glow_context *context;
+  char *text; /* names and metadata lie in it, decoded in place */
+  glow__entry *entries;
+  const glow__entry **by_offset, **by_name;
+  int64_t count;
+  const char **metadata; /* keys, sorted; a value stands behind its key's NUL */
+  int64_t metadata_count;
+} glow__header;
+
+/* Parses and checks the JSON text of `bytes` bytes, which is taken over, on failure too; the data
+ * have data_bytes. *header is to be freed after a failure too. (header_reader.c) */
+glow_status glow__header_parse(glow_context *context, char *text, int64_t bytes, int64_t data_bytes,
+                               const glow_limits *limits, glow__header *header);
+const glow__entry *glow__header_find(const glow__header *header, const char *name);
+const char *glow__header_metadata(const glow__header *header, const char *key);
+void glow__header_free(glow__header *header);
+
+/* The bytes of a file up to its data: length, JSON text, padding. The data of the tensors are not
+ * looked at. (header_writer.c) */
+typedef struct glow__preamble {
+  unsigned char *bytes; /* glow_release */
+  int64_t size;
+  int64_t data_bytes;
+} glow__preamble;
+glow_status glow__preamble_make(glow_context *context, const glow_file_tensor *tensors,
+                                int64_t count, const char *const *metadata, int64_t pairs,
+                                glow__preamble *out);
 
 /* ---- model files with more in them ----------------------------------------------------------- */
 
@@ -44,7 +156,7 @@ typedef struct glow__model_extras {
   int64_t pairs;
 } glow__model_extras;
 /* extras NULL: a plain model file. */
-glow_status glow__model_file_write(const glow_model *model, const char *path,
+glow_status glow__model_file_write(const glow_model *model, const glow_output *output,
                                    const glow__model_extras *extras);
 /* The model of an open file. part NULL: its parameters are the tensors NAME; else NAME/part. The
  * error text does not name the file. */

@@ -34,12 +34,12 @@ static glow_status list_tensors(const glow_model *model, const float *parameters
 
 enum { OWN_PAIRS = 3 };
 
-static glow_status write_model(const glow_model *model, const char *path, const char *architecture,
-                               const glow__model_extras *extras, glow_file_tensor *tensors,
-                               const char **metadata) {
+static glow_status write_model(const glow_model *model, const glow_output *output,
+                               const char *architecture, const glow__model_extras *extras,
+                               glow_file_tensor *tensors, const char **metadata) {
   char version[16];
   int64_t count = glow_model_tensor_count(model);
-  snprintf(version, sizeof version, "%d", GLOW_FORMAT_VERSION);
+  snprintf(version, sizeof version, "%d", GLOW_FORMAT_MAJOR);
   const char *own[2 * OWN_PAIRS] = {"glow.format_version", version,      "glow.library",
                                     glow_version(),        "glow.model", architecture};
   memcpy(metadata, own, sizeof own);
@@ -49,11 +49,11 @@ static glow_status write_model(const glow_model *model, const char *path, const 
   GLOW_TRY(list_tensors(model, extras->parameters, tensors));
   if (extras->count)
     memcpy(tensors + count, extras->tensors, (size_t)extras->count * sizeof *tensors);
-  return glow_tensor_file_write(glow__model_context(model), path, tensors, count + extras->count,
-                                metadata, OWN_PAIRS + extras->pairs);
+  return glow_tensor_file_write_output(glow__model_context(model), output, tensors,
+                                       count + extras->count, metadata, OWN_PAIRS + extras->pairs);
 }
 
-glow_status glow__model_file_write(const glow_model *model, const char *path,
+glow_status glow__model_file_write(const glow_model *model, const glow_output *output,
                                    const glow__model_extras *extras) {
   const glow__model_extras none = {glow_model_parameters(model), NULL, 0, NULL, 0};
   glow_context *context = glow__model_context(model);
@@ -65,7 +65,7 @@ glow_status glow__model_file_write(const glow_model *model, const char *path,
   const char **metadata =
       glow_allocate(context, 2 * (size_t)(OWN_PAIRS + extras->pairs) * sizeof *metadata);
   glow_status status = tensors && metadata
-                           ? write_model(model, path, architecture, extras, tensors, metadata)
+                           ? write_model(model, output, architecture, extras, tensors, metadata)
                            : GLOW_E_MEMORY;
   glow_release(context, metadata);
   glow_release(context, tensors);
@@ -73,10 +73,16 @@ glow_status glow__model_file_write(const glow_model *model, const char *path,
   return status;
 }
 
-glow_status glow_model_save(const glow_model *model, const char *path) {
-  if (!model || !path)
+glow_status glow_model_save_output(const glow_model *model, const glow_output *output) {
+  if (!model || !output)
     return glow_error(GLOW_E_ARGUMENT, "glow_model_save: NULL argument");
-  return glow__model_file_write(model, path, NULL);
+  return glow__model_file_write(model, output, NULL);
+}
+
+glow_status glow_model_save(const glow_model *model, const char *path) {
+  glow_output output = GLOW_OUTPUT_INIT;
+  output.path = path;
+  return glow_model_save_output(model, path ? &output : NULL);
 }
 
 /* ---- loading --------------------------------------------------------------------------------- */
@@ -89,9 +95,9 @@ static glow_status check_version(const glow_tensor_file *file) {
   long version = strtol(text, &end, 10);
   if (!*text || *end || version < 1)
     return glow_error(GLOW_E_FORMAT, "format version '%.20s' is not a number", text);
-  if (version > GLOW_FORMAT_VERSION)
+  if (version > GLOW_FORMAT_MAJOR)
     return glow_error(GLOW_E_FORMAT, "format version %ld is newer than this library reads (%d)",
-                      version, GLOW_FORMAT_VERSION);
+                      version, GLOW_FORMAT_MAJOR);
   return GLOW_OK;
 }
 
@@ -235,17 +241,24 @@ glow_status glow__model_file_read(glow_context *context, glow_tensor_file *file,
   return initialised ? glow_model_mark_initialised(*out) : GLOW_OK;
 }
 
-glow_status glow_model_load(glow_context *context, const char *path, glow_model **out) {
+glow_status glow_model_load_input(glow_context *context, const glow_input *input,
+                                  glow_model **out) {
   glow_tensor_file *file = NULL;
   if (out)
     *out = NULL;
-  if (!context || !path || !out)
+  if (!context || !input || !out)
     return glow_error(GLOW_E_ARGUMENT, "glow_model_load: NULL argument");
-  GLOW_TRY(glow_tensor_file_open(context, path, &file));
+  GLOW_TRY(glow_tensor_file_open_input(context, input, &file));
   glow_status status = glow__model_file_read(context, file, NULL, out);
   glow_tensor_file_close(&file);
   if (status == GLOW_OK)
     return GLOW_OK;
-  glow__error_prefix(status, "'%s'", path);
+  glow__error_prefix(status, "'%s'", input->path ? input->path : "file");
   return status == GLOW_E_MEMORY ? status : GLOW_E_FORMAT;
+}
+
+glow_status glow_model_load(glow_context *context, const char *path, glow_model **out) {
+  glow_input input = GLOW_INPUT_INIT;
+  input.path = path;
+  return glow_model_load_input(context, path ? &input : NULL, out);
 }

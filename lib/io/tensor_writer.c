@@ -1,128 +1,167 @@
-/* Writing safetensors, with the header padded so that data start at a multiple of 8 bytes.
+/* Writing safetensors: in one call from tensors in memory, or piece by piece.
  * SPDX-License-Identifier: MIT */
-#include <jansson.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "io/io.h"
 
-static glow_status check_tensor(const glow_file_tensor *t) {
-  int64_t bytes = glow__type_size(t->type);
-  if (t->struct_size < sizeof *t)
-    return glow_error(GLOW_E_ARGUMENT, "glow_file_tensor: struct_size is %zu", t->struct_size);
-  if (!t->name || !*t->name || strlen(t->name) > GLOW_IO_MAX_NAME ||
-      strcmp(t->name, "__metadata__") == 0)
-    return glow_error(GLOW_E_ARGUMENT, "a tensor needs a name of 1 to %d bytes", GLOW_IO_MAX_NAME);
-  if (!bytes || t->rank < 0 || t->rank > GLOW_FILE_MAX_RANK)
-    return glow_error(GLOW_E_ARGUMENT, "tensor '%s': type %d or rank %d is not valid", t->name,
-                      t->type, t->rank);
-  for (int32_t i = 0; i < t->rank; i++)
-    if (t->dims[i] < 0 || !glow__mul(bytes, t->dims[i], &bytes))
-      return glow_error(GLOW_E_ARGUMENT, "tensor '%s': dimension %d is not valid", t->name, i);
-  if (bytes != t->bytes || (bytes && !t->data))
-    return glow_error(GLOW_E_ARGUMENT, "tensor '%s' has %lld bytes where its shape needs %lld",
-                      t->name, (long long)t->bytes, (long long)bytes);
-  return GLOW_OK;
-}
+/* ---- in one call ----------------------------------------------------------------------------- */
 
-/* Adds {"dtype", "shape", "data_offsets"} of one tensor; *end moves on. */
-static glow_status add_tensor(json_t *root, const glow_file_tensor *t, int64_t *end) {
-  json_t *shape = json_array();
-  int64_t begin = *end;
-  bool ok = shape != NULL;
-  GLOW_TRY(
-      json_object_get(root, t->name)
-          ? (json_decref(shape), glow_error(GLOW_E_ARGUMENT, "there are two tensors '%s'", t->name))
-          : GLOW_OK);
-  for (int32_t i = 0; ok && i < t->rank; i++)
-    ok = json_array_append_new(shape, json_integer(t->dims[i])) == 0;
-  if (!ok || !glow__add(begin, t->bytes, end)) {
-    json_decref(shape);
-    return glow_error(GLOW_E_MEMORY, "no memory for the header");
-  }
-  json_t *tensor = json_pack("{s:s, s:o, s:[I, I]}", "dtype", glow__type_name(t->type), "shape",
-                             shape, "data_offsets", (json_int_t)begin, (json_int_t)*end);
-  if (!tensor || json_object_set_new(root, t->name, tensor) != 0)
-    return glow_error(GLOW_E_MEMORY, "no memory for the entry of '%s', or its name is not UTF-8",
-                      t->name);
-  return GLOW_OK;
-}
-
-static glow_status add_metadata(json_t *root, const char *const *metadata, int64_t pairs) {
-  if (pairs == 0)
-    return GLOW_OK;
-  json_t *object = json_object();
-  if (!object || json_object_set_new(root, "__metadata__", object) != 0)
-    return glow_error(GLOW_E_MEMORY, "no memory for the metadata");
-  for (int64_t i = 0; i < pairs; i++) {
-    const char *key = metadata[2 * i], *value = metadata[2 * i + 1];
-    if (!key || !value)
-      return glow_error(GLOW_E_ARGUMENT, "metadata entry %lld is NULL", (long long)i);
-    if (json_object_set_new(object, key, json_string(value)) != 0)
-      return glow_error(GLOW_E_ARGUMENT, "metadata '%s' is not UTF-8, or there is no memory", key);
-  }
-  return GLOW_OK;
-}
-
-static glow_status build_header(json_t *root, const glow_file_tensor *tensors, int64_t count,
-                                const char *const *metadata, int64_t pairs) {
-  int64_t end = 0;
-  if (!root)
-    return glow_error(GLOW_E_MEMORY, "no memory for the header");
-  GLOW_TRY(add_metadata(root, metadata, pairs));
-  for (int64_t i = 0; i < count; i++) {
-    GLOW_TRY(check_tensor(&tensors[i]));
-    GLOW_TRY(add_tensor(root, &tensors[i], &end));
-  }
-  return GLOW_OK;
-}
-
-static glow_status write_header(glow__atomic_file *file, const char *text) {
-  static const char spaces[8] = "        ";
-  size_t length = strlen(text), padding = (8 - length % 8) % 8;
-  unsigned char prefix[8];
-  uint64_t whole = length + padding;
-  if (whole > (uint64_t)GLOW_IO_MAX_HEADER)
-    return glow_error(GLOW_E_LIMIT, "the header would have %llu bytes", (unsigned long long)whole);
-  for (int i = 0; i < 8; i++)
-    prefix[i] = (unsigned char)(whole >> 8 * i);
-  GLOW_TRY(glow__atomic_write(file, prefix, sizeof prefix));
-  GLOW_TRY(glow__atomic_write(file, text, length));
-  return glow__atomic_write(file, spaces, padding);
-}
-
-static glow_status write_all(glow__atomic_file *file, const char *text,
+static glow_status write_all(glow__sink *sink, const glow__preamble *preamble,
                              const glow_file_tensor *tensors, int64_t count) {
-  GLOW_TRY(write_header(file, text));
+  GLOW_TRY(glow__sink_write(sink, preamble->bytes, preamble->size));
   for (int64_t i = 0; i < count; i++)
-    GLOW_TRY(glow__atomic_write(file, tensors[i].data, (size_t)tensors[i].bytes));
+    GLOW_TRY(glow__sink_write(sink, tensors[i].data, tensors[i].bytes));
   return GLOW_OK;
 }
 
-static glow_status write_file(glow_context *context, const char *path, const char *text,
-                              const glow_file_tensor *tensors, int64_t count) {
-  glow__atomic_file file;
-  GLOW_TRY(glow__atomic_open(context, path, &file));
-  glow_status status = write_all(&file, text, tensors, count);
+static glow_status write_to(glow_context *context, const glow_output *output,
+                            const glow__preamble *preamble, const glow_file_tensor *tensors,
+                            int64_t count) {
+  glow__sink sink;
+  GLOW_TRY(glow__sink_open(context, output, preamble->size + preamble->data_bytes, &sink));
+  glow_status status = GLOW_OK;
+  if (glow__output_wants_bytes(output))
+    status = write_all(&sink, preamble, tensors, count);
   if (status == GLOW_OK)
-    return glow__atomic_commit(&file);
-  glow__atomic_abandon(&file);
+    return glow__sink_commit(&sink);
+  glow__sink_abandon(&sink);
+  return status;
+}
+
+static glow_status check_data(const glow_file_tensor *tensors, int64_t count) {
+  for (int64_t i = 0; i < count; i++)
+    if (tensors[i].bytes && !tensors[i].data)
+      return glow_error(GLOW_E_ARGUMENT, "tensor '%.100s' has no data", tensors[i].name);
+  return GLOW_OK;
+}
+
+glow_status glow_tensor_file_write_output(glow_context *context, const glow_output *output,
+                                          const glow_file_tensor *tensors, int64_t count,
+                                          const char *const *metadata, int64_t pairs) {
+  glow__preamble preamble;
+  glow_output o;
+  if (!context || !output)
+    return glow_error(GLOW_E_ARGUMENT, "glow_tensor_file_write: NULL argument");
+  GLOW_TRY(glow__output_copy(output, &o));
+  if (o.storage)
+    return glow_error(GLOW_E_ARGUMENT, "glow_output: storage is for models; a tensor has its type");
+  GLOW_TRY(glow__preamble_make(context, tensors, count, metadata, pairs, &preamble));
+  glow_status status = check_data(tensors, count);
+  if (status == GLOW_OK)
+    status = write_to(context, &o, &preamble, tensors, count);
+  glow_release(context, preamble.bytes);
   return status;
 }
 
 glow_status glow_tensor_file_write(glow_context *context, const char *path,
                                    const glow_file_tensor *tensors, int64_t count,
                                    const char *const *metadata, int64_t pairs) {
-  if (!context || !path || count < 0 || pairs < 0 || (count && !tensors) || (pairs && !metadata))
-    return glow_error(GLOW_E_ARGUMENT, "glow_tensor_file_write: NULL argument or negative count");
-  json_t *root = json_object();
-  glow_status status = build_header(root, tensors, count, metadata, pairs);
-  if (status == GLOW_OK) {
-    char *text = json_dumps(root, JSON_COMPACT);
-    status = text ? write_file(context, path, text, tensors, count)
-                  : glow_error(GLOW_E_MEMORY, "no memory for the header");
-    free(text); /* jansson's own allocation */
+  glow_output output = GLOW_OUTPUT_INIT;
+  output.path = path;
+  return glow_tensor_file_write_output(context, path ? &output : NULL, tensors, count, metadata,
+                                       pairs);
+}
+
+/* ---- piece by piece -------------------------------------------------------------------------- */
+
+typedef struct piece {
+  int64_t begin, bytes, done; /* begin: in the file */
+} piece;
+
+struct glow_tensor_writer {
+  glow_context *context;
+  glow__atomic_file file;
+  piece *pieces;
+  int64_t count;
+  bool failed;
+};
+
+static glow_status start(glow_tensor_writer *writer, const char *path,
+                         const glow_file_tensor *tensors, const glow__preamble *preamble) {
+  int64_t at = preamble->size;
+  writer->pieces = glow_allocate(writer->context, ((size_t)writer->count + 1) * sizeof(piece));
+  if (!writer->pieces)
+    return GLOW_E_MEMORY;
+  for (int64_t i = 0; i < writer->count; i++) {
+    writer->pieces[i] = (piece){at, tensors[i].bytes, 0};
+    at += tensors[i].bytes;
   }
-  json_decref(root);
+  GLOW_TRY(glow__atomic_open(writer->context, path, &writer->file));
+  return glow__atomic_write(&writer->file, 0, preamble->bytes, preamble->size);
+}
+
+glow_status glow_tensor_writer_create(glow_context *context, const char *path,
+                                      const glow_file_tensor *tensors, int64_t count,
+                                      const char *const *metadata, int64_t pairs,
+                                      glow_tensor_writer **out) {
+  glow__preamble preamble;
+  if (out)
+    *out = NULL;
+  if (!context || !path || !out)
+    return glow_error(GLOW_E_ARGUMENT, "glow_tensor_writer_create: NULL argument");
+  GLOW_TRY(glow__preamble_make(context, tensors, count, metadata, pairs, &preamble));
+  glow_tensor_writer *writer = glow_allocate(context, sizeof *writer);
+  glow_status status = GLOW_E_MEMORY;
+  if (writer) {
+    writer->context = context;
+    writer->file.descriptor = -1;
+    writer->count = count;
+    status = start(writer, path, tensors, &preamble);
+  }
+  glow_release(context, preamble.bytes);
+  if (status != GLOW_OK)
+    glow_tensor_writer_abandon(&writer);
+  *out = writer;
   return status;
+}
+
+glow_status glow_tensor_writer_append(glow_tensor_writer *writer, int64_t index, const void *data,
+                                      size_t bytes) {
+  if (!writer || (bytes && !data))
+    return glow_error(GLOW_E_ARGUMENT, "glow_tensor_writer_append: NULL argument");
+  if (index < 0 || index >= writer->count)
+    return glow_error(GLOW_E_ARGUMENT, "there is no tensor %lld", (long long)index);
+  piece *p = &writer->pieces[index];
+  if (bytes > (uint64_t)(p->bytes - p->done))
+    return glow_error(GLOW_E_ARGUMENT, "tensor %lld: %zu more bytes, where %lld of %lld are left",
+                      (long long)index, bytes, (long long)(p->bytes - p->done),
+                      (long long)p->bytes);
+  if (writer->failed)
+    return glow_error(GLOW_E_STATE, "writing has failed before");
+  glow_status status = glow__atomic_write(&writer->file, p->begin + p->done, data, (int64_t)bytes);
+  writer->failed = status != GLOW_OK;
+  if (status == GLOW_OK)
+    p->done += (int64_t)bytes;
+  return status;
+}
+
+static glow_status check_complete(const glow_tensor_writer *writer) {
+  if (writer->failed)
+    return glow_error(GLOW_E_STATE, "writing has failed before");
+  for (int64_t i = 0; i < writer->count; i++)
+    if (writer->pieces[i].done < writer->pieces[i].bytes)
+      return glow_error(GLOW_E_STATE, "tensor %lld has %lld of its %lld bytes", (long long)i,
+                        (long long)writer->pieces[i].done, (long long)writer->pieces[i].bytes);
+  return GLOW_OK;
+}
+
+glow_status glow_tensor_writer_finish(glow_tensor_writer **writer) {
+  if (!writer || !*writer)
+    return glow_error(GLOW_E_ARGUMENT, "glow_tensor_writer_finish: NULL argument");
+  glow_status status = check_complete(*writer);
+  if (status == GLOW_OK)
+    status = glow__atomic_commit(&(*writer)->file);
+  glow_tensor_writer_abandon(writer);
+  return status;
+}
+
+void glow_tensor_writer_abandon(glow_tensor_writer **writer) {
+  if (!writer || !*writer)
+    return;
+  glow_context *context = (*writer)->context;
+  if ((*writer)->file.path)
+    glow__atomic_abandon(&(*writer)->file);
+  glow_release(context, (*writer)->pieces);
+  glow_release(context, *writer);
+  *writer = NULL;
 }

@@ -380,11 +380,15 @@ static void write_bad(glow_context *context, const spoil *how) {
     }
     count++;
   }
-  char *architecture = strdup(glow_tensor_file_metadata(file, "glow.model"));
+  const char *original = glow_tensor_file_metadata(file, "glow.model");
+  size_t size = strlen(original) + 2; /* with room for a letter more */
+  char *architecture = malloc(size);
+  assert_non_null(architecture);
+  snprintf(architecture, size, "%s", original);
   if (how->uninitialised) {
     char *at = strstr(architecture, "\"initialised\":true");
     assert_non_null(at);
-    memmove(at + 19, at + 18, strlen(at + 18));
+    memmove(at + 19, at + 18, strlen(at + 18) + 1);
     memcpy(at, "\"initialised\":false", 19);
   }
   const char *record =

@@ -1,0 +1,72 @@
+/* Where the bytes of a file go: a path, a callback, the caller's memory, or nowhere, when only
+ * their number is wanted. SPDX-License-Identifier: MIT */
+#include <string.h>
+
+#include "io/io.h"
+
+bool glow__output_wants_bytes(const glow_output *output) {
+  return output->path || output->write || output->buffer || output->capacity;
+}
+
+glow_status glow__output_copy(const glow_output *from, glow_output *to) {
+  *to = (glow_output)GLOW_OUTPUT_INIT;
+  if (!from)
+    return glow_error(GLOW_E_ARGUMENT, "glow_output: NULL");
+  GLOW_TRY(glow__options_copy(to, sizeof *to, from, sizeof *to, "glow_output"));
+  int places = (to->path != NULL) + (to->write != NULL) + (to->buffer != NULL);
+  if (places > 1 || (places == 0 && (!to->written || to->capacity)))
+    return glow_error(GLOW_E_ARGUMENT,
+                      "glow_output: one of path, write and buffer is to be set, or "
+                      "written alone to ask for the size");
+  if (to->flags)
+    return glow_error(GLOW_E_ARGUMENT, "glow_output: flags must be 0");
+  if (to->storage != 0 && to->storage != GLOW_FILE_F32 && to->storage != GLOW_FILE_BF16)
+    return glow_error(GLOW_E_ARGUMENT,
+                      "glow_output: storage is %d; it must be 0, GLOW_FILE_F32 or GLOW_FILE_BF16",
+                      to->storage);
+  if (to->written)
+    *to->written = 0;
+  return GLOW_OK;
+}
+
+glow_status glow__sink_open(glow_context *context, const glow_output *output, int64_t size,
+                            glow__sink *sink) {
+  *sink = (glow__sink){.output = *output, .size = size};
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+  return glow_error(GLOW_E_UNSUPPORTED, "files are little-endian, and this machine is not");
+#endif
+  if ((uint64_t)size > SIZE_MAX)
+    return glow_error(GLOW_E_LIMIT, "a file of %lld bytes is too large", (long long)size);
+  if (output->written)
+    *output->written = (size_t)size;
+  if (output->buffer && output->capacity < (size_t)size)
+    return glow_error(GLOW_E_LIMIT, "the file has %lld bytes, the buffer %zu", (long long)size,
+                      output->capacity);
+  return output->path ? glow__atomic_open(context, output->path, &sink->file) : GLOW_OK;
+}
+
+glow_status glow__sink_write(glow__sink *sink, const void *data, int64_t bytes) {
+  const glow_output *output = &sink->output;
+  glow_status status = GLOW_OK;
+  if (bytes == 0)
+    return GLOW_OK;
+  if (output->path)
+    status = glow__atomic_write(&sink->file, sink->at, data, bytes);
+  else if (output->buffer)
+    memcpy((char *)output->buffer + sink->at, data, (size_t)bytes);
+  else if (output->write &&
+           (status = output->write(output->payload, data, (size_t)bytes)) != GLOW_OK)
+    glow_error(status, "the write callback failed at byte %lld, %lld bytes: %s",
+               (long long)sink->at, (long long)bytes, glow_status_text(status));
+  sink->at += bytes;
+  return status;
+}
+
+glow_status glow__sink_commit(glow__sink *sink) {
+  return sink->output.path ? glow__atomic_commit(&sink->file) : GLOW_OK;
+}
+
+void glow__sink_abandon(glow__sink *sink) {
+  if (sink->output.path)
+    glow__atomic_abandon(&sink->file);
+}
