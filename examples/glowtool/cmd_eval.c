@@ -98,7 +98,8 @@ static int score(const eval_settings *s, opened_model *m, const image_set *set) 
   return TOOL_FINE;
 }
 
-static int eval(eval_settings *s, opened_model *m) {
+static int eval(void *settings, opened_model *m) {
+  eval_settings *s = settings;
   image_set set;
   int code = s->per_image ? file_check_target(s->per_image) : TOOL_FINE;
   if (code == TOOL_FINE)
@@ -117,13 +118,5 @@ static int eval(eval_settings *s, opened_model *m) {
 
 int command_eval(int argc, char **argv) {
   eval_settings settings;
-  option_state options;
-  opened_model model;
-  memset(&model, 0, sizeof model);
-  int code = options_parse(&options, &table, &settings, argc, argv);
-  if (code == TOOL_FINE)
-    code = eval(&settings, &model);
-  close_model(&model);
-  options_free(&options);
-  return code < 0 ? TOOL_FINE : code;
+  return run_on_model(argc, argv, &table, &settings, eval);
 }

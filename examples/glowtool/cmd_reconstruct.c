@@ -147,7 +147,8 @@ static int run(const reconstruct_settings *s, const opened_model *m, const image
   return code;
 }
 
-static int reconstruct(reconstruct_settings *s, opened_model *m) {
+static int reconstruct(void *settings, opened_model *m) {
+  reconstruct_settings *s = settings;
   image_set set;
   int code = file_check_target(s->out);
   if (code == TOOL_FINE)
@@ -168,13 +169,5 @@ static int reconstruct(reconstruct_settings *s, opened_model *m) {
 
 int command_reconstruct(int argc, char **argv) {
   reconstruct_settings settings;
-  option_state options;
-  opened_model model;
-  memset(&model, 0, sizeof model);
-  int code = options_parse(&options, &table, &settings, argc, argv);
-  if (code == TOOL_FINE)
-    code = reconstruct(&settings, &model);
-  close_model(&model);
-  options_free(&options);
-  return code < 0 ? TOOL_FINE : code;
+  return run_on_model(argc, argv, &table, &settings, reconstruct);
 }

@@ -6,6 +6,7 @@
 #include "common.h"
 #include "draw.h"
 #include "files.h"
+#include "numbers.h"
 #include "options_rows.h"
 
 typedef struct sample_settings {
@@ -43,31 +44,6 @@ static const option_table table = {
 
 /* ---- temperatures ---------------------------------------------------------------------------- */
 
-enum { MOST_LEVELS = 64 };
-
-static int refuse(const char *text) {
-  return complain("--temperature: '%s' is not a number from 0 to 10, or a list of them with commas",
-                  text);
-}
-
-/* "0.7" or "0.7,0.8,0.9" to values[*count]. */
-static int read_temperatures(const char *text, double values[MOST_LEVELS], int *count) {
-  const char *at = text;
-  for (*count = 0; *count < MOST_LEVELS; at++) {
-    char *end;
-    double value = strtod(at, &end);
-    if (end == at || !(value >= 0.0 && value <= 10.0))
-      return refuse(text);
-    values[(*count)++] = value;
-    at = end;
-    if (!*at)
-      return TOOL_FINE;
-    if (*at != ',')
-      return refuse(text);
-  }
-  return refuse(text);
-}
-
 static int set_temperatures(const opened_model *m, const double *values, int count,
                             glow_sample_options *out) {
   int levels = glow_model_latent_count(m->model);
@@ -82,22 +58,14 @@ static int set_temperatures(const opened_model *m, const double *values, int cou
 
 /* ---- the command ----------------------------------------------------------------------------- */
 
-static int check_class(const opened_model *m, int64_t label) {
-  int32_t classes = glow_model_classes(m->model);
-  if (label >= 0 && !classes)
-    return complain("--class: the model has no classes");
-  if (label >= 0 && label >= classes)
-    return complain("--class: '%lld' is not from 0 to %d", (long long)label, (int)classes - 1);
-  return TOOL_FINE;
-}
-
-static int sample(const sample_settings *s, opened_model *m) {
-  double temperatures[MOST_LEVELS];
+static int sample(void *settings, opened_model *m) {
+  const sample_settings *s = settings;
+  double temperatures[MOST_NUMBERS];
   int count;
   glow_sample_options options = GLOW_SAMPLE_OPTIONS_INIT;
   options.seed = (uint64_t)s->seed;
   options.first = (uint64_t)s->first;
-  int code = read_temperatures(s->temperature, temperatures, &count);
+  int code = parse_numbers("temperature", s->temperature, 0.0, 10.0, temperatures, &count);
   if (code == TOOL_FINE)
     code = file_check_target(s->out);
   if (code == TOOL_FINE)
@@ -117,13 +85,5 @@ static int sample(const sample_settings *s, opened_model *m) {
 
 int command_sample(int argc, char **argv) {
   sample_settings settings;
-  option_state options;
-  opened_model model;
-  memset(&model, 0, sizeof model);
-  int code = options_parse(&options, &table, &settings, argc, argv);
-  if (code == TOOL_FINE)
-    code = sample(&settings, &model);
-  close_model(&model);
-  options_free(&options);
-  return code < 0 ? TOOL_FINE : code;
+  return run_on_model(argc, argv, &table, &settings, sample);
 }

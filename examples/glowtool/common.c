@@ -36,3 +36,25 @@ int check_picture(const opened_model *m) {
                     (long long)m->shape.channels);
   return TOOL_FINE;
 }
+
+int check_class(const opened_model *m, int64_t label) {
+  int32_t classes = glow_model_classes(m->model);
+  if (label >= 0 && !classes)
+    return complain("--class: the model has no classes");
+  if (label >= 0 && label >= classes)
+    return complain("--class: '%lld' is not from 0 to %d", (long long)label, (int)classes - 1);
+  return TOOL_FINE;
+}
+
+int run_on_model(int argc, char **argv, const option_table *table, void *settings,
+                 int (*run)(void *settings, opened_model *m)) {
+  option_state options;
+  opened_model model;
+  memset(&model, 0, sizeof model);
+  int code = options_parse(&options, table, settings, argc, argv);
+  if (code == TOOL_FINE)
+    code = run(settings, &model);
+  close_model(&model);
+  options_free(&options);
+  return code < 0 ? TOOL_FINE : code;
+}

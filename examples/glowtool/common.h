@@ -3,6 +3,7 @@
 #ifndef GLOWTOOL_COMMON_H
 #define GLOWTOOL_COMMON_H
 
+#include "options.h"
 #include "tool.h"
 
 typedef struct opened_model {
@@ -19,5 +20,12 @@ int open_model(opened_model *m, const char *path, int64_t threads, const char *k
 void close_model(opened_model *m);
 /* Can the model's images be shown as a picture? */
 int check_picture(const opened_model *m);
+/* Is `label` a class of the model, or -1? */
+int check_class(const opened_model *m, int64_t label);
+
+/* A command on one model: parses its options into `settings`, calls run, and closes what run has
+ * opened. Returns the exit code. */
+int run_on_model(int argc, char **argv, const option_table *table, void *settings,
+                 int (*run)(void *settings, opened_model *m));
 
 #endif

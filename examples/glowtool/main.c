@@ -18,6 +18,10 @@ static const command commands[] = {
     {"eval", command_eval, "bits per dimension of images under a model"},
     {"sample", command_sample, "draw new images from a model"},
     {"reconstruct", command_reconstruct, "images to latents and back, and the error"},
+    {"interpolate", command_interpolate, "what lies between images, in the latent space"},
+    {"attribute", command_attribute, "a direction of the latent space, and images moved along it"},
+    {"sweep", command_sweep, "the same latents at several temperatures"},
+    {"anomaly", command_anomaly, "how well scores tell other images from usual ones"},
     {"info", command_info, "what is in a model file"},
 };
 enum { COMMANDS = sizeof commands / sizeof commands[0] };

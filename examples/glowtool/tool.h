@@ -24,6 +24,10 @@ int command_eval(int argc, char **argv);
 int command_sample(int argc, char **argv);
 int command_reconstruct(int argc, char **argv);
 int command_info(int argc, char **argv);
+int command_interpolate(int argc, char **argv);
+int command_attribute(int argc, char **argv);
+int command_sweep(int argc, char **argv);
+int command_anomaly(int argc, char **argv);
 
 /* ---- messages -------------------------------------------------------------------------------- */
 

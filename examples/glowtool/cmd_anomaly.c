@@ -1,0 +1,253 @@
+/* glowtool anomaly: how well likelihood and typicality tell other images from those that a
+ * model has learnt. Likelihood alone may fail: flows give images of simpler sets fewer bits than
+ * their own (Nalisnick et al. 2019a); typicality asks how far an image's bits/dim are from the
+ * mean over known images (Nalisnick et al. 2019b). SPDX-License-Identifier: MIT */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common.h"
+#include "files.h"
+#include "image_options.h"
+#include "json.h"
+#include "picture.h"
+#include "roc.h"
+
+typedef struct anomaly_settings {
+  const char *model, *out, *per_image, *kernels;
+  image_source source, other, reference;
+  int64_t count, draws, shapes_seed, seed, batch, threads;
+  bool json;
+} anomaly_settings;
+
+#define FIELD(name) offsetof(anomaly_settings, name)
+
+static const option_row rows[] = {
+    IMAGE_DATA_ROWS,
+    LIST("other", other.paths, "images of another kind, which should stand out"),
+    TEXT("other-format", "NAME", other.format, "auto", "of --other, like --format"),
+    TEXT("other-labels", "FILE", other.labels, NULL, "labels of --other, for mnist"),
+    LIST("reference", reference.paths,
+         "known images for typicality, such as those learnt from; default: the first half of "
+         "--data, and then only the second half is scored"),
+    TEXT("reference-labels", "FILE", reference.labels, NULL, "labels of --reference, for mnist"),
+    INT("images", count, "1000", 2, 1e9, "at most so many images of each kind"),
+    INT("draws", draws, "1", 1, 1000, "draws of noise for each image, averaged"),
+    TEXT("out", "FILE", out, "anomaly.png", "picture of both distributions, a PNG"),
+    TEXT("per-image", "FILE", per_image, NULL, "also write a line 'set,number,bits/dim' for each"),
+    FLAG("json", json, "print the result as JSON"),
+    IMAGE_RUN_ROWS,
+    {.kind = OPTION_END},
+};
+
+static const option_table table = {
+    .command = "anomaly",
+    .usage = "MODEL --data PATH ... --other PATH ... [options]",
+    .about =
+        "Scores images like those that the model has learnt, and others, by bits per dimension "
+        "and by typicality, the distance of the bits per dimension from their mean over known "
+        "images. Prints the area under the ROC curve of each score: 1 when every other image "
+        "scores above every usual one, 0.5 when the score tells nothing. Words after --data, "
+        "--other and --reference are paths up to the next option, so MODEL stands first.",
+    .rows = rows,
+    .settings_size = sizeof(anomaly_settings),
+    .positional = FIELD(model),
+    .positional_name = "MODEL",
+};
+
+/* ---- scores ---------------------------------------------------------------------------------- */
+
+typedef struct scores {
+  int64_t count;
+  double *bits;
+} scores;
+
+static int score_source(const anomaly_settings *s, opened_model *m, image_source *source,
+                        scores *out) {
+  image_set set;
+  score_summary summary;
+  source->limit = s->count;
+  source->seed = (uint64_t)s->shapes_seed;
+  int code = load_for_model(m->model, source, &set);
+  if (code != TOOL_FINE)
+    return code;
+  out->count = set.count;
+  out->bits = malloc((size_t)set.count * sizeof *out->bits);
+  if (out->bits)
+    code = score_images(m->workspace, m->model, m->batch, &set, set.count, s->draws,
+                        (uint64_t)s->seed, out->bits, &summary);
+  else
+    code = TOOL_FAILED;
+  if (!out->bits)
+    complain("out of memory for %lld scores", (long long)set.count);
+  data_free(&set);
+  return code;
+}
+
+static double mean_of(const double *x, int64_t count) {
+  double sum = 0.0;
+  for (int64_t i = 0; i < count; i++)
+    sum += x[i];
+  return sum / (double)count;
+}
+
+typedef struct result {
+  int64_t usual, other;
+  double usual_mean, other_mean, reference_mean, likelihood, typicality;
+} result;
+
+static void to_distance(scores *s, double mean) {
+  for (int64_t i = 0; i < s->count; i++)
+    s->bits[i] = fabs(s->bits[i] - mean);
+}
+
+/* ---- what it shows --------------------------------------------------------------------------- */
+
+enum { BINS = 60 };
+
+/* Share of the images in each bin of [low, high]. */
+static void histogram(const scores *s, double low, double high, double *x, double *y) {
+  for (int b = 0; b < BINS; b++) {
+    x[b] = low + (high - low) * (b + 0.5) / BINS;
+    y[b] = 0.0;
+  }
+  for (int64_t i = 0; i < s->count; i++) {
+    int bin = (int)((s->bits[i] - low) / (high - low) * BINS);
+    y[bin < 0 ? 0 : bin >= BINS ? BINS - 1 : bin] += 1.0 / (double)s->count;
+  }
+}
+
+static int draw(const anomaly_settings *s, const scores *usual, const scores *other) {
+  double x[BINS], y[2][BINS], low = INFINITY, high = -INFINITY;
+  char error[1024] = "";
+  const scores *both[] = {usual, other};
+  for (int k = 0; k < 2; k++)
+    for (int64_t i = 0; i < both[k]->count; i++) {
+      low = fmin(low, both[k]->bits[i]);
+      high = fmax(high, both[k]->bits[i]);
+    }
+  if (!(high > low))
+    high = low + 1.0;
+  for (int k = 0; k < 2; k++)
+    histogram(both[k], low, high, x, y[k]);
+  const picture_series series[] = {{"data", BINS, x, y[0]}, {"other", BINS, x, y[1]}};
+  if (picture_write_chart(s->out, "bits per dimension", "bits/dim", "share", series, 2, error,
+                          sizeof error))
+    return TOOL_FINE;
+  return complain("%s", error);
+}
+
+static int write_scores(const anomaly_settings *s, const scores *usual, const scores *other) {
+  char *text = NULL;
+  size_t bytes = 0;
+  FILE *file = s->per_image ? open_memstream(&text, &bytes) : NULL;
+  if (!s->per_image)
+    return TOOL_FINE;
+  bool good = file != NULL;
+  if (file) {
+    fputs("set,image,bits_per_dim\n", file);
+    for (int64_t i = 0; i < usual->count; i++)
+      fprintf(file, "data,%lld,%.9g\n", (long long)i, usual->bits[i]);
+    for (int64_t i = 0; i < other->count; i++)
+      fprintf(file, "other,%lld,%.9g\n", (long long)i, other->bits[i]);
+    good = fclose(file) == 0;
+  }
+  int code = TOOL_FAILED;
+  if (good)
+    code = file_write_text(s->per_image, text, bytes);
+  else
+    complain("out of memory for %s", s->per_image);
+  free(text);
+  return code;
+}
+
+static void print(const anomaly_settings *s, const result *r) {
+  if (!s->json) {
+    printf("data:  %.4f bits/dim over %lld images\nother: %.4f bits/dim over %lld images\n"
+           "area under the curve: likelihood %.4f, typicality %.4f (about %.4f bits/dim)\n",
+           r->usual_mean, (long long)r->usual, r->other_mean, (long long)r->other, r->likelihood,
+           r->typicality, r->reference_mean);
+    return;
+  }
+  json_writer json = {stdout, false};
+  put_open(&json, NULL, '{');
+  put_text(&json, "model", s->model);
+  put_int(&json, "images", r->usual);
+  put_int(&json, "other_images", r->other);
+  put_real(&json, "bits_per_dim", r->usual_mean);
+  put_real(&json, "other_bits_per_dim", r->other_mean);
+  put_real(&json, "reference_bits_per_dim", r->reference_mean);
+  put_real(&json, "auc_likelihood", r->likelihood);
+  put_real(&json, "auc_typicality", r->typicality);
+  put_text(&json, "out", s->out);
+  put_close(&json, '}');
+  putchar('\n');
+}
+
+/* ---- the command ----------------------------------------------------------------------------- */
+
+/* `usual` holds the images that are scored; those of the mean are known by then. */
+static int compare(const anomaly_settings *s, scores *usual, scores *other, double mean) {
+  result r = {.usual = usual->count,
+              .other = other->count,
+              .usual_mean = mean_of(usual->bits, usual->count),
+              .other_mean = mean_of(other->bits, other->count),
+              .reference_mean = mean};
+  int code = draw(s, usual, other);
+  if (code == TOOL_FINE)
+    code = write_scores(s, usual, other);
+  if (code != TOOL_FINE)
+    return code;
+  r.likelihood = area_under_curve(usual->bits, usual->count, other->bits, other->count);
+  to_distance(usual, mean);
+  to_distance(other, mean);
+  r.typicality = area_under_curve(usual->bits, usual->count, other->bits, other->count);
+  print(s, &r);
+  return TOOL_FINE;
+}
+
+static int score_all(anomaly_settings *s, opened_model *m, scores *usual, scores *other,
+                     scores *reference) {
+  int code = score_source(s, m, &s->source, usual);
+  if (code == TOOL_FINE)
+    code = score_source(s, m, &s->other, other);
+  if (code == TOOL_FINE && s->reference.paths.count)
+    code = score_source(s, m, &s->reference, reference);
+  if (code != TOOL_FINE)
+    return code;
+  if (stop_wanted())
+    return complain("stopped before all images were scored");
+  if (reference->count)
+    return compare(s, usual, other, mean_of(reference->bits, reference->count));
+  int64_t half = usual->count / 2;
+  scores second = {usual->count - half, usual->bits + half};
+  if (!half)
+    return complain("--data: two images or more are needed without --reference");
+  return compare(s, &second, other, mean_of(usual->bits, half));
+}
+
+static int anomaly(void *settings, opened_model *m) {
+  anomaly_settings *s = settings;
+  scores usual = {0}, other = {0}, reference = {0};
+  bool shapes = strcmp(s->other.format, "shapes") == 0;
+  s->reference.format = s->source.format;
+  int code = file_check_target(s->out);
+  if (code == TOOL_FINE && s->per_image)
+    code = file_check_target(s->per_image);
+  if (code == TOOL_FINE && !s->other.paths.count && !shapes)
+    code = complain("--other is missing: images of another kind");
+  if (code == TOOL_FINE)
+    code = open_model(m, s->model, s->threads, s->kernels, s->batch);
+  if (code == TOOL_FINE)
+    code = score_all(s, m, &usual, &other, &reference);
+  free(usual.bits);
+  free(other.bits);
+  free(reference.bits);
+  return code;
+}
+
+int command_anomaly(int argc, char **argv) {
+  anomaly_settings settings;
+  return run_on_model(argc, argv, &table, &settings, anomaly);
+}

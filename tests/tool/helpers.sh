@@ -1,0 +1,44 @@
+# What tests of programs share: sourced with `tool` set to the program, in a folder of its own.
+# SPDX-License-Identifier: MIT
+passed=0
+failed=0
+
+# expect WHAT COMMAND...: the command succeeds; its output is shown when it does not.
+expect() {
+  what=$1
+  shift
+  if "$@" > expected.log 2>&1; then
+    passed=$((passed + 1))
+  else
+    failed=$((failed + 1))
+    echo "WRONG: $what"
+    sed 's/^/  /' expected.log | head -20
+  fi
+}
+
+# refuses TEXT ARGUMENTS...: exit code 2, and a message that has the text.
+refuses() {
+  text=$1
+  shift
+  "$tool" "$@" > said 2>&1
+  code=$?
+  expect "code 2, not $code: $*" [ $code -eq 2 ]
+  expect "says '$text': $*" grep -qF -e "$text" said
+}
+
+is_png() {
+  [ "$(head -c 4 "$1" | tail -c 3)" = PNG ]
+}
+
+# record NUMBER: a CIFAR-10 record, a label below 10, then 3072 bytes.
+record() {
+  # shellcheck disable=SC2059
+  printf "\\$(printf '%03o' $(($1 % 10)))"
+  awk -v n="$1" 'BEGIN {
+    for (i = 0; i < 3072; i++) printf "%c", 65 + (i * 7 + n * 13 + i * i * n) % 60 }'
+}
+
+finish() {
+  echo "$passed passed, $failed failed"
+  [ $failed -eq 0 ]
+}
