@@ -22,7 +22,7 @@ trap 'rm -f "$log"' EXIT
 echo "3. Training: the bits per dimension of the pictures should fall"
 glowtool=$root/build/examples/glowtool/glowtool
 "$glowtool" train --preset quick --depth 8 --hidden 96 --steps 1200 --report-every 40 \
-  --scale sigmoid-floor --temperature 0.8 --threads 2 --out "$out"
+  --scale sigmoid-floor --temperature 0.8 --threads 2 --overwrite --out "$out"
 
 echo "4. Done. In $out:"
 for file in samples.png data.png loss.png model.safetensors; do

@@ -85,10 +85,17 @@ static int make_trainer(train_run *run) {
   glow_status status = glow_trainer_create(run->model, &options, &run->trainer);
   if (status != GLOW_OK)
     return complain_status(status, NULL);
+  return TOOL_FINE;
+}
+
+static int make_feed(train_run *run) {
   const train_settings *s = &run->settings;
   int64_t most = s->init_images < run->data.count ? s->init_images : run->data.count;
-  return feed_open(&run->feed, run->context, &run->data, s->conditional, (uint64_t)s->seed,
-                   most > s->batch ? most : s->batch);
+  int code = feed_open(&run->feed, run->context, &run->data, s->conditional, (uint64_t)s->seed,
+                       most > s->batch ? most : s->batch);
+  if (code == TOOL_FINE)
+    run->data_hash = train_hash_data(&run->data, run->feed.labels != NULL);
+  return code;
 }
 
 static int make_results(train_run *run) {
@@ -96,10 +103,13 @@ static int make_results(train_run *run) {
   run->pictures = run->data.channels == 1 || run->data.channels == 3;
   if (!train_path(run, "log.jsonl", run->log_path))
     return TOOL_BAD;
-  int code = folder_prepare(s->out, &run->made_folders);
+  int code = train_check_folder(run);
   if (code == TOOL_FINE)
-    progress_open(&run->progress, run->log_path, s->steps, s->report_every, s->json, s->quiet);
-  return code;
+    code = folder_prepare(s->out, &run->made_folders);
+  if (code != TOOL_FINE)
+    return code;
+  progress_open(&run->progress, run->log_path, s->steps, s->report_every, s->json, s->quiet);
+  return run->resumed < 0 ? TOOL_FINE : train_resume_log(run);
 }
 
 /* ---- what it says ---------------------------------------------------------------------------- */
@@ -108,6 +118,8 @@ static void start_event(train_run *run, uint64_t memory) {
   const train_settings *s = &run->settings;
   json_writer *json = progress_event_open(&run->progress, "start");
   put_text(json, "version", glow_version());
+  if (run->resumed >= 0)
+    put_int(json, "resumed", run->resumed);
   put_int(json, "images", run->data.count);
   put_int(json, "test_images", run->test.count);
   put_open(json, "shape", '[');
@@ -145,6 +157,9 @@ static int tell_start(train_run *run) {
                 short_bytes((double)memory, bytes), glow_context_workers(run->context),
                 glow_context_workers(run->context) == 1 ? "" : "s",
                 glow_context_kernels(run->context));
+  if (run->resumed >= 0)
+    progress_tell(&run->progress, "going on after step %lld, from %s", (long long)run->resumed,
+                  run->resumed_from);
   start_event(run, memory);
   return run->progress.failed;
 }
@@ -205,12 +220,28 @@ static int train(train_run *run) {
   return code != TOOL_FINE ? code : written;
 }
 
-static int set_up_and_train(train_run *run) {
+static int set_up(train_run *run) {
   int code = load_sets(run);
   if (code == TOOL_FINE)
     code = make_model(run);
   if (code == TOOL_FINE)
     code = make_trainer(run);
+  return code == TOOL_FINE ? make_feed(run) : code;
+}
+
+static int set_up_resumed(train_run *run) {
+  int code = train_resume(run);
+  if (code == TOOL_FINE)
+    code = load_sets(run);
+  if (code == TOOL_FINE)
+    code = check_classes(run, glow_model_classes(run->model));
+  if (code == TOOL_FINE)
+    code = make_feed(run);
+  return code == TOOL_FINE ? train_resume_data(run) : code;
+}
+
+static int set_up_and_train(train_run *run) {
+  int code = run->settings.resume ? set_up_resumed(run) : set_up(run);
   if (code == TOOL_FINE)
     code = make_results(run);
   if (code != TOOL_FINE)
@@ -222,10 +253,9 @@ static int set_up_and_train(train_run *run) {
 
 int command_train(int argc, char **argv) {
   train_run run;
-  option_state options;
   memset(&run, 0, sizeof run);
-  run.saved = run.tested = run.sampled = -1;
-  int code = train_parse(&options, &run.settings, argc, argv);
+  run.saved = run.tested = run.sampled = run.checkpointed = run.resumed = -1;
+  int code = train_parse(&run.options, &run.settings, argc, argv);
   if (code == TOOL_FINE)
     code = set_up_and_train(&run);
   feed_close(&run.feed);
@@ -237,6 +267,6 @@ int command_train(int argc, char **argv) {
   curve_free(&run.train);
   curve_free(&run.tests);
   curve_free(&run.average_tests);
-  options_free(&options);
+  options_free(&run.options);
   return code < 0 ? TOOL_FINE : code;
 }

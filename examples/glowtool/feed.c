@@ -5,7 +5,7 @@
 #include <string.h>
 
 static int shuffle(feed *f) {
-  f->next = 0;
+  f->place = (feed_place){glow_rng_position(f->rng), 0};
   glow_status status = glow_rng_permutation(f->rng, f->order, f->set->count);
   return status == GLOW_OK ? TOOL_FINE : complain_status(status, "shuffling the images");
 }
@@ -33,15 +33,27 @@ int feed_open(feed *f, glow_context *context, const image_set *set, bool labels,
 
 int feed_next(feed *f, int64_t count) {
   for (int64_t i = 0; i < count; i++) {
-    int code = f->next == f->set->count ? shuffle(f) : TOOL_FINE;
+    int code = f->place.next == f->set->count ? shuffle(f) : TOOL_FINE;
     if (code != TOOL_FINE)
       return code;
-    int64_t image = f->order[f->next++];
+    int64_t image = f->order[f->place.next++];
     memcpy(f->pixels + i * f->dims, f->set->pixels + image * f->dims, (size_t)f->dims);
     if (f->labels)
       f->labels[i] = f->set->labels[image];
   }
   return TOOL_FINE;
+}
+
+int feed_go(feed *f, feed_place place) {
+  if (place.next < 0 || place.next > f->set->count)
+    return complain("place %lld in an epoch of %lld images", (long long)place.next,
+                    (long long)f->set->count);
+  glow_status status = glow_rng_set_position(f->rng, place.epoch);
+  if (status != GLOW_OK)
+    return complain_status(status, NULL);
+  int code = shuffle(f);
+  f->place.next = place.next;
+  return code;
 }
 
 void feed_close(feed *f) {

@@ -5,12 +5,18 @@
 #include "data.h"
 #include "tool.h"
 
+/* Where a feed is: all that another one needs to go on with the same images. */
+typedef struct feed_place {
+  uint64_t epoch; /* position of the random numbers that this epoch's order was drawn from */
+  int64_t next;   /* place in the order */
+} feed_place;
+
 typedef struct feed {
   const image_set *set;
   glow_rng *rng;
   int32_t *order; /* [count]: this epoch's */
-  int64_t next;   /* place in the order */
-  int64_t most;   /* images of the largest batch */
+  feed_place place;
+  int64_t most; /* images of the largest batch */
   int64_t dims;
   uint8_t *pixels; /* [most, dims] */
   int32_t *labels; /* [most], NULL when not wanted */
@@ -22,6 +28,8 @@ int feed_open(feed *f, glow_context *context, const image_set *set, bool labels,
 /* Puts the next `count` images into f->pixels and f->labels. Epochs follow each other without gaps,
  * so that every image is seen once before any is seen twice. */
 int feed_next(feed *f, int64_t count);
+/* Goes to a place that a feed of the same seed and set was at. Returns an exit code. */
+int feed_go(feed *f, feed_place place);
 void feed_close(feed *f);
 
 #endif

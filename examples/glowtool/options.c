@@ -89,7 +89,7 @@ static int append(option_list *list, const char *value) {
   return TOOL_FINE;
 }
 
-static int set_value(option_state *state, const option_row *row, const char *value) {
+int options_set(option_state *state, const option_row *row, const char *value) {
   void *field = field_of(state, row);
   if (row->kind != OPTION_FLAG && !*value)
     return refuse(row, value, "a value");
@@ -108,7 +108,7 @@ static int set_value(option_state *state, const option_row *row, const char *val
 
 static int set_defaults(option_state *state) {
   for (const option_row *row = state->table->rows; !last_row(row); row++) {
-    int code = row->fallback ? set_value(state, row, row->fallback) : TOOL_FINE;
+    int code = row->fallback ? options_set(state, row, row->fallback) : TOOL_FINE;
     if (code != TOOL_FINE)
       return code;
   }
@@ -206,7 +206,7 @@ static int take(option_state *state, int code, char **argv, const option_row **l
     return HELP_SHOWN;
   }
   if (code == 1)
-    return *list ? set_value(state, *list, optarg) : take_positional(state, optarg);
+    return *list ? options_set(state, *list, optarg) : take_positional(state, optarg);
   if (code == ':')
     return complain("%s needs a value", argv[optind - 1]);
   if (code == '?')
@@ -214,7 +214,7 @@ static int take(option_state *state, int code, char **argv, const option_row **l
   const option_row *row = &state->table->rows[code - FIRST_CODE];
   *list = row->kind == OPTION_LIST ? row : NULL;
   state->given[code - FIRST_CODE] = true;
-  return set_value(state, row, row->kind == OPTION_FLAG ? "" : optarg);
+  return options_set(state, row, row->kind == OPTION_FLAG ? "" : optarg);
 }
 
 int options_parse(option_state *state, const option_table *table, void *settings, int argc,
@@ -252,7 +252,7 @@ int options_preset(option_state *state, const char *const *values) {
     if (!row)
       return unexpected("a preset names an option that there is not");
     bool *given = &state->given[row - state->table->rows];
-    int code = *given ? TOOL_FINE : set_value(state, row, values[1]);
+    int code = *given ? TOOL_FINE : options_set(state, row, values[1]);
     if (code != TOOL_FINE)
       return code;
     *given = true;
@@ -260,8 +260,12 @@ int options_preset(option_state *state, const char *const *values) {
   return TOOL_FINE;
 }
 
+const option_row *options_find(const option_table *table, const char *name) {
+  return find_row(table, name, strlen(name));
+}
+
 bool options_given(const option_state *state, const char *name) {
-  const option_row *row = find_row(state->table, name, strlen(name));
+  const option_row *row = options_find(state->table, name);
   return row && state->given[row - state->table->rows];
 }
 
@@ -276,4 +280,7 @@ void options_free(option_state *state) {
   for (const option_row *row = state->table->rows; !last_row(row); row++)
     if (row->kind == OPTION_LIST)
       free(((option_list *)field_of(state, row))->items);
+  for (int32_t i = 0; i < state->text_count; i++)
+    free(state->texts[i]);
+  free(state->texts);
 }

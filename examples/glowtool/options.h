@@ -60,6 +60,8 @@ typedef struct option_state {
   const option_table *table;
   void *settings;
   bool given[OPTIONS_MAX]; /* by row: typed by the user or set by a preset */
+  char **texts;            /* values that are not words of the command line */
+  int32_t text_count;
 } option_state;
 
 /* Parses argv, argv[0] being the command. Fields that are not given get their defaults. Returns
@@ -71,6 +73,17 @@ int options_parse(option_state *state, const option_table *table, void *settings
  * strings must outlive the settings. */
 int options_preset(option_state *state, const char *const *values);
 bool options_given(const option_state *state, const char *name);
+/* NULL when there is none of this name. */
+const option_row *options_find(const option_table *table, const char *name);
+/* Sets one option as if `value` had been typed. The string must outlive the settings. */
+int options_set(option_state *state, const option_row *row, const char *value);
+/* The value of an option as text that options_restore understands, in valid UTF-8. NULL for an
+ * option without a value. Free it. *failed: no memory. */
+char *options_text(const option_state *state, const option_row *row, bool *failed);
+/* Sets an option from such a text, in the place of what it had. Returns an exit code. */
+int options_restore(option_state *state, const option_row *row, const char *text);
+/* Sets an option to a copy of `value`, as if that had been typed. */
+int options_set_copy(option_state *state, const char *name, const char *value);
 /* Name of the choice that an OPTION_CHOICE holds. */
 const char *options_choice_name(const option_choice *choices, int64_t value);
 void options_free(option_state *state);

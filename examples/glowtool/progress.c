@@ -41,8 +41,12 @@ void progress_open(progress *p, const char *log_path, int64_t steps, int64_t eve
   p->steps = steps;
   p->every = every;
   p->log_path = log_path;
-  p->log = -1;
+  p->log = p->log_kept = -1;
   p->last_line = -1.0;
+}
+
+void progress_append(progress *p, int64_t kept) {
+  p->log_kept = kept;
 }
 
 /* ---- the log --------------------------------------------------------------------------------- */
@@ -73,10 +77,19 @@ static void log_append(progress *p, const char *text, size_t bytes) {
   fail(p, complain("cannot write %s: %s", p->log_path, strerror(error)));
 }
 
+/* Cuts off what the log has of steps that are going to be made again. */
+static bool log_cut(progress *p) {
+  if (p->log_kept < 0)
+    return true;
+  p->log_bytes = p->log_kept;
+  return ftruncate(p->log, p->log_kept) == 0 && lseek(p->log, p->log_kept, SEEK_SET) >= 0;
+}
+
 /* An earlier run's log stays as it is until this one has made a step. */
 static void log_open(progress *p) {
-  p->log = open(p->log_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  if (p->log < 0)
+  int afresh = p->log_kept < 0 ? O_TRUNC : 0;
+  p->log = open(p->log_path, O_WRONLY | O_CREAT | O_CLOEXEC | afresh, 0666);
+  if (p->log < 0 || !log_cut(p))
     fail(p, complain("cannot write %s: %s", p->log_path, strerror(errno)));
   else if (p->head_bytes)
     log_append(p, p->head, p->head_bytes);
@@ -186,6 +199,7 @@ void progress_event_close(progress *p) {
 static void observe(progress *p, const progress_step *step, progress_state *out) {
   int64_t slot = p->seen++ % PROGRESS_WINDOW;
   int64_t count = p->seen < PROGRESS_WINDOW ? p->seen : PROGRESS_WINDOW, images = 0;
+  int64_t timed = p->seen - p->restored < count ? p->seen - p->restored : count;
   double loss = 0.0, seconds = 0.0;
   p->loss[slot] = step->loss;
   p->seconds[slot] = step->seconds;
@@ -197,7 +211,22 @@ static void observe(progress *p, const progress_step *step, progress_state *out)
   }
   out->bits_per_dim = loss / (double)count;
   out->images_per_second = seconds > 0.0 ? (double)images / seconds : 0.0;
-  out->seconds_left = seconds / (double)count * (double)(p->steps - step->step);
+  out->seconds_left = seconds / (double)timed * (double)(p->steps - step->step);
+}
+
+int64_t progress_window(const progress *p, double losses[PROGRESS_WINDOW]) {
+  int64_t count = p->seen < PROGRESS_WINDOW ? p->seen : PROGRESS_WINDOW;
+  for (int64_t i = 0; i < count; i++)
+    losses[i] = p->loss[(p->seen - count + i) % PROGRESS_WINDOW];
+  return count;
+}
+
+/* Each into its own slot: sums are then added in the same order as without the break. */
+void progress_restore(progress *p, const double losses[PROGRESS_WINDOW], int64_t steps) {
+  int64_t count = steps < PROGRESS_WINDOW ? steps : PROGRESS_WINDOW;
+  for (int64_t i = 0; i < count; i++)
+    p->loss[(steps - count + i) % PROGRESS_WINDOW] = losses[i];
+  p->seen = p->restored = steps;
 }
 
 static void step_event(progress *p, const progress_step *step, const progress_state *state) {

@@ -19,11 +19,13 @@ typedef struct progress {
   const char *log_path;
   int log;           /* descriptor, -1 until the first step is done */
   int64_t log_bytes; /* whole lines only */
+  int64_t log_kept;  /* bytes of an earlier log to go on from, -1: begin afresh */
   char *head;        /* lines that wait for the log to be opened */
   size_t head_bytes;
   double loss[PROGRESS_WINDOW], seconds[PROGRESS_WINDOW];
   int64_t images[PROGRESS_WINDOW];
   int64_t seen;      /* steps told so far */
+  int64_t restored;  /* of these, steps of an earlier process, whose times are not known */
   double last_line;  /* when the terminal's line was drawn, in seconds */
   json_writer event; /* in progress, into event_text */
   char *event_text;
@@ -47,6 +49,12 @@ typedef struct progress_state {
 
 void progress_open(progress *p, const char *log_path, int64_t steps, int64_t every, bool json,
                    bool quiet);
+/* Before anything is told: goes on in the log after its first `kept` bytes. */
+void progress_append(progress *p, int64_t kept);
+/* The losses in the window, oldest first; and putting them back before the first step of a process
+ * that goes on after `steps` steps, of which the window has the last. */
+int64_t progress_window(const progress *p, double losses[PROGRESS_WINDOW]);
+void progress_restore(progress *p, const double losses[PROGRESS_WINDOW], int64_t steps);
 /* Tells of one step. *state may be NULL. */
 void progress_tell_step(progress *p, const progress_step *step, progress_state *state);
 /* Any other event, for programs and the log: open, write its values, close. */

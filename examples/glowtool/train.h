@@ -12,6 +12,7 @@
 #include "train_options.h"
 
 typedef struct train_run {
+  option_state options;
   train_settings settings;
   image_set data, test; /* test.count 0: no tests */
   glow_context *context;
@@ -24,9 +25,14 @@ typedef struct train_run {
   bool pictures; /* grids can show 1 or 3 channels */
   char log_path[PATH_MAX];
   double started;
-  int64_t saved;   /* step of the last save, -1 before the first */
-  int64_t tested;  /* step of the last test, -1 before the first */
-  int64_t sampled; /* step of the last samples, -1 before the first */
+  int64_t saved;               /* step of the last save, -1 before the first */
+  int64_t tested;              /* step of the last test, -1 before the first */
+  int64_t sampled;             /* step of the last samples, -1 before the first */
+  int64_t checkpointed;        /* step of the last checkpoint, -1 before the first */
+  int64_t resumed;             /* step that the run goes on from, -1: it is a new one */
+  char resumed_from[PATH_MAX]; /* the checkpoint */
+  bool clears;                 /* the folder's checkpoints of later steps are not of this run */
+  uint64_t data_hash;
   progress_state state;
   score_summary test_score, average_score;
 } train_run;
@@ -39,11 +45,38 @@ int train_loop(train_run *run);
 
 /* Path of a result; false, after a message, when it is too long. */
 bool train_path(const train_run *run, const char *name, char out[PATH_MAX]);
+/* An event with a step and a path. */
+void train_tell_file(train_run *run, const char *event, const char *path);
 /* Puts the averaged weights into the model, or the trained ones back. Nothing without --ema. */
 int train_use_average(train_run *run, bool use);
 /* The models, the log's picture; with `samples`, a grid of new images too. */
 int train_save(train_run *run);
 int train_draw_samples(train_run *run);
 int train_draw_data(train_run *run);
+
+/* ---- stopping and going on ------------------------------------------------------------------- */
+
+/* A checkpoint of this step, with what train_resume needs as notes. */
+int train_checkpoint(train_run *run);
+/* Refuses folders with checkpoints of later steps, which are another run's, unless told to. */
+int train_check_folder(train_run *run);
+/* A number that differs for other images or, if labels are learnt from, other labels. */
+uint64_t train_hash_data(const image_set *set, bool labels);
+
+/* Does this option concern one process alone, so that no checkpoint has it? */
+bool train_is_of_process(const char *option);
+/* Makes the context, the model and the trainer of the checkpoint that --resume names, and takes the
+ * options from it that were not typed. */
+int train_resume(train_run *run);
+/* With the data loaded and the feed open: are they those of the checkpoint? Goes to its place in
+ * them. */
+int train_resume_data(train_run *run);
+/* With the progress open: the curves so far, and where the log goes on. */
+int train_resume_log(train_run *run);
+
+/* Reads the lines of a log up to `step` into the curves. Returns their bytes; 0 when there is
+ * none. */
+int64_t train_read_log(const char *path, int64_t step, curve *train, curve *tests,
+                       curve *average_tests);
 
 #endif

@@ -77,7 +77,7 @@ static int initialise(train_run *run) {
   glow_status status =
       glow_trainer_initialise_pixels(run->trainer, run->feed.pixels, run->feed.labels, count);
   /* Those images are looked at, not learnt from: the first epoch has them all. */
-  run->feed.next = 0;
+  run->feed.place.next = 0;
   return status == GLOW_OK ? TOOL_FINE : complain_status(status, "initialising");
 }
 
@@ -122,15 +122,22 @@ static int between_steps(train_run *run) {
   int code = due(s->test_every, now) ? test(run) : TOOL_FINE;
   if (code == TOOL_FINE && due(s->save_every, now))
     code = train_save(run);
+  if (code == TOOL_FINE && due(s->checkpoint_every, now))
+    code = train_checkpoint(run);
   if (code == TOOL_FINE && due(s->sample_every, now) && !stop_wanted())
     code = train_draw_samples(run);
   return code;
 }
 
+static int save_all(train_run *run) {
+  int code = train_save(run);
+  return code == TOOL_FINE ? train_checkpoint(run) : code;
+}
+
 /* After the last step all of it is due; after Ctrl-C saving is, for the rest may take long. */
 static int finish(train_run *run) {
   int code = stop_wanted() ? TOOL_FINE : test(run);
-  int saved = train_save(run);
+  int saved = save_all(run);
   if (code == TOOL_FINE)
     code = saved;
   if (code == TOOL_FINE && !stop_wanted())
@@ -139,7 +146,7 @@ static int finish(train_run *run) {
 }
 
 int train_loop(train_run *run) {
-  int code = initialise(run);
+  int code = run->resumed < 0 ? initialise(run) : TOOL_FINE;
   while (code == TOOL_FINE && !stop_wanted() &&
          glow_trainer_steps(run->trainer) < run->settings.steps) {
     code = step(run);
@@ -153,7 +160,7 @@ int train_loop(train_run *run) {
   if (code == TOOL_FINE)
     return finish(run);
   if (run->progress.failed && glow_trainer_steps(run->trainer))
-    train_save(run); /* nobody listens any more, but the steps were good */
+    save_all(run); /* nobody listens any more, but the steps were good */
   if (run->saved > 0)
     mention("what step %lld saved is still there", (long long)run->saved);
   return code;

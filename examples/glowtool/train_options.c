@@ -86,7 +86,15 @@ static const option_row rows[] = {
     MACHINE_ROWS,
     HEADING("Results"),
     TEXT("out", "DIR", out, "glow-out", "folder for them, made when missing"),
+    TEXT("resume", "PATH", resume, NULL,
+         "go on from the newest checkpoint in a folder, or from a file; most options come from it"),
     INT("save-every", save_every, "500", 0, 1e12, "save each N steps; 0: at the end only"),
+    INT("checkpoint-every", checkpoint_every, "500", 0, 1e12,
+        "write a checkpoint, to resume from, each N steps; 0: at the end only"),
+    INT("keep", keep, "2", 0, 1e6, "checkpoints to keep, the newest; 0: all"),
+    FLAG("no-checkpoints", no_checkpoints,
+         "write none; each takes three or four times the model's space"),
+    FLAG("overwrite", overwrite, "remove the checkpoints of another run that are in the folder"),
     INT("test-every", test_every, "200", 0, 1e12, "test each N steps; 0: at the end only"),
     INT("test-images", test_images, "1000", 1, COUNT_MAX, "images of each test"),
     INT("sample-every", sample_every, "500", 0, 1e12,
@@ -106,10 +114,12 @@ static const option_table table = {
         "Learns a Glow model from images. Writes into the folder --out:\n"
         "  model.safetensors          the model, each --save-every steps and at the end\n"
         "  model-average.safetensors  the same with averaged weights (--ema)\n"
+        "  checkpoint-*.safetensors   to go on from: --resume\n"
         "  samples.png, data.png      new images, and some of the data beside them\n"
         "  loss.png, log.jsonl        the curve of bits/dim\n"
         "\n"
-        "Ctrl-C finishes the step, saves and ends. Words after --data and --test are paths up to "
+        "Ctrl-C finishes the step, saves and ends; --resume goes on. Words after --data and --test "
+        "are paths up to "
         "the next option. Defaults stand in brackets.",
     .rows = rows,
     .settings_size = sizeof(train_settings),
@@ -118,7 +128,7 @@ static const option_table table = {
 
 /* ---- parsing --------------------------------------------------------------------------------- */
 
-static int check(const train_settings *s) {
+int train_check(const train_settings *s) {
   bool shapes = strcmp(s->format, "shapes") == 0;
   if (!shapes && !s->data.count)
     return complain("--data is missing: name files to learn from, or use --format shapes");
@@ -143,6 +153,8 @@ int train_parse(option_state *state, train_settings *settings, int argc, char **
   }
   if (code != TOOL_FINE)
     return code;
+  if (settings->resume)
+    return TOOL_FINE;
   if (settings->preset) {
     const preset *chosen = preset_find(settings->preset);
     if (!chosen)
@@ -157,7 +169,7 @@ int train_parse(option_state *state, train_settings *settings, int argc, char **
     return code;
   if (!settings->micro_batch)
     settings->micro_batch = settings->batch < 16 ? settings->batch : 16;
-  return check(settings);
+  return train_check(settings);
 }
 
 /* ---- for the library ------------------------------------------------------------------------- */

@@ -25,14 +25,18 @@ typedef struct train_settings {
   const char *kernels;
   /* results */
   const char *out;
-  int64_t save_every, test_every, sample_every, samples, report_every;
+  int64_t save_every, test_every, sample_every, samples, report_every, checkpoint_every, keep;
   double temperature;
-  bool json, quiet;
+  bool json, quiet, no_checkpoints, overwrite;
+  /* going on */
+  const char *resume; /* NULL: a new run */
 } train_settings;
 
-/* Parses, applies the preset, and checks what concerns several options. Returns like
+/* Parses, and, unless a run is to be resumed, applies the preset and checks. Returns like
  * options_parse. */
 int train_parse(option_state *state, train_settings *settings, int argc, char **argv);
+/* Checks what concerns several options. */
+int train_check(const train_settings *settings);
 /* The settings as the library wants them, for images of this shape. classes 0: not conditional. */
 glow_glow_options train_model_options(const train_settings *settings, const image_set *set,
                                       int32_t classes);

@@ -13,7 +13,7 @@ bool train_path(const train_run *run, const char *name, char out[PATH_MAX]) {
   return false;
 }
 
-static void tell_file(train_run *run, const char *event, const char *path) {
+void train_tell_file(train_run *run, const char *event, const char *path) {
   json_writer *json = progress_event_open(&run->progress, event);
   put_int(json, "step", glow_trainer_steps(run->trainer));
   put_text(json, "path", path);
@@ -34,7 +34,7 @@ static int save_model(train_run *run, const char *name) {
   glow_status status = glow_model_save(run->model, path);
   if (status != GLOW_OK)
     return complain_status(status, "saving the model");
-  tell_file(run, "saved", path);
+  train_tell_file(run, "saved", path);
   return TOOL_FINE;
 }
 
@@ -103,7 +103,7 @@ int train_draw_samples(train_run *run) {
     code = back;
   if (code == TOOL_FINE) {
     run->sampled = step;
-    tell_file(run, "samples", path);
+    train_tell_file(run, "samples", path);
   }
   return code;
 }

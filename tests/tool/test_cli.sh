@@ -104,7 +104,7 @@ check "the summary names parameters and kernels" says 'parameters.*kernels'
 for file in samples data loss; do
   check "$file.png is a picture" png run/one/$file.png
 done
-check "no temporary files are left" sh -c '[ "$(ls -A run/one | wc -l)" -eq 6 ]'
+check "no temporary files are left" sh -c '[ "$(ls -A run/one | wc -l)" -eq 7 ]'
 check "log.jsonl is JSON" json_lines run/one/log.jsonl \
   'lines[0]["event"] == "start" and lines[-1]["event"] == "end" and lines[-1]["step"] == 6'
 check "log.jsonl has the test curve" json_lines run/one/log.jsonl \
@@ -216,12 +216,12 @@ cksum run/full/model.safetensors >sum
 (
   trap '' XFSZ
   ulimit -f 1
-  exec "$tool" train $tiny --steps 2 --out run/full >/dev/null 2>&1
+  exec "$tool" train $tiny --steps 2 --overwrite --out run/full >/dev/null 2>&1
 )
 code=$?
 check "a full disk while training: code 2" [ $code -eq 2 ]
 check "... the old model is whole" sh -c 'cksum run/full/model.safetensors | cmp -s - sum'
-check "... no temporary file is left" sh -c '[ "$(ls -A run/full | wc -l)" -eq 6 ]'
+check "... no temporary file is left" sh -c '[ "$(ls -A run/full | wc -l)" -eq 7 ]'
 (
   trap '' XFSZ
   ulimit -f 1
@@ -236,6 +236,103 @@ check "a full disk while sampling: code 2, nothing left" sh -c "[ $code -eq 2 ] 
 code=$?
 check "numbers that are not finite: code 1, naming the layer" sh -c \
   "[ $code -eq 1 ] && grep -q \"refused.*layer 'level\" err"
+
+# ---- stopping and going on ----------------------------------------------------------------------
+
+# same A B FILE ...: these files are the same in both folders.
+same() {
+  one=$1
+  two=$2
+  shift 2
+  for file in "$@"; do
+    cmp "$one/$file" "$two/$file" || return 1
+  done
+}
+checkpoint() { printf 'checkpoint-%09d.safetensors' "$1"; }
+
+# interrupt SIGNAL FOLDER OPTIONS: ends a run by the signal when it has made some steps.
+interrupt() {
+  signal=$1
+  folder=$2
+  shift 2
+  "$tool" train "$@" --json --out "$folder" >out 2>err &
+  background=$!
+  tries=0
+  until grep -q '"event": "checkpoint"' out || [ $tries -gt 1500 ]; do
+    tries=$((tries + 1))
+    sleep 0.02
+  done
+  kill -"$signal" $background
+  wait $background 2>/dev/null
+  background=
+}
+
+long="$tiny --steps 1500 --ema 0.9 --schedule cosine --clip-norm 1 --micro-batch 5 --save-every 0"
+long="$long --test-every 100 --checkpoint-every 10"
+good "a run to compare with" train $long --quiet --out run/whole
+interrupt INT run/part $long
+check "Ctrl-C ended it in the middle" json_lines run/part/log.jsonl \
+  'lines[-1]["stopped"] and 0 < lines[-1]["step"] < 1500'
+good "--resume a folder" train --resume run/part --threads 1
+check "it says where it goes on" says '^going on after step [0-9]*, from run/part/checkpoint-'
+check "the same bits as without the break" same run/whole run/part model.safetensors \
+  model-average.safetensors $(checkpoint 1500) $(checkpoint 1490)
+check "two checkpoints are kept" sh -c '[ "$(ls run/part/checkpoint-* | wc -l)" -eq 2 ]'
+whole='[json.loads(line) for line in open("run/whole/log.jsonl")]'
+key='[(l["step"], l["train"]) for l in LINES if l["event"] == "step"]'
+curve="$(echo "$key" | sed s/LINES/lines/) == $(echo "$key" | sed "s;LINES;$whole;")"
+check "the log tells of each step once, the means too" json_lines run/part/log.jsonl "$curve"
+check "it tells where the run went on" json_lines run/part/log.jsonl \
+  '[l["resumed"] > 0 for l in lines if l["event"] == "start" and "resumed" in l] == [True]'
+check "a new picture of the loss" png run/part/loss.png
+
+interrupt KILL run/killed $long
+good "--resume after a kill" train --resume run/killed --quiet
+check "... the same bits" same run/whole run/killed model.safetensors model-average.safetensors
+check "... each step once" json_lines run/killed/log.jsonl "$curve"
+
+# With labels, from a file, into another folder; then further than was planned.
+with_classes="--data batch.bin --format cifar10 --conditional --levels 2 --depth 1 --hidden 8"
+with_classes="$with_classes --warmup 0 --batch 4 --samples 10 --optimizer adamax --reconstruct"
+good "train with classes" train $with_classes --steps 7 --checkpoint-every 3 --keep 0 --out run/c7
+good "train with classes, longer" train $with_classes --steps 9 --checkpoint-every 3 --out run/c9
+good "--resume a file" train --resume run/c7/$(checkpoint 3) --out run/c3 --quiet
+check "... the same bits" cmp run/c7/model.safetensors run/c3/model.safetensors
+"$tool" train --resume run/c7 $with_classes --steps 9 --quiet --json >out 2>err
+check "--resume with more --steps, and options that agree" grep -q '"step": 9' out
+check "... the same bits" cmp run/c9/model.safetensors run/c7/model.safetensors
+check "... older checkpoints stay with --keep 0" test -e run/c7/$(checkpoint 3)
+"$tool" train --resume run/c9 --steps 10 --lr 0.5 >out 2>err
+code=$?
+check "another rate is taken, and told of" sh -c \
+  "[ $code -eq 0 ] && grep -q -e '--lr is 0.5, where the checkpoint has 0.001' err"
+check "... from there on" json_lines run/c9/log.jsonl \
+  '[l["rate"] for l in lines if l["event"] == "step" and l["step"] == 10] == [0.5]'
+
+# Damaged ones are passed over.
+cp -r run/c7 run/damaged
+head -c 5000 run/c7/$(checkpoint 9) >run/damaged/$(checkpoint 9)
+"$tool" train --resume run/damaged --steps 9 >out 2>err
+code=$?
+check "a damaged checkpoint is passed over" sh -c \
+  "[ $code -eq 0 ] && grep -q 'passed over.*000000009' err && grep -q 'after step 7' out"
+check "... and written again" cmp run/c7/$(checkpoint 9) run/damaged/$(checkpoint 9)
+
+good "--no-checkpoints" train $tiny --steps 2 --no-checkpoints --out run/none
+check "... writes none" sh -c '! ls run/none/checkpoint-*'
+listing >before
+"$tool" train $tiny --steps 2 --out run/c3 >out 2>err
+code=$?
+listing >after
+check "another run's checkpoints are not overwritten" sh -c \
+  "[ $code -eq 2 ] && grep -q 'after step 7' err && cmp -s before after"
+good "... but with --overwrite" train $tiny --steps 2 --overwrite --quiet --out run/c3
+check "... the old ones are gone" sh -c '[ "$(ls run/c3/checkpoint-*)" = run/c3/'$(checkpoint 2)' ]'
+"$tool" train --resume run/c7/$(checkpoint 6) --steps 8 >out 2>err
+code=$?
+check "going back needs --overwrite" sh -c "[ $code -eq 2 ] && grep -q 'after step 9' err"
+good "going back" train --resume run/c7/$(checkpoint 6) --steps 7 --overwrite --quiet
+check "... later checkpoints are gone" sh -c '! ls run/c7/'$(checkpoint 9)
 
 # ---- strangers' files ----------------------------------------------------------------------------
 
@@ -267,6 +364,7 @@ head -c 5000 batch.bin >short.bin
 head -c 300 $model >short.safetensors
 echo "this is no picture" >text.png
 printf '' >empty.bin
+for i in 0 1 2 3 4; do record $i; done >few.bin
 { record 1; record 200; } >label.bin
 train="train $tiny --steps 2 --out new"
 
@@ -327,6 +425,16 @@ bad "label" train --data label.bin --format cifar10 --conditional --out new
 bad "needs labels" train --data raw.bin --format raw:3x8x8 --conditional --out new
 bad "smaller than the 16 x 16" train --data raw.bin --format raw:3x8x8 --size 16 --out new
 bad "1 channel where 3" train --data raw.bin --format raw:1x8x8 --channels 3 --out new
+bad "nothing left to do" train --resume run/part
+bad "--hidden 9 contradicts the checkpoint, which has 8" train --resume run/part --hidden 9
+bad "--seed 3 contradicts the checkpoint, which has 0" train --resume run/part --seed 3
+bad "--ema 0.5 contradicts" train --resume run/part --steps 1600 --ema 0.5
+bad "--format raw:3x8x8 contradicts" train --resume run/part --format raw:3x8x8 --data raw.bin
+bad "not the images" train --resume run/c7 --steps 11 --data few.bin
+bad "is not a checkpoint" train --resume $model
+bad "there is no checkpoint in" train --resume run/none
+bad "cannot open 'missing'" train --resume missing
+bad "--keep: '-1' is not" $train --keep -1
 bad "MODEL is missing" eval
 bad "one MODEL is wanted" eval $model $classes
 bad "--data is missing" eval $model
