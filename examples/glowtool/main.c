@@ -16,7 +16,10 @@ typedef struct command {
 static const command commands[] = {
     {"train", command_train, "learn a model from images"},
     {"eval", command_eval, "bits per dimension of images under a model"},
+    {"score", command_score, "log-densities of samples, as tensors"},
     {"sample", command_sample, "draw new images from a model"},
+    {"encode", command_encode, "samples to latents, as tensors"},
+    {"decode", command_decode, "latents to samples, as tensors"},
     {"reconstruct", command_reconstruct, "images to latents and back, and the error"},
     {"interpolate", command_interpolate, "what lies between images, in the latent space"},
     {"attribute", command_attribute, "a direction of the latent space, and images moved along it"},
