@@ -118,7 +118,7 @@ def train(out, *more):
 
 
 def round_trips(model):
-    """Float32 holds 24 bits: latents and samples of about 1 come back to 1e-4 through a few layers."""
+    """Float32 holds 24 bits: what is about 1 comes back to 1e-4 through a few layers."""
     n = 5
     write("x.safetensors", x=("U8", [n, 8, 8, 3], pixels(n)), y=("I32", [n], [0, 1, 2, 3, 4]))
     for form in ("raw", "whitened"):
