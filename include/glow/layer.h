@@ -46,11 +46,13 @@ typedef struct glow_invconv_options {
 GLOW_API glow_status glow_invconv_create(glow_context *context, const glow_invconv_options *options,
                                          glow_layer **out);
 
-/* Fixed permutation of the channels: y_c = x_{index[c]}. Fixed state index [C]. */
-enum { GLOW_PERMUTE_REVERSE = 1, GLOW_PERMUTE_SHUFFLE = 2 };
+/* Fixed permutation of the channels: y_c = x_{index[c]}. Fixed state index [C]. EVEN_ODD: channels
+ * 0, 2, 4, ..., then 1, 3, 5, ...: so that the halves of a coupling are the even and the odd ones,
+ * as in NICE. */
+enum { GLOW_PERMUTE_REVERSE = 1, GLOW_PERMUTE_SHUFFLE = 2, GLOW_PERMUTE_EVEN_ODD = 3 };
 typedef struct glow_permute_options {
   size_t struct_size;
-  int32_t kind;     /* GLOW_PERMUTE_REVERSE (default) or _SHUFFLE */
+  int32_t kind;     /* GLOW_PERMUTE_REVERSE (default), _SHUFFLE, or _EVEN_ODD */
   int32_t reserved; /* 0 */
   uint64_t seed;    /* of the shuffle */
 } glow_permute_options;
@@ -84,6 +86,22 @@ typedef struct glow_coupling_options {
 GLOW_API glow_status glow_coupling_create(glow_context *context,
                                           const glow_coupling_options *options, glow_net **net,
                                           glow_layer **out);
+
+/* Scaling: y_i = x_i exp(logs_i) for each number i of a sample; log-det = sum logs. Parameter logs
+ * [H, W, C], 0 at the start; or, with data_init, such that each number has deviation 1 on the data:
+ * -log(sd + 1e-6). Dinh et al. 2014, 3.3. */
+typedef struct glow_scaling_options {
+  size_t struct_size;
+  int32_t data_init; /* 1: first values from data; default 0 */
+  int32_t reserved;  /* 0 */
+} glow_scaling_options;
+#define GLOW_SCALING_OPTIONS_INIT                                                                  \
+  { sizeof(glow_scaling_options), 0, 0 }
+GLOW_API glow_status glow_scaling_create(glow_context *context, const glow_scaling_options *options,
+                                         glow_layer **out);
+
+/* Flatten: [H,W,C] to [1,1,H W C], in the order in which it is stored; log-det 0. */
+GLOW_API glow_status glow_flatten_create(glow_context *context, glow_layer **out);
 
 /* Squeeze by 2: [H,W,C] to [H/2,W/2,4C]; output channel c*4 + 2*dy + dx. log-det 0. H, W even. */
 GLOW_API glow_status glow_squeeze_create(glow_context *context, glow_layer **out);

@@ -83,6 +83,8 @@ GLOW_API glow_status glow_model_input_shape(const glow_model *model, glow_shape 
 GLOW_API int32_t glow_model_bits(const glow_model *model);
 /* Classes that labels name; 0 when the model takes no labels. */
 GLOW_API int32_t glow_model_classes(const glow_model *model);
+/* Numbers in the context vector that each sample comes with; 0 when the model takes none. */
+GLOW_API int64_t glow_model_context_size(const glow_model *model);
 GLOW_API int64_t glow_model_dims(const glow_model *model); /* H W C of the input, = latents */
 GLOW_API int32_t glow_model_layer_count(const glow_model *model);
 /* Name and type ("actnorm") of a layer, NULL when index is out of range. Owned by the model. */

@@ -26,6 +26,24 @@ typedef struct glow_conv_net_options {
 /* options NULL: defaults. The net belongs to the caller until it is given to a layer. */
 GLOW_API glow_status glow_conv_net_create(glow_context *context,
                                           const glow_conv_net_options *options, glow_net **out);
+
+/* Multilayer perceptron over all numbers of a sample's input at once: `depth` fully connected
+ * layers of `hidden` units with ReLU, and a linear one that starts at 0. For vectors (H = W = 1),
+ * and for images taken as vectors. Parameters fc1.weight [hidden, inputs], fc1.bias [hidden], ...,
+ * fc{depth+1}. With `context`, its input is followed by the sample's context vector
+ * (glow_workspace_set_context). Dinh et al. 2014, 5.1. */
+typedef struct glow_mlp_net_options {
+  size_t struct_size;
+  int32_t hidden;  /* default 64 */
+  int32_t depth;   /* hidden layers, 1 to 64; default 2 */
+  int64_t context; /* numbers in the context vector; default 0: none */
+  uint64_t seed;   /* of the hidden weights, N(0, 2 / inputs) */
+} glow_mlp_net_options;
+#define GLOW_MLP_NET_OPTIONS_INIT                                                                  \
+  { sizeof(glow_mlp_net_options), 64, 2, 0, 0 }
+GLOW_API glow_status glow_mlp_net_create(glow_context *context, const glow_mlp_net_options *options,
+                                         glow_net **out);
+
 /* Only for a net that was not given to a layer. Sets *net to NULL. */
 GLOW_API void glow_net_destroy(glow_net **net);
 

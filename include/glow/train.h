@@ -103,6 +103,11 @@ GLOW_API glow_status glow_dequantise(const glow_model *model, const uint8_t *pix
 GLOW_API glow_status glow_quantise(const glow_model *model, const float *x, int64_t count,
                                    uint8_t *pixels);
 
+/* Context vectors [count, size], for models that are conditioned on one: for each sample of the
+ * calls that follow (initialisation, steps) in their order, or one for all of them. Borrowed until
+ * others are set; a batch callback may set those of its batch. context NULL and count 0: none. */
+GLOW_API glow_status glow_trainer_set_context(glow_trainer *trainer, const float *context,
+                                              int64_t count, int64_t size);
 /* Data-dependent initialisation from these samples. */
 GLOW_API glow_status glow_trainer_initialise(glow_trainer *trainer, const float *x,
                                              const int32_t *labels, int64_t count);

@@ -39,6 +39,15 @@ GLOW_API glow_status glow_workspace_create(const glow_model *model,
                                            glow_workspace **out);
 GLOW_API void glow_workspace_destroy(glow_workspace **workspace);
 
+/* ---- context vectors ------------------------------------------------------------------------- */
+
+/* Context vectors [count, size] of the samples of the passes that follow, for models that are
+ * conditioned on one (glow_model_context_size is not 0). The first samples of a pass get the first
+ * vectors; count 1: all samples get the same. Borrowed: passes read them, glow_backward too, until
+ * others are set. context NULL and count 0: none. */
+GLOW_API glow_status glow_workspace_set_context(glow_workspace *workspace, const float *context,
+                                                int64_t count, int64_t size);
+
 /* ---- data-dependent initialisation ----------------------------------------------------------- */
 
 /* Gives the model's actnorms their first values from `count` samples (any number: they are taken in
@@ -100,9 +109,11 @@ typedef struct glow_backward_options {
   const double *weight_logdet; /* [count] or NULL */
   const float *d_latents;      /* [count, dims] or NULL */
   float *dx;                   /* [count, dims] or NULL */
+  float *d_context;            /* [count, context size]: gradient of the context of each sample, or
+                                  NULL */
 } glow_backward_options;
 #define GLOW_BACKWARD_OPTIONS_INIT                                                                 \
-  { sizeof(glow_backward_options), NULL, NULL, NULL, NULL }
+  { sizeof(glow_backward_options), NULL, NULL, NULL, NULL, NULL }
 
 /* Goes back through the last glow_forward of this workspace, which must be in a training mode, on
  * the same parameters; once per forward. */

@@ -17,6 +17,8 @@ struct glow_layer {
   X(actnorm)                                                                                       \
   X(invconv)                                                                                       \
   X(permute)                                                                                       \
+  X(scaling)                                                                                       \
+  X(flatten)                                                                                       \
   X(coupling)                                                                                      \
   X(squeeze)                                                                                       \
   X(split)                                                                                         \

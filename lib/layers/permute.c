@@ -28,8 +28,12 @@ static glow_status configure(void *self, glow_setup *setup, const glow_shape *in
 static glow_status build(const void *self, const glow_pass *pass) {
   const permute *p = self;
   int32_t *index = glow_pass_tensor_mutable(pass, p->index);
+  int64_t even = (p->channels + 1) / 2;
   if (p->kind == GLOW_PERMUTE_SHUFFLE)
     glow__rng_permutation(p->seed, GLOW_STREAM_BUILD, 0, index, p->channels);
+  else if (p->kind == GLOW_PERMUTE_EVEN_ODD)
+    for (int64_t c = 0; c < p->channels; c++)
+      index[c] = (int32_t)(c < even ? 2 * c : 2 * (c - even) + 1);
   else
     for (int64_t c = 0; c < p->channels; c++)
       index[c] = (int32_t)(p->channels - 1 - c);
@@ -82,10 +86,13 @@ static void backward(const void *self, const glow_pass *pass, const glow_layer_g
     undo(self, pass, g->y, g->x_out);
 }
 
+static const char *const kinds[] = {[GLOW_PERMUTE_REVERSE] = "reverse",
+                                    [GLOW_PERMUTE_SHUFFLE] = "shuffle",
+                                    [GLOW_PERMUTE_EVEN_ODD] = "even_odd"};
+
 static glow_status save(const void *self, glow_config *config) {
   const permute *p = self;
-  return glow_config_set_text(config, "kind",
-                              p->kind == GLOW_PERMUTE_SHUFFLE ? "shuffle" : "reverse");
+  return glow_config_set_text(config, "kind", kinds[p->kind]);
 }
 
 static void destroy(void *self, glow_context *context) {
@@ -114,7 +121,7 @@ glow_status glow_permute_create(glow_context *context, const glow_permute_option
   if (!context || !out)
     return glow_error(GLOW_E_ARGUMENT, "glow_permute_create: NULL argument");
   GLOW_TRY(glow__options_copy(&o, sizeof o, options, sizeof o, "glow_permute_options"));
-  if ((o.kind != GLOW_PERMUTE_REVERSE && o.kind != GLOW_PERMUTE_SHUFFLE) || o.reserved)
+  if (o.kind < GLOW_PERMUTE_REVERSE || o.kind > GLOW_PERMUTE_EVEN_ODD || o.reserved)
     return glow_error(GLOW_E_ARGUMENT, "kind is %d; it must be one of GLOW_PERMUTE_...", o.kind);
   permute *p = glow_allocate(context, sizeof *p);
   if (!p)
@@ -129,7 +136,10 @@ glow_status glow__permute_make(glow_context *context, const glow_config *config,
   glow_permute_options o = GLOW_PERMUTE_OPTIONS_INIT;
   const char *kind = "reverse";
   GLOW_TRY(glow_config_get_text(config, "kind", &kind));
-  if (kind[0] == 's')
-    o.kind = GLOW_PERMUTE_SHUFFLE;
+  for (int32_t i = GLOW_PERMUTE_REVERSE; i <= GLOW_PERMUTE_EVEN_ODD; i++)
+    if (strcmp(kinds[i], kind) == 0)
+      o.kind = i;
+  if (strcmp(kinds[o.kind], kind) != 0)
+    return glow_error(GLOW_E_FORMAT, "a permutation cannot be '%s'", kind);
   return glow_permute_create(context, &o, out);
 }

@@ -10,6 +10,7 @@ typedef struct back {
   float *gradients;
   const double *d_logdet, *d_logprior;
   const float *d_latents; /* [samples, dims] or NULL */
+  float *d_context;       /* [samples, context size] or NULL */
 } back;
 
 static void begin(const back *b, int32_t i, glow_pass *pass) {
@@ -17,6 +18,7 @@ static void begin(const back *b, int32_t i, glow_pass *pass) {
   glow__pass_begin(ws, &ws->model->nodes[i], ws->samples, ws->labels, GLOW_LATENTS_RAW,
                    ws->memory + ws->plan.latents, pass);
   pass->gradients = b->gradients;
+  pass->d_context = b->d_context;
 }
 
 static void run(const back *b, int32_t i, const glow_pass *pass, glow_layer_gradient *g) {
@@ -91,21 +93,37 @@ static void set_weights(const glow_workspace *ws, const glow_backward_options *o
   }
 }
 
+/* The vectors of the forward pass may have been replaced since. */
+static glow_status check_context(const glow_workspace *ws, const glow_backward_options *o) {
+  if (o->d_context && !ws->model->context_size)
+    return glow_error(GLOW_E_ARGUMENT, "d_context is given, and the model takes no context");
+  return glow__check_context(ws, ws->samples);
+}
+
 glow_status glow_backward(glow_workspace *ws, const glow_backward_options *options) {
   glow_backward_options o = GLOW_BACKWARD_OPTIONS_INIT;
   if (!ws || !options)
     return glow_error(GLOW_E_ARGUMENT, "glow_backward: NULL argument");
-  GLOW_TRY(glow__options_copy(&o, sizeof o, options, sizeof o, "glow_backward_options"));
+  GLOW_TRY(glow__options_copy(&o, sizeof o, options, offsetof(glow_backward_options, d_context),
+                              "glow_backward_options"));
   if (!glow__is_training(ws))
     return glow_error(GLOW_E_STATE,
                       "the workspace is for inference and keeps nothing for backward");
   if (!ws->samples)
     return glow_error(GLOW_E_STATE, "glow_backward needs a glow_forward just before it");
   GLOW_TRY(glow__check_ready(ws->model));
+  GLOW_TRY(check_context(ws, &o));
   double *d_logdet = (double *)(void *)(ws->memory + ws->plan.weight_logdet);
   double *d_logprior = (double *)(void *)(ws->memory + ws->plan.weight_logprior);
   set_weights(ws, &o, d_logdet, d_logprior);
-  back b = {ws, ws->memory + ws->plan.parameter_gradients, d_logdet, d_logprior, o.d_latents};
+  back b = {.ws = ws,
+            .gradients = ws->memory + ws->plan.parameter_gradients,
+            .d_logdet = d_logdet,
+            .d_logprior = d_logprior,
+            .d_latents = o.d_latents,
+            .d_context = o.d_context};
+  if (o.d_context)
+    memset(o.d_context, 0, (size_t)(ws->samples * ws->model->context_size) * sizeof(float));
   const float *dx =
       ws->plan.mode == GLOW_MODE_STORED ? through_stored(&b) : through_reconstructed(&b);
   if (o.dx)

@@ -53,7 +53,8 @@ static glow_status register_types(glow_context *context) {
   GLOW_TRY(glow_context_register_layer(context, #type, glow__##type##_make));
   GLOW_LAYER_LIST(GLOW_REGISTER)
 #undef GLOW_REGISTER
-  return glow_context_register_net(context, "conv", glow__conv_net_make);
+  GLOW_TRY(glow_context_register_net(context, "conv", glow__conv_net_make));
+  return glow_context_register_net(context, "mlp", glow__mlp_net_make);
 }
 
 static glow_status fill(glow_context *context, const glow_context_options *o) {

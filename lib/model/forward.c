@@ -51,7 +51,8 @@ static glow_status check_forward(const glow_workspace *ws, const float *x, const
     return glow_error(GLOW_E_ARGUMENT, "a forward pass needs a workspace and x");
   GLOW_TRY(glow__check_batch(ws, count));
   GLOW_TRY(glow__check_ready(ws->model));
-  return glow__check_labels(ws->model, labels, count);
+  GLOW_TRY(glow__check_labels(ws->model, labels, count));
+  return glow__check_context(ws, count);
 }
 
 static double *doubles(const glow_workspace *ws, int64_t offset) {

@@ -25,6 +25,7 @@ static void begin(const initialisation *in, const glow__node *node, int64_t firs
                   glow_pass *pass) {
   glow__pass_begin(in->ws, node, samples, in->labels ? in->labels + first : NULL, GLOW_LATENTS_RAW,
                    in->ws->memory + in->ws->plan.latents, pass);
+  glow__pass_skip(pass, first);
   pass->may_write = true;
   pass->init_state = in->state;
   if (!glow__by_tasks(node)) { /* as in a block: worker 0's scratch */
@@ -62,6 +63,7 @@ static void advance(initialisation *in, const glow__node *node) {
     glow_pass pass;
     glow__pass_begin(in->ws, node, samples, in->labels ? in->labels + first : NULL,
                      GLOW_LATENTS_RAW, in->ws->memory + in->ws->plan.latents, &pass);
+    glow__pass_skip(&pass, first);
     glow__node_forward(&pass, in->x + first * node->in_size,
                        node->out_size ? in->y + first * node->out_size : NULL, ignored, ignored);
   }
@@ -126,6 +128,7 @@ static glow_status check(const glow_workspace *ws, const glow_model *model, cons
   if (!model->prepared)
     return glow_error(GLOW_E_STATE, "parameters have changed: call glow_model_prepare first");
   GLOW_TRY(glow__check_labels(model, labels, count));
+  GLOW_TRY(glow__check_context(ws, count));
   return glow__check_finite(model, "input", x, count);
 }
 

@@ -31,7 +31,8 @@ static glow_status check_inverse(const glow_workspace *ws, const int32_t *labels
     return glow_error(GLOW_E_ARGUMENT, "an inverse pass needs a workspace and x");
   GLOW_TRY(glow__check_batch(ws, count));
   GLOW_TRY(glow__check_ready(ws->model));
-  return glow__check_labels(ws->model, labels, count);
+  GLOW_TRY(glow__check_labels(ws->model, labels, count));
+  return glow__check_context(ws, count);
 }
 
 static double *logdets(const glow_workspace *ws) {

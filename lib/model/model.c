@@ -48,6 +48,10 @@ int32_t glow_model_classes(const glow_model *model) {
   return model ? model->classes : 0;
 }
 
+int64_t glow_model_context_size(const glow_model *model) {
+  return model ? model->context_size : 0;
+}
+
 int64_t glow_model_dims(const glow_model *model) {
   return model ? model->dims : 0;
 }

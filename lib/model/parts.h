@@ -48,6 +48,7 @@ typedef struct glow__node {
   glow_shape latent_shape;
   int64_t latent_size, latent_offset;
   int32_t classes;
+  bool conditioned; /* reads the context vector */
   int32_t init_rounds;
   size_t init_bytes;
 } glow__node;
@@ -58,6 +59,7 @@ struct glow_model {
   int64_t dims;
   int32_t bits;
   int32_t classes;
+  int64_t context_size;
   int32_t latent_count;
   glow__node *nodes;
   int32_t node_count, node_capacity;
@@ -97,6 +99,9 @@ struct glow_pass {
   void *derived_mutable;
   void *init_state;
   const int32_t *labels;
+  const float *context; /* of the first sample; NULL where there is none */
+  int64_t context_step; /* floats from one sample's to the next: 0 when all share one */
+  float *d_context;
   int32_t form;
   float *latents;
   int64_t latent_stride;
@@ -141,8 +146,10 @@ struct glow_workspace {
   const glow_model *model;
   glow__plan plan;
   float *memory;
-  int64_t *inputs; /* stored: offset of the input of each node */
-  int64_t *saves;  /* stored: offset of the saved regions of each node */
+  int64_t *inputs;      /* stored: offset of the input of each node */
+  int64_t *saves;       /* stored: offset of the saved regions of each node */
+  const float *context; /* the caller's [context_count, context size] */
+  int64_t context_count;
   /* The last forward, for backward. */
   int64_t samples; /* 0: none */
   const int32_t *labels;
@@ -158,6 +165,8 @@ glow_status glow__check_labels(const glow_model *model, const int32_t *labels, i
 /* NaN or infinity in what the caller gives is the caller's error, and named. x: [count, dims]. */
 glow_status glow__check_finite(const glow_model *model, const char *what, const float *x,
                                int64_t count);
+/* That there is a finite context vector for each of `count` samples, if the model takes them. */
+glow_status glow__check_context(const glow_workspace *ws, int64_t count);
 glow_status glow__check_batch(const glow_workspace *ws, int64_t count);
 
 /* ---- running one node ------------------------------------------------------------------------ */
@@ -165,6 +174,11 @@ glow_status glow__check_batch(const glow_workspace *ws, int64_t count);
 /* A pass over `samples` samples of a node, with the workspace's regions. */
 void glow__pass_begin(const glow_workspace *ws, const glow__node *node, int64_t samples,
                       const int32_t *labels, int32_t form, float *latents, glow_pass *pass);
+/* For samples that are not the first ones of the workspace's context vectors. */
+static inline void glow__pass_skip(glow_pass *pass, int64_t samples) {
+  if (pass->context)
+    pass->context += samples * pass->context_step;
+}
 void glow__node_forward(const glow_pass *pass, const float *x, float *y, double *logdet,
                         double *logprior);
 void glow__node_inverse(const glow_pass *pass, const float *y, float *x, double *logdet);

@@ -109,6 +109,15 @@ const int32_t *glow_pass_labels(const glow_pass *pass) {
   return pass ? pass->labels : NULL;
 }
 
+const float *glow_pass_context_vector(const glow_pass *pass, int64_t n) {
+  return pass && pass->context && pass->node->conditioned ? pass->context + n * pass->context_step
+                                                          : NULL;
+}
+
+float *glow_pass_context_gradient(const glow_pass *pass, int64_t n) {
+  return pass && pass->d_context ? pass->d_context + n * pass->model->context_size : NULL;
+}
+
 int32_t glow_pass_latent_form(const glow_pass *pass) {
   return pass ? pass->form : 0;
 }

@@ -26,6 +26,8 @@ void glow__pass_begin(const glow_workspace *ws, const glow__node *node, int64_t 
   if (!glow__by_tasks(node))
     pass->capacity = glow__block_samples(node, plan->batch);
   pass->labels = labels;
+  pass->context = ws->context;
+  pass->context_step = ws->context_count == 1 ? 0 : ws->model->context_size;
   pass->form = form;
   pass->latents = latents ? latents + node->latent_offset : NULL;
   pass->latent_stride = ws->model->dims;
@@ -55,6 +57,10 @@ static glow_pass block_pass(const call *c, uint32_t task, uint32_t worker) {
   pass.scratch = pass.worker_scratch + own;
   if (pass.labels)
     pass.labels += first;
+  if (pass.context)
+    pass.context += first * pass.context_step;
+  if (pass.d_context)
+    pass.d_context += first * pass.model->context_size;
   if (pass.latents)
     pass.latents += first * pass.latent_stride;
   return pass;

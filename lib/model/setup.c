@@ -174,6 +174,18 @@ glow_status glow_setup_labels(glow_setup *setup, int32_t classes) {
   return GLOW_OK;
 }
 
+glow_status glow_setup_context_vector(glow_setup *setup, int64_t size) {
+  if (!setup || size < 1 || size > (int64_t)1 << 32)
+    return glow_error(GLOW_E_ARGUMENT, "glow_setup_context_vector: 1 to 2^32 numbers");
+  int64_t *have = &setup->model->context_size;
+  if (*have && *have != size)
+    return glow_error(GLOW_E_SHAPE, "a context of %lld numbers, where an earlier layer has %lld",
+                      (long long)size, (long long)*have);
+  *have = size;
+  setup->node->conditioned = true;
+  return GLOW_OK;
+}
+
 glow_status glow_setup_init(glow_setup *setup, int32_t rounds, size_t bytes) {
   if (!setup || rounds < 1 || rounds > 1000 || bytes > (size_t)INT64_MAX / 64)
     return glow_error(GLOW_E_ARGUMENT, "glow_setup_init: 1 to 1000 rounds");

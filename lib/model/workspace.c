@@ -246,6 +246,42 @@ glow_status glow__check_finite(const glow_model *model, const char *what, const 
   return GLOW_OK;
 }
 
+glow_status glow_workspace_set_context(glow_workspace *ws, const float *context, int64_t count,
+                                       int64_t size) {
+  if (!ws)
+    return glow_error(GLOW_E_ARGUMENT, "glow_workspace_set_context: NULL argument");
+  if (context && !ws->model->context_size)
+    return glow_error(GLOW_E_ARGUMENT, "the model takes no context");
+  if (context && size != ws->model->context_size)
+    return glow_error(GLOW_E_SHAPE, "a context of %lld numbers; the model takes %lld",
+                      (long long)size, (long long)ws->model->context_size);
+  if (context ? count < 1 : count != 0)
+    return glow_error(GLOW_E_ARGUMENT, "%lld context vectors%s", (long long)count,
+                      context ? "; 1 or more are needed" : ", and no memory for them");
+  ws->context = context;
+  ws->context_count = count;
+  return GLOW_OK;
+}
+
+glow_status glow__check_context(const glow_workspace *ws, int64_t count) {
+  int64_t size = ws->model->context_size;
+  if (!size)
+    return GLOW_OK;
+  if (!ws->context)
+    return glow_error(GLOW_E_ARGUMENT,
+                      "the model needs a context of %lld numbers for each sample "
+                      "(glow_workspace_set_context)",
+                      (long long)size);
+  if (ws->context_count != 1 && ws->context_count < count)
+    return glow_error(GLOW_E_ARGUMENT, "%lld context vectors for %lld samples",
+                      (long long)ws->context_count, (long long)count);
+  for (int64_t i = 0; i < (ws->context_count == 1 ? 1 : count) * size; i++)
+    if (!isfinite(ws->context[i]))
+      return glow_error(GLOW_E_NUMERIC, "context: element %lld of sample %lld is not finite",
+                        (long long)(i % size), (long long)(i / size));
+  return GLOW_OK;
+}
+
 glow_status glow__check_labels(const glow_model *model, const int32_t *labels, int64_t count) {
   if (!model->classes)
     return GLOW_OK;

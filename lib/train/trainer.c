@@ -29,7 +29,9 @@ struct glow_trainer {
   double *log_prob;  /* [micro_batch] */
   float *average;    /* flat, or NULL: the average, or the trained parameters while it is in use */
   bool average_used;
-  glow__note *notes; /* of the checkpoint that the trainer comes from */
+  glow__note *notes;    /* of the checkpoint that the trainer comes from */
+  const float *vectors; /* the caller's context vectors [vector_count, context size] */
+  int64_t vector_count;
 };
 
 /* A batch of floats or of pixels. */
@@ -158,6 +160,29 @@ glow_workspace *glow_trainer_workspace(glow_trainer *trainer) {
   return trainer ? trainer->workspace : NULL;
 }
 
+/* ---- context vectors ------------------------------------------------------------------------- */
+
+glow_status glow_trainer_set_context(glow_trainer *t, const float *context, int64_t count,
+                                     int64_t size) {
+  if (!t)
+    return glow_error(GLOW_E_ARGUMENT, "glow_trainer_set_context: NULL argument");
+  GLOW_TRY(glow_workspace_set_context(t->workspace, context, count, size));
+  t->vectors = context;
+  t->vector_count = count;
+  return GLOW_OK;
+}
+
+/* The workspace's passes get the vectors of samples `first` and on of a batch of `count`. */
+static glow_status aim_context(glow_trainer *t, int64_t first, int64_t count) {
+  int64_t size = glow_model_context_size(t->model), have = t->vector_count;
+  if (have > 1 && have != count)
+    return glow_error(GLOW_E_ARGUMENT, "%lld context vectors for a batch of %lld samples",
+                      (long long)have, (long long)count);
+  if (have > 1)
+    return glow_workspace_set_context(t->workspace, t->vectors + first * size, have - first, size);
+  return glow_workspace_set_context(t->workspace, t->vectors, have, size);
+}
+
 /* ---- initialisation -------------------------------------------------------------------------- */
 
 static glow_status check_idle(const glow_trainer *trainer) {
@@ -171,6 +196,7 @@ glow_status glow_trainer_initialise(glow_trainer *trainer, const float *x, const
   if (!trainer || !x)
     return glow_error(GLOW_E_ARGUMENT, "glow_trainer_initialise: NULL argument");
   GLOW_TRY(check_idle(trainer));
+  GLOW_TRY(aim_context(trainer, 0, count));
   return glow_workspace_initialise(trainer->workspace, trainer->model, x, labels, count);
 }
 
@@ -235,6 +261,7 @@ static glow_status pass(glow_trainer *t, const batch *b, int64_t first, int64_t 
   const int32_t *labels = b->labels ? b->labels + first : NULL;
   const float *x;
   GLOW_TRY(fetch(t, b, first, count, &x));
+  GLOW_TRY(aim_context(t, first, b->count));
   if (!b->pixels && !finite_input(x, count * t->dims))
     return glow_error(GLOW_E_NUMERIC, "step %lld refused: the input is not finite",
                       (long long)t->steps + 1);

@@ -93,10 +93,13 @@ static void test_null_makers(void **state) {
   MAKER(glow_actnorm_create);
   MAKER(glow_invconv_create);
   MAKER(glow_permute_create);
+  MAKER(glow_scaling_create);
   MAKER(glow_prior_create);
 #undef MAKER
   BAD(glow_squeeze_create(NULL, &layer));
   BAD(glow_squeeze_create(b->context, NULL));
+  BAD(glow_flatten_create(NULL, &layer));
+  BAD(glow_flatten_create(b->context, NULL));
   BAD(glow_split_create(NULL, &layer));
   BAD(glow_split_create(b->context, NULL));
   BAD(glow_layer_create(b->context, NULL, b, &layer));

@@ -3,6 +3,10 @@
  * from a printed seed. SPDX-License-Identifier: MIT */
 #include "../support/model_helpers.h"
 
+#include <unistd.h>
+
+static char path[64]; /* of a file for models */
+
 enum { BATCH = 5, SMALL = 64 }; /* SMALL: numbers of a sample up to which Jacobians are made */
 
 /* Vectors, a 1x1 top, images that are not square, one odd channel count; and one where a batch
@@ -28,6 +32,7 @@ typedef struct bench {
   int64_t dims;
   int32_t labels[BATCH];
   float *x;
+  float contexts[BATCH * 3]; /* a row for each sample */
 } bench;
 
 /* A tensor of the layer, to write to; NULL when it has none of this name. */
@@ -43,10 +48,11 @@ static float *tensor(glow_model *model, const char *name, int64_t *elements) {
  * that differences do not meet the kinks of ReLU. */
 static void settle_units(glow_model *model, helper_random *random) {
   static const char *const names[] = {"layer.net.norm1.bias", "layer.net.conv1.bias",
-                                      "layer.net.norm2.bias", "layer.net.conv2.bias"};
-  for (int i = 0; i < 4; i++) {
+                                      "layer.net.fc1.bias",   "layer.net.norm2.bias",
+                                      "layer.net.conv2.bias", "layer.net.fc2.bias"};
+  for (int i = 0; i < 6; i++) {
     int64_t elements = 0;
-    float *bias = tensor(model, names[i], &elements), size = i < 2 ? 3.0f : 6.0f;
+    float *bias = tensor(model, names[i], &elements), size = i < 3 ? 3.0f : 6.0f;
     for (int64_t j = 0; bias && j < elements; j++)
       bias[j] += helper_uniform(random) < 0.7 ? size : -size;
   }
@@ -74,6 +80,13 @@ static glow_model *create_model(const bench *b, glow_context *context) {
   return model;
 }
 
+/* The workspace's next passes start at sample `first`. */
+static void give_context(const bench *b, glow_workspace *ws, int64_t first) {
+  int64_t size = b->layer->context;
+  if (size)
+    OK(glow_workspace_set_context(ws, b->contexts + first * size, BATCH - first, size));
+}
+
 static int open_bench(void **state) {
   bench *b = *state;
   b->random = helper_random_of(2);
@@ -85,6 +98,10 @@ static int open_bench(void **state) {
   b->dims = glow_model_dims(b->model);
   for (int i = 0; i < BATCH; i++)
     b->labels[i] = i % 3;
+  helper_normals(&b->random, 0.5f, b->contexts, BATCH * 3);
+  give_context(b, b->inference, 0);
+  give_context(b, b->stored, 0);
+  give_context(b, b->reconstructed, 0);
   b->x = helper_new_normals(&b->random, 1.0f, BATCH * b->dims);
   return 0;
 }
@@ -242,12 +259,14 @@ static double evaluate(const bench *b, const objective *o, const float *x, float
   return sum;
 }
 
-static void backward(const bench *b, const objective *o, glow_workspace *ws, float *dx) {
+static void backward(const bench *b, const objective *o, glow_workspace *ws, float *dx,
+                     float *d_context) {
   glow_backward_options options = GLOW_BACKWARD_OPTIONS_INIT;
   options.weight = o->weight;
   options.weight_logdet = o->weight_logdet;
   options.d_latents = o->d_latents;
   options.dx = dx;
+  options.d_context = b->layer->context ? d_context : NULL;
   OK(glow_forward(ws, b->x, b->labels, BATCH, GLOW_LATENTS_RAW, NULL, NULL, NULL));
   OK(glow_backward(ws, &options));
 }
@@ -333,16 +352,21 @@ static void check_objective(bench *b, bool density) {
   objective o = make_objective(b, density);
   int64_t count = glow_model_parameter_count(b->model);
   float *dx = new_batch(b), *dx2 = new_batch(b);
+  float d_context[BATCH * 3], d_context2[BATCH * 3];
+  int64_t contexts = BATCH * (int64_t)b->layer->context;
   const float *g = glow_workspace_gradients(b->stored);
   const float *g2 = glow_workspace_gradients(b->reconstructed);
   OK(glow_workspace_zero_gradients(b->stored));
   OK(glow_workspace_zero_gradients(b->reconstructed));
-  backward(b, &o, b->stored, dx);
-  backward(b, &o, b->reconstructed, dx2);
+  backward(b, &o, b->stored, dx, d_context);
+  backward(b, &o, b->reconstructed, dx2, d_context2);
   at_most(b, "dx, reconstructed against stored", helper_relative(dx2, dx, BATCH * b->dims),
           same_gradient);
   at_most(b, "gradients, reconstructed against stored", helper_relative(g2, g, count),
           same_gradient);
+  if (contexts)
+    at_most(b, "gradient of the context, reconstructed against stored",
+            helper_relative(d_context2, d_context, contexts), same_gradient);
   double typical = root_mean_square(g, count);
   for (int32_t i = 0; i < glow_model_tensor_count(b->model); i++) {
     glow_tensor_info info = GLOW_TENSOR_INFO_INIT;
@@ -353,6 +377,8 @@ static void check_objective(bench *b, bool density) {
   }
   OK(glow_model_prepare(b->model));
   check_differences(b, &o, "the input", b->x, dx, BATCH * b->dims, 0.0);
+  if (contexts)
+    check_differences(b, &o, "the context", b->contexts, d_context, contexts, 0.0);
   free(o.d_latents);
   free(dx);
   free(dx2);
@@ -370,10 +396,10 @@ static void check_accumulation(bench *b) {
   float *g = glow_workspace_gradients(b->stored);
   float *once = helper_allocate((size_t)count * sizeof *once);
   OK(glow_workspace_zero_gradients(b->stored));
-  backward(b, &o, b->stored, NULL);
+  backward(b, &o, b->stored, NULL, NULL);
   for (int64_t i = 0; i < count; i++)
     once[i] = 2 * g[i];
-  backward(b, &o, b->stored, NULL);
+  backward(b, &o, b->stored, NULL, NULL);
   at_most(b, "two backward passes", helper_relative(g, once, count), same_gradient);
   OK(glow_workspace_zero_gradients(b->stored));
   for (int64_t i = 0; i < count; i++)
@@ -395,6 +421,7 @@ static void run_samples(const bench *b, glow_workspace *ws, const objective *o, 
   glow_backward_options options = GLOW_BACKWARD_OPTIONS_INIT;
   options.weight = o->weight + first;
   options.dx = to->dx + at;
+  give_context(b, ws, first);
   OK(glow_forward(ws, b->x + at, b->labels + first, count, GLOW_LATENTS_RAW, to->z + at,
                   to->logdet + first, to->log_prob + first));
   OK(glow_backward(ws, &options));
@@ -442,6 +469,26 @@ static void check_batches(bench *b) {
   }
 }
 
+/* ---- saved and loaded ------------------------------------------------------------------------ */
+
+/* A model that comes out of a file gives the same bits. */
+static void check_saved(const bench *b) {
+  glow_context *context = helper_context(2, NULL, NULL); /* knows only what is built in */
+  glow_model *loaded = NULL;
+  double before[BATCH], after[BATCH];
+  OK(glow_model_save(b->model, path));
+  OK(glow_model_load(context, path, &loaded));
+  glow_workspace *ws = helper_workspace(loaded, BATCH, GLOW_MODE_INFERENCE);
+  give_context(b, ws, 0);
+  OK(glow_log_prob(b->inference, b->x, b->labels, BATCH, before));
+  OK(glow_log_prob(ws, b->x, b->labels, BATCH, after));
+  if (!helper_same_bits(before, after, BATCH, sizeof *before))
+    fail_msg("%s: other log-probabilities after saving and loading", b->name);
+  glow_workspace_destroy(&ws);
+  glow_model_destroy(&loaded);
+  glow_context_destroy(&context);
+}
+
 /* ---- the table ------------------------------------------------------------------------------- */
 
 static void test_contract(void **state) {
@@ -453,13 +500,18 @@ static void test_contract(void **state) {
   check_gradients(b);
   check_accumulation(b);
   check_batches(b);
+  check_saved(b);
 }
 
 int main(void) {
+  char folder[] = "/tmp/glow-contract-XXXXXX";
   size_t most = (size_t)helper_layer_count * SHAPES, count = 0;
   bench *benches = helper_allocate(most * sizeof *benches);
   struct CMUnitTest *tests = helper_allocate(most * sizeof *tests);
   memset(benches, 0, most * sizeof *benches);
+  if (!mkdtemp(folder))
+    return 1;
+  snprintf(path, sizeof path, "%s/model", folder);
   glow_blas_set_threads(1); /* a BLAS without such a call runs as it does */
   for (int32_t l = 0; l < helper_layer_count; l++)
     for (int s = 0; s < SHAPES; s++) {
@@ -473,6 +525,8 @@ int main(void) {
       tests[count++] = (struct CMUnitTest){b->name, test_contract, open_bench, close_bench, b};
     }
   int failed = _cmocka_run_group_tests("layers", tests, count, NULL, NULL);
+  unlink(path);
+  rmdir(folder);
   free(benches);
   free(tests);
   return failed;

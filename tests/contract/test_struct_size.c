@@ -44,6 +44,7 @@ typedef glow_status (*reader)(const bench *b, const void *options);
 LAYER_READER(actnorm)
 LAYER_READER(invconv)
 LAYER_READER(permute)
+LAYER_READER(scaling)
 LAYER_READER(prior)
 
 static glow_status read_coupling(const bench *b, const void *options) {
@@ -58,6 +59,13 @@ static glow_status read_coupling(const bench *b, const void *options) {
 static glow_status read_conv_net(const bench *b, const void *options) {
   glow_net *net = NULL;
   glow_status status = glow_conv_net_create(b->context, options, &net);
+  glow_net_destroy(&net);
+  return status;
+}
+
+static glow_status read_mlp_net(const bench *b, const void *options) {
+  glow_net *net = NULL;
+  glow_status status = glow_mlp_net_create(b->context, options, &net);
   glow_net_destroy(&net);
   return status;
 }
@@ -144,14 +152,16 @@ static glow_status read_sized(const bench *b, reader read, const void *options, 
   return read(b, longer);
 }
 
-/* Too short, or nonsense: refused. Longer: fine when the rest is zero; else refused for options,
- * whose meaning would be lost, and fine for tables of functions. */
+/* `smallest`: the size of the struct as it was first published. Too short, or nonsense: refused.
+ * Longer: fine when the rest is zero; else refused for options, whose meaning would be lost, and
+ * fine for tables of functions. */
 static void check_size(const bench *b, const char *name, reader read, const void *options,
-                       size_t bytes, bool table) {
+                       size_t bytes, size_t smallest, bool table) {
   OK(read_sized(b, read, options, bytes, bytes, 0));
   OK(read_sized(b, read, options, bytes, bytes, 1)); /* not part of it */
   OK(read_sized(b, read, options, bytes, bytes + 16, 0));
-  const size_t nonsense[] = {0, 1, sizeof(size_t), bytes - 1, SIZE_MAX, 1u << 30};
+  OK(read_sized(b, read, options, bytes, smallest, 0));
+  const size_t nonsense[] = {0, 1, sizeof(size_t), smallest - 1, SIZE_MAX, 1u << 30};
   for (int i = 0; i < 6; i++)
     REFUSED(read_sized(b, read, options, bytes, nonsense[i], 0), GLOW_E_ARGUMENT, name);
   if (table)
@@ -169,32 +179,38 @@ static void run_serially(void *payload, glow_task_fn fn, void *arg, uint32_t tas
 static void test_struct_sizes(void **state) {
   bench *b = *state;
   helper_memory memory = {0};
-#define CHECK(type, read, ...)                                                                     \
+#define CHECK_FROM(smallest, type, read, ...)                                                      \
   do {                                                                                             \
     const type value = __VA_ARGS__;                                                                \
-    check_size(b, #type, read, &value, sizeof value, false);                                       \
+    check_size(b, #type, read, &value, sizeof value, smallest, false);                             \
   } while (0)
+#define CHECK(type, read, ...) CHECK_FROM(sizeof(type), type, read, __VA_ARGS__)
   CHECK(glow_context_options, read_context, GLOW_CONTEXT_OPTIONS_INIT);
   CHECK(glow_actnorm_options, read_actnorm, GLOW_ACTNORM_OPTIONS_INIT);
   CHECK(glow_invconv_options, read_invconv, GLOW_INVCONV_OPTIONS_INIT);
   CHECK(glow_permute_options, read_permute, GLOW_PERMUTE_OPTIONS_INIT);
+  CHECK(glow_scaling_options, read_scaling, GLOW_SCALING_OPTIONS_INIT);
+  CHECK(glow_mlp_net_options, read_mlp_net, GLOW_MLP_NET_OPTIONS_INIT);
   CHECK(glow_prior_options, read_prior, GLOW_PRIOR_OPTIONS_INIT);
   CHECK(glow_coupling_options, read_coupling, GLOW_COUPLING_OPTIONS_INIT);
   CHECK(glow_conv_net_options, read_conv_net, GLOW_CONV_NET_OPTIONS_INIT);
   CHECK(glow_builder_options, read_builder, GLOW_BUILDER_OPTIONS_INIT);
   CHECK(glow_workspace_options, read_workspace, GLOW_WORKSPACE_OPTIONS_INIT);
   CHECK(glow_sample_options, read_sample, GLOW_SAMPLE_OPTIONS_INIT);
-  CHECK(glow_backward_options, read_backward, GLOW_BACKWARD_OPTIONS_INIT);
+  CHECK_FROM(offsetof(glow_backward_options, d_context), glow_backward_options, read_backward,
+             GLOW_BACKWARD_OPTIONS_INIT);
   CHECK(glow_optimizer_options, read_optimizer, GLOW_OPTIMIZER_OPTIONS_INIT);
   CHECK(glow_trainer_options, read_trainer, GLOW_TRAINER_OPTIONS_INIT);
   CHECK(glow_schedule, read_schedule, GLOW_SCHEDULE_INIT);
 #undef CHECK
+#undef CHECK_FROM
   const glow_glow_options preset = helper_small_glow();
-  check_size(b, "glow_glow_options", read_glow, &preset, sizeof preset, false);
+  check_size(b, "glow_glow_options", read_glow, &preset, sizeof preset, sizeof preset, false);
   const glow_allocator allocator = helper_allocator(&memory);
-  check_size(b, "glow_allocator", read_allocator, &allocator, sizeof allocator, true);
+  check_size(b, "glow_allocator", read_allocator, &allocator, sizeof allocator, sizeof allocator,
+             true);
   const glow_executor executor = {sizeof executor, 1, 0, run_serially, NULL};
-  check_size(b, "glow_executor", read_executor, &executor, sizeof executor, true);
+  check_size(b, "glow_executor", read_executor, &executor, sizeof executor, sizeof executor, true);
 }
 
 /* Structs that the library fills: never past the caller's size, which stays. */

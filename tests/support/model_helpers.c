@@ -167,6 +167,22 @@ const helper_layer helper_layers[] = {
     COUPLING("coupling sigmoid floor, biases", -GLOW_COUPLING_AFFINE, GLOW_SCALE_SIGMOID_FLOOR),
     COUPLING("coupling additive, biases", -GLOW_COUPLING_ADDITIVE, GLOW_SCALE_SIGMOID),
 #undef COUPLING
+#define MLP(text, option_, scale_, context_)                                                       \
+  {                                                                                                \
+    .name = text, .kind = HELPER_COUPLING, .option = option_, .scale = scale_, .even = 1,          \
+    .net = HELPER_MLP, .context = context_                                                         \
+  }
+    MLP("coupling sigmoid, MLP", GLOW_COUPLING_AFFINE, GLOW_SCALE_SIGMOID, 0),
+    MLP("coupling exp, MLP", GLOW_COUPLING_AFFINE, GLOW_SCALE_EXP, 0),
+    MLP("coupling tanh, MLP", GLOW_COUPLING_AFFINE, GLOW_SCALE_TANH, 0),
+    MLP("coupling sigmoid floor, MLP", GLOW_COUPLING_AFFINE, GLOW_SCALE_SIGMOID_FLOOR, 0),
+    MLP("coupling additive, MLP", GLOW_COUPLING_ADDITIVE, GLOW_SCALE_SIGMOID, 0),
+    MLP("coupling tanh, MLP with context", GLOW_COUPLING_AFFINE, GLOW_SCALE_TANH, 3),
+    MLP("coupling additive, MLP with context", GLOW_COUPLING_ADDITIVE, GLOW_SCALE_SIGMOID, 2),
+#undef MLP
+    {.name = "even and odd", .kind = HELPER_PERMUTE, .option = GLOW_PERMUTE_EVEN_ODD},
+    {.name = "scaling", .kind = HELPER_SCALING},
+    {.name = "flatten", .kind = HELPER_FLATTEN},
     {.name = "squeeze", .kind = HELPER_SQUEEZE, .even_hw = 1},
     {.name = "split", .kind = HELPER_SPLIT, .even = 1},
     {.name = "prior fixed", .kind = HELPER_PRIOR, .option = 0},
@@ -181,17 +197,25 @@ bool helper_layer_fits(const helper_layer *layer, const glow_shape *shape) {
          !(layer->even_hw && (shape->height % 2 || shape->width % 2));
 }
 
+static glow_status create_net(glow_context *context, const helper_layer *layer, int32_t hidden,
+                              glow_net **out) {
+  glow_conv_net_options conv = GLOW_CONV_NET_OPTIONS_INIT;
+  glow_mlp_net_options mlp = GLOW_MLP_NET_OPTIONS_INIT;
+  conv.hidden = mlp.hidden = hidden;
+  conv.actnorm = layer->option > 0;
+  conv.seed = mlp.seed = 7;
+  mlp.context = layer->context;
+  return layer->net == HELPER_MLP ? glow_mlp_net_create(context, &mlp, out)
+                                  : glow_conv_net_create(context, &conv, out);
+}
+
 static glow_status create_coupling(glow_context *context, const helper_layer *layer, int32_t hidden,
                                    glow_layer **out) {
-  glow_conv_net_options net_options = GLOW_CONV_NET_OPTIONS_INIT;
   glow_coupling_options options = GLOW_COUPLING_OPTIONS_INIT;
   glow_net *net = NULL;
-  net_options.hidden = hidden;
-  net_options.actnorm = layer->option > 0;
-  net_options.seed = 7;
   options.kind = abs(layer->option);
   options.scale = layer->scale;
-  glow_status status = glow_conv_net_create(context, &net_options, &net);
+  glow_status status = create_net(context, layer, hidden, &net);
   return status == GLOW_OK ? glow_coupling_create(context, &options, &net, out) : status;
 }
 
@@ -211,6 +235,8 @@ glow_status helper_create_layer(glow_context *context, const helper_layer *layer
   case HELPER_ACTNORM: return glow_actnorm_create(context, NULL, out);
   case HELPER_INVCONV: return glow_invconv_create(context, &conv, out);
   case HELPER_PERMUTE: return glow_permute_create(context, &permute, out);
+  case HELPER_SCALING: return glow_scaling_create(context, NULL, out);
+  case HELPER_FLATTEN: return glow_flatten_create(context, out);
   case HELPER_COUPLING: return create_coupling(context, layer, hidden, out);
   case HELPER_SQUEEZE: return glow_squeeze_create(context, out);
   case HELPER_SPLIT: return glow_split_create(context, out);

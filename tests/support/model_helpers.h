@@ -81,16 +81,21 @@ typedef struct helper_layer {
   int32_t classes; /* prior */
   int32_t even;    /* 1: needs an even number of channels */
   int32_t even_hw; /* 1: needs even height and width */
+  int32_t net;     /* coupling: HELPER_CONV or HELPER_MLP */
+  int32_t context; /* numbers in the context vector that the net reads */
 } helper_layer;
 enum helper_kind {
   HELPER_ACTNORM,
   HELPER_INVCONV,  /* option: lu */
   HELPER_PERMUTE,  /* option: GLOW_PERMUTE_... */
   HELPER_COUPLING, /* option: GLOW_COUPLING_..., negative without inner actnorms */
+  HELPER_SCALING,
+  HELPER_FLATTEN,
   HELPER_SQUEEZE,
   HELPER_SPLIT,
   HELPER_PRIOR /* option: learned */
 };
+enum { HELPER_CONV, HELPER_MLP };
 extern const helper_layer helper_layers[];
 extern const int32_t helper_layer_count;
 bool helper_layer_fits(const helper_layer *layer, const glow_shape *shape);

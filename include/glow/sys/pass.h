@@ -71,6 +71,9 @@ GLOW_API glow_status glow_setup_latents(glow_setup *setup, int64_t height, int64
                                         int64_t channels);
 /* The layer reads labels in [0, classes). */
 GLOW_API glow_status glow_setup_labels(glow_setup *setup, int32_t classes);
+/* The layer reads a context vector of `size` numbers for each sample. All layers of a model that do
+ * read the same one. */
+GLOW_API glow_status glow_setup_context_vector(glow_setup *setup, int64_t size);
 /* Data-dependent initialisation in `rounds` rounds with `bytes` of state kept during each. */
 GLOW_API glow_status glow_setup_init(glow_setup *setup, int32_t rounds, size_t bytes);
 
@@ -95,6 +98,10 @@ GLOW_API const void *glow_pass_derived(const glow_pass *pass);
 GLOW_API void *glow_pass_derived_mutable(const glow_pass *pass); /* prepare only: else NULL */
 GLOW_API void *glow_pass_init_state(const glow_pass *pass);      /* init only: else NULL */
 GLOW_API const int32_t *glow_pass_labels(const glow_pass *pass);
+/* The context vector of sample n of this pass. */
+GLOW_API const float *glow_pass_context_vector(const glow_pass *pass, int64_t n);
+/* Where backward ADDS the gradient of it; NULL when nobody wants that. */
+GLOW_API float *glow_pass_context_gradient(const glow_pass *pass, int64_t n);
 GLOW_API int32_t glow_pass_latent_form(const glow_pass *pass); /* GLOW_LATENTS_... */
 /* Latents of sample n of this layer start at result + n * glow_pass_latent_stride. Forward writes
  * them; inverse and backward (raw form) read them. */

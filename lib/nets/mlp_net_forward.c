@@ -1,0 +1,137 @@
+/* Fully connected network, forward. A narrow net takes each strip of samples through all layers
+ * while weights and activations are in the cache; a wide one goes layer by layer, cut into strips
+ * of samples and groups of columns, so that a small batch keeps all threads busy too.
+ * SPDX-License-Identifier: MIT */
+#include <string.h>
+
+#include "math/kernels.h"
+#include "nets/mlp_net.h"
+#include "nets/strips.h"
+
+/* ---- shared with backward -------------------------------------------------------------------- */
+
+/* x0 of a sample: its pixels one after the other, then its context. */
+static void gather(const glow__mlp_run *run, float *input) {
+  const glow__mlp_net *net = run->net;
+  for (int64_t n = 0; n < run->samples; n++) {
+    for (int64_t p = 0; p < net->pixels; p++, input += net->channels)
+      memcpy(input, run->x + (n * net->pixels + p) * run->stride,
+             (size_t)net->channels * sizeof *input);
+    if (net->context)
+      memcpy(input, glow_pass_context_vector(run->pass, n), (size_t)net->context * sizeof *input);
+    input += net->context;
+  }
+}
+
+glow__mlp_run glow__mlp_net_run(const glow__mlp_net *net, const glow_pass *pass, const float *x,
+                                int64_t stride) {
+  glow__mlp_run run = {.net = net,
+                       .pass = pass,
+                       .kernels = glow_pass_context(pass)->kernels,
+                       .samples = glow_pass_samples(pass),
+                       .x = x,
+                       .stride = stride,
+                       .input = x,
+                       .input_stride = stride};
+  if (net->pixels > 1 || net->context) {
+    float *input = glow_pass_scratch(pass, net->input);
+    gather(&run, input);
+    run.input = input;
+    run.input_stride = net->layers[0].inputs;
+  }
+  return run;
+}
+
+glow__mlp_cut glow__mlp_net_cut(const glow__mlp_run *run, int64_t n, int64_t k) {
+  int64_t panels = glow__panels(run->kernels, n);
+  int64_t rows = run->samples < GLOW_STRIP ? run->samples : GLOW_STRIP;
+  int64_t work = rows * k * run->kernels->panel, group = (GLOW_MLP_WORK + work - 1) / work;
+  glow__mlp_cut cut = {.rows = rows, .strips = glow__strip_count(run->samples)};
+  cut.panels = group < panels ? group : panels;
+  cut.groups = (panels + cut.panels - 1) / cut.panels;
+  return cut;
+}
+
+glow__mlp_part glow__mlp_net_part(const glow__mlp_run *run, const glow__mlp_cut *cut, int64_t n,
+                                  uint32_t task) {
+  int64_t panels = glow__panels(run->kernels, n), strip = task % cut->strips;
+  glow__mlp_part part = {.first = strip * cut->rows, .from = task / cut->strips * cut->panels};
+  part.rows = run->samples - part.first < cut->rows ? run->samples - part.first : cut->rows;
+  part.to = part.from + cut->panels < panels ? part.from + cut->panels : panels;
+  return part;
+}
+
+/* ---- forward --------------------------------------------------------------------------------- */
+
+typedef struct forward_run {
+  glow__mlp_run run;
+  float *out;
+} forward_run;
+
+/* Layer l from rows of `in` to rows of `out`, columns of panels [from, to). */
+static void layer_product(const glow__mlp_run *run, int32_t l, int64_t rows, const float *in,
+                          int64_t in_stride, float *out, int64_t from, int64_t to) {
+  const glow__mlp_layer *layer = &run->net->layers[l];
+  const float *packed = (const float *)glow_pass_derived(run->pass) + layer->packed;
+  glow__epilogue end = {.bias = glow_pass_tensor(run->pass, layer->bias),
+                        .relu = l < run->net->depth};
+  run->kernels->gemm(rows, layer->outputs, layer->inputs, in, in_stride, 1, packed, out,
+                     layer->outputs, from, to, &end);
+}
+
+/* h of layer l, all samples: kept for backward, or one of two. */
+static float *hidden_of(const glow__mlp_run *run, int32_t l) {
+  float *saved = glow_pass_saved(run->pass, run->net->h);
+  int64_t size = run->samples * run->net->hidden;
+  return saved ? saved + l * size : glow_pass_scratch(run->pass, run->net->states) + l % 2 * size;
+}
+
+static void forward_strip(void *arg, uint32_t task, uint32_t worker) {
+  const forward_run *f = arg;
+  const glow__mlp_run *run = &f->run;
+  const glow__mlp_net *net = run->net;
+  float *own = glow_pass_worker_scratch(run->pass, net->strip, worker);
+  bool saved = glow_pass_saved(run->pass, net->h) != NULL;
+  int64_t first = (int64_t)task * GLOW_STRIP, stride = run->input_stride;
+  int64_t rows = run->samples - first < GLOW_STRIP ? run->samples - first : GLOW_STRIP;
+  const float *in = run->input + first * stride;
+  for (int32_t l = 0; l <= net->depth; l++) {
+    int64_t outputs = net->layers[l].outputs;
+    float *out = l == net->depth ? f->out + first * outputs
+                 : saved         ? hidden_of(run, l) + first * outputs
+                                 : own + l % 2 * GLOW_STRIP * outputs;
+    layer_product(run, l, rows, in, stride, out, 0, glow__panels(run->kernels, outputs));
+    in = out;
+    stride = outputs;
+  }
+}
+
+static void forward_part(void *arg, uint32_t task, uint32_t worker) {
+  const forward_run *f = arg;
+  const glow__mlp_run *run = &f->run;
+  int32_t l = run->layer;
+  const glow__mlp_layer *layer = &run->net->layers[l];
+  glow__mlp_cut cut = glow__mlp_net_cut(run, layer->outputs, layer->inputs);
+  glow__mlp_part part = glow__mlp_net_part(run, &cut, layer->outputs, task);
+  const float *in = l ? hidden_of(run, l - 1) : run->input;
+  int64_t stride = l ? layer->inputs : run->input_stride;
+  float *out = l == run->net->depth ? f->out : hidden_of(run, l);
+  (void)worker;
+  layer_product(run, l, part.rows, in + part.first * stride, stride,
+                out + part.first * layer->outputs, part.from, part.to);
+}
+
+void glow__mlp_net_forward(const void *self, const glow_pass *pass, const float *x, int64_t stride,
+                           float *out) {
+  const glow__mlp_net *net = self;
+  forward_run f = {glow__mlp_net_run(net, pass, x, stride), out};
+  if (net->narrow) {
+    glow_pass_run(pass, (uint32_t)glow__strip_count(f.run.samples), forward_strip, &f);
+    return;
+  }
+  for (int32_t l = 0; l <= net->depth; l++) {
+    glow__mlp_cut cut = glow__mlp_net_cut(&f.run, net->layers[l].outputs, net->layers[l].inputs);
+    f.run.layer = l;
+    glow_pass_run(pass, (uint32_t)(cut.strips * cut.groups), forward_part, &f);
+  }
+}
