@@ -103,7 +103,7 @@ static int choose_out(train_run *run) {
   if (options_given(&run->options, "out"))
     return TOOL_FINE;
   char folder[PATH_MAX];
-  snprintf(folder, sizeof folder, "%s", s->resume);
+  memcpy(folder, s->resume, strlen(s->resume) + 1); /* open_checkpoint has seen that it fits */
   if (!is_folder(s->resume)) {
     char *slash = strrchr(folder, '/');
     snprintf(slash ? slash + (slash == folder) : folder, 2, "%s", slash ? "" : ".");
@@ -114,9 +114,10 @@ static int choose_out(train_run *run) {
 static int open_checkpoint(train_run *run) {
   const char *path = run->settings.resume;
   glow_status status = GLOW_OK;
-  if (strlen(path) >= sizeof run->resumed_from)
+  size_t length = strlen(path);
+  if (length >= sizeof run->resumed_from)
     return complain("%s: the name is too long", path);
-  snprintf(run->resumed_from, sizeof run->resumed_from, "%s", path);
+  memcpy(run->resumed_from, path, length + 1);
   if (is_folder(path))
     status =
         glow_checkpoint_newest(run->context, path, run->resumed_from, sizeof run->resumed_from);
