@@ -21,15 +21,25 @@ extern "C" {
  * the average is in use: the file is the same. */
 GLOW_API glow_status glow_checkpoint_save(const glow_trainer *trainer, const char *path,
                                           const char *const *notes, int64_t pairs);
+/* The same to any output. Storage other than float32 is refused: it would lose bits. */
+GLOW_API glow_status glow_checkpoint_save_output(const glow_trainer *trainer,
+                                                 const glow_output *output,
+                                                 const char *const *notes, int64_t pairs);
 /* Makes the model and the trainer of a checkpoint; destroy the trainer first. The file is not
  * trusted: what glow_model_load checks is checked, the options as glow_trainer_create checks them,
  * and the optimizer's state. On failure both are NULL. */
 GLOW_API glow_status glow_checkpoint_load(glow_context *context, const char *path,
                                           glow_model **model, glow_trainer **trainer);
+/* The same from any input. glow_limits.pass_bytes caps the memory of passes that the file's
+ * options ask for. */
+GLOW_API glow_status glow_checkpoint_load_input(glow_context *context, const glow_input *input,
+                                                glow_model **model, glow_trainer **trainer);
 /* The model alone, with the averaged parameters. GLOW_E_STATE when the trainer kept none, or made
  * no step. */
 GLOW_API glow_status glow_checkpoint_load_average(glow_context *context, const char *path,
                                                   glow_model **out);
+GLOW_API glow_status glow_checkpoint_load_average_input(glow_context *context,
+                                                        const glow_input *input, glow_model **out);
 /* A note of the checkpoint that the trainer was loaded from; NULL when there is none. Owned by the
  * trainer. Notes are not written again by themselves. */
 GLOW_API const char *glow_trainer_note(const glow_trainer *trainer, const char *key);

@@ -27,9 +27,10 @@ typedef struct glow_limits {
   int64_t name_bytes;   /* of a tensor; default 4096, at most 2^24 */
   int64_t layers;       /* default 16,384, at most 100,000 */
   int64_t parameters;   /* trainable numbers of a model; default: none (the file bounds them) */
+  int64_t pass_bytes;   /* workspace of a checkpoint's trainer; default: none */
 } glow_limits;
 #define GLOW_LIMITS_INIT                                                                           \
-  { sizeof(glow_limits), 0, 0, 0, 0, 0, 0, 0 }
+  { sizeof(glow_limits), 0, 0, 0, 0, 0, 0, 0, 0 }
 
 enum {
   /* With a path: map the file into memory instead of reading it. A model uses the mapped parameters

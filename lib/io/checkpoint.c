@@ -154,20 +154,30 @@ static glow_status fill_addition(const glow_trainer *trainer, const char *const 
   return GLOW_OK;
 }
 
-glow_status glow_checkpoint_save(const glow_trainer *trainer, const char *path,
-                                 const char *const *notes, int64_t pairs) {
-  if (!trainer || !path)
+glow_status glow_checkpoint_save_output(const glow_trainer *trainer, const glow_output *output,
+                                        const char *const *notes, int64_t pairs) {
+  glow_output checked;
+  if (!trainer || !output)
     return glow_error(GLOW_E_ARGUMENT, "glow_checkpoint_save: NULL argument");
+  GLOW_TRY(glow__output_copy(output, &checked));
   GLOW_TRY(check_notes(notes, pairs));
+  if (checked.storage == GLOW_FILE_BF16)
+    return glow_error(GLOW_E_ARGUMENT, "a checkpoint is stored as float32: bfloat16 loses bits");
+  checked.storage = 0;
   const glow_model *model = glow__trainer_model(trainer);
   addition a = {.context = glow__model_context(model)};
-  glow_output output = GLOW_OUTPUT_INIT;
-  output.path = path;
   glow_status status = fill_addition(trainer, notes, pairs, &a);
   if (status == GLOW_OK)
-    status = glow__model_file_write(model, &output, &a.extras);
+    status = glow__model_file_write(model, &checked, &a.extras);
   addition_destroy(&a);
   return status;
+}
+
+glow_status glow_checkpoint_save(const glow_trainer *trainer, const char *path,
+                                 const char *const *notes, int64_t pairs) {
+  glow_output output = GLOW_OUTPUT_INIT;
+  output.path = path;
+  return glow_checkpoint_save_output(trainer, path ? &output : NULL, notes, pairs);
 }
 
 /* ---- loading --------------------------------------------------------------------------------- */
@@ -193,13 +203,12 @@ static glow_status read_part(const glow_tensor_file *file, const glow_model *mod
   char name[GLOW_IO_MAX_NAME + 16];
   for (int32_t i = 0; i < glow_model_tensor_count(model); i++) {
     glow_tensor_info info = GLOW_TENSOR_INFO_INIT;
-    glow_file_tensor tensor = GLOW_FILE_TENSOR_INIT;
     GLOW_TRY(glow_model_tensor(model, i, &info));
     if (!info.trainable)
       continue;
     snprintf(name, sizeof name, "%s/%s", info.name, part);
-    GLOW_TRY(glow_tensor_file_find(file, name, &tensor));
-    memcpy(vector + info.offset, tensor.data, (size_t)tensor.bytes);
+    GLOW_TRY(glow_tensor_file_read(file, glow_tensor_file_index(file, name), 0,
+                                   vector + info.offset, (size_t)info.elements * sizeof(float)));
     GLOW_TRY(glow__tensor_check_finite(name, vector + info.offset, info.elements));
     if (strcmp(part, "v") == 0)
       GLOW_TRY(check_not_negative(name, vector + info.offset, info.elements));
@@ -232,38 +241,77 @@ static glow_status fill_trainer(const glow_tensor_file *file, const glow__record
   return read_notes(file, trainer);
 }
 
+/* Memory that the file asks for beyond its own size. A size that cannot be is left to
+ * glow_trainer_create to refuse. */
+static glow_status check_workspace(const glow_model *model, const glow__record *record,
+                                   const glow_limits *limits) {
+  glow_workspace_options o = GLOW_WORKSPACE_OPTIONS_INIT;
+  uint64_t bytes = 0;
+  o.batch = record->trainer.micro_batch;
+  o.mode = record->trainer.mode;
+  if (glow_workspace_bytes(model, &o, &bytes) == GLOW_OK && bytes > (uint64_t)limits->pass_bytes)
+    return glow_error(GLOW_E_LIMIT,
+                      "passes on %lld samples would take %llu bytes; at most %lld may be "
+                      "(pass_bytes)",
+                      (long long)o.batch, (unsigned long long)bytes, (long long)limits->pass_bytes);
+  return GLOW_OK;
+}
+
 static glow_status read_checkpoint(glow_context *context, glow_tensor_file *file,
-                                   glow_model **model, glow_trainer **trainer) {
+                                   const glow_limits *limits, glow_model **model,
+                                   glow_trainer **trainer) {
   glow__record record;
   GLOW_TRY(read_record(file, &record));
   GLOW_TRY(glow__model_file_read(context, file, NULL, model));
+  GLOW_TRY(check_workspace(*model, &record, limits));
   GLOW_TRY(glow_trainer_create(*model, &record.trainer, trainer));
   return fill_trainer(file, &record, *model, *trainer);
 }
 
-/* Whatever is wrong with it, the file is; unless memory is short. */
-static glow_status blame_file(glow_status status, const char *path) {
-  glow__error_prefix(status, "'%s'", path);
-  return status == GLOW_E_MEMORY || status == GLOW_E_STATE ? status : GLOW_E_FORMAT;
+/* *limits is complete after this. */
+static glow_status open_input(glow_context *context, const glow_input *input, glow_limits *limits,
+                              glow_tensor_file **file) {
+  glow_input checked;
+  GLOW_TRY(glow__input_copy(input, &checked, limits));
+  checked.limits = limits;
+  checked.flags &= ~(uint32_t)GLOW_INPUT_LAZY; /* for tensor files */
+  return glow_tensor_file_open_input(context, &checked, file);
 }
 
-glow_status glow_checkpoint_load(glow_context *context, const char *path, glow_model **model,
-                                 glow_trainer **trainer) {
+/* An option that makes no sense to its owner is a fault of the file. */
+static glow_status blame(const glow_input *input, glow_status status) {
+  if (input->path)
+    glow__error_prefix(status, "'%s'", input->path);
+  return status == GLOW_E_ARGUMENT || status == GLOW_E_NUMERIC || status == GLOW_E_SHAPE
+             ? GLOW_E_FORMAT
+             : status;
+}
+
+glow_status glow_checkpoint_load_input(glow_context *context, const glow_input *input,
+                                       glow_model **model, glow_trainer **trainer) {
   glow_tensor_file *file = NULL;
+  glow_limits limits;
   if (model)
     *model = NULL;
   if (trainer)
     *trainer = NULL;
-  if (!context || !path || !model || !trainer)
+  if (!context || !input || !model || !trainer)
     return glow_error(GLOW_E_ARGUMENT, "glow_checkpoint_load: NULL argument");
-  GLOW_TRY(glow_tensor_file_open(context, path, &file));
-  glow_status status = read_checkpoint(context, file, model, trainer);
+  GLOW_TRY(open_input(context, input, &limits, &file));
+  glow_status status = read_checkpoint(context, file, &limits, model, trainer);
   glow_tensor_file_close(&file);
   if (status == GLOW_OK)
     return GLOW_OK;
   glow_trainer_destroy(trainer);
   glow_model_destroy(model);
-  return blame_file(status, path);
+  return blame(input, status);
+}
+
+glow_status glow_checkpoint_load(glow_context *context, const char *path, glow_model **model,
+                                 glow_trainer **trainer) {
+  glow_input input = GLOW_INPUT_INIT;
+  input.path = path;
+  return glow_checkpoint_load_input(context, path ? &input : NULL, model, trainer);
 }
 
 static glow_status read_average(glow_context *context, glow_tensor_file *file, glow_model **out) {
@@ -274,17 +322,25 @@ static glow_status read_average(glow_context *context, glow_tensor_file *file, g
   return glow__model_file_read(context, file, "average", out);
 }
 
-glow_status glow_checkpoint_load_average(glow_context *context, const char *path,
-                                         glow_model **out) {
+glow_status glow_checkpoint_load_average_input(glow_context *context, const glow_input *input,
+                                               glow_model **out) {
   glow_tensor_file *file = NULL;
+  glow_limits limits;
   if (out)
     *out = NULL;
-  if (!context || !path || !out)
+  if (!context || !input || !out)
     return glow_error(GLOW_E_ARGUMENT, "glow_checkpoint_load_average: NULL argument");
-  GLOW_TRY(glow_tensor_file_open(context, path, &file));
+  GLOW_TRY(open_input(context, input, &limits, &file));
   glow_status status = read_average(context, file, out);
   glow_tensor_file_close(&file);
-  return status == GLOW_OK ? status : blame_file(status, path);
+  return status == GLOW_OK ? status : blame(input, status);
+}
+
+glow_status glow_checkpoint_load_average(glow_context *context, const char *path,
+                                         glow_model **out) {
+  glow_input input = GLOW_INPUT_INIT;
+  input.path = path;
+  return glow_checkpoint_load_average_input(context, path ? &input : NULL, out);
 }
 
 const char *glow_trainer_note(const glow_trainer *trainer, const char *key) {

@@ -169,7 +169,7 @@ static glow_status find_good(const series *s, int64_t *found) {
     glow_release(s->context, path);
     if (status == GLOW_OK)
       *found = s->steps[i];
-    else if (status == GLOW_E_FORMAT || status == GLOW_E_IO)
+    else if (status == GLOW_E_FORMAT || status == GLOW_E_IO || status == GLOW_E_LIMIT)
       glow__log(s->context, GLOW_LOG_WARNING, "checkpoint passed over: %s", glow_last_error());
     else
       return status;

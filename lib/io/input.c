@@ -33,7 +33,8 @@ static glow_status choose_limits(const glow_limits *from, glow_limits *l) {
   GLOW_TRY(choose("rank", &l->rank, GLOW_FILE_MAX_RANK, GLOW_FILE_MAX_RANK));
   GLOW_TRY(choose("name_bytes", &l->name_bytes, DEFAULT_NAME_BYTES, 1 << 24));
   GLOW_TRY(choose("layers", &l->layers, DEFAULT_LAYERS, MAX_LAYERS_EVER));
-  return choose("parameters", &l->parameters, INT64_MAX, INT64_MAX);
+  GLOW_TRY(choose("parameters", &l->parameters, INT64_MAX, INT64_MAX));
+  return choose("pass_bytes", &l->pass_bytes, INT64_MAX, INT64_MAX);
 }
 
 glow_status glow__input_copy(const glow_input *from, glow_input *to, glow_limits *limits) {

@@ -132,6 +132,98 @@ static void test_models(void **state) {
   close_bench(&b);
 }
 
+/* ---- outputs and inputs ---------------------------------------------------------------------- */
+
+typedef struct memory {
+  unsigned char bytes[1 << 17];
+  size_t used;
+} memory;
+
+static glow_status take_bytes(void *payload, const void *data, size_t bytes) {
+  memory *m = payload;
+  if (bytes > sizeof m->bytes - m->used)
+    return GLOW_E_LIMIT;
+  memcpy(m->bytes + m->used, data, bytes);
+  m->used += bytes;
+  return GLOW_OK;
+}
+
+static glow_status give_bytes(void *payload, int64_t offset, void *buffer, size_t bytes) {
+  const memory *m = payload;
+  memcpy(buffer, m->bytes + offset, bytes);
+  return GLOW_OK;
+}
+
+/* Loads, goes on, and compares with the run that was not stopped. */
+static void goes_on(const bench *b, const glow_input *input) {
+  glow_model *model = NULL;
+  glow_trainer *trainer = NULL;
+  ok(glow_checkpoint_load_input(b->context, input, &model, &trainer));
+  make_steps(trainer, model, 2, true);
+  same_bits(b->model, glow_model_parameters(model));
+  glow_trainer_destroy(&trainer);
+  glow_model_destroy(&model);
+}
+
+static void test_outputs_and_inputs(void **state) {
+  static memory taken, given;
+  bench b = open_case(1, GLOW_OPTIMIZER_ADAM, GLOW_MODE_STORED, 0);
+  glow_output output = GLOW_OUTPUT_INIT;
+  glow_model *model = NULL;
+  glow_trainer *trainer = NULL;
+  size_t written = 0;
+  (void)state;
+  make_steps(b.trainer, b.model, 3, true);
+  ok(glow_checkpoint_save(b.trainer, path_of("a"), NULL, 0));
+  output.write = take_bytes;
+  output.payload = &taken;
+  ok(glow_checkpoint_save_output(b.trainer, &output, NULL, 0));
+  output = (glow_output)GLOW_OUTPUT_INIT;
+  output.buffer = given.bytes;
+  output.capacity = sizeof given.bytes;
+  output.written = &written;
+  output.storage = GLOW_FILE_F32;
+  ok(glow_checkpoint_save_output(b.trainer, &output, NULL, 0));
+  assert_int_equal(written, taken.used);
+  assert_memory_equal(given.bytes, taken.bytes, written);
+  output.storage = GLOW_FILE_BF16;
+  refused(glow_checkpoint_save_output(b.trainer, &output, NULL, 0), GLOW_E_ARGUMENT, "bfloat16");
+  refused(glow_checkpoint_save_output(b.trainer, NULL, NULL, 0), GLOW_E_ARGUMENT, "NULL");
+  make_steps(b.trainer, b.model, 2, true);
+
+  glow_input input = GLOW_INPUT_INIT;
+  input.path = path_of("a");
+  goes_on(&b, &input);
+  input.flags = GLOW_INPUT_MAP;
+  goes_on(&b, &input);
+  input.flags = GLOW_INPUT_LAZY;
+  goes_on(&b, &input);
+  input = (glow_input)GLOW_INPUT_INIT;
+  input.data = given.bytes;
+  input.size = (int64_t)taken.used;
+  goes_on(&b, &input);
+  ok(glow_checkpoint_load_average_input(b.context, &input, &model));
+  glow_model_destroy(&model);
+  input.data = NULL;
+  input.read = give_bytes;
+  input.payload = &taken;
+  goes_on(&b, &input);
+  glow_limits limits = GLOW_LIMITS_INIT;
+  limits.pass_bytes = 1000;
+  input.limits = &limits;
+  refused(glow_checkpoint_load_input(b.context, &input, &model, &trainer), GLOW_E_LIMIT,
+          "pass_bytes");
+  assert_true(!model && !trainer);
+  limits.pass_bytes = (int64_t)glow_workspace_size(glow_trainer_workspace(b.trainer));
+  goes_on(&b, &input);
+  limits.pass_bytes = -1;
+  refused(glow_checkpoint_load_input(b.context, &input, &model, &trainer), GLOW_E_ARGUMENT,
+          "pass_bytes");
+  refused(glow_checkpoint_load_input(b.context, NULL, &model, &trainer), GLOW_E_ARGUMENT, "NULL");
+  refused(glow_checkpoint_load_average_input(b.context, NULL, &model), GLOW_E_ARGUMENT, "NULL");
+  close_bench(&b);
+}
+
 /* ---- the record ------------------------------------------------------------------------------ */
 
 /* Bytes of a struct that no row of the table carries, but for those named here. */
@@ -514,6 +606,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(test_no_steps_yet),
       cmocka_unit_test(test_use_of_the_average_changes_nothing),
       cmocka_unit_test(test_models),
+      cmocka_unit_test(test_outputs_and_inputs),
       cmocka_unit_test(test_every_field_has_a_row),
       cmocka_unit_test(test_numbers_keep_their_bits),
       cmocka_unit_test(test_options_come_back),
