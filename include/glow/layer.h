@@ -111,6 +111,36 @@ GLOW_API glow_status glow_squeeze_create(glow_context *context, glow_layer **out
  * Parameters prior.weight [C, C/2, 3, 3], prior.bias [C], prior.logs [C]. 2018, 3.6 and code. */
 GLOW_API glow_status glow_split_create(glow_context *context, glow_layer **out);
 
+/* Batch normalisation: y_c = (x_c - mean_c) / sqrt(var_c + epsilon); log-det = -H W / 2 sum_c
+ * log(var_c + epsilon). In training passes (glow_forward of a workspace in a training mode) mean
+ * and biased variance are those of the batch, and gradients go through them; in all others they are
+ * the running averages, fixed state mean [C] and var [C], which data-dependent initialisation sets
+ * and every training step moves: average += momentum (batch - average). With a lag, training uses
+ * lag * running average + (1 - lag) * batch. Dinh et al. 2016, 3.7 and appendix E. */
+typedef struct glow_batchnorm_options {
+  size_t struct_size;
+  double epsilon;  /* in (0, 1); default 1e-4 */
+  double momentum; /* in (0, 1]; default 0.1 */
+  double lag;      /* in [0, 1); default 0 */
+} glow_batchnorm_options;
+#define GLOW_BATCHNORM_OPTIONS_INIT                                                                \
+  { sizeof(glow_batchnorm_options), 1e-4, 0.1, 0.0 }
+GLOW_API glow_status glow_batchnorm_create(glow_context *context,
+                                           const glow_batchnorm_options *options, glow_layer **out);
+
+/* Logit: for data in [-1/2, 1/2), y = log(p / (1 - p)) with p = alpha + (1 - 2 alpha) (x + 1/2);
+ * log-det = sum log((1 - 2 alpha) / (p (1 - p))). Outside of [-1/2, 1/2] the curve goes on as its
+ * tangent: every number has an image, a finite log-det and an exact inverse. Dinh et al. 2016,
+ * 4.1. */
+typedef struct glow_logit_options {
+  size_t struct_size;
+  double alpha; /* in [1e-6, 0.5); default 0.05 */
+} glow_logit_options;
+#define GLOW_LOGIT_OPTIONS_INIT                                                                    \
+  { sizeof(glow_logit_options), 0.05 }
+GLOW_API glow_status glow_logit_create(glow_context *context, const glow_logit_options *options,
+                                       glow_layer **out);
+
 /* Top prior: turns everything that is left into latents, Gaussian with mean and log-sd per channel:
  * 0 where fixed, learned vectors mean [C], logs [C], plus a row for the sample's class, class_mean,
  * class_logs [classes, C]. Must be the last layer. */

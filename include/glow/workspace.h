@@ -69,10 +69,13 @@ enum {
 /* x [count, dims] to latents [count, dims], in GLOW_LATENTS_... form, and per sample the log-det of
  * the flow, log|det d raw latents / dx|, and the log-probability density of x, log-det plus
  * log-priors (both [count], nats). Any output may be NULL. In a training mode it keeps what
- * glow_backward needs. */
+ * glow_backward needs, and batch normalisations use the statistics of this batch, as training does:
+ * to evaluate with their running averages, use glow_log_prob or a workspace for inference. */
 GLOW_API glow_status glow_forward(glow_workspace *workspace, const float *x, const int32_t *labels,
                                   int64_t count, int32_t form, float *latents, double *logdet,
                                   double *log_prob);
+/* The log-probability density alone, in any mode with the running averages of batch normalisations
+ * and with nothing kept for glow_backward. */
 GLOW_API glow_status glow_log_prob(glow_workspace *workspace, const float *x, const int32_t *labels,
                                    int64_t count, double *log_prob);
 /* bits/dim of a density of dequantised data: (-log_prob / dims + log(2^bits)) / log 2. */
@@ -120,9 +123,17 @@ typedef struct glow_backward_options {
 GLOW_API glow_status glow_backward(glow_workspace *workspace, const glow_backward_options *options);
 
 /* Gradients as one vector laid out like glow_model_parameters; NULL in inference mode. Accumulated
- * by glow_backward until zeroed (they start at zero). */
+ * by glow_backward until zeroed (they start at zero). Zeroing also forgets what batch
+ * normalisations observed. */
 GLOW_API float *glow_workspace_gradients(glow_workspace *workspace);
 GLOW_API glow_status glow_workspace_zero_gradients(glow_workspace *workspace);
+
+/* Moves the model's running averages (of batch normalisations) towards the mean of what the batches
+ * observed that glow_backward went through since gradients were zeroed, each batch weighted by its
+ * samples; and prepares the model. `model` must be the workspace's. The trainer does this as a part
+ * of its steps; call it after glow_optimizer_step if you make steps of your own. Refuses numbers
+ * that are not finite with GLOW_E_NUMERIC, and nothing changes. */
+GLOW_API glow_status glow_workspace_update_statistics(glow_workspace *workspace, glow_model *model);
 
 /* ---- diagnosis ------------------------------------------------------------------------------- */
 

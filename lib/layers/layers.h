@@ -22,7 +22,9 @@ struct glow_layer {
   X(coupling)                                                                                      \
   X(squeeze)                                                                                       \
   X(split)                                                                                         \
-  X(prior)
+  X(prior)                                                                                         \
+  X(batchnorm)                                                                                     \
+  X(logit)
 
 #define GLOW_LAYER_FACTORY(type)                                                                   \
   glow_status glow__##type##_make(glow_context *context, const glow_config *config,                \

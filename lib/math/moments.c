@@ -12,6 +12,20 @@ void glow__moments_sums(int64_t pixels, int64_t channels, const float *x, double
     }
 }
 
+glow_status glow__moments_finish(double pixels, int64_t channels, const double *sums, float *mean,
+                                 float *var) {
+  int64_t wrong = -1;
+  for (int64_t c = 0; c < channels; c++) {
+    double m = sums[c] / pixels, v = sums[channels + c] / pixels - m * m;
+    mean[c] = (float)m;
+    var[c] = (float)(v < 0 ? 0 : v); /* NaN stays */
+    if (wrong < 0 && !(isfinite(mean[c]) && isfinite(var[c])))
+      wrong = c;
+  }
+  return wrong < 0 ? GLOW_OK
+                   : glow_error(GLOW_E_NUMERIC, "channel %lld is not finite", (long long)wrong);
+}
+
 glow_status glow__moments_norm(const glow__moments *moments, int64_t channels, double floor,
                                const glow_pass *pass, const char *part, float *bias, float *logs) {
   for (int64_t c = 0; c < channels; c++) {

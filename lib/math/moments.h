@@ -19,6 +19,11 @@ static inline size_t glow__moments_size(int64_t channels) {
 /* Adds rows of x [pixels, channels] to sums [2 channels]. */
 void glow__moments_sums(int64_t pixels, int64_t channels, const float *x, double *sums);
 
+/* Mean and biased variance of `pixels` pixels from those sums. GLOW_E_NUMERIC names the first
+ * channel that is not finite; all are written. */
+glow_status glow__moments_finish(double pixels, int64_t channels, const double *sums, float *mean,
+                                 float *var);
+
 /* bias = -mean, logs = -log(sd + floor), biased variance. A channel with sd below the floor is
  * constant: a warning to the context's log names the layer, the part ("net.norm1", "" for the layer
  * itself) and the channel. GLOW_E_NUMERIC names a channel that is not finite. */

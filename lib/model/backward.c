@@ -19,6 +19,7 @@ static void begin(const back *b, int32_t i, glow_pass *pass) {
                    ws->memory + ws->plan.latents, pass);
   pass->gradients = b->gradients;
   pass->d_context = b->d_context;
+  pass->statistics = GLOW_STATISTICS_KEPT;
 }
 
 static void run(const back *b, int32_t i, const glow_pass *pass, glow_layer_gradient *g) {
@@ -128,6 +129,7 @@ glow_status glow_backward(glow_workspace *ws, const glow_backward_options *optio
       ws->plan.mode == GLOW_MODE_STORED ? through_stored(&b) : through_reconstructed(&b);
   if (o.dx)
     memcpy(o.dx, dx, (size_t)(ws->samples * ws->model->dims) * sizeof(float));
+  glow__running_gather(ws);
   ws->samples = 0;
   return GLOW_OK;
 }

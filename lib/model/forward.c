@@ -23,7 +23,8 @@ static void clear(double *values, int64_t count) {
 }
 
 void glow__run_forward(glow_workspace *ws, const float *x, const int32_t *labels, int64_t samples,
-                       int32_t form, bool keep, float *latents, double *logdet, double *logprior) {
+                       int32_t form, int32_t statistics, bool keep, float *latents, double *logdet,
+                       double *logprior) {
   const glow_model *model = ws->model;
   bool store = keep && ws->plan.mode == GLOW_MODE_STORED;
   clear(logdet, samples);
@@ -37,6 +38,7 @@ void glow__run_forward(glow_workspace *ws, const float *x, const int32_t *labels
     const glow__node *node = &model->nodes[i];
     glow_pass pass;
     glow__pass_begin(ws, node, samples, labels, form, latents, &pass);
+    pass.statistics = statistics;
     if (store)
       pass.saved = ws->memory + ws->saves[i];
     float *y = node->out_size ? output_place(ws, i, x, store) : NULL;
@@ -78,6 +80,11 @@ static void hand_out(const glow_workspace *ws, int64_t count, double *logdet, do
   }
 }
 
+/* Of a forward pass that is not an evaluation. */
+static int32_t statistics_of(const glow_workspace *ws) {
+  return glow__is_training(ws) ? GLOW_STATISTICS_BATCH : GLOW_STATISTICS_RUNNING;
+}
+
 glow_status glow_forward(glow_workspace *ws, const float *x, const int32_t *labels, int64_t count,
                          int32_t form, float *latents, double *logdet, double *log_prob) {
   GLOW_TRY(check_forward(ws, x, labels, count));
@@ -87,12 +94,13 @@ glow_status glow_forward(glow_workspace *ws, const float *x, const int32_t *labe
   float *own = ws->memory + ws->plan.latents;
   double *ld = doubles(ws, ws->plan.logdet), *lp = doubles(ws, ws->plan.logprior);
   bool training = glow__is_training(ws);
+  int32_t statistics = statistics_of(ws);
   ws->samples = 0;
   /* Backward works from raw latents, so whitened ones are made by a pass of their own. */
   if (form == GLOW_LATENTS_WHITENED && latents)
-    glow__run_forward(ws, x, labels, count, form, false, latents, ld, lp);
+    glow__run_forward(ws, x, labels, count, form, statistics, false, latents, ld, lp);
   if (form == GLOW_LATENTS_RAW || !latents || training)
-    glow__run_forward(ws, x, labels, count, GLOW_LATENTS_RAW, training, own, ld, lp);
+    glow__run_forward(ws, x, labels, count, GLOW_LATENTS_RAW, statistics, training, own, ld, lp);
   if (form == GLOW_LATENTS_RAW && latents)
     memcpy(latents, own, (size_t)(count * ws->model->dims) * sizeof(float));
   if (training)
@@ -103,7 +111,14 @@ glow_status glow_forward(glow_workspace *ws, const float *x, const int32_t *labe
 
 glow_status glow_log_prob(glow_workspace *ws, const float *x, const int32_t *labels, int64_t count,
                           double *log_prob) {
-  return glow_forward(ws, x, labels, count, GLOW_LATENTS_RAW, NULL, NULL, log_prob);
+  GLOW_TRY(check_forward(ws, x, labels, count));
+  GLOW_TRY(glow__check_finite(ws->model, "input", x, count));
+  ws->samples = 0;
+  glow__run_forward(ws, x, labels, count, GLOW_LATENTS_RAW, GLOW_STATISTICS_RUNNING, false,
+                    ws->memory + ws->plan.latents, doubles(ws, ws->plan.logdet),
+                    doubles(ws, ws->plan.logprior));
+  hand_out(ws, count, NULL, log_prob);
+  return GLOW_OK;
 }
 
 double glow_bits_per_dim(const glow_model *model, double log_prob) {
@@ -149,6 +164,7 @@ static const char *first_nonfinite(glow_workspace *ws, const float *x, const int
     glow_pass pass;
     glow__pass_begin(ws, node, count, labels, GLOW_LATENTS_RAW, ws->memory + ws->plan.latents,
                      &pass);
+    pass.statistics = statistics_of(ws);
     glow__node_forward(&pass, x, node->out_size ? y : NULL, ld, lp);
     if (!finite_floats(y, count * node->out_size) || !finite_doubles(ld, count) ||
         !finite_doubles(lp, count) || !latents_finite(node, &pass))

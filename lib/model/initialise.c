@@ -94,11 +94,18 @@ static size_t largest_state(const glow_model *model) {
   return largest;
 }
 
+/* Of parameters and fixed state. */
+static size_t state_bytes(const glow_model *model) {
+  return (size_t)(model->parameter_count + model->fixed_count) * 4 + 1;
+}
+
 static glow_status initialise(initialisation *in, const float *x, float *backup) {
   glow_model *model = in->model;
   size_t bytes = (size_t)model->parameter_count * sizeof(float);
+  size_t fixed_bytes = (size_t)model->fixed_count * 4;
   memcpy(in->x, x, (size_t)(in->count * model->dims) * sizeof(float));
   memcpy(backup, model->parameters, bytes);
+  memcpy(backup + model->parameter_count, model->fixed, fixed_bytes);
   glow_status status = through_layers(in);
   if (status == GLOW_OK)
     status = glow_model_prepare(model);
@@ -107,6 +114,7 @@ static glow_status initialise(initialisation *in, const float *x, float *backup)
     return GLOW_OK;
   }
   memcpy(model->parameters, backup, bytes);
+  memcpy(model->fixed, backup + model->parameter_count, fixed_bytes);
   bool prepared = model->prepared;
   for (int32_t i = 0; i < model->node_count; i++) /* as they were: they had succeeded */
     if (glow__node_prepare(model, &model->nodes[i]) != GLOW_OK)
@@ -142,8 +150,7 @@ glow_status glow_workspace_initialise(glow_workspace *ws, glow_model *model, con
   in.x = a;
   in.y = b;
   in.state = b ? glow_allocate(context, largest_state(model)) : NULL;
-  float *backup =
-      in.state ? glow_allocate(context, (size_t)model->parameter_count * sizeof(float) + 1) : NULL;
+  float *backup = in.state ? glow_allocate(context, state_bytes(model)) : NULL;
   glow_status status = GLOW_E_MEMORY;
   ws->samples = 0;
   if (backup)

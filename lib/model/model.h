@@ -21,6 +21,12 @@ glow_status glow__builder_finish_from(glow_builder **builder, glow__read_fn read
 /* Memory of a fixed tensor. */
 const void *glow__model_fixed(const glow_model *model, const char *name);
 
+/* Moves the running averages of the workspace's model, which must be prepared afterwards; what they
+ * were is kept in the workspace until its next pass, for undo. GLOW_E_NUMERIC names a tensor that
+ * would not be finite; nothing has changed then. */
+glow_status glow__running_move(glow_workspace *workspace, glow_model *model);
+glow_status glow__running_undo(glow_workspace *workspace, glow_model *model);
+
 /* Name of the first layer with a non-finite value in this flat vector (of parameters or gradients),
  * searched from the last layer to the first, the order of backward; NULL when all are finite. */
 const char *glow__model_nonfinite_layer(const glow_model *model, const float *flat);

@@ -22,6 +22,9 @@ typedef struct glow__tensor {
   int64_t dims[GLOW_MAX_RANK];
   int64_t elements;
   int64_t offset; /* in parameters or in fixed state */
+  bool running;   /* a running average */
+  float momentum;
+  int64_t observed; /* its place among all that is observed */
 } glow__tensor;
 
 typedef struct glow__region {
@@ -69,6 +72,7 @@ struct glow_model {
   int64_t parameter_count;
   void *fixed; /* 4-byte elements */
   int64_t fixed_count;
+  int64_t observed_count; /* floats of all running averages */
   unsigned char *derived;
   int64_t derived_size;
   bool prepared, initialised;
@@ -87,9 +91,11 @@ struct glow_pass {
   int64_t capacity; /* samples that the scratch regions are laid out for */
   int64_t first;    /* of a block: its first sample in the saved regions */
   int64_t saved_capacity;
-  bool training;    /* backward regions are there */
-  bool may_write;   /* tensors: build and init */
-  float *gradients; /* of parameter gradient_first and on */
+  bool training;      /* backward regions are there */
+  bool may_write;     /* tensors: build and init */
+  int32_t statistics; /* GLOW_STATISTICS_..., 0: running */
+  float *observed;    /* all that is observed of a batch; NULL when nothing is */
+  float *gradients;   /* of parameter gradient_first and on */
   int64_t gradient_first;
   float *scratch;
   float *worker_scratch;
@@ -139,6 +145,8 @@ typedef struct glow__plan {
   int64_t block_gradients; /* buffers of by-samples layers */
   int64_t block_stride;
   int64_t parameter_gradients;
+  int64_t observed;     /* of the last forward */
+  int64_t observed_sum; /* doubles: of the batches since gradients were zeroed, times samples */
   int64_t total;
 } glow__plan;
 
@@ -154,6 +162,7 @@ struct glow_workspace {
   int64_t samples; /* 0: none */
   const int32_t *labels;
   int32_t *label_copy;
+  int64_t observed_samples; /* in the sums of what was observed */
 };
 
 static inline bool glow__is_training(const glow_workspace *ws) {
@@ -186,11 +195,19 @@ void glow__node_inverse(const glow_pass *pass, const float *y, float *x, double 
 void glow__node_backward(const glow_pass *pass, const glow_layer_gradient *gradient, float *blocks,
                          int64_t block_stride);
 
-/* All nodes from x. keep: for backward. latents: [samples, dims] to fill. */
+/* All nodes from x. statistics: GLOW_STATISTICS_... keep: for backward. latents: [samples, dims] to
+ * fill. */
 void glow__run_forward(glow_workspace *ws, const float *x, const int32_t *labels, int64_t samples,
-                       int32_t form, bool keep, float *latents, double *logdet, double *logprior);
+                       int32_t form, int32_t statistics, bool keep, float *latents, double *logdet,
+                       double *logprior);
 void glow__run_inverse(glow_workspace *ws, const float *latents, int32_t form,
                        const int32_t *labels, int64_t samples, float *x, double *logdet);
+
+/* ---- running averages ------------------------------------------------------------------------ */
+
+/* Adds what the last forward observed to the sums, or zeroes the sums. */
+void glow__running_gather(glow_workspace *ws);
+void glow__running_clear(glow_workspace *ws);
 
 /* ---- model ----------------------------------------------------------------------------------- */
 

@@ -92,6 +92,18 @@ int32_t glow_pass_saved_valid(const glow_pass *pass) {
   return pass && pass->saved_valid;
 }
 
+int32_t glow_pass_statistics(const glow_pass *pass) {
+  return pass && pass->statistics ? pass->statistics : GLOW_STATISTICS_RUNNING;
+}
+
+float *glow_pass_observed(const glow_pass *pass, int32_t id) {
+  const glow__tensor *tensor = tensor_of(pass, id);
+  if (!tensor || !tensor->running || !pass->observed ||
+      glow_pass_statistics(pass) == GLOW_STATISTICS_RUNNING)
+    return NULL;
+  return pass->observed + tensor->observed;
+}
+
 const void *glow_pass_derived(const glow_pass *pass) {
   return pass && pass->node->derived_bytes ? pass->model->derived + pass->node->derived_offset
                                            : NULL;

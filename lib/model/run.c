@@ -31,6 +31,8 @@ void glow__pass_begin(const glow_workspace *ws, const glow__node *node, int64_t 
   pass->form = form;
   pass->latents = latents ? latents + node->latent_offset : NULL;
   pass->latent_stride = ws->model->dims;
+  pass->statistics = GLOW_STATISTICS_RUNNING;
+  pass->observed = pass->training ? ws->memory + plan->observed : NULL;
 }
 
 /* Which function of the layer, and what it is given for the whole batch. */

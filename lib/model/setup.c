@@ -104,6 +104,26 @@ glow_status glow_setup_tensor(glow_setup *setup, const char *name, int32_t type,
   return GLOW_OK;
 }
 
+glow_status glow_setup_running(glow_setup *setup, const char *name, int32_t rank,
+                               const int64_t *dims, double momentum, int32_t *id) {
+  if (!setup)
+    return glow_error(GLOW_E_ARGUMENT, "setup is NULL");
+  if (!glow__by_tasks(setup->node))
+    return glow_error(GLOW_E_ARGUMENT, "a layer run by samples has no running averages: its blocks "
+                                       "do not see the whole batch");
+  if (!(momentum > 0 && momentum <= 1))
+    return glow_error(GLOW_E_ARGUMENT, "momentum is %g; it must be above 0 and at most 1",
+                      momentum);
+  GLOW_TRY(glow_setup_tensor(setup, name, GLOW_TYPE_F32, 0, rank, dims, id));
+  glow_model *model = setup->model;
+  glow__tensor *tensor = &model->tensors[model->tensor_count - 1];
+  tensor->running = true;
+  tensor->momentum = (float)momentum;
+  tensor->observed = model->observed_count;
+  model->observed_count += tensor->elements; /* at most fixed_count, which was checked */
+  return GLOW_OK;
+}
+
 static glow_status add_region(glow__regions *regions, int64_t fixed, int64_t per_sample,
                               bool backward, int32_t *id) {
   if (!id || fixed < 0 || per_sample < 0)

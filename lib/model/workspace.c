@@ -87,7 +87,9 @@ static bool place_training(const glow_model *model, glow__plan *plan) {
          place_samples(plan, plan->needs_spare ? plan->state : 0, &plan->spare) &&
          glow__mul(stride, GLOW_MAX_BLOCKS, &stride) &&
          place(plan, stride, &plan->block_gradients) &&
-         place(plan, model->parameter_count, &plan->parameter_gradients);
+         place(plan, model->parameter_count, &plan->parameter_gradients) &&
+         place(plan, model->observed_count, &plan->observed) &&
+         place(plan, 2 * model->observed_count, &plan->observed_sum);
 }
 
 /* inputs, saves: NULL when only the size is wanted. */
@@ -216,6 +218,7 @@ glow_status glow_workspace_zero_gradients(glow_workspace *ws) {
     return glow_error(GLOW_E_STATE, "the workspace has no gradients: it is for inference");
   int64_t blocks = (ws->model->parameter_count + ZERO_BLOCK - 1) / ZERO_BLOCK;
   glow__run(ws->model->context, (uint32_t)blocks, zero_block, ws);
+  glow__running_clear(ws);
   return GLOW_OK;
 }
 

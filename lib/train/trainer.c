@@ -316,6 +316,16 @@ static void update_average(glow_trainer *t) {
     glow__flat_approach(&t->flat, t->average, parameters, (float)(1.0 - t->options.average_decay));
 }
 
+/* Running averages, then parameters; both or neither. */
+static glow_status apply(glow_trainer *t, const float *gradients, const glow_step_report *report) {
+  GLOW_TRY(glow__running_move(t->workspace, t->model));
+  glow_status status = glow__optimizer_apply(
+      t->optimizer, gradients, report->gradient_norm * report->gradient_norm, report->rate);
+  if (status != GLOW_OK)
+    GLOW_TRY(glow__running_undo(t->workspace, t->model));
+  return status;
+}
+
 static glow_status step(glow_trainer *t, const batch *b, glow_step_report *report) {
   glow_step_report done = GLOW_STEP_REPORT_INIT;
   float *gradients = glow_workspace_gradients(t->workspace);
@@ -328,8 +338,7 @@ static glow_status step(glow_trainer *t, const batch *b, glow_step_report *repor
   done.rate = glow_schedule_rate(&t->schedule, done.step);
   GLOW_TRY(accumulate(t, b, &done.loss));
   GLOW_TRY(clip(t, gradients, &done.gradient_norm));
-  glow_status status = glow__optimizer_apply(t->optimizer, gradients,
-                                             done.gradient_norm * done.gradient_norm, done.rate);
+  glow_status status = apply(t, gradients, &done);
   if (status != GLOW_OK)
     return glow__error_prefix(status, "step %lld refused", (long long)done.step);
   t->steps++;

@@ -91,6 +91,8 @@ static void test_null_makers(void **state) {
     BAD(create(b->context, NULL, NULL));                                                           \
   } while (0)
   MAKER(glow_actnorm_create);
+  MAKER(glow_batchnorm_create);
+  MAKER(glow_logit_create);
   MAKER(glow_invconv_create);
   MAKER(glow_permute_create);
   MAKER(glow_scaling_create);

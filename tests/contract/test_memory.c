@@ -16,6 +16,7 @@ static void all_passes(const bench *b, glow_workspace *ws, bool training) {
     OK(glow_inverse(ws, b->z, form, b->labels, BATCH, b->y, out));
     OK(glow_log_prob(ws, b->x, b->labels, BATCH, out));
     if (training) {
+      OK(glow_forward(ws, b->x, b->labels, BATCH, form, NULL, NULL, out));
       OK(glow_backward(ws, &options));
       OK(glow_workspace_zero_gradients(ws));
     }

@@ -232,32 +232,39 @@ static void test_micro_batches(void **state) {
   }
 }
 
+static glow_status forward(const bench *b, glow_workspace *ws) {
+  return glow_forward(ws, b->x, b->labels, BATCH, GLOW_LATENTS_RAW, NULL, NULL, NULL);
+}
+
 /* Once for each forward, in a training mode, with nothing in between. */
 static void test_backward_needs_forward(void **state) {
   bench *b = *state;
   glow_backward_options options = GLOW_BACKWARD_OPTIONS_INIT;
   const char *layer;
   glow_workspace *ws = helper_workspace(b->model, BATCH, GLOW_MODE_INFERENCE);
-  OK(glow_log_prob(ws, b->x, b->labels, BATCH, NULL));
+  OK(forward(b, ws));
   REFUSED(glow_backward(ws, &options), GLOW_E_STATE, "inference");
   assert_null(glow_workspace_gradients(ws));
   REFUSED(glow_workspace_zero_gradients(ws), GLOW_E_STATE, "inference");
   glow_workspace_destroy(&ws);
   ws = helper_workspace(b->model, BATCH, GLOW_MODE_STORED);
   REFUSED(glow_backward(ws, &options), GLOW_E_STATE, "glow_forward");
-  OK(glow_log_prob(ws, b->x, b->labels, BATCH, NULL));
+  OK(forward(b, ws));
   OK(glow_backward(ws, &options));
   REFUSED(glow_backward(ws, &options), GLOW_E_STATE, "glow_forward");
+  OK(forward(b, ws));
   OK(glow_log_prob(ws, b->x, b->labels, BATCH, NULL));
+  REFUSED(glow_backward(ws, &options), GLOW_E_STATE, "glow_forward");
+  OK(forward(b, ws));
   OK(glow_inverse(ws, b->z, GLOW_LATENTS_RAW, b->labels, BATCH, b->y, NULL));
   REFUSED(glow_backward(ws, &options), GLOW_E_STATE, "glow_forward");
-  OK(glow_log_prob(ws, b->x, b->labels, BATCH, NULL));
+  OK(forward(b, ws));
   OK(glow_sample(ws, NULL, b->labels, BATCH, b->y));
   REFUSED(glow_backward(ws, &options), GLOW_E_STATE, "glow_forward");
-  OK(glow_log_prob(ws, b->x, b->labels, BATCH, NULL));
+  OK(forward(b, ws));
   OK(glow_find_nonfinite(ws, b->x, b->labels, BATCH, &layer));
   REFUSED(glow_backward(ws, &options), GLOW_E_STATE, "glow_forward");
-  OK(glow_log_prob(ws, b->x, b->labels, BATCH, NULL));
+  OK(forward(b, ws));
   glow_model_parameters_mutable(b->model);
   REFUSED(glow_backward(ws, &options), GLOW_E_STATE, "glow_model_prepare");
   glow_workspace_destroy(&ws);

@@ -46,6 +46,8 @@ LAYER_READER(invconv)
 LAYER_READER(permute)
 LAYER_READER(scaling)
 LAYER_READER(prior)
+LAYER_READER(batchnorm)
+LAYER_READER(logit)
 
 static glow_status read_coupling(const bench *b, const void *options) {
   glow_layer *layer = NULL;
@@ -117,7 +119,7 @@ static glow_status read_sample(const bench *b, const void *options) {
 }
 
 static glow_status read_backward(const bench *b, const void *options) {
-  OK(glow_log_prob(b->ws, b->x, NULL, 1, NULL));
+  OK(glow_forward(b->ws, b->x, NULL, 1, GLOW_LATENTS_RAW, NULL, NULL, NULL));
   return glow_backward(b->ws, options);
 }
 
@@ -187,6 +189,8 @@ static void test_struct_sizes(void **state) {
 #define CHECK(type, read, ...) CHECK_FROM(sizeof(type), type, read, __VA_ARGS__)
   CHECK(glow_context_options, read_context, GLOW_CONTEXT_OPTIONS_INIT);
   CHECK(glow_actnorm_options, read_actnorm, GLOW_ACTNORM_OPTIONS_INIT);
+  CHECK(glow_batchnorm_options, read_batchnorm, GLOW_BATCHNORM_OPTIONS_INIT);
+  CHECK(glow_logit_options, read_logit, GLOW_LOGIT_OPTIONS_INIT);
   CHECK(glow_invconv_options, read_invconv, GLOW_INVCONV_OPTIONS_INIT);
   CHECK(glow_permute_options, read_permute, GLOW_PERMUTE_OPTIONS_INIT);
   CHECK(glow_scaling_options, read_scaling, GLOW_SCALING_OPTIONS_INIT);

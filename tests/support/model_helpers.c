@@ -185,6 +185,9 @@ const helper_layer helper_layers[] = {
     {.name = "flatten", .kind = HELPER_FLATTEN},
     {.name = "squeeze", .kind = HELPER_SQUEEZE, .even_hw = 1},
     {.name = "split", .kind = HELPER_SPLIT, .even = 1},
+    {.name = "batchnorm", .kind = HELPER_BATCHNORM, .batch = 1},
+    {.name = "batchnorm with a lag", .kind = HELPER_BATCHNORM, .batch = 1, .lag = 0.75},
+    {.name = "logit", .kind = HELPER_LOGIT, .curved = 1},
     {.name = "prior fixed", .kind = HELPER_PRIOR, .option = 0},
     {.name = "prior learned", .kind = HELPER_PRIOR, .option = 1},
     {.name = "prior classes", .kind = HELPER_PRIOR, .option = 0, .classes = 3},
@@ -224,6 +227,7 @@ glow_status helper_create_layer(glow_context *context, const helper_layer *layer
   glow_invconv_options conv = GLOW_INVCONV_OPTIONS_INIT;
   glow_permute_options permute = GLOW_PERMUTE_OPTIONS_INIT;
   glow_prior_options prior = GLOW_PRIOR_OPTIONS_INIT;
+  glow_batchnorm_options batchnorm = GLOW_BATCHNORM_OPTIONS_INIT;
   *out = NULL;
   conv.lu = layer->option;
   conv.seed = 3;
@@ -231,6 +235,7 @@ glow_status helper_create_layer(glow_context *context, const helper_layer *layer
   permute.seed = 4;
   prior.learned = layer->option;
   prior.classes = layer->classes;
+  batchnorm.lag = layer->lag;
   switch (layer->kind) {
   case HELPER_ACTNORM: return glow_actnorm_create(context, NULL, out);
   case HELPER_INVCONV: return glow_invconv_create(context, &conv, out);
@@ -239,6 +244,8 @@ glow_status helper_create_layer(glow_context *context, const helper_layer *layer
   case HELPER_FLATTEN: return glow_flatten_create(context, out);
   case HELPER_COUPLING: return create_coupling(context, layer, hidden, out);
   case HELPER_SQUEEZE: return glow_squeeze_create(context, out);
+  case HELPER_BATCHNORM: return glow_batchnorm_create(context, &batchnorm, out);
+  case HELPER_LOGIT: return glow_logit_create(context, NULL, out);
   case HELPER_SPLIT: return glow_split_create(context, out);
   default: return glow_prior_create(context, &prior, out);
   }

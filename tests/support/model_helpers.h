@@ -83,6 +83,9 @@ typedef struct helper_layer {
   int32_t even_hw; /* 1: needs even height and width */
   int32_t net;     /* coupling: HELPER_CONV or HELPER_MLP */
   int32_t context; /* numbers in the context vector that the net reads */
+  int32_t batch;   /* 1: training passes use statistics of the batch */
+  int32_t curved;  /* 1: not affine in what decides the determinant */
+  double lag;      /* batch normalisation */
 } helper_layer;
 enum helper_kind {
   HELPER_ACTNORM,
@@ -93,6 +96,8 @@ enum helper_kind {
   HELPER_FLATTEN,
   HELPER_SQUEEZE,
   HELPER_SPLIT,
+  HELPER_BATCHNORM,
+  HELPER_LOGIT,
   HELPER_PRIOR /* option: learned */
 };
 enum { HELPER_CONV, HELPER_MLP };

@@ -64,6 +64,12 @@ GLOW_API glow_status glow_setup_backward_scratch(glow_setup *setup, int64_t fixe
 GLOW_API glow_status glow_setup_worker_scratch(glow_setup *setup, int64_t floats, int32_t *id);
 GLOW_API glow_status glow_setup_saved(glow_setup *setup, int64_t fixed, int64_t per_sample,
                                       int32_t *id);
+/* Declares a running average: fixed float32 state, [dims], that follows what training passes
+ * observe of their batch, such as the mean and the variance of a batch normalisation. After a step,
+ * average += momentum (observed - average); momentum in (0, 1]. Only for layers run by tasks. How a
+ * pass is to use it: glow_pass_statistics. */
+GLOW_API glow_status glow_setup_running(glow_setup *setup, const char *name, int32_t rank,
+                                        const int64_t *dims, double momentum, int32_t *id);
 /* Bytes for values derived from the parameters, filled by prepare. Call at most once per layer. */
 GLOW_API glow_status glow_setup_derived(glow_setup *setup, size_t bytes);
 /* Floats of latents that the layer emits per sample. */
@@ -94,6 +100,17 @@ GLOW_API float *glow_pass_saved(const glow_pass *pass, int32_t id);
 /* 1 in a backward pass when the saved regions hold what forward wrote; 0: they are there, to be
  * filled by backward itself. */
 GLOW_API int32_t glow_pass_saved_valid(const glow_pass *pass);
+/* Where the statistics of the batch come from, for layers with running averages. A sample's results
+ * do not depend on the rest of its batch with RUNNING, and do with the others.
+ *   RUNNING  use the averages, the tensors declared with glow_setup_running
+ *   BATCH    forward of a training pass: compute them from the batch, write them to
+ *            glow_pass_observed, and use them
+ *   KEPT     backward, and what it runs to reconstruct: use those in glow_pass_observed, to which
+ *            forward wrote them; gradients go through them */
+enum { GLOW_STATISTICS_RUNNING = 1, GLOW_STATISTICS_BATCH = 2, GLOW_STATISTICS_KEPT = 3 };
+GLOW_API int32_t glow_pass_statistics(const glow_pass *pass);
+/* What the pass observes for running average `id`, of its shape; NULL with RUNNING. */
+GLOW_API float *glow_pass_observed(const glow_pass *pass, int32_t id);
 GLOW_API const void *glow_pass_derived(const glow_pass *pass);
 GLOW_API void *glow_pass_derived_mutable(const glow_pass *pass); /* prepare only: else NULL */
 GLOW_API void *glow_pass_init_state(const glow_pass *pass);      /* init only: else NULL */

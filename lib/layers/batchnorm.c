@@ -1,0 +1,316 @@
+/* batchnorm: y_c = (x_c - mean_c) / sqrt(var_c + epsilon), log-det = -H W / 2 sum_c log(var_c +
+ * epsilon). mean and var (biased) are those of the batch's pixels while training, of which running
+ * averages are kept, and the running averages otherwise. With a lag l, training uses
+ * l running + (1 - l) batch, and gradients go through the batch's part.
+ * Ioffe and Szegedy 2015; Dinh et al. 2016, section 3.7 and appendix E. There is no affine part: an
+ * actnorm behind it would be one. SPDX-License-Identifier: MIT */
+#include <math.h>
+#include <string.h>
+
+#include "layers/groups.h"
+#include "layers/layers.h"
+#include "math/moments.h"
+
+typedef struct batchnorm {
+  double epsilon, momentum, lag;
+  int64_t image, channels;
+  int32_t mean, var;
+  int32_t partial; /* doubles [groups, 2 channels] */
+  int32_t used;    /* [USED channels]: what a pass computes with */
+} batchnorm;
+
+/* Vectors in `used`. */
+enum { MEAN, DEVIATION, INVERSE, SHIFT, SLOPE, USED };
+
+static glow_status configure(void *self, glow_setup *setup, const glow_shape *input,
+                             glow_shape *output) {
+  batchnorm *b = self;
+  int64_t dims[] = {input->channels};
+  *output = *input;
+  b->image = input->height * input->width;
+  b->channels = input->channels;
+  if (b->channels > 1 << 24)
+    return glow_error(GLOW_E_LIMIT, "too many channels");
+  GLOW_TRY(glow_setup_running(setup, "mean", 1, dims, b->momentum, &b->mean));
+  GLOW_TRY(glow_setup_running(setup, "var", 1, dims, b->momentum, &b->var));
+  GLOW_TRY(glow_setup_scratch(setup, (int64_t)GLOW_MOST_GROUPS * 4 * b->channels, 0, &b->partial));
+  GLOW_TRY(glow_setup_scratch(setup, USED * b->channels, 0, &b->used));
+  return glow_setup_init(setup, 1, glow__moments_size(b->channels));
+}
+
+static glow_status build(const void *self, const glow_pass *pass) {
+  const batchnorm *b = self;
+  float *var = glow_pass_tensor_mutable(pass, b->var);
+  for (int64_t c = 0; c < b->channels; c++)
+    var[c] = 1.0f;
+  return GLOW_OK;
+}
+
+static glow_status init(const void *self, const glow_pass *pass, int32_t round, int32_t phase,
+                        const float *x) {
+  const batchnorm *b = self;
+  glow__moments *moments = glow_pass_init_state(pass);
+  int64_t pixels = glow_pass_samples(pass) * b->image;
+  (void)round;
+  if (phase == GLOW_INIT_BATCH) {
+    glow__moments_sums(pixels, b->channels, x, moments->sums);
+    moments->pixels += (double)pixels;
+  }
+  if (phase != GLOW_INIT_END)
+    return GLOW_OK;
+  return glow__moments_finish(moments->pixels, b->channels, moments->sums,
+                              glow_pass_tensor_mutable(pass, b->mean),
+                              glow_pass_tensor_mutable(pass, b->var));
+}
+
+/* Nothing to derive; a variance from a file may be anything. */
+static glow_status prepare(const void *self, const glow_pass *pass) {
+  const batchnorm *b = self;
+  const float *var = glow_pass_tensor(pass, b->var);
+  for (int64_t c = 0; c < b->channels; c++)
+    if (!(var[c] >= 0.0f))
+      return glow_error(GLOW_E_NUMERIC, "the variance of channel %lld is %g", (long long)c,
+                        (double)var[c]);
+  return GLOW_OK;
+}
+
+typedef struct run {
+  const batchnorm *b;
+  const glow_pass *pass;
+  glow__groups groups;
+  const float *from, *dy;
+  float *to, *dx;
+  float *used;
+} run;
+
+static run run_of(const batchnorm *b, const glow_pass *pass) {
+  return (run){.b = b,
+               .pass = pass,
+               .groups = glow__groups_of(glow_pass_samples(pass), b->image * b->channels),
+               .used = glow_pass_scratch(pass, b->used)};
+}
+
+static double *sums_of(const run *r, uint32_t task) {
+  double *partial = (double *)(void *)glow_pass_scratch(r->pass, r->b->partial);
+  return partial + (int64_t)task * 2 * r->b->channels;
+}
+
+/* Runs fn on all groups, which leaves 2 C sums in each, and adds them in order to those of the
+ * first. */
+static const double *total(run *r, glow_task_fn fn) {
+  uint32_t count = glow__group_count(&r->groups);
+  double *sums = sums_of(r, 0);
+  glow_pass_run(r->pass, count, fn, r);
+  for (uint32_t t = 1; t < count; t++)
+    for (int64_t j = 0; j < 2 * r->b->channels; j++)
+      sums[j] += sums_of(r, t)[j];
+  return sums;
+}
+
+static void moments_task(void *arg, uint32_t task, uint32_t worker) {
+  const run *r = arg;
+  int64_t first = glow__group_first(&r->groups, task), last = glow__group_last(&r->groups, task);
+  (void)worker;
+  memset(sums_of(r, task), 0, 2 * (size_t)r->b->channels * sizeof(double));
+  glow__moments_sums((last - first) * r->b->image, r->b->channels,
+                     r->from + first * r->b->image * r->b->channels, sums_of(r, task));
+}
+
+/* The statistics that the pass uses, from x where it is the pass that makes them. Returns the
+ * log-det of a sample. */
+static double choose(const batchnorm *b, run *r, const float *x) {
+  const float *mean = glow_pass_tensor(r->pass, b->mean), *var = glow_pass_tensor(r->pass, b->var);
+  int32_t statistics = glow_pass_statistics(r->pass);
+  float *batch_mean = glow_pass_observed(r->pass, b->mean);
+  float *batch_var = glow_pass_observed(r->pass, b->var);
+  double lag = b->lag, logdet = 0;
+  if (statistics == GLOW_STATISTICS_BATCH) {
+    r->from = x;
+    const double *sums = total(r, moments_task);
+    (void)glow__moments_finish((double)(r->groups.samples * b->image), b->channels, sums,
+                               batch_mean, batch_var); /* not finite: so will be the loss */
+  }
+  for (int64_t c = 0; c < b->channels; c++) {
+    double m = batch_mean ? lag * (double)mean[c] + (1 - lag) * (double)batch_mean[c] : mean[c];
+    double v = batch_var ? lag * (double)var[c] + (1 - lag) * (double)batch_var[c] : var[c];
+    double deviation = sqrt(v + b->epsilon);
+    r->used[MEAN * b->channels + c] = (float)m;
+    r->used[DEVIATION * b->channels + c] = (float)deviation;
+    r->used[INVERSE * b->channels + c] = (float)(1 / deviation);
+    logdet -= log(deviation);
+  }
+  return logdet * (double)b->image;
+}
+
+static void forward_task(void *arg, uint32_t task, uint32_t worker) {
+  const run *r = arg;
+  int64_t channels = r->b->channels, image = r->b->image;
+  const float *mean = r->used + MEAN * channels, *inverse = r->used + INVERSE * channels;
+  (void)worker;
+  for (int64_t p = glow__group_first(&r->groups, task) * image;
+       p < glow__group_last(&r->groups, task) * image; p++)
+    for (int64_t c = 0; c < channels; c++)
+      r->to[p * channels + c] = (r->from[p * channels + c] - mean[c]) * inverse[c];
+}
+
+static void inverse_task(void *arg, uint32_t task, uint32_t worker) {
+  const run *r = arg;
+  int64_t channels = r->b->channels, image = r->b->image;
+  const float *mean = r->used + MEAN * channels, *deviation = r->used + DEVIATION * channels;
+  (void)worker;
+  for (int64_t p = glow__group_first(&r->groups, task) * image;
+       p < glow__group_last(&r->groups, task) * image; p++)
+    for (int64_t c = 0; c < channels; c++)
+      r->to[p * channels + c] = r->from[p * channels + c] * deviation[c] + mean[c];
+}
+
+static void forward(const void *self, const glow_pass *pass, const float *x, float *y,
+                    double *logdet, double *logprior) {
+  const batchnorm *b = self;
+  run r = run_of(b, pass);
+  double each = choose(b, &r, x);
+  (void)logprior;
+  r.from = x;
+  r.to = y;
+  glow_pass_run(pass, glow__group_count(&r.groups), forward_task, &r);
+  for (int64_t n = 0; n < r.groups.samples; n++)
+    logdet[n] += each;
+}
+
+static void inverse(const void *self, const glow_pass *pass, const float *y, float *x,
+                    double *logdet) {
+  const batchnorm *b = self;
+  run r = run_of(b, pass);
+  double each = choose(b, &r, NULL);
+  r.from = y;
+  r.to = x;
+  glow_pass_run(pass, glow__group_count(&r.groups), inverse_task, &r);
+  for (int64_t n = 0; n < r.groups.samples; n++)
+    logdet[n] -= each;
+}
+
+/* ---- backward -------------------------------------------------------------------------------- */
+
+/* Sums of dy, then of dy y. */
+static void gradient_sums(void *arg, uint32_t task, uint32_t worker) {
+  const run *r = arg;
+  int64_t channels = r->b->channels, image = r->b->image;
+  double *sums = sums_of(r, task);
+  (void)worker;
+  memset(sums, 0, 2 * (size_t)channels * sizeof *sums);
+  for (int64_t p = glow__group_first(&r->groups, task) * image;
+       p < glow__group_last(&r->groups, task) * image; p++)
+    for (int64_t c = 0; c < channels; c++) {
+      double dy = (double)r->dy[p * channels + c];
+      sums[c] += dy;
+      sums[channels + c] += dy * (double)r->from[p * channels + c];
+    }
+}
+
+static void gradient_task(void *arg, uint32_t task, uint32_t worker) {
+  const run *r = arg;
+  int64_t channels = r->b->channels, image = r->b->image;
+  const float *inverse = r->used + INVERSE * channels, *shift = r->used + SHIFT * channels;
+  const float *slope = r->used + SLOPE * channels;
+  (void)worker;
+  for (int64_t p = glow__group_first(&r->groups, task) * image;
+       p < glow__group_last(&r->groups, task) * image; p++)
+    for (int64_t c = 0; c < channels; c++) {
+      int64_t i = p * channels + c;
+      r->dx[i] = inverse[c] * (r->dy[i] - shift[c] - slope[c] * r->from[i]);
+    }
+}
+
+/* With M pixels, used mean m and deviation s, batch mean b, a = 1 - lag, and D = H W sum d_logdet:
+ *   d m = -sum dy / s,  d var = -(sum dy y + D) / (2 s^2),
+ *   dx = dy / s + a (d m / M + d var 2 (x - b) / M),  where x - b = s y + m - b;  so
+ *   dx = (dy - shift - slope y) / s,  slope = a (sum dy y + D) / M,
+ *   shift = a sum dy / M + slope (m - b) / s. */
+static void backward(const void *self, const glow_pass *pass, const glow_layer_gradient *g) {
+  const batchnorm *b = self;
+  run r = run_of(b, pass);
+  const float *batch_mean = glow_pass_observed(pass, b->mean);
+  double pixels = (double)(r.groups.samples * b->image), d_logdet = 0;
+  choose(b, &r, NULL);
+  r.from = g->y;
+  r.dy = g->dy;
+  r.dx = g->dx;
+  for (int64_t n = 0; n < r.groups.samples; n++)
+    d_logdet += g->d_logdet[n] * (double)b->image;
+  const double *sums = total(&r, gradient_sums);
+  for (int64_t c = 0; c < b->channels; c++) {
+    double part = batch_mean ? 1 - b->lag : 0;
+    double slope = part * (sums[b->channels + c] + d_logdet) / pixels;
+    double away = batch_mean ? (double)(r.used[MEAN * b->channels + c] - batch_mean[c]) : 0;
+    r.used[SLOPE * b->channels + c] = (float)slope;
+    r.used[SHIFT * b->channels + c] =
+        (float)(part * sums[c] / pixels + slope * away * (double)r.used[INVERSE * b->channels + c]);
+  }
+  glow_pass_run(pass, glow__group_count(&r.groups), gradient_task, &r);
+  if (g->x)
+    return;
+  r.to = g->x_out;
+  glow_pass_run(pass, glow__group_count(&r.groups), inverse_task, &r);
+}
+
+/* ---- options --------------------------------------------------------------------------------- */
+
+static glow_status save(const void *self, glow_config *config) {
+  const batchnorm *b = self;
+  GLOW_TRY(glow_config_set_real(config, "epsilon", b->epsilon));
+  GLOW_TRY(glow_config_set_real(config, "momentum", b->momentum));
+  return glow_config_set_real(config, "lag", b->lag);
+}
+
+static void destroy(void *self, glow_context *context) {
+  glow_release(context, self);
+}
+
+static const glow_layer_ops ops = {
+    .struct_size = sizeof(glow_layer_ops),
+    .type = "batchnorm",
+    .flags = GLOW_LAYER_BY_TASKS | GLOW_LAYER_IN_PLACE | GLOW_LAYER_RECONSTRUCTS |
+             GLOW_LAYER_ALWAYS_PREPARES,
+    .configure = configure,
+    .build = build,
+    .init = init,
+    .prepare = prepare,
+    .forward = forward,
+    .inverse = inverse,
+    .backward = backward,
+    .save = save,
+    .destroy = destroy,
+};
+
+glow_status glow_batchnorm_create(glow_context *context, const glow_batchnorm_options *options,
+                                  glow_layer **out) {
+  glow_batchnorm_options o = GLOW_BATCHNORM_OPTIONS_INIT;
+  if (out)
+    *out = NULL;
+  if (!context || !out)
+    return glow_error(GLOW_E_ARGUMENT, "glow_batchnorm_create: NULL argument");
+  GLOW_TRY(glow__options_copy(&o, sizeof o, options, sizeof o, "glow_batchnorm_options"));
+  if (!(o.epsilon > 0 && o.epsilon < 1))
+    return glow_error(GLOW_E_ARGUMENT, "epsilon is %g; it must be between 0 and 1", o.epsilon);
+  if (!(o.momentum > 0 && o.momentum <= 1))
+    return glow_error(GLOW_E_ARGUMENT, "momentum is %g; it must be above 0 and at most 1",
+                      o.momentum);
+  if (!(o.lag >= 0 && o.lag < 1))
+    return glow_error(GLOW_E_ARGUMENT, "lag is %g; it must be 0 or more and below 1", o.lag);
+  batchnorm *b = glow_allocate(context, sizeof *b);
+  if (!b)
+    return GLOW_E_MEMORY;
+  b->epsilon = o.epsilon;
+  b->momentum = o.momentum;
+  b->lag = o.lag;
+  return glow_layer_create(context, &ops, b, out);
+}
+
+glow_status glow__batchnorm_make(glow_context *context, const glow_config *config,
+                                 glow_layer **out) {
+  glow_batchnorm_options o = GLOW_BATCHNORM_OPTIONS_INIT;
+  GLOW_TRY(glow_config_get_real(config, "epsilon", &o.epsilon));
+  GLOW_TRY(glow_config_get_real(config, "momentum", &o.momentum));
+  GLOW_TRY(glow_config_get_real(config, "lag", &o.lag));
+  return glow_batchnorm_create(context, &o, out);
+}
