@@ -1,77 +1,179 @@
 /* Files that appear whole or not at all: written beside their place, synced, renamed.
- * SPDX-License-Identifier: MIT */
+ *
+ * Temporary files are called PATH.glow-N.tmp, with the first N = 0, 1, ... that is free. Their
+ * writer holds a lock on them (flock), which ends with its process. So one that is there but not
+ * locked is left over from a writer that was killed, and the next writer of PATH removes it: they
+ * do not pile up. The lock tells more than the number of a process, which others see differently
+ * (containers) or which is given again. SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "io/io.h"
 
-enum { ATTEMPTS = 100 };
+enum { ATTEMPTS = 100, LOOK_FOR = 3 };
+#define SUFFIX ".glow-%d.tmp"
 
 static glow_status failed(const char *what, const char *path, int error) {
   return glow_error(GLOW_E_IO, "%s '%s': %s", what, path, strerror(error));
 }
 
-/* All memory is taken here, so that nothing is left to fail once the file is in its place. */
-static glow_status make_names(glow__atomic_file *file, size_t size) {
-  file->temporary = file->path ? glow_allocate(file->context, size) : NULL;
-  file->directory = file->temporary ? glow__strdup(file->context, file->path) : NULL;
-  if (!file->directory)
-    return GLOW_E_MEMORY;
-  char *slash = strrchr(file->directory, '/');
-  if (!slash)
-    strcpy(file->directory, ".");
-  else
-    slash[slash == file->directory] = '\0';
-  return GLOW_OK;
+/* A signal handler ran: once more. Not for close(), after which the descriptor is gone. */
+#define UNTIL_DONE(result, call)                                                                   \
+  do                                                                                               \
+    (result) = (call);                                                                             \
+  while ((result) < 0 && errno == EINTR)
+
+/* ---- temporary files ------------------------------------------------------------------------- */
+
+/* Locks a file that was just made. False: somebody has taken it for left over. */
+static bool hold(int descriptor) {
+  struct stat about;
+  int result;
+  UNTIL_DONE(result, flock(descriptor, LOCK_EX | LOCK_NB));
+  if (result != 0)
+    return errno != EWOULDBLOCK; /* file systems without locks */
+  return fstat(descriptor, &about) == 0 && about.st_nlink > 0;
 }
 
-/* A name of its own for each process and attempt; O_EXCL makes sure. */
-static glow_status open_temporary(glow__atomic_file *file, size_t size) {
-  for (int i = 0; i < ATTEMPTS && file->descriptor < 0; i++) {
-    snprintf(file->temporary, size, "%s.%ld-%d.tmp", file->path, (long)getpid(), i);
-    file->descriptor = open(file->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (file->descriptor < 0 && errno != EEXIST)
+/* Is it a file without a lock, and still the one of this name? */
+static bool is_left_over(int directory, const char *name, int descriptor) {
+  struct stat opened, named;
+  int result;
+  if (fstat(descriptor, &opened) != 0 || !S_ISREG(opened.st_mode))
+    return false;
+  UNTIL_DONE(result, flock(descriptor, LOCK_EX | LOCK_NB));
+  return result == 0 && fstatat(directory, name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+         named.st_dev == opened.st_dev && named.st_ino == opened.st_ino;
+}
+
+bool glow__atomic_remove_left_over(int directory, const char *name) {
+  const int flags = O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+  int descriptor, result = -1;
+  UNTIL_DONE(descriptor, openat(directory, name, flags));
+  if (descriptor < 0)
+    return errno != ENOENT;
+  if (is_left_over(directory, name, descriptor))
+    UNTIL_DONE(result, unlinkat(directory, name, 0));
+  close(descriptor);
+  return true;
+}
+
+/* The name of a temporary file is that of another file up to the suffix. */
+bool glow__atomic_is_temporary(const char *name, size_t *length) {
+  const char *suffix = strstr(name, ".glow-");
+  char again[32];
+  int number = -1;
+  if (!suffix || sscanf(suffix, SUFFIX, &number) != 1 || number < 0 || number >= ATTEMPTS)
+    return false;
+  snprintf(again, sizeof again, SUFFIX, number);
+  *length = (size_t)(suffix - name);
+  return strcmp(suffix, again) == 0;
+}
+
+static int create(const char *temporary) {
+  int descriptor;
+  UNTIL_DONE(descriptor, open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+  return descriptor;
+}
+
+static void name_temporary(glow__atomic_file *file, size_t size, int number) {
+  snprintf(file->temporary, size, "%s" SUFFIX, file->path, number);
+}
+
+/* Several writers at once may have been killed, and not those of the first numbers. */
+static void remove_left_overs(glow__atomic_file *file, size_t size) {
+  for (int i = 0; i < ATTEMPTS; i++) {
+    name_temporary(file, size, i);
+    if (!glow__atomic_remove_left_over(AT_FDCWD, file->temporary) && i >= LOOK_FOR)
       break;
   }
-  return file->descriptor >= 0 ? GLOW_OK : failed("cannot write", file->path, errno);
 }
 
-static void free_names(glow__atomic_file *file) {
+/* O_EXCL makes sure that it is ours. */
+static glow_status open_temporary(glow__atomic_file *file, size_t size) {
+  remove_left_overs(file, size);
+  for (int i = 0; i < ATTEMPTS; i++) {
+    name_temporary(file, size, i);
+    int descriptor = create(file->temporary);
+    /* Without locks there is no telling; but so many are not written at once. */
+    if (descriptor < 0 && errno == EEXIST && i == ATTEMPTS - 1 && unlink(file->temporary) == 0)
+      descriptor = create(file->temporary);
+    if (descriptor >= 0 && hold(descriptor)) {
+      file->descriptor = descriptor;
+      return GLOW_OK;
+    }
+    if (descriptor >= 0)
+      close(descriptor);
+    else if (errno != EEXIST)
+      break;
+  }
+  return failed("cannot write", file->path, errno);
+}
+
+/* ---- opening --------------------------------------------------------------------------------- */
+
+/* For the sync in the end; opened while a failure still changes nothing. One that may be written to
+ * but not read cannot be synced. `buffer` has room for the path. */
+static glow_status open_directory(glow__atomic_file *file, char *buffer) {
+  strcpy(buffer, file->path);
+  char *slash = strrchr(buffer, '/');
+  if (!slash)
+    strcpy(buffer, ".");
+  else
+    slash[slash == buffer] = '\0';
+  UNTIL_DONE(file->directory, open(buffer, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  return file->directory >= 0 || errno == EACCES ? GLOW_OK
+                                                 : failed("cannot write", file->path, errno);
+}
+
+static void free_all(glow__atomic_file *file) {
+  if (file->descriptor >= 0)
+    close(file->descriptor);
+  if (file->directory >= 0)
+    close(file->directory);
   glow_release(file->context, file->temporary);
-  glow_release(file->context, file->directory);
   glow_release(file->context, file->path);
-  file->temporary = file->directory = file->path = NULL;
+  *file = (glow__atomic_file){.descriptor = -1, .directory = -1};
+}
+
+/* All memory is taken here, so that nothing is left to fail once the file is in its place. */
+static glow_status open_all(glow__atomic_file *file, const char *path) {
+  size_t size = strlen(path) + 32;
+  file->path = glow__strdup(file->context, path);
+  file->temporary = file->path ? glow_allocate(file->context, size) : NULL;
+  if (!file->temporary)
+    return GLOW_E_MEMORY;
+  GLOW_TRY(open_directory(file, file->temporary));
+  return open_temporary(file, size);
 }
 
 glow_status glow__atomic_open(glow_context *context, const char *path, glow__atomic_file *file) {
-  size_t size = strlen(path) + 48;
   struct stat place;
-  *file = (glow__atomic_file){.descriptor = -1, .context = context};
+  *file = (glow__atomic_file){.descriptor = -1, .directory = -1, .context = context};
   if (!*path)
     return glow_error(GLOW_E_IO, "cannot write: the path is empty");
   if (stat(path, &place) == 0 && !S_ISREG(place.st_mode))
     return glow_error(GLOW_E_IO, "cannot write '%s': it is not a regular file", path);
-  file->path = glow__strdup(context, path);
-  glow_status status = make_names(file, size);
-  if (status == GLOW_OK)
-    status = open_temporary(file, size);
+  glow_status status = open_all(file, path);
   if (status != GLOW_OK)
-    free_names(file);
+    free_all(file);
   return status;
 }
+
+/* ---- writing --------------------------------------------------------------------------------- */
 
 glow_status glow__atomic_write(const glow__atomic_file *file, int64_t offset, const void *data,
                                int64_t bytes) {
   const unsigned char *from = data;
   while (bytes > 0) {
     size_t most = bytes < (1 << 30) ? (size_t)bytes : (size_t)1 << 30;
-    ssize_t wrote = pwrite(file->descriptor, from, most, (off_t)offset);
-    if (wrote < 0 && errno == EINTR)
-      continue;
+    ssize_t wrote;
+    UNTIL_DONE(wrote, pwrite(file->descriptor, from, most, (off_t)offset));
     if (wrote <= 0)
       return failed("cannot write", file->path, wrote < 0 ? errno : ENOSPC);
     from += wrote;
@@ -81,40 +183,53 @@ glow_status glow__atomic_write(const glow__atomic_file *file, int64_t offset, co
   return GLOW_OK;
 }
 
+/* The lock must outlive the file's temporary name: unlink first. */
 void glow__atomic_abandon(glow__atomic_file *file) {
-  if (file->descriptor >= 0)
-    close(file->descriptor);
-  if (file->temporary)
-    unlink(file->temporary);
-  free_names(file);
-  file->descriptor = -1;
+  int result;
+  if (file->temporary && file->descriptor >= 0)
+    UNTIL_DONE(result, unlink(file->temporary));
+  free_all(file);
 }
 
-/* The rename itself must survive a power cut. Some file systems cannot sync a directory: no error.
- * */
+/* ---- the end --------------------------------------------------------------------------------- */
+
+/* 0, or what is wrong. After a failed fsync the kernel may have dropped what it could not write: it
+ * is not tried again. */
+static int sync_data(int descriptor) {
+  int result;
+  UNTIL_DONE(result, fsync(descriptor));
+  if (result != 0 && errno != EINVAL) /* file systems that cannot */
+    return errno;
+  /* Some tell only at close() that data are lost. Closing a copy asks them, and keeps the lock. */
+  int copy = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
+  return copy >= 0 && close(copy) != 0 && errno != EINTR ? errno : 0;
+}
+
+/* The rename itself must survive a power cut. */
 static glow_status sync_directory(const glow__atomic_file *file) {
-  int descriptor = open(file->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (descriptor < 0)
+  int result;
+  if (file->directory < 0)
     return GLOW_OK;
-  int error = fsync(descriptor) == 0 || errno == EINVAL || errno == ENOTSUP ? 0 : errno;
-  close(descriptor);
-  return error ? failed("cannot sync the directory of", file->path, error) : GLOW_OK;
+  UNTIL_DONE(result, fsync(file->directory));
+  if (result == 0 || errno == EINVAL || errno == ENOTSUP)
+    return GLOW_OK;
+  return failed("written, but cannot sync the directory of", file->path, errno);
 }
 
 glow_status glow__atomic_commit(glow__atomic_file *file) {
-  int error = 0;
-  if (fsync(file->descriptor) != 0 && errno != EINVAL)
-    error = errno;
-  if (close(file->descriptor) != 0 && !error)
-    error = errno;
-  file->descriptor = -1;
-  if (!error && rename(file->temporary, file->path) != 0)
-    error = errno;
-  else if (!error) { /* the name is free again, and may be another's */
+  glow_status status = GLOW_OK;
+  int result, error = sync_data(file->descriptor);
+  if (!error) {
+    UNTIL_DONE(result, rename(file->temporary, file->path));
+    error = result < 0 ? errno : 0;
+  }
+  if (error) {
+    status = failed("cannot write", file->path, error);
+  } else { /* the name is free again, and may be another's */
     glow_release(file->context, file->temporary);
     file->temporary = NULL;
+    status = sync_directory(file);
   }
-  glow_status status = error ? failed("cannot write", file->path, error) : sync_directory(file);
   glow__atomic_abandon(file);
   return status;
 }

@@ -88,6 +88,29 @@ static glow_status list(glow_context *context, const char *folder, series *s) {
   return status;
 }
 
+/* ---- tidying --------------------------------------------------------------------------------- */
+
+static bool is_temporary(const char *name) {
+  char whole[NAME_BYTES];
+  size_t length;
+  if (!glow__atomic_is_temporary(name, &length) || length >= sizeof whole)
+    return false;
+  memcpy(whole, name, length);
+  whole[length] = '\0';
+  return step_of(whole) >= 0;
+}
+
+/* Removes what killed writers left: their step may never be written again. */
+static void tidy(const char *folder) {
+  DIR *directory = opendir(folder);
+  if (!directory)
+    return;
+  for (const struct dirent *entry; (entry = readdir(directory));)
+    if (is_temporary(entry->d_name))
+      glow__atomic_remove_left_over(dirfd(directory), entry->d_name);
+  closedir(directory);
+}
+
 static char *path_of(glow_context *context, const char *folder, int64_t step) {
   size_t size = strlen(folder) + 1 + NAME_BYTES;
   char *path = glow_allocate(context, size);
@@ -103,7 +126,11 @@ static glow_status remove_step(const series *s, int64_t step) {
   if (!path)
     return GLOW_E_MEMORY;
   glow_status status = GLOW_OK;
-  if (unlink(path) != 0 && errno != ENOENT) /* another process may have been faster */
+  int result;
+  do
+    result = unlink(path);
+  while (result != 0 && errno == EINTR);
+  if (result != 0 && errno != ENOENT) /* another process may have been faster */
     status = glow_error(GLOW_E_IO, "cannot remove '%s': %s", path, strerror(errno));
   glow_release(s->context, path);
   return status;
@@ -136,6 +163,8 @@ glow_status glow_checkpoint_save_series(const glow_trainer *trainer, const char 
     return GLOW_E_MEMORY;
   glow_status status = glow_checkpoint_save(trainer, path, notes, pairs);
   glow_release(context, path);
+  if (status == GLOW_OK)
+    tidy(folder);
   if (status != GLOW_OK || !keep)
     return status;
   status = list(context, folder, &s);

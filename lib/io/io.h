@@ -49,9 +49,8 @@ void glow__unmap(void *memory, int64_t bytes);
 /* A file that appears whole or not at all. */
 typedef struct glow__atomic_file {
   char *path;
-  char *temporary;
-  char *directory;
-  int descriptor;
+  char *temporary;           /* NULL once it is renamed */
+  int descriptor, directory; /* -1: not open */
   glow_context *context;
 } glow__atomic_file;
 
@@ -62,6 +61,11 @@ glow_status glow__atomic_write(const glow__atomic_file *file, int64_t offset, co
 glow_status glow__atomic_commit(glow__atomic_file *file);
 /* Removes the temporary file. */
 void glow__atomic_abandon(glow__atomic_file *file);
+/* Is this a name of a temporary file, and how much of it is the name of the file itself? */
+bool glow__atomic_is_temporary(const char *name, size_t *length);
+/* Removes a temporary file if no writer holds it any more. directory: a descriptor, or AT_FDCWD.
+ * False: there was nothing of this name. */
+bool glow__atomic_remove_left_over(int directory, const char *name);
 
 typedef struct glow__sink {
   glow_output output;
