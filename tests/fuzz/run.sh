@@ -1,0 +1,46 @@
+#!/bin/sh
+# Fuzzes the readers, each for some seconds, under the address and undefined-behaviour sanitizers.
+# Usage: run.sh SECONDS [KIND ...] with kinds tensor, model (all by default). Works in
+# build-fuzz/: corpora and logs are in build-fuzz/work; a finding is a file beside them, the exit
+# status is 1, and `build-fuzz/tests/fuzz_KIND FILE` shows it again. To renew the corpus of the
+# repository from a long run, see CONTRIBUTING.md. SPDX-License-Identifier: MIT
+set -eu
+seconds=${1:?usage: run.sh SECONDS [KIND ...]}
+shift
+[ $# -gt 0 ] || set -- tensor model
+cd "$(dirname "$0")/../.."
+build=build-fuzz
+work=$build/work
+if [ ! -f $build/build.ninja ]; then
+  CC=clang meson setup $build -Dfuzz=enabled -Dbuildtype=debugoptimized \
+    -Db_sanitize=address,undefined -Db_lundef=false
+fi
+targets=tests/make_seeds
+for kind in "$@"; do
+  targets="$targets tests/fuzz_$kind"
+  mkdir -p "$work/seeds/$kind" "$work/$kind"
+done
+# shellcheck disable=SC2086
+ninja -C $build $targets
+mkdir -p $work/seeds/tensor $work/seeds/model
+$build/tests/make_seeds $work/seeds
+
+# No input may need more memory or time than this.
+limits="-rss_limit_mb=512 -malloc_limit_mb=128 -timeout=30 -max_len=16384"
+export ASAN_OPTIONS=detect_leaks=1:abort_on_error=1
+export UBSAN_OPTIONS=halt_on_error=1:abort_on_error=1:print_stacktrace=1
+failed=0
+for kind in "$@"; do
+  log=$work/$kind.log
+  # shellcheck disable=SC2086
+  if $build/tests/fuzz_"$kind" $limits -max_total_time="$seconds" -print_final_stats=1 \
+    -artifact_prefix="$work/$kind-" "$work/$kind" "tests/fuzz/corpus/$kind" \
+    "$work/seeds/$kind" > "$log" 2>&1; then
+    grep -E ' cov: ' "$log" | tail -n 1
+    grep -E 'executed_units|exec_per_sec|peak_rss' "$log"
+  else
+    tail -n 60 "$log"
+    failed=1
+  fi
+done
+exit $failed
