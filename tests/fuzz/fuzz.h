@@ -1,5 +1,5 @@
-/* What the fuzz targets share. A target is a program of libFuzzer; replay.c runs its corpus with any
- * compiler. SPDX-License-Identifier: MIT */
+/* What the fuzz targets share. A target is a program of libFuzzer; replay.c runs its corpus with
+ * any compiler. SPDX-License-Identifier: MIT */
 #ifndef GLOW_TEST_FUZZ_H
 #define GLOW_TEST_FUZZ_H
 
