@@ -38,7 +38,8 @@ extern "C" {
   X(E_FORMAT, -70, "malformed file")                                                               \
   X(E_LIMIT, -80, "a limit is exceeded")                                                           \
   X(E_UNSUPPORTED, -90, "not supported by this build")                                             \
-  X(E_CANCELLED, -100, "cancelled by the caller")
+  X(E_CANCELLED, -100, "cancelled by the caller")                                                  \
+  X(E_CHECK, -110, "a check found a fault")
 
 typedef int32_t glow_status;
 

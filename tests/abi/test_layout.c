@@ -3,6 +3,7 @@
  * may be added, never changed, without a new GLOW_SOVERSION. docs/abi.md.
  * SPDX-License-Identifier: MIT */
 #include <glow/glow.h>
+#include <glow/sys/check.h>
 #include <glow/sys/layer.h>
 #include <glow/sys/net.h>
 #include <glow/sys/pass.h>
@@ -52,6 +53,21 @@ static const pin pins[] = {
     PLACE(glow_context_options, log, 32),
     PLACE(glow_context_options, log_payload, 40),
     PLACE(glow_context_options, kernels, 48),
+    /* glow/sys/check.h */
+    SIZE(glow_check_options, 112),
+    PLACE(glow_check_options, struct_size, 0),
+    PLACE(glow_check_options, shape, 8),
+    PLACE(glow_check_options, batch, 32),
+    PLACE(glow_check_options, reserved, 36),
+    PLACE(glow_check_options, seed, 40),
+    PLACE(glow_check_options, low, 48),
+    PLACE(glow_check_options, high, 56),
+    PLACE(glow_check_options, spread, 64),
+    PLACE(glow_check_options, round_trip, 72),
+    PLACE(glow_check_options, logdet, 80),
+    PLACE(glow_check_options, gradient, 88),
+    PLACE(glow_check_options, report, 96),
+    PLACE(glow_check_options, payload, 104),
     /* glow/io.h */
     SIZE(glow_file_tensor, 104),
     PLACE(glow_file_tensor, struct_size, 0),
@@ -293,6 +309,7 @@ static void status_codes_keep_their_values(void **state) {
       {GLOW_E_LIMIT, -80, "GLOW_E_LIMIT"},
       {GLOW_E_UNSUPPORTED, -90, "GLOW_E_UNSUPPORTED"},
       {GLOW_E_CANCELLED, -100, "GLOW_E_CANCELLED"},
+      {GLOW_E_CHECK, -110, "GLOW_E_CHECK"},
   };
   for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
     assert_int_equal(codes[i].status, codes[i].value);

@@ -16,7 +16,7 @@ CC=$cc meson setup "$work/build" "$root" --prefix "$prefix" --libdir lib -Doptim
 meson install -C "$work/build" > "$work/log" 2>&1 || { cat "$work/log"; exit 1; }
 
 for file in lib/libglow.so lib/libglow.so.0 lib/libglow.a lib/pkgconfig/libglow.pc \
-  include/glow/glow.h include/glow/sys/layer.h include/glow/sys/net.h include/glow/sys/pass.h; do
+  include/glow/glow.h include/glow/sys/check.h include/glow/sys/layer.h include/glow/sys/net.h include/glow/sys/pass.h; do
   [ -e "$prefix/$file" ] || { echo "not installed: $file"; exit 1; }
 done
 

@@ -2,6 +2,8 @@
  * structs that the library fills. SPDX-License-Identifier: MIT */
 #include "../support/model_helpers.h"
 
+#include <glow/sys/check.h>
+
 typedef struct bench {
   glow_context *context;
   glow_model *model;
@@ -48,6 +50,12 @@ LAYER_READER(scaling)
 LAYER_READER(prior)
 LAYER_READER(batchnorm)
 LAYER_READER(logit)
+
+static glow_status read_check(const bench *b, const void *options) {
+  glow_layer *layer = NULL;
+  OK(glow_permute_create(b->context, NULL, &layer));
+  return glow_layer_check(b->context, &layer, options);
+}
 
 static glow_status read_coupling(const bench *b, const void *options) {
   glow_layer *layer = NULL;
@@ -206,6 +214,7 @@ static void test_struct_sizes(void **state) {
   CHECK(glow_optimizer_options, read_optimizer, GLOW_OPTIMIZER_OPTIONS_INIT);
   CHECK(glow_trainer_options, read_trainer, GLOW_TRAINER_OPTIONS_INIT);
   CHECK(glow_schedule, read_schedule, GLOW_SCHEDULE_INIT);
+  CHECK(glow_check_options, read_check, GLOW_CHECK_OPTIONS_INIT);
 #undef CHECK
 #undef CHECK_FROM
   const glow_glow_options preset = helper_small_glow();

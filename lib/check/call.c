@@ -1,0 +1,254 @@
+/* Calls of the layer's functions as the model makes them, in one block, with all memory filled with
+ * a NaN of its own beforehand: what is read before it is written shows in the results, and what is
+ * written beyond an end shows in the guard there. SPDX-License-Identifier: MIT */
+#include <math.h>
+#include <string.h>
+
+#include "check/check.h"
+
+/* NaNs that no arithmetic makes; two of them are one as a double. Of arrays that a call writes, and
+ * of regions, so that what was not written and what came from unwritten scratch are told apart. */
+static const uint32_t of_array = 0x7ffda5a5, of_region = 0x7ff9a5a5;
+
+static void fill(float *at, int64_t floats, uint32_t pattern) {
+  for (int64_t i = 0; i < floats; i++)
+    memcpy(at + i, &pattern, sizeof pattern);
+}
+
+static bool holds(const float *at, uint32_t pattern) {
+  return memcmp(at, &pattern, sizeof pattern) == 0;
+}
+
+static bool untouched(const float *at) {
+  return holds(at, of_array);
+}
+
+static int64_t array_floats(const glow__check *c) {
+  return c->span * c->dims;
+}
+
+float *glow__check_fresh(glow__check *c, int32_t array) {
+  fill(c->arrays[array] - GLOW_CHECK_GUARD, array_floats(c) + 2 * GLOW_CHECK_GUARD, of_array);
+  return c->arrays[array];
+}
+
+glow__outputs glow__check_outputs(glow__check *c, bool second) {
+  return (glow__outputs){glow__check_fresh(c, second ? CHECK_Y2 : CHECK_Y),
+                         glow__check_fresh(c, second ? CHECK_Z2 : CHECK_Z),
+                         c->doubles[second ? CHECK_LOGDET2 : CHECK_LOGDET],
+                         c->doubles[second ? CHECK_LOGPRIOR2 : CHECK_LOGPRIOR]};
+}
+
+/* ---- what was written ------------------------------------------------------------------------ */
+
+/* Of an array of the check's own: nothing in front of it, and nothing behind `floats`. */
+static bool guards(glow__check *c, const char *function, const char *what, const float *array,
+                   int64_t floats) {
+  for (int64_t i = 1; i <= GLOW_CHECK_GUARD; i++)
+    if (!untouched(array - i)) {
+      glow__check_fault(c, "%s writes %lld floats in front of %s", function, (long long)i, what);
+      return false;
+    }
+  for (int64_t i = floats; i < array_floats(c) + GLOW_CHECK_GUARD; i++)
+    if (!untouched(array + i)) {
+      glow__check_fault(c, "%s writes beyond %s: %lld floats behind its end", function, what,
+                        (long long)(i - floats));
+      return false;
+    }
+  return true;
+}
+
+/* Why a result is not finite: a saved region that forward left as it was, or other memory. */
+static const char *why_not_finite(const glow__check *c, const char *function) {
+  for (int32_t id = 0; strcmp(function, "backward") == 0 && id < c->declared[2].count; id++) {
+    int64_t at = glow__region_offset(&c->node->saved, id, c->ws->plan.batch, true);
+    if (holds(c->saved + at, of_region))
+      return " (a saved region that forward did not fill?)";
+  }
+  return " (memory read before it was written?)";
+}
+
+bool glow__check_written(glow__check *c, const char *function, const char *what, const float *array,
+                         const glow__grid *grid) {
+  int64_t size = grid->shape.height ? glow__shape_size(&grid->shape) : 0;
+  for (int64_t n = 0; n < grid->samples; n++) {
+    for (int64_t i = 0; i < grid->stride; i++) {
+      const float *at = array + n * grid->stride + i;
+      if (i < size && untouched(at))
+        glow__check_fault(c, "%s does not write %s at %s", function, what,
+                          glow__check_place(&grid->shape, n, i).text);
+      else if (i < size && !isfinite(*at))
+        glow__check_fault(c, "%s: %s is %g at %s%s", function, what, (double)*at,
+                          glow__check_place(&grid->shape, n, i).text, why_not_finite(c, function));
+      else if (i >= size && !untouched(at))
+        glow__check_fault(c, "%s writes beyond %s of sample %lld: %lld floats behind its end",
+                          function, what, (long long)n, (long long)(i - size));
+      else
+        continue;
+      return false;
+    }
+  }
+  return guards(c, function, what, array, grid->samples * grid->stride);
+}
+
+/* Behind the declared end of each region. */
+static bool region_guards(glow__check *c, const char *function, const char *kind,
+                          const glow__regions *laid_out, const glow__regions *declared,
+                          const float *base, int64_t capacity, int64_t samples, bool training) {
+  for (int32_t id = 0; base && id < declared->count; id++) {
+    const glow__region *r = &declared->at[id];
+    if (r->backward && !training)
+      continue;
+    int64_t from = glow__region_offset(laid_out, id, capacity, training);
+    int64_t end = glow__region_offset(laid_out, id + 1, capacity, training);
+    for (int64_t i = from + r->fixed + r->per_sample * samples; i < end; i++)
+      if (!holds(base + i, of_region)) {
+        glow__check_fault(c,
+                          "%s writes beyond its %s region %d, which was declared with %lld + "
+                          "%lld floats a sample, on %lld samples: %lld floats behind its end",
+                          function, kind, id, (long long)r->fixed, (long long)r->per_sample,
+                          (long long)samples,
+                          (long long)(i - from - r->fixed - r->per_sample * samples));
+        return false;
+      }
+  }
+  return true;
+}
+
+static bool finite_sums(glow__check *c, const char *function, const char *what,
+                        const double *values, int64_t samples) {
+  for (int64_t n = 0; n < samples; n++)
+    if (!isfinite(values[n])) {
+      glow__check_fault(c, "%s: %s of sample %lld is %g", function, what, (long long)n, values[n]);
+      return false;
+    }
+  return true;
+}
+
+/* ---- a call ---------------------------------------------------------------------------------- */
+
+/* The pass of a single block: that of worker 0 when the layer is run by samples. */
+static void begin(glow__check *c, int64_t first, int64_t samples, int32_t form, float *z,
+                  glow_pass *pass) {
+  const glow__plan *plan = &c->ws->plan;
+  int64_t own = 0, call = 0;
+  glow__pass_begin(c->ws, c->node, samples, c->labels + first, form, z, pass);
+  glow__pass_skip(pass, first);
+  if (c->of_batch)
+    pass->statistics = GLOW_STATISTICS_BATCH;
+  if (!glow__by_tasks(c->node)) {
+    glow__regions_size(&c->node->worker, 0, true, &own);
+    pass->scratch = pass->worker_scratch + own;
+  } else {
+    glow__regions_size(&c->node->scratch, pass->capacity, true, &call);
+    fill(pass->scratch, call, of_region);
+  }
+  fill(pass->worker_scratch, plan->worker_stride, of_region); /* worker 0: these calls are serial */
+  c->allocations = 0;
+}
+
+static bool end(glow__check *c, const char *function, const glow_pass *pass) {
+  if (c->allocations)
+    glow__check_fault(c, "%s allocates memory: passes have all that configure declared", function);
+  bool fine = !c->allocations;
+  fine = region_guards(c, function, "scratch", &c->node->scratch, &c->declared[0], pass->scratch,
+                       pass->capacity, pass->samples, pass->training) &&
+         fine;
+  fine = region_guards(c, function, "worker", &c->node->worker, &c->declared[1],
+                       pass->worker_scratch, 0, 0, true) &&
+         fine;
+  return region_guards(c, function, "saved", &c->node->saved, &c->declared[2], pass->saved,
+                       pass->saved_capacity, pass->samples, true) &&
+         fine;
+}
+
+static void fill_saved(const glow__check *c, float *saved) {
+  int64_t floats = 0;
+  glow__regions_size(&c->node->saved, c->ws->plan.batch, true, &floats);
+  fill(saved, floats, of_region);
+}
+
+bool glow__check_forward(glow__check *c, const float *x, int64_t first, int64_t samples,
+                         int32_t form, float *saved, const glow__outputs *out) {
+  const glow__node *node = c->node;
+  glow__grid y = glow__grid_y(c, samples), z = glow__grid_z(c, samples);
+  glow_pass pass;
+  begin(c, first, samples, form, out->z, &pass);
+  pass.saved = saved;
+  if (saved)
+    fill_saved(c, saved);
+  for (int64_t n = 0; n < samples; n++)
+    out->logdet[n] = out->logprior[n] = c->start;
+  node->layer->ops.forward(node->layer->self, &pass, x, node->out_size ? out->y : NULL, out->logdet,
+                           out->logprior);
+  return end(c, "forward", &pass) &&
+         (!node->out_size || glow__check_written(c, "forward", "y", out->y, &y)) &&
+         glow__check_written(c, "forward", "the latents", out->z, &z) &&
+         finite_sums(c, "forward", "the log-det", out->logdet, samples) &&
+         finite_sums(c, "forward", "the log-prior", out->logprior, samples);
+}
+
+bool glow__check_inverse(glow__check *c, const glow__outputs *in, int64_t first, int64_t samples,
+                         int32_t form, float *x, double *logdet) {
+  const glow__node *node = c->node;
+  glow__grid grid = glow__grid_x(c, samples);
+  glow_pass pass;
+  begin(c, first, samples, form, in->z, &pass);
+  for (int64_t n = 0; n < samples; n++)
+    logdet[n] = c->start;
+  node->layer->ops.inverse(node->layer->self, &pass, node->out_size ? in->y : NULL, x, logdet);
+  return end(c, "inverse", &pass) && glow__check_written(c, "inverse", "x", x, &grid) &&
+         finite_sums(c, "inverse", "the log-det", logdet, samples);
+}
+
+static bool finite_gradients(glow__check *c, const float *gradients) {
+  const glow__node *node = c->node;
+  for (int32_t t = 0; t < node->tensors; t++) {
+    const glow__tensor *tensor = &c->model->tensors[node->first_tensor + t];
+    for (int64_t i = 0; tensor->trainable && i < tensor->elements; i++)
+      if (!isfinite(gradients[tensor->offset + i])) {
+        glow__check_fault(c, "backward: gradient of '%s'[%lld] is %g%s",
+                          tensor->name + strlen(node->name) + 1, (long long)i,
+                          (double)gradients[tensor->offset + i], why_not_finite(c, "backward"));
+        return false;
+      }
+  }
+  for (int64_t i = 0; i < GLOW_CHECK_GUARD; i++)
+    if (!untouched(gradients - 1 - i) || !untouched(gradients + node->parameters + i)) {
+      glow__check_fault(c, "backward writes beyond the gradients of its tensors");
+      return false;
+    }
+  return true;
+}
+
+bool glow__check_backward(glow__check *c, const glow_layer_gradient *gradient, float *z,
+                          int64_t first, int64_t samples, float *saved, bool valid,
+                          float *gradients) {
+  const glow__node *node = c->node;
+  glow__grid grid = glow__grid_x(c, samples);
+  glow_layer_gradient g = *gradient;
+  glow_pass pass;
+  g.struct_size = sizeof g;
+  begin(c, first, samples, GLOW_LATENTS_RAW, z, &pass);
+  if (c->of_batch)
+    pass.statistics = GLOW_STATISTICS_KEPT;
+  pass.saved = saved;
+  pass.saved_valid = valid;
+  pass.gradients = gradients;
+  pass.gradient_first = node->first_parameter;
+  pass.d_context = c->vectors[3];
+  memset(c->vectors[3], 0, (size_t)(samples * c->model->context_size) * sizeof(float));
+  if (!valid)
+    fill_saved(c, saved);
+  fill(gradients - GLOW_CHECK_GUARD, GLOW_CHECK_GUARD, of_array);
+  fill(gradients + node->parameters, GLOW_CHECK_GUARD, of_array);
+  node->layer->ops.backward(node->layer->self, &pass, &g);
+  return end(c, "backward", &pass) && glow__check_written(c, "backward", "dx", g.dx, &grid) &&
+         (g.x || glow__check_written(c, "backward", "x_out", g.x_out, &grid)) &&
+         finite_gradients(c, gradients);
+}
+
+bool glow__check_prepare(glow__check *c, const float *parameters) {
+  memcpy(c->model->parameters, parameters, (size_t)c->model->parameter_count * sizeof(float));
+  return glow__node_prepare(c->model, c->node) == GLOW_OK;
+}

@@ -1,0 +1,154 @@
+/* Internal face of check/: the layer under test in a model of its own, and calls of its functions
+ * with memory that shows what was read before it was written and what was written beyond its end.
+ * SPDX-License-Identifier: MIT */
+#ifndef GLOW_LIB_CHECK_H
+#define GLOW_LIB_CHECK_H
+
+#include <glow/sys/check.h>
+
+#include "model/parts.h"
+
+/* Floats behind (and in front of) every array, and behind every region, that nobody may write. */
+enum { GLOW_CHECK_GUARD = 64, GLOW_CHECK_DIMS = 512, GLOW_CHECK_BATCH = 16 };
+
+/* What forward makes. */
+typedef struct glow__outputs {
+  float *y, *z;
+  double *logdet, *logprior;
+} glow__outputs;
+
+/* Arrays of [samples, dims] floats. */
+enum {
+  CHECK_X,  /* the inputs */
+  CHECK_X2, /* other inputs */
+  CHECK_Y,  /* forward(x), outputs of reference */
+  CHECK_Z,  /* its latents, raw */
+  CHECK_Y2, /* outputs to compare */
+  CHECK_Z2,
+  CHECK_BACK, /* what inverse gives */
+  CHECK_DY,   /* weights of y and z in an objective */
+  CHECK_DZ,
+  CHECK_DX, /* gradients of x: of reference, and to compare */
+  CHECK_DX2,
+  CHECK_WORK,
+  CHECK_WORK2,
+  CHECK_ARRAYS
+};
+/* Arrays of [samples] doubles. */
+enum {
+  CHECK_LOGDET, /* of CHECK_Y */
+  CHECK_LOGPRIOR,
+  CHECK_LOGDET2, /* of CHECK_Y2 */
+  CHECK_LOGPRIOR2,
+  CHECK_SUM, /* for the moment */
+  CHECK_SUM2,
+  CHECK_D_LOGDET, /* weights in an objective */
+  CHECK_D_LOGPRIOR,
+  CHECK_ZERO,
+  CHECK_DOUBLES
+};
+
+typedef struct glow__check {
+  glow_check_options o;
+  glow_context *context; /* the caller's */
+  glow_context shadow;   /* like it, with an executor and a counting allocator of the check's own */
+  int64_t allocations, live, fail_at; /* of shadow: calls, blocks, the call that fails */
+  glow_model *model;                  /* the layer and, when it leaves something, a prior */
+  const glow__node *node;
+  glow_workspace *ws;
+  glow__regions declared[3];   /* scratch, worker, saved: as the layer declared them */
+  int64_t dims, samples, wide; /* numbers of a sample; samples of a call, and of a wide one */
+  int64_t span;                /* samples that the arrays are laid out for: one of the two */
+  int32_t *labels, *suspects;  /* [wide]; [tensors and the input]: disagree with differences */
+  float *arrays[CHECK_ARRAYS];
+  double *doubles[CHECK_DOUBLES]; /* of [wide] */
+  float *gradients[2];            /* [parameters] */
+  float *base;                    /* [parameters]: what they are between the checks */
+  float *saved;                   /* [saved regions], a second set */
+  float *vectors[4]; /* [wide, context size], when the layer reads context vectors: they, a copy, a
+                        direction, and gradients */
+  double *jacobian;  /* [dims, dims] */
+  unsigned char *arena;
+  double start;            /* what log-det and log-prior are before a call */
+  bool of_batch;           /* passes use the statistics of their batch, where the layer has such */
+  const char *name;        /* of the check that runs */
+  int32_t faults, in_step; /* so far; by the check that runs */
+  uint64_t drawn;          /* random numbers so far */
+  char first[900];         /* the first fault */
+} glow__check;
+
+/* How an array of samples is laid out: `stride` floats from one to the next. */
+typedef struct glow__grid {
+  glow_shape shape;
+  int64_t stride, samples;
+} glow__grid;
+
+static inline glow__grid glow__grid_x(const glow__check *c, int64_t samples) {
+  return (glow__grid){c->node->in, c->dims, samples};
+}
+static inline glow__grid glow__grid_y(const glow__check *c, int64_t samples) {
+  return (glow__grid){c->node->out, c->node->out_size, samples};
+}
+static inline glow__grid glow__grid_z(const glow__check *c, int64_t samples) {
+  return (glow__grid){c->node->latent_shape, c->dims, samples};
+}
+
+/* ---- reports (report.c) ---------------------------------------------------------------------- */
+
+void glow__check_fault(glow__check *c, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* No more is to be looked for: a fault, and nobody who wants to hear of others. */
+static inline bool glow__check_over(const glow__check *c) {
+  return c->faults && !c->o.report;
+}
+/* "sample 0, row 1, column 2, channel 3" of element i of sample n. */
+typedef struct glow__place {
+  char text[120];
+} glow__place;
+glow__place glow__check_place(const glow_shape *shape, int64_t n, int64_t i);
+/* Reports the first element by which a differs from b by more than tolerance (1 + |b|), or by
+ * any bit where tolerance is 0: "`what` by 0.1 at sample 0, ...". True: there is none. */
+bool glow__check_same(glow__check *c, const char *what, const glow__grid *grid, const float *a,
+                      const float *b, double tolerance);
+/* The same for a number of each sample: "`what`: sample 1: 0.5 instead of 0.7". */
+bool glow__check_same_sums(glow__check *c, const char *what, int64_t samples, const double *a,
+                           const double *b, double tolerance);
+
+/* ---- calls (call.c) -------------------------------------------------------------------------- */
+
+/* Fills an array with a pattern that is not a number, and gives its place. */
+float *glow__check_fresh(glow__check *c, int32_t array);
+/* Reports what forward and its like have not written, have written as not finite, or behind the
+ * end. True: nothing. */
+bool glow__check_written(glow__check *c, const char *function, const char *what, const float *array,
+                         const glow__grid *grid);
+/* Outputs of forward in arrays: of reference, or to compare. */
+glow__outputs glow__check_outputs(glow__check *c, bool second);
+/* The functions of the layer, on `samples` samples with the labels from `first` on. False: a fault
+ * was reported. saved NULL: nothing is kept. */
+bool glow__check_forward(glow__check *c, const float *x, int64_t first, int64_t samples,
+                         int32_t form, float *saved, const glow__outputs *out);
+bool glow__check_inverse(glow__check *c, const glow__outputs *in, int64_t first, int64_t samples,
+                         int32_t form, float *x, double *logdet);
+/* gradient: what is given and where to write. z: the raw latents. gradients are added to. */
+bool glow__check_backward(glow__check *c, const glow_layer_gradient *gradient, float *z,
+                          int64_t first, int64_t samples, float *saved, bool valid,
+                          float *gradients);
+/* Other inputs for each number `set`. */
+void glow__check_draw_inputs(glow__check *c, uint64_t set);
+/* Sets the parameters and prepares; false: prepare refuses them. */
+bool glow__check_prepare(glow__check *c, const float *parameters);
+
+/* ---- the checks ------------------------------------------------------------------------------ */
+
+void glow__check_forwards(glow__check *c);
+void glow__check_inverses(glow__check *c);
+void glow__check_in_place(glow__check *c);
+void glow__check_logdets(glow__check *c);
+void glow__check_logpriors(glow__check *c);
+void glow__check_gradients(glow__check *c);
+void glow__check_backwards(glow__check *c);
+void glow__check_threads(glow__check *c);
+glow_status glow__check_save(glow__check *c);
+
+#endif

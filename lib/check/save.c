@@ -1,0 +1,189 @@
+/* Saving and loading: the options that `save` writes and the declared tensors must be all that the
+ * layer is. Its architecture goes through JSON as in a file; tensors are copied. The factory that
+ * makes it again must free what it takes, also when memory runs out at any point.
+ * SPDX-License-Identifier: MIT */
+#include <stdio.h>
+#include <string.h>
+
+#include "check/check.h"
+#include "io/io.h"
+
+static glow_status copy_tensors(glow_model *model, void *arg) {
+  const glow_model *from = arg;
+  memcpy(model->parameters, from->parameters, (size_t)from->parameter_count * sizeof(float));
+  memcpy(model->fixed, from->fixed, (size_t)from->fixed_count * 4);
+  return GLOW_OK;
+}
+
+/* The first tensor in which the two differ. */
+static bool same_tensors(glow__check *c, const glow_model *copy) {
+  const glow_model *model = c->model;
+  for (int32_t i = 0; i < model->tensor_count && i < copy->tensor_count; i++) {
+    const glow__tensor *a = &model->tensors[i], *b = &copy->tensors[i];
+    if (strcmp(a->name, b->name) == 0 && a->type == b->type && a->trainable == b->trainable &&
+        a->rank == b->rank && memcmp(a->dims, b->dims, sizeof a->dims) == 0)
+      continue;
+    glow__check_fault(c,
+                      "the layer that is made again has tensor '%s' of another name, type or "
+                      "shape, where '%s' was (an option that is not saved?)",
+                      b->name, a->name);
+    return false;
+  }
+  if (model->tensor_count == copy->tensor_count)
+    return true;
+  glow__check_fault(c,
+                    "the layer that is made again has %d tensors instead of %d (an option that "
+                    "is not saved?)",
+                    copy->tensor_count, model->tensor_count);
+  return false;
+}
+
+/* ---- options --------------------------------------------------------------------------------- */
+
+static bool same_value(const glow__config_entry *a, const glow__config_entry *b) {
+  return a->type == b->type && a->integer == b->integer && a->real == b->real &&
+         (a->type != GLOW_CONFIG_TEXT || strcmp(a->text, b->text) == 0);
+}
+
+static void compare_options(glow__check *c, const glow_config *a, const glow_config *b) {
+  for (int32_t i = 0; i < glow__config_count(a); i++) {
+    const glow__config_entry *one = glow__config_at(a, i), *other = NULL;
+    for (int32_t j = 0; j < glow__config_count(b) && !other; j++)
+      if (strcmp(glow__config_at(b, j)->key, one->key) == 0)
+        other = glow__config_at(b, j);
+    if (other && same_value(one, other))
+      continue;
+    glow__check_fault(c, "option '%s' is saved, but %s by the layer that is made from it", one->key,
+                      other ? "saved with another value" : "not saved");
+    return;
+  }
+}
+
+static glow_status same_options(glow__check *c, const glow_model *copy) {
+  glow_config *a = NULL, *b = NULL;
+  glow_status status = glow__config_create(c->context, &a);
+  if (status == GLOW_OK)
+    status = glow__config_create(c->context, &b);
+  if (status == GLOW_OK)
+    status = glow__model_save_layer(c->model, 0, a);
+  if (status == GLOW_OK)
+    status = glow__model_save_layer(copy, 0, b);
+  if (status == GLOW_OK)
+    compare_options(c, a, b);
+  glow__config_destroy(&a);
+  glow__config_destroy(&b);
+  return status;
+}
+
+/* ---- results --------------------------------------------------------------------------------- */
+
+typedef struct results {
+  float *z, *x;
+  double *logdet, *log_prob;
+} results;
+
+static glow_status run_model(glow__check *c, const glow_model *model, const results *r) {
+  glow_workspace_options o = GLOW_WORKSPACE_OPTIONS_INIT;
+  glow_workspace *ws = NULL;
+  o.batch = c->samples;
+  glow_status status = glow_workspace_create(model, &o, &ws);
+  if (status == GLOW_OK && model->context_size)
+    status = glow_workspace_set_context(ws, c->vectors[0], c->samples, model->context_size);
+  if (status == GLOW_OK)
+    status = glow_forward(ws, c->arrays[CHECK_X], c->labels, c->samples, GLOW_LATENTS_RAW, r->z,
+                          r->logdet, r->log_prob);
+  if (status == GLOW_OK)
+    status = glow_inverse(ws, r->z, GLOW_LATENTS_RAW, c->labels, c->samples, r->x, NULL);
+  glow_workspace_destroy(&ws);
+  return status;
+}
+
+static glow_status same_results(glow__check *c, const glow_model *copy) {
+  static const char why[] = "(something that is neither a tensor nor a saved option?)";
+  glow__grid flat = {{1, 1, c->dims}, c->dims, c->samples}, x = glow__grid_x(c, c->samples);
+  results a = {c->arrays[CHECK_Z], c->arrays[CHECK_BACK], c->doubles[CHECK_LOGDET],
+               c->doubles[CHECK_LOGPRIOR]};
+  results b = {c->arrays[CHECK_Z2], c->arrays[CHECK_WORK], c->doubles[CHECK_LOGDET2],
+               c->doubles[CHECK_LOGPRIOR2]};
+  char what[200];
+  GLOW_TRY(run_model(c, c->model, &a));
+  GLOW_TRY(run_model(c, copy, &b));
+  snprintf(what, sizeof what, "after loading, the output of forward differs %s", why);
+  if (!glow__check_same(c, what, &flat, b.z, a.z, 0))
+    return GLOW_OK;
+  snprintf(what, sizeof what, "after loading, the log-det differs %s", why);
+  if (!glow__check_same_sums(c, what, c->samples, b.logdet, a.logdet, 0))
+    return GLOW_OK;
+  snprintf(what, sizeof what, "after loading, the log-probability differs %s", why);
+  if (!glow__check_same_sums(c, what, c->samples, b.log_prob, a.log_prob, 0))
+    return GLOW_OK;
+  snprintf(what, sizeof what, "after loading, x of inverse differs %s", why);
+  glow__check_same(c, what, &x, b.x, a.x, 0);
+  return GLOW_OK;
+}
+
+/* ---- making it again ------------------------------------------------------------------------- */
+
+static glow_status compare_copy(glow__check *c, const char *architecture) {
+  glow_builder *builder = NULL;
+  glow_model *copy = NULL;
+  bool initialised = false;
+  glow_status status = glow__architecture_read(&c->shadow, architecture, &builder, &initialised);
+  if (status != GLOW_OK)
+    return status;
+  if (!same_tensors(c, glow__builder_model(builder))) {
+    glow_builder_destroy(&builder);
+    return GLOW_OK;
+  }
+  GLOW_TRY(glow__builder_finish_from(&builder, copy_tensors, c->model, &copy));
+  glow_model_mark_initialised(copy);
+  status = same_results(c, copy);
+  if (status == GLOW_OK)
+    status = same_options(c, copy);
+  glow_model_destroy(&copy);
+  return status;
+}
+
+/* The n-th allocation fails, for n = 1, 2, ... until a run sees no failure. */
+static void without_memory(glow__check *c, const char *architecture) {
+  enum { MOST = 2000 };
+  for (int64_t n = 1; n < MOST && !glow__check_over(c); n++) {
+    glow_builder *builder = NULL;
+    bool initialised = false;
+    int64_t live = c->live;
+    c->fail_at = c->allocations + n;
+    glow_status status = glow__architecture_read(&c->shadow, architecture, &builder, &initialised);
+    bool failed = c->fail_at <= c->allocations;
+    c->fail_at = 0;
+    glow_builder_destroy(&builder);
+    if (c->live != live)
+      glow__check_fault(c, "%lld blocks of memory leak when the layer is made and destroyed%s",
+                        (long long)(c->live - live),
+                        failed ? ", memory having run out in between" : "");
+    else if (failed && status != GLOW_E_MEMORY)
+      glow__check_fault(c,
+                        "allocation %lld of making the layer fails, and the factory does not give "
+                        "GLOW_E_MEMORY",
+                        (long long)n);
+    else if (failed)
+      continue;
+    return;
+  }
+}
+
+glow_status glow__check_save(glow__check *c) {
+  char *architecture = NULL;
+  if (!c->node->layer->ops.save)
+    return GLOW_OK;
+  glow_status status = glow__architecture_write(c->model, &architecture);
+  if (status == GLOW_OK)
+    status = compare_copy(c, architecture);
+  if (status != GLOW_OK && status != GLOW_E_MEMORY) {
+    glow__check_fault(c, "%s", glow_last_error());
+    status = GLOW_OK;
+  } else if (status == GLOW_OK) {
+    without_memory(c, architecture);
+  }
+  glow_release(c->context, architecture);
+  return status;
+}

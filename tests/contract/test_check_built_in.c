@@ -1,0 +1,134 @@
+/* Every layer and network of the library, with every choice of options, passes the kit that others
+ * put their layers through. SPDX-License-Identifier: MIT */
+#include "../support/model_helpers.h"
+
+#include <glow/sys/check.h>
+
+/* ---- the rows of all tests of layers (tests/support/model_helpers.c) ------------------------- */
+
+/* Vectors, images that are not square, an odd number of channels. */
+static const glow_shape shapes[] = {{1, 1, 8}, {2, 6, 4}, {3, 5, 2}, {1, 1, 3}, {4, 4, 4}};
+enum { SHAPES = sizeof shapes / sizeof *shapes };
+
+static void say(const char *check, const char *fault, void *payload) {
+  print_error("%s: %s: %s\n", (const char *)payload, check, fault);
+}
+
+static void check(glow_context *context, const char *name, glow_layer *layer,
+                  const glow_check_options *given) {
+  glow_check_options o = *given;
+  char text[200];
+  snprintf(text, sizeof text, "%s on %d x %d x %d", name, (int)o.shape.height, (int)o.shape.width,
+           (int)o.shape.channels);
+  o.seed = helper_seed();
+  o.report = say;
+  o.payload = text;
+  OK(glow_layer_check(context, &layer, &o));
+  assert_null(layer);
+}
+
+static void test_rows(void **state) {
+  glow_context *context = helper_context(1, NULL, NULL);
+  (void)state;
+  for (int32_t l = 0; l < helper_layer_count; l++)
+    for (int s = 0; s < SHAPES; s++) {
+      glow_check_options o = GLOW_CHECK_OPTIONS_INIT;
+      glow_layer *layer = NULL;
+      o.shape = shapes[s];
+      if (!helper_layer_fits(&helper_layers[l], &o.shape))
+        continue;
+      OK(helper_create_layer(context, &helper_layers[l], 5, &layer));
+      check(context, helper_layers[l].name, layer, &o);
+    }
+  glow_context_destroy(&context);
+}
+
+/* ---- layers with needs of their own: a line for each ----------------------------------------- */
+
+typedef struct row {
+  const char *name;
+  glow_status (*make)(glow_context *context, glow_layer **out);
+  glow_check_options options;
+} row;
+
+static glow_status make_floor(glow_context *context, glow_layer **out) {
+  glow_actnorm_options o = GLOW_ACTNORM_OPTIONS_INIT;
+  o.floor = 0.25;
+  return glow_actnorm_create(context, &o, out);
+}
+
+static glow_status make_logit(glow_context *context, glow_layer **out) {
+  return glow_logit_create(context, NULL, out);
+}
+
+/* The range of data, where the curve is one. */
+#define OF_DATA                                                                                    \
+  { sizeof(glow_check_options), {4, 4, 4}, 3, 0, 0, -0.5, 0.5, 0.1, 1e-4, 1e-3, 1e-2, NULL, NULL }
+
+static const row rows[] = {
+    {"actnorm with a floor", make_floor, GLOW_CHECK_OPTIONS_INIT},
+    {"logit of data", make_logit, OF_DATA},
+};
+
+static void test_more_layers(void **state) {
+  glow_context *context = helper_context(2, NULL, NULL);
+  (void)state;
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    glow_layer *layer = NULL;
+    OK(rows[i].make(context, &layer));
+    check(context, rows[i].name, layer, &rows[i].options);
+  }
+  glow_context_destroy(&context);
+}
+
+/* ---- networks: a line for each --------------------------------------------------------------- */
+
+typedef struct net_row {
+  const char *name;
+  glow_status (*make)(glow_context *context, glow_net **out);
+  glow_check_options options;
+} net_row;
+
+static glow_status make_conv(glow_context *context, glow_net **out) {
+  glow_conv_net_options o = GLOW_CONV_NET_OPTIONS_INIT;
+  o.hidden = 5;
+  return glow_conv_net_create(context, &o, out);
+}
+
+static glow_status make_conv_biases(glow_context *context, glow_net **out) {
+  glow_conv_net_options o = GLOW_CONV_NET_OPTIONS_INIT;
+  o.hidden = 7;
+  o.actnorm = 0;
+  return glow_conv_net_create(context, &o, out);
+}
+
+static const net_row net_rows[] = {
+    {"conv", make_conv, GLOW_CHECK_OPTIONS_INIT},
+    {"conv with biases", make_conv_biases, GLOW_CHECK_OPTIONS_INIT},
+};
+
+static void test_nets(void **state) {
+  glow_context *context = helper_context(1, NULL, NULL);
+  (void)state;
+  for (size_t i = 0; i < sizeof net_rows / sizeof *net_rows; i++) {
+    glow_check_options o = net_rows[i].options;
+    glow_net *net = NULL;
+    o.shape = (glow_shape){4, 3, 2};
+    o.seed = helper_seed();
+    o.report = say;
+    o.payload = (void *)(uintptr_t)net_rows[i].name;
+    OK(net_rows[i].make(context, &net));
+    OK(glow_net_check(context, &net, &o));
+    assert_null(net);
+  }
+  glow_context_destroy(&context);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_rows),
+      cmocka_unit_test(test_more_layers),
+      cmocka_unit_test(test_nets),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

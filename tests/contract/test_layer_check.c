@@ -1,0 +1,657 @@
+/* The kit finds faults that are sown into a layer, and says which and where; it finds none in
+ * layers that are right in unusual ways.
+ *
+ * The layer: t = asinh(x) exp(logs_c) + bias_c, y = sinh(t) (Jones and Pewsey 2009), elementwise;
+ * log-det = sum log cosh t + logs - 1/2 log(1 + x^2). With latents, the second half of its channels
+ * are latents under N(0, 1); with labels, the bias has a row for each class.
+ * SPDX-License-Identifier: MIT */
+#include "../support/model_helpers.h"
+
+#include <glow/sys/check.h>
+
+enum { CLASSES = 3 };
+
+/* What is right about it. */
+enum {
+  BY_TASKS = 1,
+  LATENTS = 2,
+  LABELS = 4,
+  IN_PLACE = 8,
+  RECONSTRUCTS = 16,
+  ALWAYS = 32,
+  ALL_TRAITS = 63
+};
+
+/* What is wrong with it. */
+typedef enum fault {
+  NONE,
+  LOGDET_OF_A_PIXEL,
+  LOGDET_SIGN,
+  LOGDET_OVERWRITES,
+  LOGPRIOR_CONSTANT,
+  GRADIENT_SIGN,
+  GRADIENT_OVERWRITES,
+  GRADIENT_WITHOUT_LOGDET,
+  GRADIENT_OF_LOGPRIOR,
+  DX_NOT_WRITTEN,
+  DX_WRONG,
+  INVERSE_OFF,
+  INVERSE_LOGDET,
+  WHITENED_OFF,
+  WRITES_BEYOND_Y,
+  WRITES_BEYOND_SCRATCH,
+  READS_SCRATCH,
+  HAS_STATE,
+  CHANGES_INPUT,
+  MIXES_SAMPLES,
+  BACKWARD_OF_THE_LAST,
+  SAVED_NOT_FILLED,
+  RECONSTRUCTS_WRONG,
+  NOT_IN_PLACE,
+  PARAMETER_NOT_DECLARED,
+  OPTION_NOT_READ,
+  OPTION_NOT_SAVED,
+  LEAKS,
+  WRONG_STATUS,
+  ALLOCATES,
+  ORDER_OF_TASKS,
+  BUILDS_NAN,
+  PREPARE_FAILS,
+  STALE_DERIVED,
+  FAULTS
+} fault;
+
+typedef struct bend {
+  fault fault;
+  int32_t traits;
+  int64_t pixels, channels, kept; /* kept: channels that are not latents */
+  double floor;                   /* an option: the least slope e^logs is this more */
+  float hidden;                   /* a parameter that nobody knows of */
+  int32_t bias, logs, scratch, saved;
+  void *extra; /* more memory */
+  float *last; /* what forward left here for backward */
+  float calls;
+} bend;
+
+/* ---- declaring ------------------------------------------------------------------------------- */
+
+static glow_status configure(void *self, glow_setup *setup, const glow_shape *in, glow_shape *out) {
+  bend *b = self;
+  int64_t dims[] = {CLASSES, in->channels}, size = in->height * in->width * in->channels;
+  *out = *in;
+  b->pixels = in->height * in->width;
+  b->channels = b->kept = in->channels;
+  glow_status status = GLOW_OK;
+  if (b->traits & LATENTS) {
+    out->channels = b->kept = in->channels / 2;
+    status = glow_setup_latents(setup, in->height, in->width, in->channels - b->kept);
+  }
+  if (status == GLOW_OK && b->traits & LABELS)
+    status = glow_setup_labels(setup, CLASSES);
+  if (status == GLOW_OK)
+    status = b->traits & LABELS
+                 ? glow_setup_tensor(setup, "bias", GLOW_TYPE_F32, 1, 2, dims, &b->bias)
+                 : glow_setup_tensor(setup, "bias", GLOW_TYPE_F32, 1, 1, dims + 1, &b->bias);
+  if (status == GLOW_OK)
+    status = glow_setup_tensor(setup, "logs", GLOW_TYPE_F32, 1, 1, dims + 1, &b->logs);
+  if (status == GLOW_OK)
+    status = glow_setup_derived(setup, (size_t)in->channels * sizeof(float));
+  if (status == GLOW_OK)
+    status = glow_setup_scratch(setup, 0, size, &b->scratch);
+  return status == GLOW_OK ? glow_setup_saved(setup, 0, size, &b->saved) : status;
+}
+
+static glow_status build(const void *self, const glow_pass *pass) {
+  const bend *b = self;
+  float *logs = glow_pass_tensor_mutable(pass, b->logs);
+  for (int64_t c = 0; c < b->channels; c++)
+    logs[c] = b->fault == BUILDS_NAN && c == 1 ? NAN : 0.1f;
+  return GLOW_OK;
+}
+
+static glow_status prepare(const void *self, const glow_pass *pass) {
+  const bend *b = self;
+  const float *logs = glow_pass_tensor(pass, b->logs);
+  float *slope = glow_pass_derived_mutable(pass);
+  for (int64_t c = 0; c < b->channels; c++) {
+    if (b->fault == PREPARE_FAILS && logs[c] > 1)
+      return glow_error(GLOW_E_NUMERIC, "the slope of channel %d is too steep", (int)c);
+    slope[c] = expf(b->fault == STALE_DERIVED ? 0.1f : logs[c]) + (float)b->floor;
+  }
+  return GLOW_OK;
+}
+
+/* ---- passes ---------------------------------------------------------------------------------- */
+
+static const float *bias_of(const bend *b, const glow_pass *pass, int64_t n) {
+  const float *bias = glow_pass_tensor(pass, b->bias);
+  return b->traits & LABELS ? bias + glow_pass_labels(pass)[n] * b->channels : bias;
+}
+
+/* Where output channel c of pixel p of sample n is. */
+static float *place(const bend *b, const glow_pass *pass, float *y, int64_t n, int64_t p,
+                    int64_t c) {
+  if (c < b->kept)
+    return y + (n * b->pixels + p) * b->kept + c;
+  return glow_pass_latents(pass) + n * glow_pass_latent_stride(pass) + p * (b->channels - b->kept) +
+         c - b->kept;
+}
+
+static double gaussian(double z) {
+  return -0.5 * (z * z + log(2 * M_PI));
+}
+
+static void forward_sample(const bend *b, const glow_pass *pass, int64_t n, const float *x,
+                           float *y, double *logdet, double *logprior) {
+  const float *slope = glow_pass_derived(pass), *bias = bias_of(b, pass, n);
+  float *scratch = glow_pass_scratch(pass, b->scratch), *kept = glow_pass_saved(pass, b->saved);
+  double sum = 0, first = 0;
+  for (int64_t p = 0; p < b->pixels; p++) {
+    for (int64_t c = 0; c < b->channels; c++) {
+      int64_t i = (n * b->pixels + p) * b->channels + c;
+      double in = (double)x[b->fault == MIXES_SAMPLES ? i % (b->pixels * b->channels) : i];
+      double t = asinh(in) * (double)slope[c] + (double)bias[c] + (double)b->hidden;
+      float *out = place(b, pass, y, n, p, c);
+      if (b->fault == HAS_STATE)
+        t += 1e-3 * (double)((bend *)(uintptr_t)b)->calls;
+      sum += log(cosh(t)) + log((double)slope[c]) - 0.5 * log1p(in * in);
+      if (scratch)
+        scratch[i] = b->fault == READS_SCRATCH ? scratch[i] + (float)t : (float)t;
+      if (kept && b->fault != SAVED_NOT_FILLED)
+        kept[i] = (float)t;
+      if (b->last)
+        b->last[i % 1024] = (float)t;
+      *out = sinhf(b->fault == READS_SCRATCH ? scratch[i] : (float)t);
+      if (b->fault == NOT_IN_PLACE)
+        *out += 0.0f * (float)in + (c ? 0.25f * (x[i - 1] - x[i - 1]) : 0.0f) +
+                (y == x && c ? 0.5f : 0.0f);
+      if (c >= b->kept)
+        *logprior += gaussian((double)*out) + (b->fault == LOGPRIOR_CONSTANT ? 0.5 : 0.0);
+      if (c >= b->kept && b->fault == WHITENED_OFF &&
+          glow_pass_latent_form(pass) == GLOW_LATENTS_WHITENED)
+        *out *= 0.5f;
+    }
+    if (p == 0)
+      first = sum;
+  }
+  if (b->fault == LOGDET_OVERWRITES)
+    *logdet = 0;
+  *logdet += b->fault == LOGDET_OF_A_PIXEL ? first : b->fault == LOGDET_SIGN ? -sum : sum;
+}
+
+typedef struct run {
+  const bend *b;
+  const glow_pass *pass;
+  const float *x;
+  float *y;
+  double *logdet, *logprior;
+  const glow_layer_gradient *g;
+} run;
+
+static void forward_task(void *arg, uint32_t n, uint32_t worker) {
+  const run *r = arg;
+  (void)worker;
+  forward_sample(r->b, r->pass, n, r->x, r->y, &r->logdet[n], &r->logprior[n]);
+}
+
+static void for_samples(const bend *b, const glow_pass *pass, glow_task_fn fn, run *r) {
+  uint32_t samples = (uint32_t)glow_pass_samples(pass);
+  if (b->traits & BY_TASKS)
+    glow_pass_run(pass, samples, fn, r);
+  else
+    for (uint32_t n = 0; n < samples; n++)
+      fn(r, n, 0);
+}
+
+static void forward(const void *self, const glow_pass *pass, const float *x, float *y,
+                    double *logdet, double *logprior) {
+  const bend *b = self;
+  int64_t samples = glow_pass_samples(pass);
+  run r = {.b = b, .pass = pass, .x = x, .y = y, .logdet = logdet, .logprior = logprior};
+  for_samples(b, pass, forward_task, &r);
+  ((bend *)(uintptr_t)b)->calls += b->fault == HAS_STATE;
+  if (b->fault == CHANGES_INPUT)
+    ((float *)(uintptr_t)x)[5] = 7;
+  if (b->fault == WRITES_BEYOND_Y)
+    y[samples * b->pixels * b->kept + 3] = 0;
+  if (b->fault == WRITES_BEYOND_SCRATCH)
+    glow_pass_scratch(pass, b->scratch)[samples * b->pixels * b->channels] = 0;
+  if (b->fault == ALLOCATES)
+    glow_release(glow_pass_context(pass), glow_allocate(glow_pass_context(pass), 16));
+}
+
+/* x of sample n; returns forward's log-det. */
+static double undo_sample(const bend *b, const glow_pass *pass, int64_t n, const float *y,
+                          float *x) {
+  const float *slope = glow_pass_derived(pass), *bias = bias_of(b, pass, n);
+  double sum = 0;
+  for (int64_t p = 0; p < b->pixels; p++)
+    for (int64_t c = 0; c < b->channels; c++) {
+      double out = (double)*place(b, pass, (float *)(uintptr_t)y, n, p, c);
+      if (c >= b->kept && b->fault == WHITENED_OFF &&
+          glow_pass_latent_form(pass) == GLOW_LATENTS_WHITENED)
+        out *= 2;
+      double t = asinh(out);
+      double in = sinh((t - (double)bias[c] - (double)b->hidden) / (double)slope[c]);
+      x[(n * b->pixels + p) * b->channels + c] = (float)in;
+      sum += log(cosh(t)) + log((double)slope[c]) - 0.5 * log1p(in * in);
+    }
+  return sum;
+}
+
+/* Forward's log-det of the first pixel alone. */
+static double first_pixel(const bend *b, const glow_pass *pass, int64_t n, const float *x) {
+  const float *slope = glow_pass_derived(pass), *bias = bias_of(b, pass, n);
+  double sum = 0;
+  for (int64_t c = 0; c < b->channels; c++) {
+    double in = (double)x[n * b->pixels * b->channels + c];
+    double t = asinh(in) * (double)slope[c] + (double)bias[c];
+    sum += log(cosh(t)) + log((double)slope[c]) - 0.5 * log1p(in * in);
+  }
+  return sum;
+}
+
+static void inverse(const void *self, const glow_pass *pass, const float *y, float *x,
+                    double *logdet) {
+  const bend *b = self;
+  for (int64_t n = 0; n < glow_pass_samples(pass); n++) {
+    double sum = undo_sample(b, pass, n, y, x);
+    if (b->fault == LOGDET_OF_A_PIXEL) /* as wrong as forward's, so that the Jacobian must tell */
+      sum = first_pixel(b, pass, n, x);
+    logdet[n] -= b->fault == INVERSE_LOGDET || b->fault == LOGDET_SIGN ? -sum : sum;
+  }
+  if (b->fault == INVERSE_OFF) /* row 1, column 2, channel 3 of 4 x 4 x 4 */
+    x[(1 * 4 + 2) * 4 + 3] += 0.1f;
+}
+
+/* dt = dy cosh t + w tanh t; db = dt; dlogs = (dt asinh x + w / slope) e^logs;
+ * dx = dt slope / sqrt(1 + x^2) - w x / (1 + x^2). */
+static void backward_sample(const bend *b, const glow_pass *pass, int64_t n,
+                            const glow_layer_gradient *g, const float *x) {
+  const float *slope = glow_pass_derived(pass), *logs = glow_pass_tensor(pass, b->logs);
+  const float *kept = glow_pass_saved(pass, b->saved);
+  int64_t row = b->traits & LABELS ? glow_pass_labels(pass)[n] * b->channels : 0;
+  double w = g->d_logdet[n];
+  for (int64_t p = 0; p < b->pixels; p++)
+    for (int64_t c = 0; c < b->channels; c++) {
+      int64_t i = (n * b->pixels + p) * b->channels + c;
+      double in = (double)x[i], d = 0, s = (double)slope[c];
+      double t = asinh((double)*place(b, pass, (float *)(uintptr_t)g->y, n, p, c));
+      if (glow_pass_saved_valid(pass))
+        t = (double)(b->last ? b->last[i % 1024] : kept[i]);
+      if (c < b->kept) {
+        d = (double)g->dy[(n * b->pixels + p) * b->kept + c];
+      } else {
+        int64_t at = n * glow_pass_latent_stride(pass) + p * (b->channels - b->kept) + c - b->kept;
+        d = g->d_latents ? (double)g->d_latents[at] : 0;
+        if (b->fault != GRADIENT_OF_LOGPRIOR)
+          d -= g->d_logprior[n] * sinh(t);
+      }
+      double dt = d * cosh(t) + w * tanh(t), of_logdet = w / s;
+      if (b->fault == GRADIENT_WITHOUT_LOGDET)
+        of_logdet = 0;
+      float *d_bias = glow_pass_gradient(pass, b->bias) + row + c;
+      if (b->fault == GRADIENT_OVERWRITES && n == 0 && p == 0)
+        *d_bias = 0;
+      *d_bias += (float)(b->fault == GRADIENT_SIGN && c == 2 ? -dt : dt);
+      glow_pass_gradient(pass, b->logs)[c] +=
+          (float)((dt * asinh(in) + of_logdet) * exp((double)logs[c]));
+      double dx = dt * s / sqrt(1 + in * in) - w * in / (1 + in * in);
+      if (b->fault != DX_NOT_WRITTEN || i != 69)
+        g->dx[i] = (float)(b->fault == DX_WRONG && c == 1 ? 1.1 * dx : dx);
+    }
+}
+
+static void backward_task(void *arg, uint32_t n, uint32_t worker) {
+  const run *r = arg;
+  (void)worker;
+  backward_sample(r->b, r->pass, n, r->g, r->x);
+}
+
+static void backward(const void *self, const glow_pass *pass, const glow_layer_gradient *g) {
+  const bend *b = self;
+  run r = {.b = b, .pass = pass, .x = g->x, .g = g};
+  if (!g->x) {
+    for (int64_t n = 0; n < glow_pass_samples(pass); n++)
+      undo_sample(b, pass, n, g->y, g->x_out);
+    if (b->fault == RECONSTRUCTS_WRONG)
+      g->x_out[1] += 0.5f;
+    r.x = g->x_out;
+  }
+  if (b->fault == ORDER_OF_TASKS) /* tasks add to the same sums */
+    for_samples(b, pass, backward_task, &r);
+  else
+    for (uint32_t n = 0; n < (uint32_t)glow_pass_samples(pass); n++)
+      backward_task(&r, n, 0);
+}
+
+/* ---- making it ------------------------------------------------------------------------------- */
+
+static glow_status save(const void *self, glow_config *config) {
+  const bend *b = self;
+  glow_status status = glow_config_set_int(config, "traits", b->traits);
+  if (status == GLOW_OK && b->fault != OPTION_NOT_SAVED)
+    status = glow_config_set_real(config, "floor", b->floor);
+  return status == GLOW_OK ? glow_config_set_int(config, "fault", b->fault) : status;
+}
+
+static void destroy(void *self, glow_context *context) {
+  bend *b = self;
+  if (b->fault != LEAKS)
+    glow_release(context, b->extra);
+  glow_release(context, b->last);
+  glow_release(context, b);
+}
+
+static glow_status make(glow_context *context, fault wrong, int32_t traits, double floor,
+                        const char *type, glow_layer **out) {
+  glow_layer_ops ops = {.struct_size = sizeof ops, .type = type};
+  bend *b = glow_allocate(context, sizeof *b);
+  if (!b)
+    return GLOW_E_MEMORY;
+  b->fault = wrong;
+  b->traits = traits;
+  b->floor = floor;
+  b->hidden = wrong == PARAMETER_NOT_DECLARED ? 0.3f : 0.0f;
+  b->extra = glow_allocate(context, 8);
+  if (wrong == BACKWARD_OF_THE_LAST)
+    b->last = glow_allocate(context, 1024 * sizeof(float));
+  if (!b->extra || (wrong == BACKWARD_OF_THE_LAST && !b->last)) {
+    glow_release(context, b->extra);
+    glow_release(context, b->last);
+    glow_release(context, b);
+    return wrong == WRONG_STATUS ? GLOW_E_STATE : GLOW_E_MEMORY;
+  }
+  ops.flags = (traits & BY_TASKS ? GLOW_LAYER_BY_TASKS : 0) |
+              (traits & IN_PLACE ? GLOW_LAYER_IN_PLACE : 0) |
+              (traits & RECONSTRUCTS ? GLOW_LAYER_RECONSTRUCTS : 0) |
+              (traits & ALWAYS ? GLOW_LAYER_ALWAYS_PREPARES : 0);
+  ops.configure = configure;
+  ops.build = build;
+  ops.prepare = prepare;
+  ops.forward = forward;
+  ops.inverse = inverse;
+  ops.backward = backward;
+  ops.save = save;
+  ops.destroy = destroy;
+  return glow_layer_create(context, &ops, b, out);
+}
+
+static glow_status factory(glow_context *context, const glow_config *config, glow_layer **out) {
+  int64_t traits = 0, wrong = NONE;
+  double floor = 0;
+  glow_status status = glow_config_get_int(config, "traits", 0, ALL_TRAITS, &traits);
+  if (status == GLOW_OK)
+    status = glow_config_get_int(config, "fault", 0, FAULTS - 1, &wrong);
+  if (status == GLOW_OK && wrong != OPTION_NOT_READ)
+    status = glow_config_get_real(config, "floor", &floor);
+  if (wrong == PARAMETER_NOT_DECLARED)
+    wrong = NONE;
+  return status == GLOW_OK ? make(context, (fault)wrong, (int32_t)traits, floor, "bend", out)
+                           : status;
+}
+
+/* ---- tests ----------------------------------------------------------------------------------- */
+
+typedef struct heard {
+  int count;
+  char all[8000];
+} heard;
+
+static void hear(const char *check, const char *text, void *payload) {
+  heard *h = payload;
+  size_t used = strlen(h->all);
+  h->count++;
+  snprintf(h->all + used, sizeof h->all - used, "%s: %s\n", check, text);
+}
+
+static glow_status check(glow_context *context, fault wrong, int32_t traits,
+                         const glow_check_options *options) {
+  glow_layer *layer = NULL;
+  OK(make(context, wrong, traits, wrong == NONE ? 0.25 : 0.125, "bend", &layer));
+  glow_status status = glow_layer_check(context, &layer, options);
+  assert_null(layer);
+  return status;
+}
+
+static glow_context *open_context(helper_memory *memory) {
+  glow_context *context = helper_context(1, NULL, memory);
+  OK(glow_context_register_layer(context, "bend", factory));
+  return context;
+}
+
+static bool one_missing(int32_t traits) {
+  int32_t missing = ALL_TRAITS & ~traits;
+  return (missing & (missing - 1)) == 0;
+}
+
+/* What is legal, one by one and all together. */
+static void test_right(void **state) {
+  glow_context *context = open_context(NULL);
+  (void)state;
+  for (int32_t traits = 0; traits <= ALL_TRAITS; traits++) {
+    glow_check_options o = GLOW_CHECK_OPTIONS_INIT;
+    heard h = {0, ""};
+    bool one = (traits & (traits - 1)) == 0, all_but_one = one_missing(traits);
+    if (!one && !all_but_one)
+      continue;
+    o.report = hear;
+    o.payload = &h;
+    o.seed = helper_seed();
+    if (check(context, NONE, traits, &o) != GLOW_OK)
+      fail_msg("traits %d: %s %s", traits, glow_last_error(), h.all);
+  }
+  glow_context_destroy(&context);
+}
+
+typedef struct row {
+  const char *name;
+  fault fault;
+  int32_t traits;
+  const char *words; /* of the first fault that is found */
+} row;
+
+static const row rows[] = {
+#define ROW(fault, traits, words)                                                                  \
+  { #fault, fault, traits, words }
+    ROW(LOGDET_OF_A_PIXEL, 0, "log-det: sample 0: "),
+    ROW(LOGDET_OF_A_PIXEL, BY_TASKS, " from the numerical Jacobian"),
+    ROW(LOGDET_SIGN, 0, "from the numerical Jacobian (wrong sign?)"),
+    ROW(LOGDET_OVERWRITES, 0, "forward: the log-det is overwritten, not added to: sample 0"),
+    ROW(LOGPRIOR_CONSTANT, LATENTS, "log-prior: sample 0: "),
+    ROW(GRADIENT_SIGN, 0, "gradients: gradient of 'bias'[2] through y: "),
+    ROW(GRADIENT_SIGN, BY_TASKS, " (wrong sign?)"),
+    ROW(GRADIENT_SIGN, LABELS, "gradients: gradient of 'bias'["),
+    ROW(GRADIENT_OVERWRITES, 0, "gradients: gradient of 'bias'[0] is overwritten, not added to: "),
+    ROW(GRADIENT_OVERWRITES, BY_TASKS, "gradient of 'bias'[0] is overwritten, not added to: "),
+    ROW(GRADIENT_WITHOUT_LOGDET, 0, "gradients: gradient of 'logs'[0] through the log-det: "),
+    ROW(GRADIENT_OF_LOGPRIOR, LATENTS,
+        "gradients: gradient of 'bias'[2] through the log-prior: 0 "
+        "from backward, "),
+    ROW(DX_NOT_WRITTEN, 0, "backward does not write dx at sample 1, row 0, column 1, channel 1"),
+    ROW(DX_WRONG, 0, "gradients: gradient of x at sample "),
+    ROW(INVERSE_OFF, 0,
+        "inverse: inverse(forward(x)) differs from x by 0.1 at sample 0, row 1, "
+        "column 2, channel 3: "),
+    ROW(INVERSE_LOGDET, 0, "inverse: the inverse's log-det is not minus forward's: sample 0: "),
+    ROW(WHITENED_OFF, LATENTS, "log-prior: sample 0: "),
+    ROW(WRITES_BEYOND_Y, 0, "forward: forward writes beyond y: 3 floats behind its end"),
+    ROW(WRITES_BEYOND_SCRATCH, 0,
+        "forward writes beyond its scratch region 0, which was declared "
+        "with 0 + 64 floats a sample, on 3 samples: 0 floats behind"),
+    ROW(WRITES_BEYOND_SCRATCH, BY_TASKS, "forward writes beyond its scratch region 0"),
+    ROW(READS_SCRATCH, 0,
+        "forward: y is nan at sample 0, row 0, column 0, channel 0 (memory read "
+        "before it was written?)"),
+    ROW(HAS_STATE, 0, "forward: "),
+    ROW(CHANGES_INPUT, 0, "forward: forward changes its input by "),
+    ROW(MIXES_SAMPLES, 0, "forward: y of sample 1 alone differs from that in a batch of 3 by "),
+    ROW(BACKWARD_OF_THE_LAST, 0, "backward: dx after the forward of another batch differs"),
+    ROW(SAVED_NOT_FILLED, 0, "a saved region that forward did not fill"),
+    ROW(RECONSTRUCTS_WRONG, RECONSTRUCTS,
+        "backward: without x: x_out differs from x by 0.5 at "
+        "sample 0, row 0, column 0, channel 1"),
+    ROW(NOT_IN_PLACE, IN_PLACE, "in place: y of forward over its input differs by "),
+    ROW(PARAMETER_NOT_DECLARED, 0,
+        "save and load: after loading, the output of forward differs "
+        "(something that is neither a tensor nor a saved option?)"),
+    ROW(OPTION_NOT_READ, 0, "save and load: after loading, the output of forward differs"),
+    ROW(OPTION_NOT_SAVED, 0, "save and load: after loading, the output of forward differs"),
+    ROW(LEAKS, 0, "save and load: 1 blocks of memory leak when the layer is made and destroyed"),
+    ROW(WRONG_STATUS, 0, "of making the layer fails, and the factory does not give GLOW_E_MEMORY"),
+    ROW(ALLOCATES, 0, "forward: forward allocates memory"),
+    ROW(ORDER_OF_TASKS, BY_TASKS, "threads: gradient of 'bias'["),
+    ROW(BUILDS_NAN, 0, "build: tensor 'logs' is not finite at element 1 as it is built"),
+    ROW(PREPARE_FAILS, ALWAYS,
+        "build: GLOW_LAYER_ALWAYS_PREPARES is set, but prepare fails: layer "
+        "'layer': the slope of channel "),
+    ROW(STALE_DERIVED, 0, "gradients: gradient of 'logs'[0] through y: "),
+    ROW(STALE_DERIVED, BY_TASKS, "(forward does not move with it?)"),
+#undef ROW
+};
+
+static void test_faults(void **state) {
+  helper_memory memory = {0};
+  glow_context *context = open_context(&memory);
+  int64_t live = memory.live;
+  (void)state;
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    const row *r = &rows[i];
+    glow_check_options o = GLOW_CHECK_OPTIONS_INIT;
+    heard h = {0, ""};
+    char first[600];
+    o.seed = helper_seed();
+    glow_status status = check(context, r->fault, r->traits, &o);
+    snprintf(first, sizeof first, "%s", glow_last_error());
+    if (status != GLOW_E_CHECK || !strstr(first, r->words))
+      fail_msg("%s: %s: \"%s\" has not \"%s\"", r->name, glow_status_name(status), first, r->words);
+    o.report = hear; /* to hear of all of them does not change the first */
+    o.payload = &h;
+    assert_int_equal(check(context, r->fault, r->traits, &o), GLOW_E_CHECK);
+    assert_string_equal(glow_last_error(), first);
+    assert_true(strncmp(h.all, first, strlen(first)) == 0);
+    assert_true(memory.live == live || r->fault == LEAKS);
+    live = memory.live;
+  }
+  glow_context_destroy(&context);
+}
+
+/* ---- what stands around it ------------------------------------------------------------------- */
+
+static void test_registry(void **state) {
+  glow_context *context = helper_context(1, NULL, NULL);
+  glow_check_options o = GLOW_CHECK_OPTIONS_INIT;
+  (void)state;
+  REFUSED(check(context, NONE, 0, &o), GLOW_E_CHECK,
+          "save and load: layer 'layer': layer type 'bend' is not registered with this context");
+  glow_context_destroy(&context);
+}
+
+/* The caller's pool, and each provider of kernels. */
+static void test_contexts(void **state) {
+  (void)state;
+  for (uint32_t k = 0; glow_kernels_name(k); k++) {
+    glow_context *context = helper_context(3, glow_kernels_name(k), NULL);
+    glow_conv_net_options conv = GLOW_CONV_NET_OPTIONS_INIT;
+    glow_layer *layer = NULL;
+    glow_net *net = NULL;
+    conv.hidden = 6;
+    OK(glow_conv_net_create(context, &conv, &net));
+    OK(glow_net_check(context, &net, NULL));
+    OK(glow_invconv_create(context, NULL, &layer));
+    OK(glow_layer_check(context, &layer, NULL));
+    glow_context_destroy(&context);
+  }
+}
+
+static void refused(glow_context *context, const glow_check_options *o, glow_status status,
+                    const char *words) {
+  glow_layer *layer = NULL;
+  glow_net *net = NULL;
+  OK(glow_split_create(context, &layer));
+  REFUSED(glow_layer_check(context, &layer, o), status, words);
+  assert_null(layer);
+  OK(glow_conv_net_create(context, NULL, &net));
+  glow_check_options of_net = *o; /* is given twice the channels */
+  of_net.shape.channels *= of_net.shape.channels > 3 ? 1 : 2;
+  if (status == GLOW_E_ARGUMENT)
+    REFUSED(glow_net_check(context, &net, &of_net), status, words);
+  glow_net_destroy(&net);
+}
+
+static void test_arguments(void **state) {
+  helper_memory memory = {0};
+  glow_context *context = helper_context(1, NULL, &memory);
+  glow_layer *layer = NULL;
+  glow_net *net = NULL;
+  (void)state;
+  int64_t live = memory.live;
+  REFUSED(glow_layer_check(context, NULL, NULL), GLOW_E_ARGUMENT, "no layer");
+  REFUSED(glow_layer_check(context, &layer, NULL), GLOW_E_ARGUMENT, "no layer");
+  REFUSED(glow_net_check(context, &net, NULL), GLOW_E_ARGUMENT, "no net");
+  OK(glow_actnorm_create(context, NULL, &layer));
+  REFUSED(glow_layer_check(NULL, &layer, NULL), GLOW_E_ARGUMENT, "NULL");
+  assert_null(layer);
+  OK(glow_conv_net_create(context, NULL, &net));
+  REFUSED(glow_net_check(NULL, &net, NULL), GLOW_E_ARGUMENT, "NULL");
+  assert_null(net);
+#define BAD(field, value, status, words)                                                           \
+  do {                                                                                             \
+    glow_check_options o = GLOW_CHECK_OPTIONS_INIT;                                                \
+    o.field = value;                                                                               \
+    refused(context, &o, status, words);                                                           \
+  } while (0)
+  BAD(struct_size, 8, GLOW_E_ARGUMENT, "glow_check_options");
+  BAD(batch, 1, GLOW_E_ARGUMENT, "batch is 1");
+  BAD(batch, 17, GLOW_E_ARGUMENT, "batch is 17");
+  BAD(reserved, 1, GLOW_E_ARGUMENT, "batch");
+  BAD(shape.height, 0, GLOW_E_ARGUMENT, "shape is 0 x 4 x");
+  BAD(shape.height, 33, GLOW_E_ARGUMENT, "1 to 512 numbers");
+  BAD(shape.height, INT64_MAX, GLOW_E_ARGUMENT, "1 to 512 numbers");
+  BAD(low, 2.0, GLOW_E_ARGUMENT, "inputs from [2, 2]");
+  BAD(low, NAN, GLOW_E_ARGUMENT, "inputs from");
+  BAD(high, INFINITY, GLOW_E_ARGUMENT, "inputs from");
+  BAD(spread, -1.0, GLOW_E_ARGUMENT, "spread");
+  BAD(spread, NAN, GLOW_E_ARGUMENT, "spread");
+  BAD(round_trip, 0.0, GLOW_E_ARGUMENT, "tolerances");
+  BAD(logdet, -1.0, GLOW_E_ARGUMENT, "tolerances");
+  BAD(gradient, NAN, GLOW_E_ARGUMENT, "tolerances");
+  BAD(shape.channels, 3, GLOW_E_SHAPE, "a split needs an even number of channels");
+#undef BAD
+  assert_int_equal(memory.live, live);
+  glow_context_destroy(&context);
+}
+
+/* The n-th allocation of the kit itself fails. */
+static void test_memory(void **state) {
+  (void)state;
+  for (int64_t n = 1;; n++) {
+    helper_memory memory = {0};
+    glow_context *context = open_context(&memory);
+    glow_check_options o = GLOW_CHECK_OPTIONS_INIT;
+    glow_layer *layer = NULL;
+    o.shape = (glow_shape){1, 1, 2};
+    OK(make(context, NONE, BY_TASKS | LATENTS | RECONSTRUCTS, 0.25, "bend", &layer));
+    memory.fail_at = memory.calls + n;
+    glow_status status = glow_layer_check(context, &layer, &o);
+    int64_t failures = memory.failures;
+    glow_context_destroy(&context);
+    assert_int_equal(memory.live, 0);
+    if (!failures) {
+      assert_int_equal(status, GLOW_OK);
+      assert_true(n > 10);
+      return;
+    }
+    /* when threads cannot be made, the check goes on without */
+    assert_true(status == GLOW_E_MEMORY || status == GLOW_OK);
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_right),     cmocka_unit_test(test_faults),
+      cmocka_unit_test(test_registry),  cmocka_unit_test(test_contexts),
+      cmocka_unit_test(test_arguments), cmocka_unit_test(test_memory),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
