@@ -108,8 +108,20 @@ GLOW_API glow_status glow_squeeze_create(glow_context *context, glow_layer **out
 
 /* Split: keeps the first half of the channels; the second half becomes latents, Gaussian given the
  * kept half: mean, log-sd = halves of (conv3x3(kept) + bias) exp(3 logs), which starts at zero.
- * Parameters prior.weight [C, C/2, 3, 3], prior.bias [C], prior.logs [C]. 2018, 3.6 and code. */
+ * Parameters prior.weight [C, C/2, 3, 3], prior.bias [C], prior.logs [C]. 2018, 3.6 and code. With
+ * `edge`, that convolution has one more input channel, which is 1 in the padding around the image
+ * and 0 inside: its weights are prior.edge [C, 3, 3]. */
+typedef struct glow_split_options {
+  size_t struct_size;
+  int32_t edge;     /* 1: the convolution sees the border of the image; default 0 */
+  int32_t reserved; /* 0 */
+} glow_split_options;
+#define GLOW_SPLIT_OPTIONS_INIT                                                                    \
+  { sizeof(glow_split_options), 0, 0 }
 GLOW_API glow_status glow_split_create(glow_context *context, glow_layer **out);
+/* options NULL: defaults, as glow_split_create. */
+GLOW_API glow_status glow_split_create_with(glow_context *context,
+                                            const glow_split_options *options, glow_layer **out);
 
 /* Batch normalisation: y_c = (x_c - mean_c) / sqrt(var_c + epsilon); log-det = -H W / 2 sum_c
  * log(var_c + epsilon). In training passes (glow_forward of a workspace in a training mode) mean
@@ -143,14 +155,18 @@ GLOW_API glow_status glow_logit_create(glow_context *context, const glow_logit_o
 
 /* Top prior: turns everything that is left into latents, Gaussian with mean and log-sd per channel:
  * 0 where fixed, learned vectors mean [C], logs [C], plus a row for the sample's class, class_mean,
- * class_logs [classes, C]. Must be the last layer. */
+ * class_logs [classes, C]. With `spatial`, mean and logs are learned for each position, [H, W, C]
+ * (in the code published with Glow, where they come from a convolution that sees the border of the
+ * image, they do differ). Must be the last layer. */
 typedef struct glow_prior_options {
   size_t struct_size;
-  int32_t learned; /* 1: mean and logs are learned (default) */
-  int32_t classes; /* 0: none; else labels in [0, classes) are needed in every pass */
+  int32_t learned;  /* 1: mean and logs are learned (default) */
+  int32_t classes;  /* 0: none; else labels in [0, classes) are needed in every pass */
+  int32_t spatial;  /* 1: mean and logs for each position; needs `learned`; default 0 */
+  int32_t reserved; /* 0 */
 } glow_prior_options;
 #define GLOW_PRIOR_OPTIONS_INIT                                                                    \
-  { sizeof(glow_prior_options), 1, 0 }
+  { sizeof(glow_prior_options), 1, 0, 0, 0 }
 GLOW_API glow_status glow_prior_create(glow_context *context, const glow_prior_options *options,
                                        glow_layer **out);
 

@@ -68,11 +68,13 @@ typedef struct glow_glow_options {
   int32_t classes;     /* default 0 */
   int32_t bits;        /* 0 to 8, default 8 */
   uint64_t seed;       /* of all initial values */
+  int32_t edge;        /* 1: all 3x3 convolutions see the border of the image; default 0 */
+  int32_t spatial_top; /* 1: the top prior's mean and log-sd for each position; default 0 */
 } glow_glow_options;
 #define GLOW_GLOW_OPTIONS_INIT                                                                     \
   {                                                                                                \
     sizeof(glow_glow_options), {32, 32, 3}, 3, 32, 512, GLOW_PERMUTATION_INVCONV_LU,               \
-        GLOW_COUPLING_AFFINE, GLOW_SCALE_SIGMOID, 0.05, 1, 1, 0, 8, 0                              \
+        GLOW_COUPLING_AFFINE, GLOW_SCALE_SIGMOID, 0.05, 1, 1, 0, 8, 0, 0, 0                        \
   }
 GLOW_API glow_status glow_model_create_glow(glow_context *context, const glow_glow_options *options,
                                             glow_model **out);

@@ -13,15 +13,20 @@ typedef struct glow_net glow_net;
 
 /* Glow's network: conv3x3 -> norm1 -> ReLU -> conv1x1 -> norm2 -> ReLU -> zero conv3x3, where the
  * norms are actnorms or plain biases, and the zero convolution (conv + bias) exp(3 logs) starts at
- * 0. Source: Kingma and Dhariwal 2018, section 3 and the code published with it. */
+ * 0. With `edge`, as in that code, each 3x3 convolution has one more input channel, which is 1 in
+ * the padding around the image and 0 inside; its weights are conv1.edge [hidden, 3, 3] and
+ * conv3.edge [out, 3, 3]. Source: Kingma and Dhariwal 2018, section 3 and the code published with
+ * it. */
 typedef struct glow_conv_net_options {
   size_t struct_size;
-  int32_t hidden;  /* channels of both hidden layers; default 512 */
-  int32_t actnorm; /* 1: norms are actnorms (default); 0: plain biases */
-  uint64_t seed;   /* of the hidden weights, N(0, 0.05) */
+  int32_t hidden;   /* channels of both hidden layers; default 512 */
+  int32_t actnorm;  /* 1: norms are actnorms (default); 0: plain biases */
+  uint64_t seed;    /* of the hidden weights, N(0, 0.05) */
+  int32_t edge;     /* 1: convolutions see the border of the image; default 0 */
+  int32_t reserved; /* 0 */
 } glow_conv_net_options;
 #define GLOW_CONV_NET_OPTIONS_INIT                                                                 \
-  { sizeof(glow_conv_net_options), 512, 1, 0 }
+  { sizeof(glow_conv_net_options), 512, 1, 0, 0, 0 }
 
 /* options NULL: defaults. The net belongs to the caller until it is given to a layer. */
 GLOW_API glow_status glow_conv_net_create(glow_context *context,

@@ -1,29 +1,40 @@
 /* split: the first half of the channels, x1, goes on; the second, x2, becomes latents, Gaussian
  * with mean and log-sd the halves of h = (conv3x3(x1) + bias) exp(3 logs), which starts at zero.
+ * The convolution may have the border indicator (math/border.h).
  * Kingma and Dhariwal 2018, section 3.6 and code. SPDX-License-Identifier: MIT */
 #include <string.h>
 
 #include "layers/gaussian.h"
+#include "math/border.h"
 #include "math/conv.h"
 #include "math/kernels.h"
 
 typedef struct split {
+  int32_t has_edge;
   int64_t height, width, image;
   int64_t half, channels;       /* of x1; of x, and of h */
   int32_t weight, bias, logs;   /* [C, C/2, 3, 3], [C], [C] */
+  int32_t edge;                 /* [C, 3, 3], or -1 */
   int32_t h, gathered;          /* worker: of one sample */
   int32_t dh, packed, d_weight; /* worker, backward */
   int32_t sums;                 /* worker: doubles [2 C] */
+  int32_t border, border_sums;  /* worker, backward: [9, C] of a sample; doubles, of all */
 } split;
 
-/* Derived: the weight packed, and packed transposed; by taps [C, (t, C/2)]; exp(3 logs) [C]. */
+/* Derived: the weight packed, and packed transposed; by taps [C, (t, C/2)]; exp(3 logs) [C]; what
+ * the border adds to each kind of pixel, times exp(3 logs) [9, C]. */
 typedef struct derived {
-  float *packed, *back, *by_tap, *scale;
+  float *packed, *back, *by_tap, *scale, *border;
 } derived;
+
+/* Floats of what the border adds. */
+static int64_t border_size(const split *s) {
+  return s->has_edge ? GLOW_BORDER_KINDS * s->channels : 0;
+}
 
 /* Floats before each part, and in all. */
 typedef struct layout {
-  int64_t back, by_tap, scale, total;
+  int64_t back, by_tap, scale, border, total;
 } layout;
 
 static layout layout_of(const split *s, const glow__kernels *kernels) {
@@ -32,13 +43,14 @@ static layout layout_of(const split *s, const glow__kernels *kernels) {
   l.back = (glow__packed_size(kernels, taps, s->channels) + unit - 1) / unit * unit;
   l.by_tap = l.back + glow__packed_size(kernels, s->channels, taps);
   l.scale = l.by_tap + s->channels * taps;
-  l.total = l.scale + s->channels;
+  l.border = l.scale + s->channels;
+  l.total = l.border + border_size(s);
   return l;
 }
 
 static derived derived_at(const split *s, const glow__kernels *kernels, float *base) {
   layout l = layout_of(s, kernels);
-  return (derived){base, base + l.back, base + l.by_tap, base + l.scale};
+  return (derived){base, base + l.back, base + l.by_tap, base + l.scale, base + l.border};
 }
 
 static derived derived_of(const split *s, const glow_pass *pass) {
@@ -56,6 +68,8 @@ static glow_status declare_memory(split *s, glow_setup *setup) {
                                      &s->packed));
   GLOW_TRY(glow_setup_worker_scratch(setup, taps * s->channels, &s->d_weight));
   GLOW_TRY(glow_setup_worker_scratch(setup, 4 * s->channels, &s->sums));
+  GLOW_TRY(glow_setup_worker_scratch(setup, 2 * border_size(s), &s->border_sums));
+  GLOW_TRY(glow_setup_worker_scratch(setup, border_size(s), &s->border));
   return glow_setup_derived(setup, (size_t)layout_of(s, kernels).total * sizeof(float));
 }
 
@@ -75,7 +89,11 @@ static glow_status configure(void *self, glow_setup *setup, const glow_shape *in
     return glow_error(GLOW_E_LIMIT, "too many channels");
   *output = (glow_shape){input->height, input->width, s->half};
   int64_t weight[] = {s->channels, s->half, 3, 3}, vector[] = {s->channels};
+  int64_t edge[] = {s->channels, 3, 3};
   GLOW_TRY(glow_setup_tensor(setup, "prior.weight", GLOW_TYPE_F32, 1, 4, weight, &s->weight));
+  s->edge = -1;
+  if (s->has_edge)
+    GLOW_TRY(glow_setup_tensor(setup, "prior.edge", GLOW_TYPE_F32, 1, 3, edge, &s->edge));
   GLOW_TRY(glow_setup_tensor(setup, "prior.bias", GLOW_TYPE_F32, 1, 1, vector, &s->bias));
   GLOW_TRY(glow_setup_tensor(setup, "prior.logs", GLOW_TYPE_F32, 1, 1, vector, &s->logs));
   GLOW_TRY(declare_memory(s, setup));
@@ -97,6 +115,11 @@ static glow_status prepare(const void *self, const glow_pass *pass) {
   kernels->pack(taps, s->channels, d.by_tap, 1, taps, d.packed, 0,
                 glow__panels(kernels, s->channels));
   kernels->pack(s->channels, taps, d.by_tap, taps, 1, d.back, 0, glow__panels(kernels, taps));
+  if (s->has_edge) {
+    glow__border_table(s->height, s->width, s->channels, glow_pass_tensor(pass, s->edge), d.border);
+    for (int64_t i = 0; i < border_size(s); i++)
+      d.border[i] *= d.scale[i % s->channels];
+  }
   return GLOW_OK;
 }
 
@@ -110,6 +133,8 @@ static const float *law_of(const split *s, const glow_pass *pass, const float *x
   glow__gather3x3(s->height, s->width, s->half, x1, stride, 1, 0, s->image, gathered);
   kernels->gemm(s->image, s->channels, 9 * s->half, gathered, 9 * s->half, 1, d.packed, h,
                 s->channels, 0, glow__panels(kernels, s->channels), &norm);
+  if (s->has_edge)
+    glow__border_add(s->height, s->width, s->channels, d.border, 0, s->image, h);
   return h;
 }
 
@@ -191,6 +216,18 @@ static void conv_gradient(const split *s, const glow_pass *pass, const float *h,
     }
 }
 
+/* Adds to the sums of the border's kinds, in double over the samples. */
+static void border_gradient(const split *s, const glow_pass *pass, const float *dh) {
+  float *sums = glow_pass_worker_scratch(pass, s->border, 0);
+  double *total = (double *)(void *)glow_pass_worker_scratch(pass, s->border_sums, 0);
+  if (!s->has_edge)
+    return;
+  memset(sums, 0, (size_t)border_size(s) * sizeof *sums);
+  glow__border_sums(s->height, s->width, s->channels, dh, 0, s->image, sums);
+  for (int64_t i = 0; i < border_size(s); i++)
+    total[i] += (double)sums[i];
+}
+
 /* Adds the weight's gradient, by taps, and the gradient of x1 from that of conv. */
 static void through_conv(const split *s, const glow_pass *pass, const float *dh, float *dx) {
   const glow__kernels *kernels = glow_pass_context(pass)->kernels;
@@ -218,6 +255,7 @@ static void sample_gradient(const split *s, const glow_pass *pass, const glow_la
   for (int64_t p = 0; p < s->image; p++)
     memcpy(dx + p * s->channels, d_kept + p * s->half, (size_t)s->half * sizeof *dx);
   conv_gradient(s, pass, h, dh, d_bias, d_logs);
+  border_gradient(s, pass, dh);
   through_conv(s, pass, dh, dx);
   if (!g->x)
     join(s, kept, z, NULL, g->x_out + n * s->image * s->channels);
@@ -236,6 +274,10 @@ static void add_gradients(const split *s, const glow_pass *pass, const double *d
     glow_pass_gradient(pass, s->bias)[o] += (float)d_bias[o];
     glow_pass_gradient(pass, s->logs)[o] += (float)d_logs[o];
   }
+  if (s->has_edge)
+    glow__border_gradient(s->height, s->width, s->channels,
+                          (double *)(void *)glow_pass_worker_scratch(pass, s->border_sums, 0),
+                          glow_pass_gradient(pass, s->edge));
 }
 
 static void backward(const void *self, const glow_pass *pass, const glow_layer_gradient *g) {
@@ -243,6 +285,8 @@ static void backward(const void *self, const glow_pass *pass, const glow_layer_g
   double *d_bias = (double *)(void *)glow_pass_worker_scratch(pass, s->sums, 0);
   double *d_logs = d_bias + s->channels;
   memset(d_bias, 0, 2 * (size_t)s->channels * sizeof *d_bias);
+  memset(glow_pass_worker_scratch(pass, s->border_sums, 0), 0,
+         (size_t)border_size(s) * sizeof(double));
   memset(glow_pass_worker_scratch(pass, s->d_weight, 0), 0,
          (size_t)(9 * s->half * s->channels) * sizeof(float));
   for (int64_t n = 0; n < glow_pass_samples(pass); n++)
@@ -251,9 +295,8 @@ static void backward(const void *self, const glow_pass *pass, const glow_layer_g
 }
 
 static glow_status save(const void *self, glow_config *config) {
-  (void)self;
-  (void)config;
-  return GLOW_OK;
+  const split *s = self;
+  return glow_config_set_int(config, "edge", s->has_edge);
 }
 
 static void destroy(void *self, glow_context *context) {
@@ -273,16 +316,31 @@ static const glow_layer_ops ops = {
     .destroy = destroy,
 };
 
-glow_status glow_split_create(glow_context *context, glow_layer **out) {
+glow_status glow_split_create_with(glow_context *context, const glow_split_options *options,
+                                   glow_layer **out) {
+  glow_split_options o = GLOW_SPLIT_OPTIONS_INIT;
   if (out)
     *out = NULL;
   if (!context || !out)
     return glow_error(GLOW_E_ARGUMENT, "glow_split_create: NULL argument");
+  GLOW_TRY(glow__options_copy(&o, sizeof o, options, sizeof o, "glow_split_options"));
+  if (o.edge < 0 || o.edge > 1 || o.reserved)
+    return glow_error(GLOW_E_ARGUMENT, "edge is %d; it must be 0 or 1, and reserved 0", o.edge);
   split *s = glow_allocate(context, sizeof *s);
-  return s ? glow_layer_create(context, &ops, s, out) : GLOW_E_MEMORY;
+  if (!s)
+    return GLOW_E_MEMORY;
+  s->has_edge = o.edge;
+  return glow_layer_create(context, &ops, s, out);
+}
+
+glow_status glow_split_create(glow_context *context, glow_layer **out) {
+  return glow_split_create_with(context, NULL, out);
 }
 
 glow_status glow__split_make(glow_context *context, const glow_config *config, glow_layer **out) {
-  (void)config;
-  return glow_split_create(context, out);
+  glow_split_options o = GLOW_SPLIT_OPTIONS_INIT;
+  int64_t edge = o.edge;
+  GLOW_TRY(glow_config_get_int(config, "edge", 0, 1, &edge));
+  o.edge = (int32_t)edge;
+  return glow_split_create_with(context, &o, out);
 }

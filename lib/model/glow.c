@@ -68,6 +68,7 @@ static glow_status add_coupling(glow_context *context, glow_builder *builder,
   net_options.hidden = o->hidden;
   net_options.actnorm = o->net_actnorm;
   net_options.seed = seed_of(o, level, step, 1);
+  net_options.edge = o->edge;
   options.kind = o->coupling;
   options.scale = o->scale;
   options.floor = o->floor;
@@ -95,10 +96,15 @@ static glow_status add_levels(glow_context *context, glow_builder *builder,
       GLOW_TRY(add_step(context, builder, o, level, step));
     if (level == o->levels - 1)
       break;
-    made = glow_split_create(context, &layer);
+    glow_split_options split = GLOW_SPLIT_OPTIONS_INIT;
+    split.edge = o->edge;
+    made = glow_split_create_with(context, &split, &layer);
     GLOW_TRY(add(builder, made, layer, level, -1, "split"));
   }
-  glow_prior_options prior = {sizeof prior, o->learn_top, o->classes};
+  glow_prior_options prior = GLOW_PRIOR_OPTIONS_INIT;
+  prior.learned = o->learn_top;
+  prior.classes = o->classes;
+  prior.spatial = o->spatial_top;
   glow_layer *top = NULL;
   GLOW_TRY(glow_prior_create(context, &prior, &top));
   return glow_builder_add(builder, "prior", &top);
@@ -112,7 +118,8 @@ glow_status glow_model_create_glow(glow_context *context, const glow_glow_option
     *out = NULL;
   if (!context || !out)
     return glow_error(GLOW_E_ARGUMENT, "glow_model_create_glow: NULL argument");
-  GLOW_TRY(glow__options_copy(&o, sizeof o, options, sizeof o, "glow_glow_options"));
+  GLOW_TRY(glow__options_copy(&o, sizeof o, options, offsetof(glow_glow_options, edge),
+                              "glow_glow_options"));
   GLOW_TRY(check(&o));
   glow_builder_options builder_options = {sizeof builder_options, o.bits, 0};
   GLOW_TRY(glow_builder_create(context, &o.input, &builder_options, &builder));

@@ -25,14 +25,23 @@ static glow_status declare_norm(glow__conv_net *net, glow_setup *setup, const ch
   return GLOW_OK;
 }
 
+static glow_status declare_edge(const glow__conv_net *net, glow_setup *setup, const char *name,
+                                int64_t out, int32_t *id) {
+  int64_t dims[] = {out, 3, 3};
+  *id = -1;
+  return net->edge ? glow_setup_tensor(setup, name, GLOW_TYPE_F32, 1, 3, dims, id) : GLOW_OK;
+}
+
 static glow_status declare_tensors(glow__conv_net *net, glow_setup *setup) {
   int64_t w1[] = {net->hidden, net->in, 3, 3}, w2[] = {net->hidden, net->hidden, 1, 1};
   int64_t w3[] = {net->out, net->hidden, 3, 3}, out[] = {net->out};
   GLOW_TRY(glow_setup_tensor(setup, "conv1.weight", GLOW_TYPE_F32, 1, 4, w1, &net->w1));
+  GLOW_TRY(declare_edge(net, setup, "conv1.edge", net->hidden, &net->e1));
   GLOW_TRY(declare_norm(net, setup, "norm1", "conv1", &net->b1, &net->l1));
   GLOW_TRY(glow_setup_tensor(setup, "conv2.weight", GLOW_TYPE_F32, 1, 4, w2, &net->w2));
   GLOW_TRY(declare_norm(net, setup, "norm2", "conv2", &net->b2, &net->l2));
   GLOW_TRY(glow_setup_tensor(setup, "conv3.weight", GLOW_TYPE_F32, 1, 4, w3, &net->w3));
+  GLOW_TRY(declare_edge(net, setup, "conv3.edge", net->out, &net->e3));
   GLOW_TRY(glow_setup_tensor(setup, "conv3.bias", GLOW_TYPE_F32, 1, 1, out, &net->b3));
   return glow_setup_tensor(setup, "conv3.logs", GLOW_TYPE_F32, 1, 1, out, &net->l3);
 }
@@ -93,15 +102,17 @@ static glow_status configure(void *self, glow_setup *setup, const glow_shape *in
   GLOW_TRY(declare_tensors(net, setup));
   GLOW_TRY(declare_forward(net, setup, kernels));
   GLOW_TRY(declare_backward(net, setup, kernels));
-  return glow_setup_derived(setup, (size_t)(2 * (int64_t)net->hidden + net->out) * sizeof(float));
+  floats = 2 * (int64_t)net->hidden + net->out + glow__conv_net_border(net);
+  return glow_setup_derived(setup, (size_t)floats * sizeof(float));
 }
 
 static glow_status build(const void *self, const glow_pass *pass) {
   const glow__conv_net *net = self;
-  int64_t sizes[] = {net->hidden * net->in * 9, (int64_t)net->hidden * net->hidden};
-  int32_t weights[] = {net->w1, net->w2};
+  int64_t sizes[] = {net->hidden * net->in * 9, (int64_t)net->hidden * net->hidden,
+                     net->hidden * 9};
+  int32_t weights[] = {net->w1, net->w2, net->e1};
   uint64_t position = 0;
-  for (int32_t i = 0; i < 2; i++) {
+  for (int32_t i = 0; i < (net->edge ? 3 : 2); i++) {
     float *w = glow_pass_tensor_mutable(pass, weights[i]);
     glow__rng_normal(net->seed, GLOW_STREAM_BUILD, position, w, sizes[i]);
     for (int64_t j = 0; j < sizes[i]; j++)
@@ -112,7 +123,9 @@ static glow_status build(const void *self, const glow_pass *pass) {
 }
 
 static glow__conv_net_scales scales_at(const glow__conv_net *net, float *derived) {
-  return (glow__conv_net_scales){derived, derived + net->hidden, derived + 2 * net->hidden};
+  float *border = derived + 2 * (int64_t)net->hidden + net->out;
+  return (glow__conv_net_scales){derived, derived + net->hidden, derived + 2 * net->hidden, border,
+                                 border + GLOW_BORDER_KINDS * (int64_t)net->hidden};
 }
 
 glow__conv_net_scales glow__conv_net_scales_of(const glow__conv_net *net, const glow_pass *pass) {
@@ -132,6 +145,12 @@ static glow_status prepare(const void *self, const glow_pass *pass) {
   exponentials(pass, net->l1, 1.0f, net->hidden, s.s1);
   exponentials(pass, net->l2, 1.0f, net->hidden, s.s2);
   exponentials(pass, net->l3, 3.0f, net->out, s.s3);
+  if (net->edge) {
+    glow__border_table(net->height, net->width, net->hidden, glow_pass_tensor(pass, net->e1),
+                       s.border1);
+    glow__border_table(net->height, net->width, net->out, glow_pass_tensor(pass, net->e3),
+                       s.border3);
+  }
   return GLOW_OK;
 }
 
@@ -144,7 +163,8 @@ static void init_size(const void *self, int32_t *rounds, size_t *bytes) {
 static glow_status save(const void *self, glow_config *config) {
   const glow__conv_net *net = self;
   GLOW_TRY(glow_config_set_int(config, "net.hidden", net->hidden));
-  return glow_config_set_int(config, "net.actnorm", net->actnorm);
+  GLOW_TRY(glow_config_set_int(config, "net.actnorm", net->actnorm));
+  return glow_config_set_int(config, "net.edge", net->edge);
 }
 
 static void destroy(void *self, glow_context *context) {
@@ -173,26 +193,32 @@ glow_status glow_conv_net_create(glow_context *context, const glow_conv_net_opti
     *out = NULL;
   if (!context || !out)
     return glow_error(GLOW_E_ARGUMENT, "glow_conv_net_create: NULL argument");
-  GLOW_TRY(glow__options_copy(&o, sizeof o, options, sizeof o, "glow_conv_net_options"));
+  GLOW_TRY(glow__options_copy(&o, sizeof o, options, offsetof(glow_conv_net_options, edge),
+                              "glow_conv_net_options"));
   if (o.hidden < 1 || o.hidden > MAX_HIDDEN)
     return glow_error(GLOW_E_ARGUMENT, "hidden is %d; it must be 1 to %d", o.hidden, MAX_HIDDEN);
   if (o.actnorm < 0 || o.actnorm > 1)
     return glow_error(GLOW_E_ARGUMENT, "actnorm is %d; it must be 0 or 1", o.actnorm);
+  if (o.edge < 0 || o.edge > 1 || o.reserved)
+    return glow_error(GLOW_E_ARGUMENT, "edge is %d; it must be 0 or 1, and reserved 0", o.edge);
   glow__conv_net *net = glow_allocate(context, sizeof *net);
   if (!net)
     return GLOW_E_MEMORY;
   net->hidden = o.hidden;
   net->actnorm = o.actnorm;
+  net->edge = o.edge;
   net->seed = o.seed;
   return glow_net_create(context, &ops, net, out);
 }
 
 glow_status glow__conv_net_make(glow_context *context, const glow_config *config, glow_net **out) {
   glow_conv_net_options o = GLOW_CONV_NET_OPTIONS_INIT;
-  int64_t hidden = o.hidden, actnorm = o.actnorm;
+  int64_t hidden = o.hidden, actnorm = o.actnorm, edge = o.edge;
   GLOW_TRY(glow_config_get_int(config, "net.hidden", 1, MAX_HIDDEN, &hidden));
   GLOW_TRY(glow_config_get_int(config, "net.actnorm", 0, 1, &actnorm));
+  GLOW_TRY(glow_config_get_int(config, "net.edge", 0, 1, &edge));
   o.hidden = (int32_t)hidden;
   o.actnorm = (int32_t)actnorm;
+  o.edge = (int32_t)edge;
   return glow_conv_net_create(context, &o, out);
 }

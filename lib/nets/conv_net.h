@@ -1,26 +1,29 @@
 /* Glow's network, between its files: conv_net.c (what it is), conv_net_forward.c,
  * conv_net_backward.c, conv_net_init.c.
  *
- *   a1 = W1 gather(x)        [pixels, 9 in] -> [pixels, hidden]
+ *   a1 = W1 gather(x) + e1   [pixels, 9 in] -> [pixels, hidden]
  *   h1 = relu((a1 + b1) exp(l1))
  *   a2 = W2 h1
  *   h2 = relu((a2 + b2) exp(l2))
- *   out = (sum(W3 h2) + b3) exp(3 l3)
+ *   out = (sum(W3 h2) + e3 + b3) exp(3 l3)
  *
- * where without actnorms l1 = l2 = 0. SPDX-License-Identifier: MIT */
+ * where without actnorms l1 = l2 = 0, and e1, e3 are what pixels gain from the border indicator
+ * (math/border.h), 0 without. SPDX-License-Identifier: MIT */
 #ifndef GLOW_LIB_CONV_NET_H
 #define GLOW_LIB_CONV_NET_H
 
+#include "math/border.h"
 #include "nets/nets.h"
 
 typedef struct glow__conv_net {
-  int32_t hidden, actnorm;
+  int32_t hidden, actnorm, edge;
   uint64_t seed;
   int64_t height, width, image; /* image = pixels of a sample */
   int64_t in, out;
   /* Tensors: weights [out, in, kh, kw]; b1 is norm1.bias or conv1.bias. l1, l2 are -1 without
    * actnorms. */
   int32_t w1, b1, l1, w2, b2, l2, w3, b3, l3;
+  int32_t e1, e3; /* conv1.edge, conv3.edge [out, 3, 3], or -1 */
   /* Saved: activations after ReLU [pixels, hidden]. */
   int32_t h1, h2;
   /* Scratch. */
@@ -39,16 +42,22 @@ typedef struct glow__conv_net {
   int32_t weight_block;        /* worker: packed columns and a block of weight gradients */
 } glow__conv_net;
 
-/* Derived values: factors of norm1, norm2 and of the last layer. */
+/* Derived values: factors of norm1, norm2 and of the last layer; with the border indicator, what it
+ * adds to each kind of pixel [9, hidden], [9, out]. */
 typedef struct glow__conv_net_scales {
   float *s1, *s2, *s3;
+  float *border1, *border3;
 } glow__conv_net_scales;
 glow__conv_net_scales glow__conv_net_scales_of(const glow__conv_net *net, const glow_pass *pass);
 
-/* Sums of a strip: bias and logs of both norms, bias and logs of the last layer; as doubles, mean
- * and square of one norm in initialisation. */
+/* Floats of the border's tables. */
+static inline int64_t glow__conv_net_border(const glow__conv_net *net) {
+  return net->edge ? GLOW_BORDER_KINDS * (net->hidden + net->out) : 0;
+}
+/* Sums of a strip: bias and logs of both norms, bias and logs of the last layer, the border's
+ * tables; as doubles, mean and square of one norm in initialisation. */
 static inline int64_t glow__conv_net_partial(const glow__conv_net *net) {
-  return 4 * (int64_t)net->hidden + 2 * net->out;
+  return 4 * (int64_t)net->hidden + 2 * net->out + glow__conv_net_border(net);
 }
 
 /* Columns in a task of a weight gradient, and pixels packed at a time. */

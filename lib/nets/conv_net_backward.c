@@ -6,6 +6,7 @@
  *   g1 = (d2 W2) where h1 > 0;  likewise d1
  *   dx = sum(d1 W1, -1)
  *   d W3 = T' h2,  d W2 = d2' h1,  d W1 = d1' gather(x)
+ *   d e1 = d1,  d e3 = g3                     summed over the pixels of each kind at the border
  *
  * Data gradients by strips of pixels, weight gradients by blocks of weights over all pixels, which
  * needs no private copies of large gradients. SPDX-License-Identifier: MIT */
@@ -27,16 +28,20 @@ typedef struct back_run {
 /* Parts of a strip's sums. */
 typedef struct sums {
   float *b1, *l1, *b2, *l2, *b3, *l3;
+  float *e1, *e3; /* by kind of pixel; with the border indicator */
 } sums;
 
 static sums sums_at(const glow__conv_net *net, float *partial) {
   int64_t hidden = net->hidden;
-  return (sums){partial,
-                partial + hidden,
-                partial + 2 * hidden,
-                partial + 3 * hidden,
-                partial + 4 * hidden,
-                partial + 4 * hidden + net->out};
+  float *last = partial + 4 * hidden, *border = last + 2 * net->out;
+  return (sums){.b1 = partial,
+                .l1 = partial + hidden,
+                .b2 = partial + 2 * hidden,
+                .l2 = partial + 3 * hidden,
+                .b3 = last,
+                .l3 = last + net->out,
+                .e1 = border,
+                .e3 = border + GLOW_BORDER_KINDS * hidden};
 }
 
 static sums strip_sums(const glow__conv_run *run, uint32_t task) {
@@ -44,7 +49,16 @@ static sums strip_sums(const glow__conv_run *run, uint32_t task) {
   return sums_at(run->net, partial + (int64_t)task * glow__conv_net_partial(run->net));
 }
 
-/* dout becomes g3; sums of b3 and l3. */
+/* Sums of d, the rows of pixels [first, last), which is the gradient of what the border adds to. */
+static void border_sums(const glow__conv_net *net, int64_t n, const float *d, int64_t first,
+                        int64_t last, float *sum) {
+  if (!net->edge)
+    return;
+  memset(sum, 0, (size_t)(GLOW_BORDER_KINDS * n) * sizeof *sum);
+  glow__border_sums(net->height, net->width, n, d, first, last, sum);
+}
+
+/* dout becomes g3; sums of b3, l3 and e3. */
 static void last_layer(void *arg, uint32_t task, uint32_t worker) {
   const back_run *b = arg;
   const glow__conv_net *net = b->run.net;
@@ -61,6 +75,7 @@ static void last_layer(void *arg, uint32_t task, uint32_t worker) {
       *g *= scale[o];
       s.b3[o] += *g;
     }
+  border_sums(net, net->out, b->dout + first * net->out, first, last, s.e3);
 }
 
 /* d [rows, n] = gradient of h; becomes the gradient before the norm. Sums of g and of g h. */
@@ -104,6 +119,7 @@ static void data_gradient(void *arg, uint32_t task, uint32_t worker) {
   through_norm(strip.rows, hidden, strip.h2, scales.s2, d2, s.b2, s.l2);
   product(run, strip.rows, hidden, hidden, d2, net->back2, d1);
   through_norm(strip.rows, hidden, strip.h1, scales.s1, d1, s.b1, s.l1);
+  border_sums(net, hidden, d1, first, last, s.e1);
   product(run, strip.rows, taps_in, hidden, d1, net->back1,
           glow_pass_scratch(pass, net->d_gathered) + first * taps_in);
   glow__strip_gather(net->height, net->width, net->in, run->x, run->stride, 1, first, last,
@@ -193,6 +209,13 @@ static void vector_gradients(const glow__conv_run *run, int64_t strips) {
   add_vector(pass, net->l2, hidden, total + 3 * hidden);
   add_vector(pass, net->b3, net->out, total + 4 * hidden);
   add_vector(pass, net->l3, net->out, total + 4 * hidden + net->out);
+  if (net->edge) {
+    const double *border = total + 4 * hidden + 2 * net->out;
+    glow__border_gradient(net->height, net->width, hidden, border,
+                          glow_pass_gradient(pass, net->e1));
+    glow__border_gradient(net->height, net->width, net->out, border + GLOW_BORDER_KINDS * hidden,
+                          glow_pass_gradient(pass, net->e3));
+  }
 }
 
 void glow__conv_net_backward(const void *self, const glow_pass *pass, const float *x,

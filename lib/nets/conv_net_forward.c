@@ -50,6 +50,11 @@ void glow__conv_net_first(const glow__conv_run *run, const glow__conv_strip *str
     norm = (glow__epilogue){glow_pass_tensor(run->pass, net->b1), scales.s1, 1, 0};
   glow__strip_gather(net->height, net->width, net->in, run->x, run->stride, 1, strip->first,
                      strip->first + strip->rows, strip->gathered);
+  if (net->edge) { /* the product is added to what the border gives, before the norm */
+    glow__border_fill(net->height, net->width, net->hidden, scales.border1, strip->first,
+                      strip->first + strip->rows, strip->h1);
+    norm.accumulate = 1;
+  }
   product(run, strip->rows, net->hidden, 9 * net->in, strip->gathered, net->packed1, strip->h1,
           &norm);
 }
@@ -74,13 +79,15 @@ static void run_strip(void *arg, uint32_t task, uint32_t worker) {
   product(run, strip.rows, 9 * net->out, net->hidden, strip.h2, net->packed3, taps, &none);
 }
 
-/* out = (sum of taps + b3) exp(3 l3) for a strip of pixels, which may lie in several samples. */
+/* out = (sum of taps + e3 + b3) exp(3 l3) for a strip of pixels, which may lie in several samples.
+ * */
 static void sum_strip(void *arg, uint32_t task, uint32_t worker) {
   const glow__conv_run *run = arg;
   const glow__conv_net *net = run->net;
   const float *taps = glow_pass_scratch(run->pass, net->taps);
   const float *bias = glow_pass_tensor(run->pass, net->b3);
-  const float *scale = glow__conv_net_scales_of(net, run->pass).s3;
+  glow__conv_net_scales scales = glow__conv_net_scales_of(net, run->pass);
+  const float *scale = scales.s3;
   int64_t first = (int64_t)task * GLOW_STRIP;
   int64_t last = first + GLOW_STRIP < run->pixels ? first + GLOW_STRIP : run->pixels;
   (void)worker;
@@ -92,6 +99,9 @@ static void sum_strip(void *arg, uint32_t task, uint32_t worker) {
                  run->out + base * net->out, net->out);
     p = base + to;
   }
+  if (net->edge)
+    glow__border_add(net->height, net->width, net->out, scales.border3, first, last,
+                     run->out + first * net->out);
   for (int64_t p = first; p < last; p++)
     for (int64_t o = 0; o < net->out; o++)
       run->out[p * net->out + o] = (run->out[p * net->out + o] + bias[o]) * scale[o];

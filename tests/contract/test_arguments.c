@@ -97,13 +97,14 @@ static void test_null_makers(void **state) {
   MAKER(glow_permute_create);
   MAKER(glow_scaling_create);
   MAKER(glow_prior_create);
-#undef MAKER
   BAD(glow_squeeze_create(NULL, &layer));
   BAD(glow_squeeze_create(b->context, NULL));
   BAD(glow_flatten_create(NULL, &layer));
   BAD(glow_flatten_create(b->context, NULL));
   BAD(glow_split_create(NULL, &layer));
   BAD(glow_split_create(b->context, NULL));
+  MAKER(glow_split_create_with);
+#undef MAKER
   BAD(glow_layer_create(b->context, NULL, b, &layer));
   BAD(glow_net_create(b->context, NULL, b, &net));
   BAD(glow_context_register_layer(NULL, "x", NULL));
@@ -376,6 +377,9 @@ static void test_bad_presets(void **state) {
   BAD_FIELD(net_actnorm, 2, GLOW_E_ARGUMENT, "actnorm");
   BAD_FIELD(learn_top, -1, GLOW_E_ARGUMENT, "learned");
   BAD_FIELD(classes, -1, GLOW_E_ARGUMENT, "classes");
+  BAD_FIELD(edge, 2, GLOW_E_ARGUMENT, "edge");
+  BAD_FIELD(edge, -1, GLOW_E_ARGUMENT, "edge");
+  BAD_FIELD(spatial_top, 2, GLOW_E_ARGUMENT, "spatial");
   BAD_FIELD(bits, 9, GLOW_E_ARGUMENT, "bits");
   BAD_FIELD(bits, -1, GLOW_E_ARGUMENT, "bits");
   BAD_FIELD(input.height, 10, GLOW_E_SHAPE, "height 10");

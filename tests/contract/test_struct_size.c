@@ -57,6 +57,13 @@ static glow_status read_check(const bench *b, const void *options) {
   return glow_layer_check(b->context, &layer, options);
 }
 
+static glow_status read_split(const bench *b, const void *options) {
+  glow_layer *layer = NULL;
+  glow_status status = glow_split_create_with(b->context, options, &layer);
+  glow_layer_destroy(&layer);
+  return status;
+}
+
 static glow_status read_coupling(const bench *b, const void *options) {
   glow_layer *layer = NULL;
   glow_net *net = NULL;
@@ -203,9 +210,12 @@ static void test_struct_sizes(void **state) {
   CHECK(glow_permute_options, read_permute, GLOW_PERMUTE_OPTIONS_INIT);
   CHECK(glow_scaling_options, read_scaling, GLOW_SCALING_OPTIONS_INIT);
   CHECK(glow_mlp_net_options, read_mlp_net, GLOW_MLP_NET_OPTIONS_INIT);
-  CHECK(glow_prior_options, read_prior, GLOW_PRIOR_OPTIONS_INIT);
+  CHECK(glow_split_options, read_split, GLOW_SPLIT_OPTIONS_INIT);
+  CHECK_FROM(offsetof(glow_prior_options, spatial), glow_prior_options, read_prior,
+             GLOW_PRIOR_OPTIONS_INIT);
   CHECK(glow_coupling_options, read_coupling, GLOW_COUPLING_OPTIONS_INIT);
-  CHECK(glow_conv_net_options, read_conv_net, GLOW_CONV_NET_OPTIONS_INIT);
+  CHECK_FROM(offsetof(glow_conv_net_options, edge), glow_conv_net_options, read_conv_net,
+             GLOW_CONV_NET_OPTIONS_INIT);
   CHECK(glow_builder_options, read_builder, GLOW_BUILDER_OPTIONS_INIT);
   CHECK(glow_workspace_options, read_workspace, GLOW_WORKSPACE_OPTIONS_INIT);
   CHECK(glow_sample_options, read_sample, GLOW_SAMPLE_OPTIONS_INIT);
@@ -218,7 +228,8 @@ static void test_struct_sizes(void **state) {
 #undef CHECK
 #undef CHECK_FROM
   const glow_glow_options preset = helper_small_glow();
-  check_size(b, "glow_glow_options", read_glow, &preset, sizeof preset, sizeof preset, false);
+  check_size(b, "glow_glow_options", read_glow, &preset, sizeof preset,
+             offsetof(glow_glow_options, edge), false);
   const glow_allocator allocator = helper_allocator(&memory);
   check_size(b, "glow_allocator", read_allocator, &allocator, sizeof allocator, sizeof allocator,
              true);

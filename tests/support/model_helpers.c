@@ -156,6 +156,11 @@ const helper_layer helper_layers[] = {
     {.name = "shuffle", .kind = HELPER_PERMUTE, .option = GLOW_PERMUTE_SHUFFLE},
 #define COUPLING(text, option_, scale_)                                                            \
   { .name = text, .kind = HELPER_COUPLING, .option = option_, .scale = scale_, .even = 1 }
+#define EDGE(text, option_, scale_)                                                                \
+  {                                                                                                \
+    .name = text, .kind = HELPER_COUPLING, .option = option_, .scale = scale_, .even = 1,          \
+    .edge = 1                                                                                      \
+  }
     COUPLING("coupling sigmoid", GLOW_COUPLING_AFFINE, GLOW_SCALE_SIGMOID),
     COUPLING("coupling exp", GLOW_COUPLING_AFFINE, GLOW_SCALE_EXP),
     COUPLING("coupling tanh", GLOW_COUPLING_AFFINE, GLOW_SCALE_TANH),
@@ -166,7 +171,10 @@ const helper_layer helper_layers[] = {
     COUPLING("coupling tanh, biases", -GLOW_COUPLING_AFFINE, GLOW_SCALE_TANH),
     COUPLING("coupling sigmoid floor, biases", -GLOW_COUPLING_AFFINE, GLOW_SCALE_SIGMOID_FLOOR),
     COUPLING("coupling additive, biases", -GLOW_COUPLING_ADDITIVE, GLOW_SCALE_SIGMOID),
+    EDGE("coupling sigmoid, edge", GLOW_COUPLING_AFFINE, GLOW_SCALE_SIGMOID),
+    EDGE("coupling additive, edge, biases", -GLOW_COUPLING_ADDITIVE, GLOW_SCALE_SIGMOID),
 #undef COUPLING
+#undef EDGE
 #define MLP(text, option_, scale_, context_)                                                       \
   {                                                                                                \
     .name = text, .kind = HELPER_COUPLING, .option = option_, .scale = scale_, .even = 1,          \
@@ -185,6 +193,7 @@ const helper_layer helper_layers[] = {
     {.name = "flatten", .kind = HELPER_FLATTEN},
     {.name = "squeeze", .kind = HELPER_SQUEEZE, .even_hw = 1},
     {.name = "split", .kind = HELPER_SPLIT, .even = 1},
+    {.name = "split, edge", .kind = HELPER_SPLIT, .even = 1, .edge = 1},
     {.name = "batchnorm", .kind = HELPER_BATCHNORM, .batch = 1},
     {.name = "batchnorm with a lag", .kind = HELPER_BATCHNORM, .batch = 1, .lag = 0.75},
     {.name = "logit", .kind = HELPER_LOGIT, .curved = 1},
@@ -192,6 +201,12 @@ const helper_layer helper_layers[] = {
     {.name = "prior learned", .kind = HELPER_PRIOR, .option = 1},
     {.name = "prior classes", .kind = HELPER_PRIOR, .option = 0, .classes = 3},
     {.name = "prior learned classes", .kind = HELPER_PRIOR, .option = 1, .classes = 3},
+    {.name = "prior spatial", .kind = HELPER_PRIOR, .option = 1, .spatial = 1},
+    {.name = "prior spatial classes",
+     .kind = HELPER_PRIOR,
+     .option = 1,
+     .spatial = 1,
+     .classes = 3},
 };
 const int32_t helper_layer_count = sizeof helper_layers / sizeof *helper_layers;
 
@@ -207,6 +222,7 @@ static glow_status create_net(glow_context *context, const helper_layer *layer, 
   conv.hidden = mlp.hidden = hidden;
   conv.actnorm = layer->option > 0;
   conv.seed = mlp.seed = 7;
+  conv.edge = layer->edge;
   mlp.context = layer->context;
   return layer->net == HELPER_MLP ? glow_mlp_net_create(context, &mlp, out)
                                   : glow_conv_net_create(context, &conv, out);
@@ -228,6 +244,7 @@ glow_status helper_create_layer(glow_context *context, const helper_layer *layer
   glow_permute_options permute = GLOW_PERMUTE_OPTIONS_INIT;
   glow_prior_options prior = GLOW_PRIOR_OPTIONS_INIT;
   glow_batchnorm_options batchnorm = GLOW_BATCHNORM_OPTIONS_INIT;
+  glow_split_options split = GLOW_SPLIT_OPTIONS_INIT;
   *out = NULL;
   conv.lu = layer->option;
   conv.seed = 3;
@@ -236,6 +253,8 @@ glow_status helper_create_layer(glow_context *context, const helper_layer *layer
   prior.learned = layer->option;
   prior.classes = layer->classes;
   batchnorm.lag = layer->lag;
+  prior.spatial = layer->spatial;
+  split.edge = layer->edge;
   switch (layer->kind) {
   case HELPER_ACTNORM: return glow_actnorm_create(context, NULL, out);
   case HELPER_INVCONV: return glow_invconv_create(context, &conv, out);
@@ -246,7 +265,7 @@ glow_status helper_create_layer(glow_context *context, const helper_layer *layer
   case HELPER_SQUEEZE: return glow_squeeze_create(context, out);
   case HELPER_BATCHNORM: return glow_batchnorm_create(context, &batchnorm, out);
   case HELPER_LOGIT: return glow_logit_create(context, NULL, out);
-  case HELPER_SPLIT: return glow_split_create(context, out);
+  case HELPER_SPLIT: return glow_split_create_with(context, &split, out);
   default: return glow_prior_create(context, &prior, out);
   }
 }

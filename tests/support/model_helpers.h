@@ -79,6 +79,8 @@ typedef struct helper_layer {
   int32_t option;  /* what tells variants apart: see helper_create_layer */
   int32_t scale;   /* coupling: GLOW_SCALE_... */
   int32_t classes; /* prior */
+  int32_t edge;    /* coupling, split: with the border indicator */
+  int32_t spatial; /* prior: a law for each position */
   int32_t even;    /* 1: needs an even number of channels */
   int32_t even_hw; /* 1: needs even height and width */
   int32_t net;     /* coupling: HELPER_CONV or HELPER_MLP */

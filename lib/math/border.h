@@ -1,0 +1,32 @@
+/* The border indicator: one more input channel of a 3x3 convolution, which is 1 outside the image
+ * and 0 inside, where all others are 0 outside. Source: the code published with Glow (Kingma and
+ * Dhariwal 2018).
+ *
+ * Its weights are edge [n, 9]: output o of a pixel gains the sum of edge[o, t] over the taps t that
+ * lie outside. That is one vector for each of nine kinds of pixel, (first, inner or last row) x
+ * (first, inner or last column), of which inner ones gain nothing. In an image of one row that row
+ * is the first, with taps outside on both sides. SPDX-License-Identifier: MIT */
+#ifndef GLOW_LIB_BORDER_H
+#define GLOW_LIB_BORDER_H
+
+#include <stdint.h>
+
+enum { GLOW_BORDER_KINDS = 9, GLOW_BORDER_INNER = 4 };
+
+/* table [9, n]: what each kind gains. */
+void glow__border_table(int64_t height, int64_t width, int64_t n, const float *edge, float *table);
+/* Rows of n floats for pixels [first, last) of a batch of images: each becomes what its pixel
+ * gains. */
+void glow__border_fill(int64_t height, int64_t width, int64_t n, const float *table, int64_t first,
+                       int64_t last, float *rows);
+/* ... or gains it. */
+void glow__border_add(int64_t height, int64_t width, int64_t n, const float *table, int64_t first,
+                      int64_t last, float *rows);
+/* sums [9, n] += the rows of each kind, but the inner one: the gradient of the table. */
+void glow__border_sums(int64_t height, int64_t width, int64_t n, const float *rows, int64_t first,
+                       int64_t last, float *sums);
+/* The gradient of edge, added, from that of the table. */
+void glow__border_gradient(int64_t height, int64_t width, int64_t n, const double *sums,
+                           float *d_edge);
+
+#endif
