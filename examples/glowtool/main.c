@@ -25,6 +25,8 @@ static const command commands[] = {
     {"attribute", command_attribute, "a direction of the latent space, and images moved along it"},
     {"sweep", command_sweep, "the same latents at several temperatures"},
     {"anomaly", command_anomaly, "how well scores tell other images from usual ones"},
+    {"import", command_import, "a model from weights of other projects"},
+    {"export", command_export, "a model under another project's names"},
     {"info", command_info, "what is in a model file"},
 };
 enum { COMMANDS = sizeof commands / sizeof commands[0] };

@@ -31,6 +31,8 @@ int command_interpolate(int argc, char **argv);
 int command_attribute(int argc, char **argv);
 int command_sweep(int argc, char **argv);
 int command_anomaly(int argc, char **argv);
+int command_import(int argc, char **argv);
+int command_export(int argc, char **argv);
 
 /* ---- messages -------------------------------------------------------------------------------- */
 

@@ -107,6 +107,15 @@ static const pin pins[] = {
     PLACE(glow_output, written, 48),
     PLACE(glow_output, storage, 56),
     PLACE(glow_output, flags, 60),
+    /* glow/import.h */
+    SIZE(glow_import_options, 40),
+    PLACE(glow_import_options, struct_size, 0),
+    PLACE(glow_import_options, format, 8),
+    PLACE(glow_import_options, bits, 12),
+    PLACE(glow_import_options, height, 16),
+    PLACE(glow_import_options, width, 24),
+    PLACE(glow_import_options, permutation, 32),
+    PLACE(glow_import_options, ignore_unknown, 36),
     /* glow/layer.h */
     SIZE(glow_actnorm_options, 16),
     PLACE(glow_actnorm_options, struct_size, 0),
@@ -377,6 +386,9 @@ static void constants_keep_their_values(void **state) {
       {GLOW_MODE_RECONSTRUCTED, 3},
       {GLOW_LATENTS_RAW, 1},
       {GLOW_LATENTS_WHITENED, 2},
+      {GLOW_FORMAT_OPENAI, 1},
+      {GLOW_FORMAT_Y0AST, 2},
+      {GLOW_FORMAT_ROSINALITY, 3},
   };
   for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
     assert_int_equal(pairs[i][0], pairs[i][1]);
