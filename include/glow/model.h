@@ -42,6 +42,28 @@ GLOW_API glow_status glow_builder_finish(glow_builder **builder, glow_model **ou
 
 GLOW_API void glow_model_destroy(glow_model **model);
 
+/* ---- nested models --------------------------------------------------------------------------- */
+
+/* A block is a builder that is not finished: a sequence of layers over a shape. In another builder,
+ * or block, its layers stand one after the other under the names "NAME.INNER", so that tensors are
+ * called "NAME.INNER.TENSOR"; the bits of a block have no meaning. A builder to which something
+ * could not be added has failed, as with glow_builder_add. */
+
+/* Appends the layers of *block, whose input must be what is there. Takes *block over, on success
+ * and on failure, and sets it to NULL. */
+GLOW_API glow_status glow_builder_add_block(glow_builder *builder, const char *name,
+                                            glow_builder **block);
+/* Appends layers like those of the block, made from their options as in a file: the block may be
+ * used again, also where the shape is another. Their types must be registered with the context; the
+ * initial values are those of a factory, whose seed is 0 for the layers of this library. */
+GLOW_API glow_status glow_builder_add_copy(glow_builder *builder, const char *name,
+                                           const glow_builder *block);
+/* The same with the layers of a model, up to a last one that leaves nothing (its prior), and with
+ * its tensors as they are now. Its input must be what is there. Layers of an initialised model have
+ * had their data: glow_workspace_initialise leaves them alone. */
+GLOW_API glow_status glow_builder_add_model(glow_builder *builder, const char *name,
+                                            const glow_model *model);
+
 /* ---- preset ---------------------------------------------------------------------------------- */
 
 enum {

@@ -7,13 +7,17 @@ static const uint32_t known_flags = GLOW_LAYER_BY_TASKS | GLOW_LAYER_IN_PLACE |
 static glow_status check_ops(const glow_layer_ops *ops) {
   if (!ops->type || !*ops->type)
     return glow_error(GLOW_E_ARGUMENT, "layer table: no type name");
-  if (!ops->configure || !ops->forward || !ops->inverse || !ops->backward || !ops->destroy)
-    return glow_error(GLOW_E_ARGUMENT,
-                      "layer table of '%s': configure, forward, inverse, backward "
-                      "and destroy are required",
-                      ops->type);
+  const char *missing = !ops->configure  ? "configure"
+                        : !ops->forward  ? "forward"
+                        : !ops->inverse  ? "inverse"
+                        : !ops->backward ? "backward"
+                        : !ops->destroy  ? "destroy"
+                                         : NULL;
+  if (missing)
+    return glow_error(GLOW_E_ARGUMENT, "layer table of '%s': %s is missing", ops->type, missing);
   if (ops->flags & ~known_flags || ops->reserved)
-    return glow_error(GLOW_E_ARGUMENT, "layer table of '%s': unknown flags", ops->type);
+    return glow_error(GLOW_E_ARGUMENT, "layer table of '%s': unknown flags (0x%x)", ops->type,
+                      (unsigned)(ops->flags & ~known_flags));
   return GLOW_OK;
 }
 

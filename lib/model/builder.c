@@ -5,12 +5,6 @@
 
 #include "model/parts.h"
 
-struct glow_builder {
-  glow_model *model;
-  glow_shape shape; /* after the last layer; height 0: nothing is left */
-  bool failed;
-};
-
 static glow_status check_input(const glow_shape *input, int64_t *dims) {
   if (input->height < 1 || input->width < 1 || input->channels < 1)
     return glow_error(
@@ -59,12 +53,13 @@ void glow_builder_destroy(glow_builder **builder) {
     return;
   glow_builder *b = *builder;
   glow_context *context = b->model->context;
+  glow__values_free(context, b->values);
   glow__model_free(b->model);
   glow_release(context, b);
   *builder = NULL;
 }
 
-static glow_status check_name(const glow_model *model, const char *name) {
+glow_status glow__check_layer_name(const glow_model *model, const char *name) {
   if (!name || !*name || strlen(name) > 200)
     return glow_error(GLOW_E_ARGUMENT, "a layer needs a name of 1 to 200 bytes");
   for (const char *c = name; *c; c++)
@@ -76,7 +71,7 @@ static glow_status check_name(const glow_model *model, const char *name) {
   return GLOW_OK;
 }
 
-static glow_status reserve_node(glow_model *model) {
+glow_status glow__reserve_node(glow_model *model) {
   if (model->node_count < model->node_capacity)
     return GLOW_OK;
   int32_t capacity = model->node_capacity ? 2 * model->node_capacity : 16;
@@ -138,13 +133,13 @@ static glow_status configure(glow_builder *builder, glow__node *node) {
 
 static glow_status add(glow_builder *builder, const char *name, glow_layer *layer) {
   glow_model *model = builder->model;
-  GLOW_TRY(check_name(model, name));
+  GLOW_TRY(glow__check_layer_name(model, name));
   if (builder->shape.height == 0)
     return glow_error(GLOW_E_SHAPE, "layer '%s' comes after '%s', which left nothing", name,
                       model->nodes[model->node_count - 1].name);
   if (layer->context != model->context)
     return glow_error(GLOW_E_ARGUMENT, "layer '%s' was made with another context", name);
-  GLOW_TRY(reserve_node(model));
+  GLOW_TRY(glow__reserve_node(model));
   glow__node *node = &model->nodes[model->node_count];
   memset(node, 0, sizeof *node);
   node->layer = layer;
@@ -232,6 +227,7 @@ static glow_status finish(const glow_builder *builder, glow__read_fn read, void 
                       (long long)left->height, (long long)left->width, (long long)left->channels);
   GLOW_TRY(allocate(builder->model));
   GLOW_TRY(read(builder->model, arg));
+  glow__values_write(builder->values, builder->model);
   return glow_model_prepare(builder->model);
 }
 
@@ -243,6 +239,7 @@ glow_status glow__builder_finish_from(glow_builder **builder, glow__read_fn read
     return status;
   }
   *out = (*builder)->model;
+  glow__values_free((*out)->context, (*builder)->values);
   glow_release((*out)->context, *builder);
   *builder = NULL;
   return GLOW_OK;

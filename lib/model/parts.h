@@ -78,6 +78,16 @@ struct glow_model {
   bool prepared, initialised;
 };
 
+/* Numbers of a finished model that is a part of the one that is built (nested.c). */
+typedef struct glow__values glow__values;
+
+struct glow_builder {
+  glow_model *model;
+  glow_shape shape; /* after the last layer; height 0: nothing is left */
+  bool failed;
+  glow__values *values;
+};
+
 struct glow_setup {
   glow_model *model;
   glow__node *node;
@@ -213,6 +223,13 @@ void glow__running_clear(glow_workspace *ws);
 
 /* A half-built model is fine. */
 void glow__model_free(glow_model *model);
+/* While a model is built: that a layer's name is one, and free; room for one more. */
+glow_status glow__check_layer_name(const glow_model *model, const char *name);
+glow_status glow__reserve_node(glow_model *model);
+glow_status glow__reserve_tensor(glow_model *model);
+/* Over the initial values of a model that has its memory. */
+void glow__values_write(const glow__values *values, glow_model *model);
+void glow__values_free(glow_context *context, glow__values *values);
 /* Derived values of one node. */
 glow_status glow__node_prepare(glow_model *model, const glow__node *node);
 

@@ -37,7 +37,7 @@ static char *whole_name(glow_setup *setup, const char *name) {
   return whole;
 }
 
-static glow_status reserve_tensor(glow_model *model) {
+glow_status glow__reserve_tensor(glow_model *model) {
   if (model->tensor_count < model->tensor_capacity)
     return GLOW_OK;
   int32_t capacity = model->tensor_capacity ? 2 * model->tensor_capacity : 64;
@@ -83,7 +83,7 @@ glow_status glow_setup_tensor(glow_setup *setup, const char *name, int32_t type,
   int64_t after = 0;
   if (!glow__add(*total, elements, &after) || after > INT64_MAX / 64)
     return glow_error(GLOW_E_LIMIT, "tensor '%s': the model has too many parameters", name);
-  GLOW_TRY(reserve_tensor(model));
+  GLOW_TRY(glow__reserve_tensor(model));
   char *whole = whole_name(setup, name);
   if (!whole)
     return GLOW_E_MEMORY;

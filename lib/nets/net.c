@@ -4,13 +4,16 @@
 static glow_status check_ops(const glow_net_ops *ops) {
   if (!ops->type || !*ops->type)
     return glow_error(GLOW_E_ARGUMENT, "net table: no type name");
-  if (!ops->configure || !ops->forward || !ops->backward || !ops->destroy)
-    return glow_error(GLOW_E_ARGUMENT,
-                      "net table of '%s': configure, forward, backward and destroy "
-                      "are required",
-                      ops->type);
+  const char *missing = !ops->configure  ? "configure"
+                        : !ops->forward  ? "forward"
+                        : !ops->backward ? "backward"
+                        : !ops->destroy  ? "destroy"
+                                         : NULL;
+  if (missing)
+    return glow_error(GLOW_E_ARGUMENT, "net table of '%s': %s is missing", ops->type, missing);
   if (ops->flags & ~(uint32_t)GLOW_NET_ALWAYS_PREPARES || ops->reserved)
-    return glow_error(GLOW_E_ARGUMENT, "net table of '%s': unknown flags", ops->type);
+    return glow_error(GLOW_E_ARGUMENT, "net table of '%s': unknown flags (0x%x)", ops->type,
+                      (unsigned)(ops->flags & ~(uint32_t)GLOW_NET_ALWAYS_PREPARES));
   if (ops->init_size && !ops->init)
     return glow_error(GLOW_E_ARGUMENT, "net table of '%s': init_size without init", ops->type);
   return GLOW_OK;

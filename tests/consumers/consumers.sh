@@ -51,6 +51,23 @@ cmp "$work/minimal-shared.out" "$work/minimal-static.out"
 awk 'NR == 1 { first = $3 } { last = $3 } END { exit !(NR == 6 && last < first - 1) }' \
   "$work/minimal-shared.out" || { echo "the example does not learn"; exit 1; }
 
+# Types of its own: checked by the kit, trained, saved, refused and loaded.
+for kind in shared static; do
+  libraries="$shared -lm"
+  [ $kind = shared ] || libraries="$static -lm"
+  # shellcheck disable=SC2086
+  $cc -std=c11 -Wall -Wextra -Werror $cflags "$root/examples/custom/custom.c" -o "$work/custom" \
+    $libraries
+  "$work/custom" "$work/custom.safetensors" > "$work/custom-$kind.out"
+done
+cat "$work/custom-static.out"
+cmp "$work/custom-shared.out" "$work/custom-static.out"
+grep -q "type 'example.pixel' is not registered" "$work/custom-shared.out" &&
+  grep -q 'log-densities the same' "$work/custom-shared.out" ||
+  { echo "examples/custom: its types do not survive a file"; exit 1; }
+awk '/^step/ { if (!n++) first = $3; last = $3 } END { exit !(n == 4 && last < first - 0.5) }' \
+  "$work/custom-shared.out" || { echo "examples/custom does not learn"; exit 1; }
+
 if [ -z "$cxx" ]; then
   echo "no C++ compiler"
   exit 77

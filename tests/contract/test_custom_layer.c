@@ -297,29 +297,102 @@ static void test_bad_tables(void **state) {
   ops.type = NULL;
   refuse(context, ops, "no type name");
   ops = table();
+  ops.type = "";
+  refuse(context, ops, "no type name");
+  ops = table();
+  ops.configure = NULL;
+  refuse(context, ops, "layer table of 'bend': configure is missing");
+  ops = table();
+  ops.reserved = 1;
+  refuse(context, ops, "unknown flags");
+  ops = table();
   ops.forward = NULL;
-  refuse(context, ops, "'bend'");
+  refuse(context, ops, "layer table of 'bend': forward is missing");
   ops = table();
   ops.inverse = NULL;
-  refuse(context, ops, "'bend'");
+  refuse(context, ops, "layer table of 'bend': inverse is missing");
   ops = table();
   ops.backward = NULL;
-  refuse(context, ops, "'bend'");
+  refuse(context, ops, "layer table of 'bend': backward is missing");
   ops = table();
   ops.destroy = NULL;
-  refuse(context, ops, "'bend'");
+  refuse(context, ops, "layer table of 'bend': destroy is missing");
   ops = table();
   ops.flags = 1u << 30;
-  refuse(context, ops, "unknown flags");
+  refuse(context, ops, "unknown flags (0x40000000)");
+  ops = table();
+  glow_layer *layer = NULL;
+  REFUSED(glow_layer_create(NULL, &ops, &destroyed, &layer), GLOW_E_ARGUMENT, "NULL argument");
+  REFUSED(glow_layer_create(context, NULL, &destroyed, &layer), GLOW_E_ARGUMENT, "NULL argument");
+  REFUSED(glow_layer_create(context, &ops, &destroyed, NULL), GLOW_E_ARGUMENT, "NULL argument");
+  glow_context_destroy(&context);
+}
+
+static glow_status net_configure(void *self, glow_setup *setup, const glow_shape *input,
+                                 int64_t out_channels) {
+  (void)self, (void)setup, (void)input, (void)out_channels;
+  return GLOW_OK;
+}
+
+static void net_init_size(const void *self, int32_t *rounds, size_t *bytes) {
+  (void)self, (void)rounds, (void)bytes;
+}
+
+static void net_forward(const void *self, const glow_pass *pass, const float *x, int64_t stride,
+                        float *out) {
+  (void)self, (void)pass, (void)x, (void)stride, (void)out;
+}
+
+static void net_backward(const void *self, const glow_pass *pass, const float *x, int64_t stride,
+                         const float *out, float *dout, float *dx, int64_t dx_stride) {
+  (void)self, (void)pass, (void)x, (void)stride, (void)out, (void)dout, (void)dx, (void)dx_stride;
+}
+
+static glow_net_ops net_table(void) {
+  glow_net_ops ops = {.struct_size = sizeof ops, .type = "none"};
+  ops.configure = net_configure;
+  ops.forward = net_forward;
+  ops.backward = net_backward;
+  ops.destroy = count_destroyed;
+  return ops;
+}
+
+static void refuse_net(glow_context *context, glow_net_ops ops, const char *words) {
+  glow_net *net = NULL;
+  int before = destroyed;
+  REFUSED(glow_net_create(context, &ops, &destroyed, &net), GLOW_E_ARGUMENT, words);
+  assert_null(net);
+  assert_int_equal(destroyed - before, ops.destroy && ops.struct_size >= sizeof ops ? 1 : 0);
+}
+
+static void test_bad_net_tables(void **state) {
+  glow_context *context = helper_context(1, NULL, NULL);
+  (void)state;
+#define BAD(field, value, words)                                                                   \
+  do {                                                                                             \
+    glow_net_ops ops = net_table();                                                                \
+    ops.field = value;                                                                             \
+    refuse_net(context, ops, words);                                                               \
+  } while (0)
+  BAD(struct_size, 16, "glow_net_ops");
+  BAD(type, NULL, "no type name");
+  BAD(type, "", "no type name");
+  BAD(configure, NULL, "net table of 'none': configure is missing");
+  BAD(forward, NULL, "net table of 'none': forward is missing");
+  BAD(backward, NULL, "net table of 'none': backward is missing");
+  BAD(destroy, NULL, "net table of 'none': destroy is missing");
+  BAD(flags, 2, "unknown flags (0x2)");
+  BAD(reserved, 1, "unknown flags");
+  BAD(init_size, net_init_size, "init_size without init");
+#undef BAD
   glow_context_destroy(&context);
 }
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_gradients),
-      cmocka_unit_test(test_training),
-      cmocka_unit_test(test_files),
-      cmocka_unit_test(test_bad_tables),
+      cmocka_unit_test(test_gradients),      cmocka_unit_test(test_training),
+      cmocka_unit_test(test_files),          cmocka_unit_test(test_bad_tables),
+      cmocka_unit_test(test_bad_net_tables),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -72,7 +72,7 @@ typedef struct glow_layer_ops {
 } glow_layer_ops;
 
 /* Wraps `self` in a layer. The table is copied. Takes `self` over: ops->destroy is called in the
- * end, and also when this fails. */
+ * end, and also when this fails, if the table is long enough to have one. */
 GLOW_API glow_status glow_layer_create(glow_context *context, const glow_layer_ops *ops, void *self,
                                        glow_layer **out);
 
