@@ -157,13 +157,18 @@ GLOW_API glow_status glow_logit_create(glow_context *context, const glow_logit_o
  * 0 where fixed, learned vectors mean [C], logs [C], plus a row for the sample's class, class_mean,
  * class_logs [classes, C]. With `spatial`, mean and logs are learned for each position, [H, W, C]
  * (in the code published with Glow, where they come from a convolution that sees the border of the
- * image, they do differ). Must be the last layer. */
+ * image, they do differ). Must be the last layer.
+ * A sample with label -1, whose class is not known, has the density of the mixture of all classes,
+ * 1/K sum_k p(z|k).
+ * With `classifier`, the model has logits (glow_classify), logit_k = class_bias[k] + sum_c
+ * class_weight[k,c] z_c, z_c being the mean over the pixels of channel c of the raw top latents;
+ * parameters class_weight [classes, C], class_bias [classes], 0 at the start. 2018, code. */
 typedef struct glow_prior_options {
   size_t struct_size;
-  int32_t learned;  /* 1: mean and logs are learned (default) */
-  int32_t classes;  /* 0: none; else labels in [0, classes) are needed in every pass */
-  int32_t spatial;  /* 1: mean and logs for each position; needs `learned`; default 0 */
-  int32_t reserved; /* 0 */
+  int32_t learned;    /* 1: mean and logs are learned (default) */
+  int32_t classes;    /* 0: none; else labels in [0, classes), or -1, are needed in every pass */
+  int32_t spatial;    /* 1: mean and logs for each position; needs `learned`; default 0 */
+  int32_t classifier; /* 1: logits of the classes from the latents; needs `classes`; default 0 */
 } glow_prior_options;
 #define GLOW_PRIOR_OPTIONS_INIT                                                                    \
   { sizeof(glow_prior_options), 1, 0, 0, 0 }

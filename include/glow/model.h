@@ -92,11 +92,13 @@ typedef struct glow_glow_options {
   uint64_t seed;       /* of all initial values */
   int32_t edge;        /* 1: all 3x3 convolutions see the border of the image; default 0 */
   int32_t spatial_top; /* 1: the top prior's mean and log-sd for each position; default 0 */
+  int32_t classifier;  /* 1: a classifier on the top latents; needs classes; default 0 */
+  int32_t reserved;    /* 0 */
 } glow_glow_options;
 #define GLOW_GLOW_OPTIONS_INIT                                                                     \
   {                                                                                                \
     sizeof(glow_glow_options), {32, 32, 3}, 3, 32, 512, GLOW_PERMUTATION_INVCONV_LU,               \
-        GLOW_COUPLING_AFFINE, GLOW_SCALE_SIGMOID, 0.05, 1, 1, 0, 8, 0, 0, 0                        \
+        GLOW_COUPLING_AFFINE, GLOW_SCALE_SIGMOID, 0.05, 1, 1, 0, 8, 0, 0, 0, 0, 0                  \
   }
 GLOW_API glow_status glow_model_create_glow(glow_context *context, const glow_glow_options *options,
                                             glow_model **out);
@@ -107,6 +109,9 @@ GLOW_API glow_status glow_model_input_shape(const glow_model *model, glow_shape 
 GLOW_API int32_t glow_model_bits(const glow_model *model);
 /* Classes that labels name; 0 when the model takes no labels. */
 GLOW_API int32_t glow_model_classes(const glow_model *model);
+/* Logits that the model has for each sample (glow_classify): as many as classes with the top
+ * prior's classifier, 0 without. */
+GLOW_API int64_t glow_model_logits(const glow_model *model);
 /* Numbers in the context vector that each sample comes with; 0 when the model takes none. */
 GLOW_API int64_t glow_model_context_size(const glow_model *model);
 GLOW_API int64_t glow_model_dims(const glow_model *model); /* H W C of the input, = latents */

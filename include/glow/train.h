@@ -75,19 +75,24 @@ typedef struct glow_trainer_options {
   double clip_norm;     /* > 0: scale gradients to at most this Euclidean norm; default 0, off */
   double clip_value;    /* > 0: clamp each gradient to [-v, v], before the norm; default 0, off */
   uint64_t seed;        /* of the dequantisation noise */
+  double class_weight;  /* of the classifier's part of the loss, for models that have one; default
+                           0.01 */
 } glow_trainer_options;
 #define GLOW_TRAINER_OPTIONS_INIT                                                                  \
-  { sizeof(glow_trainer_options), NULL, NULL, 16, GLOW_MODE_STORED, 0, 0.999, 0.0, 0.0, 0 }
+  { sizeof(glow_trainer_options), NULL, NULL, 16, GLOW_MODE_STORED, 0, 0.999, 0.0, 0.0, 0, 0.01 }
 
 typedef struct glow_step_report {
   size_t struct_size;
   int64_t step;         /* number of this step, from 1 */
   double loss;          /* mean bits/dim over the batch, before the update */
   double rate;          /* learning rate used */
-  double gradient_norm; /* of the mean loss in bits/dim, before clipping */
+  double gradient_norm; /* of the whole loss, before clipping */
+  double class_loss;    /* mean cross-entropy in bits over the labelled samples; NaN where there are
+                           none, or no classifier */
+  double accuracy;      /* the part of them that the classifier names rightly; NaN likewise */
 } glow_step_report;
 #define GLOW_STEP_REPORT_INIT                                                                      \
-  { sizeof(glow_step_report), 0, 0.0, 0.0, 0.0 }
+  { sizeof(glow_step_report), 0, 0.0, 0.0, 0.0, 0.0, 0.0 }
 
 /* The model must outlive the trainer, which changes its parameters. */
 GLOW_API glow_status glow_trainer_create(glow_model *model, const glow_trainer_options *options,
@@ -113,7 +118,9 @@ GLOW_API glow_status glow_trainer_initialise(glow_trainer *trainer, const float 
                                              const int32_t *labels, int64_t count);
 GLOW_API glow_status glow_trainer_initialise_pixels(glow_trainer *trainer, const uint8_t *pixels,
                                                     const int32_t *labels, int64_t count);
-/* One step: mean bits/dim over the batch, in micro-batches; clip; update; average. The average
+/* One step: mean bits/dim over the batch, and with a classifier class_weight times its mean
+ * cross-entropy in bits over the samples whose label is not -1; in micro-batches; clip; update;
+ * average. (In OpenAI's code for Glow class-conditional models had a weight of 0.01.) The average
  * starts as the parameters of the first step. If the input, the loss or a gradient is not finite
  * the step is refused with GLOW_E_NUMERIC that names the first offending layer, and nothing
  * changes, the step count included. report may be NULL. */

@@ -3,7 +3,9 @@
  * All memory of a pass is allocated when the workspace is made; passes allocate nothing. A
  * workspace serves one thread at a time. Batches may be any size from 1 to the workspace's. On
  * failure the contents of output arrays are unspecified; nothing else has changed. Arrays are NHWC
- * float32; labels are needed (non-NULL) only by models with classes.
+ * float32; labels are needed (non-NULL) only by models with classes: in [0, classes), or -1 where
+ * the class of a sample is not known. Without a class latents have no law of their own: whitening,
+ * inverting whitened latents, and sampling need it.
  * SPDX-License-Identifier: MIT */
 #ifndef GLOW_WORKSPACE_H
 #define GLOW_WORKSPACE_H
@@ -81,6 +83,22 @@ GLOW_API glow_status glow_log_prob(glow_workspace *workspace, const float *x, co
 /* bits/dim of a density of dequantised data: (-log_prob / dims + log(2^bits)) / log 2. */
 GLOW_API double glow_bits_per_dim(const glow_model *model, double log_prob);
 
+/* ---- classification -------------------------------------------------------------------------- */
+
+/* Logits [count, glow_model_logits], whose softmax are the probabilities of the classes, for models
+ * that have a classifier (glow_prior_options). labels may be NULL: the classes are not known. For
+ * probabilities by Bayes' rule instead, compare glow_log_prob with one label after the other. */
+GLOW_API glow_status glow_classify(glow_workspace *workspace, const float *x, const int32_t *labels,
+                                   int64_t count, float *logits);
+/* The same from latents that are known already. */
+GLOW_API glow_status glow_classify_latents(glow_workspace *workspace, const float *latents,
+                                           int32_t form, const int32_t *labels, int64_t count,
+                                           float *logits);
+/* Logits [count, glow_model_logits] of the last glow_forward, glow_log_prob or glow_classify of
+ * this workspace, which compute them along with the rest; valid until its next pass. NULL without a
+ * classifier, or before any pass. */
+GLOW_API const float *glow_workspace_logits(const glow_workspace *workspace);
+
 /* ---- inverse and sampling -------------------------------------------------------------------- */
 
 /* latents [count, dims] in the stated form to x [count, dims]. logdet (may be NULL): that of the
@@ -105,6 +123,7 @@ GLOW_API glow_status glow_sample(glow_workspace *workspace, const glow_sample_op
 
 /* Gradient of
  *   sum_n weight[n] log_prob[n] + weight_logdet[n] logdet[n] + <d_latents[n], raw latents[n]>
+ *         + <d_logits[n], logits[n]>
  * with respect to the parameters, ADDED to the workspace's gradients, and to x, written to dx. */
 typedef struct glow_backward_options {
   size_t struct_size;
@@ -114,9 +133,10 @@ typedef struct glow_backward_options {
   float *dx;                   /* [count, dims] or NULL */
   float *d_context;            /* [count, context size]: gradient of the context of each sample, or
                                   NULL */
+  const float *d_logits;       /* [count, glow_model_logits] or NULL */
 } glow_backward_options;
 #define GLOW_BACKWARD_OPTIONS_INIT                                                                 \
-  { sizeof(glow_backward_options), NULL, NULL, NULL, NULL, NULL }
+  { sizeof(glow_backward_options), NULL, NULL, NULL, NULL, NULL, NULL }
 
 /* Goes back through the last glow_forward of this workspace, which must be in a training mode, on
  * the same parameters; once per forward. */

@@ -26,7 +26,7 @@ static const glow__field trainer_fields[] = {
     FIELD(micro_batch, INT64), FIELD(mode, NAME, .names = modes),
     FIELD(average, INT32),     FIELD(average_decay, REAL),
     FIELD(clip_norm, REAL),    FIELD(clip_value, REAL),
-    FIELD(seed, UINT64),
+    FIELD(seed, UINT64),       FIELD(class_weight, REAL),
 };
 #undef STRUCT
 

@@ -28,7 +28,8 @@ glow_status glow_layer_create(glow_context *context, const glow_layer_ops *ops, 
     *out = NULL;
   if (!context || !ops || !out)
     return glow_error(GLOW_E_ARGUMENT, "glow_layer_create: NULL argument");
-  glow_status status = glow__table_copy(&copy, sizeof copy, ops, sizeof copy, "glow_layer_ops");
+  glow_status status =
+      glow__table_copy(&copy, sizeof copy, ops, offsetof(glow_layer_ops, logits), "glow_layer_ops");
   if (status == GLOW_OK)
     status = check_ops(&copy);
   glow_layer *layer = status == GLOW_OK ? glow_allocate(context, sizeof *layer) : NULL;

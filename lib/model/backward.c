@@ -11,6 +11,7 @@ typedef struct back {
   const double *d_logdet, *d_logprior;
   const float *d_latents; /* [samples, dims] or NULL */
   float *d_context;       /* [samples, context size] or NULL */
+  const float *d_logits;  /* [samples, logits] or NULL */
 } back;
 
 static void begin(const back *b, int32_t i, glow_pass *pass) {
@@ -28,8 +29,11 @@ static void run(const back *b, int32_t i, const glow_pass *pass, glow_layer_grad
   g->d_logdet = b->d_logdet;
   g->d_logprior = b->d_logprior;
   g->d_latents = b->d_latents && node->latent_size ? b->d_latents + node->latent_offset : NULL;
-  glow__node_backward(pass, g, b->ws->memory + b->ws->plan.block_gradients,
-                      b->ws->plan.block_stride);
+  float *blocks = b->ws->memory + b->ws->plan.block_gradients;
+  glow__node_backward(pass, g, blocks, b->ws->plan.block_stride);
+  if (b->d_logits && node->logits)
+    glow__node_logits_backward(pass, g->x ? g->x : g->x_out, b->d_logits, g->dx, blocks,
+                               b->ws->plan.block_stride);
 }
 
 static float *through_stored(const back *b) {
@@ -114,6 +118,8 @@ glow_status glow_backward(glow_workspace *ws, const glow_backward_options *optio
     return glow_error(GLOW_E_STATE, "glow_backward needs a glow_forward just before it");
   GLOW_TRY(glow__check_ready(ws->model));
   GLOW_TRY(check_context(ws, &o));
+  if (o.d_logits && !ws->model->logits)
+    return glow_error(GLOW_E_ARGUMENT, "d_logits is given, and the model has no logits");
   double *d_logdet = (double *)(void *)(ws->memory + ws->plan.weight_logdet);
   double *d_logprior = (double *)(void *)(ws->memory + ws->plan.weight_logprior);
   set_weights(ws, &o, d_logdet, d_logprior);
@@ -122,7 +128,8 @@ glow_status glow_backward(glow_workspace *ws, const glow_backward_options *optio
             .d_logdet = d_logdet,
             .d_logprior = d_logprior,
             .d_latents = o.d_latents,
-            .d_context = o.d_context};
+            .d_context = o.d_context,
+            .d_logits = o.d_logits};
   if (o.d_context)
     memset(o.d_context, 0, (size_t)(ws->samples * ws->model->context_size) * sizeof(float));
   const float *dx =

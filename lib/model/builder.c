@@ -121,6 +121,8 @@ static glow_status configure(glow_builder *builder, glow__node *node) {
   GLOW_TRY(node->layer->ops.configure(node->layer->self, &setup, &node->in, &node->out));
   GLOW_TRY(check_output(node));
   GLOW_TRY(no_fixed_scratch(node));
+  if (node->classes && !node->unlabelled)
+    model->needs_class = true;
   if (node->latent_size) {
     node->latent_offset = model->dims - node->in_size; /* all else is latents already */
     model->latent_count++;

@@ -26,6 +26,7 @@ void glow__run_forward(glow_workspace *ws, const float *x, const int32_t *labels
                        int32_t form, int32_t statistics, bool keep, float *latents, double *logdet,
                        double *logprior) {
   const glow_model *model = ws->model;
+  ws->has_logits = model->logits > 0;
   bool store = keep && ws->plan.mode == GLOW_MODE_STORED;
   clear(logdet, samples);
   clear(logprior, samples);
@@ -42,18 +43,20 @@ void glow__run_forward(glow_workspace *ws, const float *x, const int32_t *labels
     if (store)
       pass.saved = ws->memory + ws->saves[i];
     float *y = node->out_size ? output_place(ws, i, x, store) : NULL;
+    if (node->logits) /* before x may be written over */
+      glow__node_logits(&pass, x, ws->memory + ws->plan.logits);
     glow__node_forward(&pass, x, y, logdet, logprior);
     x = y;
   }
 }
 
 static glow_status check_forward(const glow_workspace *ws, const float *x, const int32_t *labels,
-                                 int64_t count) {
+                                 int64_t count, int32_t form) {
   if (!ws || !x)
     return glow_error(GLOW_E_ARGUMENT, "a forward pass needs a workspace and x");
   GLOW_TRY(glow__check_batch(ws, count));
   GLOW_TRY(glow__check_ready(ws->model));
-  GLOW_TRY(glow__check_labels(ws->model, labels, count));
+  GLOW_TRY(glow__check_labels(ws->model, labels, count, form));
   return glow__check_context(ws, count);
 }
 
@@ -87,7 +90,7 @@ static int32_t statistics_of(const glow_workspace *ws) {
 
 glow_status glow_forward(glow_workspace *ws, const float *x, const int32_t *labels, int64_t count,
                          int32_t form, float *latents, double *logdet, double *log_prob) {
-  GLOW_TRY(check_forward(ws, x, labels, count));
+  GLOW_TRY(check_forward(ws, x, labels, count, latents ? form : GLOW_LATENTS_RAW));
   if (form != GLOW_LATENTS_RAW && form != GLOW_LATENTS_WHITENED)
     return glow_error(GLOW_E_ARGUMENT, "form is %d; it must be one of GLOW_LATENTS_...", form);
   GLOW_TRY(glow__check_finite(ws->model, "input", x, count));
@@ -111,7 +114,7 @@ glow_status glow_forward(glow_workspace *ws, const float *x, const int32_t *labe
 
 glow_status glow_log_prob(glow_workspace *ws, const float *x, const int32_t *labels, int64_t count,
                           double *log_prob) {
-  GLOW_TRY(check_forward(ws, x, labels, count));
+  GLOW_TRY(check_forward(ws, x, labels, count, GLOW_LATENTS_RAW));
   GLOW_TRY(glow__check_finite(ws->model, "input", x, count));
   ws->samples = 0;
   glow__run_forward(ws, x, labels, count, GLOW_LATENTS_RAW, GLOW_STATISTICS_RUNNING, false,
@@ -154,6 +157,7 @@ static const char *first_nonfinite(glow_workspace *ws, const float *x, const int
                                    int64_t count) {
   const glow_model *model = ws->model;
   double *ld = doubles(ws, ws->plan.logdet), *lp = doubles(ws, ws->plan.logprior);
+  float *logits = ws->memory + ws->plan.logits;
   if (!finite_floats(x, count * model->dims))
     return "input";
   clear(ld, count);
@@ -166,8 +170,11 @@ static const char *first_nonfinite(glow_workspace *ws, const float *x, const int
                      &pass);
     pass.statistics = statistics_of(ws);
     glow__node_forward(&pass, x, node->out_size ? y : NULL, ld, lp);
+    if (node->logits)
+      glow__node_logits(&pass, x, logits);
     if (!finite_floats(y, count * node->out_size) || !finite_doubles(ld, count) ||
-        !finite_doubles(lp, count) || !latents_finite(node, &pass))
+        !finite_doubles(lp, count) || !latents_finite(node, &pass) ||
+        !finite_floats(logits, count * node->logits))
       return node->name;
     x = y;
   }
@@ -179,7 +186,7 @@ glow_status glow_find_nonfinite(glow_workspace *ws, const float *x, const int32_
   if (!layer)
     return glow_error(GLOW_E_ARGUMENT, "glow_find_nonfinite: NULL argument");
   *layer = NULL;
-  GLOW_TRY(check_forward(ws, x, labels, count));
+  GLOW_TRY(check_forward(ws, x, labels, count, GLOW_LATENTS_RAW));
   ws->samples = 0;
   *layer = first_nonfinite(ws, x, labels, count);
   return GLOW_OK;

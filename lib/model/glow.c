@@ -105,6 +105,7 @@ static glow_status add_levels(glow_context *context, glow_builder *builder,
   prior.learned = o->learn_top;
   prior.classes = o->classes;
   prior.spatial = o->spatial_top;
+  prior.classifier = o->classifier;
   glow_layer *top = NULL;
   GLOW_TRY(glow_prior_create(context, &prior, &top));
   return glow_builder_add(builder, "prior", &top);
@@ -121,6 +122,8 @@ glow_status glow_model_create_glow(glow_context *context, const glow_glow_option
   GLOW_TRY(glow__options_copy(&o, sizeof o, options, offsetof(glow_glow_options, edge),
                               "glow_glow_options"));
   GLOW_TRY(check(&o));
+  if (o.reserved)
+    return glow_error(GLOW_E_ARGUMENT, "glow_glow_options: reserved must be 0");
   glow_builder_options builder_options = {sizeof builder_options, o.bits, 0};
   GLOW_TRY(glow_builder_create(context, &o.input, &builder_options, &builder));
   glow_status status = add_levels(context, builder, &o);

@@ -135,7 +135,7 @@ static glow_status check(const glow_workspace *ws, const glow_model *model, cons
                       (long long)count);
   if (!model->prepared)
     return glow_error(GLOW_E_STATE, "parameters have changed: call glow_model_prepare first");
-  GLOW_TRY(glow__check_labels(model, labels, count));
+  GLOW_TRY(glow__check_labels(model, labels, count, GLOW_LATENTS_RAW));
   GLOW_TRY(glow__check_context(ws, count));
   return glow__check_finite(model, "input", x, count);
 }

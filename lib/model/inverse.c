@@ -26,12 +26,12 @@ void glow__run_inverse(glow_workspace *ws, const float *latents, int32_t form,
 }
 
 static glow_status check_inverse(const glow_workspace *ws, const int32_t *labels, int64_t count,
-                                 const float *x) {
+                                 int32_t form, const float *x) {
   if (!ws || !x)
     return glow_error(GLOW_E_ARGUMENT, "an inverse pass needs a workspace and x");
   GLOW_TRY(glow__check_batch(ws, count));
   GLOW_TRY(glow__check_ready(ws->model));
-  GLOW_TRY(glow__check_labels(ws->model, labels, count));
+  GLOW_TRY(glow__check_labels(ws->model, labels, count, form));
   return glow__check_context(ws, count);
 }
 
@@ -41,7 +41,7 @@ static double *logdets(const glow_workspace *ws) {
 
 glow_status glow_inverse(glow_workspace *ws, const float *latents, int32_t form,
                          const int32_t *labels, int64_t count, float *x, double *logdet) {
-  GLOW_TRY(check_inverse(ws, labels, count, x));
+  GLOW_TRY(check_inverse(ws, labels, count, form, x));
   if (!latents)
     return glow_error(GLOW_E_ARGUMENT, "an inverse pass needs latents");
   if (form != GLOW_LATENTS_RAW && form != GLOW_LATENTS_WHITENED)
@@ -105,7 +105,7 @@ static void draw_sample(void *arg, uint32_t task, uint32_t worker) {
 glow_status glow_sample(glow_workspace *ws, const glow_sample_options *options,
                         const int32_t *labels, int64_t count, float *x) {
   glow_sample_options o = GLOW_SAMPLE_OPTIONS_INIT;
-  GLOW_TRY(check_inverse(ws, labels, count, x));
+  GLOW_TRY(check_inverse(ws, labels, count, GLOW_LATENTS_WHITENED, x));
   GLOW_TRY(glow__options_copy(&o, sizeof o, options, sizeof o, "glow_sample_options"));
   GLOW_TRY(check_temperatures(ws->model, &o, count));
   draw d = {ws->model, &o, ws->memory + ws->plan.latents};

@@ -52,6 +52,10 @@ int64_t glow_model_context_size(const glow_model *model) {
   return model ? model->context_size : 0;
 }
 
+int64_t glow_model_logits(const glow_model *model) {
+  return model ? model->logits : 0;
+}
+
 int64_t glow_model_dims(const glow_model *model) {
   return model ? model->dims : 0;
 }

@@ -51,6 +51,8 @@ typedef struct glow__node {
   glow_shape latent_shape;
   int64_t latent_size, latent_offset;
   int32_t classes;
+  bool unlabelled; /* label -1 is fine */
+  int64_t logits;
   bool conditioned; /* reads the context vector */
   int32_t init_rounds;
   size_t init_bytes;
@@ -62,6 +64,8 @@ struct glow_model {
   int64_t dims;
   int32_t bits;
   int32_t classes;
+  bool needs_class; /* some layer that reads labels does not take -1 */
+  int64_t logits;
   int64_t context_size;
   int32_t latent_count;
   glow__node *nodes;
@@ -150,6 +154,7 @@ typedef struct glow__plan {
   int64_t spare;
   int64_t latents;
   int64_t logdet, logprior, weight_logdet, weight_logprior; /* doubles */
+  int64_t logits;
   int64_t scratch, worker_scratch, worker_stride;
   int64_t saved;           /* stored: all nodes; reconstructed: the largest */
   int64_t block_gradients; /* buffers of by-samples layers */
@@ -171,8 +176,9 @@ struct glow_workspace {
   /* The last forward, for backward. */
   int64_t samples; /* 0: none */
   const int32_t *labels;
-  int32_t *label_copy;
+  int32_t *label_copy;      /* room for the batch's, in models with classes */
   int64_t observed_samples; /* in the sums of what was observed */
+  bool has_logits;          /* a pass has computed them */
 };
 
 static inline bool glow__is_training(const glow_workspace *ws) {
@@ -180,7 +186,9 @@ static inline bool glow__is_training(const glow_workspace *ws) {
 }
 
 glow_status glow__check_ready(const glow_model *model);
-glow_status glow__check_labels(const glow_model *model, const int32_t *labels, int64_t count);
+/* form: GLOW_LATENTS_WHITENED where latents are whitened or the contrary, which needs a class. */
+glow_status glow__check_labels(const glow_model *model, const int32_t *labels, int64_t count,
+                               int32_t form);
 /* NaN or infinity in what the caller gives is the caller's error, and named. x: [count, dims]. */
 glow_status glow__check_finite(const glow_model *model, const char *what, const float *x,
                                int64_t count);
@@ -204,6 +212,12 @@ void glow__node_inverse(const glow_pass *pass, const float *y, float *x, double 
 /* pass->gradients: the whole flat vector. blocks: buffers for by-samples layers. */
 void glow__node_backward(const glow_pass *pass, const glow_layer_gradient *gradient, float *blocks,
                          int64_t block_stride);
+
+/* Logits of the node that has them, from its input x; and from their gradient that of the
+ * parameters and, added, that of x. */
+void glow__node_logits(const glow_pass *pass, const float *x, float *logits);
+void glow__node_logits_backward(const glow_pass *pass, const float *x, const float *d_logits,
+                                float *dx, float *blocks, int64_t block_stride);
 
 /* All nodes from x. statistics: GLOW_STATISTICS_... keep: for backward. latents: [samples, dims] to
  * fill. */

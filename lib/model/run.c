@@ -43,6 +43,8 @@ typedef struct call {
   float *to_x, *to_y; /* written */
   double *logdet, *logprior;
   const glow_layer_gradient *gradient;
+  float *logits;         /* written */
+  const float *d_logits; /* read, with to_x as the gradient of x */
   float *blocks;
   int64_t block_stride;
 } call;
@@ -124,6 +126,25 @@ static const float *at(const float *base, int64_t offset) {
   return base ? base + offset : NULL;
 }
 
+/* A block's own gradients. */
+static void begin_gradients(const call *c, uint32_t task, glow_pass *pass) {
+  pass->gradients = c->blocks + (int64_t)task * c->block_stride;
+  pass->gradient_first = pass->node->first_parameter;
+  memset(pass->gradients, 0, (size_t)pass->node->parameters * sizeof(float));
+}
+
+/* Runs the blocks and adds their gradients in order. */
+static void run_with_gradients(const call *c, glow_task_fn block) {
+  const glow_pass *pass = c->pass;
+  const glow__node *node = pass->node;
+  uint32_t count = block_count(c);
+  glow__run(pass->model->context, count, block, (void *)(uintptr_t)c);
+  float *sum = pass->gradients + (node->first_parameter - pass->gradient_first);
+  for (uint32_t b = 0; b < count; b++)
+    for (int64_t j = 0; j < node->parameters; j++)
+      sum[j] += c->blocks[(int64_t)b * c->block_stride + j];
+}
+
 static void backward_block(void *arg, uint32_t task, uint32_t worker) {
   const call *c = arg;
   glow_pass pass = block_pass(c, task, worker);
@@ -139,9 +160,7 @@ static void backward_block(void *arg, uint32_t task, uint32_t worker) {
                               .d_logdet = g->d_logdet + first,
                               .d_logprior = g->d_logprior + first,
                               .d_latents = at(g->d_latents, first * pass.latent_stride)};
-  pass.gradients = c->blocks + (int64_t)task * c->block_stride;
-  pass.gradient_first = node->first_parameter;
-  memset(pass.gradients, 0, (size_t)node->parameters * sizeof(float));
+  begin_gradients(c, task, &pass);
   node->layer->ops.backward(node->layer->self, &pass, &part);
 }
 
@@ -157,10 +176,53 @@ void glow__node_backward(const glow_pass *pass, const glow_layer_gradient *gradi
             .gradient = gradient,
             .blocks = blocks,
             .block_stride = block_stride};
-  uint32_t count = block_count(&c);
-  glow__run(pass->model->context, count, backward_block, &c);
-  float *sum = pass->gradients + (node->first_parameter - pass->gradient_first);
-  for (uint32_t b = 0; b < count; b++)
-    for (int64_t j = 0; j < node->parameters; j++)
-      sum[j] += blocks[(int64_t)b * block_stride + j];
+  run_with_gradients(&c, backward_block);
+}
+
+/* ---- logits ---------------------------------------------------------------------------------- */
+
+static void logits_block(void *arg, uint32_t task, uint32_t worker) {
+  const call *c = arg;
+  glow_pass pass = block_pass(c, task, worker);
+  const glow__node *node = pass.node;
+  node->layer->ops.logits(node->layer->self, &pass, c->x + pass.first * node->in_size,
+                          c->logits + pass.first * node->logits);
+}
+
+void glow__node_logits(const glow_pass *pass, const float *x, float *logits) {
+  const glow__node *node = pass->node;
+  if (glow__by_tasks(node)) {
+    node->layer->ops.logits(node->layer->self, pass, x, logits);
+    return;
+  }
+  call c = {
+      .pass = pass, .block = glow__block_samples(node, pass->samples), .x = x, .logits = logits};
+  glow__run(pass->model->context, block_count(&c), logits_block, &c);
+}
+
+static void logits_backward_block(void *arg, uint32_t task, uint32_t worker) {
+  const call *c = arg;
+  glow_pass pass = block_pass(c, task, worker);
+  const glow__node *node = pass.node;
+  int64_t at = pass.first * node->in_size;
+  begin_gradients(c, task, &pass);
+  node->layer->ops.logits_backward(node->layer->self, &pass, c->x + at,
+                                   c->d_logits + pass.first * node->logits, c->to_x + at);
+}
+
+void glow__node_logits_backward(const glow_pass *pass, const float *x, const float *d_logits,
+                                float *dx, float *blocks, int64_t block_stride) {
+  const glow__node *node = pass->node;
+  if (glow__by_tasks(node)) {
+    node->layer->ops.logits_backward(node->layer->self, pass, x, d_logits, dx);
+    return;
+  }
+  call c = {.pass = pass,
+            .block = glow__block_samples(node, pass->samples),
+            .x = x,
+            .to_x = dx,
+            .d_logits = d_logits,
+            .blocks = blocks,
+            .block_stride = block_stride};
+  run_with_gradients(&c, logits_backward_block);
 }

@@ -194,6 +194,26 @@ glow_status glow_setup_labels(glow_setup *setup, int32_t classes) {
   return GLOW_OK;
 }
 
+glow_status glow_setup_unlabelled(glow_setup *setup) {
+  if (!setup || !setup->node->classes)
+    return glow_error(GLOW_E_ARGUMENT, "glow_setup_unlabelled: call glow_setup_labels first");
+  setup->node->unlabelled = true;
+  return GLOW_OK;
+}
+
+glow_status glow_setup_logits(glow_setup *setup, int64_t count) {
+  if (!setup || count < 1 || count > 1 << 24)
+    return glow_error(GLOW_E_ARGUMENT, "glow_setup_logits: 1 to 2^24 logits");
+  const glow_layer_ops *ops = &setup->node->layer->ops;
+  if (!ops->logits || !ops->logits_backward)
+    return glow_error(GLOW_E_ARGUMENT,
+                      "glow_setup_logits: the layer's table has no logits or no logits_backward");
+  if (setup->model->logits)
+    return glow_error(GLOW_E_STATE, "the model has logits from another layer");
+  setup->node->logits = setup->model->logits = count;
+  return GLOW_OK;
+}
+
 glow_status glow_setup_context_vector(glow_setup *setup, int64_t size) {
   if (!setup || size < 1 || size > (int64_t)1 << 32)
     return glow_error(GLOW_E_ARGUMENT, "glow_setup_context_vector: 1 to 2^32 numbers");

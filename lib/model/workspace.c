@@ -103,6 +103,7 @@ static glow_status make_plan(const glow_model *model, const glow_workspace_optio
             place_samples(plan, plan->state, &plan->states[1]) &&
             place_samples(plan, model->dims, &plan->latents) &&
             place_samples(plan, 2, &plan->logdet) && place_samples(plan, 2, &plan->logprior) &&
+            place_samples(plan, model->logits, &plan->logits) &&
             place_samples(plan, training ? 2 : 0, &plan->weight_logdet) &&
             place_samples(plan, training ? 2 : 0, &plan->weight_logprior) &&
             place_scratch(model, plan) && (!training || place_saved(model, plan, inputs, saves)) &&
@@ -129,8 +130,7 @@ static glow_status read_options(const glow_model *model, const glow_workspace_op
 /* The handle and its tables lie in front of the floats. */
 static size_t header_size(const glow_model *model, const glow_workspace_options *o) {
   size_t tables = o->mode == GLOW_MODE_STORED ? 2 * (size_t)model->node_count * sizeof(int64_t) : 0;
-  size_t labels =
-      o->mode != GLOW_MODE_INFERENCE && model->classes ? (size_t)o->batch * sizeof(int32_t) : 0;
+  size_t labels = model->classes ? (size_t)o->batch * sizeof(int32_t) : 0;
   size_t size = sizeof(glow_workspace) + tables + labels;
   return (size + GLOW_ALIGN - 1) / GLOW_ALIGN * GLOW_ALIGN;
 }
@@ -285,14 +285,22 @@ glow_status glow__check_context(const glow_workspace *ws, int64_t count) {
   return GLOW_OK;
 }
 
-glow_status glow__check_labels(const glow_model *model, const int32_t *labels, int64_t count) {
+glow_status glow__check_labels(const glow_model *model, const int32_t *labels, int64_t count,
+                               int32_t form) {
+  bool needs_class = model->needs_class || form == GLOW_LATENTS_WHITENED;
   if (!model->classes)
     return GLOW_OK;
   if (!labels)
     return glow_error(GLOW_E_ARGUMENT, "the model has %d classes and needs labels", model->classes);
-  for (int64_t i = 0; i < count; i++)
-    if (labels[i] < 0 || labels[i] >= model->classes)
+  for (int64_t i = 0; i < count; i++) {
+    if (labels[i] < -1 || labels[i] >= model->classes)
       return glow_error(GLOW_E_ARGUMENT, "label of sample %lld is %d; classes are 0 to %d",
                         (long long)i, labels[i], model->classes - 1);
+    if (labels[i] == -1 && needs_class)
+      return glow_error(GLOW_E_ARGUMENT,
+                        "label of sample %lld is -1, class unknown: %s needs one of 0 to %d",
+                        (long long)i, model->needs_class ? "a layer" : "the law of its latents",
+                        model->classes - 1);
+  }
   return GLOW_OK;
 }

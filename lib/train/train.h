@@ -20,6 +20,19 @@ const glow_optimizer_options *glow__optimizer_options(const glow_optimizer *opti
 void glow__optimizer_moments(const glow_optimizer *optimizer, float **m, float **v);
 void glow__optimizer_set_steps(glow_optimizer *optimizer, int64_t steps);
 
+/* ---- the classifier's part of the loss ------------------------------------------------------- */
+
+typedef struct glow__class_sums {
+  double loss;      /* bits, over the labelled samples */
+  int64_t labelled; /* counted beforehand: the loss is their mean */
+  int64_t right;    /* of these, how many have the largest logit at the label */
+} glow__class_sums;
+
+/* Adds the loss and the right ones of [count, classes] to *sums, and writes the gradient of weight
+ * times the loss. False: a logit is not finite. */
+bool glow__cross_entropy(const float *logits, const int32_t *labels, int64_t count, int64_t classes,
+                         double weight, float *d_logits, glow__class_sums *sums);
+
 /* ---- notes: texts under keys ----------------------------------------------------------------- */
 
 typedef struct glow__note {

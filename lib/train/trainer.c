@@ -1,7 +1,8 @@
 /* The trainer: dequantise, forward, backward, check, clip, update, average. One step is all or
  * nothing.
- * The loss is the mean of the bits per dimension; its gradient with respect to the log-probability
- * of a sample is -1 / (count dims ln 2), which is the weight that backward is given.
+ * The loss is the mean of the bits per dimension, whose gradient with respect to the
+ * log-probability of a sample is -1 / (count dims ln 2), which is the weight that backward is
+ * given; and with a classifier class_weight times the mean cross-entropy of the labelled samples.
  * SPDX-License-Identifier: MIT */
 #include <math.h>
 #include <stdio.h>
@@ -11,7 +12,8 @@
 #include "train/train.h"
 
 /* Of the options' first version: docs/abi.md. */
-#define SMALLEST_OPTIONS (offsetof(glow_trainer_options, seed) + sizeof(uint64_t))
+#define SMALLEST_OPTIONS offsetof(glow_trainer_options, class_weight)
+#define SMALLEST_REPORT offsetof(glow_step_report, class_loss)
 
 struct glow_trainer {
   glow_context *context;
@@ -27,6 +29,8 @@ struct glow_trainer {
   float *x;          /* [micro_batch, dims] dequantised pixels; NULL for continuous data */
   double *weight;    /* [micro_batch] */
   double *log_prob;  /* [micro_batch] */
+  int64_t classes;   /* of the classifier, 0 without */
+  float *d_logits;   /* [micro_batch, classes], or NULL */
   float *average;    /* flat, or NULL: the average, or the trained parameters while it is in use */
   bool average_used;
   glow__note *notes;    /* of the checkpoint that the trainer comes from */
@@ -60,7 +64,23 @@ static glow_status check_options(const glow_trainer_options *o) {
     return glow_error(GLOW_E_ARGUMENT,
                       "trainer: clip_norm %g or clip_value %g is not a number >= 0", o->clip_norm,
                       o->clip_value);
+  if (!isfinite(o->class_weight) || o->class_weight < 0.0)
+    return glow_error(GLOW_E_ARGUMENT, "trainer: class_weight %g is not a number >= 0",
+                      o->class_weight);
   return GLOW_OK;
+}
+
+/* Logits of something else than the classes are the caller's to train. */
+static glow_status make_classifier(glow_trainer *t) {
+  int64_t floats;
+  if (!glow_model_logits(t->model) || glow_model_logits(t->model) != glow_model_classes(t->model))
+    return GLOW_OK;
+  t->classes = glow_model_logits(t->model);
+  if (!glow__mul(t->options.micro_batch, t->classes, &floats) || floats > INT64_MAX / 64)
+    return glow_error(GLOW_E_LIMIT, "trainer: micro-batches of %lld are too large",
+                      (long long)t->options.micro_batch);
+  t->d_logits = glow_allocate(t->context, (size_t)floats * sizeof(float));
+  return t->d_logits ? GLOW_OK : GLOW_E_MEMORY;
 }
 
 static glow_status fill(glow_trainer *t) {
@@ -83,6 +103,7 @@ static glow_status fill(glow_trainer *t) {
   t->log_prob = glow_allocate(t->context, (size_t)o->micro_batch * sizeof(double));
   if (!t->log_prob)
     return GLOW_E_MEMORY;
+  GLOW_TRY(make_classifier(t));
   if (glow_model_bits(t->model)) {
     t->x = glow_allocate(t->context, (size_t)elements * sizeof(float));
     if (!t->x)
@@ -130,6 +151,7 @@ void glow_trainer_destroy(glow_trainer **trainer) {
   glow__notes_destroy(context, &t->notes);
   glow_release(context, t->weight);
   glow_release(context, t->log_prob);
+  glow_release(context, t->d_logits);
   glow_release(context, t->x);
   glow_release(context, t->average);
   glow_release(context, t);
@@ -254,9 +276,29 @@ static bool finite_input(const float *x, int64_t elements) {
   return true;
 }
 
-/* Adds the micro-batch to the gradients and its log-probabilities to *sum. */
+/* What a step adds up over its micro-batches. */
+typedef struct step_sums {
+  double log_prob;
+  glow__class_sums classes;
+} step_sums;
+
+/* The classifier's part of a micro-batch, where some sample of the batch has a label. */
+static glow_status classify(glow_trainer *t, const float *x, const int32_t *labels, int64_t count,
+                            glow__class_sums *sums, glow_backward_options *backward) {
+  if (!sums->labelled)
+    return GLOW_OK;
+  double weight = t->options.class_weight / (double)sums->labelled;
+  if (!glow__cross_entropy(glow_workspace_logits(t->workspace), labels, count, t->classes, weight,
+                           t->d_logits, sums))
+    return refuse_loss(t, x, labels, count);
+  if (weight > 0.0)
+    backward->d_logits = t->d_logits;
+  return GLOW_OK;
+}
+
+/* Adds the micro-batch to the gradients and to *sum. */
 static glow_status pass(glow_trainer *t, const batch *b, int64_t first, int64_t count,
-                        double *sum) {
+                        step_sums *sum) {
   glow_backward_options backward = GLOW_BACKWARD_OPTIONS_INIT;
   const int32_t *labels = b->labels ? b->labels + first : NULL;
   const float *x;
@@ -269,15 +311,23 @@ static glow_status pass(glow_trainer *t, const batch *b, int64_t first, int64_t 
   for (int64_t i = 0; i < count; i++) {
     if (!isfinite(t->log_prob[i]))
       return refuse_loss(t, x, labels, count);
-    *sum += t->log_prob[i];
+    sum->log_prob += t->log_prob[i];
   }
+  GLOW_TRY(classify(t, x, labels, count, &sum->classes, &backward));
   backward.weight = t->weight;
   return glow_backward(t->workspace, &backward);
 }
 
-/* Gradients of the mean loss, summed over the micro-batches, and the loss. */
-static glow_status accumulate(glow_trainer *t, const batch *b, double *loss) {
-  double sum = 0.0;
+static int64_t count_labelled(const glow_trainer *t, const batch *b) {
+  int64_t labelled = 0;
+  for (int64_t i = 0; t->classes && b->labels && i < b->count; i++)
+    labelled += b->labels[i] >= 0;
+  return labelled;
+}
+
+/* Gradients of the mean loss, summed over the micro-batches, and its parts. */
+static glow_status accumulate(glow_trainer *t, const batch *b, glow_step_report *report) {
+  step_sums sum = {.classes.labelled = count_labelled(t, b)};
   GLOW_TRY(glow_workspace_zero_gradients(t->workspace));
   for (int64_t i = 0; i < t->options.micro_batch; i++)
     t->weight[i] = -1.0 / ((double)b->count * (double)t->dims * 0.69314718055994530942);
@@ -286,7 +336,11 @@ static glow_status accumulate(glow_trainer *t, const batch *b, double *loss) {
     GLOW_TRY(
         pass(t, b, first, left < t->options.micro_batch ? left : t->options.micro_batch, &sum));
   }
-  *loss = glow_bits_per_dim(t->model, sum / (double)b->count);
+  report->loss = glow_bits_per_dim(t->model, sum.log_prob / (double)b->count);
+  if (sum.classes.labelled) {
+    report->class_loss = sum.classes.loss / (double)sum.classes.labelled;
+    report->accuracy = (double)sum.classes.right / (double)sum.classes.labelled;
+  }
   return GLOW_OK;
 }
 
@@ -328,15 +382,16 @@ static glow_status apply(glow_trainer *t, const float *gradients, const glow_ste
 
 static glow_status step(glow_trainer *t, const batch *b, glow_step_report *report) {
   glow_step_report done = GLOW_STEP_REPORT_INIT;
+  done.class_loss = done.accuracy = NAN;
   float *gradients = glow_workspace_gradients(t->workspace);
   int64_t elements;
   GLOW_TRY(glow__batch_elements(t->model, b->count, &elements));
   GLOW_TRY(check_idle(t));
   if (report) /* a report that cannot be filled must be known before anything changes */
-    GLOW_TRY(glow__struct_fill(report, &done, sizeof done, sizeof done, "glow_step_report"));
+    GLOW_TRY(glow__struct_fill(report, &done, sizeof done, SMALLEST_REPORT, "glow_step_report"));
   done.step = t->steps + 1;
   done.rate = glow_schedule_rate(&t->schedule, done.step);
-  GLOW_TRY(accumulate(t, b, &done.loss));
+  GLOW_TRY(accumulate(t, b, &done));
   GLOW_TRY(clip(t, gradients, &done.gradient_norm));
   glow_status status = apply(t, gradients, &done);
   if (status != GLOW_OK)
@@ -344,7 +399,7 @@ static glow_status step(glow_trainer *t, const batch *b, glow_step_report *repor
   t->steps++;
   t->position += (uint64_t)elements;
   update_average(t);
-  return report ? glow__struct_fill(report, &done, sizeof done, sizeof done, "glow_step_report")
+  return report ? glow__struct_fill(report, &done, sizeof done, SMALLEST_REPORT, "glow_step_report")
                 : GLOW_OK;
 }
 

@@ -380,6 +380,8 @@ static void test_bad_presets(void **state) {
   BAD_FIELD(edge, 2, GLOW_E_ARGUMENT, "edge");
   BAD_FIELD(edge, -1, GLOW_E_ARGUMENT, "edge");
   BAD_FIELD(spatial_top, 2, GLOW_E_ARGUMENT, "spatial");
+  BAD_FIELD(classifier, 1, GLOW_E_ARGUMENT, "needs classes");
+  BAD_FIELD(reserved, 1, GLOW_E_ARGUMENT, "reserved");
   BAD_FIELD(bits, 9, GLOW_E_ARGUMENT, "bits");
   BAD_FIELD(bits, -1, GLOW_E_ARGUMENT, "bits");
   BAD_FIELD(input.height, 10, GLOW_E_SHAPE, "height 10");

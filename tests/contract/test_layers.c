@@ -117,7 +117,7 @@ static int open_bench(void **state) {
   b->reconstructed = helper_workspace(b->model, BATCH, GLOW_MODE_RECONSTRUCTED);
   b->dims = glow_model_dims(b->model);
   for (int i = 0; i < BATCH; i++)
-    b->labels[i] = i % 3;
+    b->labels[i] = b->layer->unlabelled && i % 2 ? -1 : i % 3;
   helper_normals(&b->random, 0.5f, b->contexts, BATCH * 3);
   give_context(b, b->inference, 0);
   give_context(b, b->stored, 0);
@@ -170,15 +170,18 @@ static void check_round_trips(bench *b) {
   float *far = new_batch(b), *z = helper_new_normals(&b->random, 1.0f, BATCH * b->dims);
   for (int64_t i = 0; i < BATCH * b->dims; i++)
     far[i] = 100.0f * b->x[i];
-  for (int32_t form = GLOW_LATENTS_RAW; form <= GLOW_LATENTS_WHITENED; form++) {
+  int32_t forms = b->layer->unlabelled ? GLOW_LATENTS_RAW : GLOW_LATENTS_WHITENED;
+  for (int32_t form = GLOW_LATENTS_RAW; form <= forms; form++) {
     data_and_back(b, "x -> z -> x", b->x, form);
     data_and_back(b, "100 x -> z -> 100 x", far, form);
     latents_and_back(b, "z -> x -> z", z, form);
   }
   glow_sample_options options = GLOW_SAMPLE_OPTIONS_INIT;
   options.seed = 11;
-  OK(glow_sample(b->inference, &options, b->labels, BATCH, z));
-  data_and_back(b, "sample -> z -> sample", z, GLOW_LATENTS_RAW);
+  if (!b->layer->unlabelled) {
+    OK(glow_sample(b->inference, &options, b->labels, BATCH, z));
+    data_and_back(b, "sample -> z -> sample", z, GLOW_LATENTS_RAW);
+  }
   free(far);
   free(z);
 }
@@ -205,16 +208,21 @@ static void check_inverse_logdet(bench *b) {
 typedef struct objective {
   const char *name;
   double weight[BATCH], weight_logdet[BATCH];
-  float *d_latents;
+  float *d_latents, *d_logits;
 } objective;
 
-/* Two: the density alone; the log-det and the latents. */
-static objective make_objective(bench *b, bool density) {
-  objective o = {.name = density ? "log-probability" : "log-det and latents"};
-  o.d_latents = density ? NULL : helper_new_normals(&b->random, 1.0f, BATCH * b->dims);
+/* The density alone; the log-det and the latents; the logits. */
+enum { DENSITY, LATENTS, LOGITS };
+static objective make_objective(bench *b, int which) {
+  static const char *const names[] = {"log-probability", "log-det and latents", "logits"};
+  objective o = {.name = names[which]};
+  if (which == LATENTS)
+    o.d_latents = helper_new_normals(&b->random, 1.0f, BATCH * b->dims);
+  if (which == LOGITS)
+    o.d_logits = helper_new_normals(&b->random, 1.0f, BATCH * glow_model_logits(b->model));
   for (int i = 0; i < BATCH; i++) {
-    o.weight[i] = density ? 0.5 + helper_uniform(&b->random) : 0.0;
-    o.weight_logdet[i] = density ? 0.0 : 0.5 + helper_uniform(&b->random);
+    o.weight[i] = which == DENSITY ? 0.5 + helper_uniform(&b->random) : 0.0;
+    o.weight_logdet[i] = which == LATENTS ? 0.5 + helper_uniform(&b->random) : 0.0;
   }
   return o;
 }
@@ -227,6 +235,8 @@ static double evaluate(const bench *b, const objective *o, const float *x, float
     sum += o->weight[i] * log_prob[i] + o->weight_logdet[i] * logdet[i];
   for (int64_t i = 0; o->d_latents && i < BATCH * b->dims; i++)
     sum += (double)o->d_latents[i] * (double)z[i];
+  for (int64_t i = 0; o->d_logits && i < BATCH * glow_model_logits(b->model); i++)
+    sum += (double)o->d_logits[i] * (double)glow_workspace_logits(ws)[i];
   return sum;
 }
 
@@ -236,6 +246,7 @@ static void backward(const bench *b, const objective *o, glow_workspace *ws, flo
   options.weight = o->weight;
   options.weight_logdet = o->weight_logdet;
   options.d_latents = o->d_latents;
+  options.d_logits = o->d_logits;
   options.dx = dx;
   options.d_context = b->layer->context ? d_context : NULL;
   OK(glow_forward(ws, b->x, b->labels, BATCH, GLOW_LATENTS_RAW, NULL, NULL, NULL));
@@ -319,8 +330,8 @@ static void check_differences(bench *b, const objective *o, const char *what, fl
   free(z);
 }
 
-static void check_objective(bench *b, bool density) {
-  objective o = make_objective(b, density);
+static void check_objective(bench *b, int which) {
+  objective o = make_objective(b, which);
   int64_t count = glow_model_parameter_count(b->model);
   float *dx = new_batch(b), *dx2 = new_batch(b);
   float d_context[BATCH * 3], d_context2[BATCH * 3];
@@ -351,18 +362,21 @@ static void check_objective(bench *b, bool density) {
   if (contexts)
     check_differences(b, &o, "the context", b->contexts, d_context, contexts, 0.0);
   free(o.d_latents);
+  free(o.d_logits);
   free(dx);
   free(dx2);
 }
 
 static void check_gradients(bench *b) {
-  check_objective(b, true);
-  check_objective(b, false);
+  check_objective(b, DENSITY);
+  check_objective(b, LATENTS);
+  if (glow_model_logits(b->model))
+    check_objective(b, LOGITS);
 }
 
 /* Gradients accumulate until they are zeroed: two backward passes, twice the gradient. */
 static void check_accumulation(bench *b) {
-  objective o = make_objective(b, true);
+  objective o = make_objective(b, DENSITY);
   int64_t count = glow_model_parameter_count(b->model);
   float *g = glow_workspace_gradients(b->stored);
   float *once = helper_allocate((size_t)count * sizeof *once);
@@ -411,7 +425,7 @@ static void check_batch(bench *b, const char *kernels, int32_t mode) {
   glow_context *context = helper_context(2, kernels, NULL);
   glow_model *model = create_model(b, context);
   glow_workspace *ws = helper_workspace(model, BATCH, mode);
-  objective o = make_objective(b, true);
+  objective o = make_objective(b, DENSITY);
   results all = {new_batch(b), new_batch(b), new_batch(b), {0}, {0}, {0}}, alone = all;
   alone.z = new_batch(b);
   alone.x = new_batch(b);

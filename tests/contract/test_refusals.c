@@ -97,8 +97,8 @@ static void test_labels(void **state) {
   int32_t labels[BATCH] = {0, 1, 3, 0, 0, 0, 0};
   refuse_labels(b, NULL, "needs labels");
   refuse_labels(b, labels, "label of sample 2 is 3");
-  labels[2] = -1;
-  refuse_labels(b, labels, "label of sample 2 is -1");
+  labels[2] = -2;
+  refuse_labels(b, labels, "label of sample 2 is -2");
 }
 
 static void test_counts(void **state) {

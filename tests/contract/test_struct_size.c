@@ -222,7 +222,8 @@ static void test_struct_sizes(void **state) {
   CHECK_FROM(offsetof(glow_backward_options, d_context), glow_backward_options, read_backward,
              GLOW_BACKWARD_OPTIONS_INIT);
   CHECK(glow_optimizer_options, read_optimizer, GLOW_OPTIMIZER_OPTIONS_INIT);
-  CHECK(glow_trainer_options, read_trainer, GLOW_TRAINER_OPTIONS_INIT);
+  CHECK_FROM(offsetof(glow_trainer_options, class_weight), glow_trainer_options, read_trainer,
+             GLOW_TRAINER_OPTIONS_INIT);
   CHECK(glow_schedule, read_schedule, GLOW_SCHEDULE_INIT);
   CHECK(glow_check_options, read_check, GLOW_CHECK_OPTIONS_INIT);
 #undef CHECK

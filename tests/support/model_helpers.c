@@ -202,11 +202,14 @@ const helper_layer helper_layers[] = {
     {.name = "prior classes", .kind = HELPER_PRIOR, .option = 0, .classes = 3},
     {.name = "prior learned classes", .kind = HELPER_PRIOR, .option = 1, .classes = 3},
     {.name = "prior spatial", .kind = HELPER_PRIOR, .option = 1, .spatial = 1},
-    {.name = "prior spatial classes",
-     .kind = HELPER_PRIOR,
-     .option = 1,
-     .spatial = 1,
-     .classes = 3},
+#define CLASSES(text, learned, ...)                                                                \
+  { .name = text, .kind = HELPER_PRIOR, .option = learned, .classes = 3, __VA_ARGS__ }
+    CLASSES("prior spatial classes", 1, .spatial = 1),
+    CLASSES("prior classes, some unknown", 0, .unlabelled = 1),
+    CLASSES("prior spatial classes, some unknown", 1, .spatial = 1, .unlabelled = 1),
+    CLASSES("prior classifier", 0, .classifier = 1),
+    CLASSES("prior learned classifier, some unknown", 1, .classifier = 1, .unlabelled = 1),
+#undef CLASSES
 };
 const int32_t helper_layer_count = sizeof helper_layers / sizeof *helper_layers;
 
@@ -254,6 +257,7 @@ glow_status helper_create_layer(glow_context *context, const helper_layer *layer
   prior.classes = layer->classes;
   batchnorm.lag = layer->lag;
   prior.spatial = layer->spatial;
+  prior.classifier = layer->classifier;
   split.edge = layer->edge;
   switch (layer->kind) {
   case HELPER_ACTNORM: return glow_actnorm_create(context, NULL, out);

@@ -75,19 +75,21 @@ bool helper_same_bits(const void *a, const void *b, int64_t elements, size_t siz
 /* One layer with one choice of options. */
 typedef struct helper_layer {
   const char *name;
-  int32_t kind;    /* of enum helper_kind */
-  int32_t option;  /* what tells variants apart: see helper_create_layer */
-  int32_t scale;   /* coupling: GLOW_SCALE_... */
-  int32_t classes; /* prior */
-  int32_t edge;    /* coupling, split: with the border indicator */
-  int32_t spatial; /* prior: a law for each position */
-  int32_t even;    /* 1: needs an even number of channels */
-  int32_t even_hw; /* 1: needs even height and width */
-  int32_t net;     /* coupling: HELPER_CONV or HELPER_MLP */
-  int32_t context; /* numbers in the context vector that the net reads */
-  int32_t batch;   /* 1: training passes use statistics of the batch */
-  int32_t curved;  /* 1: not affine in what decides the determinant */
-  double lag;      /* batch normalisation */
+  int32_t kind;       /* of enum helper_kind */
+  int32_t option;     /* what tells variants apart: see helper_create_layer */
+  int32_t scale;      /* coupling: GLOW_SCALE_... */
+  int32_t classes;    /* prior */
+  int32_t edge;       /* coupling, split: with the border indicator */
+  int32_t spatial;    /* prior: a law for each position */
+  int32_t classifier; /* prior: with logits */
+  int32_t unlabelled; /* 1: some samples of the batch have no class */
+  int32_t even;       /* 1: needs an even number of channels */
+  int32_t even_hw;    /* 1: needs even height and width */
+  int32_t net;        /* coupling: HELPER_CONV or HELPER_MLP */
+  int32_t context;    /* numbers in the context vector that the net reads */
+  int32_t batch;      /* 1: training passes use statistics of the batch */
+  int32_t curved;     /* 1: not affine in what decides the determinant */
+  double lag;         /* batch normalisation */
 } helper_layer;
 enum helper_kind {
   HELPER_ACTNORM,

@@ -69,6 +69,12 @@ typedef struct glow_layer_ops {
    * layer without it cannot be saved. */
   glow_status (*save)(const void *self, glow_config *config);
   void (*destroy)(void *self, glow_context *context);
+  /* Needed when glow_setup_logits was called: logits [samples, count] from x, which do not depend
+   * on labels; and from their gradient that of the parameters, added to glow_pass_gradient, and
+   * that of x, ADDED to dx. */
+  void (*logits)(const void *self, const glow_pass *pass, const float *x, float *logits);
+  void (*logits_backward)(const void *self, const glow_pass *pass, const float *x,
+                          const float *d_logits, float *dx);
 } glow_layer_ops;
 
 /* Wraps `self` in a layer. The table is copied. Takes `self` over: ops->destroy is called in the

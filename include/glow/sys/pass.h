@@ -77,6 +77,12 @@ GLOW_API glow_status glow_setup_latents(glow_setup *setup, int64_t height, int64
                                         int64_t channels);
 /* The layer reads labels in [0, classes). */
 GLOW_API glow_status glow_setup_labels(glow_setup *setup, int32_t classes);
+/* ... and -1 for a sample whose class is not known, in all passes but those that whiten latents or
+ * undo it. A model takes such samples when all its layers that read labels do. */
+GLOW_API glow_status glow_setup_unlabelled(glow_setup *setup);
+/* The layer gives `count` logits of each sample, in glow_layer_ops.logits. One layer of a model at
+ * most does. */
+GLOW_API glow_status glow_setup_logits(glow_setup *setup, int64_t count);
 /* The layer reads a context vector of `size` numbers for each sample. All layers of a model that do
  * read the same one. */
 GLOW_API glow_status glow_setup_context_vector(glow_setup *setup, int64_t size);
@@ -114,6 +120,7 @@ GLOW_API float *glow_pass_observed(const glow_pass *pass, int32_t id);
 GLOW_API const void *glow_pass_derived(const glow_pass *pass);
 GLOW_API void *glow_pass_derived_mutable(const glow_pass *pass); /* prepare only: else NULL */
 GLOW_API void *glow_pass_init_state(const glow_pass *pass);      /* init only: else NULL */
+/* NULL in models without classes, and in `logits` */
 GLOW_API const int32_t *glow_pass_labels(const glow_pass *pass);
 /* The context vector of sample n of this pass. */
 GLOW_API const float *glow_pass_context_vector(const glow_pass *pass, int64_t n);
