@@ -250,6 +250,10 @@ glow_status glow__import_classifier(glow__import *im, int64_t channels,
   double *weight = NULL, *bias = NULL;
   int64_t classes = im->plan.classes;
   glow_status status = read_linear(im, linear, classes, channels, &weight, &bias);
+  if (status == GLOW_OK && weight)
+    status = glow__import_write(im, "class_weight", weight, classes * channels);
+  if (status == GLOW_OK && bias)
+    status = glow__import_write(im, "class_bias", bias, classes);
   glow_release(im->context, weight);
   glow_release(im->context, bias);
   return status;

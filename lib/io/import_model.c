@@ -146,6 +146,7 @@ static glow_status add_prior(building *b) {
   options.learned = b->plan->learned;
   options.classes = b->plan->classes;
   options.spatial = b->plan->spatial;
+  options.classifier = b->plan->classifier;
   b->prefix[0] = 0;
   return add(b, glow_prior_create(b->context, &options, &layer), &layer, "prior");
 }

@@ -76,6 +76,22 @@ static double relative(const double *ours, const double *theirs, int64_t count) 
   return difference / size;
 }
 
+/* A model has logits exactly where the vectors do. */
+static double compare_logits(const glow_model *model, const glow_workspace *ws, const vectors *v) {
+  int32_t classes = glow_model_logits(model);
+  assert_int_equal(classes > 0, v->logits != NULL);
+  if (!classes)
+    return 0;
+  int64_t numbers = v->count * classes;
+  const float *logits = glow_workspace_logits(ws);
+  double *wide = helper_allocate((size_t)numbers * sizeof *wide);
+  for (int64_t i = 0; i < numbers; i++)
+    wide[i] = (double)logits[i];
+  double error = relative(wide, v->logits, numbers);
+  free(wide);
+  return error;
+}
+
 double vectors_compare(const glow_model *model, const char *name, const vectors *v) {
   int64_t numbers = v->count * glow_model_dims(model);
   float *latents = helper_allocate((size_t)numbers * sizeof *latents);
@@ -87,11 +103,12 @@ double vectors_compare(const glow_model *model, const char *name, const vectors 
     wide[i] = (double)latents[i];
   double of_latents = relative(wide, v->latents, numbers);
   double of_log_prob = relative(log_prob, v->log_prob, v->count);
-  print_message("%s: relative error of latents %.2g, log-probability %.2g\n", name, of_latents,
-                of_log_prob);
+  double of_logits = compare_logits(model, ws, v);
+  print_message("%s: relative error of latents %.2g, log-probability %.2g, logits %.2g\n", name,
+                of_latents, of_log_prob, of_logits);
   glow_workspace_destroy(&ws);
   free(log_prob);
   free(wide);
   free(latents);
-  return fmax(of_latents, of_log_prob);
+  return fmax(of_logits, fmax(of_latents, of_log_prob));
 }

@@ -27,8 +27,8 @@ void vectors_close(vectors *v);
 /* Imports NAME with the options that its vectors tell. */
 glow_status vectors_import(glow_context *context, const char *name, const vectors *v,
                            glow_model **out);
-/* Latents and log-probabilities of the model against the vectors. The largest relative error, which
- * is also printed. */
+/* Latents, log-probabilities and, where there is a classifier, logits of the model against the
+ * vectors. The largest relative error, which is also printed. */
 double vectors_compare(const glow_model *model, const char *name, const vectors *v);
 
 #endif

@@ -124,6 +124,7 @@ static void comes_out_again(const char *name) {
   }
   same_head(&a, &b, "learn_top_fn", "conv", false);
   same_head(&a, &b, "project_ycond", "linear", true);
+  same_head(&a, &b, "project_class", "linear", true);
   glow_tensor_file_close(&b.file);
   glow_tensor_file_close(&a.file);
   glow_model_destroy(&model);
@@ -217,6 +218,10 @@ static void test_models_come_back(void **state) {
   comes_back(&o);
   o = options_of(GLOW_PERMUTATION_REVERSE, GLOW_COUPLING_AFFINE);
   o.net_actnorm = 0;
+  comes_back(&o);
+  o = options_of(GLOW_PERMUTATION_INVCONV_LU, GLOW_COUPLING_AFFINE);
+  o.classes = 3;
+  o.classifier = 1;
   comes_back(&o);
 }
 

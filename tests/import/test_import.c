@@ -1,5 +1,5 @@
 /* Imported models against what make_vectors.py computed from the same weights, in float64 and by
- * the formulas of the three projects: latents and log-probabilities.
+ * the formulas of the three projects: latents, log-probabilities and logits.
  *
  * Their relative error must be below 1e-5. The library computes in float32, whose unit is 6e-8, and
  * what these small models accumulate is some 1e-6. SPDX-License-Identifier: MIT */
