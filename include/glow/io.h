@@ -86,6 +86,8 @@ GLOW_API glow_status glow_model_save_output(const glow_model *model, const glow_
 GLOW_API glow_status glow_model_load(glow_context *context, const char *path, glow_model **out);
 GLOW_API glow_status glow_model_load_input(glow_context *context, const glow_input *input,
                                            glow_model **out);
+/* 1: the parameters lie in a mapped file (GLOW_INPUT_MAP); the model unmaps it in the end. */
+GLOW_API int32_t glow_model_mapped(const glow_model *model);
 
 /* ---- tensor files ---------------------------------------------------------------------------- */
 

@@ -30,9 +30,9 @@ typedef struct glow_builder_options {
 GLOW_API glow_status glow_builder_create(glow_context *context, const glow_shape *input,
                                          const glow_builder_options *options, glow_builder **out);
 GLOW_API void glow_builder_destroy(glow_builder **builder);
-/* Appends *layer under `name`, a non-empty string without spaces that is unique in the model.
- * Checks shapes at once. Takes *layer over, on success and on failure, and sets it to NULL. A
- * builder that has failed can only be destroyed. */
+/* Appends *layer under `name`, a non-empty string without spaces and slashes that is unique in the
+ * model. Checks shapes at once. Takes *layer over, on success and on failure, and sets it to NULL.
+ * A builder that has failed can only be destroyed. */
 GLOW_API glow_status glow_builder_add(glow_builder *builder, const char *name, glow_layer **layer);
 /* Shape after the layers added so far. */
 GLOW_API glow_status glow_builder_shape(const glow_builder *builder, glow_shape *out);

@@ -106,11 +106,14 @@ typedef struct glow__config_entry {
   int64_t integer;
   double real;
   char *text;
+  bool asked; /* a value of this key was asked for */
 } glow__config_entry;
 
 glow_status glow__config_create(glow_context *context, glow_config **out);
 void glow__config_destroy(glow_config **config);
 int32_t glow__config_count(const glow_config *config);
 const glow__config_entry *glow__config_at(const glow_config *config, int32_t index);
+/* The first key that nobody has asked for, or NULL. */
+const char *glow__config_unasked(const glow_config *config);
 
 #endif

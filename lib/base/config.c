@@ -41,6 +41,13 @@ const glow__config_entry *glow__config_at(const glow_config *config, int32_t ind
   return index >= 0 && index < config->count ? &config->entries[index] : NULL;
 }
 
+const char *glow__config_unasked(const glow_config *config) {
+  for (int32_t i = 0; i < config->count; i++)
+    if (!config->entries[i].asked)
+      return config->entries[i].key;
+  return NULL;
+}
+
 static glow__config_entry *find(const glow_config *config, const char *key) {
   for (int32_t i = 0; i < config->count; i++)
     if (strcmp(config->entries[i].key, key) == 0)
@@ -116,9 +123,12 @@ static glow_status get(const glow_config *config, const char *key, int32_t type,
   static const char *const names[] = {"", "an integer", "a real number", "text"};
   if (!config || !key || !out)
     return glow_error(GLOW_E_ARGUMENT, "configuration: NULL argument");
-  *entry = find(config, key);
-  if (*entry && (*entry)->type != type)
-    return glow_error(GLOW_E_FORMAT, "option '%s' is %s instead of %s", key, names[(*entry)->type],
+  glow__config_entry *found = find(config, key);
+  *entry = found;
+  if (found)
+    found->asked = true;
+  if (found && found->type != type)
+    return glow_error(GLOW_E_FORMAT, "option '%s' is %s instead of %s", key, names[found->type],
                       names[type]);
   return GLOW_OK;
 }

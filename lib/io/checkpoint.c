@@ -262,7 +262,7 @@ static glow_status read_checkpoint(glow_context *context, glow_tensor_file *file
                                    glow_trainer **trainer) {
   glow__record record;
   GLOW_TRY(read_record(file, &record));
-  GLOW_TRY(glow__model_file_read(context, file, NULL, model));
+  GLOW_TRY(glow__model_file_read(context, file, NULL, limits, model));
   GLOW_TRY(check_workspace(*model, &record, limits));
   GLOW_TRY(glow_trainer_create(*model, &record.trainer, trainer));
   return fill_trainer(file, &record, *model, *trainer);
@@ -274,7 +274,8 @@ static glow_status open_input(glow_context *context, const glow_input *input, gl
   glow_input checked;
   GLOW_TRY(glow__input_copy(input, &checked, limits));
   checked.limits = limits;
-  checked.flags &= ~(uint32_t)GLOW_INPUT_LAZY; /* for tensor files */
+  if (!(checked.flags & GLOW_INPUT_MAP))
+    checked.flags |= GLOW_INPUT_LAZY; /* the numbers go straight to their places */
   return glow_tensor_file_open_input(context, &checked, file);
 }
 
@@ -314,12 +315,13 @@ glow_status glow_checkpoint_load(glow_context *context, const char *path, glow_m
   return glow_checkpoint_load_input(context, path ? &input : NULL, model, trainer);
 }
 
-static glow_status read_average(glow_context *context, glow_tensor_file *file, glow_model **out) {
+static glow_status read_average(glow_context *context, glow_tensor_file *file,
+                                const glow_limits *limits, glow_model **out) {
   glow__record record;
   GLOW_TRY(read_record(file, &record));
   if (!record.trainer.average || !record.progress.steps)
     return glow_error(GLOW_E_STATE, "it has no averaged parameters");
-  return glow__model_file_read(context, file, "average", out);
+  return glow__model_file_read(context, file, "average", limits, out);
 }
 
 glow_status glow_checkpoint_load_average_input(glow_context *context, const glow_input *input,
@@ -331,7 +333,7 @@ glow_status glow_checkpoint_load_average_input(glow_context *context, const glow
   if (!context || !input || !out)
     return glow_error(GLOW_E_ARGUMENT, "glow_checkpoint_load_average: NULL argument");
   GLOW_TRY(open_input(context, input, &limits, &file));
-  glow_status status = read_average(context, file, out);
+  glow_status status = read_average(context, file, &limits, out);
   glow_tensor_file_close(&file);
   return status == GLOW_OK ? status : blame(input, status);
 }

@@ -22,7 +22,7 @@ static glow_status read_type(const json_t *tensor, glow__entry *e) {
   const char *name = json_string_value(json_object_get(tensor, "dtype"));
   if (!name)
     return glow_error(GLOW_E_FORMAT, "tensor '%.100s' has no dtype", e->name);
-  e->type = glow__type_of(name);
+  e->type = (int16_t)glow__type_of(name);
   if (!e->type)
     return glow_error(GLOW_E_FORMAT, "tensor '%.100s': dtype '%.20s' is not known", e->name, name);
   return GLOW_OK;
@@ -36,7 +36,7 @@ static glow_status read_shape(const json_t *tensor, int64_t most, glow__entry *e
     return glow_error(GLOW_E_LIMIT,
                       "tensor '%.100s' has %zu dimensions; at most %lld are read (rank)", e->name,
                       json_array_size(shape), (long long)most);
-  e->rank = (int32_t)json_array_size(shape);
+  e->rank = (int16_t)json_array_size(shape);
   e->bytes = glow__type_size(e->type);
   for (int32_t i = 0; i < e->rank; i++) {
     const json_t *dim = json_array_get(shape, (size_t)i);
@@ -96,17 +96,13 @@ static char *keep(char *to, const json_t *string) {
 
 static glow_status read_metadata_value(parsing *p, const json_t *key) {
   json_t *value = NULL;
-  GLOW_TRY(glow__json_value(&p->walk, p->walk.size, &value));
-  glow_status status = GLOW_OK;
-  if (json_is_string(value)) {
-    p->pool_end = keep(keep(p->pool_end, key), value);
-    p->header->metadata_count++;
-  } else {
-    status = glow_error(GLOW_E_FORMAT, "__metadata__ key '%.100s' is not a string",
-                        json_string_value(key));
-  }
+  glow_status status = glow__json_string(&p->walk, p->walk.size, &value);
+  if (status != GLOW_OK)
+    return glow__error_prefix(status, "__metadata__ key '%.100s'", json_string_value(key));
+  p->pool_end = keep(keep(p->pool_end, key), value);
+  p->header->metadata_count++;
   json_decref(value);
-  return status;
+  return GLOW_OK;
 }
 
 static glow_status read_metadata(parsing *p) {
@@ -208,6 +204,8 @@ static glow_status sort_entries(glow__header *header) {
     header->by_name[i] = header->by_offset[i] = &header->entries[i];
   qsort(header->by_offset, (size_t)header->count, sizeof *header->by_offset, by_offset);
   qsort(header->by_name, (size_t)header->count, sizeof *header->by_name, by_name);
+  for (int64_t i = 0; i < header->count; i++)
+    header->by_offset[i]->number = (int32_t)i;
   for (int64_t i = 1; i < header->count; i++)
     if (strcmp(header->by_name[i - 1]->name, header->by_name[i]->name) == 0)
       return glow_error(GLOW_E_FORMAT, "header: duplicate tensor '%.100s'",
@@ -254,6 +252,19 @@ static glow_status check_tiling(const glow__header *header, int64_t data) {
   return GLOW_OK;
 }
 
+/* Real entries are longer than the shortest, for which there was room. */
+static glow_status shrink(glow__header *header, int64_t capacity) {
+  if (header->count > capacity / 2)
+    return GLOW_OK;
+  glow__entry *fewer = glow_allocate(header->context, ((size_t)header->count + 1) * sizeof *fewer);
+  if (!fewer)
+    return GLOW_E_MEMORY;
+  memcpy(fewer, header->entries, (size_t)header->count * sizeof *fewer);
+  glow_release(header->context, header->entries);
+  header->entries = fewer;
+  return GLOW_OK;
+}
+
 /* ---- the whole ------------------------------------------------------------------------------- */
 
 glow_status glow__header_parse(glow_context *context, char *text, int64_t bytes, int64_t data_bytes,
@@ -269,6 +280,7 @@ glow_status glow__header_parse(glow_context *context, char *text, int64_t bytes,
   if (!header->entries)
     return GLOW_E_MEMORY;
   GLOW_TRY(read_members(&p));
+  GLOW_TRY(shrink(header, p.capacity));
   GLOW_TRY(sort_entries(header));
   GLOW_TRY(sort_metadata(header, p.pool));
   return check_tiling(header, data_bytes);
@@ -285,7 +297,7 @@ void glow__header_free(glow__header *header) {
 
 const glow__entry *glow__header_find(const glow__header *header, const char *name) {
   const glow__entry wanted = {.name = name}, *key = &wanted;
-  const glow__entry **found =
+  glow__entry **found =
       bsearch(&key, header->by_name, (size_t)header->count, sizeof *header->by_name, by_name);
   return found ? *found : NULL;
 }

@@ -1,81 +1,11 @@
 /* The bytes of a tensor file in front of its data: u64 little-endian length, the JSON header, and
  * spaces, so that data start at a multiple of 64 bytes. SPDX-License-Identifier: MIT */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "io/io.h"
 
-#define MAX_HEADER ((int64_t)INT32_MAX) /* what a reader can be told to take */
 enum { MAX_NAME = 1 << 24 };
-
-/* ---- a text that grows ----------------------------------------------------------------------- */
-
-typedef struct text {
-  glow_context *context;
-  char *bytes;
-  int64_t length, capacity;
-  glow_status status; /* of the first failure; later calls do nothing */
-} text;
-
-static void grow(text *t, int64_t needed) {
-  int64_t capacity = t->capacity ? t->capacity : 1024;
-  while (capacity < needed)
-    capacity *= 2;
-  char *more = glow_allocate(t->context, (size_t)capacity);
-  if (!more) {
-    t->status = GLOW_E_MEMORY;
-    return;
-  }
-  if (t->length)
-    memcpy(more, t->bytes, (size_t)t->length);
-  glow_release(t->context, t->bytes);
-  t->bytes = more;
-  t->capacity = capacity;
-}
-
-static void put_bytes(text *t, const char *bytes, size_t count) {
-  if (t->status == GLOW_OK && count > (size_t)(MAX_HEADER - t->length))
-    t->status = glow_error(GLOW_E_LIMIT, "the header would have more than %lld bytes",
-                           (long long)MAX_HEADER);
-  if (t->status == GLOW_OK && t->length + (int64_t)count > t->capacity)
-    grow(t, t->length + (int64_t)count);
-  if (t->status != GLOW_OK)
-    return;
-  memcpy(t->bytes + t->length, bytes, count);
-  t->length += (int64_t)count;
-}
-
-static void put(text *t, const char *string) {
-  put_bytes(t, string, strlen(string));
-}
-
-static void put_number(text *t, int64_t number) {
-  char digits[24];
-  snprintf(digits, sizeof digits, "%lld", (long long)number);
-  put(t, digits);
-}
-
-/* A JSON string: quotes, backslashes and control characters are escaped, the rest is as it is. */
-static void put_string(text *t, const char *string) {
-  put(t, "\"");
-  for (const char *from = string, *c = string;; c++) {
-    bool plain = (unsigned char)*c >= ' ' && *c != '"' && *c != '\\';
-    if (plain)
-      continue;
-    put_bytes(t, from, (size_t)(c - from));
-    if (!*c)
-      break;
-    char escape[8];
-    if ((unsigned char)*c < ' ')
-      snprintf(escape, sizeof escape, "\\u%04x", (unsigned)*c);
-    else
-      snprintf(escape, sizeof escape, "\\%c", *c);
-    put(t, escape);
-    from = c + 1;
-  }
-  put(t, "\"");
-}
 
 /* ---- checks ---------------------------------------------------------------------------------- */
 
@@ -151,57 +81,57 @@ static glow_status check_all(glow_context *context, const glow_file_tensor *tens
 
 /* ---- the header ------------------------------------------------------------------------------ */
 
-static void put_metadata(text *t, const char *const *metadata, int64_t pairs) {
-  put(t, "\"__metadata__\":{");
+static void put_metadata(glow__text *t, const char *const *metadata, int64_t pairs) {
+  glow__text_put(t, "\"__metadata__\":{");
   for (int64_t i = 0; i < pairs; i++) {
-    put(t, i ? "," : "");
-    put_string(t, metadata[2 * i]);
-    put(t, ":");
-    put_string(t, metadata[2 * i + 1]);
+    glow__text_put(t, i ? "," : "");
+    glow__text_quoted(t, metadata[2 * i]);
+    glow__text_put(t, ":");
+    glow__text_quoted(t, metadata[2 * i + 1]);
   }
-  put(t, "}");
+  glow__text_put(t, "}");
 }
 
-static void put_tensor(text *t, const glow_file_tensor *tensor, int64_t begin) {
-  put_string(t, tensor->name);
-  put(t, ":{\"dtype\":\"");
-  put(t, glow__type_name(tensor->type));
-  put(t, "\",\"shape\":[");
+static void put_tensor(glow__text *t, const glow_file_tensor *tensor, int64_t begin) {
+  glow__text_quoted(t, tensor->name);
+  glow__text_put(t, ":{\"dtype\":\"");
+  glow__text_put(t, glow__type_name(tensor->type));
+  glow__text_put(t, "\",\"shape\":[");
   for (int32_t i = 0; i < tensor->rank; i++) {
-    put(t, i ? "," : "");
-    put_number(t, tensor->dims[i]);
+    glow__text_put(t, i ? "," : "");
+    glow__text_number(t, tensor->dims[i]);
   }
-  put(t, "],\"data_offsets\":[");
-  put_number(t, begin);
-  put(t, ",");
-  put_number(t, begin + tensor->bytes);
-  put(t, "]}");
+  glow__text_put(t, "],\"data_offsets\":[");
+  glow__text_number(t, begin);
+  glow__text_put(t, ",");
+  glow__text_number(t, begin + tensor->bytes);
+  glow__text_put(t, "]}");
 }
 
-static glow_status put_all(text *t, const glow_file_tensor *tensors, int64_t count,
+static glow_status put_all(glow__text *t, const glow_file_tensor *tensors, int64_t count,
                            const char *const *metadata, int64_t pairs, int64_t *end) {
   int64_t begin = 0;
-  put_bytes(t, "\0\0\0\0\0\0\0", 8); /* the length, in the end */
-  put(t, "{");
+  glow__text_bytes(t, "\0\0\0\0\0\0\0", 8); /* the length, in the end */
+  glow__text_put(t, "{");
   if (pairs)
     put_metadata(t, metadata, pairs);
   for (int64_t i = 0; i < count; i++) {
-    if (!glow__add(begin, tensors[i].bytes, end) || *end > INT64_MAX - 2 * MAX_HEADER)
+    if (!glow__add(begin, tensors[i].bytes, end) || *end > INT64_MAX - 2 * (int64_t)INT32_MAX)
       return glow_error(GLOW_E_LIMIT, "tensor '%.100s': the file is too large", tensors[i].name);
-    put(t, i || pairs ? "," : "");
+    glow__text_put(t, i || pairs ? "," : "");
     put_tensor(t, &tensors[i], begin);
     begin = *end;
   }
-  put(t, "}");
+  glow__text_put(t, "}");
   while (t->status == GLOW_OK && t->length % GLOW_IO_ALIGN)
-    put(t, " ");
+    glow__text_put(t, " ");
   return t->status;
 }
 
 glow_status glow__preamble_make(glow_context *context, const glow_file_tensor *tensors,
                                 int64_t count, const char *const *metadata, int64_t pairs,
                                 glow__preamble *out) {
-  text t = {.context = context, .status = GLOW_OK};
+  glow__text t = {.context = context, .status = GLOW_OK};
   *out = (glow__preamble){.bytes = NULL};
   GLOW_TRY(check_all(context, tensors, count, metadata, pairs));
   glow_status status = put_all(&t, tensors, count, metadata, pairs, &out->data_bytes);

@@ -24,7 +24,7 @@ static glow_status choose(const char *name, int64_t *value, int64_t standard, in
   return GLOW_OK;
 }
 
-static glow_status choose_limits(const glow_limits *from, glow_limits *l) {
+glow_status glow__limits_copy(const glow_limits *from, glow_limits *l) {
   *l = (glow_limits)GLOW_LIMITS_INIT;
   GLOW_TRY(glow__options_copy(l, sizeof *l, from, sizeof *l, "glow_limits"));
   GLOW_TRY(choose("file_bytes", &l->file_bytes, INT64_MAX, INT64_MAX));
@@ -49,7 +49,7 @@ glow_status glow__input_copy(const glow_input *from, glow_input *to, glow_limits
   if ((to->flags & GLOW_INPUT_MAP) && (!to->path || (to->flags & GLOW_INPUT_LAZY)))
     return glow_error(GLOW_E_ARGUMENT,
                       "glow_input: GLOW_INPUT_MAP needs a path, and goes without GLOW_INPUT_LAZY");
-  return choose_limits(to->limits, limits);
+  return glow__limits_copy(to->limits, limits);
 }
 
 /* ---- files ----------------------------------------------------------------------------------- */

@@ -32,6 +32,8 @@ typedef struct glow__source {
   int64_t size;
 } glow__source;
 
+/* The caller's limits, or NULL, completed. */
+glow_status glow__limits_copy(const glow_limits *from, glow_limits *to);
 /* Copies the caller's struct, checks it, and fills *limits with what holds. */
 glow_status glow__input_copy(const glow_input *from, glow_input *to, glow_limits *limits);
 /* input: from glow__input_copy. *source is to be closed after a failure too. */
@@ -103,7 +105,8 @@ typedef struct glow__json_walk {
 glow_status glow__json_enter(glow__json_walk *walk, bool object);
 /* Steps to the next member; *more false: behind the last one. */
 glow_status glow__json_next(glow__json_walk *walk, bool *more);
-/* Parses an object's key, and a value: at most `most` bytes of text. */
+/* Parses a string, an object's key, any value: at most `most` bytes of text. */
+glow_status glow__json_string(glow__json_walk *walk, int64_t most, struct json_t **out);
 glow_status glow__json_key(glow__json_walk *walk, int64_t most, struct json_t **out);
 glow_status glow__json_value(glow__json_walk *walk, int64_t most, struct json_t **out);
 /* Nothing but blanks may be left. */
@@ -111,11 +114,25 @@ glow_status glow__json_end(glow__json_walk *walk);
 
 bool glow__is_utf8(const char *text);
 
+/* A text that grows (text.c). Starts as {.context = context}. */
+typedef struct glow__text {
+  glow_context *context;
+  char *bytes; /* glow_release; NULL while it is empty, else with a NUL behind it */
+  int64_t length, capacity;
+  glow_status status; /* of the first failure; later calls do nothing */
+} glow__text;
+void glow__text_bytes(glow__text *text, const char *bytes, size_t count);
+void glow__text_put(glow__text *text, const char *string);
+void glow__text_number(glow__text *text, int64_t number);
+/* As a JSON string. */
+void glow__text_quoted(glow__text *text, const char *string);
+
 /* ---- the header of a tensor file ------------------------------------------------------------- */
 
 typedef struct glow__entry {
   const char *name;
-  int32_t type, rank;
+  int16_t type, rank;
+  int32_t number; /* in the order of the data */
   int64_t dims[GLOW_FILE_MAX_RANK];
   int64_t begin, bytes; /* of the data */
 } glow__entry;
@@ -124,7 +141,7 @@ typedef struct glow__header {
   glow_context *context;
   char *text; /* names and metadata lie in it, decoded in place */
   glow__entry *entries;
-  const glow__entry **by_offset, **by_name;
+  glow__entry **by_offset, **by_name;
   int64_t count;
   const char **metadata; /* keys, sorted; a value stands behind its key's NUL */
   int64_t metadata_count;
@@ -149,7 +166,31 @@ glow_status glow__preamble_make(glow_context *context, const glow_file_tensor *t
                                 int64_t count, const char *const *metadata, int64_t pairs,
                                 glow__preamble *out);
 
-/* ---- model files with more in them ----------------------------------------------------------- */
+/* ---- inside a tensor file (tensor_reader.c) -------------------------------------------------- */
+
+const glow__entry *glow__tensor_file_entry(const glow_tensor_file *file, int64_t index);
+/* Copies bytes of the data, counted from their start. They must be there. */
+glow_status glow__tensor_file_copy(const glow_tensor_file *file, int64_t begin, void *buffer,
+                                   int64_t bytes);
+/* Names the file in front of an error text about it. */
+glow_status glow__tensor_file_blame(const glow_tensor_file *file, glow_status status);
+/* The data when they are mapped, else NULL. */
+unsigned char *glow__tensor_file_mapped(const glow_tensor_file *file);
+/* Gives the mapping away; the file may be read for as long as its new owner keeps it. */
+void glow__tensor_file_give_mapping(glow_tensor_file *file, void **memory, int64_t *bytes);
+
+/* ---- float32 and bfloat16 (bfloat16.c) ------------------------------------------------------- */
+
+/* Number of the first NaN or infinity, -1 when there is none. Any alignment. */
+int64_t glow__first_nonfinite(const void *floats, int64_t count);
+/* Refuses float32 data, of any alignment, with NaN or infinity in them. */
+glow_status glow__tensor_check_finite(const char *name, const void *data, int64_t elements);
+/* Rounds to the nearest, ties to even. Returns the number of the first value whose result is not
+ * finite, -1 when there is none. */
+int64_t glow__to_bfloat16(const float *from, uint16_t *to, int64_t count);
+void glow__from_bfloat16(const uint16_t *from, float *to, int64_t count);
+
+/* ---- model files with more in them (model_writer.c, model_reader.c) -------------------------- */
 
 /* What a checkpoint adds to the file of its model. */
 typedef struct glow__model_extras {
@@ -162,20 +203,22 @@ typedef struct glow__model_extras {
 /* extras NULL: a plain model file. */
 glow_status glow__model_file_write(const glow_model *model, const glow_output *output,
                                    const glow__model_extras *extras);
-/* The model of an open file. part NULL: its parameters are the tensors NAME; else NAME/part. The
- * error text does not name the file. */
+/* The model of an open file. part NULL: its parameters are the tensors NAME; else NAME/part.
+ * limits: complete ones, or NULL for the defaults. The error text does not name the file. If the
+ * file is mapped and the parameters can stay where they are, the model takes the mapping over. */
 glow_status glow__model_file_read(glow_context *context, glow_tensor_file *file, const char *part,
-                                  glow_model **out);
-
-/* Refuses float32 data, of any alignment, with NaN or infinity in them. */
-glow_status glow__tensor_check_finite(const char *name, const void *data, int64_t elements);
+                                  const glow_limits *limits, glow_model **out);
 
 /* ---- architecture as JSON -------------------------------------------------------------------- */
 
 /* JSON text, owned by the caller (glow_release). */
 glow_status glow__architecture_write(const glow_model *model, char **out);
-/* A builder with all layers, and whether the model was initialised. */
-glow_status glow__architecture_read(glow_context *context, const char *text, glow_builder **out,
+/* Looks at a model that has got one more layer. */
+typedef glow_status (*glow__layer_check)(const glow_model *model, void *arg);
+/* A builder with all layers, and whether the model was initialised. check is called after each
+ * layer. */
+glow_status glow__architecture_read(glow_context *context, const char *text, int64_t most_layers,
+                                    glow__layer_check check, void *arg, glow_builder **out,
                                     bool *initialised);
 
 #endif

@@ -66,11 +66,16 @@ glow_status glow__json_value(glow__json_walk *walk, int64_t most, json_t **out) 
   return GLOW_OK;
 }
 
-glow_status glow__json_key(glow__json_walk *walk, int64_t most, json_t **out) {
+/* What is none is not made a tree of. */
+glow_status glow__json_string(glow__json_walk *walk, int64_t most, json_t **out) {
   *out = NULL;
   if (peek(walk) != '"')
-    return wrong(walk, walk->at, "a key in quotes expected");
-  GLOW_TRY(glow__json_value(walk, most, out));
+    return wrong(walk, walk->at, "a text in quotes expected");
+  return glow__json_value(walk, most, out);
+}
+
+glow_status glow__json_key(glow__json_walk *walk, int64_t most, json_t **out) {
+  GLOW_TRY(glow__json_string(walk, most, out));
   if (peek(walk) != ':') {
     json_decref(*out);
     *out = NULL;

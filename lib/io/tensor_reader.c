@@ -178,20 +178,9 @@ glow_status glow_tensor_file_find(const glow_tensor_file *file, const char *name
   return glow_error(GLOW_E_FORMAT, "the file has no tensor '%s'", name);
 }
 
-/* Entries know no number: their place among those of the same offset is found by looking. */
 int64_t glow_tensor_file_index(const glow_tensor_file *file, const char *name) {
   const glow__entry *e = file && name ? glow__header_find(&file->header, name) : NULL;
-  int64_t low = 0, high = e ? file->header.count : 0;
-  while (low < high) { /* the first that begins where e does */
-    int64_t middle = low + (high - low) / 2;
-    if (file->header.by_offset[middle]->begin < e->begin)
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  while (e && file->header.by_offset[low] != e)
-    low++;
-  return e ? low : -1;
+  return e ? e->number : -1;
 }
 
 glow_status glow_tensor_file_read(const glow_tensor_file *file, int64_t index, int64_t offset,
@@ -204,12 +193,7 @@ glow_status glow_tensor_file_read(const glow_tensor_file *file, int64_t index, i
   if (offset < 0 || offset > e->bytes || bytes > (uint64_t)(e->bytes - offset))
     return glow_error(GLOW_E_ARGUMENT, "tensor '%s' has %lld bytes; %zu from %lld are not there",
                       e->name, (long long)e->bytes, bytes, (long long)offset);
-  if (file->data) {
-    memcpy(buffer, file->data + e->begin + offset, bytes);
-    return GLOW_OK;
-  }
-  return glow__source_read(&file->source, file->data_start + e->begin + offset, buffer,
-                           (int64_t)bytes);
+  return glow__tensor_file_copy(file, e->begin + offset, buffer, (int64_t)bytes);
 }
 
 const char *glow_tensor_file_metadata(const glow_tensor_file *file, const char *key) {
@@ -230,4 +214,33 @@ glow_status glow_tensor_file_metadata_at(const glow_tensor_file *file, int64_t i
   if (value)
     *value = text + strlen(text) + 1;
   return GLOW_OK;
+}
+
+/* ---- for io/ alone --------------------------------------------------------------------------- */
+
+const glow__entry *glow__tensor_file_entry(const glow_tensor_file *file, int64_t index) {
+  return file->header.by_offset[index];
+}
+
+glow_status glow__tensor_file_copy(const glow_tensor_file *file, int64_t begin, void *buffer,
+                                   int64_t bytes) {
+  if (!file->data)
+    return glow__source_read(&file->source, file->data_start + begin, buffer, bytes);
+  if (bytes)
+    memcpy(buffer, file->data + begin, (size_t)bytes);
+  return GLOW_OK;
+}
+
+glow_status glow__tensor_file_blame(const glow_tensor_file *file, glow_status status) {
+  return glow__source_blame(&file->source, status);
+}
+
+unsigned char *glow__tensor_file_mapped(const glow_tensor_file *file) {
+  return file->source.mapped ? (unsigned char *)(uintptr_t)file->data : NULL;
+}
+
+void glow__tensor_file_give_mapping(glow_tensor_file *file, void **memory, int64_t *bytes) {
+  *memory = (void *)(uintptr_t)file->source.data;
+  *bytes = file->source.size;
+  file->source.mapped = false;
 }

@@ -65,6 +65,8 @@ glow_status glow__check_layer_name(const glow_model *model, const char *name) {
   for (const char *c = name; *c; c++)
     if ((unsigned char)*c <= ' ' || *c == 127)
       return glow_error(GLOW_E_ARGUMENT, "layer name '%s' has a space or control character", name);
+  if (strchr(name, '/')) /* NAME/part are a checkpoint's tensors */
+    return glow_error(GLOW_E_ARGUMENT, "layer name '%s' has a '/'", name);
   for (int32_t i = 0; i < model->node_count; i++)
     if (strcmp(model->nodes[i].name, name) == 0)
       return glow_error(GLOW_E_ARGUMENT, "layer name '%s' is taken", name);
@@ -111,9 +113,29 @@ static glow_status no_fixed_scratch(const glow__node *node) {
   return GLOW_OK;
 }
 
+/* Most layers declare few of the many regions that glow_setup has room for. */
+static glow_status keep_regions(glow_context *context, glow__node *node) {
+  glow__regions *all[] = {&node->scratch, &node->worker, &node->saved};
+  size_t count = 0;
+  for (int i = 0; i < 3; i++)
+    count += (size_t)all[i]->count;
+  node->regions = count ? glow_allocate(context, count * sizeof *node->regions) : NULL;
+  if (count && !node->regions)
+    return GLOW_E_MEMORY;
+  for (int i = 0, at = 0; i < 3; at += all[i++]->count) {
+    if (all[i]->count)
+      memcpy(node->regions + at, all[i]->at, (size_t)all[i]->count * sizeof *node->regions);
+    all[i]->at = node->regions ? node->regions + at : NULL;
+  }
+  return GLOW_OK;
+}
+
 static glow_status configure(glow_builder *builder, glow__node *node) {
   glow_model *model = builder->model;
-  glow_setup setup = {model, node, ""};
+  glow_setup setup = {.model = model, .node = node};
+  node->scratch.at = setup.regions[0];
+  node->worker.at = setup.regions[1];
+  node->saved.at = setup.regions[2];
   node->in = builder->shape;
   node->in_size = glow__shape_size(&node->in);
   node->first_tensor = model->tensor_count;
@@ -123,6 +145,7 @@ static glow_status configure(glow_builder *builder, glow__node *node) {
   GLOW_TRY(no_fixed_scratch(node));
   if (node->classes && !node->unlabelled)
     model->needs_class = true;
+  GLOW_TRY(keep_regions(model->context, node));
   if (node->latent_size) {
     node->latent_offset = model->dims - node->in_size; /* all else is latents already */
     model->latent_count++;
@@ -145,14 +168,16 @@ static glow_status add(glow_builder *builder, const char *name, glow_layer *laye
   glow__node *node = &model->nodes[model->node_count];
   memset(node, 0, sizeof *node);
   node->layer = layer;
-  node->name = glow__strdup(model->context, name);
-  glow_status status = node->name ? configure(builder, node) : GLOW_E_MEMORY;
+  node->name = glow__model_name(model, strlen(name) + 1);
+  if (!node->name)
+    return GLOW_E_MEMORY;
+  memcpy(node->name, name, strlen(name) + 1);
+  glow_status status = configure(builder, node);
   if (status != GLOW_OK) {
     node->layer = NULL; /* the caller of this function destroys it */
     glow__error_prefix(status, "layer '%s' (%s) after shape %lld x %lld x %lld", name,
                        layer->ops.type, (long long)builder->shape.height,
                        (long long)builder->shape.width, (long long)builder->shape.channels);
-    glow_release(model->context, node->name);
     return status;
   }
   builder->shape = node->out;
@@ -190,9 +215,12 @@ const glow_model *glow__builder_model(const glow_builder *builder) {
   return builder->model;
 }
 
-static glow_status allocate(glow_model *model) {
+static glow_status allocate(glow_model *model, float *parameters) {
   glow_context *context = model->context;
-  model->parameters = glow_allocate(context, (size_t)model->parameter_count * sizeof(float) + 1);
+  model->adopted = parameters != NULL;
+  model->parameters =
+      parameters ? parameters
+                 : glow_allocate(context, (size_t)model->parameter_count * sizeof(float) + 1);
   model->fixed = glow_allocate(context, (size_t)model->fixed_count * 4 + 1);
   model->derived = glow_allocate(context, (size_t)model->derived_size + 1);
   if (!model->parameters || !model->fixed || !model->derived)
@@ -219,7 +247,8 @@ static glow_status build_layers(glow_model *model, void *arg) {
   return GLOW_OK;
 }
 
-static glow_status finish(const glow_builder *builder, glow__read_fn read, void *arg) {
+static glow_status finish(const glow_builder *builder, glow__read_fn read, void *arg,
+                          float *parameters) {
   const glow_shape *left = &builder->shape;
   if (builder->failed)
     return glow_error(GLOW_E_STATE, "the builder has failed before");
@@ -227,15 +256,15 @@ static glow_status finish(const glow_builder *builder, glow__read_fn read, void 
     return glow_error(GLOW_E_SHAPE,
                       "%lld x %lld x %lld numbers are left: the last layer must be a prior",
                       (long long)left->height, (long long)left->width, (long long)left->channels);
-  GLOW_TRY(allocate(builder->model));
+  GLOW_TRY(allocate(builder->model, parameters));
   GLOW_TRY(read(builder->model, arg));
   glow__values_write(builder->values, builder->model);
   return glow_model_prepare(builder->model);
 }
 
 glow_status glow__builder_finish_from(glow_builder **builder, glow__read_fn read, void *arg,
-                                      glow_model **out) {
-  glow_status status = finish(*builder, read, arg);
+                                      float *parameters, glow_model **out) {
+  glow_status status = finish(*builder, read, arg, parameters);
   if (status != GLOW_OK) {
     glow_builder_destroy(builder);
     return status;
@@ -253,7 +282,7 @@ glow_status glow_builder_finish(glow_builder **builder, glow_model **out) {
   if (!builder || !*builder)
     return glow_error(GLOW_E_ARGUMENT, "glow_builder_finish: no builder");
   if (out)
-    return glow__builder_finish_from(builder, build_layers, NULL, out);
+    return glow__builder_finish_from(builder, build_layers, NULL, NULL, out);
   glow_builder_destroy(builder);
   return glow_error(GLOW_E_ARGUMENT, "glow_builder_finish: NULL argument");
 }

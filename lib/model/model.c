@@ -4,19 +4,41 @@
 
 #include "model/parts.h"
 
+char *glow__model_name(glow_model *model, size_t bytes) {
+  enum { BLOCK = 4000 };
+  glow__names *names = model->names;
+  if (!names || names->size - names->used < bytes) {
+    size_t size = bytes > BLOCK ? bytes : BLOCK;
+    names = glow_allocate(model->context, sizeof *names + size);
+    if (!names)
+      return NULL;
+    names->size = size;
+    names->next = model->names;
+    model->names = names;
+  }
+  names->used += bytes;
+  return names->text + names->used - bytes;
+}
+
 void glow__model_free(glow_model *model) {
   if (!model)
     return;
   glow_context *context = model->context;
   for (int32_t i = 0; i < model->node_count; i++) {
     glow_layer_destroy(&model->nodes[i].layer);
-    glow_release(context, model->nodes[i].name);
+    glow_release(context, model->nodes[i].regions);
   }
-  for (int32_t i = 0; i < model->tensor_count; i++)
-    glow_release(context, model->tensors[i].name);
+  while (model->names) {
+    glow__names *next = model->names->next;
+    glow_release(context, model->names);
+    model->names = next;
+  }
   glow_release(context, model->nodes);
   glow_release(context, model->tensors);
-  glow_release(context, model->parameters);
+  if (!model->adopted)
+    glow_release(context, model->parameters);
+  if (model->adopted_release)
+    model->adopted_release(model->adopted_memory, model->adopted_bytes);
   glow_release(context, model->fixed);
   glow_release(context, model->derived);
   glow_release(context, model);
@@ -145,8 +167,8 @@ static const glow__tensor *find_sized(const glow_model *model, const char *name,
   return NULL;
 }
 
-const void *glow__model_fixed(const glow_model *model, const char *name) {
-  return tensor_data(model, find(model, name));
+void *glow__model_tensor_data(const glow_model *model, int32_t index) {
+  return tensor_data(model, &model->tensors[index]);
 }
 
 glow_status glow_model_get(const glow_model *model, const char *name, void *out, int64_t elements) {
@@ -234,6 +256,17 @@ glow_status glow_model_mark_initialised(glow_model *model) {
 }
 
 /* ---- for train/ and io/ ---------------------------------------------------------------------- */
+
+void glow__model_adopt(glow_model *model, void *memory, int64_t bytes,
+                       void (*release)(void *memory, int64_t bytes)) {
+  model->adopted_memory = memory;
+  model->adopted_bytes = bytes;
+  model->adopted_release = release;
+}
+
+bool glow__model_adopted(const glow_model *model) {
+  return model->adopted;
+}
 
 const char *glow__model_nonfinite_layer(const glow_model *model, const float *flat) {
   for (int32_t i = model->node_count - 1; i >= 0; i--) {

@@ -16,10 +16,18 @@ glow_status glow__model_save_layer(const glow_model *model, int32_t index, glow_
  * with values from `read` instead of initial ones. */
 const glow_model *glow__builder_model(const glow_builder *builder);
 typedef glow_status (*glow__read_fn)(glow_model *model, void *arg);
+/* parameters: NULL, or where they are already, of the caller's, who has to keep them for as long as
+ * the model lives: see glow__model_adopt. */
 glow_status glow__builder_finish_from(glow_builder **builder, glow__read_fn read, void *arg,
-                                      glow_model **out);
-/* Memory of a fixed tensor. */
-const void *glow__model_fixed(const glow_model *model, const char *name);
+                                      float *parameters, glow_model **out);
+/* Hands the memory over in which the parameters that were given lie: release is called in the
+ * end. */
+void glow__model_adopt(glow_model *model, void *memory, int64_t bytes,
+                       void (*release)(void *memory, int64_t bytes));
+/* Whether the parameters lie in memory that was given. */
+bool glow__model_adopted(const glow_model *model);
+/* Memory of tensor `index`, trainable or fixed. */
+void *glow__model_tensor_data(const glow_model *model, int32_t index);
 
 /* Moves the running averages of the workspace's model, which must be prepared afterwards; what they
  * were is kept in the workspace until its next pass, for undo. GLOW_E_NUMERIC names a tensor that

@@ -34,7 +34,7 @@ typedef struct glow__region {
 
 typedef struct glow__regions {
   int32_t count;
-  glow__region at[GLOW_MAX_REGIONS];
+  glow__region *at;
 } glow__regions;
 
 /* A layer in its place in a model, with all that it declared. */
@@ -46,6 +46,7 @@ typedef struct glow__node {
   int32_t first_tensor, tensors;
   int64_t first_parameter, parameters; /* its part of the flat vector */
   glow__regions scratch, worker, saved;
+  glow__region *regions; /* the memory of all three */
   size_t derived_bytes;
   int64_t derived_offset;
   glow_shape latent_shape;
@@ -58,8 +59,17 @@ typedef struct glow__node {
   size_t init_bytes;
 } glow__node;
 
+/* Names of layers and tensors lie one behind the other in blocks: many are shorter than what an
+ * allocation costs. */
+typedef struct glow__names {
+  struct glow__names *next;
+  size_t used, size;
+  char text[];
+} glow__names;
+
 struct glow_model {
   glow_context *context;
+  glow__names *names;
   glow_shape input;
   int64_t dims;
   int32_t bits;
@@ -74,6 +84,10 @@ struct glow_model {
   int32_t tensor_count, tensor_capacity;
   float *parameters;
   int64_t parameter_count;
+  bool adopted; /* the parameters lie in memory of another: */
+  void *adopted_memory;
+  int64_t adopted_bytes;
+  void (*adopted_release)(void *memory, int64_t bytes);
   void *fixed; /* 4-byte elements */
   int64_t fixed_count;
   int64_t observed_count; /* floats of all running averages */
@@ -96,6 +110,7 @@ struct glow_setup {
   glow_model *model;
   glow__node *node;
   char prefix[256];
+  glow__region regions[3][GLOW_MAX_REGIONS]; /* scratch, worker, saved, while they are declared */
 };
 
 struct glow_pass {
@@ -235,6 +250,8 @@ void glow__running_clear(glow_workspace *ws);
 
 /* ---- model ----------------------------------------------------------------------------------- */
 
+/* Memory for a name of so many bytes, for as long as the model lives. NULL: there is none. */
+char *glow__model_name(glow_model *model, size_t bytes);
 /* A half-built model is fine. */
 void glow__model_free(glow_model *model);
 /* While a model is built: that a layer's name is one, and free; room for one more. */

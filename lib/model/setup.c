@@ -31,7 +31,7 @@ void glow_setup_pop(glow_setup *setup) {
 
 static char *whole_name(glow_setup *setup, const char *name) {
   size_t size = strlen(setup->node->name) + 1 + strlen(setup->prefix) + strlen(name) + 1;
-  char *whole = glow_allocate(setup->model->context, size);
+  char *whole = glow__model_name(setup->model, size);
   if (whole)
     snprintf(whole, size, "%s.%s%s", setup->node->name, setup->prefix, name);
   return whole;
@@ -129,7 +129,7 @@ static glow_status add_region(glow__regions *regions, int64_t fixed, int64_t per
   if (!id || fixed < 0 || per_sample < 0)
     return glow_error(GLOW_E_ARGUMENT,
                       "a region needs sizes of 0 or more and a place for its number");
-  if (regions->count == GLOW_MAX_REGIONS)
+  if (regions->count == GLOW_MAX_REGIONS) /* what glow_setup has room for */
     return glow_error(GLOW_E_LIMIT, "more than %d regions", GLOW_MAX_REGIONS);
   regions->at[regions->count] = (glow__region){fixed, per_sample, backward};
   *id = regions->count++;

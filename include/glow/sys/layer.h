@@ -82,7 +82,9 @@ typedef struct glow_layer_ops {
 GLOW_API glow_status glow_layer_create(glow_context *context, const glow_layer_ops *ops, void *self,
                                        glow_layer **out);
 
-/* Makes a layer from its options in a file. */
+/* Makes a layer from its options in a file. It asks for all that its `save` writes: a file with an
+ * option that was not asked for is refused, since that would be ignored. A missing one means the
+ * default, so that options can be added later. */
 typedef glow_status (*glow_layer_factory)(glow_context *context, const glow_config *config,
                                           glow_layer **out);
 /* Registers a type so that files can name it. The built-in types are registered. `type` is copied.
