@@ -3,6 +3,8 @@
  * SPDX-License-Identifier: MIT */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/base.h"
 
@@ -20,7 +22,22 @@ static void raw_free(const glow_allocator *allocator, void *memory) {
     free(memory);
 }
 
-void *glow__allocate(const glow_allocator *allocator, size_t bytes) {
+void glow__populate(void *memory, size_t bytes) {
+#ifdef MADV_POPULATE_WRITE
+  long page = sysconf(_SC_PAGESIZE);
+  if (page <= 0)
+    return;
+  size_t before = ((size_t)page - (uintptr_t)memory % (size_t)page) % (size_t)page;
+  if (bytes >= before + (size_t)page)
+    madvise((char *)memory + before, (bytes - before) / (size_t)page * (size_t)page,
+            MADV_POPULATE_WRITE);
+#else
+  (void)memory;
+  (void)bytes;
+#endif
+}
+
+static void *allocate(const glow_allocator *allocator, size_t bytes) {
   const size_t extra = sizeof(void *) + GLOW_ALIGN - 1;
   size_t total;
   char *raw = NULL;
@@ -33,7 +50,23 @@ void *glow__allocate(const glow_allocator *allocator, size_t bytes) {
   size_t past = ((uintptr_t)raw + extra) % GLOW_ALIGN;
   char *block = raw + extra - past;
   memcpy(block - sizeof(void *), &raw, sizeof raw);
-  return memset(block, 0, bytes);
+  return block;
+}
+
+void *glow__allocate(const glow_allocator *allocator, size_t bytes) {
+  enum { PIECE = 1 << 18 }; /* stays in cache from the kernel's clearing to this one */
+  char *block = allocate(allocator, bytes);
+  for (size_t at = 0; block && at < bytes; at += PIECE) {
+    size_t here = bytes - at < PIECE ? bytes - at : PIECE;
+    if (bytes >= 4 * PIECE)
+      glow__populate(block + at, here);
+    memset(block + at, 0, here);
+  }
+  return block;
+}
+
+void *glow__allocate_unset(glow_context *context, size_t bytes) {
+  return allocate(&context->allocator, bytes);
 }
 
 void glow__release(const glow_allocator *allocator, void *memory) {

@@ -5,6 +5,7 @@
  * locked is left over from a writer that was killed, and the next writer of PATH removes it: they
  * do not pile up. The lock tells more than the number of a process, which others see differently
  * (containers) or which is given again. SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE /* sync_file_range */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -15,7 +16,11 @@
 
 #include "io/io.h"
 
-enum { ATTEMPTS = 100, LOOK_FOR = 3 };
+enum {
+  ATTEMPTS = 100,
+  LOOK_FOR = 3,
+  AHEAD = 1 << 23 /* bytes after which the disk is set to work, while more are written */
+};
 #define SUFFIX ".glow-%d.tmp"
 
 static glow_status failed(const char *what, const char *path, int error) {
@@ -181,6 +186,21 @@ glow_status glow__atomic_write(const glow__atomic_file *file, int64_t offset, co
     bytes -= wrote;
   }
   return GLOW_OK;
+}
+
+/* What the sync in the end has to wait for is on its way to the disk already. Errors are told by
+ * the sync, too. */
+void glow__atomic_push(const glow__atomic_file *file, int64_t *pushed, int64_t end) {
+#ifdef SYNC_FILE_RANGE_WRITE
+  if (end - *pushed < AHEAD)
+    return;
+  sync_file_range(file->descriptor, *pushed, end - *pushed, SYNC_FILE_RANGE_WRITE);
+  *pushed = end;
+#else
+  (void)file;
+  (void)pushed;
+  (void)end;
+#endif
 }
 
 /* The lock must outlive the file's temporary name: unlink first. */

@@ -1,6 +1,5 @@
 /* float32 and bfloat16, which is the upper half of a float32: sign, 8 bits of exponent, 7 of
  * mantissa. SPDX-License-Identifier: MIT */
-#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -8,22 +7,33 @@
 
 enum { BLOCK = 4096 }; /* numbers looked at without a branch, in vectors */
 
-static bool all_finite(const float *x, int64_t count) {
-  uint32_t bad = 0;
+static uint32_t bits_of(const unsigned char *at) {
+  uint32_t bits;
+  memcpy(&bits, at, sizeof bits);
+  return bits;
+}
+
+/* An exponent of all ones, which NaN and infinities have, carries into the sign's place when one is
+ * added to it. */
+static uint32_t carry(uint32_t bits) {
+  return (bits & 0x7f800000u) + 0x00800000u;
+}
+
+static bool all_finite(const unsigned char *floats, int64_t count) {
+  uint32_t carries = 0;
   for (int64_t i = 0; i < count; i++)
-    bad |= !(fabsf(x[i]) <= FLT_MAX);
-  return !bad;
+    carries |= carry(bits_of(floats + 4 * i));
+  return !(carries >> 31);
 }
 
 int64_t glow__first_nonfinite(const void *floats, int64_t count) {
-  float block[BLOCK]; /* aligned */
   for (int64_t at = 0; at < count; at += BLOCK) {
+    const unsigned char *block = (const unsigned char *)floats + 4 * at;
     int64_t here = count - at < BLOCK ? count - at : BLOCK;
-    memcpy(block, (const char *)floats + 4 * at, (size_t)here * sizeof *block);
     if (all_finite(block, here))
       continue;
     for (int64_t i = 0; i < here; i++)
-      if (!isfinite(block[i]))
+      if (carry(bits_of(block + 4 * i)) >> 31)
         return at + i;
   }
   return -1;

@@ -59,6 +59,8 @@ typedef struct glow__atomic_file {
 glow_status glow__atomic_open(glow_context *context, const char *path, glow__atomic_file *file);
 glow_status glow__atomic_write(const glow__atomic_file *file, int64_t offset, const void *data,
                                int64_t bytes);
+/* Starts to move to the disk what was written from *pushed to `end`, when it is enough. */
+void glow__atomic_push(const glow__atomic_file *file, int64_t *pushed, int64_t end);
 /* Syncs and renames. The temporary file is gone, whatever happens. */
 glow_status glow__atomic_commit(glow__atomic_file *file);
 /* Removes the temporary file. */
@@ -73,6 +75,7 @@ typedef struct glow__sink {
   glow_output output;
   glow__atomic_file file; /* with output.path */
   int64_t at, size;       /* bytes taken so far, of the whole file */
+  int64_t pushed;         /* on their way to the disk */
 } glow__sink;
 
 glow_status glow__output_copy(const glow_output *from, glow_output *to);

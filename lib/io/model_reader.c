@@ -9,7 +9,10 @@
 #include "io/checkpoint.h"
 #include "model/model.h"
 
-enum { BLOCK = 1 << 13 }; /* bfloat16 numbers that are read at a time */
+enum {
+  BLOCK = 1 << 13, /* bfloat16 numbers that are read at a time */
+  PIECE = 1 << 18  /* bytes that are read and looked at at a time, while they are in cache */
+};
 
 typedef struct reading {
   glow_context *context;
@@ -20,6 +23,7 @@ typedef struct reading {
   int32_t part_count;
   unsigned char *known; /* for each tensor of the file: the architecture has it */
   int32_t checked;      /* tensors of the model so far */
+  bool suspect;         /* something that was read is not finite, if it is a float */
   bool reading_failed;
 } reading;
 
@@ -133,31 +137,38 @@ typedef struct run {
   unsigned char *to;
 } run;
 
-static glow_status read_run(const reading *r, run *pending) {
-  run done = *pending;
+static glow_status read_run(reading *r, run *pending) {
+  for (int64_t at = 0; at < pending->bytes; at += PIECE) {
+    int64_t here = pending->bytes - at < PIECE ? pending->bytes - at : PIECE;
+    if (here == PIECE)
+      glow__populate(pending->to + at, PIECE);
+    GLOW_TRY(glow__tensor_file_copy(r->file, pending->begin + at, pending->to + at, here));
+    r->suspect |= glow__first_nonfinite(pending->to + at, here / 4) >= 0;
+  }
   pending->bytes = 0;
-  return done.bytes ? glow__tensor_file_copy(r->file, done.begin, done.to, done.bytes) : GLOW_OK;
+  return GLOW_OK;
 }
 
-static glow_status read_bfloats(const reading *r, const glow__entry *e, float *to) {
+static glow_status read_bfloats(reading *r, const glow__entry *e, float *to) {
   uint16_t block[BLOCK];
   for (int64_t at = 0; at < e->bytes / 2; at += BLOCK) {
     int64_t here = e->bytes / 2 - at < BLOCK ? e->bytes / 2 - at : BLOCK;
     GLOW_TRY(glow__tensor_file_copy(r->file, e->begin + 2 * at, block, 2 * here));
     glow__from_bfloat16(block, to + at, here);
+    r->suspect |= glow__first_nonfinite(to + at, here) >= 0;
   }
   return GLOW_OK;
 }
 
-static glow_status read_numbers(const reading *r, glow_model *model) {
+static glow_status read_numbers(reading *r, glow_model *model, bool trainable) {
   run pending = {.bytes = 0};
   for (int32_t i = 0; i < glow_model_tensor_count(model); i++) {
     glow_tensor_info info;
     const glow__entry *e = NULL;
     GLOW_TRY(entry_of(r, model, i, &info, &e));
     unsigned char *to = glow__model_tensor_data(model, i);
-    if (info.trainable && glow__model_adopted(model))
-      continue; /* where they are */
+    if ((info.trainable != 0) != trainable)
+      continue;
     if (info.type == GLOW_TYPE_F32 && e->type == GLOW_FILE_BF16) {
       GLOW_TRY(read_bfloats(r, e, (float *)(void *)to));
       continue;
@@ -186,8 +197,13 @@ static glow_status check_numbers(const reading *r, const glow_model *model) {
 static glow_status read_tensors(glow_model *model, void *arg) {
   reading *r = arg;
   r->reading_failed = true;
-  GLOW_TRY(read_numbers(r, model));
-  GLOW_TRY(check_numbers(r, model));
+  if (glow__model_adopted(model))
+    r->suspect = true; /* they are where they are, and nobody has looked at them */
+  else
+    GLOW_TRY(read_numbers(r, model, true));
+  GLOW_TRY(read_numbers(r, model, false));
+  if (r->suspect)
+    GLOW_TRY(check_numbers(r, model));
   r->reading_failed = false;
   return GLOW_OK;
 }

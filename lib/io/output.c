@@ -59,6 +59,8 @@ glow_status glow__sink_write(glow__sink *sink, const void *data, int64_t bytes) 
     glow_error(status, "the write callback failed at byte %lld, %lld bytes: %s",
                (long long)sink->at, (long long)bytes, glow_status_text(status));
   sink->at += bytes;
+  if (output->path && status == GLOW_OK)
+    glow__atomic_push(&sink->file, &sink->pushed, sink->at);
   return status;
 }
 

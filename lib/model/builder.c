@@ -215,12 +215,16 @@ const glow_model *glow__builder_model(const glow_builder *builder) {
   return builder->model;
 }
 
-static glow_status allocate(glow_model *model, float *parameters) {
+/* unset: all parameters are about to be written. */
+static glow_status allocate(glow_model *model, float *parameters, bool unset) {
   glow_context *context = model->context;
+  const size_t bytes = (size_t)model->parameter_count * sizeof(float) + 1;
   model->adopted = parameters != NULL;
-  model->parameters =
-      parameters ? parameters
-                 : glow_allocate(context, (size_t)model->parameter_count * sizeof(float) + 1);
+  if (parameters)
+    model->parameters = parameters;
+  else
+    model->parameters =
+        unset ? glow__allocate_unset(context, bytes) : glow_allocate(context, bytes);
   model->fixed = glow_allocate(context, (size_t)model->fixed_count * 4 + 1);
   model->derived = glow_allocate(context, (size_t)model->derived_size + 1);
   if (!model->parameters || !model->fixed || !model->derived)
@@ -256,7 +260,7 @@ static glow_status finish(const glow_builder *builder, glow__read_fn read, void 
     return glow_error(GLOW_E_SHAPE,
                       "%lld x %lld x %lld numbers are left: the last layer must be a prior",
                       (long long)left->height, (long long)left->width, (long long)left->channels);
-  GLOW_TRY(allocate(builder->model, parameters));
+  GLOW_TRY(allocate(builder->model, parameters, read != build_layers));
   GLOW_TRY(read(builder->model, arg));
   glow__values_write(builder->values, builder->model);
   return glow_model_prepare(builder->model);
