@@ -40,9 +40,10 @@ glow_status glow__struct_fill(void *to, const void *from, size_t from_size, size
 /* Like glow_allocate for a table alone (the pool may exist before any context). */
 void *glow__allocate(const glow_allocator *allocator, size_t bytes);
 void glow__release(const glow_allocator *allocator, void *memory);
-/* Before fresh memory is written: asks for all its pages in one call. Touched one by one, each
- * costs an interrupt, which on virtual machines takes longer than all that is done with the page.
- * Where the system has no such call, nothing is lost. */
+/* Large blocks ask for large pages, and are written for the first time in pieces of the size of
+ * one, after asking for its memory. Touched page by page, fresh memory costs an interrupt for each,
+ * which on virtual machines takes longer than all that is done with the page. */
+enum { GLOW_PIECE = 1 << 21 };
 void glow__populate(void *memory, size_t bytes);
 /* Like glow_allocate, but not zeroed: for what is written whole at once. */
 void *glow__allocate_unset(glow_context *context, size_t bytes);

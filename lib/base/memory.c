@@ -22,15 +22,19 @@ static void raw_free(const glow_allocator *allocator, void *memory) {
     free(memory);
 }
 
-void glow__populate(void *memory, size_t bytes) {
-#ifdef MADV_POPULATE_WRITE
+/* Advice on the whole pages of a range. It may be refused, and then nothing is lost. */
+static void advise(void *memory, size_t bytes, int advice) {
   long page = sysconf(_SC_PAGESIZE);
   if (page <= 0)
     return;
   size_t before = ((size_t)page - (uintptr_t)memory % (size_t)page) % (size_t)page;
   if (bytes >= before + (size_t)page)
-    madvise((char *)memory + before, (bytes - before) / (size_t)page * (size_t)page,
-            MADV_POPULATE_WRITE);
+    madvise((char *)memory + before, (bytes - before) / (size_t)page * (size_t)page, advice);
+}
+
+void glow__populate(void *memory, size_t bytes) {
+#ifdef MADV_POPULATE_WRITE
+  advise(memory, bytes, MADV_POPULATE_WRITE);
 #else
   (void)memory;
   (void)bytes;
@@ -50,15 +54,18 @@ static void *allocate(const glow_allocator *allocator, size_t bytes) {
   size_t past = ((uintptr_t)raw + extra) % GLOW_ALIGN;
   char *block = raw + extra - past;
   memcpy(block - sizeof(void *), &raw, sizeof raw);
+#ifdef MADV_HUGEPAGE
+  if (bytes >= 2 * GLOW_PIECE)
+    advise(block, bytes, MADV_HUGEPAGE);
+#endif
   return block;
 }
 
 void *glow__allocate(const glow_allocator *allocator, size_t bytes) {
-  enum { PIECE = 1 << 18 }; /* stays in cache from the kernel's clearing to this one */
   char *block = allocate(allocator, bytes);
-  for (size_t at = 0; block && at < bytes; at += PIECE) {
-    size_t here = bytes - at < PIECE ? bytes - at : PIECE;
-    if (bytes >= 4 * PIECE)
+  for (size_t at = 0; block && at < bytes; at += GLOW_PIECE) {
+    size_t here = bytes - at < GLOW_PIECE ? bytes - at : GLOW_PIECE;
+    if (here == GLOW_PIECE)
       glow__populate(block + at, here);
     memset(block + at, 0, here);
   }

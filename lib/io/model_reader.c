@@ -9,10 +9,7 @@
 #include "io/checkpoint.h"
 #include "model/model.h"
 
-enum {
-  BLOCK = 1 << 13, /* bfloat16 numbers that are read at a time */
-  PIECE = 1 << 18  /* bytes that are read and looked at at a time, while they are in cache */
-};
+enum { BLOCK = 1 << 13 }; /* bfloat16 numbers that are read at a time */
 
 typedef struct reading {
   glow_context *context;
@@ -138,10 +135,9 @@ typedef struct run {
 } run;
 
 static glow_status read_run(reading *r, run *pending) {
-  for (int64_t at = 0; at < pending->bytes; at += PIECE) {
-    int64_t here = pending->bytes - at < PIECE ? pending->bytes - at : PIECE;
-    if (here == PIECE)
-      glow__populate(pending->to + at, PIECE);
+  for (int64_t at = 0; at < pending->bytes; at += GLOW_PIECE) {
+    int64_t here = pending->bytes - at < GLOW_PIECE ? pending->bytes - at : GLOW_PIECE;
+    glow__populate(pending->to + at, (size_t)here);
     GLOW_TRY(glow__tensor_file_copy(r->file, pending->begin + at, pending->to + at, here));
     r->suspect |= glow__first_nonfinite(pending->to + at, here / 4) >= 0;
   }
@@ -151,6 +147,8 @@ static glow_status read_run(reading *r, run *pending) {
 
 static glow_status read_bfloats(reading *r, const glow__entry *e, float *to) {
   uint16_t block[BLOCK];
+  if (2 * e->bytes >= GLOW_PIECE)
+    glow__populate(to, 2 * (size_t)e->bytes);
   for (int64_t at = 0; at < e->bytes / 2; at += BLOCK) {
     int64_t here = e->bytes / 2 - at < BLOCK ? e->bytes / 2 - at : BLOCK;
     GLOW_TRY(glow__tensor_file_copy(r->file, e->begin + 2 * at, block, 2 * here));

@@ -1,7 +1,8 @@
 /* Times saving and loading a model beside copying its file with cp: the paper's CIFAR-10 model, 44
- * million parameters, 176 MB. The three take turns; reported are medians, and cp's time divided by
- * theirs (1: as fast as cp). Before each, what the one before left in the disk cache is written
- * out: cp leaves all of it, and would have the next one wait. A save syncs its file.
+ * million parameters, 176 MB. All take turns; reported are medians, and cp's time divided by theirs
+ * (1: as fast as cp). Before each, what the one before left in the disk cache is written out: cp
+ * leaves all of it, and would have the next one wait. cp makes a new file, as a save does; a save
+ * moreover syncs its file and replaces the old one.
  * Usage: io_bench [FOLDER] [ROUNDS] [HIDDEN]. SPDX-License-Identifier: MIT */
 #include <glow/glow.h>
 #include <stdio.h>
@@ -93,6 +94,7 @@ int main(int argc, char **argv) {
   save(&b, b.path, 0);
   for (int round = -1; round < rounds; round++) /* the first is not counted */
     for (int way = 0; way < WAYS; way++) {
+      unlink(b.copy);
       sync();
       double start = now();
       run(&b, way);
