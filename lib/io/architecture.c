@@ -292,13 +292,13 @@ static glow_status add_layers(glow_context *context, outline *o, glow__layer_che
   return GLOW_OK;
 }
 
-glow_status glow__architecture_read(glow_context *context, const char *text, int64_t most_layers,
-                                    glow__layer_check check, void *arg, glow_builder **out,
-                                    bool *initialised) {
+glow_status glow__architecture_read_some(glow_context *context, const char *text, int64_t layers,
+                                         glow__layer_check check, void *arg, glow_builder **out,
+                                         bool *initialised) {
   glow_builder_options options = GLOW_BUILDER_OPTIONS_INIT;
   outline o = {.has_input = false};
   *out = NULL;
-  GLOW_TRY(read_outline(text, most_layers, &o));
+  GLOW_TRY(read_outline(text, layers, &o));
   *initialised = o.initialised;
   options.bits = o.bits;
   glow_status status = blame_text(glow_builder_create(context, &o.input, &options, out));
@@ -307,4 +307,16 @@ glow_status glow__architecture_read(glow_context *context, const char *text, int
   if (status != GLOW_OK)
     glow_builder_destroy(out);
   return status;
+}
+
+static glow_status check_nothing(const glow_model *model, void *arg) {
+  (void)model;
+  (void)arg;
+  return GLOW_OK;
+}
+
+glow_status glow__architecture_read(glow_context *context, const char *text, glow_builder **out,
+                                    bool *initialised) {
+  return glow__architecture_read_some(context, text, INT64_MAX, check_nothing, NULL, out,
+                                      initialised);
 }

@@ -214,8 +214,7 @@ glow_status glow__import_find(const glow_model *model, int32_t *next, const char
     if (info.type != type || info.elements != count)
       break;
     *next = at;
-    *out = (void *)(uintptr_t)(info.trainable ? glow_model_parameters(model) + info.offset
-                                              : glow__model_fixed(model, info.name));
+    *out = glow__model_tensor_data(model, at);
     return GLOW_OK;
   }
   return glow_error(GLOW_E_STATE, "the model has no tensor '%s' of %lld elements", name,

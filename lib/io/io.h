@@ -216,12 +216,14 @@ glow_status glow__model_file_read(glow_context *context, glow_tensor_file *file,
 
 /* JSON text, owned by the caller (glow_release). */
 glow_status glow__architecture_write(const glow_model *model, char **out);
+/* A builder with all layers, and whether the model was initialised. */
+glow_status glow__architecture_read(glow_context *context, const char *text, glow_builder **out,
+                                    bool *initialised);
 /* Looks at a model that has got one more layer. */
 typedef glow_status (*glow__layer_check)(const glow_model *model, void *arg);
-/* A builder with all layers, and whether the model was initialised. check is called after each
- * layer. */
-glow_status glow__architecture_read(glow_context *context, const char *text, int64_t most_layers,
-                                    glow__layer_check check, void *arg, glow_builder **out,
-                                    bool *initialised);
+/* The same for so many layers at most. check is called after each. */
+glow_status glow__architecture_read_some(glow_context *context, const char *text, int64_t layers,
+                                         glow__layer_check check, void *arg, glow_builder **out,
+                                         bool *initialised);
 
 #endif

@@ -227,7 +227,7 @@ static float *mapped_parameters(const reading *r, const glow_model *model) {
 
 static glow_status finish(reading *r, glow_builder **builder, glow_model **out) {
   float *mapped = mapped_parameters(r, glow__builder_model(*builder));
-  glow_status status = glow__builder_finish_from(builder, read_tensors, r, mapped, out);
+  glow_status status = glow__builder_finish_at(builder, read_tensors, r, mapped, out);
   if (status != GLOW_OK) /* whatever else is wrong, the file is */
     return r->reading_failed || status == GLOW_E_MEMORY ? status : GLOW_E_FORMAT;
   if (mapped) {
@@ -243,8 +243,8 @@ static glow_status read_known(reading *r, glow_model **out) {
   glow_builder *builder = NULL;
   bool initialised = false;
   const char *text = glow_tensor_file_metadata(r->file, "glow.model");
-  glow_status status = glow__architecture_read(r->context, text, r->limits->layers, check_layer, r,
-                                               &builder, &initialised);
+  glow_status status = glow__architecture_read_some(r->context, text, r->limits->layers,
+                                                    check_layer, r, &builder, &initialised);
   if (status != GLOW_OK)
     return glow__error_prefix(status, "architecture");
   status = refuse_surplus(r);

@@ -215,16 +215,12 @@ const glow_model *glow__builder_model(const glow_builder *builder) {
   return builder->model;
 }
 
-/* unset: all parameters are about to be written. */
-static glow_status allocate(glow_model *model, float *parameters, bool unset) {
+/* parameters: NULL, or memory for them. */
+static glow_status allocate(glow_model *model, float *parameters) {
   glow_context *context = model->context;
-  const size_t bytes = (size_t)model->parameter_count * sizeof(float) + 1;
-  model->adopted = parameters != NULL;
-  if (parameters)
-    model->parameters = parameters;
-  else
-    model->parameters =
-        unset ? glow__allocate_unset(context, bytes) : glow_allocate(context, bytes);
+  model->parameters =
+      parameters ? parameters
+                 : glow_allocate(context, (size_t)model->parameter_count * sizeof(float) + 1);
   model->fixed = glow_allocate(context, (size_t)model->fixed_count * 4 + 1);
   model->derived = glow_allocate(context, (size_t)model->derived_size + 1);
   if (!model->parameters || !model->fixed || !model->derived)
@@ -260,14 +256,14 @@ static glow_status finish(const glow_builder *builder, glow__read_fn read, void 
     return glow_error(GLOW_E_SHAPE,
                       "%lld x %lld x %lld numbers are left: the last layer must be a prior",
                       (long long)left->height, (long long)left->width, (long long)left->channels);
-  GLOW_TRY(allocate(builder->model, parameters, read != build_layers));
+  GLOW_TRY(allocate(builder->model, parameters));
   GLOW_TRY(read(builder->model, arg));
   glow__values_write(builder->values, builder->model);
   return glow_model_prepare(builder->model);
 }
 
-glow_status glow__builder_finish_from(glow_builder **builder, glow__read_fn read, void *arg,
-                                      float *parameters, glow_model **out) {
+static glow_status finish_at(glow_builder **builder, glow__read_fn read, void *arg,
+                             float *parameters, glow_model **out) {
   glow_status status = finish(*builder, read, arg, parameters);
   if (status != GLOW_OK) {
     glow_builder_destroy(builder);
@@ -280,13 +276,31 @@ glow_status glow__builder_finish_from(glow_builder **builder, glow__read_fn read
   return GLOW_OK;
 }
 
+glow_status glow__builder_finish_from(glow_builder **builder, glow__read_fn read, void *arg,
+                                      glow_model **out) {
+  return finish_at(builder, read, arg, NULL, out);
+}
+
+glow_status glow__builder_finish_at(glow_builder **builder, glow__read_fn read, void *arg,
+                                    float *parameters, glow_model **out) {
+  glow_model *model = (*builder)->model;
+  model->adopted = parameters != NULL;
+  if (!parameters)
+    parameters =
+        glow__allocate_unset(model->context, (size_t)model->parameter_count * sizeof(float) + 1);
+  if (parameters)
+    return finish_at(builder, read, arg, parameters, out);
+  glow_builder_destroy(builder);
+  return GLOW_E_MEMORY;
+}
+
 glow_status glow_builder_finish(glow_builder **builder, glow_model **out) {
   if (out)
     *out = NULL;
   if (!builder || !*builder)
     return glow_error(GLOW_E_ARGUMENT, "glow_builder_finish: no builder");
   if (out)
-    return glow__builder_finish_from(builder, build_layers, NULL, NULL, out);
+    return glow__builder_finish_from(builder, build_layers, NULL, out);
   glow_builder_destroy(builder);
   return glow_error(GLOW_E_ARGUMENT, "glow_builder_finish: NULL argument");
 }

@@ -16,10 +16,13 @@ glow_status glow__model_save_layer(const glow_model *model, int32_t index, glow_
  * with values from `read` instead of initial ones. */
 const glow_model *glow__builder_model(const glow_builder *builder);
 typedef glow_status (*glow__read_fn)(glow_model *model, void *arg);
-/* parameters: NULL, or where they are already, of the caller's, who has to keep them for as long as
- * the model lives: see glow__model_adopt. */
 glow_status glow__builder_finish_from(glow_builder **builder, glow__read_fn read, void *arg,
-                                      float *parameters, glow_model **out);
+                                      glow_model **out);
+/* The same for a `read` that writes every parameter: their memory is not zeroed before. Or they are
+ * at `parameters` already, which the caller keeps for as long as the model lives: see
+ * glow__model_adopt. */
+glow_status glow__builder_finish_at(glow_builder **builder, glow__read_fn read, void *arg,
+                                    float *parameters, glow_model **out);
 /* Hands the memory over in which the parameters that were given lie: release is called in the
  * end. */
 void glow__model_adopt(glow_model *model, void *memory, int64_t bytes,
