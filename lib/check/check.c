@@ -75,8 +75,10 @@ static glow_status make_model(glow__check *c, glow_layer *layer) {
 }
 
 /* Room behind every region, in which nobody may write. */
-static void widen(glow__regions *regions, glow__regions *declared) {
-  *declared = *regions;
+static void widen(glow__regions *regions, glow__region *room, glow__regions *declared) {
+  *declared = (glow__regions){regions->count, room};
+  if (regions->count)
+    memcpy(room, regions->at, (size_t)regions->count * sizeof *room);
   for (int32_t i = 0; i < regions->count; i++)
     regions->at[i].fixed += GLOW_CHECK_GUARD;
 }
@@ -131,9 +133,9 @@ static glow_status make_memory(glow__check *c) {
   c->dims = node->in_size;
   c->samples = c->span = c->o.batch;
   c->wide = wide_batch(c);
-  widen(&node->scratch, &c->declared[0]);
-  widen(&node->worker, &c->declared[1]);
-  widen(&node->saved, &c->declared[2]);
+  widen(&node->scratch, c->regions[0], &c->declared[0]);
+  widen(&node->worker, c->regions[1], &c->declared[1]);
+  widen(&node->saved, c->regions[2], &c->declared[2]);
   c->model->context = &c->shadow;
   options.batch = c->wide;
   options.mode = GLOW_MODE_STORED;

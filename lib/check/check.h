@@ -56,7 +56,8 @@ typedef struct glow__check {
   glow_model *model;                  /* the layer and, when it leaves something, a prior */
   const glow__node *node;
   glow_workspace *ws;
-  glow__regions declared[3];   /* scratch, worker, saved: as the layer declared them */
+  glow__regions declared[3]; /* scratch, worker, saved: as the layer declared them */
+  glow__region regions[3][GLOW_MAX_REGIONS]; /* their memory */
   int64_t dims, samples, wide; /* numbers of a sample; samples of a call, and of a wide one */
   int64_t span;                /* samples that the arrays are laid out for: one of the two */
   int32_t *labels, *suspects;  /* [wide]; [tensors and the input]: disagree with differences */

@@ -44,6 +44,15 @@ static char *nested_name(glow_context *context, const char *prefix, const char *
   return whole;
 }
 
+/* The same in the memory for names of a model. */
+static char *moved_name(glow_model *to, const char *prefix, const char *name) {
+  size_t size = strlen(prefix) + 1 + strlen(name) + 1;
+  char *whole = glow__model_name(to, size);
+  if (whole)
+    snprintf(whole, size, "%s.%s", prefix, name);
+  return whole;
+}
+
 static glow_status check_fit(const glow_builder *builder, const char *name,
                              const glow_model *inner) {
   const glow_shape *have = &builder->shape, *want = &inner->input;
@@ -84,11 +93,9 @@ static glow_status move_tensors(glow_model *to, glow_model *from, const glow__no
   for (int32_t t = 0; t < node->tensors; t++) {
     glow__tensor *tensor = &from->tensors[node->first_tensor + t];
     GLOW_TRY(glow__reserve_tensor(to));
-    char *name = nested_name(to->context, prefix, tensor->name);
+    char *name = moved_name(to, prefix, tensor->name);
     if (!name)
       return GLOW_E_MEMORY;
-    glow_release(from->context, tensor->name);
-    tensor->name = NULL;
     glow__tensor *moved = &to->tensors[to->tensor_count++];
     *moved = *tensor;
     moved->name = name;
@@ -100,22 +107,17 @@ static glow_status move_tensors(glow_model *to, glow_model *from, const glow__no
 
 static glow_status move_node(glow_model *to, glow_model *from, glow__node *node, const char *prefix,
                              const bases *base) {
-  char *name = nested_name(to->context, prefix, node->name);
+  char *name = moved_name(to, prefix, node->name);
   int32_t first_tensor = to->tensor_count;
   if (!name)
     return GLOW_E_MEMORY;
-  glow_status status = glow__check_layer_name(to, name);
-  if (status == GLOW_OK)
-    status = glow__reserve_node(to);
-  if (status == GLOW_OK)
-    status = move_tensors(to, from, node, prefix, base);
-  if (status != GLOW_OK) {
-    glow_release(to->context, name);
-    return status;
-  }
+  GLOW_TRY(glow__check_layer_name(to, name));
+  GLOW_TRY(glow__reserve_node(to));
+  GLOW_TRY(move_tensors(to, from, node, prefix, base));
   glow__node *moved = &to->nodes[to->node_count++];
   *moved = *node;
   node->layer = NULL;
+  node->regions = NULL;
   moved->name = name;
   moved->first_tensor = first_tensor;
   moved->first_parameter += base->parameters;
@@ -134,6 +136,7 @@ static glow_status join_inputs(glow_model *to, const glow_model *from) {
                       (long long)from->context_size, (long long)to->context_size);
   to->classes = from->classes ? from->classes : to->classes;
   to->context_size = from->context_size ? from->context_size : to->context_size;
+  to->needs_class |= from->needs_class;
   return GLOW_OK;
 }
 

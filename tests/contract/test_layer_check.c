@@ -495,7 +495,8 @@ static const row rows[] = {
     ROW(PARAMETER_NOT_DECLARED, 0,
         "save and load: after loading, the output of forward differs "
         "(something that is neither a tensor nor a saved option?)"),
-    ROW(OPTION_NOT_READ, 0, "save and load: after loading, the output of forward differs"),
+    ROW(OPTION_NOT_READ, 0,
+        "save and load: layer 'layer': option 'floor' is not known to layer type"),
     ROW(OPTION_NOT_SAVED, 0, "save and load: after loading, the output of forward differs"),
     ROW(LEAKS, 0, "save and load: 1 blocks of memory leak when the layer is made and destroyed"),
     ROW(WRONG_STATUS, 0, "of making the layer fails, and the factory does not give GLOW_E_MEMORY"),
