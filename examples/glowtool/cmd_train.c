@@ -5,6 +5,7 @@
 
 #include "files.h"
 #include "train.h"
+#include "train_models.h"
 
 /* ---- data ------------------------------------------------------------------------------------ */
 
@@ -71,8 +72,10 @@ static int make_model(train_run *run) {
     code = open_context(s->threads, s->kernels, &run->context);
   if (code != TOOL_FINE)
     return code;
-  glow_glow_options options = train_model_options(s, &run->data, classes);
-  glow_status status = glow_model_create_glow(run->context, &options, &run->model);
+  const train_model *model = train_model_find(s->model);
+  if (!model)
+    return TOOL_BAD;
+  glow_status status = model->create(run->context, s, &run->data, classes, &run->model);
   return status == GLOW_OK ? TOOL_FINE : complain_status(status, NULL);
 }
 

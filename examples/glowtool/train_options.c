@@ -7,6 +7,7 @@
 #include "options_help.h"
 #include "options_rows.h"
 #include "presets.h"
+#include "train_models.h"
 
 #define FIELD(name) offsetof(train_settings, name)
 #define COUNT_MAX 1e9
@@ -46,9 +47,11 @@ static const option_row rows[] = {
     INT("images", images, "0", 0, COUNT_MAX, "use at most N images; 0: all (shapes: draw 4096)"),
     HEADING("Model"),
     TEXT("preset", "NAME", preset, NULL, "options set together, listed below; yours override them"),
+    TEXT("model", "NAME", model, "glow", "which model, of those listed below"),
     INT("levels", levels, "3", 1, 16, "L: times the image is halved and split"),
     INT("depth", depth, "8", 1, 4096, "K: steps of flow in each level"),
     INT("hidden", hidden, "128", 1, 65536, "width of the coupling networks"),
+    INT("blocks", blocks, "2", 1, 64, "residual blocks of the coupling networks of realnvp"),
     CHOICE("permutation", permutation, "invconv-lu", permutations, "mixing of channels"),
     CHOICE("coupling", coupling, "affine", couplings, "coupling layers"),
     CHOICE("scale", scale, "sigmoid", scales, "scale law of affine couplings"),
@@ -111,7 +114,7 @@ static const option_table table = {
     .command = "train",
     .usage = "[--data PATH ...] [--test PATH ...] [options]",
     .about =
-        "Learns a Glow model from images. Writes into the folder --out:\n"
+        "Learns a model, Glow by default, from images. Writes into the folder --out:\n"
         "  model.safetensors          the model, each --save-every steps and at the end\n"
         "  model-average.safetensors  the same with averaged weights (--ema)\n"
         "  checkpoint-*.safetensors   to go on from: --resume\n"
@@ -148,6 +151,8 @@ int train_check(const train_settings *s) {
 int train_parse(option_state *state, train_settings *settings, int argc, char **argv) {
   int code = options_parse(state, &table, settings, argc, argv);
   if (code < 0) {
+    printf("\nModels:\n");
+    train_models_print();
     printf("\nPresets:\n");
     presets_print();
   }
@@ -165,6 +170,12 @@ int train_parse(option_state *state, train_settings *settings, int argc, char **
     if (files)
       settings->format = "auto";
   }
+  if (code != TOOL_FINE)
+    return code;
+  const train_model *model = train_model_find(settings->model);
+  if (!model)
+    return TOOL_BAD;
+  code = train_model_check(model, state);
   if (code != TOOL_FINE)
     return code;
   if (!settings->micro_batch)

@@ -12,8 +12,8 @@ typedef struct train_settings {
   const char *format, *labels, *test_labels;
   int64_t size, channels, images, test_images;
   /* model */
-  const char *preset;
-  int64_t levels, depth, hidden, permutation, coupling, scale, bits;
+  const char *preset, *model;
+  int64_t levels, depth, hidden, blocks, permutation, coupling, scale, bits;
   double floor;
   bool no_net_actnorm, fixed_prior, conditional;
   /* training */

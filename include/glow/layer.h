@@ -61,28 +61,46 @@ typedef struct glow_permute_options {
 GLOW_API glow_status glow_permute_create(glow_context *context, const glow_permute_options *options,
                                          glow_layer **out);
 
-/* Coupling: the first half of the channels passes and conditions the second half.
- * Affine: h = net(x1), shift = first half of h, raw = second half; y2 = (x2 + shift) s(raw);
- * log-det = sum log s. Additive: y2 = x2 + net(x1); log-det = 0. RealNVP 2016; Glow 2018, 3.3.
+/* Coupling: x1, a part of the numbers, passes and conditions the others, x2.
+ * Affine: h = net(x1), shift = first half of h, raw = second half; y2 = (x2 + shift) s(raw), or in
+ * the other order y2 = x2 s(raw) + shift; log-det = sum log s. Additive: y2 = x2 + net(x1);
+ * log-det = 0. RealNVP 2016, 3.4; Glow 2018, 3.3.
  * SIGMOID_FLOOR: s = floor + (1 - floor) sigmoid(raw + 2), so that the inverse divides by at least
- * `floor`. */
+ * `floor`. TANH_LEARNED: s = exp(scale tanh(raw)) with a parameter scale for each channel that
+ * changes, which starts at 1 under a channel mask and at 0 under a checkerboard.
+ * Under GLOW_MASK_CHANNELS x1 is the first half of the channels. Under GLOW_MASK_CHECKERBOARD x1
+ * are the pixels with row + column odd; the net maps all channels, zero at the other pixels.
+ * `invert` exchanges x1 and x2. */
 enum { GLOW_COUPLING_AFFINE = 1, GLOW_COUPLING_ADDITIVE = 2 };
 enum {
-  GLOW_SCALE_SIGMOID = 1,      /* sigmoid(raw + 2) */
-  GLOW_SCALE_EXP = 2,          /* exp(raw) */
-  GLOW_SCALE_TANH = 3,         /* exp(2 tanh(raw / 2)) */
-  GLOW_SCALE_SIGMOID_FLOOR = 4 /* floor + (1 - floor) sigmoid(raw + 2) */
+  GLOW_SCALE_SIGMOID = 1,       /* sigmoid(raw + 2) */
+  GLOW_SCALE_EXP = 2,           /* exp(raw) */
+  GLOW_SCALE_TANH = 3,          /* exp(2 tanh(raw / 2)) */
+  GLOW_SCALE_SIGMOID_FLOOR = 4, /* floor + (1 - floor) sigmoid(raw + 2) */
+  GLOW_SCALE_TANH_LEARNED = 5   /* exp(scale tanh(raw)) */
+};
+enum { GLOW_MASK_CHANNELS = 1, GLOW_MASK_CHECKERBOARD = 2 };
+enum {
+  GLOW_ORDER_SHIFT_SCALE = 1, /* (x2 + shift) s: Glow */
+  GLOW_ORDER_SCALE_SHIFT = 2  /* x2 s + shift: RealNVP */
 };
 typedef struct glow_coupling_options {
   size_t struct_size;
-  int32_t kind;  /* GLOW_COUPLING_AFFINE (default) or _ADDITIVE */
-  int32_t scale; /* scale law of the affine kind; default GLOW_SCALE_SIGMOID */
-  double floor;  /* of GLOW_SCALE_SIGMOID_FLOOR, in (0, 1); default 0.05 */
+  int32_t kind;     /* GLOW_COUPLING_AFFINE (default) or _ADDITIVE */
+  int32_t scale;    /* scale law of the affine kind; default GLOW_SCALE_SIGMOID */
+  double floor;     /* of GLOW_SCALE_SIGMOID_FLOOR, in (0, 1); default 0.05 */
+  int32_t mask;     /* GLOW_MASK_...; default channels */
+  int32_t invert;   /* 1: x1 and x2 exchanged; default 0 */
+  int32_t order;    /* GLOW_ORDER_... of the affine kind; default shift, then scale */
+  int32_t reserved; /* 0 */
 } glow_coupling_options;
 #define GLOW_COUPLING_OPTIONS_INIT                                                                 \
-  { sizeof(glow_coupling_options), GLOW_COUPLING_AFFINE, GLOW_SCALE_SIGMOID, 0.05 }
-/* Takes *net over, on success and on failure, and sets it to NULL. The number of channels must be
- * even. */
+  {                                                                                                \
+    sizeof(glow_coupling_options), GLOW_COUPLING_AFFINE, GLOW_SCALE_SIGMOID, 0.05,                 \
+        GLOW_MASK_CHANNELS, 0, GLOW_ORDER_SHIFT_SCALE, 0                                           \
+  }
+/* Takes *net over, on success and on failure, and sets it to NULL. A channel mask needs an even
+ * number of channels, a checkerboard two pixels or more. */
 GLOW_API glow_status glow_coupling_create(glow_context *context,
                                           const glow_coupling_options *options, glow_net **net,
                                           glow_layer **out);
@@ -110,11 +128,12 @@ GLOW_API glow_status glow_squeeze_create(glow_context *context, glow_layer **out
  * kept half: mean, log-sd = halves of (conv3x3(kept) + bias) exp(3 logs), which starts at zero.
  * Parameters prior.weight [C, C/2, 3, 3], prior.bias [C], prior.logs [C]. 2018, 3.6 and code. With
  * `edge`, that convolution has one more input channel, which is 1 in the padding around the image
- * and 0 inside: its weights are prior.edge [C, 3, 3]. */
+ * and 0 inside: its weights are prior.edge [C, 3, 3]. With `fixed` the latents are standard normal,
+ * and there are no parameters. RealNVP 2016, 3.6. */
 typedef struct glow_split_options {
   size_t struct_size;
-  int32_t edge;     /* 1: the convolution sees the border of the image; default 0 */
-  int32_t reserved; /* 0 */
+  int32_t edge;  /* 1: the convolution sees the border of the image; default 0 */
+  int32_t fixed; /* 1: a standard normal prior, without `edge`; default 0 */
 } glow_split_options;
 #define GLOW_SPLIT_OPTIONS_INIT                                                                    \
   { sizeof(glow_split_options), 0, 0 }

@@ -103,6 +103,31 @@ typedef struct glow_glow_options {
 GLOW_API glow_status glow_model_create_glow(glow_context *context, const glow_glow_options *options,
                                             glow_model **out);
 
+/* RealNVP (Dinh et al. 2016): logit; at each scale three couplings under checkerboard masks,
+ * squeeze, three under channel masks, and a split with a standard normal prior; at the last scale
+ * four under checkerboard masks; a standard normal top prior. Masks alternate; couplings are
+ * affine, x2 s + shift with s = exp(scale tanh(raw)), their nets residual, twice as wide after each
+ * squeeze; a batch normalisation follows each. Names: logit, scale{s}.{checkerboard{k},
+ * channels{k}}.{coupling, batchnorm}, scale{s}.squeeze, scale{s}.split, prior. */
+typedef struct glow_realnvp_options {
+  size_t struct_size;
+  glow_shape input;    /* default 32 x 32 x 3; height and width divisible by 2^(scales - 1) */
+  int32_t scales;      /* default 2 */
+  int32_t hidden;      /* of the nets at the first checkerboards; default 64 */
+  int32_t blocks;      /* residual blocks of each net, 1 to 64; default 8 */
+  int32_t weight_norm; /* of the nets; default 1 */
+  int32_t batch_norm;  /* in the nets and after couplings; default 1 */
+  int32_t bits;        /* 0 to 8, default 8; data in [-1/2, 1/2) in any case */
+  double alpha;        /* of the logit; default 0.05 */
+  double lag;          /* of the batch normalisations after couplings; default 0 */
+  uint64_t seed;       /* of all initial values */
+} glow_realnvp_options;
+#define GLOW_REALNVP_OPTIONS_INIT                                                                  \
+  { sizeof(glow_realnvp_options), {32, 32, 3}, 2, 64, 8, 1, 1, 8, 0.05, 0.0, 0 }
+GLOW_API glow_status glow_model_create_realnvp(glow_context *context,
+                                               const glow_realnvp_options *options,
+                                               glow_model **out);
+
 /* ---- what a model is ------------------------------------------------------------------------- */
 
 GLOW_API glow_status glow_model_input_shape(const glow_model *model, glow_shape *out);

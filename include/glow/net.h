@@ -49,6 +49,25 @@ typedef struct glow_mlp_net_options {
 GLOW_API glow_status glow_mlp_net_create(glow_context *context, const glow_mlp_net_options *options,
                                          glow_net **out);
 
+/* RealNVP's network: a 3x3 convolution; `blocks` residual blocks of two 3x3 convolutions with batch
+ * normalisation and ReLU before each; from every stage a 1x1 convolution, whose sum goes through
+ * normalisation, ReLU and a 1x1 convolution to the output. Weights are normalised, w = gain v /
+ * |v|. In training passes the batch normalisations use statistics of the batch, elsewhere running
+ * averages (glow_batchnorm_create in <glow/layer.h> says how), which data-dependent initialisation
+ * sets. Without batch_norm the convolutions have biases. Source: Dinh et al. 2016, 4.1, and the
+ * code published with it. */
+typedef struct glow_res_net_options {
+  size_t struct_size;
+  int32_t hidden;      /* channels; default 32 */
+  int32_t blocks;      /* 1 to 64; default 4 */
+  int32_t weight_norm; /* default 1 */
+  int32_t batch_norm;  /* default 1 */
+  uint64_t seed;       /* of the weights */
+} glow_res_net_options;
+#define GLOW_RES_NET_OPTIONS_INIT                                                                  \
+  { sizeof(glow_res_net_options), 32, 4, 1, 1, 0 }
+GLOW_API glow_status glow_res_net_create(glow_context *context, const glow_res_net_options *options,
+                                         glow_net **out);
 /* Only for a net that was not given to a layer. Sets *net to NULL. */
 GLOW_API void glow_net_destroy(glow_net **net);
 

@@ -1,23 +1,45 @@
-/* coupling: the first half of the channels, x1, passes and conditions the second half, x2.
- *   affine    h = net(x1), shift and raw its halves; y2 = (x2 + shift) s(raw); log-det = sum log s
+/* coupling: a part of the numbers, x1, passes and conditions the others, x2.
+ *   affine    h = net(x1), shift and raw its halves; y2 = (x2 + shift) s(raw) or, in the order of
+ *             RealNVP, y2 = x2 s(raw) + shift; log-det = sum log s
  *   additive  y2 = x2 + net(x1); log-det = 0
- * Dinh et al. 2014, 2016; Kingma and Dhariwal 2018, section 3.3. SPDX-License-Identifier: MIT */
+ * Under a channel mask x1 is one half of the channels and x2 the other. Under a checkerboard mask
+ * x1 are the pixels where the mask is 1, row + column odd, and x2 the others; the net sees all
+ * pixels, with zeros where the mask is 0, and its output is used there. Inverted masks exchange
+ * x1 and x2.
+ * Dinh et al. 2014; Dinh et al. 2016, section 3.4; Kingma and Dhariwal 2018, section 3.3.
+ * SPDX-License-Identifier: MIT */
+#include "layers/coupling.h"
+
+#include <stddef.h>
 #include <string.h>
 
-#include "layers/layers.h"
-#include "layers/scale_law.h"
-#include "nets/nets.h"
+typedef glow__coupling coupling;
 
-typedef struct coupling {
-  int32_t kind, law;
-  float floor;
-  double floor_exact; /* as given, for files */
-  glow_net *net;
-  int64_t image, half, out; /* pixels of a sample, channels of x1, channels of the net's output */
-  int32_t h;                /* scratch [pixels, out]: the net's output */
-  int32_t saved_h;
-  int32_t dh; /* backward scratch [pixels, out] */
-} coupling;
+static glow_status check_mask(const coupling *c, const glow_shape *input) {
+  if (c->mask == GLOW_MASK_CHECKERBOARD && c->image < 2)
+    return glow_error(GLOW_E_SHAPE, "a checkerboard mask needs two pixels or more");
+  if (c->mask == GLOW_MASK_CHANNELS && input->channels % 2)
+    return glow_error(GLOW_E_SHAPE,
+                      "a coupling under a channel mask needs an even number of channels, not %lld",
+                      (long long)input->channels);
+  return GLOW_OK;
+}
+
+static glow_status declare(coupling *c, glow_setup *setup) {
+  int64_t changed[] = {c->changed};
+  GLOW_TRY(glow_setup_scratch(setup, 0, c->image * c->out, &c->h));
+  GLOW_TRY(glow_setup_saved(setup, 0, c->image * c->out, &c->saved_h));
+  GLOW_TRY(glow_setup_backward_scratch(setup, 0, c->image * c->out, &c->dh));
+  if (c->mask == GLOW_MASK_CHECKERBOARD) {
+    GLOW_TRY(glow_setup_scratch(setup, 0, c->image * c->channels, &c->masked));
+    GLOW_TRY(glow_setup_backward_scratch(setup, 0, c->image * c->channels, &c->d_masked));
+  }
+  if (c->law != GLOW_SCALE_TANH_LEARNED)
+    return GLOW_OK;
+  GLOW_TRY(glow_setup_tensor(setup, "scale", GLOW_TYPE_F32, 1, 1, changed, &c->scale));
+  return glow_setup_backward_scratch(setup, (int64_t)GLOW_MOST_GROUPS * 2 * c->changed, 0,
+                                     &c->d_scale);
+}
 
 static glow_status configure(void *self, glow_setup *setup, const glow_shape *input,
                              glow_shape *output) {
@@ -25,33 +47,31 @@ static glow_status configure(void *self, glow_setup *setup, const glow_shape *in
   int32_t rounds = 0;
   size_t bytes = 0;
   *output = *input;
-  if (input->channels % 2)
-    return glow_error(GLOW_E_SHAPE, "a coupling needs an even number of channels, not %lld",
-                      (long long)input->channels);
+  c->width = input->width;
   c->image = input->height * input->width;
-  c->half = input->channels / 2;
-  c->out = c->kind == GLOW_COUPLING_AFFINE ? input->channels : c->half;
-  glow_shape half = {input->height, input->width, c->half};
-  GLOW_TRY(glow_setup_scratch(setup, 0, c->image * c->out, &c->h));
-  GLOW_TRY(glow_setup_saved(setup, 0, c->image * c->out, &c->saved_h));
-  GLOW_TRY(glow_setup_backward_scratch(setup, 0, c->image * c->out, &c->dh));
+  c->channels = input->channels;
+  GLOW_TRY(check_mask(c, input));
+  c->changed = c->mask == GLOW_MASK_CHECKERBOARD ? c->channels : c->channels / 2;
+  c->out = c->kind == GLOW_COUPLING_AFFINE ? 2 * c->changed : c->changed;
+  glow_shape seen = {input->height, input->width, c->changed};
+  GLOW_TRY(declare(c, setup));
   GLOW_TRY(glow_setup_push(setup, "net"));
-  GLOW_TRY(c->net->ops.configure(c->net->self, setup, &half, c->out));
+  GLOW_TRY(c->net->ops.configure(c->net->self, setup, &seen, c->out));
   glow_setup_pop(setup);
   if (c->net->ops.init_size)
     c->net->ops.init_size(c->net->self, &rounds, &bytes);
   return rounds ? glow_setup_init(setup, rounds, bytes) : GLOW_OK;
 }
 
+/* The scale starts as in the code published with the 2016 paper: at 0, so that nothing is scaled,
+ * under a checkerboard, and at 1 under a channel mask. */
 static glow_status build(const void *self, const glow_pass *pass) {
-  const glow_net *net = ((const coupling *)self)->net;
-  return net->ops.build ? net->ops.build(net->self, pass) : GLOW_OK;
-}
-
-static glow_status init(const void *self, const glow_pass *pass, int32_t round, int32_t phase,
-                        const float *x) {
   const coupling *c = self;
-  return c->net->ops.init(c->net->self, pass, round, phase, x, 2 * c->half);
+  float *scale =
+      c->law == GLOW_SCALE_TANH_LEARNED ? glow_pass_tensor_mutable(pass, c->scale) : NULL;
+  for (int64_t j = 0; scale && j < c->changed; j++)
+    scale[j] = c->mask == GLOW_MASK_CHECKERBOARD ? 0.0f : 1.0f;
+  return c->net->ops.build ? c->net->ops.build(c->net->self, pass) : GLOW_OK;
 }
 
 static glow_status prepare(const void *self, const glow_pass *pass) {
@@ -59,187 +79,87 @@ static glow_status prepare(const void *self, const glow_pass *pass) {
   return net->ops.prepare ? net->ops.prepare(net->self, pass) : GLOW_OK;
 }
 
-/* What the tasks, runs of whole samples, work on. */
-typedef struct run {
-  const coupling *c;
-  const glow_pass *pass;
-  const float *from, *h;
-  float *to, *dh;
-  double *logdet;
-  const glow_layer_gradient *g;
-  int64_t samples;
-  int64_t group; /* samples in a task */
-} run;
+/* ---- passes ---------------------------------------------------------------------------------- */
 
-enum { MOST_TASKS = 64, LEAST_NUMBERS = 4096 };
-
-static run run_of(const coupling *c, const glow_pass *pass) {
-  run r = {.c = c, .pass = pass, .samples = glow_pass_samples(pass)};
-  int64_t size = c->image * 2 * c->half;
-  int64_t share = (r.samples + MOST_TASKS - 1) / MOST_TASKS;
-  int64_t least = (LEAST_NUMBERS + size - 1) / size;
-  r.group = share > least ? share : least;
-  return r;
+/* First number that the net sees of a pixel. */
+static int64_t seen_from(const coupling *c) {
+  return c->mask == GLOW_MASK_CHANNELS && c->invert ? c->changed : 0;
 }
 
-static void run_tasks(run *r, glow_task_fn fn) {
-  glow_pass_run(r->pass, (uint32_t)((r->samples + r->group - 1) / r->group), fn, r);
+/* What the net is given for x: pixels of C floats. */
+static const float *net_input(const coupling *c, const glow_pass *pass, const float *x) {
+  if (c->mask == GLOW_MASK_CHANNELS)
+    return x + seen_from(c);
+  glow__coupling_run run = glow__coupling_begin(c, pass);
+  run.from = x;
+  run.to = glow_pass_scratch(pass, c->masked);
+  glow__coupling_mask(&run);
+  return run.to;
 }
 
-static int64_t last_sample(const run *r, uint32_t task) {
-  int64_t last = ((int64_t)task + 1) * r->group;
-  return last < r->samples ? last : r->samples;
+static glow_status init(const void *self, const glow_pass *pass, int32_t round, int32_t phase,
+                        const float *x) {
+  const coupling *c = self;
+  const float *seen = phase == GLOW_INIT_BATCH ? net_input(c, pass, x) : NULL;
+  return c->net->ops.init(c->net->self, pass, round, phase, seen, c->channels);
 }
 
-/* y2 of one pixel; returns its part of the log-det. */
-static double change(const coupling *c, const float *restrict h, const float *x2, float *y2) {
-  double logdet = 0;
-  if (c->kind == GLOW_COUPLING_ADDITIVE) {
-    for (int64_t j = 0; j < c->half; j++)
-      y2[j] = x2[j] + h[j];
-    return 0;
-  }
-  for (int64_t j = 0; j < c->half; j++) {
-    glow__scale scale = glow__scale_of(c->law, c->floor, h[c->half + j]);
-    y2[j] = (x2[j] + h[j]) * scale.s;
-    logdet += (double)scale.log_s;
-  }
-  return logdet;
-}
-
-/* x2 of one pixel. */
-static double undo(const coupling *c, const float *restrict h, const float *y2, float *x2) {
-  double logdet = 0;
-  if (c->kind == GLOW_COUPLING_ADDITIVE) {
-    for (int64_t j = 0; j < c->half; j++)
-      x2[j] = y2[j] - h[j];
-    return 0;
-  }
-  for (int64_t j = 0; j < c->half; j++) {
-    glow__scale scale = glow__scale_of(c->law, c->floor, h[c->half + j]);
-    x2[j] = y2[j] / scale.s - h[j];
-    logdet += (double)scale.log_s;
-  }
-  return logdet;
-}
-
-static void forward_task(void *arg, uint32_t task, uint32_t worker) {
-  const run *r = arg;
-  const coupling *c = r->c;
-  (void)worker;
-  for (int64_t n = (int64_t)task * r->group; n < last_sample(r, task); n++) {
-    double logdet = 0;
-    for (int64_t p = n * c->image; p < (n + 1) * c->image; p++) {
-      const float *x = r->from + p * 2 * c->half;
-      float *y = r->to + p * 2 * c->half;
-      if (x != y)
-        memcpy(y, x, (size_t)c->half * sizeof *y);
-      logdet += change(c, r->h + p * c->out, x + c->half, y + c->half);
-    }
-    r->logdet[n] += logdet;
-  }
-}
-
-static void inverse_task(void *arg, uint32_t task, uint32_t worker) {
-  const run *r = arg;
-  const coupling *c = r->c;
-  (void)worker;
-  for (int64_t n = (int64_t)task * r->group; n < last_sample(r, task); n++) {
-    double logdet = 0;
-    for (int64_t p = n * c->image; p < (n + 1) * c->image; p++) {
-      const float *y = r->from + p * 2 * c->half;
-      float *x = r->to + p * 2 * c->half;
-      if (x != y)
-        memcpy(x, y, (size_t)c->half * sizeof *x);
-      logdet += undo(c, r->h + p * c->out, y + c->half, x + c->half);
-    }
-    r->logdet[n] -= logdet;
-  }
-}
-
-static float *net_output(const coupling *c, const glow_pass *pass) {
+static float *run_net(const coupling *c, const glow_pass *pass, const float *x) {
   float *saved = glow_pass_saved(pass, c->saved_h);
-  return saved ? saved : glow_pass_scratch(pass, c->h);
+  float *h = saved ? saved : glow_pass_scratch(pass, c->h);
+  c->net->ops.forward(c->net->self, pass, net_input(c, pass, x), c->channels, h);
+  return h;
 }
 
 static void forward(const void *self, const glow_pass *pass, const float *x, float *y,
                     double *logdet, double *logprior) {
-  const coupling *c = self;
-  float *h = net_output(c, pass);
-  run r = run_of(c, pass);
+  glow__coupling_run run = glow__coupling_begin(self, pass);
   (void)logprior;
-  c->net->ops.forward(c->net->self, pass, x, 2 * c->half, h);
-  r.from = x;
-  r.to = y;
-  r.h = h;
-  r.logdet = logdet;
-  run_tasks(&r, forward_task);
+  run.h = run_net(self, pass, x);
+  run.from = x;
+  run.to = y;
+  run.logdet = logdet;
+  glow__coupling_forward(&run);
 }
 
 static void inverse(const void *self, const glow_pass *pass, const float *y, float *x,
                     double *logdet) {
-  const coupling *c = self;
-  float *h = net_output(c, pass);
-  run r = run_of(c, pass);
-  c->net->ops.forward(c->net->self, pass, y, 2 * c->half, h);
-  r.from = y;
-  r.to = x;
-  r.h = h;
-  r.logdet = logdet;
-  run_tasks(&r, inverse_task);
+  glow__coupling_run run = glow__coupling_begin(self, pass);
+  run.h = run_net(self, pass, y);
+  run.from = y;
+  run.to = x;
+  run.logdet = logdet;
+  glow__coupling_inverse(&run);
 }
 
-/* Affine: d x2 = d y2 s;  d shift = d y2 s;  d raw = (d y2 y2 + d logdet) d log s / d raw.
- * Additive: d x2 = d h = d y2. */
-static void pixel_gradient(const coupling *c, const float *restrict h, const float *restrict y2,
-                           const float *restrict dy2, float d_logdet, float *restrict dx2,
-                           float *restrict dh) {
-  if (c->kind == GLOW_COUPLING_ADDITIVE) {
-    memcpy(dx2, dy2, (size_t)c->half * sizeof *dx2);
-    memcpy(dh, dy2, (size_t)c->half * sizeof *dh);
+/* Adds to dx what comes back through the net. */
+static void net_gradient(const coupling *c, glow__coupling_run *run) {
+  const glow_pass *pass = run->pass;
+  const glow_layer_gradient *g = run->g;
+  const float *seen = net_input(c, pass, g->y);
+  if (c->mask == GLOW_MASK_CHANNELS) {
+    c->net->ops.backward(c->net->self, pass, seen, c->channels, run->h, run->dh,
+                         g->dx + seen_from(c), c->channels);
     return;
   }
-  for (int64_t j = 0; j < c->half; j++) {
-    glow__scale scale = glow__scale_of(c->law, c->floor, h[c->half + j]);
-    dx2[j] = dy2[j] * scale.s;
-    dh[j] = dx2[j];
-    dh[c->half + j] = (dy2[j] * y2[j] + d_logdet) * scale.slope;
-  }
-}
-
-static void backward_task(void *arg, uint32_t task, uint32_t worker) {
-  const run *r = arg;
-  const coupling *c = r->c;
-  const glow_layer_gradient *g = r->g;
-  (void)worker;
-  for (int64_t n = (int64_t)task * r->group; n < last_sample(r, task); n++)
-    for (int64_t p = n * c->image; p < (n + 1) * c->image; p++) {
-      int64_t at = p * 2 * c->half, at2 = at + c->half;
-      const float *h = r->h + p * c->out;
-      memcpy(g->dx + at, g->dy + at, (size_t)c->half * sizeof(float));
-      pixel_gradient(c, h, g->y + at2, g->dy + at2, (float)g->d_logdet[n], g->dx + at2,
-                     r->dh + p * c->out);
-      if (g->x)
-        continue;
-      memcpy(g->x_out + at, g->y + at, (size_t)c->half * sizeof(float));
-      undo(c, h, g->y + at2, g->x_out + at2);
-    }
+  float *d_seen = glow_pass_scratch(pass, c->d_masked);
+  memset(d_seen, 0, (size_t)(run->groups.samples * c->image * c->channels) * sizeof *d_seen);
+  c->net->ops.backward(c->net->self, pass, seen, c->channels, run->h, run->dh, d_seen, c->channels);
+  run->from = d_seen;
+  run->to = g->dx;
+  glow__coupling_mask_add(run);
 }
 
 /* x1 = y1, so the net can be run from the output: reconstruction costs one forward of the net,
  * which fills what its backward needs. */
 static void backward(const void *self, const glow_pass *pass, const glow_layer_gradient *g) {
   const coupling *c = self;
-  int64_t stride = 2 * c->half;
-  float *h = glow_pass_saved(pass, c->saved_h);
-  run r = run_of(c, pass);
-  if (!glow_pass_saved_valid(pass))
-    c->net->ops.forward(c->net->self, pass, g->y, stride, h);
-  r.h = h;
-  r.dh = glow_pass_scratch(pass, c->dh);
-  r.g = g;
-  run_tasks(&r, backward_task);
-  c->net->ops.backward(c->net->self, pass, g->y, stride, h, r.dh, g->dx, stride);
+  glow__coupling_run run = glow__coupling_begin(c, pass);
+  run.h = glow_pass_saved_valid(pass) ? glow_pass_saved(pass, c->saved_h) : run_net(c, pass, g->y);
+  run.dh = glow_pass_scratch(pass, c->dh);
+  run.g = g;
+  glow__coupling_backward(&run);
+  net_gradient(c, &run);
 }
 
 /* ---- options --------------------------------------------------------------------------------- */
@@ -249,13 +169,21 @@ static const char *const kinds[] = {
 static const char *const laws[] = {[GLOW_SCALE_SIGMOID] = "sigmoid",
                                    [GLOW_SCALE_EXP] = "exp",
                                    [GLOW_SCALE_TANH] = "tanh",
-                                   [GLOW_SCALE_SIGMOID_FLOOR] = "sigmoid_floor"};
+                                   [GLOW_SCALE_SIGMOID_FLOOR] = "sigmoid_floor",
+                                   [GLOW_SCALE_TANH_LEARNED] = "tanh_learned"};
+static const char *const masks[] = {
+    [GLOW_MASK_CHANNELS] = "channels", [GLOW_MASK_CHECKERBOARD] = "checkerboard"};
+static const char *const orders[] = {
+    [GLOW_ORDER_SHIFT_SCALE] = "shift_scale", [GLOW_ORDER_SCALE_SHIFT] = "scale_shift"};
 
 static glow_status save(const void *self, glow_config *config) {
   const coupling *c = self;
   GLOW_TRY(glow_config_set_text(config, "kind", kinds[c->kind]));
   GLOW_TRY(glow_config_set_text(config, "scale", laws[c->law]));
   GLOW_TRY(glow_config_set_real(config, "floor", c->floor_exact));
+  GLOW_TRY(glow_config_set_text(config, "mask", masks[c->mask]));
+  GLOW_TRY(glow_config_set_int(config, "invert", c->invert));
+  GLOW_TRY(glow_config_set_text(config, "order", orders[c->order]));
   GLOW_TRY(glow_config_set_text(config, "net", c->net->ops.type));
   if (!c->net->ops.save)
     return glow_error(GLOW_E_UNSUPPORTED, "net '%s' cannot be saved: its table has no save",
@@ -287,12 +215,23 @@ static const glow_layer_ops ops = {
 static glow_status check(const glow_coupling_options *o) {
   if (o->kind != GLOW_COUPLING_AFFINE && o->kind != GLOW_COUPLING_ADDITIVE)
     return glow_error(GLOW_E_ARGUMENT, "kind is %d; it must be one of GLOW_COUPLING_...", o->kind);
-  if (o->scale < GLOW_SCALE_SIGMOID || o->scale > GLOW_SCALE_SIGMOID_FLOOR)
+  if (o->scale < GLOW_SCALE_SIGMOID || o->scale > GLOW_SCALE_TANH_LEARNED)
     return glow_error(GLOW_E_ARGUMENT, "scale is %d; it must be one of GLOW_SCALE_...", o->scale);
   if (!(o->floor > 0 && o->floor < 1))
     return glow_error(GLOW_E_ARGUMENT, "floor is %g; it must be between 0 and 1", o->floor);
+  if (o->mask != GLOW_MASK_CHANNELS && o->mask != GLOW_MASK_CHECKERBOARD)
+    return glow_error(GLOW_E_ARGUMENT, "mask is %d; it must be one of GLOW_MASK_...", o->mask);
+  if (o->invert != 0 && o->invert != 1)
+    return glow_error(GLOW_E_ARGUMENT, "invert is %d; it must be 0 or 1", o->invert);
+  if (o->order != GLOW_ORDER_SHIFT_SCALE && o->order != GLOW_ORDER_SCALE_SHIFT)
+    return glow_error(GLOW_E_ARGUMENT, "order is %d; it must be one of GLOW_ORDER_...", o->order);
+  if (o->reserved)
+    return glow_error(GLOW_E_ARGUMENT, "glow_coupling_options: reserved must be 0");
   return GLOW_OK;
 }
+
+/* Of the options' first version. */
+#define SMALLEST offsetof(glow_coupling_options, mask)
 
 glow_status glow_coupling_create(glow_context *context, const glow_coupling_options *options,
                                  glow_net **net, glow_layer **out) {
@@ -305,7 +244,7 @@ glow_status glow_coupling_create(glow_context *context, const glow_coupling_opti
   else if ((*net)->context != context)
     status = glow_error(GLOW_E_ARGUMENT, "the coupling's net was made with another context");
   if (status == GLOW_OK)
-    status = glow__options_copy(&o, sizeof o, options, sizeof o, "glow_coupling_options");
+    status = glow__options_copy(&o, sizeof o, options, SMALLEST, "glow_coupling_options");
   if (status == GLOW_OK)
     status = check(&o);
   coupling *c = status == GLOW_OK ? glow_allocate(context, sizeof *c) : NULL;
@@ -313,8 +252,14 @@ glow_status glow_coupling_create(glow_context *context, const glow_coupling_opti
     glow_net_destroy(net);
     return status == GLOW_OK ? GLOW_E_MEMORY : status;
   }
-  *c = (coupling){
-      .kind = o.kind, .law = o.scale, .floor = (float)o.floor, .floor_exact = o.floor, .net = *net};
+  *c = (coupling){.kind = o.kind,
+                  .law = o.kind == GLOW_COUPLING_AFFINE ? o.scale : GLOW_SCALE_SIGMOID,
+                  .mask = o.mask,
+                  .invert = o.invert,
+                  .order = o.order,
+                  .floor = (float)o.floor,
+                  .floor_exact = o.floor,
+                  .net = *net};
   *net = NULL;
   glow_layer_ops table = ops;
   if (c->net->ops.flags & GLOW_NET_ALWAYS_PREPARES || !c->net->ops.prepare)
@@ -335,14 +280,22 @@ static glow_status find_name(const char *const *names, int32_t count, const char
 glow_status glow__coupling_make(glow_context *context, const glow_config *config,
                                 glow_layer **out) {
   glow_coupling_options o = GLOW_COUPLING_OPTIONS_INIT;
-  const char *kind = "affine", *scale = "sigmoid", *type = "conv";
+  const char *kind = "affine", *scale = "sigmoid", *type = "conv", *mask = "channels";
+  const char *order = "shift_scale";
+  int64_t invert = 0;
   glow_net *net = NULL;
   GLOW_TRY(glow_config_get_text(config, "kind", &kind));
   GLOW_TRY(glow_config_get_text(config, "scale", &scale));
   GLOW_TRY(glow_config_get_text(config, "net", &type));
   GLOW_TRY(glow_config_get_real(config, "floor", &o.floor));
+  GLOW_TRY(glow_config_get_text(config, "mask", &mask));
+  GLOW_TRY(glow_config_get_int(config, "invert", 0, 1, &invert));
+  GLOW_TRY(glow_config_get_text(config, "order", &order));
   GLOW_TRY(find_name(kinds, GLOW_COUPLING_ADDITIVE + 1, kind, &o.kind));
-  GLOW_TRY(find_name(laws, GLOW_SCALE_SIGMOID_FLOOR + 1, scale, &o.scale));
+  GLOW_TRY(find_name(laws, GLOW_SCALE_TANH_LEARNED + 1, scale, &o.scale));
+  GLOW_TRY(find_name(masks, GLOW_MASK_CHECKERBOARD + 1, mask, &o.mask));
+  GLOW_TRY(find_name(orders, GLOW_ORDER_SCALE_SHIFT + 1, order, &o.order));
+  o.invert = (int32_t)invert;
   GLOW_TRY(glow__registry_make_net(context, type, config, &net));
   return glow_coupling_create(context, &o, &net, out);
 }

@@ -324,8 +324,12 @@ glow_status glow_split_create_with(glow_context *context, const glow_split_optio
   if (!context || !out)
     return glow_error(GLOW_E_ARGUMENT, "glow_split_create: NULL argument");
   GLOW_TRY(glow__options_copy(&o, sizeof o, options, sizeof o, "glow_split_options"));
-  if (o.edge < 0 || o.edge > 1 || o.reserved)
-    return glow_error(GLOW_E_ARGUMENT, "edge is %d; it must be 0 or 1, and reserved 0", o.edge);
+  if (o.edge < 0 || o.edge > 1)
+    return glow_error(GLOW_E_ARGUMENT, "edge is %d; it must be 0 or 1", o.edge);
+  if (o.fixed < 0 || o.fixed > 1 || (o.fixed && o.edge))
+    return glow_error(GLOW_E_ARGUMENT, "fixed is %d; it must be 0 or 1, and 0 with edge", o.fixed);
+  if (o.fixed)
+    return glow__split_fixed_create(context, out);
   split *s = glow_allocate(context, sizeof *s);
   if (!s)
     return GLOW_E_MEMORY;
@@ -339,8 +343,10 @@ glow_status glow_split_create(glow_context *context, glow_layer **out) {
 
 glow_status glow__split_make(glow_context *context, const glow_config *config, glow_layer **out) {
   glow_split_options o = GLOW_SPLIT_OPTIONS_INIT;
-  int64_t edge = o.edge;
+  int64_t edge = o.edge, fixed = o.fixed;
   GLOW_TRY(glow_config_get_int(config, "edge", 0, 1, &edge));
+  GLOW_TRY(glow_config_get_int(config, "fixed", 0, 1, &fixed));
   o.edge = (int32_t)edge;
+  o.fixed = (int32_t)fixed;
   return glow_split_create_with(context, &o, out);
 }

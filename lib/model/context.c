@@ -54,6 +54,7 @@ static glow_status register_types(glow_context *context) {
   GLOW_LAYER_LIST(GLOW_REGISTER)
 #undef GLOW_REGISTER
   GLOW_TRY(glow_context_register_net(context, "conv", glow__conv_net_make));
+  GLOW_TRY(glow_context_register_net(context, "res", glow__res_net_make));
   return glow_context_register_net(context, "mlp", glow__mlp_net_make);
 }
 

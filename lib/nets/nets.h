@@ -15,5 +15,6 @@ struct glow_net {
 /* Factories of the built-in types, for the registry. */
 glow_status glow__conv_net_make(glow_context *context, const glow_config *config, glow_net **out);
 glow_status glow__mlp_net_make(glow_context *context, const glow_config *config, glow_net **out);
+glow_status glow__res_net_make(glow_context *context, const glow_config *config, glow_net **out);
 
 #endif

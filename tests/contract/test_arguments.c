@@ -105,6 +105,8 @@ static void test_null_makers(void **state) {
   BAD(glow_split_create(b->context, NULL));
   MAKER(glow_split_create_with);
 #undef MAKER
+  BAD(glow_res_net_create(b->context, NULL, NULL));
+  BAD(glow_res_net_create(NULL, NULL, &net));
   BAD(glow_layer_create(b->context, NULL, b, &layer));
   BAD(glow_net_create(b->context, NULL, b, &net));
   BAD(glow_context_register_layer(NULL, "x", NULL));

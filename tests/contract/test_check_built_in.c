@@ -102,7 +102,24 @@ static glow_status make_conv_biases(glow_context *context, glow_net **out) {
   return glow_conv_net_create(context, &o, out);
 }
 
+static glow_status make_res(glow_context *context, glow_net **out) {
+  glow_res_net_options o = GLOW_RES_NET_OPTIONS_INIT;
+  o.hidden = 5;
+  o.blocks = 2;
+  return glow_res_net_create(context, &o, out);
+}
+
+static glow_status make_res_plain(glow_context *context, glow_net **out) {
+  glow_res_net_options o = GLOW_RES_NET_OPTIONS_INIT;
+  o.hidden = 5;
+  o.blocks = 1;
+  o.weight_norm = o.batch_norm = 0;
+  return glow_res_net_create(context, &o, out);
+}
+
 static const net_row net_rows[] = {
+    {"res", make_res, GLOW_CHECK_OPTIONS_INIT},
+    {"res without norms", make_res_plain, GLOW_CHECK_OPTIONS_INIT},
     {"conv", make_conv, GLOW_CHECK_OPTIONS_INIT},
     {"conv with biases", make_conv_biases, GLOW_CHECK_OPTIONS_INIT},
 };

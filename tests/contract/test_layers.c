@@ -58,6 +58,39 @@ static void settle_units(glow_model *model, helper_random *random) {
   }
 }
 
+static bool ends_with(const char *name, const char *end) {
+  size_t a = strlen(name), b = strlen(end);
+  return a >= b && strcmp(name + a - b, end) == 0;
+}
+
+/* The same for a residual network: its units are pushed to +-6 or +-20, and where nothing is
+ * normalised its blocks and skips bring little to what they are added to. */
+static void settle_res_net(glow_model *model, helper_random *random, int32_t net) {
+  bool batch_norm = net == HELPER_RES_NET || net == HELPER_RES_NET_WITHOUT_WEIGHT_NORM;
+  for (int32_t t = 0; net >= HELPER_RES_NET && t < glow_model_tensor_count(model); t++) {
+    glow_tensor_info info = GLOW_TENSOR_INFO_INIT;
+    OK(glow_model_tensor(model, t, &info));
+    const char *name = info.name;
+    bool push = batch_norm ? ends_with(name, "norm1.bias") || ends_with(name, "norm2.bias") ||
+                                 ends_with(name, "net.norm.bias")
+                           : ends_with(name, "first.bias") || ends_with(name, "conv1.bias") ||
+                                 ends_with(name, "net.skip.bias");
+    bool plain = net == HELPER_RES_NET_PLAIN;
+    bool weaken = (!batch_norm && ends_with(name, ".gain")) ||
+                  (plain && (ends_with(name, "conv1.weight") || ends_with(name, "conv2.weight") ||
+                             ends_with(name, "skip.weight")));
+    float size = !batch_norm && ends_with(name, "conv1.bias") ? 20.0f : 6.0f;
+    float *values = info.trainable ? glow_model_parameters_mutable(model) + info.offset : NULL;
+    for (int64_t j = 0; values && j < info.elements; j++) {
+      if (push)
+        values[j] += helper_uniform(random) < 0.7 ? size : -size;
+      if (weaken)
+        values[j] *= 0.1f;
+    }
+  }
+  OK(glow_model_prepare(model));
+}
+
 /* A split's log-sds are linear in its input: without this, far-out inputs would have deviations
  * that float32 cannot hold. */
 static void tame_split(glow_model *model) {
@@ -73,9 +106,7 @@ static void settle_averages(glow_model *model, helper_random *random) {
   for (int32_t t = 0; t < glow_model_tensor_count(model); t++) {
     glow_tensor_info info = GLOW_TENSOR_INFO_INIT;
     OK(glow_model_tensor(model, t, &info));
-    size_t length = strlen(info.name);
-    bool mean = length > 5 && strcmp(info.name + length - 5, ".mean") == 0;
-    bool var = length > 4 && strcmp(info.name + length - 4, ".var") == 0;
+    bool mean = ends_with(info.name, ".mean"), var = ends_with(info.name, ".var");
     if (info.trainable || !(mean || var))
       continue;
     float *values = helper_new_normals(random, 0.3f, info.elements);
@@ -95,6 +126,7 @@ static glow_model *create_model(const bench *b, glow_context *context) {
   OK(helper_create_model(context, b->layer, &b->shape, large ? 70 : 6, &model));
   helper_perturb(model, &random, large ? 0.01f : deep ? 0.05f : 0.1f);
   settle_units(model, &random);
+  settle_res_net(model, &random, b->layer->net);
   tame_split(model);
   settle_averages(model, &random);
   return model;
@@ -491,9 +523,19 @@ static void test_contract(void **state) {
   check_saved(b);
 }
 
-int main(void) {
+/* Argument `couplings`: those under all masks, the large shape for the learned law alone. `nets`:
+ * couplings with residual networks, the large shape for those with all options. */
+int main(int argc, char **argv) {
   char folder[] = "/tmp/glow-contract-XXXXXX";
-  size_t most = (size_t)helper_layer_count * SHAPES, count = 0;
+  const char *which = argc > 1 ? argv[1] : "layers";
+  bool couplings = strcmp(which, "couplings") == 0, nets = strcmp(which, "nets") == 0;
+  const helper_layer *layers = couplings ? helper_couplings
+                               : nets    ? helper_res_nets
+                                         : helper_layers;
+  int32_t layer_count = couplings ? helper_coupling_count
+                        : nets    ? helper_res_net_count
+                                  : helper_layer_count;
+  size_t most = (size_t)layer_count * SHAPES, count = 0;
   bench *benches = helper_allocate(most * sizeof *benches);
   struct CMUnitTest *tests = helper_allocate(most * sizeof *tests);
   memset(benches, 0, most * sizeof *benches);
@@ -501,18 +543,21 @@ int main(void) {
     return 1;
   snprintf(path, sizeof path, "%s/model", folder);
   glow_blas_set_threads(1); /* a BLAS without such a call runs as it does */
-  for (int32_t l = 0; l < helper_layer_count; l++)
+  for (int32_t l = 0; l < layer_count; l++)
     for (int s = 0; s < SHAPES; s++) {
-      if (!helper_layer_fits(&helper_layers[l], &shapes[s]))
+      bool large = shapes[s].channels > 8;
+      if (!helper_layer_fits(&layers[l], &shapes[s]) ||
+          (couplings && large && layers[l].scale != GLOW_SCALE_TANH_LEARNED) ||
+          (nets && large && layers[l].net != HELPER_RES_NET))
         continue;
       bench *b = &benches[count];
-      b->layer = &helper_layers[l];
+      b->layer = &layers[l];
       b->shape = shapes[s];
       snprintf(b->name, sizeof b->name, "%s on %d x %d x %d", b->layer->name, (int)b->shape.height,
                (int)b->shape.width, (int)b->shape.channels);
       tests[count++] = (struct CMUnitTest){b->name, test_contract, open_bench, close_bench, b};
     }
-  int failed = _cmocka_run_group_tests("layers", tests, count, NULL, NULL);
+  int failed = _cmocka_run_group_tests(which, tests, count, NULL, NULL);
   unlink(path);
   rmdir(folder);
   free(benches);

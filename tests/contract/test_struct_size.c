@@ -57,6 +57,22 @@ static glow_status read_check(const bench *b, const void *options) {
   return glow_layer_check(b->context, &layer, options);
 }
 
+static glow_status read_coupling(const bench *b, const void *options) {
+  glow_layer *layer = NULL;
+  glow_net *net = NULL;
+  OK(glow_conv_net_create(b->context, NULL, &net));
+  glow_status status = glow_coupling_create(b->context, options, &net, &layer);
+  glow_layer_destroy(&layer);
+  return status;
+}
+
+static glow_status read_res_net(const bench *b, const void *options) {
+  glow_net *net = NULL;
+  glow_status status = glow_res_net_create(b->context, options, &net);
+  glow_net_destroy(&net);
+  return status;
+}
+
 static glow_status read_split(const bench *b, const void *options) {
   glow_layer *layer = NULL;
   glow_status status = glow_split_create_with(b->context, options, &layer);
@@ -64,12 +80,10 @@ static glow_status read_split(const bench *b, const void *options) {
   return status;
 }
 
-static glow_status read_coupling(const bench *b, const void *options) {
-  glow_layer *layer = NULL;
-  glow_net *net = NULL;
-  OK(glow_conv_net_create(b->context, NULL, &net));
-  glow_status status = glow_coupling_create(b->context, options, &net, &layer);
-  glow_layer_destroy(&layer);
+static glow_status read_realnvp(const bench *b, const void *options) {
+  glow_model *model = NULL;
+  glow_status status = glow_model_create_realnvp(b->context, options, &model);
+  glow_model_destroy(&model);
   return status;
 }
 
@@ -213,7 +227,9 @@ static void test_struct_sizes(void **state) {
   CHECK(glow_split_options, read_split, GLOW_SPLIT_OPTIONS_INIT);
   CHECK_FROM(offsetof(glow_prior_options, spatial), glow_prior_options, read_prior,
              GLOW_PRIOR_OPTIONS_INIT);
-  CHECK(glow_coupling_options, read_coupling, GLOW_COUPLING_OPTIONS_INIT);
+  CHECK_FROM(offsetof(glow_coupling_options, mask), glow_coupling_options, read_coupling,
+             GLOW_COUPLING_OPTIONS_INIT);
+  CHECK(glow_res_net_options, read_res_net, GLOW_RES_NET_OPTIONS_INIT);
   CHECK_FROM(offsetof(glow_conv_net_options, edge), glow_conv_net_options, read_conv_net,
              GLOW_CONV_NET_OPTIONS_INIT);
   CHECK(glow_builder_options, read_builder, GLOW_BUILDER_OPTIONS_INIT);
@@ -231,6 +247,11 @@ static void test_struct_sizes(void **state) {
   const glow_glow_options preset = helper_small_glow();
   check_size(b, "glow_glow_options", read_glow, &preset, sizeof preset,
              offsetof(glow_glow_options, edge), false);
+  glow_realnvp_options realnvp = GLOW_REALNVP_OPTIONS_INIT;
+  realnvp.input = (glow_shape){4, 4, 1};
+  realnvp.hidden = realnvp.blocks = 1;
+  check_size(b, "glow_realnvp_options", read_realnvp, &realnvp, sizeof realnvp, sizeof realnvp,
+             false);
   const glow_allocator allocator = helper_allocator(&memory);
   check_size(b, "glow_allocator", read_allocator, &allocator, sizeof allocator, sizeof allocator,
              true);

@@ -118,6 +118,24 @@ static void test_preset(void **state) {
     fail_each(0, make_preset, &p);
 }
 
+static glow_status make_realnvp(glow_context *context, void *payload) {
+  glow_realnvp_options o = GLOW_REALNVP_OPTIONS_INIT;
+  glow_model *model = NULL;
+  (void)payload;
+  o.input = (glow_shape){4, 4, 1};
+  o.hidden = 2;
+  o.blocks = 1;
+  glow_status status = glow_model_create_realnvp(context, &o, &model);
+  assert_true((status == GLOW_OK) == (model != NULL));
+  glow_model_destroy(&model);
+  return status;
+}
+
+static void test_realnvp(void **state) {
+  (void)state;
+  fail_each(0, make_realnvp, NULL);
+}
+
 /* ---- what is done with a model that exists --------------------------------------------------- */
 
 typedef struct fixture {
@@ -371,6 +389,7 @@ int main(void) {
       cmocka_unit_test(test_rng),
       cmocka_unit_test(test_layers),
       cmocka_unit_test(test_preset),
+      cmocka_unit_test(test_realnvp),
       cmocka_unit_test(test_workspace),
       cmocka_unit_test(test_initialise),
       cmocka_unit_test(test_training_step),

@@ -194,6 +194,7 @@ const helper_layer helper_layers[] = {
     {.name = "squeeze", .kind = HELPER_SQUEEZE, .even_hw = 1},
     {.name = "split", .kind = HELPER_SPLIT, .even = 1},
     {.name = "split, edge", .kind = HELPER_SPLIT, .even = 1, .edge = 1},
+    {.name = "split with a fixed prior", .kind = HELPER_SPLIT, .option = 1, .even = 1},
     {.name = "batchnorm", .kind = HELPER_BATCHNORM, .batch = 1},
     {.name = "batchnorm with a lag", .kind = HELPER_BATCHNORM, .batch = 1, .lag = 0.75},
     {.name = "logit", .kind = HELPER_LOGIT, .curved = 1},
@@ -213,8 +214,51 @@ const helper_layer helper_layers[] = {
 };
 const int32_t helper_layer_count = sizeof helper_layers / sizeof *helper_layers;
 
+#define MASKED(text, mask_, invert_)                                                               \
+  COUPLING(text ", sigmoid", AFFINE, SIGMOID, mask_, invert_, SHIFT_SCALE)                         \
+  , COUPLING(text ", sigmoid, scale first", AFFINE, SIGMOID, mask_, invert_, SCALE_SHIFT),         \
+      COUPLING(text ", exp", AFFINE, EXP, mask_, invert_, SHIFT_SCALE),                            \
+      COUPLING(text ", exp, scale first", AFFINE, EXP, mask_, invert_, SCALE_SHIFT),               \
+      COUPLING(text ", tanh", AFFINE, TANH, mask_, invert_, SHIFT_SCALE),                          \
+      COUPLING(text ", tanh, scale first", AFFINE, TANH, mask_, invert_, SCALE_SHIFT),             \
+      COUPLING(text ", floor", AFFINE, SIGMOID_FLOOR, mask_, invert_, SHIFT_SCALE),                \
+      COUPLING(text ", floor, scale first", AFFINE, SIGMOID_FLOOR, mask_, invert_, SCALE_SHIFT),   \
+      COUPLING(text ", learned", AFFINE, TANH_LEARNED, mask_, invert_, SHIFT_SCALE),               \
+      COUPLING(text ", learned, scale first", AFFINE, TANH_LEARNED, mask_, invert_, SCALE_SHIFT),  \
+      COUPLING(text ", additive", ADDITIVE, SIGMOID, mask_, invert_, SHIFT_SCALE)
+#define COUPLING(text, kind_, scale_, mask_, invert_, order_)                                      \
+  {                                                                                                \
+    .name = text, .kind = HELPER_COUPLING, .option = GLOW_COUPLING_##kind_,                        \
+    .scale = GLOW_SCALE_##scale_, .mask = GLOW_MASK_##mask_, .invert = invert_,                    \
+    .order = GLOW_ORDER_##order_, .even = GLOW_MASK_##mask_ == GLOW_MASK_CHANNELS                  \
+  }
+const helper_layer helper_couplings[] = {
+    MASKED("channels", CHANNELS, 0), MASKED("channels inverted", CHANNELS, 1),
+    MASKED("checkerboard", CHECKERBOARD, 0), MASKED("checkerboard inverted", CHECKERBOARD, 1)};
+#undef COUPLING
+#undef MASKED
+#define RES(text, net_, mask_, batch_)                                                             \
+  {                                                                                                \
+    .name = text, .kind = HELPER_COUPLING, .option = GLOW_COUPLING_AFFINE,                         \
+    .scale = GLOW_SCALE_TANH_LEARNED, .mask = GLOW_MASK_##mask_, .order = GLOW_ORDER_SCALE_SHIFT,  \
+    .net = HELPER_RES_NET##net_, .even = GLOW_MASK_##mask_ == GLOW_MASK_CHANNELS, .batch = batch_  \
+  }
+const helper_layer helper_res_nets[] = {
+    RES("res net, channels", , CHANNELS, 1),
+    RES("res net, checkerboard", , CHECKERBOARD, 1),
+    RES("res net without batch norm, channels", _WITHOUT_BATCH_NORM, CHANNELS, 0),
+    RES("res net without batch norm, checkerboard", _WITHOUT_BATCH_NORM, CHECKERBOARD, 0),
+    RES("res net without weight norm, channels", _WITHOUT_WEIGHT_NORM, CHANNELS, 1),
+    RES("res net without weight norm, checkerboard", _WITHOUT_WEIGHT_NORM, CHECKERBOARD, 1),
+    RES("plain res net, channels", _PLAIN, CHANNELS, 0),
+    RES("plain res net, checkerboard", _PLAIN, CHECKERBOARD, 0)};
+#undef RES
+const int32_t helper_res_net_count = sizeof helper_res_nets / sizeof *helper_res_nets;
+const int32_t helper_coupling_count = sizeof helper_couplings / sizeof *helper_couplings;
+
 bool helper_layer_fits(const helper_layer *layer, const glow_shape *shape) {
-  return !(layer->even && shape->channels % 2) &&
+  return !(layer->mask == GLOW_MASK_CHECKERBOARD && shape->height * shape->width < 2) &&
+         !(layer->even && shape->channels % 2) &&
          !(layer->even_hw && (shape->height % 2 || shape->width % 2));
 }
 
@@ -222,13 +266,18 @@ static glow_status create_net(glow_context *context, const helper_layer *layer, 
                               glow_net **out) {
   glow_conv_net_options conv = GLOW_CONV_NET_OPTIONS_INIT;
   glow_mlp_net_options mlp = GLOW_MLP_NET_OPTIONS_INIT;
-  conv.hidden = mlp.hidden = hidden;
+  glow_res_net_options res = GLOW_RES_NET_OPTIONS_INIT;
+  conv.hidden = mlp.hidden = res.hidden = hidden;
   conv.actnorm = layer->option > 0;
-  conv.seed = mlp.seed = 7;
+  conv.seed = mlp.seed = res.seed = 7;
   conv.edge = layer->edge;
   mlp.context = layer->context;
-  return layer->net == HELPER_MLP ? glow_mlp_net_create(context, &mlp, out)
-                                  : glow_conv_net_create(context, &conv, out);
+  res.blocks = 2;
+  res.batch_norm = layer->net == HELPER_RES_NET || layer->net == HELPER_RES_NET_WITHOUT_WEIGHT_NORM;
+  res.weight_norm = layer->net == HELPER_RES_NET || layer->net == HELPER_RES_NET_WITHOUT_BATCH_NORM;
+  return layer->net == HELPER_CONV  ? glow_conv_net_create(context, &conv, out)
+         : layer->net == HELPER_MLP ? glow_mlp_net_create(context, &mlp, out)
+                                    : glow_res_net_create(context, &res, out);
 }
 
 static glow_status create_coupling(glow_context *context, const helper_layer *layer, int32_t hidden,
@@ -237,6 +286,9 @@ static glow_status create_coupling(glow_context *context, const helper_layer *la
   glow_net *net = NULL;
   options.kind = abs(layer->option);
   options.scale = layer->scale;
+  options.mask = layer->mask ? layer->mask : GLOW_MASK_CHANNELS;
+  options.invert = layer->invert;
+  options.order = layer->order ? layer->order : GLOW_ORDER_SHIFT_SCALE;
   glow_status status = create_net(context, layer, hidden, &net);
   return status == GLOW_OK ? glow_coupling_create(context, &options, &net, out) : status;
 }
@@ -259,6 +311,7 @@ glow_status helper_create_layer(glow_context *context, const helper_layer *layer
   prior.spatial = layer->spatial;
   prior.classifier = layer->classifier;
   split.edge = layer->edge;
+  split.fixed = layer->option;
   switch (layer->kind) {
   case HELPER_ACTNORM: return glow_actnorm_create(context, NULL, out);
   case HELPER_INVCONV: return glow_invconv_create(context, &conv, out);

@@ -78,6 +78,9 @@ typedef struct helper_layer {
   int32_t kind;       /* of enum helper_kind */
   int32_t option;     /* what tells variants apart: see helper_create_layer */
   int32_t scale;      /* coupling: GLOW_SCALE_... */
+  int32_t mask;       /* coupling: GLOW_MASK_..., 0 for channels */
+  int32_t invert;     /* coupling */
+  int32_t order;      /* coupling: GLOW_ORDER_..., 0 for shift, then scale */
   int32_t classes;    /* prior */
   int32_t edge;       /* coupling, split: with the border indicator */
   int32_t spatial;    /* prior: a law for each position */
@@ -85,12 +88,20 @@ typedef struct helper_layer {
   int32_t unlabelled; /* 1: some samples of the batch have no class */
   int32_t even;       /* 1: needs an even number of channels */
   int32_t even_hw;    /* 1: needs even height and width */
-  int32_t net;        /* coupling: HELPER_CONV or HELPER_MLP */
+  int32_t net;        /* coupling: of enum helper_net */
   int32_t context;    /* numbers in the context vector that the net reads */
   int32_t batch;      /* 1: training passes use statistics of the batch */
   int32_t curved;     /* 1: not affine in what decides the determinant */
   double lag;         /* batch normalisation */
 } helper_layer;
+enum helper_net {
+  HELPER_CONV,
+  HELPER_MLP,
+  HELPER_RES_NET,
+  HELPER_RES_NET_WITHOUT_BATCH_NORM,
+  HELPER_RES_NET_WITHOUT_WEIGHT_NORM,
+  HELPER_RES_NET_PLAIN /* without either */
+};
 enum helper_kind {
   HELPER_ACTNORM,
   HELPER_INVCONV,  /* option: lu */
@@ -99,14 +110,19 @@ enum helper_kind {
   HELPER_SCALING,
   HELPER_FLATTEN,
   HELPER_SQUEEZE,
-  HELPER_SPLIT,
+  HELPER_SPLIT, /* option: fixed */
   HELPER_BATCHNORM,
   HELPER_LOGIT,
   HELPER_PRIOR /* option: learned */
 };
-enum { HELPER_CONV, HELPER_MLP };
 extern const helper_layer helper_layers[];
 extern const int32_t helper_layer_count;
+/* Couplings under all masks with all scale laws, besides those. */
+extern const helper_layer helper_couplings[];
+extern const int32_t helper_coupling_count;
+/* Couplings with residual networks. */
+extern const helper_layer helper_res_nets[];
+extern const int32_t helper_res_net_count;
 bool helper_layer_fits(const helper_layer *layer, const glow_shape *shape);
 glow_status helper_create_layer(glow_context *context, const helper_layer *layer, int32_t hidden,
                                 glow_layer **out);

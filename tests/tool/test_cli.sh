@@ -125,6 +125,9 @@ good "train with everything else" train $tiny --steps 3 --permutation shuffle --
   --no-net-actnorm --fixed-prior --optimizer adamax --schedule cosine --clip-norm 1 \
   --clip-value 1 --weight-decay 0.01 --reconstruct --micro-batch 3 --bits 5 --init-images 20 \
   --kernels c --out run/four
+good "train RealNVP" train --model realnvp --format shapes --size 8 --images 64 --levels 2 --hidden 4 \
+  --blocks 1 --batch 8 --steps 3 --init-images 16 --quiet --out run/realnvp
+good "eval RealNVP" eval run/realnvp/model.safetensors --format shapes --images 16
 good "train a preset, overridden" train --preset quick --depth 1 --hidden 8 --images 64 --steps 2 \
   --warmup 0 --test-images 8 --samples 4 --out run/five
 check "the preset's options hold" json_lines run/five/log.jsonl \
@@ -373,6 +376,9 @@ bad "there is no command 'dance'" dance
 bad "--data is missing" train --out new
 bad "unknown option --levles; did you mean --levels?" $train --levles 2
 bad "unknown option" $train --zzz
+bad "--model: there is no 'flow'; there are glow, realnvp" $train --model flow
+bad "--depth means nothing to --model realnvp" $train --model realnvp --depth 2
+bad "--blocks means nothing to --model glow" $train --blocks 2
 bad "unknown option -z" $train -z
 bad "takes no value" $train --json=yes
 bad "needs a value" $train --lr

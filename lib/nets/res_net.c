@@ -1,0 +1,256 @@
+/* The residual network of RealNVP: 3x3 convolutions with weight normalisation in blocks with
+ * batch normalisation and ReLU before each (He et al. 2016, "Identity mappings"), and a 1x1
+ * convolution from every block to the output (van den Oord et al. 2016, the skip connections).
+ * Source: Dinh et al. 2016, section 4.1, and the code published with it
+ * (tensorflow/models, research/real_nvp), without that code's doubling of the input, relu(x, -x)
+ * and mask. Options, tensors, memory; the passes are in files of their own.
+ * SPDX-License-Identifier: MIT */
+#include "nets/res_net.h"
+
+#include <stdio.h>
+
+#include "math/moments.h"
+#include "nets/strips.h"
+
+#define MOMENTUM 0.1
+#define MAX_HIDDEN 65536
+
+static glow__wn_conv conv_of(const glow__res_net *net, int64_t in, int64_t out, int64_t taps) {
+  return (glow__wn_conv){.height = net->height,
+                         .width = net->width,
+                         .in = in,
+                         .out = out,
+                         .taps = taps,
+                         .normalised = net->weight_norm};
+}
+
+/* A convolution before a batch normalisation needs neither gain nor bias. */
+static glow_status declare_conv(glow__res_net *net, glow_setup *setup, glow__wn_conv *conv,
+                                const char *name, bool before_norm) {
+  bool bare = before_norm && net->batch_norm;
+  return glow__wn_conv_declare(conv, setup, name, net->weight_norm && !before_norm, !bare,
+                               &net->derived_floats);
+}
+
+static glow_status declare_norm(const glow__res_net *net, glow_setup *setup, glow__net_norm *norm,
+                                const char *name) {
+  int64_t dims[] = {net->hidden};
+  *norm = (glow__net_norm){-1, -1, -1};
+  if (!net->batch_norm)
+    return GLOW_OK;
+  GLOW_TRY(glow_setup_push(setup, name));
+  GLOW_TRY(glow_setup_tensor(setup, "bias", GLOW_TYPE_F32, 1, 1, dims, &norm->bias));
+  GLOW_TRY(glow_setup_running(setup, "mean", 1, dims, MOMENTUM, &norm->mean));
+  GLOW_TRY(glow_setup_running(setup, "var", 1, dims, MOMENTUM, &norm->var));
+  glow_setup_pop(setup);
+  return GLOW_OK;
+}
+
+static glow_status declare_block(glow__res_net *net, glow_setup *setup, int32_t k) {
+  glow__res_block *block = &net->block[k];
+  char name[32];
+  int64_t hidden = net->hidden;
+  block->conv1 = block->conv2 = conv_of(net, hidden, hidden, 9);
+  block->skip = conv_of(net, hidden, hidden, 1);
+  snprintf(name, sizeof name, "block%d", (int)k);
+  GLOW_TRY(glow_setup_push(setup, name));
+  GLOW_TRY(declare_norm(net, setup, &block->norm1, "norm1"));
+  GLOW_TRY(declare_conv(net, setup, &block->conv1, "conv1", true));
+  GLOW_TRY(declare_norm(net, setup, &block->norm2, "norm2"));
+  GLOW_TRY(declare_conv(net, setup, &block->conv2, "conv2", false));
+  GLOW_TRY(declare_conv(net, setup, &block->skip, "skip", false));
+  glow_setup_pop(setup);
+  return GLOW_OK;
+}
+
+static glow_status declare_tensors(glow__res_net *net, glow_setup *setup) {
+  net->derived_floats = 0;
+  net->first = conv_of(net, net->in, net->hidden, 9);
+  net->skip = conv_of(net, net->hidden, net->hidden, 1);
+  net->last = conv_of(net, net->hidden, net->out, 1);
+  GLOW_TRY(declare_conv(net, setup, &net->first, "first", true));
+  GLOW_TRY(declare_conv(net, setup, &net->skip, "skip", false));
+  for (int32_t k = 0; k < net->blocks; k++)
+    GLOW_TRY(declare_block(net, setup, k));
+  GLOW_TRY(declare_norm(net, setup, &net->norm, "norm"));
+  return declare_conv(net, setup, &net->last, "last", false);
+}
+
+static int64_t larger(int64_t a, int64_t b) {
+  return a > b ? a : b;
+}
+
+static glow_status declare_memory(glow__res_net *net, glow_setup *setup) {
+  const glow__kernels *kernels = glow_setup_context(setup)->kernels;
+  const glow__wn_conv *convs[] = {&net->first, &net->block[0].conv1, &net->last};
+  int64_t image = net->image * net->hidden, sums = 4 * (int64_t)net->hidden;
+  int64_t strip = 0, room = 0, worker = 0;
+  for (int32_t i = 0; i < 3; i++) {
+    strip = larger(strip, glow__wn_conv_strip_room(convs[i]));
+    room = larger(room, glow__wn_conv_gradient_room(convs[i]));
+    worker = larger(worker, glow__wn_conv_gradient_worker(convs[i], kernels));
+  }
+  net->room = net->derived_floats;
+  GLOW_TRY(glow_setup_saved(setup, 0, (2 * (int64_t)net->blocks + 2) * image, &net->saved));
+  GLOW_TRY(glow_setup_scratch(setup, 0, image, &net->h));
+  GLOW_TRY(glow_setup_scratch(setup, 0, image, &net->r));
+  GLOW_TRY(glow_setup_scratch(setup, 0, image, &net->a));
+  GLOW_TRY(glow_setup_scratch(setup, 0, image, &net->o));
+  GLOW_TRY(glow_setup_backward_scratch(setup, 0, image, &net->du));
+  GLOW_TRY(
+      glow_setup_scratch(setup, glow__res_norms(net) * 5 * (int64_t)net->hidden, 0, &net->views));
+  GLOW_TRY(glow_setup_scratch(setup, glow__strip_fixed(sums),
+                              glow__strip_per_sample(net->image, sums), &net->partial));
+  GLOW_TRY(glow_setup_backward_scratch(setup, room, 0, &net->d));
+  GLOW_TRY(glow_setup_worker_scratch(setup, strip, &net->strip));
+  GLOW_TRY(glow_setup_worker_scratch(setup, worker, &net->gradient));
+  return glow_setup_derived(setup, (size_t)(net->derived_floats + room) * sizeof(float));
+}
+
+static glow_status configure(void *self, glow_setup *setup, const glow_shape *input,
+                             int64_t out_channels) {
+  glow__res_net *net = self;
+  int64_t limit = (int64_t)1 << 24, floats = 0;
+  if (input->channels > limit || out_channels > limit)
+    return glow_error(GLOW_E_LIMIT, "a residual net of %lld to %lld channels",
+                      (long long)input->channels, (long long)out_channels);
+  net->height = input->height;
+  net->width = input->width;
+  net->in = input->channels;
+  net->out = out_channels;
+  if (!glow__mul(net->height, net->width, &net->image) ||
+      !glow__mul(net->image, (int64_t)net->hidden * (2 * net->blocks + 2), &floats))
+    return glow_error(GLOW_E_LIMIT, "a residual net on %lld x %lld pixels is too large",
+                      (long long)net->height, (long long)net->width);
+  GLOW_TRY(declare_tensors(net, setup));
+  return declare_memory(net, setup);
+}
+
+/* ---- all convolutions and norms -------------------------------------------------------------- */
+
+/* Convolution number i, in the order of the tensors; NULL past the end. */
+static const glow__wn_conv *conv_at(const glow__res_net *net, int32_t i) {
+  if (i < 2)
+    return i ? &net->skip : &net->first;
+  const glow__res_block *block = &net->block[(i - 2) / 3];
+  if (i < 2 + 3 * net->blocks)
+    return (i - 2) % 3 == 0 ? &block->conv1 : (i - 2) % 3 == 1 ? &block->conv2 : &block->skip;
+  return i == 2 + 3 * net->blocks ? &net->last : NULL;
+}
+
+static glow_status build(const void *self, const glow_pass *pass) {
+  const glow__res_net *net = self;
+  uint64_t position = 0;
+  for (int32_t i = 0; conv_at(net, i); i++)
+    glow__wn_conv_build(conv_at(net, i), pass, net->seed, &position);
+  for (int32_t i = 0; net->batch_norm && i < glow__res_norms(net); i++) {
+    float *var = glow_pass_tensor_mutable(pass, glow__res_norm(net, i)->var);
+    for (int64_t j = 0; j < net->hidden; j++)
+      var[j] = 1.0f;
+  }
+  return GLOW_OK;
+}
+
+static glow_status prepare(const void *self, const glow_pass *pass) {
+  const glow__res_net *net = self;
+  float *derived = glow_pass_derived_mutable(pass);
+  for (int32_t i = 0; net->batch_norm && i < glow__res_norms(net); i++) {
+    const float *var = glow_pass_tensor(pass, glow__res_norm(net, i)->var);
+    for (int64_t j = 0; j < net->hidden; j++)
+      if (!(var[j] >= 0.0f)) /* from a file */
+        return glow_error(GLOW_E_NUMERIC, "net: the variance of channel %lld of norm %d is %g",
+                          (long long)j, (int)i, (double)var[j]);
+  }
+  for (int32_t i = 0; conv_at(net, i); i++)
+    glow__wn_conv_prepare(conv_at(net, i), pass, derived, derived + net->room);
+  return GLOW_OK;
+}
+
+static void init_size(const void *self, int32_t *rounds, size_t *bytes) {
+  const glow__res_net *net = self;
+  *rounds = net->batch_norm ? glow__res_norms(net) : 0;
+  *bytes = glow__moments_size(net->hidden);
+}
+
+static void forward(const void *self, const glow_pass *pass, const float *x, int64_t stride,
+                    float *out) {
+  const glow__res_run run = glow__res_run_of(self, pass, x, stride);
+  glow__res_forward(&run, -1, out);
+}
+
+/* ---- options --------------------------------------------------------------------------------- */
+
+static glow_status save(const void *self, glow_config *config) {
+  const glow__res_net *net = self;
+  GLOW_TRY(glow_config_set_int(config, "net.hidden", net->hidden));
+  GLOW_TRY(glow_config_set_int(config, "net.blocks", net->blocks));
+  GLOW_TRY(glow_config_set_int(config, "net.weight_norm", net->weight_norm));
+  return glow_config_set_int(config, "net.batch_norm", net->batch_norm);
+}
+
+static void destroy(void *self, glow_context *context) {
+  glow_release(context, self);
+}
+
+static const glow_net_ops ops = {
+    .struct_size = sizeof(glow_net_ops),
+    .type = "res",
+    .flags = GLOW_NET_ALWAYS_PREPARES,
+    .configure = configure,
+    .build = build,
+    .init_size = init_size,
+    .prepare = prepare,
+    .init = glow__res_net_init,
+    .forward = forward,
+    .backward = glow__res_net_backward,
+    .save = save,
+    .destroy = destroy,
+};
+
+static glow_status check(const glow_res_net_options *o) {
+  if (o->hidden < 1 || o->hidden > MAX_HIDDEN)
+    return glow_error(GLOW_E_ARGUMENT, "hidden is %d; it must be 1 to %d", o->hidden, MAX_HIDDEN);
+  if (o->blocks < 1 || o->blocks > GLOW_MAX_BLOCKS_OF_NET)
+    return glow_error(GLOW_E_ARGUMENT, "blocks is %d; it must be 1 to %d", o->blocks,
+                      GLOW_MAX_BLOCKS_OF_NET);
+  if (o->weight_norm < 0 || o->weight_norm > 1)
+    return glow_error(GLOW_E_ARGUMENT, "weight_norm is %d; it must be 0 or 1", o->weight_norm);
+  if (o->batch_norm < 0 || o->batch_norm > 1)
+    return glow_error(GLOW_E_ARGUMENT, "batch_norm is %d; it must be 0 or 1", o->batch_norm);
+  return GLOW_OK;
+}
+
+glow_status glow_res_net_create(glow_context *context, const glow_res_net_options *options,
+                                glow_net **out) {
+  glow_res_net_options o = GLOW_RES_NET_OPTIONS_INIT;
+  if (out)
+    *out = NULL;
+  if (!context || !out)
+    return glow_error(GLOW_E_ARGUMENT, "glow_res_net_create: NULL argument");
+  GLOW_TRY(glow__options_copy(&o, sizeof o, options, sizeof o, "glow_res_net_options"));
+  GLOW_TRY(check(&o));
+  glow__res_net *net = glow_allocate(context, sizeof *net);
+  if (!net)
+    return GLOW_E_MEMORY;
+  net->hidden = o.hidden;
+  net->blocks = o.blocks;
+  net->weight_norm = o.weight_norm;
+  net->batch_norm = o.batch_norm;
+  net->seed = o.seed;
+  return glow_net_create(context, &ops, net, out);
+}
+
+glow_status glow__res_net_make(glow_context *context, const glow_config *config, glow_net **out) {
+  glow_res_net_options o = GLOW_RES_NET_OPTIONS_INIT;
+  int64_t hidden = o.hidden, blocks = o.blocks, weight_norm = o.weight_norm;
+  int64_t batch_norm = o.batch_norm;
+  GLOW_TRY(glow_config_get_int(config, "net.hidden", 1, MAX_HIDDEN, &hidden));
+  GLOW_TRY(glow_config_get_int(config, "net.blocks", 1, GLOW_MAX_BLOCKS_OF_NET, &blocks));
+  GLOW_TRY(glow_config_get_int(config, "net.weight_norm", 0, 1, &weight_norm));
+  GLOW_TRY(glow_config_get_int(config, "net.batch_norm", 0, 1, &batch_norm));
+  o.hidden = (int32_t)hidden;
+  o.blocks = (int32_t)blocks;
+  o.weight_norm = (int32_t)weight_norm;
+  o.batch_norm = (int32_t)batch_norm;
+  return glow_res_net_create(context, &o, out);
+}

@@ -1,0 +1,99 @@
+/* Batch normalisation inside the residual network, with epsilon 1e-4 and no factor, since a
+ * convolution with normalised weights follows; and its data-dependent initialisation, one round for
+ * each norm, by which running averages are those of the data.
+ * Ioffe and Szegedy 2015. SPDX-License-Identifier: MIT */
+#include <math.h>
+#include <string.h>
+
+#include "math/moments.h"
+#include "nets/res_net.h"
+#include "nets/strips.h"
+
+#define EPSILON 1e-4
+enum { VECTORS = 5 };
+
+const glow__net_norm *glow__res_norm(const glow__res_net *net, int32_t number) {
+  if (number == 2 * net->blocks)
+    return &net->norm;
+  const glow__res_block *block = &net->block[number / 2];
+  return number % 2 ? &block->norm2 : &block->norm1;
+}
+
+glow__norm_view glow__res_view(const glow__res_run *run, int32_t number) {
+  int64_t hidden = run->net->hidden;
+  float *at = glow_pass_scratch(run->pass, run->net->views) + number * VECTORS * hidden;
+  return (glow__norm_view){at, at + hidden, at + 2 * hidden, at + 3 * hidden, at + 4 * hidden};
+}
+
+double *glow__res_partial(const glow__res_run *run, uint32_t strip) {
+  double *partial = (double *)(void *)glow_pass_scratch(run->pass, run->net->partial);
+  return partial + (int64_t)strip * 2 * run->net->hidden;
+}
+
+void glow__res_moments(const glow__res_run *run, uint32_t strip, const float *x, int64_t rows) {
+  double *sums = glow__res_partial(run, strip);
+  memset(sums, 0, 2 * (size_t)run->net->hidden * sizeof *sums);
+  glow__moments_sums(rows, run->net->hidden, x, sums);
+}
+
+double *glow__res_total(const glow__res_run *run) {
+  double *sums = glow__res_partial(run, 0);
+  for (int64_t s = 1; s < glow__strip_count(run->pixels); s++)
+    for (int64_t j = 0; j < 2 * (int64_t)run->net->hidden; j++)
+      sums[j] += glow__res_partial(run, (uint32_t)s)[j];
+  return sums;
+}
+
+void glow__res_choose(const glow__res_run *run, int32_t number) {
+  const glow__net_norm *norm = glow__res_norm(run->net, number);
+  glow__norm_view view = glow__res_view(run, number);
+  int64_t hidden = run->net->hidden;
+  if (norm->mean < 0) {
+    for (int64_t j = 0; j < hidden; j++)
+      view.mean[j] = view.bias[j] = 0.0f, view.inverse[j] = 1.0f;
+    return;
+  }
+  const float *mean = glow_pass_tensor(run->pass, norm->mean);
+  const float *var = glow_pass_tensor(run->pass, norm->var);
+  float *batch_mean = glow_pass_observed(run->pass, norm->mean);
+  float *batch_var = glow_pass_observed(run->pass, norm->var);
+  if (glow_pass_statistics(run->pass) == GLOW_STATISTICS_BATCH)
+    (void)glow__moments_finish((double)run->pixels, hidden, glow__res_total(run), batch_mean,
+                               batch_var); /* not finite: so will be the loss */
+  memcpy(view.mean, batch_mean ? batch_mean : mean, (size_t)hidden * sizeof(float));
+  memcpy(view.bias, glow_pass_tensor(run->pass, norm->bias), (size_t)hidden * sizeof(float));
+  for (int64_t j = 0; j < hidden; j++)
+    view.inverse[j] = (float)(1.0 / sqrt((double)(batch_var ? batch_var : var)[j] + EPSILON));
+}
+
+void glow__res_activate(const glow__norm_view *view, int64_t hidden, int64_t rows, const float *x,
+                        float *h) {
+  const float *restrict mean = view->mean, *restrict inverse = view->inverse;
+  const float *restrict bias = view->bias;
+  for (int64_t p = 0; p < rows; p++)
+    for (int64_t j = 0; j < hidden; j++) {
+      float u = (x[p * hidden + j] - mean[j]) * inverse[j] + bias[j];
+      h[p * hidden + j] = u < 0.0f ? 0.0f : u; /* NaN stays */
+    }
+}
+
+glow_status glow__res_net_init(const void *self, const glow_pass *pass, int32_t round,
+                               int32_t phase, const float *x, int64_t stride) {
+  const glow__res_net *net = self;
+  const glow__net_norm *norm = glow__res_norm(net, round);
+  glow__moments *moments = glow_pass_init_state(pass);
+  if (phase == GLOW_INIT_BATCH) {
+    glow__res_run run = glow__res_run_of(net, pass, x, stride);
+    glow__res_forward(&run, round, NULL);
+    const double *sums = glow__res_total(&run);
+    for (int64_t j = 0; j < 2 * (int64_t)net->hidden; j++)
+      moments->sums[j] += sums[j];
+    moments->pixels += (double)run.pixels;
+  }
+  if (phase != GLOW_INIT_END)
+    return GLOW_OK;
+  glow_status status = glow__moments_finish(moments->pixels, net->hidden, moments->sums,
+                                            glow_pass_tensor_mutable(pass, norm->mean),
+                                            glow_pass_tensor_mutable(pass, norm->var));
+  return status == GLOW_OK ? GLOW_OK : glow__error_prefix(status, "net, norm %d", round);
+}

@@ -1,0 +1,127 @@
+/* Weight normalisation: the convolution's parameters and its products. Its gradients stand in
+ * weight_norm_backward.c. SPDX-License-Identifier: MIT */
+#include "nets/weight_norm.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "math/conv.h"
+#include "nets/strips.h"
+
+/* Added to |v|^2, so that v = 0 is not singular. */
+#define TINY 1e-12
+
+static int64_t aligned(int64_t floats) {
+  const int64_t unit = GLOW_ALIGN / (int64_t)sizeof(float);
+  return (floats + unit - 1) / unit * unit;
+}
+
+glow_status glow__wn_conv_declare(glow__wn_conv *c, glow_setup *setup, const char *name, bool gain,
+                                  bool bias, int64_t *derived) {
+  const glow__kernels *kernels = glow_setup_context(setup)->kernels;
+  int64_t side = c->taps == 9 ? 3 : 1, dims[] = {c->out, c->in, side, side}, vector[] = {c->out};
+  c->gain = c->bias = -1;
+  GLOW_TRY(glow_setup_push(setup, name));
+  GLOW_TRY(glow_setup_tensor(setup, "weight", GLOW_TYPE_F32, 1, 4, dims, &c->v));
+  if (gain)
+    GLOW_TRY(glow_setup_tensor(setup, "gain", GLOW_TYPE_F32, 1, 1, vector, &c->gain));
+  if (bias)
+    GLOW_TRY(glow_setup_tensor(setup, "bias", GLOW_TYPE_F32, 1, 1, vector, &c->bias));
+  glow_setup_pop(setup);
+  c->packed = *derived;
+  c->back = c->packed + aligned(glow__packed_size(kernels, c->taps * c->in, c->out));
+  c->inverse = c->back + aligned(glow__packed_size(kernels, c->taps * c->out, c->in));
+  *derived = c->inverse + aligned(c->out);
+  return GLOW_OK;
+}
+
+void glow__wn_conv_build(const glow__wn_conv *c, const glow_pass *pass, uint64_t seed,
+                         uint64_t *position) {
+  int64_t count = c->out * c->in * c->taps;
+  float *v = glow_pass_tensor_mutable(pass, c->v);
+  float *gain = c->gain < 0 ? NULL : glow_pass_tensor_mutable(pass, c->gain);
+  float deviation = (float)sqrt(2.0 / (double)(c->in * c->taps));
+  glow__rng_normal(seed, GLOW_STREAM_BUILD, *position, v, count);
+  *position += (uint64_t)count;
+  for (int64_t i = 0; i < count; i++)
+    v[i] *= deviation;
+  for (int64_t o = 0; gain && o < c->out; o++)
+    gain[o] = 1.0f;
+}
+
+/* 1 / |v_o|, or 1 without normalisation. */
+static float inverse_norm(const glow__wn_conv *c, const float *v) {
+  double sum = TINY;
+  if (!c->normalised)
+    return 1.0f;
+  for (int64_t j = 0; j < c->in * c->taps; j++)
+    sum += (double)v[j] * (double)v[j];
+  return (float)(1.0 / sqrt(sum));
+}
+
+/* Weights go to the packers through room: as [(t, i), o] for forward, as [(t, o), i] for the data
+ * gradient. */
+void glow__wn_conv_prepare(const glow__wn_conv *c, const glow_pass *pass, float *derived,
+                           float *room) {
+  const glow__kernels *kernels = glow_pass_context(pass)->kernels;
+  const float *v = glow_pass_tensor(pass, c->v);
+  const float *gain = c->gain < 0 ? NULL : glow_pass_tensor(pass, c->gain);
+  int64_t in = c->in, out = c->out, taps = c->taps;
+  float *inverse = derived + c->inverse;
+  for (int64_t o = 0; o < out; o++)
+    inverse[o] = inverse_norm(c, v + o * in * taps);
+#define WEIGHT(o, i, t) (v[((o)*in + (i)) * taps + (t)] * inverse[o] * (gain ? gain[o] : 1.0f))
+  for (int64_t t = 0; t < taps; t++)
+    for (int64_t i = 0; i < in; i++)
+      for (int64_t o = 0; o < out; o++)
+        room[(t * in + i) * out + o] = WEIGHT(o, i, t);
+  kernels->pack(taps * in, out, room, out, 1, derived + c->packed, 0, glow__panels(kernels, out));
+  for (int64_t t = 0; t < taps; t++)
+    for (int64_t o = 0; o < out; o++)
+      for (int64_t i = 0; i < in; i++)
+        room[(t * out + o) * in + i] = WEIGHT(o, i, t);
+#undef WEIGHT
+  kernels->pack(taps * out, in, room, in, 1, derived + c->back, 0, glow__panels(kernels, in));
+}
+
+int64_t glow__wn_conv_strip_room(const glow__wn_conv *c) {
+  return c->taps == 1 ? 0 : GLOW_STRIP * c->taps * (c->in > c->out ? c->in : c->out);
+}
+
+/* Rows of the product's left side for pixels [first, last): gathered taps, or the pixels. */
+static const float *rows_of(const glow__wn_conv *c, const float *x, int64_t channels,
+                            int64_t stride, int32_t sign, int64_t first, int64_t last, float *room,
+                            int64_t *row_stride) {
+  if (c->taps == 1) {
+    *row_stride = stride;
+    return x + first * stride;
+  }
+  *row_stride = c->taps * channels;
+  glow__strip_gather(c->height, c->width, channels, x, stride, sign, first, last, room);
+  return room;
+}
+
+void glow__wn_conv_forward(const glow__wn_run *run, const float *h, int64_t stride, int64_t first,
+                           int64_t last, bool add, float *y, float *room) {
+  const glow__wn_conv *c = run->conv;
+  const glow__epilogue end = {.bias = c->bias < 0 ? NULL : glow_pass_tensor(run->pass, c->bias),
+                              .accumulate = add};
+  int64_t row_stride;
+  const float *rows = rows_of(c, h, c->in, stride, 1, first, last, room, &row_stride);
+  run->kernels->gemm(last - first, c->out, c->taps * c->in, rows, row_stride, 1,
+                     run->derived + c->packed, y + first * c->out, c->out, 0,
+                     glow__panels(run->kernels, c->out), &end);
+}
+
+void glow__wn_conv_data_gradient(const glow__wn_run *run, const float *dy, int64_t first,
+                                 int64_t last, bool add, float *dh, int64_t dh_stride,
+                                 float *room) {
+  const glow__wn_conv *c = run->conv;
+  const glow__epilogue end = {.accumulate = add};
+  int64_t row_stride;
+  const float *rows = rows_of(c, dy, c->out, c->out, -1, first, last, room, &row_stride);
+  run->kernels->gemm(last - first, c->in, c->taps * c->out, rows, row_stride, 1,
+                     run->derived + c->back, dh, dh_stride, 0, glow__panels(run->kernels, c->in),
+                     &end);
+}
