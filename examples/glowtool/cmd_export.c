@@ -1,4 +1,5 @@
-/* glowtool export: a model under the names of another project. SPDX-License-Identifier: MIT */
+/* glowtool export: a model under the names of another project, or in our own format with smaller
+ * numbers. SPDX-License-Identifier: MIT */
 #include <stdio.h>
 
 #include "common.h"
@@ -7,14 +8,23 @@
 
 typedef struct export_settings {
   const char *model, *out;
-  int64_t format;
+  int64_t format, storage;
 } export_settings;
 
 #define FIELD(name) offsetof(export_settings, name)
 
-static const option_choice formats[] = {{"y0ast", GLOW_FORMAT_Y0AST}, {NULL, 0}};
+enum { FORMAT_GLOW = 0 };
+
+static const option_choice formats[] = {
+    {"y0ast", GLOW_FORMAT_Y0AST}, {"glow", FORMAT_GLOW}, {NULL, 0}};
+static const option_choice storages[] = {
+    {"f32", GLOW_FILE_F32}, {"bf16", GLOW_FILE_BF16}, {NULL, 0}};
+
 static const option_row rows[] = {
-    CHOICE("format", format, "y0ast", formats, "whose names: y0ast/Glow-PyTorch"),
+    CHOICE("format", format, "y0ast", formats,
+           "y0ast: names of y0ast/Glow-PyTorch; glow: a model file of this program"),
+    CHOICE("storage", storage, "f32", storages,
+           "of the parameters, with --format glow; bf16 halves the file and rounds to 8 bits"),
     TEXT("out", "FILE", out, "export.safetensors", "file to write"),
     {.kind = OPTION_END},
 };
@@ -22,8 +32,8 @@ static const option_row rows[] = {
 static const option_table table = {
     .command = "export",
     .usage = "MODEL [options]",
-    .about =
-        "Writes a model as a state dict of y0ast/Glow-PyTorch, if that project has such a model.",
+    .about = "Writes a model for use elsewhere: as a state dict of y0ast/Glow-PyTorch, if that "
+             "project has such a model, or as a model file of this program in bfloat16.",
     .rows = rows,
     .settings_size = sizeof(export_settings),
     .positional = FIELD(model),
@@ -35,6 +45,8 @@ static int export_model(void *settings, opened_model *m) {
   glow_output output = GLOW_OUTPUT_INIT;
   char text[1024], bytes[32];
   size_t written = 0;
+  if (s->format != FORMAT_GLOW && s->storage != GLOW_FILE_F32)
+    return complain("--storage bf16 goes with --format glow");
   int code = file_check_target(s->out);
   if (code == TOOL_FINE)
     code = open_model(m, s->model, 1, NULL, 0);
@@ -42,7 +54,11 @@ static int export_model(void *settings, opened_model *m) {
     return code;
   output.path = s->out;
   output.written = &written;
-  glow_status status = glow_export(m->model, (int32_t)s->format, &output);
+  if (s->format == FORMAT_GLOW)
+    output.storage = (int32_t)s->storage;
+  glow_status status = s->format == FORMAT_GLOW
+                           ? glow_model_save_output(m->model, &output)
+                           : glow_export(m->model, (int32_t)s->format, &output);
   if (status != GLOW_OK)
     return complain_status(status, NULL);
   printf("%s: %s\n", visible(s->out, text, sizeof text), short_bytes((double)written, bytes));

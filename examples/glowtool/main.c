@@ -26,7 +26,7 @@ static const command commands[] = {
     {"sweep", command_sweep, "the same latents at several temperatures"},
     {"anomaly", command_anomaly, "how well scores tell other images from usual ones"},
     {"import", command_import, "a model from weights of other projects"},
-    {"export", command_export, "a model under another project's names"},
+    {"export", command_export, "a model under another project's names, or in bfloat16"},
     {"info", command_info, "what is in a model file"},
 };
 enum { COMMANDS = sizeof commands / sizeof commands[0] };

@@ -11,7 +11,7 @@ cd "$folder" || exit 1
 . "$helpers"
 
 expect "help" sh -c "'$tool' import --help | grep -q -- --ignore-unknown"
-expect "help" sh -c "'$tool' export --help | grep -q -- --format"
+expect "help" sh -c "'$tool' export --help | grep -q -- --storage"
 
 y0ast=$vectors/y0ast_affine_lu.safetensors
 openai=$vectors/openai_additive_lu_classes.safetensors
@@ -41,6 +41,11 @@ expect "a picture" is_png new.png
 expect "export" "$tool" export y0ast.safetensors --format y0ast --out back.safetensors
 expect "what was exported" "$tool" import back.safetensors --out again.safetensors
 expect "comes back the same" cmp y0ast.safetensors again.safetensors
+expect "bfloat16" "$tool" export y0ast.safetensors --format glow --storage bf16 --out half.safetensors
+expect "is smaller" [ "$(wc -c < half.safetensors)" -lt "$(wc -c < y0ast.safetensors)" ]
+expect "and a model" "$tool" info half.safetensors
+expect "float32" "$tool" export y0ast.safetensors --format glow --out whole.safetensors
+expect "is the model" cmp y0ast.safetensors whole.safetensors
 
 refuses "FILE is missing" import
 refuses "give height and width" import "$openai" --out no.safetensors
@@ -61,6 +66,8 @@ refuses "missing.safetensors" import missing.safetensors --size 8 --out no.safet
 refuses "there is no folder" import "$y0ast" --out nowhere/no.safetensors
 refuses "MODEL is missing" export
 refuses "option net.edge is 1" export openai.safetensors --out no.safetensors
+refuses "--storage bf16 goes with --format glow" export y0ast.safetensors --storage bf16 \
+  --out no.safetensors
 refuses "back.safetensors" export back.safetensors --out no.safetensors
 expect "refusals leave nothing behind" sh -c '! ls -A | grep -q no.safetensors'
 finish
