@@ -96,6 +96,7 @@ static bool alone(glow__check *c) {
       return false;
     glow_layer_gradient g = given(c, &out, n);
     g.dx = glow__check_fresh(c, CHECK_DX2);
+    one.first = n;
     snprintf(when, sizeof when, "dx of sample %lld alone differs from that in a batch",
              (long long)n);
     if (!glow__check_backward(c, &g, out.z, n, 1, c->saved, true, sum) ||

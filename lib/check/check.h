@@ -78,20 +78,21 @@ typedef struct glow__check {
   char first[900];         /* the first fault */
 } glow__check;
 
-/* How an array of samples is laid out: `stride` floats from one to the next. */
+/* How an array of samples is laid out: `stride` floats from one to the next; `first` is the number
+ * of the first one in messages. */
 typedef struct glow__grid {
   glow_shape shape;
-  int64_t stride, samples;
+  int64_t stride, samples, first;
 } glow__grid;
 
 static inline glow__grid glow__grid_x(const glow__check *c, int64_t samples) {
-  return (glow__grid){c->node->in, c->dims, samples};
+  return (glow__grid){c->node->in, c->dims, samples, 0};
 }
 static inline glow__grid glow__grid_y(const glow__check *c, int64_t samples) {
-  return (glow__grid){c->node->out, c->node->out_size, samples};
+  return (glow__grid){c->node->out, c->node->out_size, samples, 0};
 }
 static inline glow__grid glow__grid_z(const glow__check *c, int64_t samples) {
-  return (glow__grid){c->node->latent_shape, c->dims, samples};
+  return (glow__grid){c->node->latent_shape, c->dims, samples, 0};
 }
 
 /* ---- reports (report.c) ---------------------------------------------------------------------- */

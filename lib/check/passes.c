@@ -15,8 +15,9 @@ static size_t bytes(const glow__check *c, int64_t samples) {
 
 /* Outputs against those of reference. */
 static bool same_outputs(glow__check *c, const char *when, const glow__outputs *a,
-                         const glow__outputs *b, int64_t samples, double tolerance) {
+                         const glow__outputs *b, int64_t first, int64_t samples, double tolerance) {
   glow__grid y = glow__grid_y(c, samples), z = glow__grid_z(c, samples);
+  y.first = z.first = first;
   char what[160];
   snprintf(what, sizeof what, "y %s", when);
   if (!glow__check_same(c, what, &y, a->y, b->y, tolerance))
@@ -72,11 +73,11 @@ static void forward_is_a_function(glow__check *c, const glow__outputs *reference
   if (!glow__check_forward(c, c->arrays[CHECK_X], 0, c->samples, GLOW_LATENTS_RAW, NULL, &out) ||
       !same_outputs(c,
                     "of the same x after another call differs (state that is no declared tensor?)",
-                    &out, reference, c->samples, 0))
+                    &out, reference, 0, c->samples, 0))
     return;
   out = glow__check_outputs(c, true);
   if (glow__check_forward(c, c->arrays[CHECK_X], 0, c->samples, GLOW_LATENTS_RAW, c->saved, &out))
-    same_outputs(c, "differs when activations are kept", &out, reference, c->samples, 0);
+    same_outputs(c, "differs when activations are kept", &out, reference, 0, c->samples, 0);
 }
 
 static void forward_alone(glow__check *c, const glow__outputs *reference) {
@@ -89,7 +90,7 @@ static void forward_alone(glow__check *c, const glow__outputs *reference) {
              (long long)n, (long long)c->samples);
     if (!glow__check_forward(c, c->arrays[CHECK_X] + n * c->dims, n, 1, GLOW_LATENTS_RAW, NULL,
                              &out) ||
-        !same_outputs(c, when, &out, &want, 1, rounding))
+        !same_outputs(c, when, &out, &want, n, 1, rounding))
       return;
   }
 }
@@ -179,6 +180,7 @@ static void inverse_is_a_function(glow__check *c) {
   for (int64_t n = 0; n < c->samples; n++) {
     const glow__outputs in = {out.y + n * c->node->out_size, out.z + n * c->dims, NULL, NULL};
     again = glow__check_fresh(c, CHECK_WORK);
+    one.first = n;
     if (!glow__check_inverse(c, &in, n, 1, GLOW_LATENTS_RAW, again, other) ||
         !glow__check_same(c, "inverse of a sample alone differs from that in a batch", &one, again,
                           back + n * c->dims, rounding))
@@ -205,7 +207,7 @@ void glow__check_in_place(glow__check *c) {
     return;
   memcpy(out.y, c->arrays[CHECK_X], bytes(c, c->samples));
   if (!glow__check_forward(c, out.y, 0, c->samples, GLOW_LATENTS_RAW, NULL, &out) ||
-      !same_outputs(c, "of forward over its input differs", &out, &reference, c->samples, 0))
+      !same_outputs(c, "of forward over its input differs", &out, &reference, 0, c->samples, 0))
     return;
   float *x = glow__check_fresh(c, CHECK_BACK);
   if (!glow__check_inverse(c, &reference, 0, c->samples, GLOW_LATENTS_RAW, x,

@@ -47,7 +47,7 @@ bool glow__check_same(glow__check *c, const char *what, const glow__grid *grid, 
       if (near(one, other, tolerance))
         continue;
       glow__check_fault(c, "%s by %.3g at %s: %.6g instead of %.6g", what, fabs(one - other),
-                        glow__check_place(&grid->shape, n, i).text, one, other);
+                        glow__check_place(&grid->shape, grid->first + n, i).text, one, other);
       return false;
     }
   return true;

@@ -55,9 +55,9 @@ static inline int64_t glow__conv_net_border(const glow__conv_net *net) {
   return net->edge ? GLOW_BORDER_KINDS * (net->hidden + net->out) : 0;
 }
 /* Sums of a strip: bias and logs of both norms, bias and logs of the last layer, the border's
- * tables; as doubles, mean and square of one norm in initialisation. */
+ * tables; as doubles, mean and square of one norm in initialisation, so it is even. */
 static inline int64_t glow__conv_net_partial(const glow__conv_net *net) {
-  return 4 * (int64_t)net->hidden + 2 * net->out + glow__conv_net_border(net);
+  return (4 * (int64_t)net->hidden + 2 * net->out + glow__conv_net_border(net) + 1) / 2 * 2;
 }
 
 /* Columns in a task of a weight gradient, and pixels packed at a time. */
