@@ -105,6 +105,27 @@ GLOW_API glow_status glow_coupling_create(glow_context *context,
                                           const glow_coupling_options *options, glow_net **net,
                                           glow_layer **out);
 
+/* Spline coupling: one part of the channels passes; each number of the other goes through a monotone
+ * rational-quadratic spline of `bins` bins from [-bound, bound] onto itself, and stays as it is
+ * outside. The net gives 3 bins - 1 numbers for each channel that changes; all 0 is the identity.
+ * log-det = sum of log-derivatives. Durkan et al. 2019. parity 0: the first C - floor(C/2) channels
+ * pass; 1: the last. The minima are shares of 2 bound, and of the derivative 1. */
+typedef struct glow_spline_coupling_options {
+  size_t struct_size;
+  int32_t bins;          /* 2 to 64; default 8 */
+  int32_t parity;        /* 0 (default) or 1 */
+  double bound;          /* default 4 */
+  double min_width;      /* of a bin; default 1e-3 */
+  double min_height;     /* default 1e-3 */
+  double min_derivative; /* at a knot; default 1e-3 */
+} glow_spline_coupling_options;
+#define GLOW_SPLINE_COUPLING_OPTIONS_INIT                                                          \
+  { sizeof(glow_spline_coupling_options), 8, 0, 4.0, 1e-3, 1e-3, 1e-3 }
+/* Takes *net over, on success and on failure, and sets it to NULL. Two channels or more. */
+GLOW_API glow_status glow_spline_coupling_create(glow_context *context,
+                                                 const glow_spline_coupling_options *options,
+                                                 glow_net **net, glow_layer **out);
+
 /* Scaling: y_i = x_i exp(logs_i) for each number i of a sample; log-det = sum logs. Parameter logs
  * [H, W, C], 0 at the start; or, with data_init, such that each number has deviation 1 on the data:
  * -log(sd + 1e-6). Dinh et al. 2014, 3.3. */

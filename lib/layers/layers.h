@@ -20,6 +20,7 @@ struct glow_layer {
   X(scaling)                                                                                       \
   X(flatten)                                                                                       \
   X(coupling)                                                                                      \
+  X(spline_coupling)                                                                               \
   X(squeeze)                                                                                       \
   X(split)                                                                                         \
   X(prior)                                                                                         \

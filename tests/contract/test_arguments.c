@@ -130,6 +130,45 @@ static void test_null_coupling(void **state) {
   }
 }
 
+static void test_bad_spline_couplings(void **state) {
+  bench *b = *state;
+  const glow_shape one = {2, 2, 1};
+  glow_layer *layer = NULL;
+  glow_model *model = NULL;
+  glow_net *net = NULL;
+#define BAD_FIELD(field, value)                                                                    \
+  do {                                                                                             \
+    glow_spline_coupling_options o = GLOW_SPLINE_COUPLING_OPTIONS_INIT;                            \
+    OK(glow_mlp_net_create(b->context, NULL, &net));                                               \
+    o.field = value;                                                                               \
+    REFUSED(glow_spline_coupling_create(b->context, &o, &net, &layer), GLOW_E_ARGUMENT,            \
+            #field " is");                                                                         \
+    assert_null(net);                                                                              \
+    assert_null(layer);                                                                            \
+  } while (0)
+  BAD_FIELD(bins, 1);
+  BAD_FIELD(bins, 65);
+  BAD_FIELD(parity, 2);
+  BAD_FIELD(parity, -1);
+  BAD_FIELD(bound, 0.0);
+  BAD_FIELD(bound, NAN);
+  BAD_FIELD(bound, INFINITY);
+  BAD_FIELD(min_width, 0.0);
+  BAD_FIELD(min_width, 0.125); /* eight of them leave nothing */
+  BAD_FIELD(min_height, -1.0);
+  BAD_FIELD(min_height, NAN);
+  BAD_FIELD(min_derivative, 1.0);
+#undef BAD_FIELD
+  BAD(glow_spline_coupling_create(b->context, NULL, NULL, &layer));
+  BAD(glow_spline_coupling_create(b->context, NULL, &net, &layer));
+  OK(glow_mlp_net_create(b->context, NULL, &net));
+  BAD(glow_spline_coupling_create(b->context, NULL, &net, NULL));
+  assert_null(net);
+  OK(glow_mlp_net_create(b->context, NULL, &net));
+  OK(glow_spline_coupling_create(b->context, NULL, &net, &layer));
+  REFUSED(helper_wrap_layer(b->context, layer, true, &one, &model), GLOW_E_SHAPE, "2 channels");
+}
+
 static void test_null_builder(void **state) {
   bench *b = *state;
   glow_shape shape = {4, 4, 4};
@@ -511,10 +550,10 @@ static void test_bad_workspaces(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      TEST(destroy_nothing), TEST(null_makers), TEST(null_coupling),  TEST(null_builder),
-      TEST(null_model),      TEST(null_passes), TEST(null_training),  TEST(null_rest),
-      TEST(bad_contexts),    TEST(bad_presets), TEST(bad_shapes),     TEST(bad_names),
-      TEST(bad_models),      TEST(foreign_net), TEST(bad_workspaces),
+      TEST(destroy_nothing), TEST(null_makers),  TEST(null_coupling), TEST(bad_spline_couplings),
+      TEST(null_builder),    TEST(null_model),   TEST(null_passes),   TEST(null_training),
+      TEST(null_rest),       TEST(bad_contexts), TEST(bad_presets),   TEST(bad_shapes),
+      TEST(bad_names),       TEST(bad_models),   TEST(foreign_net),   TEST(bad_workspaces),
 
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,7 +19,14 @@ enum { SHAPES = sizeof shapes / sizeof *shapes };
 /* Float32 resolves 6e-8. Each bound leaves about a factor of ten above what these layers show. */
 static const double round_trip = 1e-5;    /* relative, of a batch */
 static const double same_gradient = 2e-5; /* stored against reconstructed; accumulated; relative */
-static const double difference = 4e-3;    /* gradient against central differences: see below */
+/* A spline's log-slope depends on where its input is, so rounding shows in it; and inputs far out
+ * make splines as steep and as flat as they may be, which multiplies rounding. */
+static const double spline_slope = 1e-4;
+static const double spline_far = 1e-3;
+/* The slope of the log-slope jumps at knots, one of which is always near in a large batch; the unit
+ * test of splines holds each gradient away from them to less. */
+static const double spline_difference = 2e-2;
+static const double difference = 4e-3; /* gradient against central differences: see below */
 
 typedef struct bench {
   const helper_layer *layer;
@@ -120,7 +127,7 @@ static void settle_averages(glow_model *model, helper_random *random) {
 
 static glow_model *create_model(const bench *b, glow_context *context) {
   bool large = b->shape.channels > 8;
-  bool deep = b->layer->kind == HELPER_COUPLING;
+  bool deep = b->layer->kind == HELPER_COUPLING || b->layer->kind == HELPER_SPLINE;
   glow_model *model = NULL;
   helper_random random = helper_random_of(1);
   OK(helper_create_model(context, b->layer, &b->shape, large ? 70 : 6, &model));
@@ -180,11 +187,16 @@ static void at_most(const bench *b, const char *what, double error, double bound
 
 /* ---- round trips ----------------------------------------------------------------------------- */
 
-static void data_and_back(const bench *b, const char *what, const float *x, int32_t form) {
+static bool is_spline(const bench *b) {
+  return b->layer->kind == HELPER_SPLINE;
+}
+
+static void data_and_back(const bench *b, const char *what, const float *x, int32_t form,
+                          double bound) {
   float *z = new_batch(b), *back = new_batch(b);
   OK(glow_forward(b->inference, x, b->labels, BATCH, form, z, NULL, NULL));
   OK(glow_inverse(b->inference, z, form, b->labels, BATCH, back, NULL));
-  at_most(b, what, helper_relative(back, x, BATCH * b->dims), round_trip);
+  at_most(b, what, helper_relative(back, x, BATCH * b->dims), bound);
   free(z);
   free(back);
 }
@@ -204,15 +216,15 @@ static void check_round_trips(bench *b) {
     far[i] = 100.0f * b->x[i];
   int32_t forms = b->layer->unlabelled ? GLOW_LATENTS_RAW : GLOW_LATENTS_WHITENED;
   for (int32_t form = GLOW_LATENTS_RAW; form <= forms; form++) {
-    data_and_back(b, "x -> z -> x", b->x, form);
-    data_and_back(b, "100 x -> z -> 100 x", far, form);
+    data_and_back(b, "x -> z -> x", b->x, form, round_trip);
+    data_and_back(b, "100 x -> z -> 100 x", far, form, is_spline(b) ? spline_far : round_trip);
     latents_and_back(b, "z -> x -> z", z, form);
   }
   glow_sample_options options = GLOW_SAMPLE_OPTIONS_INIT;
   options.seed = 11;
   if (!b->layer->unlabelled) {
     OK(glow_sample(b->inference, &options, b->labels, BATCH, z));
-    data_and_back(b, "sample -> z -> sample", z, GLOW_LATENTS_RAW);
+    data_and_back(b, "sample -> z -> sample", z, GLOW_LATENTS_RAW, round_trip);
   }
   free(far);
   free(z);
@@ -228,7 +240,7 @@ static void check_inverse_logdet(bench *b) {
   OK(glow_inverse(b->inference, z, GLOW_LATENTS_RAW, b->labels, BATCH, x, inverse));
   for (int i = 0; i < BATCH; i++)
     at_most(b, "log-det of the inverse", fabs(forward[i] + inverse[i]),
-            1e-6 * (1 + fabs(forward[i])));
+            (is_spline(b) ? spline_slope : 1e-6) * (1 + fabs(forward[i])));
   free(z);
   free(x);
 }
@@ -319,8 +331,13 @@ static double nearest_difference(const probe *p, double expected, double enough)
   static const double steps[] = {0x1p-6, 0x1p-8, 0x1p-4, 0x1p-10, 0x1p-12};
   double best = INFINITY;
   for (int i = 0; i < 5 && best > enough; i++) {
-    double slope = (moved(p, steps[i]) - moved(p, -steps[i])) / (2 * steps[i]);
-    best = fmin(best, fabs(slope - expected));
+    double high = moved(p, steps[i]), low = moved(p, -steps[i]);
+    best = fmin(best, fabs((high - low) / (2 * steps[i]) - expected));
+    if (best > enough && is_spline(p->b)) { /* a knot may be near, but not on both sides */
+      double here = moved(p, 0);
+      best = fmin(best, fabs((high - here) / steps[i] - expected));
+      best = fmin(best, fabs((here - low) / steps[i] - expected));
+    }
   }
   return best;
 }
@@ -333,6 +350,7 @@ static void check_differences(bench *b, const objective *o, const char *what, fl
   float *direction = helper_allocate((size_t)count * sizeof *direction);
   float *z = new_batch(b);
   bool is_input = values == b->x;
+  double bound = is_spline(b) ? spline_difference : difference;
   double scale = root_mean_square(g, count) + 0.05 * typical;
   int elements = b->dims > SMALL ? 1 : count < 12 ? (int)count : 12;
   memcpy(base, values, (size_t)count * sizeof *base);
@@ -350,11 +368,11 @@ static void check_differences(bench *b, const objective *o, const char *what, fl
       unit += (double)direction[i] * (double)direction[i];
     }
     double size = scale * sqrt(unit) + fabs(expected) + 1e-3;
-    double error = nearest_difference(&p, expected, difference * size) / size;
-    if (!(error <= difference))
+    double error = nearest_difference(&p, expected, bound * size) / size;
+    if (!(error <= bound))
       fail_msg("%s: gradient of the %s with respect to %s: direction %d: slope %g, error %g of it, "
                "at most %g",
-               b->name, o->name, what, t, expected, error, difference);
+               b->name, o->name, what, t, expected, error, bound);
   }
   OK(glow_model_prepare(b->model));
   free(base);
@@ -374,13 +392,12 @@ static void check_objective(bench *b, int which) {
   OK(glow_workspace_zero_gradients(b->reconstructed));
   backward(b, &o, b->stored, dx, d_context);
   backward(b, &o, b->reconstructed, dx2, d_context2);
-  at_most(b, "dx, reconstructed against stored", helper_relative(dx2, dx, BATCH * b->dims),
-          same_gradient);
-  at_most(b, "gradients, reconstructed against stored", helper_relative(g2, g, count),
-          same_gradient);
+  double same = is_spline(b) ? spline_slope : same_gradient;
+  at_most(b, "dx, reconstructed against stored", helper_relative(dx2, dx, BATCH * b->dims), same);
+  at_most(b, "gradients, reconstructed against stored", helper_relative(g2, g, count), same);
   if (contexts)
     at_most(b, "gradient of the context, reconstructed against stored",
-            helper_relative(d_context2, d_context, contexts), same_gradient);
+            helper_relative(d_context2, d_context, contexts), same);
   double typical = root_mean_square(g, count);
   for (int32_t i = 0; i < glow_model_tensor_count(b->model); i++) {
     glow_tensor_info info = GLOW_TENSOR_INFO_INIT;

@@ -94,6 +94,15 @@ static glow_status read_conv_net(const bench *b, const void *options) {
   return status;
 }
 
+static glow_status read_spline_coupling(const bench *b, const void *options) {
+  glow_layer *layer = NULL;
+  glow_net *net = NULL;
+  OK(glow_mlp_net_create(b->context, NULL, &net));
+  glow_status status = glow_spline_coupling_create(b->context, options, &net, &layer);
+  glow_layer_destroy(&layer);
+  return status;
+}
+
 static glow_status read_mlp_net(const bench *b, const void *options) {
   glow_net *net = NULL;
   glow_status status = glow_mlp_net_create(b->context, options, &net);
@@ -223,6 +232,7 @@ static void test_struct_sizes(void **state) {
   CHECK(glow_invconv_options, read_invconv, GLOW_INVCONV_OPTIONS_INIT);
   CHECK(glow_permute_options, read_permute, GLOW_PERMUTE_OPTIONS_INIT);
   CHECK(glow_scaling_options, read_scaling, GLOW_SCALING_OPTIONS_INIT);
+  CHECK(glow_spline_coupling_options, read_spline_coupling, GLOW_SPLINE_COUPLING_OPTIONS_INIT);
   CHECK(glow_mlp_net_options, read_mlp_net, GLOW_MLP_NET_OPTIONS_INIT);
   CHECK(glow_split_options, read_split, GLOW_SPLIT_OPTIONS_INIT);
   CHECK_FROM(offsetof(glow_prior_options, spatial), glow_prior_options, read_prior,

@@ -188,6 +188,15 @@ const helper_layer helper_layers[] = {
     MLP("coupling tanh, MLP with context", GLOW_COUPLING_AFFINE, GLOW_SCALE_TANH, 3),
     MLP("coupling additive, MLP with context", GLOW_COUPLING_ADDITIVE, GLOW_SCALE_SIGMOID, 2),
 #undef MLP
+    {.name = "spline coupling, MLP", .kind = HELPER_SPLINE, .option = 1, .net = HELPER_MLP},
+    {.name = "spline coupling, odd, MLP", .kind = HELPER_SPLINE, .option = 2, .net = HELPER_MLP},
+    {.name = "spline coupling, MLP with context",
+     .kind = HELPER_SPLINE,
+     .option = 1,
+     .net = HELPER_MLP,
+     .context = 3},
+    {.name = "spline coupling, conv", .kind = HELPER_SPLINE, .option = 1},
+    {.name = "spline coupling, odd, conv with biases", .kind = HELPER_SPLINE, .option = -2},
     {.name = "even and odd", .kind = HELPER_PERMUTE, .option = GLOW_PERMUTE_EVEN_ODD},
     {.name = "scaling", .kind = HELPER_SCALING},
     {.name = "flatten", .kind = HELPER_FLATTEN},
@@ -259,6 +268,7 @@ const int32_t helper_coupling_count = sizeof helper_couplings / sizeof *helper_c
 bool helper_layer_fits(const helper_layer *layer, const glow_shape *shape) {
   return !(layer->mask == GLOW_MASK_CHECKERBOARD && shape->height * shape->width < 2) &&
          !(layer->even && shape->channels % 2) &&
+         !(layer->kind == HELPER_SPLINE && shape->channels < 2) &&
          !(layer->even_hw && (shape->height % 2 || shape->width % 2));
 }
 
@@ -293,6 +303,18 @@ static glow_status create_coupling(glow_context *context, const helper_layer *la
   return status == GLOW_OK ? glow_coupling_create(context, &options, &net, out) : status;
 }
 
+static glow_status create_spline(glow_context *context, const helper_layer *layer, int32_t hidden,
+                                 glow_layer **out) {
+  glow_spline_coupling_options options = GLOW_SPLINE_COUPLING_OPTIONS_INIT;
+  glow_net *net = NULL;
+  options.bins = 5;
+  /* Gentle: slopes between about 1/6 and 6, so that differences serve. */
+  options.min_width = options.min_height = options.min_derivative = 0.1;
+  options.parity = abs(layer->option) - 1;
+  glow_status status = create_net(context, layer, hidden, &net);
+  return status == GLOW_OK ? glow_spline_coupling_create(context, &options, &net, out) : status;
+}
+
 glow_status helper_create_layer(glow_context *context, const helper_layer *layer, int32_t hidden,
                                 glow_layer **out) {
   glow_invconv_options conv = GLOW_INVCONV_OPTIONS_INIT;
@@ -316,6 +338,7 @@ glow_status helper_create_layer(glow_context *context, const helper_layer *layer
   case HELPER_ACTNORM: return glow_actnorm_create(context, NULL, out);
   case HELPER_INVCONV: return glow_invconv_create(context, &conv, out);
   case HELPER_PERMUTE: return glow_permute_create(context, &permute, out);
+  case HELPER_SPLINE: return create_spline(context, layer, hidden, out);
   case HELPER_SCALING: return glow_scaling_create(context, NULL, out);
   case HELPER_FLATTEN: return glow_flatten_create(context, out);
   case HELPER_COUPLING: return create_coupling(context, layer, hidden, out);

@@ -107,6 +107,7 @@ enum helper_kind {
   HELPER_INVCONV,  /* option: lu */
   HELPER_PERMUTE,  /* option: GLOW_PERMUTE_... */
   HELPER_COUPLING, /* option: GLOW_COUPLING_..., negative without inner actnorms */
+  HELPER_SPLINE,   /* option: 1 + parity, negative without inner actnorms */
   HELPER_SCALING,
   HELPER_FLATTEN,
   HELPER_SQUEEZE,

@@ -1,0 +1,161 @@
+/* Monotone rational-quadratic splines. SPDX-License-Identifier: MIT */
+#include "math/spline.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- knots ----------------------------------------------------------------------------------- */
+
+static void softmax(const float *raw, int32_t count, double *share) {
+  float most = raw[0];
+  double sum = 0;
+  for (int32_t i = 1; i < count; i++)
+    most = raw[i] > most ? raw[i] : most;
+  for (int32_t i = 0; i < count; i++) {
+    share[i] = (double)expf(raw[i] - most);
+    sum += share[i];
+  }
+  for (int32_t i = 0; i < count; i++)
+    share[i] /= sum;
+}
+
+/* Knots from -B to B, the last one exactly. */
+static void place(int32_t count, double bound, double least, const double *share, double *knot) {
+  double sum = 0;
+  knot[0] = -bound;
+  for (int32_t i = 0; i < count; i++) {
+    sum += least + (1.0 - least * count) * share[i];
+    knot[i + 1] = bound * (2.0 * sum - 1.0);
+  }
+  knot[count] = bound;
+}
+
+/* softplus(shift) = 1 - m_d. */
+static double shift_of(const glow__spline *spline) {
+  return log(expm1(1.0 - spline->min_derivative));
+}
+
+static double softplus(double v) {
+  return v > 0 ? v + (double)log1pf(expf((float)-v)) : (double)log1pf(expf((float)v));
+}
+
+void glow__spline_knots(const glow__spline *spline, const float *raw, glow__knots *k) {
+  int32_t bins = spline->bins;
+  double shift = shift_of(spline);
+  softmax(raw, bins, k->width_share);
+  softmax(raw + bins, bins, k->height_share);
+  place(bins, spline->bound, spline->min_width, k->width_share, k->x);
+  place(bins, spline->bound, spline->min_height, k->height_share, k->y);
+  k->d[0] = k->d[bins] = 1.0;
+  for (int32_t i = 1; i < bins; i++)
+    k->d[i] = spline->min_derivative + softplus((double)raw[2 * bins + i - 1] + shift);
+}
+
+/* ---- one bin --------------------------------------------------------------------------------- */
+
+/* NaN is in the first bin. */
+static int32_t find_bin(const double *knot, int32_t bins, double v) {
+  int32_t k = 0;
+  while (k < bins - 1 && v >= knot[k + 1])
+    k++;
+  return k;
+}
+
+typedef struct bin {
+  double w, h, s, d0, d1;
+} bin;
+
+static bin bin_at(const glow__knots *k, int32_t i) {
+  bin b = {k->x[i + 1] - k->x[i], k->y[i + 1] - k->y[i], 0, k->d[i], k->d[i + 1]};
+  b.s = b.h / b.w;
+  return b;
+}
+
+static double log_slope_at(const bin *b, double t) {
+  double u = t * (1 - t), ratio = b->s / (b->s + (b->d1 + b->d0 - 2 * b->s) * u);
+  return log(ratio * ratio * (b->d1 * t * t + 2 * b->s * u + b->d0 * (1 - t) * (1 - t)));
+}
+
+static int in_tail(const glow__spline *spline, double v) {
+  return !(fabs(v) < spline->bound);
+}
+
+double glow__spline_forward(const glow__spline *spline, const glow__knots *k, double x,
+                            double *log_slope) {
+  *log_slope = 0;
+  if (in_tail(spline, x))
+    return x;
+  int32_t i = find_bin(k->x, spline->bins, x);
+  bin b = bin_at(k, i);
+  double t = (x - k->x[i]) / b.w, u = t * (1 - t);
+  *log_slope = log_slope_at(&b, t);
+  return k->y[i] + b.h * (b.s * t * t + b.d0 * u) / (b.s + (b.d1 + b.d0 - 2 * b.s) * u);
+}
+
+/* a t^2 + b t + c = 0, in the form that does not cancel: t = 2c / (-b - sqrt(b^2 - 4ac)). Here b >
+ * 0 >= c, and the discriminant is a square but for rounding. */
+static double solve(const bin *n, double above) {
+  double e = n->d1 + n->d0 - 2 * n->s;
+  double a = n->h * (n->s - n->d0) + above * e, b = n->h * n->d0 - above * e, c = -n->s * above;
+  double discriminant = b * b - 4 * a * c;
+  double t = 2 * c / (-b - sqrt(discriminant > 0 ? discriminant : 0));
+  return t < 0 ? 0 : t > 1 ? 1 : t;
+}
+
+double glow__spline_inverse(const glow__spline *spline, const glow__knots *k, double y,
+                            double *log_slope) {
+  *log_slope = 0;
+  if (in_tail(spline, y))
+    return y;
+  int32_t i = find_bin(k->y, spline->bins, y);
+  bin b = bin_at(k, i);
+  double t = solve(&b, y - k->y[i]);
+  *log_slope = log_slope_at(&b, t);
+  return k->x[i] + t * b.w;
+}
+
+/* ---- gradient -------------------------------------------------------------------------------- */
+
+/* Of the knots' widths (or heights), given by the gradients of the left knot and of the size of bin
+ * `at`: the left knot moves with the sizes before it. Then through the softmax. */
+static void through_shares(int32_t count, double bound, double least, const double *share,
+                           int32_t at, double d_knot, double d_size, float *d_raw) {
+  double part = 2 * bound * (1 - least * count), mean = d_size * share[at];
+  for (int32_t i = 0; i < at; i++)
+    mean += d_knot * share[i];
+  for (int32_t i = 0; i < count; i++) {
+    double d = i < at ? d_knot : i == at ? d_size : 0;
+    d_raw[i] = (float)(part * share[i] * (d - mean));
+  }
+}
+
+double glow__spline_gradient(const glow__spline *spline, const float *raw, const glow__knots *k,
+                             double x, double dy, double d_log, float *d_raw) {
+  int32_t bins = spline->bins;
+  memset(d_raw, 0, (size_t)glow__spline_numbers(spline) * sizeof *d_raw);
+  if (in_tail(spline, x))
+    return dy;
+  int32_t i = find_bin(k->x, bins, x);
+  bin b = bin_at(k, i);
+  double t = (x - k->x[i]) / b.w, u = t * (1 - t), v = 1 - t, e = b.d1 + b.d0 - 2 * b.s;
+  double D = b.s + e * u, M = b.d1 * t * t + 2 * b.s * u + b.d0 * v * v;
+  double q = (b.s * t * t + b.d0 * u) / D; /* N / (h D): the height reached, of 1 */
+  double M_t = 2 * (b.d1 * t + b.s * (1 - 2 * t) - b.d0 * v), D_t = e * (1 - 2 * t);
+  double d_t = dy * b.h * b.s * M / (D * D) + d_log * (M_t / M - 2 * D_t / D);
+  double d_s = dy * b.h * (t * t - q * (1 - 2 * u)) / D +
+               d_log * (2 / b.s + 2 * u / M - 2 * (1 - 2 * u) / D);
+  double d_0 = dy * b.h * u * (1 - q) / D + d_log * (v * v / M - 2 * u / D);
+  double d_1 = -dy * b.h * u * q / D + d_log * (t * t / M - 2 * u / D);
+  /* t = (x - x_k) / w and s = h / w. */
+  double d_x = d_t / b.w, d_w = -(d_t * t + d_s * b.s) / b.w, d_h = dy * q + d_s / b.w;
+  through_shares(bins, spline->bound, spline->min_width, k->width_share, i, -d_x, d_w, d_raw);
+  through_shares(bins, spline->bound, spline->min_height, k->height_share, i, dy, d_h,
+                 d_raw + bins);
+  double shift = shift_of(spline);
+  const float *slopes = raw + 2 * bins - 1; /* of inner knot i = 1, 2, ... */
+  if (i > 0)
+    d_raw[2 * bins + i - 1] = (float)(d_0 / (1 + exp(-((double)slopes[i] + shift))));
+  if (i < bins - 1)
+    d_raw[2 * bins + i] = (float)(d_1 / (1 + exp(-((double)slopes[i + 1] + shift))));
+  return d_x;
+}

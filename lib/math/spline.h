@@ -1,0 +1,50 @@
+/* Monotone rational-quadratic splines with linear tails. Durkan et al. 2019, "Neural Spline Flows",
+ * section 3.1; Gregory and Delbourgo 1982.
+ *
+ * From [-B, B] onto itself in K bins, the identity outside. Bin k has its left knot at (x_k, y_k),
+ * width w, height h, and derivatives d_k, d_{k+1} at its knots; the derivatives at -B and B are 1.
+ * With t = (x - x_k) / w and s = h / w:
+ *
+ *   N = h (s t^2 + d_k t (1-t))        D = s + (d_{k+1} + d_k - 2 s) t (1-t)
+ *   M = d_{k+1} t^2 + 2 s t (1-t) + d_k (1-t)^2
+ *   y = y_k + N / D                    dy/dx = s^2 M / D^2
+ *
+ * A spline is made from 3K-1 numbers without bounds: K for the widths, K for the heights, K-1 for
+ * the inner derivatives,
+ *   w = 2B (m_w + (1 - K m_w) softmax(u))     likewise h     d = m_d + softplus(u + c),
+ * where c is such that u = 0 gives d = 1: all zero is the identity. In double, but for the
+ * exponentials. SPDX-License-Identifier: MIT */
+#ifndef GLOW_LIB_SPLINE_H
+#define GLOW_LIB_SPLINE_H
+
+#include <stdint.h>
+
+#define GLOW_SPLINE_MOST_BINS 64
+
+typedef struct glow__spline {
+  int32_t bins;
+  double bound;                                 /* B */
+  double min_width, min_height, min_derivative; /* m_w, m_h, m_d */
+} glow__spline;
+
+static inline int64_t glow__spline_numbers(const glow__spline *spline) {
+  return 3 * (int64_t)spline->bins - 1;
+}
+
+/* A spline's knots, and what its gradient needs besides. */
+typedef struct glow__knots {
+  double x[GLOW_SPLINE_MOST_BINS + 1], y[GLOW_SPLINE_MOST_BINS + 1], d[GLOW_SPLINE_MOST_BINS + 1];
+  double width_share[GLOW_SPLINE_MOST_BINS], height_share[GLOW_SPLINE_MOST_BINS]; /* softmax */
+} glow__knots;
+
+void glow__spline_knots(const glow__spline *spline, const float *raw, glow__knots *knots);
+/* y from x, and x from y. *log_slope: log dy/dx at that place, for both. */
+double glow__spline_forward(const glow__spline *spline, const glow__knots *knots, double x,
+                            double *log_slope);
+double glow__spline_inverse(const glow__spline *spline, const glow__knots *knots, double y,
+                            double *log_slope);
+/* Gradient of dy * y + d_log * log dy/dx: returns that of x, and writes that of the raw numbers. */
+double glow__spline_gradient(const glow__spline *spline, const float *raw, const glow__knots *knots,
+                             double x, double dy, double d_log, float *d_raw);
+
+#endif
