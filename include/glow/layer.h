@@ -71,7 +71,8 @@ GLOW_API glow_status glow_permute_create(glow_context *context, const glow_permu
  * Under GLOW_MASK_CHANNELS x1 is the first half of the channels. Under GLOW_MASK_CHECKERBOARD x1
  * are the pixels with row + column odd; the net maps all channels, zero at the other pixels.
  * `invert` exchanges x1 and x2. */
-enum { GLOW_COUPLING_AFFINE = 1, GLOW_COUPLING_ADDITIVE = 2 };
+/* GLOW_COUPLING_SPLINE is for presets: glow_spline_coupling_create makes it. */
+enum { GLOW_COUPLING_AFFINE = 1, GLOW_COUPLING_ADDITIVE = 2, GLOW_COUPLING_SPLINE = 3 };
 enum {
   GLOW_SCALE_SIGMOID = 1,       /* sigmoid(raw + 2) */
   GLOW_SCALE_EXP = 2,           /* exp(raw) */
@@ -105,9 +106,9 @@ GLOW_API glow_status glow_coupling_create(glow_context *context,
                                           const glow_coupling_options *options, glow_net **net,
                                           glow_layer **out);
 
-/* Spline coupling: one part of the channels passes; each number of the other goes through a monotone
- * rational-quadratic spline of `bins` bins from [-bound, bound] onto itself, and stays as it is
- * outside. The net gives 3 bins - 1 numbers for each channel that changes; all 0 is the identity.
+/* Spline coupling: one part of the channels passes; each number of the other goes through a
+ * monotone rational-quadratic spline of `bins` bins from [-bound, bound] onto itself, and stays as
+ * it is outside. The net gives 3 bins - 1 numbers for each channel that changes; all 0 is the identity.
  * log-det = sum of log-derivatives. Durkan et al. 2019. parity 0: the first C - floor(C/2) channels
  * pass; 1: the last. The minima are shares of 2 bound, and of the derivative 1. */
 typedef struct glow_spline_coupling_options {
@@ -193,11 +194,14 @@ typedef struct glow_logit_options {
 GLOW_API glow_status glow_logit_create(glow_context *context, const glow_logit_options *options,
                                        glow_layer **out);
 
+/* Densities of latents, of mean 0 and scale 1: Gaussian, or logistic, exp(-e) / (1 + exp(-e))^2. */
+enum { GLOW_DENSITY_GAUSSIAN = 0, GLOW_DENSITY_LOGISTIC = 1 };
+
 /* Top prior: turns everything that is left into latents, Gaussian with mean and log-sd per channel:
  * 0 where fixed, learned vectors mean [C], logs [C], plus a row for the sample's class, class_mean,
  * class_logs [classes, C]. With `spatial`, mean and logs are learned for each position, [H, W, C]
  * (in the code published with Glow, where they come from a convolution that sees the border of the
- * image, they do differ). Must be the last layer.
+ * image, they do differ). Or logistic, with logs the log of its scale. Must be the last layer.
  * A sample with label -1, whose class is not known, has the density of the mixture of all classes,
  * 1/K sum_k p(z|k).
  * With `classifier`, the model has logits (glow_classify), logit_k = class_bias[k] + sum_c
@@ -209,9 +213,11 @@ typedef struct glow_prior_options {
   int32_t classes;    /* 0: none; else labels in [0, classes), or -1, are needed in every pass */
   int32_t spatial;    /* 1: mean and logs for each position; needs `learned`; default 0 */
   int32_t classifier; /* 1: logits of the classes from the latents; needs `classes`; default 0 */
+  int32_t density;    /* GLOW_DENSITY_GAUSSIAN (default) or _LOGISTIC */
+  int32_t reserved;   /* 0 */
 } glow_prior_options;
 #define GLOW_PRIOR_OPTIONS_INIT                                                                    \
-  { sizeof(glow_prior_options), 1, 0, 0, 0 }
+  { sizeof(glow_prior_options), 1, 0, 0, 0, GLOW_DENSITY_GAUSSIAN, 0 }
 GLOW_API glow_status glow_prior_create(glow_context *context, const glow_prior_options *options,
                                        glow_layer **out);
 

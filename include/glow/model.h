@@ -128,6 +128,52 @@ GLOW_API glow_status glow_model_create_realnvp(glow_context *context,
                                                const glow_realnvp_options *options,
                                                glow_model **out);
 
+/* NICE (Dinh et al. 2014): the image as one vector, its even and odd numbers as the halves;
+ * `couplings` additive couplings with MLPs of `depth` hidden layers, the halves taking turns; a
+ * factor for each number; a fixed prior. Names: flatten, separate, step{k}.{reverse, coupling},
+ * scaling, prior. */
+typedef struct glow_nice_options {
+  size_t struct_size;
+  glow_shape input;  /* default 28 x 28 x 1; an even number of numbers */
+  int32_t couplings; /* default 4 */
+  int32_t hidden;    /* default 1000 */
+  int32_t depth;     /* default 5 */
+  int32_t density;   /* of the prior; default GLOW_DENSITY_LOGISTIC */
+  int32_t bits;      /* 0 to 8, default 8 */
+  int32_t data_init; /* 1 (default): the factors take first values from data, so that training need
+                        not find the scale of each pixel; 0: they start at 1, as in the paper */
+  int32_t reserved;  /* 0 */
+  uint64_t seed;     /* of all initial values */
+} glow_nice_options;
+#define GLOW_NICE_OPTIONS_INIT                                                                     \
+  { sizeof(glow_nice_options), {28, 28, 1}, 4, 1000, 5, GLOW_DENSITY_LOGISTIC, 8, 1, 0, 0 }
+GLOW_API glow_status glow_model_create_nice(glow_context *context, const glow_nice_options *options,
+                                            glow_model **out);
+
+/* A density of vectors: `steps` of actnorm, LU mixing (1x1 convolution) and coupling with MLPs,
+ * then a learned Gaussian prior; continuous data. Names: step{k}.{actnorm, invconv, coupling}, prior. */
+typedef struct glow_vector_flow_options {
+  size_t struct_size;
+  int64_t dims;    /* default 2; 2 or more, even but for splines */
+  int64_t context; /* numbers in the context vector that the density is conditioned on; default 0 */
+  int32_t steps;   /* default 8 */
+  int32_t hidden;  /* default 64 */
+  int32_t depth;   /* hidden layers of the MLPs; default 2 */
+  int32_t coupling; /* default GLOW_COUPLING_SPLINE */
+  int32_t scale;    /* of affine couplings; default GLOW_SCALE_TANH */
+  int32_t bins;     /* of splines; default 8 */
+  double bound;     /* of splines; default 4 */
+  uint64_t seed;    /* of all initial values */
+} glow_vector_flow_options;
+#define GLOW_VECTOR_FLOW_OPTIONS_INIT                                                              \
+  {                                                                                                \
+    sizeof(glow_vector_flow_options), 2, 0, 8, 64, 2, GLOW_COUPLING_SPLINE, GLOW_SCALE_TANH, 8,    \
+        4.0, 0                                                                                     \
+  }
+GLOW_API glow_status glow_model_create_vector_flow(glow_context *context,
+                                                   const glow_vector_flow_options *options,
+                                                   glow_model **out);
+
 /* ---- what a model is ------------------------------------------------------------------------- */
 
 GLOW_API glow_status glow_model_input_shape(const glow_model *model, glow_shape *out);

@@ -65,7 +65,8 @@ GLOW_API glow_status glow_workspace_initialise(glow_workspace *workspace, glow_m
 
 enum {
   GLOW_LATENTS_RAW = 1,     /* as the flow gives them */
-  GLOW_LATENTS_WHITENED = 2 /* (z - mean) / sd of their prior: standard normal under the model */
+  GLOW_LATENTS_WHITENED = 2 /* (z - mean) / sd of their prior: standard normal under the model, or
+                               standard logistic where the prior is logistic */
 };
 
 /* x [count, dims] to latents [count, dims], in GLOW_LATENTS_... form, and per sample the log-det of
@@ -108,7 +109,8 @@ GLOW_API glow_status glow_inverse(glow_workspace *workspace, const float *latent
 
 typedef struct glow_sample_options {
   size_t struct_size;
-  double temperature; /* of all latents: standard deviations are multiplied by it; default 1 */
+  double temperature; /* of all latents: standard deviations, or the scales of logistic ones, are
+                         multiplied by it; default 1 */
   const double *per_latent; /* NULL, or [glow_model_latent_count] temperatures of each block */
   const double *per_sample; /* NULL, or [count]; temperatures multiply */
   uint64_t seed;

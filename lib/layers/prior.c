@@ -1,12 +1,13 @@
-/* prior: everything left becomes latents, Gaussian with mean and log-sd per channel, or per channel
- * and position: 0, learned, plus a row for the sample's class. A sample whose class is not known
- * has the mixture over the classes. Kingma and Dhariwal 2018, code.
+/* prior: everything left becomes latents, Gaussian or logistic with mean and log-sd per channel, or
+ * per channel and position: 0, learned, plus a row for the sample's class. A sample whose class is
+ * not known has the mixture over the classes. Kingma and Dhariwal 2018, code; Dinh et al. 2014,
+ * 3.4.
  * SPDX-License-Identifier: MIT */
 #include "layers/prior.h"
 
 #include <string.h>
 
-#include "layers/gaussian.h"
+#include "layers/density.h"
 
 #define MAX_CLASSES 1000000
 
@@ -51,6 +52,7 @@ static glow_status configure(void *self, glow_setup *setup, const glow_shape *in
   p->period = p->spatial ? p->size : p->channels;
   GLOW_TRY(declare_law(p, setup, input));
   GLOW_TRY(declare_classifier(p, setup));
+  GLOW_TRY(glow_setup_latent_density(setup, p->density));
   return glow_setup_latents(setup, input->height, input->width, input->channels);
 }
 
@@ -126,12 +128,16 @@ static void backward(const void *self, const glow_pass *pass, const glow_layer_g
   }
 }
 
+static const char *const densities[] = {
+    [GLOW_DENSITY_GAUSSIAN] = "gaussian", [GLOW_DENSITY_LOGISTIC] = "logistic"};
+
 static glow_status save(const void *self, glow_config *config) {
   const glow__prior *p = self;
   GLOW_TRY(glow_config_set_int(config, "learned", p->learned));
   GLOW_TRY(glow_config_set_int(config, "classes", p->classes));
   GLOW_TRY(glow_config_set_int(config, "spatial", p->spatial));
-  return glow_config_set_int(config, "classifier", p->classifier);
+  GLOW_TRY(glow_config_set_int(config, "classifier", p->classifier));
+  return glow_config_set_text(config, "density", densities[p->density]);
 }
 
 static void destroy(void *self, glow_context *context) {
@@ -166,6 +172,9 @@ static glow_status check(const glow_prior_options *o) {
     return glow_error(GLOW_E_ARGUMENT, "classifier is %d; it must be 0 or 1", o->classifier);
   if (o->classifier && !o->classes)
     return glow_error(GLOW_E_ARGUMENT, "a classifier needs classes");
+  if (o->density < GLOW_DENSITY_GAUSSIAN || o->density > GLOW_DENSITY_LOGISTIC || o->reserved)
+    return glow_error(GLOW_E_ARGUMENT, "density is %d; it must be one of GLOW_DENSITY_...",
+                      o->density);
   return GLOW_OK;
 }
 
@@ -186,16 +195,23 @@ glow_status glow_prior_create(glow_context *context, const glow_prior_options *o
   p->classes = o.classes;
   p->spatial = o.spatial;
   p->classifier = o.classifier;
+  p->density = o.density;
   return glow_layer_create(context, &ops, p, out);
 }
 
 glow_status glow__prior_make(glow_context *context, const glow_config *config, glow_layer **out) {
   glow_prior_options o = GLOW_PRIOR_OPTIONS_INIT;
   int64_t learned = o.learned, classes = o.classes, spatial = o.spatial, classifier = o.classifier;
+  const char *density = densities[o.density];
   GLOW_TRY(glow_config_get_int(config, "learned", 0, 1, &learned));
   GLOW_TRY(glow_config_get_int(config, "classes", 0, MAX_CLASSES, &classes));
   GLOW_TRY(glow_config_get_int(config, "spatial", 0, 1, &spatial));
   GLOW_TRY(glow_config_get_int(config, "classifier", 0, 1, &classifier));
+  GLOW_TRY(glow_config_get_text(config, "density", &density));
+  if (strcmp(density, densities[GLOW_DENSITY_LOGISTIC]) == 0)
+    o.density = GLOW_DENSITY_LOGISTIC;
+  else if (strcmp(density, densities[GLOW_DENSITY_GAUSSIAN]) != 0)
+    return glow_error(GLOW_E_FORMAT, "a prior cannot be '%s'", density);
   o.learned = (int32_t)learned;
   o.classes = (int32_t)classes;
   o.spatial = (int32_t)spatial;

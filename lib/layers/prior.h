@@ -6,7 +6,7 @@
 #include "layers/layers.h"
 
 typedef struct glow__prior {
-  int32_t learned, classes, spatial, classifier;
+  int32_t learned, classes, spatial, classifier, density;
   int64_t pixels, channels;
   int64_t size;   /* numbers of a sample: pixels channels */
   int64_t period; /* numbers of mean, after which they repeat: channels, or all of a sample */

@@ -1,5 +1,5 @@
-/* Densities of the top latents of one sample. Of a known class k: Gaussian, independent for each
- * number. Of an unknown one, all K being as likely:
+/* Densities of the top latents of one sample. Of a known class k: Gaussian or logistic,
+ * independent for each number. Of an unknown one, all K being as likely:
  *
  *   log p(z) = log 1/K sum_k p(z|k);  d log p = sum_k r_k d log p(z|k),  r_k = p(z|k) / (K p(z))
  *
@@ -9,7 +9,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "layers/gaussian.h"
+#include "layers/density.h"
 
 const float *glow__prior_law(const glow__prior *p, const glow_pass *pass, int32_t class) {
   float *law = glow_pass_worker_scratch(pass, p->law, 0);
@@ -37,7 +37,7 @@ double glow__prior_density(const glow__prior *p, const glow_pass *pass, int32_t 
   double density = 0;
   for (int64_t i = 0; i < p->size; i++) {
     int64_t at = i % p->period;
-    density += glow__gaussian(glow__whiten(z[i], mean[at], logs[at]), logs[at]);
+    density += glow__log_density(p->density, glow__whiten(z[i], mean[at], logs[at]), logs[at]);
   }
   return density;
 }
@@ -73,8 +73,8 @@ static void add_gradient(const glow_pass *pass, int32_t tensor, int64_t at, floa
     glow_pass_gradient(pass, tensor)[at] += value;
 }
 
-/* With e = (z - m)/sd and weight w of the log-density:
- * dz = -w e / sd;  dm = w e / sd;  ds = w (e^2 - 1). */
+/* With e = (z - m)/sd, its score s, and weight w of the log-density:
+ * dz = -w s / sd;  dm = w s / sd;  d logs = w (s e - 1). */
 void glow__prior_density_gradient(const glow__prior *p, const glow_pass *pass, int32_t class,
                                   double weight, const float *z, float *dz) {
   const float *mean = glow__prior_law(p, pass, class), *logs = mean + p->period;
@@ -84,7 +84,8 @@ void glow__prior_density_gradient(const glow__prior *p, const glow_pass *pass, i
     for (int64_t i = c; i < p->size; i += p->channels) {
       int64_t at = p->spatial ? i : c;
       double e = (double)glow__whiten(z[i], mean[at], logs[at]);
-      double dm = weight * e * (double)expf(-logs[at]), ds = weight * (e * e - 1.0);
+      double score = glow__density_score(p->density, e);
+      double dm = weight * score * (double)expf(-logs[at]), ds = weight * (score * e - 1.0);
       d_mean += dm;
       d_logs += ds;
       dz[i] -= (float)dm;

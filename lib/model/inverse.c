@@ -81,6 +81,17 @@ typedef struct draw {
   float *latents;
 } draw;
 
+/* From uniform numbers, by the inverse of the distribution: e = log(u / (1 - u)), where u is in the
+ * middle of its step of 2^-24. */
+static void draw_logistic(const glow_sample_options *o, uint64_t position, float *z,
+                          int64_t count) {
+  glow__rng_uniform(o->seed, GLOW_STREAM_SAMPLE, position, z, count);
+  for (int64_t j = 0; j < count; j++) {
+    double u = (double)z[j] + 0x1p-25;
+    z[j] = (float)(log(u) - log1p(-u));
+  }
+}
+
 /* Whitened latents of one sample. */
 static void draw_sample(void *arg, uint32_t task, uint32_t worker) {
   const draw *d = arg;
@@ -90,11 +101,15 @@ static void draw_sample(void *arg, uint32_t task, uint32_t worker) {
   double sample = o->temperature * (o->per_sample ? o->per_sample[task] : 1.0);
   int32_t block = 0;
   (void)worker;
-  glow__rng_normal(o->seed, GLOW_STREAM_SAMPLE, (o->first + task) * (uint64_t)dims, z, dims);
+  uint64_t position = (o->first + task) * (uint64_t)dims;
+  glow__rng_normal(o->seed, GLOW_STREAM_SAMPLE, position, z, dims);
   for (int32_t i = 0; i < d->model->node_count; i++) {
     const glow__node *node = &d->model->nodes[i];
     if (!node->latent_size)
       continue;
+    if (node->latent_density == GLOW_DENSITY_LOGISTIC)
+      draw_logistic(o, position + (uint64_t)node->latent_offset, z + node->latent_offset,
+                    node->latent_size);
     float t = (float)(sample * (o->per_latent ? o->per_latent[block] : 1.0));
     block++;
     for (int64_t j = 0; j < node->latent_size; j++)

@@ -51,6 +51,7 @@ typedef struct glow__node {
   int64_t derived_offset;
   glow_shape latent_shape;
   int64_t latent_size, latent_offset;
+  int32_t latent_density; /* GLOW_DENSITY_..., of the whitened form */
   int32_t classes;
   bool unlabelled; /* label -1 is fine */
   int64_t logits;

@@ -182,6 +182,14 @@ glow_status glow_setup_latents(glow_setup *setup, int64_t height, int64_t width,
   return GLOW_OK;
 }
 
+glow_status glow_setup_latent_density(glow_setup *setup, int32_t density) {
+  if (!setup || density < GLOW_DENSITY_GAUSSIAN || density > GLOW_DENSITY_LOGISTIC)
+    return glow_error(GLOW_E_ARGUMENT, "density is %d; it must be one of GLOW_DENSITY_...",
+                      density);
+  setup->node->latent_density = density;
+  return GLOW_OK;
+}
+
 glow_status glow_setup_labels(glow_setup *setup, int32_t classes) {
   if (!setup || classes < 1)
     return glow_error(GLOW_E_ARGUMENT, "glow_setup_labels: one class or more is needed");

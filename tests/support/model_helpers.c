@@ -209,6 +209,12 @@ const helper_layer helper_layers[] = {
     {.name = "logit", .kind = HELPER_LOGIT, .curved = 1},
     {.name = "prior fixed", .kind = HELPER_PRIOR, .option = 0},
     {.name = "prior learned", .kind = HELPER_PRIOR, .option = 1},
+    {.name = "prior logistic", .kind = HELPER_PRIOR, .option = 1, .density = GLOW_DENSITY_LOGISTIC},
+    {.name = "prior logistic classes",
+     .kind = HELPER_PRIOR,
+     .option = 0,
+     .classes = 3,
+     .density = GLOW_DENSITY_LOGISTIC},
     {.name = "prior classes", .kind = HELPER_PRIOR, .option = 0, .classes = 3},
     {.name = "prior learned classes", .kind = HELPER_PRIOR, .option = 1, .classes = 3},
     {.name = "prior spatial", .kind = HELPER_PRIOR, .option = 1, .spatial = 1},
@@ -334,6 +340,7 @@ glow_status helper_create_layer(glow_context *context, const helper_layer *layer
   prior.classifier = layer->classifier;
   split.edge = layer->edge;
   split.fixed = layer->option;
+  prior.density = layer->density;
   switch (layer->kind) {
   case HELPER_ACTNORM: return glow_actnorm_create(context, NULL, out);
   case HELPER_INVCONV: return glow_invconv_create(context, &conv, out);

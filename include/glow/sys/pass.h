@@ -75,6 +75,9 @@ GLOW_API glow_status glow_setup_derived(glow_setup *setup, size_t bytes);
 /* Floats of latents that the layer emits per sample. */
 GLOW_API glow_status glow_setup_latents(glow_setup *setup, int64_t height, int64_t width,
                                         int64_t channels);
+/* Density of those latents in whitened form, from which samples are drawn: GLOW_DENSITY_... of
+ * <glow/layer.h>. Gaussian without this call. */
+GLOW_API glow_status glow_setup_latent_density(glow_setup *setup, int32_t density);
 /* The layer reads labels in [0, classes). */
 GLOW_API glow_status glow_setup_labels(glow_setup *setup, int32_t classes);
 /* ... and -1 for a sample whose class is not known, in all passes but those that whiten latents or
