@@ -9,7 +9,20 @@
 
 static glow_status create_glow(glow_context *context, const train_settings *s,
                                const image_set *images, int32_t classes, glow_model **out) {
-  glow_glow_options o = train_model_options(s, images, classes);
+  glow_glow_options o = GLOW_GLOW_OPTIONS_INIT;
+  o.input = (glow_shape){images->height, images->width, images->channels};
+  o.levels = (int32_t)s->levels;
+  o.depth = (int32_t)s->depth;
+  o.hidden = (int32_t)s->hidden;
+  o.permutation = (int32_t)s->permutation;
+  o.coupling = (int32_t)s->coupling;
+  o.scale = (int32_t)s->scale;
+  o.floor = s->floor;
+  o.net_actnorm = !s->no_net_actnorm;
+  o.learn_top = !s->fixed_prior;
+  o.classes = classes;
+  o.bits = (int32_t)s->bits;
+  o.seed = (uint64_t)s->seed;
   return glow_model_create_glow(context, &o, out);
 }
 
@@ -26,13 +39,34 @@ static glow_status create_realnvp(glow_context *context, const train_settings *s
   return glow_model_create_realnvp(context, &o, out);
 }
 
+static glow_status create_nice(glow_context *context, const train_settings *s,
+                               const image_set *images, int32_t classes, glow_model **out) {
+  glow_nice_options o = GLOW_NICE_OPTIONS_INIT;
+  (void)classes;
+  o.input = (glow_shape){images->height, images->width, images->channels};
+  o.couplings = (int32_t)s->couplings;
+  o.hidden = (int32_t)s->hidden;
+  o.depth = (int32_t)s->net_depth;
+  o.density = (int32_t)s->density;
+  o.data_init = !s->no_data_init;
+  o.bits = (int32_t)s->bits;
+  o.seed = (uint64_t)s->seed;
+  return glow_model_create_nice(context, &o, out);
+}
+
+#define OF_NICE "couplings", "net-depth", "no-data-init", "density"
 static const train_model models[] = {
-    {"glow", "Kingma and Dhariwal 2018", create_glow, {"blocks", NULL}},
+    {"glow", "Kingma and Dhariwal 2018", create_glow, {"blocks", OF_NICE, NULL}},
+    {"nice",
+     "Dinh et al. 2014; --couplings, --net-depth, --hidden, --density, --no-data-init",
+     create_nice,
+     {"levels", "depth", "blocks", "permutation", "coupling", "scale", "floor", "no-net-actnorm",
+      "fixed-prior", "conditional", NULL}},
     {"realnvp",
      "Dinh et al. 2016; --levels are its scales, --hidden and --blocks its residual networks",
      create_realnvp,
      {"depth", "permutation", "coupling", "scale", "floor", "no-net-actnorm", "fixed-prior",
-      "conditional", NULL}},
+      "conditional", OF_NICE, NULL}},
     {NULL, NULL, NULL, {NULL}},
 };
 

@@ -11,7 +11,7 @@ typedef struct train_model {
   /* Makes it for images of this shape. classes 0: not conditional. */
   glow_status (*create)(glow_context *context, const train_settings *settings,
                         const image_set *images, int32_t classes, glow_model **out);
-  const char *foreign[12]; /* options that mean nothing to it, up to NULL */
+  const char *foreign[16]; /* options that mean nothing to it, up to NULL */
 } train_model;
 
 /* NULL, after a message that lists the names, when there is none of this name. */

@@ -12,6 +12,8 @@
 #define FIELD(name) offsetof(train_settings, name)
 #define COUNT_MAX 1e9
 
+static const option_choice densities[] = {
+    {"logistic", GLOW_DENSITY_LOGISTIC}, {"gaussian", GLOW_DENSITY_GAUSSIAN}, {NULL, 0}};
 static const option_choice permutations[] = {{"invconv-lu", GLOW_PERMUTATION_INVCONV_LU},
                                              {"invconv", GLOW_PERMUTATION_INVCONV},
                                              {"shuffle", GLOW_PERMUTATION_SHUFFLE},
@@ -61,6 +63,10 @@ static const option_row rows[] = {
     FLAG("fixed-prior", fixed_prior, "standard normal top prior instead of a learned one"),
     FLAG("conditional", conditional, "a top prior for each class of the labels"),
     INT("bits", bits, "8", 1, 8, "bits of each channel that are modelled"),
+    INT("couplings", couplings, "4", 1, 4096, "nice: number of couplings"),
+    INT("net-depth", net_depth, "5", 1, 64, "nice: hidden layers of the networks"),
+    FLAG("no-data-init", no_data_init, "nice: factors that start at 1, not from data"),
+    CHOICE("density", density, "logistic", densities, "nice: the prior"),
     HEADING("Training"),
     INT("steps", steps, "1000", 1, 1e12, "updates to make"),
     INT("batch", batch, "32", 1, 1e6, "images in each update"),
@@ -184,25 +190,6 @@ int train_parse(option_state *state, train_settings *settings, int argc, char **
 }
 
 /* ---- for the library ------------------------------------------------------------------------- */
-
-glow_glow_options train_model_options(const train_settings *s, const image_set *set,
-                                      int32_t classes) {
-  glow_glow_options o = GLOW_GLOW_OPTIONS_INIT;
-  o.input = (glow_shape){set->height, set->width, set->channels};
-  o.levels = (int32_t)s->levels;
-  o.depth = (int32_t)s->depth;
-  o.hidden = (int32_t)s->hidden;
-  o.permutation = (int32_t)s->permutation;
-  o.coupling = (int32_t)s->coupling;
-  o.scale = (int32_t)s->scale;
-  o.floor = s->floor;
-  o.net_actnorm = !s->no_net_actnorm;
-  o.learn_top = !s->fixed_prior;
-  o.classes = classes;
-  o.bits = (int32_t)s->bits;
-  o.seed = (uint64_t)s->seed;
-  return o;
-}
 
 glow_optimizer_options train_optimizer_options(const train_settings *s) {
   glow_optimizer_options o = GLOW_OPTIMIZER_OPTIONS_INIT;

@@ -13,9 +13,10 @@ typedef struct train_settings {
   int64_t size, channels, images, test_images;
   /* model */
   const char *preset, *model;
+  int64_t couplings, net_depth, density;
   int64_t levels, depth, hidden, blocks, permutation, coupling, scale, bits;
   double floor;
-  bool no_net_actnorm, fixed_prior, conditional;
+  bool no_net_actnorm, fixed_prior, conditional, no_data_init;
   /* training */
   int64_t steps, batch, micro_batch, optimizer, schedule, warmup, init_images, seed;
   double rate, beta1, beta2, epsilon, weight_decay, final, clip_norm, clip_value, ema;
@@ -37,9 +38,7 @@ typedef struct train_settings {
 int train_parse(option_state *state, train_settings *settings, int argc, char **argv);
 /* Checks what concerns several options. */
 int train_check(const train_settings *settings);
-/* The settings as the library wants them, for images of this shape. classes 0: not conditional. */
-glow_glow_options train_model_options(const train_settings *settings, const image_set *set,
-                                      int32_t classes);
+/* The settings as the library wants them. */
 glow_optimizer_options train_optimizer_options(const train_settings *settings);
 glow_schedule train_schedule(const train_settings *settings);
 /* Without its optimizer and schedule. */

@@ -108,7 +108,8 @@ GLOW_API glow_status glow_coupling_create(glow_context *context,
 
 /* Spline coupling: one part of the channels passes; each number of the other goes through a
  * monotone rational-quadratic spline of `bins` bins from [-bound, bound] onto itself, and stays as
- * it is outside. The net gives 3 bins - 1 numbers for each channel that changes; all 0 is the identity.
+ * it is outside. The net gives 3 bins - 1 numbers for each channel that changes; all 0 is the
+ * identity.
  * log-det = sum of log-derivatives. Durkan et al. 2019. parity 0: the first C - floor(C/2) channels
  * pass; 1: the last. The minima are shares of 2 bound, and of the derivative 1. */
 typedef struct glow_spline_coupling_options {

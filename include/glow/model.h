@@ -151,7 +151,8 @@ GLOW_API glow_status glow_model_create_nice(glow_context *context, const glow_ni
                                             glow_model **out);
 
 /* A density of vectors: `steps` of actnorm, LU mixing (1x1 convolution) and coupling with MLPs,
- * then a learned Gaussian prior; continuous data. Names: step{k}.{actnorm, invconv, coupling}, prior. */
+ * then a learned Gaussian prior; continuous data. Names: step{k}.{actnorm, invconv, coupling},
+ * prior. */
 typedef struct glow_vector_flow_options {
   size_t struct_size;
   int64_t dims;    /* default 2; 2 or more, even but for splines */

@@ -145,6 +145,20 @@ static glow_status read_glow(const bench *b, const void *options) {
   return status;
 }
 
+static glow_status read_nice(const bench *b, const void *options) {
+  glow_model *model = NULL;
+  glow_status status = glow_model_create_nice(b->context, options, &model);
+  glow_model_destroy(&model);
+  return status;
+}
+
+static glow_status read_vector_flow(const bench *b, const void *options) {
+  glow_model *model = NULL;
+  glow_status status = glow_model_create_vector_flow(b->context, options, &model);
+  glow_model_destroy(&model);
+  return status;
+}
+
 static glow_status read_workspace(const bench *b, const void *options) {
   glow_workspace *ws = NULL;
   glow_status status = glow_workspace_create(b->model, options, &ws);
@@ -261,6 +275,12 @@ static void test_struct_sizes(void **state) {
   realnvp.input = (glow_shape){4, 4, 1};
   realnvp.hidden = realnvp.blocks = 1;
   check_size(b, "glow_realnvp_options", read_realnvp, &realnvp, sizeof realnvp, sizeof realnvp,
+             false);
+  glow_nice_options nice = GLOW_NICE_OPTIONS_INIT;
+  nice.hidden = 8;
+  check_size(b, "glow_nice_options", read_nice, &nice, sizeof nice, sizeof nice, false);
+  const glow_vector_flow_options flow = GLOW_VECTOR_FLOW_OPTIONS_INIT;
+  check_size(b, "glow_vector_flow_options", read_vector_flow, &flow, sizeof flow, sizeof flow,
              false);
   const glow_allocator allocator = helper_allocator(&memory);
   check_size(b, "glow_allocator", read_allocator, &allocator, sizeof allocator, sizeof allocator,

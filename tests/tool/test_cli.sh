@@ -133,6 +133,12 @@ good "train a preset, overridden" train --preset quick --depth 1 --hidden 8 --im
 check "the preset's options hold" json_lines run/five/log.jsonl \
   'lines[0]["bits"] == 5 and lines[0]["levels"] == 2 and lines[0]["depth"] == 1'
 
+good "train NICE" train $tiny --model nice --couplings 2 --net-depth 2 --hidden 20 --steps 4 \
+  --density gaussian --out run/nice
+good "eval NICE" eval run/nice/model.safetensors --format shapes --images 8
+good "sample NICE" sample run/nice/model.safetensors --count 2 --out run/nice/new.png
+bad "takes no --conditional" train $tiny --model nice --conditional --out run/no
+
 good "eval" eval $model --format shapes --images 32
 check "eval tells bits/dim" says '^[0-9.]* bits/dim (+- [0-9.]*) over 32 images$'
 good "eval --json" eval $model --format shapes --images 32 --draws 2 --batch 5 --json \

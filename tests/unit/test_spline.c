@@ -120,7 +120,7 @@ static void test_round_trips(void **unused) {
       double y = glow__spline_forward(s, &k, v, &slope);
       assert_true(isfinite(y) && isfinite(slope) && fabs(y) <= s->bound * (1 + 1e-12));
       back = glow__spline_inverse(s, &k, y, &inverse_slope);
-      /* Rounding of what comes out is multiplied on the way back, by one over the slope or by it. */
+      /* The way back multiplies rounding by one over the slope, or by the slope. */
       if (round % 5 < 2) {
         assert_true(fabs(back - v) * fmin(1, exp(slope)) < 1e-9);
         assert_true(fabs(slope - inverse_slope) < 1e-6);
