@@ -171,7 +171,8 @@ static glow_status read_numbers(reading *r, glow_model *model, bool trainable) {
       GLOW_TRY(read_bfloats(r, e, (float *)(void *)to));
       continue;
     }
-    if (e->begin != pending.begin + pending.bytes || to != pending.to + pending.bytes) {
+    if (!pending.bytes || e->begin != pending.begin + pending.bytes ||
+        to != pending.to + pending.bytes) {
       GLOW_TRY(read_run(r, &pending));
       pending = (run){e->begin, 0, to};
     }

@@ -216,11 +216,10 @@ const glow_model *glow__builder_model(const glow_builder *builder) {
 }
 
 /* parameters: NULL, or memory for them. */
-static glow_status allocate(glow_model *model, float *parameters) {
+static glow_status allocate(glow_model *model) {
   glow_context *context = model->context;
-  model->parameters =
-      parameters ? parameters
-                 : glow_allocate(context, (size_t)model->parameter_count * sizeof(float) + 1);
+  if (!model->parameters)
+    model->parameters = glow_allocate(context, (size_t)model->parameter_count * sizeof(float) + 1);
   model->fixed = glow_allocate(context, (size_t)model->fixed_count * 4 + 1);
   model->derived = glow_allocate(context, (size_t)model->derived_size + 1);
   if (!model->parameters || !model->fixed || !model->derived)
@@ -247,8 +246,7 @@ static glow_status build_layers(glow_model *model, void *arg) {
   return GLOW_OK;
 }
 
-static glow_status finish(const glow_builder *builder, glow__read_fn read, void *arg,
-                          float *parameters) {
+static glow_status finish(const glow_builder *builder, glow__read_fn read, void *arg) {
   const glow_shape *left = &builder->shape;
   if (builder->failed)
     return glow_error(GLOW_E_STATE, "the builder has failed before");
@@ -256,15 +254,15 @@ static glow_status finish(const glow_builder *builder, glow__read_fn read, void 
     return glow_error(GLOW_E_SHAPE,
                       "%lld x %lld x %lld numbers are left: the last layer must be a prior",
                       (long long)left->height, (long long)left->width, (long long)left->channels);
-  GLOW_TRY(allocate(builder->model, parameters));
+  GLOW_TRY(allocate(builder->model));
   GLOW_TRY(read(builder->model, arg));
   glow__values_write(builder->values, builder->model);
   return glow_model_prepare(builder->model);
 }
 
-static glow_status finish_at(glow_builder **builder, glow__read_fn read, void *arg,
-                             float *parameters, glow_model **out) {
-  glow_status status = finish(*builder, read, arg, parameters);
+glow_status glow__builder_finish_from(glow_builder **builder, glow__read_fn read, void *arg,
+                                      glow_model **out) {
+  glow_status status = finish(*builder, read, arg);
   if (status != GLOW_OK) {
     glow_builder_destroy(builder);
     return status;
@@ -276,20 +274,14 @@ static glow_status finish_at(glow_builder **builder, glow__read_fn read, void *a
   return GLOW_OK;
 }
 
-glow_status glow__builder_finish_from(glow_builder **builder, glow__read_fn read, void *arg,
-                                      glow_model **out) {
-  return finish_at(builder, read, arg, NULL, out);
-}
-
 glow_status glow__builder_finish_at(glow_builder **builder, glow__read_fn read, void *arg,
                                     float *parameters, glow_model **out) {
   glow_model *model = (*builder)->model;
+  const size_t bytes = (size_t)model->parameter_count * sizeof(float) + 1;
   model->adopted = parameters != NULL;
-  if (!parameters)
-    parameters =
-        glow__allocate_unset(model->context, (size_t)model->parameter_count * sizeof(float) + 1);
-  if (parameters)
-    return finish_at(builder, read, arg, parameters, out);
+  model->parameters = parameters ? parameters : glow__allocate_unset(model->context, bytes);
+  if (model->parameters) /* the model's own from here on, on failure too */
+    return glow__builder_finish_from(builder, read, arg, out);
   glow_builder_destroy(builder);
   return GLOW_E_MEMORY;
 }
