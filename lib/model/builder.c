@@ -215,7 +215,6 @@ const glow_model *glow__builder_model(const glow_builder *builder) {
   return builder->model;
 }
 
-/* parameters: NULL, or memory for them. */
 static glow_status allocate(glow_model *model) {
   glow_context *context = model->context;
   if (!model->parameters)

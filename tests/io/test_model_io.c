@@ -363,6 +363,42 @@ static void test_limits(void **state) {
   glow_model_destroy(&model);
 }
 
+/* ---- half a model ---------------------------------------------------------------------------- */
+
+/* The tensors are those of the layers, but something is left behind the last one: nothing of what
+ * was taken for the model stays. */
+static void test_no_prior(void **state) {
+  static const float zeros[2] = {0, 0};
+  static const char *const metadata[] = {
+      "glow.format_version", "1.1", "glow.model",
+      "{\"input\":[1,1,2],\"bits\":0,\"initialised\":true,\"layers\":"
+      "[{\"name\":\"a\",\"type\":\"actnorm\",\"options\":{}}]}"};
+  helper_memory memory = {0};
+  glow_context *counted = helper_context(1, NULL, &memory);
+  glow_file_tensor tensors[2];
+  glow_model *model = NULL;
+  glow_input in = GLOW_INPUT_INIT;
+  int64_t live = memory.live;
+  (void)state;
+  for (int i = 0; i < 2; i++) {
+    tensors[i] = (glow_file_tensor)GLOW_FILE_TENSOR_INIT;
+    tensors[i].name = i ? "a.logs" : "a.bias";
+    tensors[i].type = GLOW_FILE_F32;
+    tensors[i].rank = 1;
+    tensors[i].dims[0] = 2;
+    tensors[i].bytes = sizeof zeros;
+    tensors[i].data = zeros;
+  }
+  in.path = path_of("half");
+  OK(glow_tensor_file_write(counted, in.path, tensors, 2, metadata, 2));
+  for (in.flags = 0; in.flags <= GLOW_INPUT_MAP; in.flags++) {
+    REFUSED(glow_model_load_input(counted, &in, &model), GLOW_E_FORMAT, "must be a prior");
+    assert_null(model);
+    assert_int_equal(memory.live, live);
+  }
+  glow_context_destroy(&counted);
+}
+
 /* ---- names ----------------------------------------------------------------------------------- */
 
 static void test_no_slash_in_names(void **state) {
@@ -402,6 +438,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(test_not_finite),
       cmocka_unit_test(test_version_1_0),
       cmocka_unit_test(test_limits),
+      cmocka_unit_test(test_no_prior),
       cmocka_unit_test(test_no_slash_in_names),
   };
   if (argc != 2)
