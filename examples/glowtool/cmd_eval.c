@@ -1,4 +1,5 @@
 /* glowtool eval: bits per dimension of images. SPDX-License-Identifier: MIT */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,8 +32,10 @@ static const option_row rows[] = {
 static const option_table table = {
     .command = "eval",
     .usage = "MODEL --data PATH ... [options]",
-    .about = "Prints the mean of the bits per dimension over images, and its standard error. Words "
-             "after --data are paths up to the next option, so MODEL stands first.",
+    .about =
+        "Prints the mean of the bits per dimension over images, and its standard error; and of "
+        "a model with a classifier the part of the images that it names rightly. Words "
+        "after --data are paths up to the next option, so MODEL stands first.",
     .rows = rows,
     .settings_size = sizeof(eval_settings),
     .positional = FIELD(model),
@@ -49,6 +52,8 @@ static void print_json(const eval_settings *s, const score_summary *score) {
   put_int(&json, "draws", s->draws);
   put_real(&json, "bits_per_dim", score->mean);
   put_real(&json, "standard_error", score->error);
+  if (isfinite(score->accuracy))
+    put_real(&json, "accuracy", score->accuracy);
   put_close(&json, '}');
   putchar('\n');
 }
@@ -93,8 +98,12 @@ static int score(const eval_settings *s, opened_model *m, const image_set *set) 
   if (s->json)
     print_json(s, &summary);
   else
-    printf("%.4f bits/dim (+- %.4f) over %lld images\n", summary.mean, summary.error,
+    printf("%.4f bits/dim (+- %.4f) over %lld images", summary.mean, summary.error,
            (long long)summary.images);
+  if (!s->json && isfinite(summary.accuracy))
+    printf(", accuracy %.4f", summary.accuracy);
+  if (!s->json)
+    putchar('\n');
   return TOOL_FINE;
 }
 

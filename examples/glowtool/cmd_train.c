@@ -1,6 +1,8 @@
 /* glowtool train: sets a run up, says what it is about to do, and tells how it ended. Everything
  * that can be checked is checked before the first file is touched. SPDX-License-Identifier: MIT */
+#include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "files.h"
@@ -91,11 +93,52 @@ static int make_trainer(train_run *run) {
   return TOOL_FINE;
 }
 
+/* Which images keep their labels has a seed of its own, apart from those of the steps. */
+enum { LABEL_SEED = 77 };
+
+/* Moves the images with labels together. */
+static int keep_labelled(image_set *set) {
+  size_t size = (size_t)(set->height * set->width * set->channels);
+  int64_t kept = 0;
+  for (int64_t i = 0; i < set->count; i++) {
+    if (set->labels[i] < 0)
+      continue;
+    memmove(set->pixels + (size_t)kept * size, set->pixels + (size_t)i * size, size);
+    set->labels[kept++] = set->labels[i];
+  }
+  set->count = kept;
+  return kept ? TOOL_FINE : complain("--labelled leaves no image with a label");
+}
+
+/* Leaves labels to the part of the images that --labelled says; the others get -1. */
+static int drop_labels(train_run *run) {
+  const train_settings *s = &run->settings;
+  image_set *set = &run->data;
+  int64_t kept = (int64_t)(s->labelled * (double)set->count + 0.5);
+  glow_rng *rng = NULL;
+  int32_t *order = malloc((size_t)set->count * sizeof *order);
+  glow_status status = glow_rng_create(run->context, (uint64_t)s->seed + LABEL_SEED, &rng);
+  if (order && status == GLOW_OK)
+    status = glow_rng_permutation(rng, order, set->count);
+  for (int64_t i = kept; order && status == GLOW_OK && i < set->count; i++)
+    set->labels[order[i]] = -1;
+  glow_rng_destroy(&rng);
+  free(order);
+  if (order && status == GLOW_OK)
+    return s->only_labelled ? keep_labelled(set) : TOOL_FINE;
+  if (order)
+    return complain_status(status, "--labelled");
+  complain("out of memory for %lld labels", (long long)set->count);
+  return TOOL_FAILED;
+}
+
 static int make_feed(train_run *run) {
   const train_settings *s = &run->settings;
+  int code = s->labelled < 1.0 ? drop_labels(run) : TOOL_FINE;
   int64_t most = s->init_images < run->data.count ? s->init_images : run->data.count;
-  int code = feed_open(&run->feed, run->context, &run->data, s->conditional, (uint64_t)s->seed,
-                       most > s->batch ? most : s->batch);
+  if (code == TOOL_FINE)
+    code = feed_open(&run->feed, run->context, &run->data, s->conditional, (uint64_t)s->seed,
+                     most > s->batch ? most : s->batch);
   if (code == TOOL_FINE)
     run->data_hash = train_hash_data(&run->data, run->feed.labels != NULL);
   return code;
@@ -132,6 +175,10 @@ static void start_event(train_run *run, uint64_t memory) {
   put_close(json, ']');
   put_int(json, "bits", s->bits);
   put_int(json, "classes", glow_model_classes(run->model));
+  if (s->conditional) {
+    put_real(json, "labelled", s->labelled);
+    put_real(json, "class_weight", s->class_weight);
+  }
   put_int(json, "levels", s->levels);
   put_int(json, "depth", s->depth);
   put_int(json, "hidden", s->hidden);
@@ -177,8 +224,12 @@ static void end_event(train_run *run, double seconds) {
     put_real(json, "test", run->test_score.mean);
     put_real(json, "test_error", run->test_score.error);
   }
+  if (tested && isfinite(run->test_score.accuracy))
+    put_real(json, "test_accuracy", run->test_score.accuracy);
   if (tested && run->settings.ema > 0.0)
     put_real(json, "test_average", run->average_score.mean);
+  if (tested && run->settings.ema > 0.0 && isfinite(run->average_score.accuracy))
+    put_real(json, "test_average_accuracy", run->average_score.accuracy);
   put_real(json, "images_per_second", run->state.images_per_second);
   put_real(json, "seconds", seconds);
   put_text(json, "out", run->settings.out);
@@ -186,7 +237,7 @@ static void end_event(train_run *run, double seconds) {
 }
 
 static void tell_end(train_run *run) {
-  char time[32], test[128] = "";
+  char time[32], test[192] = "";
   double seconds = now_seconds() - run->started;
   long long steps = (long long)glow_trainer_steps(run->trainer);
   bool averaged = run->settings.ema > 0.0;
@@ -195,6 +246,12 @@ static void tell_end(train_run *run) {
   if (run->tested == steps && averaged)
     snprintf(test + strlen(test), sizeof test - strlen(test), ", averaged weights %.4f",
              run->average_score.mean);
+  if (run->tested == steps && isfinite(run->test_score.accuracy))
+    snprintf(test + strlen(test), sizeof test - strlen(test), ", accuracy %.4f",
+             run->test_score.accuracy);
+  if (run->tested == steps && averaged && isfinite(run->average_score.accuracy))
+    snprintf(test + strlen(test), sizeof test - strlen(test), " (averaged %.4f)",
+             run->average_score.accuracy);
   progress_tell_always(&run->progress,
                        "%s after %lld steps, %s: train %.4f bits/dim%s; saved in %s",
                        stop_wanted() ? "stopped" : "done", steps, duration(seconds, time),

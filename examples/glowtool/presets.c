@@ -62,10 +62,10 @@ const preset presets[] = {
      {PAPER,
       "size", "256", "levels", "6", "depth", "32", "coupling", "additive", "bits", "5",
       "batch", "40", "warmup", "12500", "steps", "400000", "micro-batch", "1", NULL}},
-    {"cifar10-conditional", "paper: CIFAR-10 by class, 5 bits, without its label loss",
+    {"cifar10-conditional", "paper: CIFAR-10 by class, 5 bits",
      {PAPER,
       "levels", "3", "depth", "32", "coupling", "additive", "bits", "5", "conditional", "",
-      "batch", "512", "warmup", "977", "steps", "100000", NULL}},
+      "class-weight", "0.01", "batch", "512", "warmup", "977", "steps", "100000", NULL}},
     {NULL, NULL, {NULL}},
 };
 /* clang-format on */

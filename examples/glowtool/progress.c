@@ -196,6 +196,18 @@ void progress_event_close(progress *p) {
 
 /* ---- steps ----------------------------------------------------------------------------------- */
 
+/* Over the steps of the window that have one. */
+static double mean_accuracy(const progress *p, int64_t count) {
+  double sum = 0.0;
+  int64_t known = 0;
+  for (int64_t i = 0; i < count; i++)
+    if (isfinite(p->accuracy[i])) {
+      sum += p->accuracy[i];
+      known++;
+    }
+  return known ? sum / (double)known : (double)NAN;
+}
+
 static void observe(progress *p, const progress_step *step, progress_state *out) {
   int64_t slot = p->seen++ % PROGRESS_WINDOW;
   int64_t count = p->seen < PROGRESS_WINDOW ? p->seen : PROGRESS_WINDOW, images = 0;
@@ -204,12 +216,14 @@ static void observe(progress *p, const progress_step *step, progress_state *out)
   p->loss[slot] = step->loss;
   p->seconds[slot] = step->seconds;
   p->images[slot] = step->images;
+  p->accuracy[slot] = step->accuracy;
   for (int64_t i = 0; i < count; i++) {
     loss += p->loss[i];
     seconds += p->seconds[i];
     images += p->images[i];
   }
   out->bits_per_dim = loss / (double)count;
+  out->accuracy = mean_accuracy(p, count);
   out->images_per_second = seconds > 0.0 ? (double)images / seconds : 0.0;
   out->seconds_left = seconds / (double)timed * (double)(p->steps - step->step);
 }
@@ -224,8 +238,10 @@ int64_t progress_window(const progress *p, double losses[PROGRESS_WINDOW]) {
 /* Each into its own slot: sums are then added in the same order as without the break. */
 void progress_restore(progress *p, const double losses[PROGRESS_WINDOW], int64_t steps) {
   int64_t count = steps < PROGRESS_WINDOW ? steps : PROGRESS_WINDOW;
-  for (int64_t i = 0; i < count; i++)
+  for (int64_t i = 0; i < count; i++) {
     p->loss[(steps - count + i) % PROGRESS_WINDOW] = losses[i];
+    p->accuracy[(steps - count + i) % PROGRESS_WINDOW] = (double)NAN;
+  }
   p->seen = p->restored = steps;
 }
 
@@ -235,6 +251,10 @@ static void step_event(progress *p, const progress_step *step, const progress_st
   put_int(json, "steps", p->steps);
   put_real(json, "train", state->bits_per_dim);
   put_real(json, "batch", step->loss);
+  if (isfinite(step->accuracy)) {
+    put_real(json, "class_loss", step->class_loss);
+    put_real(json, "accuracy", step->accuracy);
+  }
   put_real(json, "rate", step->rate);
   put_real(json, "gradient_norm", step->gradient_norm);
   put_real(json, "images_per_second", state->images_per_second);
@@ -243,14 +263,16 @@ static void step_event(progress *p, const progress_step *step, const progress_st
 }
 
 static void step_line(progress *p, const progress_step *step, const progress_state *state) {
-  char text[256], left[32];
+  char text[320], left[32], right[32] = "";
   double speed = state->images_per_second;
   int digits = speed < 10.0 ? 2 : speed < 100.0 ? 1 : 0;
   /* What matters most comes first: a narrow terminal shows the beginning. */
+  if (isfinite(state->accuracy))
+    snprintf(right, sizeof right, "  accuracy %.3f", state->accuracy);
   snprintf(text, sizeof text,
-           "step %lld/%lld  %.4f bits/dim  %.*f images/s  %s left  batch %.4f  rate %.3g  "
+           "step %lld/%lld  %.4f bits/dim%s  %.*f images/s  %s left  batch %.4f  rate %.3g  "
            "gradient %.3g",
-           (long long)step->step, (long long)p->steps, state->bits_per_dim, digits, speed,
+           (long long)step->step, (long long)p->steps, state->bits_per_dim, right, digits, speed,
            duration(state->seconds_left, left), step->loss, step->rate, step->gradient_norm);
   show(p, text, p->terminal);
 }

@@ -22,7 +22,7 @@ typedef struct progress {
   int64_t log_kept;  /* bytes of an earlier log to go on from, -1: begin afresh */
   char *head;        /* lines that wait for the log to be opened */
   size_t head_bytes;
-  double loss[PROGRESS_WINDOW], seconds[PROGRESS_WINDOW];
+  double loss[PROGRESS_WINDOW], seconds[PROGRESS_WINDOW], accuracy[PROGRESS_WINDOW];
   int64_t images[PROGRESS_WINDOW];
   int64_t seen;      /* steps told so far */
   int64_t restored;  /* of these, steps of an earlier process, whose times are not known */
@@ -37,12 +37,14 @@ typedef struct progress {
 typedef struct progress_step {
   int64_t step, images;
   double loss, rate, gradient_norm; /* bits/dim of the batch */
+  double class_loss, accuracy;      /* of the classifier; NaN where there is none */
   double seconds;
 } progress_step;
 
 /* What has been seen of the run. */
 typedef struct progress_state {
   double bits_per_dim; /* running mean */
+  double accuracy;     /* running mean over the steps of this process; NaN without a classifier */
   double images_per_second;
   double seconds_left;
 } progress_state;

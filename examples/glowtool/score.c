@@ -70,7 +70,22 @@ typedef struct scoring {
   uint64_t seed;
   float *x;         /* [batch, dims] */
   double *log_prob; /* [batch] */
+  int64_t right;    /* draws that the classifier names rightly */
 } scoring;
+
+/* Of the pass that was made last. */
+static int64_t count_right(const scoring *s, const int32_t *labels, int64_t count) {
+  const float *logits = glow_workspace_logits(s->workspace);
+  int64_t classes = glow_model_logits(s->model), right = 0;
+  for (int64_t i = 0; logits && labels && i < count; i++, logits += classes) {
+    int64_t best = 0;
+    for (int64_t k = 1; k < classes; k++)
+      if (logits[k] > logits[best])
+        best = k;
+    right += best == labels[i];
+  }
+  return right;
+}
 
 static int refuse_nonfinite(const scoring *s, int64_t image, const int32_t *labels, int64_t count) {
   const char *layer = NULL;
@@ -83,7 +98,7 @@ static int refuse_nonfinite(const scoring *s, int64_t image, const int32_t *labe
 }
 
 /* Adds one draw of images [first, first + count) to bits[count]. */
-static int score_batch(const scoring *s, int64_t draw, int64_t first, int64_t count, double *bits) {
+static int score_batch(scoring *s, int64_t draw, int64_t first, int64_t count, double *bits) {
   const int32_t *labels =
       glow_model_classes(s->model) && s->set->labels ? s->set->labels + first : NULL;
   uint64_t position = (uint64_t)(draw * s->count + first) * (uint64_t)s->dims;
@@ -93,6 +108,7 @@ static int score_batch(const scoring *s, int64_t draw, int64_t first, int64_t co
     status = glow_log_prob(s->workspace, s->x, labels, count, s->log_prob);
   if (status != GLOW_OK)
     return complain_status(status, "scoring");
+  s->right += count_right(s, labels, count);
   for (int64_t i = 0; i < count; i++) {
     if (!isfinite(s->log_prob[i]))
       return refuse_nonfinite(s, first + i, labels, count);
@@ -113,8 +129,7 @@ static void summarise(const double *bits, int64_t count, score_summary *out) {
   out->error = count > 1 ? sqrt(squares / (double)(count - 1) / (double)count) : 0.0;
 }
 
-static int score_all(const scoring *s, int64_t batch, int64_t draws, double *bits,
-                     score_summary *out) {
+static int score_all(scoring *s, int64_t batch, int64_t draws, double *bits, score_summary *out) {
   int64_t first = 0;
   for (; first < s->count && !stop_wanted(); first += batch) {
     int64_t count = s->count - first < batch ? s->count - first : batch;
@@ -127,13 +142,21 @@ static int score_all(const scoring *s, int64_t batch, int64_t draws, double *bit
       bits[first + i] /= (double)draws;
   }
   summarise(bits, first < s->count ? first : s->count, out);
+  bool classified = glow_model_logits(s->model) && s->set->labels && out->images;
+  out->accuracy =
+      classified ? (double)s->right / ((double)out->images * (double)draws) : (double)NAN;
   return TOOL_FINE;
 }
 
 int score_images(glow_workspace *workspace, const glow_model *model, int64_t batch,
                  const image_set *set, int64_t count, int64_t draws, uint64_t seed,
                  double *per_image, score_summary *out) {
-  scoring s = {workspace, model, set, count, glow_model_dims(model), seed, NULL, NULL};
+  scoring s = {.workspace = workspace,
+               .model = model,
+               .set = set,
+               .count = count,
+               .dims = glow_model_dims(model),
+               .seed = seed};
   double *bits = calloc((size_t)count, sizeof *bits);
   s.x = malloc((size_t)batch * (size_t)s.dims * sizeof *s.x);
   s.log_prob = malloc((size_t)batch * sizeof *s.log_prob);

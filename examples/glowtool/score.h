@@ -24,6 +24,8 @@ typedef struct score_summary {
   int64_t images; /* that were scored: less than asked after Ctrl-C */
   double mean;    /* bits/dim */
   double error;   /* standard error of the mean over images; 0 for one image */
+  double
+      accuracy; /* part of the draws that the model's classifier names rightly; NaN without one */
 } score_summary;
 
 /* Scores the first `count` images with `draws` draws of dequantisation noise each, which depends on

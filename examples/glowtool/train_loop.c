@@ -1,4 +1,7 @@
 /* The steps of a training run. SPDX-License-Identifier: MIT */
+#include <math.h>
+#include <string.h>
+
 #include "train.h"
 
 /* Seeds of the parts of a run differ, so that no two draw the same numbers. */
@@ -32,16 +35,23 @@ static void tell_test(train_run *run, const score_summary *score, const score_su
   put_int(json, "images", score->images);
   put_real(json, "test", score->mean);
   put_real(json, "test_error", score->error);
+  if (isfinite(score->accuracy))
+    put_real(json, "test_accuracy", score->accuracy);
   if (average)
     put_real(json, "test_average", average->mean);
+  if (average && isfinite(average->accuracy))
+    put_real(json, "test_average_accuracy", average->accuracy);
   progress_event_close(&run->progress);
+  char right[48] = "", averaged[96] = "";
+  if (isfinite(score->accuracy))
+    snprintf(right, sizeof right, ", accuracy %.4f", score->accuracy);
   if (average)
-    progress_tell(&run->progress,
-                  "test at step %lld: %.4f bits/dim (+- %.4f), averaged weights %.4f",
-                  (long long)step, score->mean, score->error, average->mean);
-  else
-    progress_tell(&run->progress, "test at step %lld: %.4f bits/dim (+- %.4f)", (long long)step,
-                  score->mean, score->error);
+    snprintf(averaged, sizeof averaged, ", averaged weights %.4f", average->mean);
+  if (average && isfinite(average->accuracy))
+    snprintf(averaged + strlen(averaged), sizeof averaged - strlen(averaged), ", accuracy %.4f",
+             average->accuracy);
+  progress_tell(&run->progress, "test at step %lld: %.4f bits/dim (+- %.4f)%s%s", (long long)step,
+                score->mean, score->error, right, averaged);
 }
 
 /* A test that Ctrl-C cuts short tells nothing: its mean would be over other images. */
@@ -106,6 +116,8 @@ static int step(train_run *run) {
                         .loss = report.loss,
                         .rate = report.rate,
                         .gradient_norm = report.gradient_norm,
+                        .class_loss = report.class_loss,
+                        .accuracy = report.accuracy,
                         .seconds = now_seconds() - before};
   progress_tell_step(&run->progress, &done, &run->state);
   keep_point(run, report.step);

@@ -21,6 +21,9 @@ static glow_status create_glow(glow_context *context, const train_settings *s,
   o.net_actnorm = !s->no_net_actnorm;
   o.learn_top = !s->fixed_prior;
   o.classes = classes;
+  o.spatial_top = s->spatial_prior;
+  o.edge = s->edge;
+  o.classifier = classes > 0 && s->class_weight > 0.0;
   o.bits = (int32_t)s->bits;
   o.seed = (uint64_t)s->seed;
   return glow_model_create_glow(context, &o, out);
@@ -55,18 +58,19 @@ static glow_status create_nice(glow_context *context, const train_settings *s,
 }
 
 #define OF_NICE "couplings", "net-depth", "no-data-init", "density"
+#define OF_PRIORS "fixed-prior", "spatial-prior", "edge"
 static const train_model models[] = {
     {"glow", "Kingma and Dhariwal 2018", create_glow, {"blocks", OF_NICE, NULL}},
     {"nice",
      "Dinh et al. 2014; --couplings, --net-depth, --hidden, --density, --no-data-init",
      create_nice,
      {"levels", "depth", "blocks", "permutation", "coupling", "scale", "floor", "no-net-actnorm",
-      "fixed-prior", "conditional", NULL}},
+      "conditional", OF_PRIORS, NULL}},
     {"realnvp",
      "Dinh et al. 2016; --levels are its scales, --hidden and --blocks its residual networks",
      create_realnvp,
-     {"depth", "permutation", "coupling", "scale", "floor", "no-net-actnorm", "fixed-prior",
-      "conditional", OF_NICE, NULL}},
+     {"depth", "permutation", "coupling", "scale", "floor", "no-net-actnorm", "conditional",
+      OF_PRIORS, OF_NICE, NULL}},
     {NULL, NULL, NULL, {NULL}},
 };
 

@@ -61,6 +61,8 @@ static const option_row rows[] = {
          .below = true),
     FLAG("no-net-actnorm", no_net_actnorm, "plain biases in the networks instead of actnorms"),
     FLAG("fixed-prior", fixed_prior, "standard normal top prior instead of a learned one"),
+    FLAG("spatial-prior", spatial_prior, "a top prior that depends on the position"),
+    FLAG("edge", edge, "convolutions that see the border of the image, as in the published code"),
     FLAG("conditional", conditional, "a top prior for each class of the labels"),
     INT("bits", bits, "8", 1, 8, "bits of each channel that are modelled"),
     INT("couplings", couplings, "4", 1, 4096, "nice: number of couplings"),
@@ -72,6 +74,14 @@ static const option_row rows[] = {
     INT("batch", batch, "32", 1, 1e6, "images in each update"),
     INT("micro-batch", micro_batch, "0", 0, 1e6,
         "images passed at a time, gradients added up; 0: 16, or the batch if smaller"),
+    REAL("class-weight", class_weight, "0", 0, 1e6,
+         "with --conditional: a classifier on the top latents, whose loss in bits counts so much "
+         "beside bits/dim; the paper's is 0.01; 0: none",
+         .above = false),
+    REAL("labelled", labelled, "1", 0, 1,
+         "with --conditional: part of the labels that is used; the seed chooses the images",
+         .above = false),
+    FLAG("only-labelled", only_labelled, "leave the images out that --labelled takes labels from"),
     CHOICE("optimizer", optimizer, "adam", optimizers, "rule of the update"),
     REAL("lr", rate, "0.001", 0, 10, "learning rate", .above = true),
     REAL("beta1", beta1, "0.9", 0, 1, "decay of the gradient's mean; momentum of sgd",
@@ -151,6 +161,12 @@ int train_check(const train_settings *s) {
   if (s->schedule != GLOW_SCHEDULE_CONSTANT && s->warmup >= s->steps)
     return complain("--warmup %lld is not below --steps %lld, where the schedule ends",
                     (long long)s->warmup, (long long)s->steps);
+  if (!s->conditional && (s->class_weight > 0.0 || s->labelled < 1.0))
+    return complain("--class-weight and --labelled need --conditional");
+  if (s->only_labelled && s->labelled == 0.0)
+    return complain("--only-labelled with --labelled 0 leaves no images");
+  if (s->spatial_prior && s->fixed_prior)
+    return complain("--spatial-prior and --fixed-prior contradict each other");
   return TOOL_FINE;
 }
 
@@ -219,6 +235,7 @@ glow_trainer_options train_trainer_options(const train_settings *s) {
   o.average_decay = s->ema;
   o.clip_norm = s->clip_norm;
   o.clip_value = s->clip_value;
+  o.class_weight = s->class_weight;
   o.seed = (uint64_t)s->seed;
   return o;
 }

@@ -126,7 +126,7 @@ static glow_status move_node(glow_model *to, glow_model *from, glow__node *node,
   return GLOW_OK;
 }
 
-/* Labels and context vectors are those of the whole model. */
+/* Labels, context vectors and logits are those of the whole model. */
 static glow_status join_inputs(glow_model *to, const glow_model *from) {
   if (from->classes && to->classes && from->classes != to->classes)
     return glow_error(GLOW_E_SHAPE, "labels of %d classes, where an earlier layer has %d",
@@ -134,6 +134,9 @@ static glow_status join_inputs(glow_model *to, const glow_model *from) {
   if (from->context_size && to->context_size && from->context_size != to->context_size)
     return glow_error(GLOW_E_SHAPE, "a context of %lld numbers, where an earlier layer has %lld",
                       (long long)from->context_size, (long long)to->context_size);
+  if (from->logits && to->logits)
+    return glow_error(GLOW_E_STATE, "the model has logits from another layer");
+  to->logits = from->logits ? from->logits : to->logits;
   to->classes = from->classes ? from->classes : to->classes;
   to->context_size = from->context_size ? from->context_size : to->context_size;
   to->needs_class |= from->needs_class;

@@ -380,6 +380,30 @@ static void test_logits_of_a_callers_layer(void **state) {
   }
 }
 
+/* A block brings its logits with it. */
+static void test_blocks(void **state) {
+  bench *b = *state;
+  const glow_shape shape = {2, 2, 2};
+  glow_prior_options prior = GLOW_PRIOR_OPTIONS_INIT;
+  glow_builder *outer = NULL, *block = NULL;
+  glow_layer *top = NULL;
+  glow_model *model = NULL;
+  prior.classes = CLASSES;
+  prior.classifier = 1;
+  OK(glow_builder_create(b->context, &shape, NULL, &outer));
+  OK(glow_builder_create(b->context, &shape, NULL, &block));
+  OK(glow_prior_create(b->context, &prior, &top));
+  OK(glow_builder_add(block, "prior", &top));
+  OK(glow_builder_add_block(outer, "top", &block));
+  OK(glow_builder_finish(&outer, &model));
+  assert_int_equal(glow_model_logits(model), CLASSES);
+  float logits[CLASSES];
+  glow_workspace *ws = helper_workspace(model, 1, GLOW_MODE_INFERENCE);
+  OK(glow_classify(ws, b->x, NULL, 1, logits));
+  glow_workspace_destroy(&ws);
+  glow_model_destroy(&model);
+}
+
 static void test_bad_setups(void **state) {
   bench *b = *state;
   glow_model *model = NULL;
@@ -404,6 +428,7 @@ int main(void) {
       TEST(nonfinite_logits),
       TEST(reader_of_labels),
       TEST(logits_of_a_callers_layer),
+      TEST(blocks),
       TEST(bad_setups),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

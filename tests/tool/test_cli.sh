@@ -181,6 +181,29 @@ good "train with classes, on CIFAR-10 batches" train --data batch.bin --test bat
 classes=run/classes/model.safetensors
 good "sample a class" sample $classes --class 3 --count 4 --out class.png
 good "eval with labels" eval $classes --data batch.bin --format cifar10
+check "no classifier, no accuracy" sh -c '! grep -q accuracy out'
+
+# A classifier, and labels for half of the images.
+half="--data batch.bin --format cifar10 --conditional --levels 2 --depth 1 --hidden 8 --warmup 0"
+half="$half --batch 4 --samples 10 --class-weight 0.5 --labelled 0.5 --spatial-prior --edge"
+good "train with a classifier" train $half --test batch.bin --steps 3 --ema 0.9 --report-every 1 \
+  --test-every 3 --checkpoint-every 2 --keep 0 --out run/half
+check "tests tell the accuracy" says '^test at step 3: .*, accuracy [01][.].*, accuracy [01][.]'
+check "the log has accuracies" json_lines run/half/log.jsonl \
+  '(lines[0]["labelled"] == 0.5 and lines[0]["class_weight"] == 0.5 and
+   all(0 <= l["accuracy"] <= 1 and l["class_loss"] > 0 for l in lines if "accuracy" in l) and
+   any("accuracy" in l for l in lines if l["event"] == "step") and
+   0 <= lines[-1]["test_accuracy"] <= 1 and 0 <= lines[-1]["test_average_accuracy"] <= 1)'
+good "... on from step 2" train --resume run/half/checkpoint-000000002.safetensors --quiet \
+  --out run/half2
+check "... the same bits: the same labels" cmp run/half/model.safetensors run/half2/model.safetensors
+good "train on the labelled half alone" train $half --only-labelled --steps 1 --out run/halved
+check "... of the 10 images" says '^5 images'
+good "eval tells the accuracy" eval run/half/model.safetensors --data batch.bin --format cifar10
+check "... in words" says 'images, accuracy [01][.]'
+good "... in JSON" eval run/half/model.safetensors --data batch.bin --format cifar10 --json
+check "... a part of 1" json_lines out '0 <= lines[0]["accuracy"] <= 1'
+good "sample a class of it" sample run/half/model.safetensors --class 3 --count 4 --out class.png
 head -c 1536 "$tool" >raw.bin
 head -c 6144 "$tool" >raw32.bin
 good "train on raw records" train --data raw.bin --format raw:3x8x8 --levels 2 --depth 1 \
@@ -435,6 +458,13 @@ bad "raw:3x" train --data raw.bin --format raw:3x --out new
 bad "format" train --data raw.bin --format movie --out new
 bad "label" train --data label.bin --format cifar10 --conditional --out new
 bad "needs labels" train --data raw.bin --format raw:3x8x8 --conditional --out new
+bad "need --conditional" train $tiny --class-weight 0.1 --out new
+bad "need --conditional" train $tiny --labelled 0.5 --out new
+bad "--labelled" train --data batch.bin --format cifar10 --conditional --labelled 1.5 --out new
+bad "--class-weight" train --data batch.bin --format cifar10 --conditional --class-weight -1 --out new
+bad "leaves no images" train --data batch.bin --format cifar10 --conditional --labelled 0 \
+  --only-labelled --out new
+bad "contradict" train $tiny --spatial-prior --fixed-prior --out new
 bad "smaller than the 16 x 16" train --data raw.bin --format raw:3x8x8 --size 16 --out new
 bad "1 channel where 3" train --data raw.bin --format raw:1x8x8 --channels 3 --out new
 bad "nothing left to do" train --resume run/part
