@@ -5,7 +5,9 @@
  * Each is run twice at its turn, and the second counts: memory that was not in use lately may have
  * to come from the host of a virtual machine, slowly, and the first one waits for that. Before each
  * run, what is left in the disk cache is written out: cp leaves all of it, and would have the next
- * one wait. cp and saves replace the file of the run before; a save moreover syncs its own. Usage: io_bench [FOLDER] [ROUNDS] [HIDDEN]. SPDX-License-Identifier: MIT */
+ * one wait. cp and saves replace the file of the run before; a save moreover syncs its own.
+ *
+ * Usage: io_bench [FOLDER] [ROUNDS] [HIDDEN]. SPDX-License-Identifier: MIT */
 #include <glow/glow.h>
 #include <stdio.h>
 #include <stdlib.h>

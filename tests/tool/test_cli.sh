@@ -137,7 +137,7 @@ good "train NICE" train $tiny --model nice --couplings 2 --net-depth 2 --hidden 
   --density gaussian --out run/nice
 good "eval NICE" eval run/nice/model.safetensors --format shapes --images 8
 good "sample NICE" sample run/nice/model.safetensors --count 2 --out run/nice/new.png
-bad "takes no --conditional" train $tiny --model nice --conditional --out run/no
+bad "--conditional means nothing to --model nice" train $tiny --model nice --conditional --out run/no
 
 good "eval" eval $model --format shapes --images 32
 check "eval tells bits/dim" says '^[0-9.]* bits/dim (+- [0-9.]*) over 32 images$'
@@ -405,7 +405,7 @@ bad "there is no command 'dance'" dance
 bad "--data is missing" train --out new
 bad "unknown option --levles; did you mean --levels?" $train --levles 2
 bad "unknown option" $train --zzz
-bad "--model: there is no 'flow'; there are glow, realnvp" $train --model flow
+bad "--model: there is no 'flow'; there are glow, nice, realnvp" $train --model flow
 bad "--depth means nothing to --model realnvp" $train --model realnvp --depth 2
 bad "--blocks means nothing to --model glow" $train --blocks 2
 bad "unknown option -z" $train -z
