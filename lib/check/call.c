@@ -248,6 +248,50 @@ bool glow__check_backward(glow__check *c, const glow_layer_gradient *gradient, f
          finite_gradients(c, gradients);
 }
 
+bool glow__check_logits_call(glow__check *c, const float *x, int64_t first, int64_t samples,
+                             int32_t set) {
+  const glow__node *node = c->node;
+  int64_t floats = samples * node->logits;
+  float *logits = c->logits[set];
+  glow_pass pass;
+  fill(logits - GLOW_CHECK_GUARD, c->wide * node->logits + 2 * GLOW_CHECK_GUARD, of_array);
+  begin(c, first, samples, GLOW_LATENTS_RAW, NULL, &pass);
+  pass.labels = NULL; /* logits do not depend on them */
+  node->layer->ops.logits(node->layer->self, &pass, x, logits);
+  if (!end(c, "logits", &pass))
+    return false;
+  for (int64_t i = 0; i < floats; i++)
+    if (!isfinite(logits[i])) {
+      glow__check_fault(c, "logits: number %lld of sample %lld is %s",
+                        (long long)(i % node->logits), (long long)(i / node->logits),
+                        untouched(logits + i) ? "not written" : "not finite");
+      return false;
+    }
+  for (int64_t i = 1; i <= GLOW_CHECK_GUARD; i++)
+    if (!untouched(logits - i) || !untouched(logits + floats + i - 1)) {
+      glow__check_fault(c, "logits writes beyond its %lld numbers", (long long)floats);
+      return false;
+    }
+  return true;
+}
+
+bool glow__check_logits_backward(glow__check *c, const float *x, const float *d_logits, float *dx,
+                                 float *gradients) {
+  const glow__node *node = c->node;
+  glow__grid grid = glow__grid_x(c, c->samples);
+  glow_pass pass;
+  begin(c, 0, c->samples, GLOW_LATENTS_RAW, NULL, &pass);
+  pass.labels = NULL;
+  pass.gradients = gradients;
+  pass.gradient_first = node->first_parameter;
+  fill(gradients - GLOW_CHECK_GUARD, GLOW_CHECK_GUARD, of_array);
+  fill(gradients + node->parameters, GLOW_CHECK_GUARD, of_array);
+  node->layer->ops.logits_backward(node->layer->self, &pass, x, d_logits, dx);
+  return end(c, "logits_backward", &pass) &&
+         glow__check_written(c, "logits_backward", "dx", dx, &grid) &&
+         finite_gradients(c, gradients);
+}
+
 bool glow__check_prepare(glow__check *c, const float *parameters) {
   memcpy(c->model->parameters, parameters, (size_t)c->model->parameter_count * sizeof(float));
   return glow__node_prepare(c->model, c->node) == GLOW_OK;

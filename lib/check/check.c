@@ -113,6 +113,8 @@ static size_t lay_out(glow__check *c, unsigned char *base) {
   TAKE(c->saved, saved);
   for (int i = 0; i < 4; i++)
     TAKE(c->vectors[i], c->wide * c->model->context_size);
+  for (int i = 0; i < 3; i++)
+    TAKE(c->logits[i], c->wide * c->node->logits);
   TAKE(c->labels, c->wide);
   TAKE(c->suspects, c->node->tensors + 2);
   TAKE(c->jacobian, 2 * c->dims * c->dims);
@@ -183,6 +185,7 @@ static void draw(glow__check *c) {
   draw_uniform(c, -1, 1, c->arrays[CHECK_DY], numbers);
   draw_uniform(c, -1, 1, c->arrays[CHECK_DZ], numbers);
   draw_uniform(c, -1, 1, c->vectors[0], c->wide * c->model->context_size);
+  draw_uniform(c, -1, 1, c->logits[2], c->wide * c->node->logits);
   for (int64_t n = 0; n < c->wide; n++) {
     float u[3];
     draw_uniform(c, 0, 1, u, 3);
@@ -269,8 +272,9 @@ typedef struct step {
 static const step steps[] = {
     {"forward", glow__check_forwards},    {"inverse", glow__check_inverses},
     {"in place", glow__check_in_place},   {"log-det", glow__check_logdets},
-    {"log-prior", glow__check_logpriors}, {"gradients", glow__check_gradients},
-    {"backward", glow__check_backwards},  {"threads", glow__check_threads},
+    {"log-prior", glow__check_logpriors}, {"logits", glow__check_logits},
+    {"gradients", glow__check_gradients}, {"backward", glow__check_backwards},
+    {"threads", glow__check_threads},
 };
 
 static void begin_step(glow__check *c, const char *name) {

@@ -68,6 +68,8 @@ typedef struct glow__check {
   float *saved;                   /* [saved regions], a second set */
   float *vectors[4]; /* [wide, context size], when the layer reads context vectors: they, a copy, a
                         direction, and gradients */
+  float *logits[3];  /* [wide, logits], when the layer has some: they, others, and their weights in
+                        an objective */
   double *jacobian;  /* [dims, dims] */
   unsigned char *arena;
   double start;            /* what log-det and log-prior are before a call */
@@ -136,6 +138,11 @@ bool glow__check_inverse(glow__check *c, const glow__outputs *in, int64_t first,
 bool glow__check_backward(glow__check *c, const glow_layer_gradient *gradient, float *z,
                           int64_t first, int64_t samples, float *saved, bool valid,
                           float *gradients);
+/* Logits into one of the sets; and their gradient, added to dx and gradients. */
+bool glow__check_logits_call(glow__check *c, const float *x, int64_t first, int64_t samples,
+                             int32_t set);
+bool glow__check_logits_backward(glow__check *c, const float *x, const float *d_logits, float *dx,
+                                 float *gradients);
 /* Other inputs for each number `set`. */
 void glow__check_draw_inputs(glow__check *c, uint64_t set);
 /* Sets the parameters and prepares; false: prepare refuses them. */
@@ -150,6 +157,7 @@ void glow__check_logdets(glow__check *c);
 void glow__check_logpriors(glow__check *c);
 void glow__check_gradients(glow__check *c);
 void glow__check_backwards(glow__check *c);
+void glow__check_logits(glow__check *c);
 void glow__check_threads(glow__check *c);
 glow_status glow__check_save(glow__check *c);
 

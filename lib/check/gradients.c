@@ -12,8 +12,9 @@
 
 #include "check/check.h"
 
-enum { THROUGH_Y, THROUGH_LATENTS, THROUGH_LOGDET, THROUGH_LOGPRIOR, PARTS };
-static const char *const part_names[PARTS] = {"y", "the latents", "the log-det", "the log-prior"};
+enum { THROUGH_Y, THROUGH_LATENTS, THROUGH_LOGDET, THROUGH_LOGPRIOR, THROUGH_LOGITS, PARTS };
+static const char *const part_names[PARTS] = {"y", "the latents", "the log-det", "the log-prior",
+                                              "the logits"};
 enum { ELEMENTS = 32, SOME = 16, DIRECTIONS = 2, ATTEMPTS = 4 };
 
 /* sum <dy, y>, and so on. */
@@ -34,8 +35,45 @@ static double value_of(const glow__check *c, int32_t part, const glow__outputs *
   return sum;
 }
 
+/* sum <d_logits, logits>; not a number after a fault. */
+static double value_of_logits(glow__check *c, const float *x) {
+  double sum = 0;
+  if (!glow__check_logits_call(c, x, 0, c->samples, 0))
+    return NAN;
+  for (int64_t i = 0; i < c->samples * c->node->logits; i++)
+    sum += (double)c->logits[2][i] * (double)c->logits[0][i];
+  return sum;
+}
+
+/* Into dx. It is added to: from 1 it must become 1 more than from 0. */
+static bool backward_of_logits(glow__check *c, int32_t dx, float *gradients) {
+  float *d = glow__check_fresh(c, dx);
+  int64_t count = c->samples * c->dims;
+  memset(d, 0, (size_t)count * sizeof *d);
+  if (!glow__check_logits_backward(c, c->arrays[CHECK_X], c->logits[2], d, gradients))
+    return false;
+  float *more = c->arrays[CHECK_WORK], *other = c->gradients[gradients == c->gradients[0]];
+  glow__check_fresh(c, CHECK_WORK);
+  for (int64_t i = 0; i < count; i++)
+    more[i] = 1;
+  memset(other, 0, (size_t)c->node->parameters * sizeof *other);
+  if (!glow__check_logits_backward(c, c->arrays[CHECK_X], c->logits[2], more, other))
+    return false;
+  for (int64_t i = 0; i < count; i++)
+    if (fabs((double)more[i] - 1 - (double)d[i]) > 1e-4 * (1 + fabs((double)d[i]))) {
+      glow__check_fault(c,
+                        "logits_backward does not add to dx: at %s it gives %.6g to 0, %.6g to 1",
+                        glow__check_place(&c->node->in, i / c->dims, i % c->dims).text,
+                        (double)d[i], (double)more[i]);
+      return false;
+    }
+  return true;
+}
+
 /* Forward, and backward of one part into dx and gradients, which are added to. */
 static bool backward_of(glow__check *c, int32_t part, int32_t dx, float *gradients) {
+  if (part == THROUGH_LOGITS)
+    return backward_of_logits(c, dx, gradients);
   glow__outputs out = glow__check_outputs(c, false);
   if (!glow__check_forward(c, c->arrays[CHECK_X], 0, c->samples, GLOW_LATENTS_RAW, c->saved, &out))
     return false;
@@ -73,7 +111,9 @@ static double moved(const probe *p, double step) {
   if (p->kind != PARAMETERS || glow__node_prepare(c->model, c->node) == GLOW_OK) {
     glow__outputs out = glow__check_outputs(c, true);
     const float *x = p->kind == INPUT ? p->values : c->arrays[CHECK_X];
-    if (glow__check_forward(c, x, 0, c->samples, GLOW_LATENTS_RAW, NULL, &out))
+    if (p->part == THROUGH_LOGITS)
+      value = value_of_logits(c, x);
+    else if (glow__check_forward(c, x, 0, c->samples, GLOW_LATENTS_RAW, NULL, &out))
       value = value_of(c, p->part, &out);
   }
   memcpy(p->values, p->base, (size_t)p->count * sizeof *p->values);
@@ -293,7 +333,10 @@ void glow__check_gradients(glow__check *c) {
   c->of_batch = c->model->observed_count > 0;
   for (int32_t part = 0; part < PARTS && !glow__check_over(c); part++) {
     bool of_latents = part == THROUGH_LATENTS || part == THROUGH_LOGPRIOR;
-    if (of_latents ? c->node->latent_size > 0 : c->node->out_size > 0 || part == THROUGH_LOGDET)
+    bool has = of_latents               ? c->node->latent_size > 0
+               : part == THROUGH_LOGITS ? c->node->logits > 0
+                                        : c->node->out_size > 0 || part == THROUGH_LOGDET;
+    if (has)
       check_part(c, part);
   }
   c->of_batch = false;

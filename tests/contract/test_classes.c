@@ -3,6 +3,8 @@
  * SPDX-License-Identifier: MIT */
 #include "../support/model_helpers.h"
 
+#include <glow/sys/check.h>
+
 enum { BATCH = 7, CLASSES = 3 };
 
 typedef struct bench {
@@ -234,8 +236,10 @@ static void test_nonfinite_logits(void **state) {
 /* ---- layers of the caller's ------------------------------------------------------------------ */
 
 /* The identity, which reads labels; and whose two logits are scale times its first two inputs. */
+enum { RIGHT, OVERWRITES_DX, WRONG_SIGN, NOT_ADDED, READS_NEIGHBOURS, WRITES_BEYOND };
 typedef struct reader {
   bool unlabelled, logits;
+  int32_t fault;
   int32_t scale;
 } reader;
 
@@ -271,7 +275,9 @@ static void logits(const void *self, const glow_pass *pass, const float *x, floa
   const reader *r = self;
   const float *scale = glow_pass_tensor(pass, r->scale);
   for (int64_t i = 0; i < 2 * glow_pass_samples(pass); i++)
-    out[i] = *scale * x[i / 2 * 8 + i % 2];
+    out[i] = *scale * x[(r->fault == READS_NEIGHBOURS ? 0 : i / 2) * 8 + i % 2];
+  if (r->fault == WRITES_BEYOND)
+    out[2 * glow_pass_samples(pass)] = 0;
 }
 
 static void logits_backward(const void *self, const glow_pass *pass, const float *x, const float *d,
@@ -279,8 +285,10 @@ static void logits_backward(const void *self, const glow_pass *pass, const float
   const reader *r = self;
   const float *scale = glow_pass_tensor(pass, r->scale);
   for (int64_t i = 0; i < 2 * glow_pass_samples(pass); i++) {
-    *glow_pass_gradient(pass, r->scale) += d[i] * x[i / 2 * 8 + i % 2];
-    dx[i / 2 * 8 + i % 2] += d[i] * *scale;
+    float g = d[i] * x[i / 2 * 8 + i % 2], *at = glow_pass_gradient(pass, r->scale);
+    *at = r->fault == NOT_ADDED ? g : *at + (r->fault == WRONG_SIGN ? -g : g);
+    at = dx + i / 2 * 8 + i % 2;
+    *at = (r->fault == OVERWRITES_DX ? 0 : *at) + d[i] * *scale;
   }
 }
 
@@ -380,6 +388,34 @@ static void test_logits_of_a_callers_layer(void **state) {
   }
 }
 
+/* The kit looks at logits too. */
+static void test_kit(void **state) {
+  static const char *const faults[] = {NULL,          "logits_backward does not add to dx",
+                                       "wrong sign?", "not added to",
+                                       "alone",       "logits writes beyond"};
+  bench *b = *state;
+  for (int32_t i = RIGHT; i <= WRITES_BEYOND; i++) {
+    reader r = {.unlabelled = true, .logits = true, .fault = i};
+    glow_layer_ops ops = {.struct_size = sizeof ops,
+                          .type = "reader",
+                          .configure = configure,
+                          .forward = copy,
+                          .inverse = copy_back,
+                          .backward = copy_gradient,
+                          .destroy = destroy,
+                          .logits = logits,
+                          .logits_backward = logits_backward};
+    glow_check_options o = GLOW_CHECK_OPTIONS_INIT;
+    glow_layer *layer = NULL;
+    o.shape = (glow_shape){2, 2, 2};
+    OK(glow_layer_create(b->context, &ops, &r, &layer));
+    if (faults[i])
+      REFUSED(glow_layer_check(b->context, &layer, &o), GLOW_E_CHECK, faults[i]);
+    else
+      OK(glow_layer_check(b->context, &layer, &o));
+  }
+}
+
 /* A block brings its logits with it. */
 static void test_blocks(void **state) {
   bench *b = *state;
@@ -428,6 +464,7 @@ int main(void) {
       TEST(nonfinite_logits),
       TEST(reader_of_labels),
       TEST(logits_of_a_callers_layer),
+      TEST(kit),
       TEST(blocks),
       TEST(bad_setups),
   };

@@ -11,8 +11,9 @@
  *   in place        forward and inverse over their input, if the table says so
  *   log-det         against the numerical Jacobian of forward
  *   log-prior       against the whitened latents and their Jacobian
- *   gradients       of every tensor and of the input, each through y, latents, log-det and
- *                   log-prior, against differences; added to what was there
+ *   logits          if it has some: a function of its input alone, sample by sample
+ *   gradients       of every tensor and of the input, each through y, latents, log-det, log-prior
+ *                   and logits, against differences; added to what was there
  *   backward        is a function of what it is given, not of the last forward; sample by sample;
  *                   without x as with it, if the table says so
  *   threads         the same bits for any order of tasks and any number of workers
