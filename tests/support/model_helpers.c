@@ -187,6 +187,17 @@ const helper_layer helper_layers[] = {
     MLP("coupling additive, MLP", GLOW_COUPLING_ADDITIVE, GLOW_SCALE_SIGMOID, 0),
     MLP("coupling tanh, MLP with context", GLOW_COUPLING_AFFINE, GLOW_SCALE_TANH, 3),
     MLP("coupling additive, MLP with context", GLOW_COUPLING_ADDITIVE, GLOW_SCALE_SIGMOID, 2),
+    MLP("coupling learned, MLP", GLOW_COUPLING_AFFINE, GLOW_SCALE_TANH_LEARNED, 0),
+#undef MLP
+#define MLP(text, scale_, mask_, invert_, context_)                                                \
+  {                                                                                                \
+    .name = text, .kind = HELPER_COUPLING, .option = GLOW_COUPLING_AFFINE,                         \
+    .scale = GLOW_SCALE_##scale_, .mask = GLOW_MASK_##mask_, .invert = invert_,                    \
+    .even = GLOW_MASK_##mask_ == GLOW_MASK_CHANNELS, .net = HELPER_MLP, .context = context_        \
+  }
+    MLP("coupling inverted, MLP with context", TANH, CHANNELS, 1, 3),
+    MLP("coupling under a checkerboard, MLP", TANH, CHECKERBOARD, 0, 0),
+    MLP("coupling under a checkerboard inverted, MLP", TANH_LEARNED, CHECKERBOARD, 1, 2),
 #undef MLP
     {.name = "spline coupling, MLP", .kind = HELPER_SPLINE, .option = 1, .net = HELPER_MLP},
     {.name = "spline coupling, odd, MLP", .kind = HELPER_SPLINE, .option = 2, .net = HELPER_MLP},

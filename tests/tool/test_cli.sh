@@ -409,6 +409,7 @@ bad "unknown option --levles; did you mean --levels?" $train --levles 2
 bad "unknown option" $train --zzz
 bad "--model: there is no 'flow'; there are glow, nice, realnvp" $train --model flow
 bad "--depth means nothing to --model realnvp" $train --model realnvp --depth 2
+bad "--net-depth means nothing to --model glow" $train --net-depth 2
 bad "--blocks means nothing to --model glow" $train --blocks 2
 bad "unknown option -z" $train -z
 bad "takes no value" $train --json=yes
