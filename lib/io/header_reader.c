@@ -151,12 +151,24 @@ static glow_status read_tensor(parsing *p, const json_t *key, int64_t at) {
   return status;
 }
 
+/* A name that is too long is not read to its end; the key of the metadata always is. */
+static glow_status read_key(parsing *p, int64_t at, json_t **key) {
+  const int64_t least = (int64_t)strlen("__metadata__"), most = p->limits->name_bytes;
+  glow_status status = glow__json_key(&p->walk, ESCAPED * (most > least ? most : least) + 2, key);
+  if (status == GLOW_E_FORMAT && p->walk.too_long)
+    return glow_error(GLOW_E_LIMIT,
+                      "byte %lld: a tensor's name has more than the %lld bytes that are read "
+                      "(name_bytes)",
+                      (long long)(8 + at), (long long)most);
+  return status;
+}
+
 static glow_status read_member(parsing *p) {
   json_t *key = NULL;
   int64_t at = p->walk.at;
   while (p->header->text[at] != '"' && at + 1 < p->walk.size)
     at++; /* blanks */
-  GLOW_TRY(glow__json_key(&p->walk, ESCAPED * p->limits->name_bytes + 2, &key));
+  GLOW_TRY(read_key(p, at, &key));
   glow_status status = strcmp(json_string_value(key), "__metadata__") == 0
                            ? read_metadata(p)
                            : read_tensor(p, key, at);

@@ -102,6 +102,7 @@ typedef struct glow__json_walk {
   int64_t base;     /* in messages: the number of the text's first byte */
   bool object;      /* else an array */
   bool begun;
+  bool too_long; /* after a failure: the key or value has more bytes than it may have */
 } glow__json_walk;
 
 /* Steps into the object or array at walk->at. */

@@ -42,12 +42,13 @@ glow_status glow__json_next(glow__json_walk *walk, bool *more) {
 }
 
 /* `cut`: there is more text than jansson was given, which a failure near the end is due to. */
-static glow_status parse_error(const glow__json_walk *walk, const json_error_t *error, bool cut,
+static glow_status parse_error(glow__json_walk *walk, const json_error_t *error, bool cut,
                                int64_t most) {
   enum { NEAR = 16 }; /* the longest escape or character, and what jansson looks ahead */
   if (json_error_code(error) == json_error_out_of_memory)
     return glow_error(GLOW_E_MEMORY, "no memory for a value of the %s", walk->what);
-  if (cut && error->position > most - NEAR)
+  walk->too_long = cut && error->position > most - NEAR;
+  if (walk->too_long)
     return glow_error(GLOW_E_FORMAT, "byte %lld: %s: a key or value of more than %lld bytes",
                       (long long)(walk->base + walk->at), walk->what, (long long)most);
   return wrong(walk, walk->at + error->position, error->text);

@@ -72,7 +72,14 @@ static void stir(glow_model *model) {
 }
 
 static void save(glow_model *model, const char *name) {
-  OK(glow_model_save(model, path_of("model", name)));
+  glow_output output = GLOW_OUTPUT_INIT;
+  char bf16[128];
+  output.path = path_of("model", name);
+  OK(glow_model_save_output(model, &output));
+  snprintf(bf16, sizeof bf16, "%s bf16", name);
+  output.path = path_of("model", bf16);
+  output.storage = GLOW_FILE_BF16;
+  OK(glow_model_save_output(model, &output));
 }
 
 static void layer_seeds(void) {

@@ -27,7 +27,7 @@ $build/tests/make_seeds $work/seeds
 
 # No input may need more memory or time than this.
 limits="-rss_limit_mb=512 -malloc_limit_mb=128 -timeout=30 -max_len=16384"
-export ASAN_OPTIONS=detect_leaks=1:abort_on_error=1
+export ASAN_OPTIONS=detect_leaks=1:abort_on_error=1:quarantine_size_mb=32
 export UBSAN_OPTIONS=halt_on_error=1:abort_on_error=1:print_stacktrace=1
 failed=0
 for kind in "$@"; do

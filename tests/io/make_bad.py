@@ -150,7 +150,11 @@ def entries():
     tensor('name-long', T.replace('"a"', '"' + 'a' * 4097 + '"'), FOUR, 'has 4097 bytes; 1 to 4096',
            status='LIMIT')
     tensor('name-escapes', T.replace('"a"', '"' + '\\u0061' * 4097 + '"'), FOUR,
-           'a key or value of more than 24578 bytes')
+           "a tensor's name has more than the 4096 bytes that are read (name_bytes)",
+           status='LIMIT')
+    tensor('limit-name-escapes', T.replace('"a"', '"' + 'a' * 80 + '"'), FOUR,
+           "byte 9: a tensor's name has more than the 9 bytes that are read (name_bytes)",
+           status='LIMIT', limit='name_bytes=9')
 
 
 def two(begin, end):
@@ -533,6 +537,8 @@ def checkpoints():
 def good():
     """What the others are made of has nothing wrong with it."""
     case('none', 'good', checkpoint_file(RECORD), '', status='OK')
+    case('model', 'good-limit', tensor_file([('a', 'U8', [], b'\0')], {'k': 'v'}),
+         'holds no libglow model', limit='name_bytes=1')
     case('checkpoint', 'good-model', model_file(), 'it is not a checkpoint')
     case('model', 'good-tensor', whole(T, FOUR), 'holds no libglow model')
 
