@@ -1,13 +1,13 @@
 #!/bin/sh
 # Fuzzes the readers, each for some seconds, under the address and undefined-behaviour sanitizers.
-# Usage: run.sh SECONDS [KIND ...] with kinds tensor, model (all by default). Works in
+# Usage: run.sh SECONDS [KIND ...] with kinds tensor, model, import (all by default). Works in
 # build-fuzz/: corpora and logs are in build-fuzz/work; a finding is a file beside them, the exit
 # status is 1, and `build-fuzz/tests/fuzz_KIND FILE` shows it again. To renew the corpus of the
 # repository from a long run, see CONTRIBUTING.md. SPDX-License-Identifier: MIT
 set -eu
 seconds=${1:?usage: run.sh SECONDS [KIND ...]}
 shift
-[ $# -gt 0 ] || set -- tensor model
+[ $# -gt 0 ] || set -- tensor model import
 cd "$(dirname "$0")/../.."
 build=build-fuzz
 work=$build/work
@@ -22,11 +22,14 @@ for kind in "$@"; do
 done
 # shellcheck disable=SC2086
 ninja -C $build $targets
-mkdir -p $work/seeds/tensor $work/seeds/model
+mkdir -p $work/seeds/tensor $work/seeds/model $work/seeds/import
 $build/tests/make_seeds $work/seeds
+for file in tests/import/*.safetensors; do
+  case $file in *.vectors.safetensors) ;; *) cp "$file" $work/seeds/import/ ;; esac
+done
 
 # No input may need more memory or time than this.
-limits="-rss_limit_mb=512 -malloc_limit_mb=128 -timeout=30 -max_len=16384"
+limits="-rss_limit_mb=512 -malloc_limit_mb=128 -timeout=30 -max_len=49152"
 export ASAN_OPTIONS=detect_leaks=1:abort_on_error=1:quarantine_size_mb=32
 export UBSAN_OPTIONS=halt_on_error=1:abort_on_error=1:print_stacktrace=1
 failed=0
