@@ -369,10 +369,10 @@ static void test_limits(void **state) {
  * was taken for the model stays. */
 static void test_no_prior(void **state) {
   static const float zeros[2] = {0, 0};
-  static const char *const metadata[] = {
-      "glow.format_version", "1.1", "glow.model",
+  static const char architecture[] =
       "{\"input\":[1,1,2],\"bits\":0,\"initialised\":true,\"layers\":"
-      "[{\"name\":\"a\",\"type\":\"actnorm\",\"options\":{}}]}"};
+      "[{\"name\":\"a\",\"type\":\"actnorm\",\"options\":{}}]}";
+  static const char *const metadata[] = {"glow.format_version", "1.1", "glow.model", architecture};
   helper_memory memory = {0};
   glow_context *counted = helper_context(1, NULL, &memory);
   glow_file_tensor tensors[2];
