@@ -6,37 +6,53 @@
 
 static int shuffle(feed *f) {
   f->place = (feed_place){glow_rng_position(f->rng), 0};
-  glow_status status = glow_rng_permutation(f->rng, f->order, f->set->count);
+  glow_status status = glow_rng_permutation(f->rng, f->order, f->length);
   return status == GLOW_OK ? TOOL_FINE : complain_status(status, "shuffling the images");
 }
 
-int feed_open(feed *f, glow_context *context, const image_set *set, bool labels, uint64_t seed,
-              int64_t most) {
+/* The images in the order of the set, those with a label `times` times; NULL only counts. */
+static int64_t list(const image_set *set, int64_t times, int32_t *images) {
+  int64_t length = 0;
+  for (int64_t i = 0; i < set->count; i++) {
+    int64_t here = set->labels && set->labels[i] >= 0 ? times : 1;
+    for (int64_t k = 0; images && k < here; k++)
+      images[length + k] = (int32_t)i;
+    length += here;
+  }
+  return length;
+}
+
+int feed_open(feed *f, glow_context *context, const image_set *set, bool labels, int64_t times,
+              uint64_t seed, int64_t most) {
   memset(f, 0, sizeof *f);
   f->set = set;
   f->most = most;
   f->dims = set->height * set->width * set->channels;
-  if (set->count > INT32_MAX)
-    return complain("%lld images are too many", (long long)set->count);
+  f->length = set->count <= INT32_MAX ? list(set, times, NULL) : set->count;
+  if (f->length > INT32_MAX)
+    return complain("%lld images in an epoch are too many", (long long)f->length);
   glow_status status = glow_rng_create(context, seed, &f->rng);
   if (status != GLOW_OK)
     return complain_status(status, NULL);
-  f->order = malloc((size_t)set->count * sizeof *f->order);
+  f->order = malloc((size_t)f->length * sizeof *f->order);
+  f->images = malloc((size_t)f->length * sizeof *f->images);
   f->pixels = malloc((size_t)most * (size_t)f->dims);
   if (labels)
     f->labels = malloc((size_t)most * sizeof *f->labels);
-  if (f->order && f->pixels && (f->labels || !labels))
+  if (f->order && f->images && f->pixels && (f->labels || !labels)) {
+    list(set, times, f->images);
     return shuffle(f);
+  }
   complain("out of memory for batches of %lld images", (long long)most);
   return TOOL_FAILED;
 }
 
 int feed_next(feed *f, int64_t count) {
   for (int64_t i = 0; i < count; i++) {
-    int code = f->place.next == f->set->count ? shuffle(f) : TOOL_FINE;
+    int code = f->place.next == f->length ? shuffle(f) : TOOL_FINE;
     if (code != TOOL_FINE)
       return code;
-    int64_t image = f->order[f->place.next++];
+    int64_t image = f->images[f->order[f->place.next++]];
     memcpy(f->pixels + i * f->dims, f->set->pixels + image * f->dims, (size_t)f->dims);
     if (f->labels)
       f->labels[i] = f->set->labels[image];
@@ -45,9 +61,9 @@ int feed_next(feed *f, int64_t count) {
 }
 
 int feed_go(feed *f, feed_place place) {
-  if (place.next < 0 || place.next > f->set->count)
+  if (place.next < 0 || place.next > f->length)
     return complain("place %lld in an epoch of %lld images", (long long)place.next,
-                    (long long)f->set->count);
+                    (long long)f->length);
   glow_status status = glow_rng_set_position(f->rng, place.epoch);
   if (status != GLOW_OK)
     return complain_status(status, NULL);
@@ -59,6 +75,7 @@ int feed_go(feed *f, feed_place place) {
 void feed_close(feed *f) {
   glow_rng_destroy(&f->rng);
   free(f->order);
+  free(f->images);
   free(f->pixels);
   free(f->labels);
 }

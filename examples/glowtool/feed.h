@@ -14,7 +14,9 @@ typedef struct feed_place {
 typedef struct feed {
   const image_set *set;
   glow_rng *rng;
-  int32_t *order; /* [count]: this epoch's */
+  int32_t *images; /* [length]: those of an epoch, some more than once */
+  int32_t *order;  /* [length]: this epoch's, places in images */
+  int64_t length;
   feed_place place;
   int64_t most; /* images of the largest batch */
   int64_t dims;
@@ -22,11 +24,12 @@ typedef struct feed {
   int32_t *labels; /* [most], NULL when not wanted */
 } feed;
 
-/* Returns an exit code; feed_close is due in any case. The set must outlive the feed. */
-int feed_open(feed *f, glow_context *context, const image_set *set, bool labels, uint64_t seed,
-              int64_t most);
+/* times: how often an epoch has the images that have a label (not -1). Returns an exit code;
+ * feed_close is due in any case. The set must outlive the feed. */
+int feed_open(feed *f, glow_context *context, const image_set *set, bool labels, int64_t times,
+              uint64_t seed, int64_t most);
 /* Puts the next `count` images into f->pixels and f->labels. Epochs follow each other without gaps,
- * so that every image is seen once before any is seen twice. */
+ * so that every image is seen as often as an epoch has it before any is seen more often. */
 int feed_next(feed *f, int64_t count);
 /* Goes to a place that a feed of the same seed and set was at. Returns an exit code. */
 int feed_go(feed *f, feed_place place);

@@ -81,6 +81,8 @@ static const option_row rows[] = {
     REAL("labelled", labelled, "1", 0, 1,
          "with --conditional: part of the labels that is used; the seed chooses the images",
          .above = false),
+    INT("labelled-times", labelled_times, "1", 1, 1000,
+        "with --labelled: show the images that have labels so many times in an epoch"),
     FLAG("only-labelled", only_labelled, "leave the images out that --labelled takes labels from"),
     CHOICE("optimizer", optimizer, "adam", optimizers, "rule of the update"),
     REAL("lr", rate, "0.001", 0, 10, "learning rate", .above = true),
@@ -163,6 +165,8 @@ int train_check(const train_settings *s) {
                     (long long)s->warmup, (long long)s->steps);
   if (!s->conditional && (s->class_weight > 0.0 || s->labelled < 1.0))
     return complain("--class-weight and --labelled need --conditional");
+  if (s->labelled_times > 1 && (s->labelled >= 1.0 || s->only_labelled))
+    return complain("--labelled-times needs images without labels beside those with: --labelled");
   if (s->only_labelled && s->labelled == 0.0)
     return complain("--only-labelled with --labelled 0 leaves no images");
   if (s->spatial_prior && s->fixed_prior)

@@ -21,6 +21,7 @@ typedef struct train_settings {
   int64_t steps, batch, micro_batch, optimizer, schedule, warmup, init_images, seed;
   double class_weight, labelled;
   bool only_labelled;
+  int64_t labelled_times;
   double rate, beta1, beta2, epsilon, weight_decay, final, clip_norm, clip_value, ema;
   bool reconstruct;
   /* machine */

@@ -201,6 +201,11 @@ good "... on from step 2" train --resume run/half/checkpoint-000000002.safetenso
 check "... the same bits: the same labels" cmp run/half/model.safetensors run/half2/model.safetensors
 good "train on the labelled half alone" train $half --only-labelled --steps 1 --out run/halved
 check "... of the 10 images" says '^5 images'
+good "show the labelled half twice" train $half --labelled-times 2 --steps 4 --checkpoint-every 2 \
+  --keep 0 --out run/twice
+good "... on from step 2" train --resume run/twice/checkpoint-000000002.safetensors --quiet \
+  --out run/twice2
+check "... the same bits" cmp run/twice/model.safetensors run/twice2/model.safetensors
 good "eval tells the accuracy" eval run/half/model.safetensors --data batch.bin --format cifar10
 check "... in words" says 'images, accuracy [01][.]'
 good "... in JSON" eval run/half/model.safetensors --data batch.bin --format cifar10 --json
@@ -467,6 +472,8 @@ bad "--labelled" train --data batch.bin --format cifar10 --conditional --labelle
 bad "--class-weight" train --data batch.bin --format cifar10 --conditional --class-weight -1 --out new
 bad "leaves no images" train --data batch.bin --format cifar10 --conditional --labelled 0 \
   --only-labelled --out new
+bad "needs images without labels" train --data batch.bin --format cifar10 --conditional \
+  --labelled-times 2 --out new
 bad "contradict" train $tiny --spatial-prior --fixed-prior --out new
 bad "smaller than the 16 x 16" train --data raw.bin --format raw:3x8x8 --size 16 --out new
 bad "1 channel where 3" train --data raw.bin --format raw:1x8x8 --channels 3 --out new
