@@ -138,7 +138,7 @@ static int make_feed(train_run *run) {
   int64_t most = s->init_images < run->data.count ? s->init_images : run->data.count;
   if (code == TOOL_FINE)
     code = feed_open(&run->feed, run->context, &run->data, s->conditional, s->labelled_times,
-                     (uint64_t)s->seed, most > s->batch ? most : s->batch);
+                     s->flip, (uint64_t)s->seed, most > s->batch ? most : s->batch);
   if (code == TOOL_FINE)
     run->data_hash = train_hash_data(&run->data, run->feed.labels != NULL);
   return code;

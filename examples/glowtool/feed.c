@@ -1,8 +1,12 @@
-/* Batches in random order. The order depends on the seed alone. SPDX-License-Identifier: MIT */
+/* Batches in random order. The order depends on the seed alone; which images are turned round on
+ * the seed and the place in the order, so that a place is all that going on takes.
+ * SPDX-License-Identifier: MIT */
 #include "feed.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+enum { FLIP_SEED = 78 }; /* added to the seed, apart from those of the other parts of a run */
 
 static int shuffle(feed *f) {
   f->place = (feed_place){glow_rng_position(f->rng), 0};
@@ -23,7 +27,7 @@ static int64_t list(const image_set *set, int64_t times, int32_t *images) {
 }
 
 int feed_open(feed *f, glow_context *context, const image_set *set, bool labels, int64_t times,
-              uint64_t seed, int64_t most) {
+              bool flip, uint64_t seed, int64_t most) {
   memset(f, 0, sizeof *f);
   f->set = set;
   f->most = most;
@@ -32,6 +36,8 @@ int feed_open(feed *f, glow_context *context, const image_set *set, bool labels,
   if (f->length > INT32_MAX)
     return complain("%lld images in an epoch are too many", (long long)f->length);
   glow_status status = glow_rng_create(context, seed, &f->rng);
+  if (status == GLOW_OK && flip)
+    status = glow_rng_create(context, seed + FLIP_SEED, &f->flips);
   if (status != GLOW_OK)
     return complain_status(status, NULL);
   f->order = malloc((size_t)f->length * sizeof *f->order);
@@ -47,15 +53,49 @@ int feed_open(feed *f, glow_context *context, const image_set *set, bool labels,
   return TOOL_FAILED;
 }
 
+/* Copies an image left to right. */
+static void turn(const image_set *set, const uint8_t *from, uint8_t *to) {
+  size_t pixel = (size_t)set->channels;
+  for (int64_t r = 0; r < set->height; r++, from += set->width * set->channels)
+    for (int64_t c = set->width; c-- > 0; to += pixel)
+      memcpy(to, from + c * set->channels, pixel);
+}
+
+/* Epochs begin as far apart as they are long, so that no two places have one number. */
+static glow_status draw_flip(feed *f, bool *flip) {
+  float number = 1.0f;
+  glow_status status = GLOW_OK;
+  if (f->flips)
+    status = glow_rng_set_position(f->flips, f->place.epoch + (uint64_t)f->place.next);
+  if (f->flips && status == GLOW_OK)
+    status = glow_rng_uniform(f->flips, &number, 1);
+  *flip = number < 0.5f;
+  return status;
+}
+
+static int put(feed *f, int64_t place) {
+  bool flip;
+  glow_status status = draw_flip(f, &flip);
+  if (status != GLOW_OK)
+    return complain_status(status, "--flip");
+  int64_t image = f->images[f->order[f->place.next++]];
+  const uint8_t *from = f->set->pixels + image * f->dims;
+  if (flip)
+    turn(f->set, from, f->pixels + place * f->dims);
+  else
+    memcpy(f->pixels + place * f->dims, from, (size_t)f->dims);
+  if (f->labels)
+    f->labels[place] = f->set->labels[image];
+  return TOOL_FINE;
+}
+
 int feed_next(feed *f, int64_t count) {
   for (int64_t i = 0; i < count; i++) {
     int code = f->place.next == f->length ? shuffle(f) : TOOL_FINE;
+    if (code == TOOL_FINE)
+      code = put(f, i);
     if (code != TOOL_FINE)
       return code;
-    int64_t image = f->images[f->order[f->place.next++]];
-    memcpy(f->pixels + i * f->dims, f->set->pixels + image * f->dims, (size_t)f->dims);
-    if (f->labels)
-      f->labels[i] = f->set->labels[image];
   }
   return TOOL_FINE;
 }
@@ -74,6 +114,7 @@ int feed_go(feed *f, feed_place place) {
 
 void feed_close(feed *f) {
   glow_rng_destroy(&f->rng);
+  glow_rng_destroy(&f->flips);
   free(f->order);
   free(f->images);
   free(f->pixels);

@@ -14,6 +14,7 @@ typedef struct feed_place {
 typedef struct feed {
   const image_set *set;
   glow_rng *rng;
+  glow_rng *flips; /* which images are turned round; NULL: none */
   int32_t *images; /* [length]: those of an epoch, some more than once */
   int32_t *order;  /* [length]: this epoch's, places in images */
   int64_t length;
@@ -24,10 +25,11 @@ typedef struct feed {
   int32_t *labels; /* [most], NULL when not wanted */
 } feed;
 
-/* times: how often an epoch has the images that have a label (not -1). Returns an exit code;
- * feed_close is due in any case. The set must outlive the feed. */
+/* times: how often an epoch has the images that have a label (not -1). flip: turn each left to right
+ * with probability 1/2, anew whenever it is shown. Returns an exit code; feed_close is due in any
+ * case. The set must outlive the feed. */
 int feed_open(feed *f, glow_context *context, const image_set *set, bool labels, int64_t times,
-              uint64_t seed, int64_t most);
+              bool flip, uint64_t seed, int64_t most);
 /* Puts the next `count` images into f->pixels and f->labels. Epochs follow each other without gaps,
  * so that every image is seen as often as an epoch has it before any is seen more often. */
 int feed_next(feed *f, int64_t count);

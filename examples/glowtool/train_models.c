@@ -60,12 +60,12 @@ static glow_status create_nice(glow_context *context, const train_settings *s,
 #define OF_NICE "couplings", "net-depth", "no-data-init", "density"
 #define OF_PRIORS "fixed-prior", "spatial-prior", "edge"
 static const train_model models[] = {
-    {"glow", "Kingma and Dhariwal 2018", create_glow, {"blocks", OF_NICE, NULL}},
+    {"glow", "Kingma and Dhariwal 2018", create_glow, {"blocks", "gain-l2", OF_NICE, NULL}},
     {"nice",
      "Dinh et al. 2014; --couplings, --net-depth, --hidden, --density, --no-data-init",
      create_nice,
-     {"levels", "depth", "blocks", "permutation", "coupling", "scale", "floor", "no-net-actnorm",
-      "conditional", OF_PRIORS, NULL}},
+     {"levels", "depth", "blocks", "gain-l2", "permutation", "coupling", "scale", "floor",
+      "no-net-actnorm", "conditional", OF_PRIORS, NULL}},
     {"realnvp",
      "Dinh et al. 2016; --levels are its scales, --hidden and --blocks its residual networks",
      create_realnvp,

@@ -100,6 +100,11 @@ static const option_row rows[] = {
          .above = false),
     REAL("ema", ema, "0", 0, 1, "keep an average of the weights with this decay; 0: none",
          .below = true),
+    REAL("gain-l2", gain_l2, "0", 0, 1,
+         "realnvp: so much times the sum of squares of the scales of weight normalisation is added "
+         "to the loss; the paper's is 5e-5",
+         .above = false),
+    FLAG("flip", flip, "turn images left to right at random, anew in each epoch"),
     FLAG("reconstruct", reconstruct, "memory flat in depth: backward inverts the layers"),
     INT("init-images", init_images, "256", 1, 1e6, "images that the actnorms start from"),
     INT("seed", seed, "0", 0, SEED_MAX, "of everything random"),
@@ -240,6 +245,7 @@ glow_trainer_options train_trainer_options(const train_settings *s) {
   o.clip_norm = s->clip_norm;
   o.clip_value = s->clip_value;
   o.class_weight = s->class_weight;
+  o.gain_l2 = s->gain_l2;
   o.seed = (uint64_t)s->seed;
   return o;
 }

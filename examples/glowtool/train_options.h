@@ -23,7 +23,8 @@ typedef struct train_settings {
   bool only_labelled;
   int64_t labelled_times;
   double rate, beta1, beta2, epsilon, weight_decay, final, clip_norm, clip_value, ema;
-  bool reconstruct;
+  double gain_l2;
+  bool reconstruct, flip;
   /* machine */
   int64_t threads;
   const char *kernels;

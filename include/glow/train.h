@@ -77,16 +77,21 @@ typedef struct glow_trainer_options {
   uint64_t seed;        /* of the dequantisation noise */
   double class_weight;  /* of the classifier's part of the loss, for models that have one; default
                            0.01 */
+  double gain_l2;       /* adds gain_l2 times the sum of squares of all tensors called "gain", the
+                           scales of weight normalisation, to the loss; default 0; RealNVP: 5e-5 */
 } glow_trainer_options;
 #define GLOW_TRAINER_OPTIONS_INIT                                                                  \
-  { sizeof(glow_trainer_options), NULL, NULL, 16, GLOW_MODE_STORED, 0, 0.999, 0.0, 0.0, 0, 0.01 }
+  {                                                                                                \
+    sizeof(glow_trainer_options), NULL, NULL, 16, GLOW_MODE_STORED, 0, 0.999, 0.0, 0.0, 0, 0.01,   \
+        0.0                                                                                        \
+  }
 
 typedef struct glow_step_report {
   size_t struct_size;
   int64_t step;         /* number of this step, from 1 */
   double loss;          /* mean bits/dim over the batch, before the update */
   double rate;          /* learning rate used */
-  double gradient_norm; /* of the whole loss, before clipping */
+  double gradient_norm; /* of the whole loss, penalty included, before clipping */
   double class_loss;    /* mean cross-entropy in bits over the labelled samples; NaN where there are
                            none, or no classifier */
   double accuracy;      /* the part of them that the classifier names rightly; NaN likewise */

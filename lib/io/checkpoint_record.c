@@ -23,10 +23,15 @@ static const char *const schedules[] = {"constant", "cosine", "exponential", NUL
 
 #define STRUCT glow_trainer_options
 static const glow__field trainer_fields[] = {
-    FIELD(micro_batch, INT64), FIELD(mode, NAME, .names = modes),
-    FIELD(average, INT32),     FIELD(average_decay, REAL),
-    FIELD(clip_norm, REAL),    FIELD(clip_value, REAL),
-    FIELD(seed, UINT64),       FIELD(class_weight, REAL),
+    FIELD(micro_batch, INT64),
+    FIELD(mode, NAME, .names = modes),
+    FIELD(average, INT32),
+    FIELD(average_decay, REAL),
+    FIELD(clip_norm, REAL),
+    FIELD(clip_value, REAL),
+    FIELD(seed, UINT64),
+    FIELD(class_weight, REAL),
+    FIELD(gain_l2, REAL, .later = true),
 };
 #undef STRUCT
 

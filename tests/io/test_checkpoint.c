@@ -284,6 +284,7 @@ static void test_numbers_keep_their_bits(void **state) {
   r.trainer.average_decay = nextafter(1.0, 0.0);
   r.trainer.clip_norm = 0.1 + 0.2;
   r.trainer.clip_value = 5e-324;
+  r.trainer.gain_l2 = 5e-5;
   r.trainer.mode = GLOW_MODE_RECONSTRUCTED;
   r.optimizer.epsilon = 2.2250738585072014e-308;
   r.optimizer.weight_decay = 1.7976931348623157e308;

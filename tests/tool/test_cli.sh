@@ -206,6 +206,16 @@ good "show the labelled half twice" train $half --labelled-times 2 --steps 4 --c
 good "... on from step 2" train --resume run/twice/checkpoint-000000002.safetensors --quiet \
   --out run/twice2
 check "... the same bits" cmp run/twice/model.safetensors run/twice2/model.safetensors
+nvp="--data batch.bin --format cifar10 --model realnvp --levels 2 --hidden 4 --blocks 1 --batch 4
+  --micro-batch 4 --warmup 0 --init-images 4 --steps 4 --seed 7 --checkpoint-every 2 --keep 0"
+good "a RealNVP from turned images, with a penalty" train $nvp --flip --gain-l2 5e-3 --out run/nvp
+good "... on from step 2" train --resume run/nvp/checkpoint-000000002.safetensors --quiet \
+  --out run/nvp2
+check "... the same bits" cmp run/nvp/model.safetensors run/nvp2/model.safetensors
+good "... without turning" train $nvp --gain-l2 5e-3 --out run/nvp3
+check "... is another" sh -c "! cmp -s run/nvp/model.safetensors run/nvp3/model.safetensors"
+good "... without the penalty" train $nvp --flip --out run/nvp4
+check "... is another" sh -c "! cmp -s run/nvp/model.safetensors run/nvp4/model.safetensors"
 good "eval tells the accuracy" eval run/half/model.safetensors --data batch.bin --format cifar10
 check "... in words" says 'images, accuracy [01][.]'
 good "... in JSON" eval run/half/model.safetensors --data batch.bin --format cifar10 --json
@@ -474,6 +484,8 @@ bad "leaves no images" train --data batch.bin --format cifar10 --conditional --l
   --only-labelled --out new
 bad "needs images without labels" train --data batch.bin --format cifar10 --conditional \
   --labelled-times 2 --out new
+bad "gain-l2 means nothing" train $tiny --gain-l2 1e-4 --out new
+bad "contradicts the checkpoint" train --resume run/nvp --steps 8 --gain-l2 0.1
 bad "contradict" train $tiny --spatial-prior --fixed-prior --out new
 bad "smaller than the 16 x 16" train --data raw.bin --format raw:3x8x8 --size 16 --out new
 bad "1 channel where 3" train --data raw.bin --format raw:1x8x8 --channels 3 --out new

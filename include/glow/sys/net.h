@@ -44,7 +44,8 @@ typedef struct glow_net_ops {
   void (*destroy)(void *self, glow_context *context);
 } glow_net_ops;
 
-/* Wraps `self` in a net. The table is copied. Takes `self` over, also when this fails. */
+/* Wraps `self` in a net. The table is copied. Takes `self` over: ops->destroy is called in the end,
+ * and also when this fails, if the table is long enough to have one. */
 GLOW_API glow_status glow_net_create(glow_context *context, const glow_net_ops *ops, void *self,
                                      glow_net **out);
 
