@@ -25,9 +25,9 @@ typedef struct feed {
   int32_t *labels; /* [most], NULL when not wanted */
 } feed;
 
-/* times: how often an epoch has the images that have a label (not -1). flip: turn each left to right
- * with probability 1/2, anew whenever it is shown. Returns an exit code; feed_close is due in any
- * case. The set must outlive the feed. */
+/* times: how often an epoch has the images that have a label (not -1). flip: turn each left to
+ * right with probability 1/2, anew whenever it is shown. Returns an exit code; feed_close is due in
+ * any case. The set must outlive the feed. */
 int feed_open(feed *f, glow_context *context, const image_set *set, bool labels, int64_t times,
               bool flip, uint64_t seed, int64_t most);
 /* Puts the next `count` images into f->pixels and f->labels. Epochs follow each other without gaps,

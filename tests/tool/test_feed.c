@@ -67,7 +67,7 @@ static feed new_feed(const bench *b, int64_t times, bool flip, uint64_t seed) {
   return f;
 }
 
-/* Which image stands at a place of the batch; *turned: whether it is turned. Else the test fails. */
+/* Which image stands at a place of the batch, and whether it is turned. It must be of the set. */
 static int64_t recognise(const feed *f, int64_t place, bool *turned) {
   const uint8_t *x = f->pixels + place * DIMS;
   int64_t n = x[0] / DIMS;
@@ -105,8 +105,8 @@ static void test_times(void **state) {
   feed_close(&f);
 }
 
-/* Half of the images, others in each epoch and for each seed: of 1000 a number 6 standard deviations
- * from 500 is 405 or 595. */
+/* Half of the images, others in each epoch and for each seed: of 1000, 6 standard deviations around
+ * 500 are 405 to 595. */
 static void test_flips(void **state) {
   const bench *b = *state;
   enum { EPOCHS = 50 };
