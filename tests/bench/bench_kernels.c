@@ -9,75 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "bench.h"
 #include "math/kernels.h"
-
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-/* ---- peak: twelve chains of multiply-adds that wait for nothing but their own latency -------- */
-
-#define EACH_CHAIN(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11)
-enum { CHAINS = 12 };
-
-/* The compiler must not know that all chains hold the same. */
-#define START(i)                                                                                   \
-  vec s##i = first;                                                                                \
-  __asm__ volatile("" : "+" KEEP_IN(s##i));
-#define STEP(i) s##i = FUSED(s##i, factor, first);
-#define KEEP(i) __asm__ volatile("" : "+" KEEP_IN(s##i));
-
-/* GFLOP/s of `rounds` rounds. FUSED and KEEP_IN are the instruction set's. */
-#define PEAK(name, attribute, type, broadcast, width)                                              \
-  attribute static double name(int64_t rounds) {                                                   \
-    typedef type vec;                                                                              \
-    vec first = broadcast(1e-3f), factor = broadcast(0.5f);                                        \
-    double begin = now();                                                                          \
-    EACH_CHAIN(START)                                                                              \
-    for (int64_t r = 0; r < rounds; r++) {                                                         \
-      EACH_CHAIN(STEP)                                                                             \
-    }                                                                                              \
-    EACH_CHAIN(KEEP)                                                                               \
-    return 2e-9 * CHAINS * (width) * (double)rounds / (now() - begin);                             \
-  }
-
-#if defined(GLOW_HAVE_X86_KERNELS)
-#include <immintrin.h>
-#define KEEP_IN(s) "v"(s)
-#define FUSED _mm512_fmadd_ps
-PEAK(peak_16, __attribute__((target("avx512f"))), __m512, _mm512_set1_ps, 16)
-#undef FUSED
-#undef KEEP_IN
-#define KEEP_IN(s) "x"(s)
-#define FUSED _mm256_fmadd_ps
-PEAK(peak_8, __attribute__((target("avx2,fma"))), __m256, _mm256_set1_ps, 8)
-static double peak_once(const char *provider, int64_t rounds) {
-  int wide = strcmp(provider, "avx2") != 0 && __builtin_cpu_supports("avx512f");
-  return wide ? peak_16(rounds) : peak_8(rounds);
-}
-#elif defined(GLOW_HAVE_NEON_KERNELS)
-#include <arm_neon.h>
-#define KEEP_IN(s) "w"(s)
-#define FUSED(s, a, b) vfmaq_f32(b, s, a)
-PEAK(peak_4, , float32x4_t, vdupq_n_f32, 4)
-static double peak_once(const char *provider, int64_t rounds) {
-  (void)provider;
-  return peak_4(rounds);
-}
-#else
-#define KEEP_IN(s) "m"(s)
-#define FUSED(s, a, b) ((s) * (a) + (b))
-#define SCALAR(x) (x)
-PEAK(peak_1, , float, SCALAR, 1)
-static double peak_once(const char *provider, int64_t rounds) {
-  (void)provider;
-  return peak_1(rounds);
-}
-#endif
 
 /* ---- cases ---------------------------------------------------------------------------------- */
 
@@ -130,18 +64,18 @@ static void bench(const glow__kernels *kernels, const shape *s, double seconds) 
   int64_t panels = glow__panels(kernels, s->n);
   double flops = 2.0 * (double)s->m * (double)s->n * (double)s->k, best = 0, peak = 0;
   int64_t times = (int64_t)(5e7 / flops) + 1; /* about a millisecond */
-  double end = now() + seconds, packing = 0;
+  double end = bench_now() + seconds, packing = 0;
   do {
-    double begin = now();
+    double begin = bench_now();
     kernels->pack(s->k, s->n, b, s->n, 1, packed, 0, panels);
-    packing = larger(packing, (double)(s->k * s->n) * 4e-9 / (now() - begin));
-    begin = now();
+    packing = larger(packing, (double)(s->k * s->n) * 4e-9 / (bench_now() - begin));
+    begin = bench_now();
     for (int64_t i = 0; i < times; i++)
       kernels->gemm(s->m, s->n, s->k, a, s->transposed ? 1 : s->k, s->transposed ? s->m : 1, packed,
                     c, s->n, 0, panels, s->transposed ? &add : &norm);
-    best = larger(best, flops * (double)times * 1e-9 / (now() - begin));
-    peak = larger(peak, peak_once(kernels->name, 100000));
-  } while (now() < end);
+    best = larger(best, flops * (double)times * 1e-9 / (bench_now() - begin));
+    peak = larger(peak, bench_peak(kernels->name, 100000));
+  } while (bench_now() < end);
   printf("%-7s %-25s m %4d n %4d k %4d  %7.1f GFLOP/s  %5.1f %% of %.1f   pack %5.2f GB/s\n",
          kernels->name, s->what, (int)s->m, (int)s->n, (int)s->k, best, 100 * best / peak, peak,
          packing);

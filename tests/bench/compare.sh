@@ -1,12 +1,22 @@
 #!/bin/sh
-# Compares glow-bench with the PyTorch reference, in turn, several times, and prints each ratio of
-# medians (above 1: libglow is faster), with one line of JSON last.
+# Runs glow-bench and PyTorch in turn, several times, and prints each ratio of medians, with one line of
+# JSON last: how many times as fast libglow is, and what part of PyTorch's memory it takes.
 #
 #   sh tests/bench/compare.sh [BUILD_DIR [ROUNDS]]
 #
+#   eval, sample_N          the paper's CIFAR-10 model: log-likelihood of 16, N samples
+#   train, train_...        a training step of 16, in each mode
+#   memory_...              peak resident set of a training step, in each mode
+#   beyond_...              the same without parameters, gradients and Adam's two averages, on both sides
+#   working_...             libglow's workspace without gradients, by glow_workspace_bytes, over PyTorch's
+#                           "beyond"
+#   flow2d_..._N            the 2-D flow of torch_flow2d.py: log-probability and sampling of N
+#
 # GLOW_TORCH_BENCH names the reference's torch_bench.py (default ../shared/bench/torch_bench.py beside
-# the checkout), GLOW_PYTHON a python3 that has PyTorch. Busy machines spoil single figures: the two
-# sides alternate, and medians of ratios are what counts. SPDX-License-Identifier: MIT
+# the checkout), GLOW_PYTHON a python3 that has PyTorch, GLOW_BENCH_ARGS more arguments for glow-bench,
+# GLOW_MODEL_ARGS another size of the Glow on both sides ("--depth 4 --hidden 64").
+# Busy machines spoil single figures: the two sides take turns, each run gives its best, and the
+# medians over all rounds are compared. SPDX-License-Identifier: MIT
 set -eu
 top=$(cd "$(dirname "$0")/../.." && pwd)
 build=${1:-$top/build}
@@ -17,25 +27,89 @@ python=${GLOW_PYTHON:-/usr/bin/python3}
 "$python" -c 'import torch' 2>/dev/null || { echo "compare.sh: $python has no PyTorch" >&2; exit 77; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+
+# All runs of a round: NAME COMMAND..., whose output is one piece of JSON.
+piece() {
+  name=$1
+  shift
+  "$@" >"$work/$name.$i" 2>"$work/errors" || { cat "$work/errors" >&2; exit 1; }
+}
 i=0
 while [ "$i" -lt "$rounds" ]; do
   i=$((i + 1))
-  "$build/tests/glow_bench" --repeat 2 | tee -a "$work/stored"
-  "$python" "$torch" --repeat 2 2>/dev/null | tee -a "$work/torch"
-  "$build/tests/glow_bench" --repeat 2 --what train --mode reconstructed | tee -a "$work/reconstructed"
+  # shellcheck disable=SC2086 # arguments
+  piece glow "$build/tests/glow-bench" --json --repeat 4 ${GLOW_MODEL_ARGS:-} ${GLOW_BENCH_ARGS:-}
+  # shellcheck disable=SC2086
+  piece torch "$python" "$torch" --repeat 2 ${GLOW_MODEL_ARGS:-}
+  for batch in 1 64; do
+    # shellcheck disable=SC2086
+    piece "torch$batch" "$python" "$torch" --repeat 2 --what sample --batch "$batch" \
+      ${GLOW_MODEL_ARGS:-}
+  done
+  for batch in 1 16384; do
+    piece "flow2d$batch" "$build/tests/glow-bench" --json --model flow2d --what eval,sample \
+      --batch "$batch" --sample-batches "$batch"
+  done
+  piece torch_flow2d "$python" "$top/tests/bench/torch_flow2d.py"
+  echo "compare.sh: round $i of $rounds" >&2
 done
-"$python" - "$work" <<'END'
+
+"$python" - "$work" "$rounds" <<'END_PYTHON'
 import json, statistics, sys
+
+folder, rounds = sys.argv[1], int(sys.argv[2])
+
+
 def read(name):
-    return [json.loads(line) for line in open(sys.argv[1] + "/" + name)]
-torch, stored, flat = read("torch"), read("stored"), read("reconstructed")
-def ratio(ours, key):
-    return round(statistics.median(t[key + "_s"] / o[key + "_s"] for t, o in zip(torch, ours)), 3)
-out = {"eval": ratio(stored, "eval"), "sample": ratio(stored, "sample"), "train": ratio(stored, "train"),
-       "train_reconstructed": ratio(flat, "train"),
-       "memory_stored": round(stored[0]["peak_rss_mb"] / torch[0]["peak_rss_mb"], 3),
-       "memory_reconstructed": round(flat[0]["peak_rss_mb"] / torch[0]["peak_rss_mb"], 3)}
-for key, value in out.items():
-    print(f"{key:22} {value}")
+    return [json.load(open(f"{folder}/{name}.{i + 1}")) for i in range(rounds)]
+
+
+def run_of(report, what, mode, batch):
+    return next(r for r in report["runs"] if (r["what"], r["mode"], r["batch"]) == (what, mode, batch))
+
+
+def median(values):
+    return statistics.median(list(values))
+
+
+out = {}
+
+
+def faster(key, theirs, their_key, ours, *run):
+    ours = median(run_of(report, *run)["best_s"] for report in ours)
+    theirs = median(report[their_key] for report in theirs)
+    out[key] = round(theirs / ours, 3)
+    print(f"{key:24} {ours * 1e3:12.4f} ms  PyTorch {theirs * 1e3:12.4f} ms  {theirs / ours:8.3f} times as fast")
+
+
+def smaller(key, theirs, ours, unit="MiB"):
+    out[key] = round(ours / theirs, 3)
+    print(f"{key:24} {ours:12.1f} {unit} PyTorch {theirs:12.1f} {unit} {ours / theirs:8.3f} of it")
+
+
+glow, torch = read("glow"), read("torch")
+faster("eval", torch, "eval_s", glow, "eval", "inference", 16)
+for batch in 1, 16, 64:
+    name = "torch" if batch == 16 else f"torch{batch}"
+    faster(f"sample_{batch}", read(name), "sample_s", glow, "sample", "inference", batch)
+vectors = 4 * 4 * glow[0]["params"] / 2**20
+rss = median(report["peak_rss_mb"] for report in torch)
+for mode in "stored", "reconstructed":
+    key = "train" if mode == "stored" else "train_" + mode
+    faster(key, torch, "train_s", glow, "train", mode, 16)
+for mode in "stored", "reconstructed":
+    runs = [run_of(report, "train", mode, 16) for report in glow]
+    smaller("memory_" + mode, rss, median(r["rss_mib"] for r in runs))
+    smaller("beyond_" + mode, rss - vectors, median(r["beyond_mib"] for r in runs))
+    smaller("working_" + mode, rss - vectors, median(r["working_mib"] for r in runs))
+for batch in 1, 16384:
+    flow = read(f"flow2d{batch}")
+    for what in "eval", "sample":
+        key = f"flow2d_{what}_{batch}"
+        faster(key, read("torch_flow2d"), f"{what}_{batch}_s", flow, what, "inference", batch)
+out["sample"] = out["sample_16"]
+for what, mode, batch in (("eval", "inference", 16), ("train", "stored", 16)):
+    out["peak_" + what] = median(run_of(report, what, mode, batch)["of_peak"] for report in glow)
+    print(f"{'peak_' + what:24} {out['peak_' + what]:.3f} of the cores' multiply-adds")
 print(json.dumps(out))
-END
+END_PYTHON

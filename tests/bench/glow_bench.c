@@ -1,34 +1,47 @@
-/* glow-bench: times a training step, the log-likelihood and sampling of a Glow model, and prints
- * one line of JSON (or plain lines): seconds, images/s, GFLOP/s, peak memory.
+/* glow-bench: times a training step, the log-likelihood and sampling of a model, in the modes that
+ * are asked for: samples/s, GFLOP/s, the part of the cores' peak that this is, and memory.
  *
- *   glow-bench [--levels 3] [--depth 32] [--hidden 512] [--batch 16] [--size 32] [--threads 2]
- *              [--repeat 5] [--what train,eval,sample] [--mode stored|reconstructed] [--kernels
- *              NAME]
+ *   glow-bench [--model glow|realnvp|nice|flow2d] [--levels N] [--depth N] [--hidden N] [--size N]
+ *              [--batch 16] [--sample-batches 1,16,64] [--threads 2] [--kernels NAME] [--repeat 5]
+ *              [--what train,eval,sample] [--modes stored,reconstructed] [--json]
  *
- * Best and median of `repeat` runs after one that is not counted. SPDX-License-Identifier: MIT */
+ * Each figure is the best and the median of `repeat` runs after one that is not counted; the peak
+ * is measured before and after each of them, on the same threads, and the median of the ratios is
+ * told. Short runs are repeated for 20 ms each. FLOPs are those of the products: 2 for each
+ * multiply-add, thrice forward's in a training step, whatever it computes again.
+ * SPDX-License-Identifier: MIT */
 #include <getopt.h>
-#include <glow/glow.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
+
+#include "bench.h"
+
+enum { MOST_BATCHES = 16, MOST_REPEATS = 1000 };
+static const double LEAST_SECONDS = 0.02;
 
 typedef struct settings {
-  long levels, depth, hidden, batch, size, threads, repeat;
-  const char *what, *mode, *kernels;
+  bench_model_options model;
+  int64_t batch, threads, repeat, batches[MOST_BATCHES];
+  int32_t batch_count;
+  const char *what, *modes, *kernels;
+  bool json;
 } settings;
 
 typedef struct bench {
   settings s;
+  glow_pool *pool;
+  glow_executor executor;
   glow_context *context;
   glow_model *model;
   glow_trainer *trainer;
   glow_workspace *workspace;
+  int64_t largest; /* batch */
   float *x;
   double *log_prob;
-  double macs; /* of one image forward */
+  double macs; /* of one sample forward */
+  bool first;  /* nothing printed yet */
 } bench;
 
 static void check(glow_status status) {
@@ -38,97 +51,134 @@ static void check(glow_status status) {
   exit(1);
 }
 
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+static void *allocate(size_t bytes) {
+  void *memory = malloc(bytes);
+  if (memory)
+    return memory;
+  fprintf(stderr, "glow-bench: no memory\n");
+  exit(1);
 }
 
-/* Multiply-adds of one image: a weight of rank 4 or a square of a 1x1 convolution is used once for
- * each pixel of its level. */
-static double count_macs(const glow_model *model, const settings *s) {
-  double macs = 0;
-  for (int32_t i = 0; i < glow_model_tensor_count(model); i++) {
-    glow_tensor_info info = GLOW_TENSOR_INFO_INIT;
-    long level = 0;
-    check(glow_model_tensor(model, i, &info));
-    if (info.rank < 2 || sscanf(info.name, "level%ld.", &level) != 1)
-      continue;
-    if (strstr(info.name, "invconv.upper"))
-      continue; /* lower and upper make one matrix */
-    double side = (double)(s->size >> (level + 1));
-    macs += (double)info.elements * side * side;
-  }
-  return macs;
+/* ---- memory ---------------------------------------------------------------------------------- */
+
+/* Makes the peak of the resident set start anew, where the system can (Linux). */
+static void forget_peak(void) {
+  FILE *file = fopen("/proc/self/clear_refs", "w");
+  if (!file)
+    return;
+  fputs("5", file);
+  fclose(file);
 }
+
+static double peak_bytes(void) {
+  FILE *file = fopen("/proc/self/status", "r");
+  char line[256];
+  long kib = 0;
+  while (file && fgets(line, sizeof line, file))
+    if (sscanf(line, "VmHWM: %ld", &kib) == 1)
+      break;
+  if (file)
+    fclose(file);
+  if (kib)
+    return 1024.0 * (double)kib;
+  struct rusage usage;
+  getrusage(RUSAGE_SELF, &usage);
+  return 1024.0 * (double)usage.ru_maxrss;
+}
+
+/* ---- what is run ----------------------------------------------------------------------------- */
 
 static void set_up(bench *b) {
-  const settings *s = &b->s;
-  glow_context_options context = GLOW_CONTEXT_OPTIONS_INIT;
-  glow_glow_options glow = GLOW_GLOW_OPTIONS_INIT;
-  context.threads = (uint32_t)s->threads;
-  context.kernels = s->kernels;
-  check(glow_context_create(&context, &b->context));
+  glow_context_options options = GLOW_CONTEXT_OPTIONS_INIT;
+  b->executor.struct_size = sizeof b->executor;
+  check(glow_pool_create(NULL, (uint32_t)b->s.threads, &b->pool));
+  check(glow_pool_executor(b->pool, &b->executor));
+  options.executor = &b->executor;
+  options.kernels = b->s.kernels;
+  check(glow_context_create(&options, &b->context));
   if (strcmp(glow_context_kernels(b->context), "cblas") == 0)
     glow_blas_set_threads(1);
-  glow.input = (glow_shape){s->size, s->size, 3};
-  glow.levels = (int32_t)s->levels;
-  glow.depth = (int32_t)s->depth;
-  glow.hidden = (int32_t)s->hidden;
-  check(glow_model_create_glow(b->context, &glow, &b->model));
-  int64_t floats = s->batch * glow_model_dims(b->model);
-  b->x = malloc((size_t)floats * sizeof *b->x);
-  b->log_prob = malloc((size_t)s->batch * sizeof *b->log_prob);
-  if (!b->x || !b->log_prob)
-    exit(1);
+  check(bench_model_create(b->context, &b->s.model, &b->model));
+  b->macs = bench_model_macs(b->model);
+  b->largest = b->s.batch;
+  for (int32_t i = 0; i < b->s.batch_count; i++)
+    if (b->s.batches[i] > b->largest)
+      b->largest = b->s.batches[i];
+  int64_t floats = b->largest * glow_model_dims(b->model);
+  b->x = allocate((size_t)floats * sizeof *b->x);
+  b->log_prob = allocate((size_t)b->largest * sizeof *b->log_prob);
+}
+
+/* Uniform in [-1/2, 1/2), as images are. */
+static void draw(bench *b) {
+  int64_t floats = b->largest * glow_model_dims(b->model);
   glow_rng *rng = NULL;
   check(glow_rng_create(b->context, 1, &rng));
   check(glow_rng_uniform(rng, b->x, floats));
   glow_rng_destroy(&rng);
   for (int64_t i = 0; i < floats; i++)
     b->x[i] -= 0.5f;
-  b->macs = count_macs(b->model, s);
 }
 
-static void initialise(bench *b) {
+static void open_workspace(bench *b, int64_t batch) {
   glow_workspace_options o = GLOW_WORKSPACE_OPTIONS_INIT;
-  glow_workspace *ws = NULL;
-  o.batch = b->s.batch;
-  check(glow_workspace_create(b->model, &o, &ws));
-  check(glow_workspace_initialise(ws, b->model, b->x, NULL, b->s.batch));
-  glow_workspace_destroy(&ws);
-}
-
-static void prepare(bench *b, bool train) {
-  glow_trainer_destroy(&b->trainer);
-  glow_workspace_destroy(&b->workspace);
-  if (train) {
-    glow_trainer_options o = GLOW_TRAINER_OPTIONS_INIT;
-    glow_schedule schedule = GLOW_SCHEDULE_INIT;
-    schedule.rate = 1e-4;
-    o.schedule = &schedule;
-    o.micro_batch = b->s.batch;
-    o.mode = b->s.mode[0] == 'r' ? GLOW_MODE_RECONSTRUCTED : GLOW_MODE_STORED;
-    check(glow_trainer_create(b->model, &o, &b->trainer));
-    return;
-  }
-  glow_workspace_options o = GLOW_WORKSPACE_OPTIONS_INIT;
-  o.batch = b->s.batch;
+  o.batch = batch;
   check(glow_workspace_create(b->model, &o, &b->workspace));
 }
 
-static void run_train(bench *b) {
-  check(glow_trainer_step(b->trainer, b->x, NULL, b->s.batch, NULL));
+static void initialise(bench *b) {
+  if (glow_model_initialised(b->model))
+    return;
+  open_workspace(b, b->s.batch);
+  check(glow_workspace_initialise(b->workspace, b->model, b->x, NULL, b->s.batch));
+  glow_workspace_destroy(&b->workspace);
 }
 
-static void run_eval(bench *b) {
-  check(glow_log_prob(b->workspace, b->x, NULL, b->s.batch, b->log_prob));
+static void open_trainer(bench *b, int32_t mode) {
+  glow_trainer_options o = GLOW_TRAINER_OPTIONS_INIT;
+  glow_schedule schedule = GLOW_SCHEDULE_INIT;
+  schedule.rate = 1e-4;
+  o.schedule = &schedule;
+  o.micro_batch = b->s.batch;
+  o.mode = mode;
+  check(glow_trainer_create(b->model, &o, &b->trainer));
 }
 
-static void run_sample(bench *b) {
+static void run_train(bench *b, int64_t batch) {
+  check(glow_trainer_step(b->trainer, b->x, NULL, batch, NULL));
+}
+
+static void run_eval(bench *b, int64_t batch) {
+  check(glow_log_prob(b->workspace, b->x, NULL, batch, b->log_prob));
+}
+
+static void run_sample(bench *b, int64_t batch) {
   glow_sample_options o = GLOW_SAMPLE_OPTIONS_INIT;
   o.temperature = 0.7;
-  check(glow_sample(b->workspace, &o, NULL, b->s.batch, b->x));
+  check(glow_sample(b->workspace, &o, NULL, batch, b->x));
+}
+
+/* ---- measuring ------------------------------------------------------------------------------- */
+
+typedef struct run {
+  const char *what, *mode; /* mode: of training, or NULL */
+  int64_t batch;
+  void (*fn)(bench *b, int64_t batch);
+  double best, median;       /* seconds */
+  double of_peak, peak;      /* medians: the part of it, and GFLOP/s */
+  double rss, beyond;        /* bytes: peak; without the model's vectors */
+  double workspace, working; /* bytes: of the workspace; without gradients */
+} run;
+
+static double gflops(const bench *b, const run *r, double seconds) {
+  return 2e-9 * b->macs * (r->mode ? 3 : 1) * (double)r->batch / seconds;
+}
+
+static double seconds_of(bench *b, const run *r, int64_t times) {
+  double begin = bench_now();
+  for (int64_t i = 0; i < times; i++)
+    r->fn(b, r->batch);
+  return (bench_now() - begin) / (double)times;
 }
 
 static int by_value(const void *a, const void *b) {
@@ -136,83 +186,174 @@ static int by_value(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
-static void measure(bench *b, const char *name, void (*fn)(bench *), double passes) {
-  double *seconds = malloc((size_t)b->s.repeat * sizeof *seconds);
-  if (!seconds)
-    exit(1);
-  fn(b);
-  for (long i = 0; i < b->s.repeat; i++) {
-    double start = now();
-    fn(b);
-    seconds[i] = now() - start;
-  }
-  qsort(seconds, (size_t)b->s.repeat, sizeof *seconds, by_value);
-  double best = seconds[0], median = seconds[b->s.repeat / 2];
-  printf("\"%s_s\": %.4f, \"%s_median_s\": %.4f, \"%s_img_per_s\": %.3f, \"%s_gflops\": %.1f, ",
-         name, best, name, median, name, (double)b->s.batch / best, name,
-         2e-9 * b->macs * passes * (double)b->s.batch / best);
-  fflush(stdout);
-  free(seconds);
+static double median_of(double *values, int64_t count) {
+  qsort(values, (size_t)count, sizeof *values, by_value);
+  return values[count / 2];
 }
 
-static long number(const char *text) {
-  char *end = NULL;
-  long value = strtol(text, &end, 10);
-  if (!*text || *end || value < 1) {
-    fprintf(stderr, "glow-bench: '%s' is not a positive number\n", text);
-    exit(2);
+static void measure_speed(bench *b, run *r) {
+  static double seconds[MOST_REPEATS], parts[MOST_REPEATS], peaks[MOST_REPEATS];
+  const char *kernels = glow_context_kernels(b->context);
+  double once = seconds_of(b, r, 1), peak = bench_peak_of(&b->executor, kernels);
+  if (once < LEAST_SECONDS)
+    once = seconds_of(b, r, 1); /* the first one made the memory too */
+  int64_t times = once < LEAST_SECONDS ? (int64_t)(LEAST_SECONDS / once) + 1 : 1;
+  for (int64_t i = 0; i < b->s.repeat; i++) {
+    double before = peak;
+    seconds[i] = seconds_of(b, r, times);
+    peak = bench_peak_of(&b->executor, kernels);
+    peaks[i] = (before + peak) / 2;
+    parts[i] = gflops(b, r, seconds[i]) / peaks[i];
   }
-  return value;
+  r->median = median_of(seconds, b->s.repeat);
+  r->best = seconds[0];
+  r->of_peak = median_of(parts, b->s.repeat);
+  r->peak = median_of(peaks, b->s.repeat);
+}
+
+/* Vectors of the model's size: parameters; in training also gradients and two averages. */
+static void measure_memory(const bench *b, run *r) {
+  double vector = (double)glow_model_parameter_count(b->model) * sizeof(float);
+  const glow_workspace *ws = b->trainer ? glow_trainer_workspace(b->trainer) : b->workspace;
+  r->rss = peak_bytes();
+  r->beyond = r->rss - vector * (b->trainer ? 4 : 1);
+  r->workspace = (double)glow_workspace_size(ws);
+  r->working = r->workspace - (b->trainer ? vector : 0);
+}
+
+static void print_json(bench *b, const run *r) {
+  printf("%s\n  {\"what\": \"%s\", \"mode\": \"%s\", \"batch\": %lld, \"best_s\": %.9g, "
+         "\"median_s\": %.9g, \"images_per_s\": %.6g, \"gflops\": %.4g, \"peak_gflops\": %.4g, "
+         "\"of_peak\": %.4f, \"rss_mib\": %.1f, \"beyond_mib\": %.1f, \"workspace_mib\": %.3f, "
+         "\"working_mib\": %.3f}",
+         b->first ? "" : ",", r->what, r->mode ? r->mode : "inference", (long long)r->batch,
+         r->best, r->median, (double)r->batch / r->best, gflops(b, r, r->best), r->peak, r->of_peak,
+         r->rss / 1048576, r->beyond / 1048576, r->workspace / 1048576, r->working / 1048576);
+}
+
+static void print_line(const bench *b, const run *r) {
+  printf("%-7s %-13s batch %5lld  %11.1f us (median %11.1f)  %10.2f /s  %7.2f GFLOP/s, %4.1f %% "
+         "of %.0f  %7.1f MiB resident, %.1f beyond the model's; workspace %.1f\n",
+         r->what, r->mode ? r->mode : "", (long long)r->batch, 1e6 * r->best, 1e6 * r->median,
+         (double)r->batch / r->best, gflops(b, r, r->best), 100 * r->of_peak, r->peak,
+         r->rss / 1048576, r->beyond / 1048576, r->workspace / 1048576);
+}
+
+static void measure(bench *b, run r) {
+  measure_speed(b, &r);
+  measure_memory(b, &r);
+  if (b->s.json)
+    print_json(b, &r);
+  else
+    print_line(b, &r);
+  b->first = false;
+  fflush(stdout);
+  glow_trainer_destroy(&b->trainer);
+  glow_workspace_destroy(&b->workspace);
+  forget_peak();
+}
+
+static void measure_all(bench *b) {
+  const settings *s = &b->s;
+  if (strstr(s->what, "eval")) {
+    open_workspace(b, s->batch);
+    measure(b, (run){.what = "eval", .batch = s->batch, .fn = run_eval});
+  }
+  for (int32_t i = 0; strstr(s->what, "sample") && i < s->batch_count; i++) {
+    open_workspace(b, s->batches[i]);
+    measure(b, (run){.what = "sample", .batch = s->batches[i], .fn = run_sample});
+  }
+  draw(b);
+  for (int32_t mode = GLOW_MODE_STORED; mode <= GLOW_MODE_RECONSTRUCTED; mode++) {
+    const char *name = mode == GLOW_MODE_STORED ? "stored" : "reconstructed";
+    if (!strstr(s->what, "train") || !strstr(s->modes, name))
+      continue;
+    open_trainer(b, mode);
+    measure(b, (run){.what = "train", .mode = name, .batch = s->batch, .fn = run_train});
+  }
+}
+
+/* ---- the program ----------------------------------------------------------------------------- */
+
+static int64_t number(const char *text, char **end) {
+  long value = strtol(text, end, 10);
+  if (*end != text && value >= 1 && (!**end || **end == ','))
+    return value;
+  fprintf(stderr, "glow-bench: '%s' is not a positive number\n", text);
+  exit(2);
+}
+
+static int64_t one(const char *text) {
+  char *end = NULL;
+  return number(text, &end);
+}
+
+static void batches(settings *s, const char *text) {
+  for (s->batch_count = 0; s->batch_count < MOST_BATCHES; text++) {
+    char *end = NULL;
+    s->batches[s->batch_count++] = number(text, &end);
+    text = end;
+    if (!*text)
+      return;
+  }
 }
 
 static settings parse(int argc, char **argv) {
-  settings s = {3, 32, 512, 16, 32, 2, 5, "train,eval,sample", "stored", NULL};
+  settings s = {.model = {.model = "glow"},
+                .batch = 16,
+                .threads = 2,
+                .repeat = 5,
+                .batches = {1, 16, 64},
+                .batch_count = 3,
+                .what = "train,eval,sample",
+                .modes = "stored,reconstructed"};
   static const struct option options[] = {
-      {"levels", 1, NULL, 'l'},  {"depth", 1, NULL, 'd'}, {"hidden", 1, NULL, 'h'},
-      {"batch", 1, NULL, 'b'},   {"size", 1, NULL, 's'},  {"threads", 1, NULL, 't'},
-      {"repeat", 1, NULL, 'r'},  {"what", 1, NULL, 'w'},  {"mode", 1, NULL, 'm'},
-      {"kernels", 1, NULL, 'k'}, {NULL, 0, NULL, 0}};
+      {"model", 1, NULL, 'M'},   {"levels", 1, NULL, 'l'}, {"depth", 1, NULL, 'd'},
+      {"hidden", 1, NULL, 'h'},  {"size", 1, NULL, 's'},   {"batch", 1, NULL, 'b'},
+      {"threads", 1, NULL, 't'}, {"repeat", 1, NULL, 'r'}, {"what", 1, NULL, 'w'},
+      {"modes", 1, NULL, 'm'},   {"mode", 1, NULL, 'm'},   {"sample-batches", 1, NULL, 'S'},
+      {"kernels", 1, NULL, 'k'}, {"json", 0, NULL, 'j'},   {NULL, 0, NULL, 0}};
   for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
     switch (c) {
-    case 'l': s.levels = number(optarg); break;
-    case 'd': s.depth = number(optarg); break;
-    case 'h': s.hidden = number(optarg); break;
-    case 'b': s.batch = number(optarg); break;
-    case 's': s.size = number(optarg); break;
-    case 't': s.threads = number(optarg); break;
-    case 'r': s.repeat = number(optarg); break;
+    case 'M': s.model.model = optarg; break;
+    case 'l': s.model.levels = one(optarg); break;
+    case 'd': s.model.depth = one(optarg); break;
+    case 'h': s.model.hidden = one(optarg); break;
+    case 's': s.model.size = one(optarg); break;
+    case 'b': s.batch = one(optarg); break;
+    case 't': s.threads = one(optarg); break;
+    case 'r': s.repeat = one(optarg); break;
     case 'w': s.what = optarg; break;
-    case 'm': s.mode = optarg; break;
+    case 'm': s.modes = optarg; break;
+    case 'S': batches(&s, optarg); break;
     case 'k': s.kernels = optarg; break;
+    case 'j': s.json = true; break;
     default: exit(2);
     }
   }
-  return s;
+  if (bench_model_known(s.model.model) && s.repeat <= MOST_REPEATS && optind == argc)
+    return s;
+  fprintf(stderr, "glow-bench: no such model, too many repeats, or an argument too many\n");
+  exit(2);
 }
 
 int main(int argc, char **argv) {
-  bench b = {.s = parse(argc, argv)};
-  struct rusage usage;
+  bench b = {.s = parse(argc, argv), .executor = GLOW_EXECUTOR_INIT, .first = true};
   set_up(&b);
+  draw(&b);
   initialise(&b);
-  printf("{\"kernels\": \"%s\", \"threads\": %u, \"mode\": \"%s\", ",
-         glow_context_kernels(b.context), glow_context_workers(b.context), b.s.mode);
-  if (strstr(b.s.what, "train")) {
-    prepare(&b, true);
-    measure(&b, "train", run_train, b.s.mode[0] == 'r' ? 4 : 3);
-  }
-  prepare(&b, false);
-  if (strstr(b.s.what, "eval"))
-    measure(&b, "eval", run_eval, 1);
-  if (strstr(b.s.what, "sample"))
-    measure(&b, "sample", run_sample, 1);
-  getrusage(RUSAGE_SELF, &usage);
-  printf("\"macs\": %.0f, \"params\": %lld, \"peak_rss_mb\": %ld}\n", b.macs,
-         (long long)glow_model_parameter_count(b.model), usage.ru_maxrss / 1024);
-  glow_trainer_destroy(&b.trainer);
-  glow_workspace_destroy(&b.workspace);
+  forget_peak();
+  printf(b.s.json ? "{\"model\": \"%s\", \"kernels\": \"%s\", \"threads\": %u, \"params\": %lld, "
+                    "\"macs\": %.0f, \"runs\": ["
+                  : "%s: kernels %s, %u threads, %lld parameters, %.0f multiply-adds a sample\n",
+         b.s.model.model, glow_context_kernels(b.context), glow_context_workers(b.context),
+         (long long)glow_model_parameter_count(b.model), b.macs);
+  measure_all(&b);
+  if (b.s.json)
+    printf("\n]}\n");
   glow_model_destroy(&b.model);
   glow_context_destroy(&b.context);
+  glow_pool_destroy(&b.pool);
   free(b.x);
   free(b.log_prob);
   return 0;
