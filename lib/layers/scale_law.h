@@ -10,51 +10,22 @@
 #define GLOW_LIB_SCALE_LAW_H
 
 #include <glow/layer.h>
-#include <math.h>
+#include <stdbool.h>
 
-typedef struct glow__scale {
-  float s, log_s, slope; /* slope: d log s / d raw */
-  float unit;            /* tanh_learned: d log s / d k */
-} glow__scale;
+#include "math/functions.h"
 
-/* sigmoid(v) and log sigmoid(v), exact for large |v| too. */
-static inline void glow__sigmoid(float v, float *sigmoid, float *complement, float *log_sigmoid) {
-  float e = expf(-fabsf(v)), q = 1.0f / (1.0f + e);
-  *sigmoid = v >= 0 ? q : e * q;
-  *complement = v >= 0 ? e * q : q;
-  *log_sigmoid = (v >= 0 ? 0.0f : v) - log1pf(e);
-}
+/* Numbers at once: four arrays of them stay in the first cache. */
+enum { GLOW_SCALES = 256 };
 
-static inline glow__scale glow__scale_sigmoid(float raw) {
-  glow__scale r = {0};
-  glow__sigmoid(raw + 2.0f, &r.s, &r.slope, &r.log_s);
-  return r;
-}
+typedef struct glow__scales {
+  float s[GLOW_SCALES], log_s[GLOW_SCALES];
+  float slope[GLOW_SCALES]; /* d log s / d raw */
+  float unit[GLOW_SCALES];  /* tanh_learned: d log s / d k */
+} glow__scales;
 
-static inline glow__scale glow__scale_tanh(float raw) {
-  float t = tanhf(0.5f * raw);
-  return (glow__scale){expf(2.0f * t), 2.0f * t, 1.0f - t * t, 0.0f};
-}
-
-static inline glow__scale glow__scale_learned(float raw, float k) {
-  float t = tanhf(raw);
-  return (glow__scale){expf(k * t), k * t, k * (1.0f - t * t), t};
-}
-
-static inline glow__scale glow__scale_floor(float raw, float floor) {
-  float sigmoid, complement, log_sigmoid;
-  glow__sigmoid(raw + 2.0f, &sigmoid, &complement, &log_sigmoid);
-  float s = floor + (1.0f - floor) * sigmoid;
-  return (glow__scale){s, logf(s), (1.0f - floor) * sigmoid * complement / s, 0.0f};
-}
-
-static inline glow__scale glow__scale_of(int32_t law, float floor, float raw) {
-  switch (law) {
-  case GLOW_SCALE_EXP: return (glow__scale){expf(raw), raw, 1.0f, 0.0f};
-  case GLOW_SCALE_TANH: return glow__scale_tanh(raw);
-  case GLOW_SCALE_SIGMOID_FLOOR: return glow__scale_floor(raw, floor);
-  default: return glow__scale_sigmoid(raw);
-  }
-}
+/* Of `count` <= GLOW_SCALES numbers. k: of the learned law, for each number. slopes: slope and unit
+ * are wanted too. */
+void glow__scale_law(const glow__functions *functions, int32_t law, float floor, int64_t count,
+                     const float *raw, const float *k, bool slopes, glow__scales *out);
 
 #endif

@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "math/functions.h"
+
 /* What happens to a product before it is written: v = sum; if (accumulate) v += c; if (bias)
  * v = (v + bias[n]); if (scale) v *= scale[n]; if (relu) v = max(v, 0) with NaN kept. */
 typedef struct glow__epilogue {
@@ -32,6 +34,7 @@ typedef struct glow__kernels {
   void (*gemm)(int64_t m, int64_t n, int64_t k, const float *a, int64_t rs, int64_t cs,
                const float *packed, float *c, int64_t ldc, int64_t first, int64_t last,
                const glow__epilogue *epilogue);
+  const glow__functions *functions; /* over arrays */
 } glow__kernels;
 
 static inline int64_t glow__panels(const glow__kernels *kernels, int64_t n) {

@@ -4,4 +4,5 @@
 #define SIMD_WIDTH 8
 #define SIMD_VECTORS 2
 #define SIMD_ROWS 6
+#include "math/functions_simd.h"
 #include "math/kernels_simd.h"

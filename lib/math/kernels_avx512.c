@@ -4,4 +4,5 @@
 #define SIMD_WIDTH 16
 #define SIMD_VECTORS 2
 #define SIMD_ROWS 14
+#include "math/functions_simd.h"
 #include "math/kernels_simd.h"

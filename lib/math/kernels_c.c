@@ -40,4 +40,4 @@ static void gemm(int64_t m, int64_t n, int64_t k, const float *a, int64_t rs, in
     }
 }
 
-const glow__kernels glow__kernels_c = {"c", PANEL, pack, gemm};
+const glow__kernels glow__kernels_c = {"c", PANEL, pack, gemm, &glow__functions_c};

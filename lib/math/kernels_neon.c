@@ -4,4 +4,5 @@
 #define SIMD_WIDTH 4
 #define SIMD_VECTORS 4
 #define SIMD_ROWS 5
+#include "math/functions_simd.h"
 #include "math/kernels_simd.h"

@@ -157,4 +157,4 @@ static void gemm(int64_t m, int64_t n, int64_t k, const float *a, int64_t rs, in
   }
 }
 
-const glow__kernels SIMD_TABLE = {SIMD_NAME, PANEL, pack, gemm};
+const glow__kernels SIMD_TABLE = {SIMD_NAME, PANEL, pack, gemm, &functions};
