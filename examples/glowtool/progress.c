@@ -257,6 +257,8 @@ static void step_event(progress *p, const progress_step *step, const progress_st
   }
   put_real(json, "rate", step->rate);
   put_real(json, "gradient_norm", step->gradient_norm);
+  if (step->drift > 0)
+    put_real(json, "drift", step->drift);
   put_real(json, "images_per_second", state->images_per_second);
   put_real(json, "seconds_left", state->seconds_left);
   progress_event_close(p);

@@ -38,6 +38,7 @@ typedef struct progress_step {
   int64_t step, images;
   double loss, rate, gradient_norm; /* bits/dim of the batch */
   double class_loss, accuracy;      /* of the classifier; NaN where there is none */
+  double drift;                     /* of reconstruction; 0 where nothing was reconstructed */
   double seconds;
 } progress_step;
 

@@ -118,6 +118,7 @@ static int step(train_run *run) {
                         .gradient_norm = report.gradient_norm,
                         .class_loss = report.class_loss,
                         .accuracy = report.accuracy,
+                        .drift = report.drift,
                         .seconds = now_seconds() - before};
   progress_tell_step(&run->progress, &done, &run->state);
   keep_point(run, report.step);

@@ -2,6 +2,7 @@
 #include "train_options.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "options_help.h"
@@ -106,6 +107,9 @@ static const option_row rows[] = {
          .above = false),
     FLAG("flip", flip, "turn images left to right at random, anew in each epoch"),
     FLAG("reconstruct", reconstruct, "memory flat in depth: backward inverts the layers"),
+    TEXT("memory", "BYTES", memory, NULL,
+         "memory of passes, such as 600M: layers are reconstructed until they fit; K, M, G are "
+         "powers of 1024"),
     INT("init-images", init_images, "256", 1, 1e6, "images that the actnorms start from"),
     INT("seed", seed, "0", 0, SEED_MAX, "of everything random"),
     HEADING("Machine"),
@@ -154,6 +158,17 @@ static const option_table table = {
 
 /* ---- parsing --------------------------------------------------------------------------------- */
 
+/* A number of bytes, with K, M or G behind it or not; 0 when it is none. */
+static uint64_t read_bytes(const char *text) {
+  char *end;
+  double value = strtod(text, &end);
+  double unit = *end == 'K' ? 1024.0 : *end == 'M' ? 1048576.0 : *end == 'G' ? 1073741824.0 : 1.0;
+  if (end == text || (*end && (unit == 1.0 || end[1])) || !(value * unit >= 1.0) ||
+      value * unit > 1e18)
+    return 0;
+  return (uint64_t)(value * unit);
+}
+
 int train_check(const train_settings *s) {
   bool shapes = strcmp(s->format, "shapes") == 0;
   if (!shapes && !s->data.count)
@@ -174,6 +189,10 @@ int train_check(const train_settings *s) {
     return complain("--labelled-times needs images without labels beside those with: --labelled");
   if (s->only_labelled && s->labelled == 0.0)
     return complain("--only-labelled with --labelled 0 leaves no images");
+  if (s->memory && !read_bytes(s->memory))
+    return complain("--memory: '%s' is not a number of bytes such as 600M", s->memory);
+  if (s->memory && s->reconstruct)
+    return complain("--memory chooses what is reconstructed: leave --reconstruct out");
   if (s->spatial_prior && s->fixed_prior)
     return complain("--spatial-prior and --fixed-prior contradict each other");
   return TOOL_FINE;
@@ -239,7 +258,8 @@ glow_schedule train_schedule(const train_settings *s) {
 glow_trainer_options train_trainer_options(const train_settings *s) {
   glow_trainer_options o = GLOW_TRAINER_OPTIONS_INIT;
   o.micro_batch = s->micro_batch;
-  o.mode = s->reconstruct ? GLOW_MODE_RECONSTRUCTED : GLOW_MODE_STORED;
+  o.mode = s->reconstruct ? GLOW_MODE_RECONSTRUCTED : s->memory ? GLOW_MODE_FIT : GLOW_MODE_STORED;
+  o.memory_limit = s->memory ? read_bytes(s->memory) : 0;
   o.average = s->ema > 0.0;
   o.average_decay = s->ema;
   o.clip_norm = s->clip_norm;

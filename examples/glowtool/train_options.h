@@ -25,6 +25,7 @@ typedef struct train_settings {
   double rate, beta1, beta2, epsilon, weight_decay, final, clip_norm, clip_value, ema;
   double gain_l2;
   bool reconstruct, flip;
+  const char *memory; /* bytes of passes, NULL: any */
   /* machine */
   int64_t threads;
   const char *kernels;

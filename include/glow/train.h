@@ -68,22 +68,27 @@ typedef struct glow_trainer_options {
   size_t struct_size;
   const glow_optimizer_options *optimizer; /* NULL: defaults. Copied. */
   const glow_schedule *schedule;           /* NULL: defaults. Copied. */
-  int64_t micro_batch;  /* samples per pass; default 16; a step may be given any number */
-  int32_t mode;         /* GLOW_MODE_STORED (default) or _RECONSTRUCTED */
-  int32_t average;      /* 1: keep an exponential moving average of the parameters; default 0 */
-  double average_decay; /* default 0.999 */
-  double clip_norm;     /* > 0: scale gradients to at most this Euclidean norm; default 0, off */
-  double clip_value;    /* > 0: clamp each gradient to [-v, v], before the norm; default 0, off */
-  uint64_t seed;        /* of the dequantisation noise */
-  double class_weight;  /* of the classifier's part of the loss, for models that have one; default
+  int64_t micro_batch;   /* samples per pass; default 16; a step may be given any number */
+  int32_t mode;          /* GLOW_MODE_STORED (default), _RECONSTRUCTED or _FIT */
+  int32_t average;       /* 1: keep an exponential moving average of the parameters; default 0 */
+  double average_decay;  /* default 0.999 */
+  double clip_norm;      /* > 0: scale gradients to at most this Euclidean norm; default 0, off */
+  double clip_value;     /* > 0: clamp each gradient to [-v, v], before the norm; default 0, off */
+  uint64_t seed;         /* of the dequantisation noise */
+  double class_weight;   /* of the classifier's part of the loss, for models that have one; default
                            0.01 */
-  double gain_l2;       /* adds gain_l2 times the sum of squares of all tensors called "gain", the
+  double gain_l2;        /* adds gain_l2 times the sum of squares of all tensors called "gain", the
                            scales of weight normalisation, to the loss; default 0; RealNVP: 5e-5 */
+  uint64_t memory_limit; /* of GLOW_MODE_FIT: bytes of the trainer's workspace, gradients included;
+                            the parameters and the optimizer's averages come on top. Else 0. */
+  double drift_bound;    /* see glow_workspace_options: a step whose reconstruction drifts past it
+                            is made again, from its start, with layers run forward again, and so
+                            are all that follow; default 1e-3; 0: measure only */
 } glow_trainer_options;
 #define GLOW_TRAINER_OPTIONS_INIT                                                                  \
   {                                                                                                \
     sizeof(glow_trainer_options), NULL, NULL, 16, GLOW_MODE_STORED, 0, 0.999, 0.0, 0.0, 0, 0.01,   \
-        0.0                                                                                        \
+        0.0, 0, 1e-3                                                                               \
   }
 
 typedef struct glow_step_report {
@@ -95,9 +100,13 @@ typedef struct glow_step_report {
   double class_loss;    /* mean cross-entropy in bits over the labelled samples; NaN where there are
                            none, or no classifier */
   double accuracy;      /* the part of them that the classifier names rightly; NaN likewise */
+  double drift;         /* the largest of the step's reconstructions, also of one that was past the
+                           bound: see glow_workspace_options; 0 where nothing was reconstructed */
+  int32_t recomputes;   /* 1: the gradients come from layers that were run forward again */
+  int32_t reserved;
 } glow_step_report;
 #define GLOW_STEP_REPORT_INIT                                                                      \
-  { sizeof(glow_step_report), 0, 0.0, 0.0, 0.0, 0.0, 0.0 }
+  { sizeof(glow_step_report), 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0, 0 }
 
 /* The model must outlive the trainer, which changes its parameters. */
 GLOW_API glow_status glow_trainer_create(glow_model *model, const glow_trainer_options *options,

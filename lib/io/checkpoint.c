@@ -22,7 +22,7 @@ static float *part_vector(const glow__trainer_vectors *vectors, const char *part
 
 static glow_status make_record(const glow_trainer *trainer, glow__record *record) {
   *record = (glow__record){
-      GLOW_TRAINER_OPTIONS_INIT, GLOW_OPTIMIZER_OPTIONS_INIT, GLOW_SCHEDULE_INIT, {0, 0, 0}};
+      GLOW_TRAINER_OPTIONS_INIT, GLOW_OPTIMIZER_OPTIONS_INIT, GLOW_SCHEDULE_INIT, {0, 0, 0, 0}};
   GLOW_TRY(glow_trainer_get_options(trainer, &record->trainer));
   record->optimizer = *record->trainer.optimizer;
   record->schedule = *record->trainer.schedule;
@@ -249,6 +249,8 @@ static glow_status check_workspace(const glow_model *model, const glow__record *
   uint64_t bytes = 0;
   o.batch = record->trainer.micro_batch;
   o.mode = record->trainer.mode;
+  o.memory_limit = record->trainer.memory_limit;
+  o.drift_bound = record->trainer.drift_bound;
   if (glow_workspace_bytes(model, &o, &bytes) == GLOW_OK && bytes > (uint64_t)limits->pass_bytes)
     return glow_error(GLOW_E_LIMIT,
                       "passes on %lld samples would take %llu bytes; at most %lld may be "

@@ -14,7 +14,7 @@
 
 /* ---- the tables ------------------------------------------------------------------------------ */
 
-static const char *const modes[] = {"inference", "stored", "reconstructed", NULL};
+static const char *const modes[] = {"inference", "stored", "reconstructed", "fit", NULL};
 static const char *const optimizers[] = {"sgd", "adam", "adamax", NULL};
 static const char *const schedules[] = {"constant", "cosine", "exponential", NULL};
 
@@ -32,6 +32,8 @@ static const glow__field trainer_fields[] = {
     FIELD(seed, UINT64),
     FIELD(class_weight, REAL),
     FIELD(gain_l2, REAL, .later = true),
+    FIELD(memory_limit, UINT64, .later = true),
+    FIELD(drift_bound, REAL, .later = true),
 };
 #undef STRUCT
 
@@ -60,6 +62,7 @@ static const glow__field progress_fields[] = {
     FIELD(steps, INT64),
     FIELD(optimizer_steps, INT64),
     FIELD(noise_position, UINT64),
+    FIELD(recomputes, INT64, .later = true),
 };
 #undef STRUCT
 
@@ -237,7 +240,7 @@ static glow_status group_from_json(const glow__field_group *group, const json_t 
 glow_status glow__record_read(const char *text, glow__record *out) {
   json_error_t error;
   *out = (glow__record){
-      GLOW_TRAINER_OPTIONS_INIT, GLOW_OPTIMIZER_OPTIONS_INIT, GLOW_SCHEDULE_INIT, {0, 0, 0}};
+      GLOW_TRAINER_OPTIONS_INIT, GLOW_OPTIMIZER_OPTIONS_INIT, GLOW_SCHEDULE_INIT, {0, 0, 0, 0}};
   json_t *root = json_loads(text, JSON_REJECT_DUPLICATES, &error);
   if (!root)
     return glow_error(json_error_code(&error) == json_error_out_of_memory ? GLOW_E_MEMORY

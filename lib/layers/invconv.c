@@ -186,6 +186,7 @@ static glow_status configure(void *self, glow_setup *setup, const glow_shape *in
     GLOW_TRY(glow_setup_tensor(setup, "weight", GLOW_TYPE_F32, 1, 2, square, &v->weight));
   }
   const glow__kernels *kernels = glow_setup_context(setup)->kernels;
+  GLOW_TRY(glow_setup_work(setup, v->image * c * c));
   GLOW_TRY(glow_setup_backward_scratch(setup, GROUPS * c * c, 0, &v->partial));
   GLOW_TRY(glow_setup_backward_scratch(setup, 2 * (c * c + c), 0, &v->gradient));
   GLOW_TRY(glow_setup_worker_scratch(setup, glow__packed_size(kernels, PIXELS, c), &v->packed));

@@ -1,20 +1,12 @@
-/* Gradients: back through the layers of the last forward, from stored activations or by
- * reconstructing each layer's input from its output. SPDX-License-Identifier: MIT */
+/* Gradients: back through the layers of the last forward. Layers that kept their activations use
+ * them; the others reconstruct their input from their output, one after the other, down to a state
+ * that was kept, with which the reconstructed one is compared. SPDX-License-Identifier: MIT */
 #include <math.h>
 #include <string.h>
 
 #include "model/parts.h"
 
-typedef struct back {
-  glow_workspace *ws;
-  float *gradients;
-  const double *d_logdet, *d_logprior;
-  const float *d_latents; /* [samples, dims] or NULL */
-  float *d_context;       /* [samples, context size] or NULL */
-  const float *d_logits;  /* [samples, logits] or NULL */
-} back;
-
-static void begin(const back *b, int32_t i, glow_pass *pass) {
+void glow__back_begin(const glow__back *b, int32_t i, glow_pass *pass) {
   glow_workspace *ws = b->ws;
   glow__pass_begin(ws, &ws->model->nodes[i], ws->samples, ws->labels, GLOW_LATENTS_RAW,
                    ws->memory + ws->plan.latents, pass);
@@ -23,42 +15,37 @@ static void begin(const back *b, int32_t i, glow_pass *pass) {
   pass->statistics = GLOW_STATISTICS_KEPT;
 }
 
-static void run(const back *b, int32_t i, const glow_pass *pass, glow_layer_gradient *g) {
-  const glow__node *node = &b->ws->model->nodes[i];
+void glow__back_node(const glow__back *b, int32_t i, const glow_pass *pass,
+                     glow_layer_gradient *g) {
+  const glow_workspace *ws = b->ws;
+  const glow__node *node = &ws->model->nodes[i];
+  const int64_t *gradients_x = ws->plan.gradients_x;
   g->struct_size = sizeof *g;
+  g->dy = i == ws->model->node_count - 1 ? NULL : ws->memory + gradients_x[(i + 1) & 1];
+  g->dx = ws->memory + gradients_x[i & 1];
   g->d_logdet = b->d_logdet;
   g->d_logprior = b->d_logprior;
   g->d_latents = b->d_latents && node->latent_size ? b->d_latents + node->latent_offset : NULL;
-  float *blocks = b->ws->memory + b->ws->plan.block_gradients;
-  glow__node_backward(pass, g, blocks, b->ws->plan.block_stride);
+  float *blocks = ws->memory + ws->plan.block_gradients;
+  glow__node_backward(pass, g, blocks, ws->plan.block_stride);
   if (b->d_logits && node->logits)
     glow__node_logits_backward(pass, g->x ? g->x : g->x_out, b->d_logits, g->dx, blocks,
-                               b->ws->plan.block_stride);
+                               ws->plan.block_stride);
 }
 
-static float *through_stored(const back *b) {
+static void stored(const glow__back *b, int32_t i) {
   glow_workspace *ws = b->ws;
-  float *dy = NULL;
-  for (int32_t i = ws->model->node_count - 1; i >= 0; i--) {
-    bool last = i == ws->model->node_count - 1;
-    glow_pass pass;
-    begin(b, i, &pass);
-    pass.saved = ws->memory + ws->saves[i];
-    pass.saved_valid = true;
-    glow_layer_gradient g = {.y = last ? NULL : ws->memory + ws->inputs[i + 1],
-                             .dy = dy,
-                             .x = ws->memory + ws->inputs[i],
-                             .dx = ws->memory + ws->plan.gradients_x[i & 1]};
-    run(b, i, &pass, &g);
-    dy = g.dx;
-  }
-  return dy;
+  glow_pass pass;
+  glow__back_begin(b, i, &pass);
+  pass.saved = ws->memory + ws->saves[i];
+  pass.saved_valid = true;
+  glow_layer_gradient g = {.y = glow__kept_input(ws, i + 1), .x = glow__kept_input(ws, i)};
+  glow__back_node(b, i, &pass, &g);
 }
 
 /* For a layer that cannot reconstruct: inverse gives x, and forward again what it saves. */
-static void reconstruct(const back *b, int32_t i, glow_pass *pass, const float *y, float *x) {
-  glow_workspace *ws = b->ws;
-  const glow__node *node = &ws->model->nodes[i];
+static void invert(const glow_workspace *ws, const glow__node *node, glow_pass *pass,
+                   const float *y, float *x) {
   double *ignored = (double *)(void *)(ws->memory + ws->plan.logdet);
   glow__node_inverse(pass, y, x, ignored);
   if (node->saved.count)
@@ -66,28 +53,88 @@ static void reconstruct(const back *b, int32_t i, glow_pass *pass, const float *
                        ignored);
 }
 
-static float *through_reconstructed(const back *b) {
+/* Nodes [first, last); the output of the last is kept, or there is none. Gives the input of the
+ * first. */
+static const float *reconstructed(const glow__back *b, int32_t first, int32_t last) {
   glow_workspace *ws = b->ws;
-  float *dy = NULL, *y = NULL;
-  for (int32_t i = ws->model->node_count - 1; i >= 0; i--) {
+  const float *y = glow__kept_input(ws, last);
+  for (int32_t i = last - 1; i >= first; i--) {
     const glow__node *node = &ws->model->nodes[i];
     float *x = ws->memory + ws->plan.states[i & 1];
     glow_pass pass;
-    begin(b, i, &pass);
+    glow__back_begin(b, i, &pass);
     pass.saved = ws->memory + ws->plan.saved;
-    glow_layer_gradient g = {.y = y, .dy = dy, .dx = ws->memory + ws->plan.gradients_x[i & 1]};
+    glow_layer_gradient g = {.y = y};
     if (node->layer->ops.flags & GLOW_LAYER_RECONSTRUCTS) {
       g.x_out = x;
     } else {
-      reconstruct(b, i, &pass, y, x);
+      invert(ws, node, &pass, y, x);
       pass.saved_valid = true;
       g.x = x;
     }
-    run(b, i, &pass, &g);
+    glow__back_node(b, i, &pass, &g);
     y = x;
-    dy = g.dx;
   }
-  return dy;
+  return y;
+}
+
+/* max |a - x| / rms(x); where x is 0, as if its size were 1. INFINITY: a is not finite. */
+static double relative_difference(const float *a, const float *x, int64_t count) {
+  double largest = 0, squares = 0;
+  for (int64_t i = 0; i < count; i++) {
+    double difference = fabs((double)a[i] - (double)x[i]);
+    if (!(difference <= largest))
+      largest = isfinite(difference) ? difference : INFINITY;
+    squares += (double)x[i] * (double)x[i];
+  }
+  double size = sqrt(squares / (double)count);
+  return size > 0 ? largest / size : largest;
+}
+
+static glow_status fall_back(glow_workspace *ws, int32_t first, int32_t last) {
+  const glow__node *nodes = ws->model->nodes;
+  ws->recomputes = true;
+  glow__log(ws->model->context, GLOW_LOG_WARNING,
+            "reconstruction from layer '%s' down to '%s' drifted by %.2g of its size, past the "
+            "bound %.2g: from now on layers are run forward again instead",
+            nodes[last - 1].name, nodes[first].name, ws->drift, ws->drift_bound);
+  return glow_error(GLOW_E_NUMERIC,
+                    "reconstruction from layer '%s' down to '%s' drifted by %.2g of its size, past "
+                    "the bound %.2g: zero the gradients and run forward and backward again",
+                    nodes[last - 1].name, nodes[first].name, ws->drift, ws->drift_bound);
+}
+
+/* Nodes [first, last), none of which kept anything but the input of the first. */
+static glow_status not_kept(const glow__back *b, int32_t first, int32_t last) {
+  glow_workspace *ws = b->ws;
+  if (ws->recomputes) {
+    glow__back_recomputed(b, first, last);
+    return GLOW_OK;
+  }
+  const float *x = reconstructed(b, first, last);
+  double drift = relative_difference(x, glow__kept_input(ws, first),
+                                     ws->samples * ws->model->nodes[first].in_size);
+  if (drift > ws->drift)
+    ws->drift = drift;
+  if (drift > ws->largest_drift)
+    ws->largest_drift = drift;
+  return ws->drift_bound > 0 && drift > ws->drift_bound ? fall_back(ws, first, last) : GLOW_OK;
+}
+
+static glow_status through(const glow__back *b) {
+  glow_workspace *ws = b->ws;
+  ws->drift = 0;
+  for (int32_t last = ws->model->node_count, first; last > 0; last = first) {
+    first = last - 1;
+    if (glow__keeps(ws, first)) {
+      stored(b, first);
+      continue;
+    }
+    while (first > 0 && !glow__keeps(ws, first - 1))
+      first--;
+    GLOW_TRY(not_kept(b, first, last));
+  }
+  return GLOW_OK;
 }
 
 static void set_weights(const glow_workspace *ws, const glow_backward_options *o, double *logdet,
@@ -105,38 +152,44 @@ static glow_status check_context(const glow_workspace *ws, const glow_backward_o
   return glow__check_context(ws, ws->samples);
 }
 
-glow_status glow_backward(glow_workspace *ws, const glow_backward_options *options) {
-  glow_backward_options o = GLOW_BACKWARD_OPTIONS_INIT;
-  if (!ws || !options)
-    return glow_error(GLOW_E_ARGUMENT, "glow_backward: NULL argument");
-  GLOW_TRY(glow__options_copy(&o, sizeof o, options, offsetof(glow_backward_options, d_context),
-                              "glow_backward_options"));
+static glow_status check(const glow_workspace *ws, const glow_backward_options *o) {
   if (!glow__is_training(ws))
     return glow_error(GLOW_E_STATE,
                       "the workspace is for inference and keeps nothing for backward");
   if (!ws->samples)
     return glow_error(GLOW_E_STATE, "glow_backward needs a glow_forward just before it");
   GLOW_TRY(glow__check_ready(ws->model));
-  GLOW_TRY(check_context(ws, &o));
-  if (o.d_logits && !ws->model->logits)
+  GLOW_TRY(check_context(ws, o));
+  if (o->d_logits && !ws->model->logits)
     return glow_error(GLOW_E_ARGUMENT, "d_logits is given, and the model has no logits");
+  return GLOW_OK;
+}
+
+glow_status glow_backward(glow_workspace *ws, const glow_backward_options *options) {
+  glow_backward_options o = GLOW_BACKWARD_OPTIONS_INIT;
+  if (!ws || !options)
+    return glow_error(GLOW_E_ARGUMENT, "glow_backward: NULL argument");
+  GLOW_TRY(glow__options_copy(&o, sizeof o, options, offsetof(glow_backward_options, d_context),
+                              "glow_backward_options"));
+  GLOW_TRY(check(ws, &o));
   double *d_logdet = (double *)(void *)(ws->memory + ws->plan.weight_logdet);
   double *d_logprior = (double *)(void *)(ws->memory + ws->plan.weight_logprior);
   set_weights(ws, &o, d_logdet, d_logprior);
-  back b = {.ws = ws,
-            .gradients = ws->memory + ws->plan.parameter_gradients,
-            .d_logdet = d_logdet,
-            .d_logprior = d_logprior,
-            .d_latents = o.d_latents,
-            .d_context = o.d_context,
-            .d_logits = o.d_logits};
+  const glow__back b = {.ws = ws,
+                        .gradients = ws->memory + ws->plan.parameter_gradients,
+                        .d_logdet = d_logdet,
+                        .d_logprior = d_logprior,
+                        .d_latents = o.d_latents,
+                        .d_context = o.d_context,
+                        .d_logits = o.d_logits};
   if (o.d_context)
     memset(o.d_context, 0, (size_t)(ws->samples * ws->model->context_size) * sizeof(float));
-  const float *dx =
-      ws->plan.mode == GLOW_MODE_STORED ? through_stored(&b) : through_reconstructed(&b);
-  if (o.dx)
-    memcpy(o.dx, dx, (size_t)(ws->samples * ws->model->dims) * sizeof(float));
-  glow__running_gather(ws);
+  glow_status status = through(&b);
+  if (status == GLOW_OK && o.dx)
+    memcpy(o.dx, ws->memory + ws->plan.gradients_x[0],
+           (size_t)(ws->samples * ws->model->dims) * sizeof(float));
+  if (status == GLOW_OK)
+    glow__running_gather(ws);
   ws->samples = 0;
-  return GLOW_OK;
+  return status;
 }

@@ -7,10 +7,11 @@
 
 /* Where node i's output goes: a place of its own when backward wants it; else over its input where
  * the layer can, else the state that its input is not in. The caller's x is never written. */
-static float *output_place(const glow_workspace *ws, int32_t i, const float *x, bool store) {
+static float *output_place(const glow_workspace *ws, int32_t i, const float *x, bool keep) {
   float *a = ws->memory + ws->plan.states[0], *b = ws->memory + ws->plan.states[1];
-  if (store)
-    return ws->memory + ws->inputs[i + 1];
+  float *kept = keep ? glow__kept_input(ws, i + 1) : NULL;
+  if (kept)
+    return kept;
   if (x != a && x != b)
     return a;
   if (ws->model->nodes[i].layer->ops.flags & GLOW_LAYER_IN_PLACE)
@@ -27,11 +28,10 @@ void glow__run_forward(glow_workspace *ws, const float *x, const int32_t *labels
                        double *logprior) {
   const glow_model *model = ws->model;
   ws->has_logits = model->logits > 0;
-  bool store = keep && ws->plan.mode == GLOW_MODE_STORED;
   clear(logdet, samples);
   clear(logprior, samples);
-  if (store) {
-    float *first = ws->memory + ws->inputs[0];
+  if (keep) {
+    float *first = glow__kept_input(ws, 0);
     memcpy(first, x, (size_t)(samples * model->dims) * sizeof(float));
     x = first;
   }
@@ -40,9 +40,9 @@ void glow__run_forward(glow_workspace *ws, const float *x, const int32_t *labels
     glow_pass pass;
     glow__pass_begin(ws, node, samples, labels, form, latents, &pass);
     pass.statistics = statistics;
-    if (store)
+    if (keep && glow__keeps(ws, i))
       pass.saved = ws->memory + ws->saves[i];
-    float *y = node->out_size ? output_place(ws, i, x, store) : NULL;
+    float *y = node->out_size ? output_place(ws, i, x, keep) : NULL;
     if (node->logits) /* before x may be written over */
       glow__node_logits(&pass, x, ws->memory + ws->plan.logits);
     glow__node_forward(&pass, x, y, logdet, logprior);

@@ -9,6 +9,9 @@
 
 glow_context *glow__model_context(const glow_model *model);
 const glow_model *glow__workspace_model(const glow_workspace *workspace);
+/* Whether it has gone over to running layers again; set: false when it has no memory for that. */
+bool glow__workspace_recomputes(const glow_workspace *workspace);
+bool glow__workspace_set_recomputes(glow_workspace *workspace, bool recomputes);
 
 /* Writes layer `index`'s options to config (glow_layer_ops.save). */
 glow_status glow__model_save_layer(const glow_model *model, int32_t index, glow_config *config);

@@ -55,6 +55,7 @@ typedef struct glow__node {
   int32_t classes;
   bool unlabelled; /* label -1 is fine */
   int64_t logits;
+  int64_t work;     /* multiply-adds of a forward on a sample, 0: not declared */
   bool conditioned; /* reads the context vector */
   int32_t init_rounds;
   size_t init_bytes;
@@ -163,6 +164,7 @@ typedef struct glow__plan {
   int64_t batch;
   int32_t mode;
   uint32_t workers;
+  int32_t kept;           /* nodes that keep what they save */
   bool needs_spare;       /* some layer cannot reconstruct and must run forward again */
   int64_t state;          /* floats of the largest state, all samples */
   int64_t states[2];      /* ping-pong: offsets */
@@ -172,7 +174,11 @@ typedef struct glow__plan {
   int64_t logdet, logprior, weight_logdet, weight_logprior; /* doubles */
   int64_t logits;
   int64_t scratch, worker_scratch, worker_stride;
-  int64_t saved;           /* stored: all nodes; reconstructed: the largest */
+  int64_t input; /* copy of x, where layers are reconstructed: what they are compared with */
+  int64_t saved; /* room for what one layer saves, the largest of those that are reconstructed */
+  /* States for running layers again (recompute.c), all of one size. */
+  int64_t slots, slot_stride;
+  int32_t slot_count;
   int64_t block_gradients; /* buffers of by-samples layers */
   int64_t block_stride;
   int64_t parameter_gradients;
@@ -185,8 +191,12 @@ struct glow_workspace {
   const glow_model *model;
   glow__plan plan;
   float *memory;
-  int64_t *inputs;      /* stored: offset of the input of each node */
-  int64_t *saves;       /* stored: offset of the saved regions of each node */
+  uint64_t bytes;
+  /* Offsets, for each node, of its input and of its saved regions where they are kept; -1 where
+   * not. NULL: of no node. */
+  int64_t *inputs, *saves;
+  double drift_bound, drift, largest_drift;
+  bool recomputes;      /* a drift was past the bound: see recompute.c */
   const float *context; /* the caller's [context_count, context size] */
   int64_t context_count;
   /* The last forward, for backward. */
@@ -199,6 +209,28 @@ struct glow_workspace {
 
 static inline bool glow__is_training(const glow_workspace *ws) {
   return ws->plan.mode != GLOW_MODE_INFERENCE;
+}
+
+/* Does node i keep what backward needs: its input, its output and what it saves? */
+static inline bool glow__keeps(const glow_workspace *ws, int32_t i) {
+  return ws->saves && ws->saves[i] >= 0;
+}
+/* The input of node i as forward left it for backward, or NULL: it was not kept. */
+static inline float *glow__kept_input(const glow_workspace *ws, int32_t i) {
+  if (i >= ws->model->node_count)
+    return NULL;
+  int64_t offset = ws->inputs ? ws->inputs[i] : i == 0 ? ws->plan.input : -1;
+  return offset < 0 ? NULL : ws->memory + offset;
+}
+
+/* Chooses the nodes that keep what they save, so that a workspace takes at most `room` floats:
+ * keep[i] = 1. least: floats when none is kept. */
+glow_status glow__fit(const glow_model *model, int64_t batch, int64_t least, int64_t room,
+                      unsigned char *keep);
+/* What a region of so many floats takes in the workspace. False: overflow. */
+static inline bool glow__aligned(int64_t floats, int64_t *out) {
+  const int64_t unit = GLOW_ALIGN / (int64_t)sizeof(float);
+  return glow__add(floats, unit - 1, out) && (*out = *out / unit * unit, true);
 }
 
 glow_status glow__check_ready(const glow_model *model);
@@ -242,6 +274,28 @@ void glow__run_forward(glow_workspace *ws, const float *x, const int32_t *labels
                        double *logprior);
 void glow__run_inverse(glow_workspace *ws, const float *latents, int32_t form,
                        const int32_t *labels, int64_t samples, float *x, double *logdet);
+
+/* ---- backward -------------------------------------------------------------------------------- */
+
+/* What goes back through the layers: gradients of what forward gave, and where others are added. */
+typedef struct glow__back {
+  glow_workspace *ws;
+  float *gradients;
+  const double *d_logdet, *d_logprior;
+  const float *d_latents; /* [samples, dims] or NULL */
+  float *d_context;       /* [samples, context size] or NULL */
+  const float *d_logits;  /* [samples, logits] or NULL */
+} glow__back;
+
+/* The pass of node i. */
+void glow__back_begin(const glow__back *b, int32_t i, glow_pass *pass);
+/* Backward of node i. g has x or x_out, and y, of which NULL is the output of the last node. */
+void glow__back_node(const glow__back *b, int32_t i, const glow_pass *pass, glow_layer_gradient *g);
+/* Nodes [first, last), back from the last one, with the kept input of the first: runs them forward
+ * again. */
+void glow__back_recomputed(const glow__back *b, int32_t first, int32_t last);
+/* Slots that this needs for so many nodes. */
+int32_t glow__recompute_slots(int32_t nodes);
 
 /* ---- running averages ------------------------------------------------------------------------ */
 

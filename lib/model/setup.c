@@ -163,6 +163,15 @@ glow_status glow_setup_saved(glow_setup *setup, int64_t fixed, int64_t per_sampl
   return add_call_region(setup, setup ? &setup->node->saved : NULL, fixed, per_sample, false, id);
 }
 
+glow_status glow_setup_work(glow_setup *setup, int64_t per_sample) {
+  if (!setup || per_sample < 0)
+    return glow_error(GLOW_E_ARGUMENT, "glow_setup_work: no setup, or a negative number");
+  int64_t *work = &setup->node->work;
+  if (!glow__add(*work, per_sample, work))
+    *work = INT64_MAX; /* a hint: no reason to fail */
+  return GLOW_OK;
+}
+
 glow_status glow_setup_derived(glow_setup *setup, size_t bytes) {
   if (!setup || bytes > (size_t)INT64_MAX / 64)
     return glow_error(GLOW_E_ARGUMENT, "glow_setup_derived: no setup, or too many bytes");

@@ -4,6 +4,9 @@
 
 #include "model/parts.h"
 
+/* Of the options' first version: docs/abi.md. */
+#define SMALLEST_OPTIONS offsetof(glow_workspace_options, memory_limit)
+
 static int64_t max64(int64_t a, int64_t b) {
   return a > b ? a : b;
 }
@@ -47,28 +50,56 @@ static bool place_scratch(const glow_model *model, glow__plan *plan) {
          place(plan, worker, &plan->worker_scratch);
 }
 
-/* Activations that forward leaves for backward: of all nodes, or room for one. */
-static bool place_saved(const glow_model *model, glow__plan *plan, int64_t *inputs,
-                        int64_t *saves) {
-  int64_t largest = 0, offset = 0;
+/* May node i keep what it saves? keep: which nodes do; NULL: by the mode. */
+static bool keeps(const glow__plan *plan, const unsigned char *keep, int32_t i) {
+  return keep ? keep[i] : plan->mode == GLOW_MODE_STORED;
+}
+
+/* The input of node i, which it needs when it keeps what it saves, and node i - 1 as its output. */
+static bool place_input(const glow_model *model, glow__plan *plan, const unsigned char *keep,
+                        int32_t i, int64_t *offset) {
+  *offset = -1;
+  if (i == 0 || keeps(plan, keep, i) || keeps(plan, keep, i - 1))
+    return place_samples(plan, model->nodes[i].in_size, offset);
+  return true;
+}
+
+/* Activations that forward leaves for backward, and room for those of one layer that does not. */
+static bool place_saved(const glow_model *model, glow__plan *plan, const unsigned char *keep,
+                        int64_t *inputs, int64_t *saves) {
+  int64_t largest = 0;
   for (int32_t i = 0; i < model->node_count; i++) {
     const glow__node *node = &model->nodes[i];
-    int64_t saved = 0;
-    if (!glow__regions_size(&node->saved, plan->batch, true, &saved))
+    int64_t saved = 0, input = -1, save = -1;
+    bool kept = keeps(plan, keep, i);
+    if (!glow__regions_size(&node->saved, plan->batch, true, &saved) ||
+        !place_input(model, plan, keep, i, &input) || (kept && !place(plan, saved, &save)))
       return false;
-    largest = max64(largest, saved);
-    if (plan->mode != GLOW_MODE_STORED)
-      continue;
-    if (!place_samples(plan, node->in_size, &offset))
-      return false;
-    if (inputs)
-      inputs[i] = offset;
-    if (!place(plan, saved, &offset))
-      return false;
-    if (saves)
-      saves[i] = offset;
+    if (i == 0)
+      plan->input = input;
+    if (kept)
+      plan->kept++;
+    else
+      largest = max64(largest, saved);
+    if (!kept && !(node->layer->ops.flags & GLOW_LAYER_RECONSTRUCTS))
+      plan->needs_spare = true;
+    if (inputs) {
+      inputs[i] = input;
+      saves[i] = save;
+    }
   }
-  return plan->mode != GLOW_MODE_RECONSTRUCTED || place(plan, largest, &plan->saved);
+  return place(plan, largest, &plan->saved);
+}
+
+/* States from which layers are run again when reconstruction drifts. */
+static bool place_slots(const glow_model *model, glow__plan *plan, double drift_bound) {
+  int64_t floats = 0;
+  if (plan->kept < model->node_count && drift_bound > 0)
+    plan->slot_count = glow__recompute_slots(model->node_count);
+  return glow__mul(plan->state, plan->batch, &floats) &&
+         glow__aligned(floats, &plan->slot_stride) &&
+         glow__mul(plan->slot_stride, plan->slot_count, &floats) &&
+         place(plan, floats, &plan->slots);
 }
 
 static bool place_training(const glow_model *model, glow__plan *plan) {
@@ -77,9 +108,6 @@ static bool place_training(const glow_model *model, glow__plan *plan) {
     const glow__node *node = &model->nodes[i];
     if (!glow__by_tasks(node))
       stride = max64(stride, node->parameters);
-    if (!(node->layer->ops.flags & GLOW_LAYER_RECONSTRUCTS) &&
-        plan->mode == GLOW_MODE_RECONSTRUCTED)
-      plan->needs_spare = true;
   }
   plan->block_stride = stride;
   return place_samples(plan, plan->state, &plan->gradients_x[0]) &&
@@ -92,22 +120,24 @@ static bool place_training(const glow_model *model, glow__plan *plan) {
          place(plan, 2 * model->observed_count, &plan->observed_sum);
 }
 
-/* inputs, saves: NULL when only the size is wanted. */
+/* keep: which nodes keep what they save; NULL: by the mode. inputs, saves: NULL when only the size
+ * is wanted. */
 static glow_status make_plan(const glow_model *model, const glow_workspace_options *o,
-                             glow__plan *plan, int64_t *inputs, int64_t *saves) {
-  *plan = (glow__plan){
-      .batch = o->batch, .mode = o->mode, .workers = glow_context_workers(model->context)};
+                             uint32_t workers, const unsigned char *keep, glow__plan *plan,
+                             int64_t *inputs, int64_t *saves) {
+  *plan = (glow__plan){.batch = o->batch, .mode = o->mode, .workers = workers};
   plan->state = model->dims; /* no layer makes more numbers than it is given */
   bool training = o->mode != GLOW_MODE_INFERENCE;
-  bool ok = place_samples(plan, plan->state, &plan->states[0]) &&
-            place_samples(plan, plan->state, &plan->states[1]) &&
-            place_samples(plan, model->dims, &plan->latents) &&
-            place_samples(plan, 2, &plan->logdet) && place_samples(plan, 2, &plan->logprior) &&
-            place_samples(plan, model->logits, &plan->logits) &&
-            place_samples(plan, training ? 2 : 0, &plan->weight_logdet) &&
-            place_samples(plan, training ? 2 : 0, &plan->weight_logprior) &&
-            place_scratch(model, plan) && (!training || place_saved(model, plan, inputs, saves)) &&
-            (!training || place_training(model, plan));
+  bool ok =
+      place_samples(plan, plan->state, &plan->states[0]) &&
+      place_samples(plan, plan->state, &plan->states[1]) &&
+      place_samples(plan, model->dims, &plan->latents) && place_samples(plan, 2, &plan->logdet) &&
+      place_samples(plan, 2, &plan->logprior) &&
+      place_samples(plan, model->logits, &plan->logits) &&
+      place_samples(plan, training ? 2 : 0, &plan->weight_logdet) &&
+      place_samples(plan, training ? 2 : 0, &plan->weight_logprior) && place_scratch(model, plan) &&
+      (!training || (place_saved(model, plan, keep, inputs, saves) &&
+                     place_slots(model, plan, o->drift_bound) && place_training(model, plan)));
   if (!ok)
     return glow_error(GLOW_E_LIMIT, "a workspace for batches of %lld is too large",
                       (long long)o->batch);
@@ -119,65 +149,128 @@ static glow_status read_options(const glow_model *model, const glow_workspace_op
   *o = (glow_workspace_options)GLOW_WORKSPACE_OPTIONS_INIT;
   if (!model)
     return glow_error(GLOW_E_ARGUMENT, "a workspace needs a model");
-  GLOW_TRY(glow__options_copy(o, sizeof *o, from, sizeof *o, "glow_workspace_options"));
+  GLOW_TRY(glow__options_copy(o, sizeof *o, from, SMALLEST_OPTIONS, "glow_workspace_options"));
   if (o->batch < 1)
     return glow_error(GLOW_E_ARGUMENT, "batch is %lld; it must be 1 or more", (long long)o->batch);
-  if (o->mode < GLOW_MODE_INFERENCE || o->mode > GLOW_MODE_RECONSTRUCTED || o->reserved)
+  if (o->mode < GLOW_MODE_INFERENCE || o->mode > GLOW_MODE_FIT || o->reserved)
     return glow_error(GLOW_E_ARGUMENT, "mode is %d; it must be one of GLOW_MODE_...", o->mode);
+  if ((o->mode == GLOW_MODE_FIT) != (o->memory_limit != 0))
+    return glow_error(GLOW_E_ARGUMENT,
+                      "memory_limit is %llu; GLOW_MODE_FIT needs one, and no other mode has one",
+                      (unsigned long long)o->memory_limit);
+  if (!isfinite(o->drift_bound) || o->drift_bound < 0)
+    return glow_error(GLOW_E_ARGUMENT, "drift_bound is %g; it must be 0 or more", o->drift_bound);
   return GLOW_OK;
 }
 
 /* The handle and its tables lie in front of the floats. */
-static size_t header_size(const glow_model *model, const glow_workspace_options *o) {
-  size_t tables = o->mode == GLOW_MODE_STORED ? 2 * (size_t)model->node_count * sizeof(int64_t) : 0;
-  size_t labels = model->classes ? (size_t)o->batch * sizeof(int32_t) : 0;
+static size_t header_size(const glow_model *model, const glow__plan *plan) {
+  size_t tables = plan->kept ? 2 * (size_t)model->node_count * sizeof(int64_t) : 0;
+  size_t labels = model->classes ? (size_t)plan->batch * sizeof(int32_t) : 0;
   size_t size = sizeof(glow_workspace) + tables + labels;
   return (size + GLOW_ALIGN - 1) / GLOW_ALIGN * GLOW_ALIGN;
 }
 
-static uint64_t whole_size(const glow_model *model, const glow_workspace_options *o,
-                           const glow__plan *plan) {
-  return header_size(model, o) + (uint64_t)plan->total * sizeof(float);
+static uint64_t whole_size(const glow_model *model, const glow__plan *plan) {
+  return header_size(model, plan) + (uint64_t)plan->total * sizeof(float);
+}
+
+/* Which nodes keep what they save within the limit. Counted for so many workers at least, so that
+ * on as many the choice, and with it every bit of the gradients, is the same. */
+enum { FIT_WORKERS = 16 };
+
+static glow_status choose(const glow_model *model, const glow_workspace_options *o,
+                          unsigned char *keep) {
+  uint32_t workers = glow_context_workers(model->context);
+  uint32_t counted = workers > FIT_WORKERS ? workers : FIT_WORKERS;
+  int64_t unit = (int64_t)sizeof(float);
+  glow__plan plan;
+  memset(keep, 0, (size_t)model->node_count);
+  GLOW_TRY(make_plan(model, o, workers, keep, &plan, NULL, NULL));
+  if (whole_size(model, &plan) > o->memory_limit)
+    return glow_error(GLOW_E_LIMIT,
+                      "memory_limit is %llu bytes; batches of %lld of this model need at least "
+                      "%llu",
+                      (unsigned long long)o->memory_limit, (long long)o->batch,
+                      (unsigned long long)whole_size(model, &plan));
+  memset(keep, 1, (size_t)model->node_count);
+  if (make_plan(model, o, counted, keep, &plan, NULL, NULL) == GLOW_OK &&
+      whole_size(model, &plan) <= o->memory_limit)
+    return GLOW_OK;
+  uint64_t header = header_size(model, &(glow__plan){.batch = o->batch, .kept = 1});
+  memset(keep, 0, (size_t)model->node_count);
+  GLOW_TRY(make_plan(model, o, counted, keep, &plan, NULL, NULL));
+  if (o->memory_limit / (uint64_t)unit > (uint64_t)INT64_MAX / 16)
+    return glow__fit(model, o->batch, plan.total, INT64_MAX / 16, keep);
+  int64_t room = (int64_t)((o->memory_limit - (header < o->memory_limit ? header : 0)) / unit);
+  return room > plan.total ? glow__fit(model, o->batch, plan.total, room, keep) : GLOW_OK;
+}
+
+/* *keep is for the caller to release: NULL but under GLOW_MODE_FIT. */
+static glow_status plan_size(const glow_model *model, const glow_workspace_options *o,
+                             glow__plan *plan, unsigned char **keep) {
+  *keep = NULL;
+  if (o->mode == GLOW_MODE_FIT) {
+    *keep = glow_allocate(model->context, (size_t)model->node_count + 1);
+    if (!*keep)
+      return GLOW_E_MEMORY;
+    GLOW_TRY(choose(model, o, *keep));
+  }
+  return make_plan(model, o, glow_context_workers(model->context), *keep, plan, NULL, NULL);
 }
 
 glow_status glow_workspace_bytes(const glow_model *model, const glow_workspace_options *options,
                                  uint64_t *out) {
   glow_workspace_options o;
   glow__plan plan;
+  unsigned char *keep = NULL;
   if (!out)
     return glow_error(GLOW_E_ARGUMENT, "glow_workspace_bytes: NULL argument");
   *out = 0;
   GLOW_TRY(read_options(model, options, &o));
-  GLOW_TRY(make_plan(model, &o, &plan, NULL, NULL));
-  *out = whole_size(model, &o, &plan);
-  return GLOW_OK;
+  glow_status status = plan_size(model, &o, &plan, &keep);
+  glow_release(model->context, keep);
+  if (status == GLOW_OK)
+    *out = whole_size(model, &plan);
+  return status;
+}
+
+static void fill(const glow_model *model, const glow_workspace_options *o, const glow__plan *plan,
+                 const unsigned char *keep, glow_workspace *ws) {
+  unsigned char *block = (unsigned char *)ws;
+  int64_t *tables = (int64_t *)(ws + 1);
+  ws->model = model;
+  ws->drift_bound = o->drift_bound;
+  ws->bytes = whole_size(model, plan);
+  if (plan->kept) {
+    ws->inputs = tables;
+    ws->saves = tables + model->node_count;
+    tables += 2 * model->node_count;
+  }
+  ws->label_copy = (int32_t *)tables;
+  ws->memory = (float *)(void *)(block + header_size(model, plan));
+  make_plan(model, o, plan->workers, keep, &ws->plan, ws->inputs, ws->saves);
 }
 
 glow_status glow_workspace_create(const glow_model *model, const glow_workspace_options *options,
                                   glow_workspace **out) {
   glow_workspace_options o;
   glow__plan plan;
+  unsigned char *keep = NULL;
   if (!out)
     return glow_error(GLOW_E_ARGUMENT, "glow_workspace_create: NULL argument");
   *out = NULL;
   GLOW_TRY(read_options(model, options, &o));
-  GLOW_TRY(make_plan(model, &o, &plan, NULL, NULL));
-  unsigned char *block = glow_allocate(model->context, (size_t)whole_size(model, &o, &plan));
-  if (!block)
-    return GLOW_E_MEMORY;
-  glow_workspace *ws = (glow_workspace *)block;
-  int64_t *tables = (int64_t *)(ws + 1);
-  ws->model = model;
-  if (o.mode == GLOW_MODE_STORED) {
-    ws->inputs = tables;
-    ws->saves = tables + model->node_count;
-    tables += 2 * model->node_count;
+  glow_status status = plan_size(model, &o, &plan, &keep);
+  if (status == GLOW_OK) {
+    *out = glow_allocate(model->context, (size_t)whole_size(model, &plan));
+    if (*out)
+      fill(model, &o, &plan, keep, *out);
+    else
+      status = GLOW_E_MEMORY;
   }
-  ws->label_copy = (int32_t *)tables;
-  ws->memory = (float *)(void *)(block + header_size(model, &o));
-  make_plan(model, &o, &ws->plan, ws->inputs, ws->saves);
-  *out = ws;
-  return GLOW_OK;
+  glow_release(model->context, keep);
+  return status;
 }
 
 void glow_workspace_destroy(glow_workspace **workspace) {
@@ -192,10 +285,26 @@ const glow_model *glow__workspace_model(const glow_workspace *workspace) {
 }
 
 uint64_t glow_workspace_size(const glow_workspace *ws) {
-  if (!ws)
-    return 0;
-  glow_workspace_options o = {sizeof o, ws->plan.batch, ws->plan.mode, 0};
-  return whole_size(ws->model, &o, &ws->plan);
+  return ws ? ws->bytes : 0;
+}
+
+glow_status glow_workspace_get_info(const glow_workspace *ws, glow_workspace_info *out) {
+  if (!ws || !out)
+    return glow_error(GLOW_E_ARGUMENT, "glow_workspace_get_info: NULL argument");
+  const glow_workspace_info info = {sizeof info,    ws->bytes, ws->plan.kept,
+                                    ws->recomputes, ws->drift, ws->largest_drift};
+  return glow__struct_fill(out, &info, sizeof info, sizeof info, "glow_workspace_info");
+}
+
+bool glow__workspace_recomputes(const glow_workspace *ws) {
+  return ws->recomputes;
+}
+
+bool glow__workspace_set_recomputes(glow_workspace *ws, bool recomputes) {
+  if (recomputes && !ws->plan.slot_count)
+    return false;
+  ws->recomputes = recomputes;
+  return true;
 }
 
 float *glow_workspace_gradients(glow_workspace *ws) {

@@ -86,7 +86,7 @@ static glow_status declare_backward(glow__conv_net *net, glow_setup *setup,
 static glow_status configure(void *self, glow_setup *setup, const glow_shape *input,
                              int64_t out_channels) {
   glow__conv_net *net = self;
-  int64_t limit = (int64_t)1 << 24, floats = 0;
+  int64_t limit = (int64_t)1 << 24, floats = 0, work = 0;
   if (input->channels > limit || out_channels > limit)
     return glow_error(GLOW_E_LIMIT, "a conv net of %lld to %lld channels",
                       (long long)input->channels, (long long)out_channels);
@@ -102,6 +102,9 @@ static glow_status configure(void *self, glow_setup *setup, const glow_shape *in
   GLOW_TRY(declare_tensors(net, setup));
   GLOW_TRY(declare_forward(net, setup, kernels));
   GLOW_TRY(declare_backward(net, setup, kernels));
+  if (!glow__mul(floats, net->hidden, &work))
+    work = INT64_MAX;
+  GLOW_TRY(glow_setup_work(setup, work));
   floats = 2 * (int64_t)net->hidden + net->out + glow__conv_net_border(net);
   return glow_setup_derived(setup, (size_t)floats * sizeof(float));
 }

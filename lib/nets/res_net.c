@@ -110,7 +110,7 @@ static glow_status declare_memory(glow__res_net *net, glow_setup *setup) {
 static glow_status configure(void *self, glow_setup *setup, const glow_shape *input,
                              int64_t out_channels) {
   glow__res_net *net = self;
-  int64_t limit = (int64_t)1 << 24, floats = 0;
+  int64_t limit = (int64_t)1 << 24, floats = 0, work = 0;
   if (input->channels > limit || out_channels > limit)
     return glow_error(GLOW_E_LIMIT, "a residual net of %lld to %lld channels",
                       (long long)input->channels, (long long)out_channels);
@@ -123,6 +123,10 @@ static glow_status configure(void *self, glow_setup *setup, const glow_shape *in
     return glow_error(GLOW_E_LIMIT, "a residual net on %lld x %lld pixels is too large",
                       (long long)net->height, (long long)net->width);
   GLOW_TRY(declare_tensors(net, setup));
+  int64_t each = 9 * net->in + net->out + net->hidden * (19 * (int64_t)net->blocks + 1);
+  if (!glow__mul(net->image * net->hidden, each, &work))
+    work = INT64_MAX;
+  GLOW_TRY(glow_setup_work(setup, work));
   return declare_memory(net, setup);
 }
 

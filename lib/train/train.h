@@ -53,6 +53,7 @@ typedef struct glow__progress {
   int64_t steps;
   int64_t optimizer_steps; /* as many: a trainer is the only one to use its optimizer */
   uint64_t noise_position; /* in the sequence of dequantisation noise */
+  int64_t recomputes;      /* 1: reconstruction has drifted past its bound before */
 } glow__progress;
 
 /* Flat vectors as long as the parameters; they stay the trainer's. */

@@ -53,7 +53,7 @@ static glow_status check_options(const glow_trainer_options *o) {
   if (o->micro_batch < 1)
     return glow_error(GLOW_E_ARGUMENT, "trainer: a micro-batch has at least one sample, not %lld",
                       (long long)o->micro_batch);
-  if (o->mode != GLOW_MODE_STORED && o->mode != GLOW_MODE_RECONSTRUCTED)
+  if (o->mode < GLOW_MODE_STORED || o->mode > GLOW_MODE_FIT)
     return glow_error(GLOW_E_ARGUMENT, "trainer: mode %d is not a training mode", (int)o->mode);
   if (o->average != 0 && o->average != 1)
     return glow_error(GLOW_E_ARGUMENT, "trainer: average is %d, not 0 or 1", (int)o->average);
@@ -92,6 +92,8 @@ static glow_status fill(glow_trainer *t) {
   int64_t elements;
   ws.batch = o->micro_batch;
   ws.mode = o->mode;
+  ws.memory_limit = o->memory_limit;
+  ws.drift_bound = o->drift_bound;
   t->dims = glow_model_dims(t->model);
   GLOW_TRY(glow__batch_elements(t->model, o->micro_batch, &elements));
   GLOW_TRY(glow__schedule_copy(&t->schedule, o->schedule));
@@ -283,6 +285,7 @@ static bool finite_input(const float *x, int64_t elements) {
 typedef struct step_sums {
   double log_prob;
   glow__class_sums classes;
+  double drift; /* the largest */
 } step_sums;
 
 /* The classifier's part of a micro-batch, where some sample of the batch has a label. */
@@ -318,7 +321,12 @@ static glow_status pass(glow_trainer *t, const batch *b, int64_t first, int64_t 
   }
   GLOW_TRY(classify(t, x, labels, count, &sum->classes, &backward));
   backward.weight = t->weight;
-  return glow_backward(t->workspace, &backward);
+  glow_workspace_info info = GLOW_WORKSPACE_INFO_INIT;
+  glow_status status = glow_backward(t->workspace, &backward);
+  GLOW_TRY(glow_workspace_get_info(t->workspace, &info));
+  if (info.drift > sum->drift)
+    sum->drift = info.drift;
+  return status;
 }
 
 static int64_t count_labelled(const glow_trainer *t, const batch *b) {
@@ -328,17 +336,31 @@ static int64_t count_labelled(const glow_trainer *t, const batch *b) {
   return labelled;
 }
 
-/* Gradients of the mean loss, summed over the micro-batches, and its parts. */
-static glow_status accumulate(glow_trainer *t, const batch *b, glow_step_report *report) {
-  step_sums sum = {.classes.labelled = count_labelled(t, b)};
+/* All micro-batches. */
+static glow_status passes(glow_trainer *t, const batch *b, step_sums *sum) {
+  *sum = (step_sums){.classes.labelled = count_labelled(t, b), .drift = sum->drift};
   GLOW_TRY(glow_workspace_zero_gradients(t->workspace));
-  for (int64_t i = 0; i < t->options.micro_batch; i++)
-    t->weight[i] = -1.0 / ((double)b->count * (double)t->dims * 0.69314718055994530942);
   for (int64_t first = 0; first < b->count; first += t->options.micro_batch) {
     int64_t left = b->count - first;
-    GLOW_TRY(
-        pass(t, b, first, left < t->options.micro_batch ? left : t->options.micro_batch, &sum));
+    GLOW_TRY(pass(t, b, first, left < t->options.micro_batch ? left : t->options.micro_batch, sum));
   }
+  return GLOW_OK;
+}
+
+/* Gradients of the mean loss, summed over the micro-batches, and its parts. A workspace that goes
+ * over to running layers again wants the whole sum again. */
+static glow_status accumulate(glow_trainer *t, const batch *b, glow_step_report *report) {
+  step_sums sum = {0};
+  for (int64_t i = 0; i < t->options.micro_batch; i++)
+    t->weight[i] = -1.0 / ((double)b->count * (double)t->dims * 0.69314718055994530942);
+  bool before = glow__workspace_recomputes(t->workspace);
+  glow_status status = passes(t, b, &sum);
+  if (status != GLOW_OK && !before && glow__workspace_recomputes(t->workspace))
+    status = passes(t, b, &sum);
+  if (status != GLOW_OK)
+    return status;
+  report->drift = sum.drift;
+  report->recomputes = glow__workspace_recomputes(t->workspace);
   report->loss = glow_bits_per_dim(t->model, sum.log_prob / (double)b->count);
   if (sum.classes.labelled) {
     report->class_loss = sum.classes.loss / (double)sum.classes.labelled;
@@ -546,7 +568,8 @@ void glow__trainer_vectors_of(const glow_trainer *t, glow__trainer_vectors *out)
 }
 
 void glow__trainer_progress(const glow_trainer *t, glow__progress *out) {
-  *out = (glow__progress){t->steps, glow_optimizer_steps(t->optimizer), t->position};
+  *out = (glow__progress){t->steps, glow_optimizer_steps(t->optimizer), t->position,
+                          glow__workspace_recomputes(t->workspace)};
 }
 
 glow_status glow__trainer_set_progress(glow_trainer *t, const glow__progress *progress) {
@@ -559,6 +582,11 @@ glow_status glow__trainer_set_progress(glow_trainer *t, const glow__progress *pr
   if (progress->steps > 0 && !glow_model_initialised(t->model))
     return glow_error(GLOW_E_ARGUMENT, "trainer: %lld steps with a model that is not initialised",
                       (long long)progress->steps);
+  if (progress->recomputes != 0 && progress->recomputes != 1)
+    return glow_error(GLOW_E_ARGUMENT, "trainer: recomputes is %lld, not 0 or 1",
+                      (long long)progress->recomputes);
+  if (!glow__workspace_set_recomputes(t->workspace, progress->recomputes == 1))
+    return glow_error(GLOW_E_ARGUMENT, "trainer: with these options no layers are run again");
   t->steps = progress->steps;
   t->position = progress->noise_position;
   glow__optimizer_set_steps(t->optimizer, progress->optimizer_steps);

@@ -535,8 +535,8 @@ static void test_bad_workspaces(void **state) {
   options.batch = 0;
   REFUSED(glow_workspace_create(b->model, &options, &ws), GLOW_E_ARGUMENT, "batch is 0");
   options.batch = 1;
-  options.mode = 4;
-  REFUSED(glow_workspace_create(b->model, &options, &ws), GLOW_E_ARGUMENT, "mode is 4");
+  options.mode = 5;
+  REFUSED(glow_workspace_create(b->model, &options, &ws), GLOW_E_ARGUMENT, "mode is 5");
   options.mode = GLOW_MODE_STORED;
   options.reserved = 1;
   BAD(glow_workspace_create(b->model, &options, &ws));

@@ -120,12 +120,12 @@ static uint64_t bytes_of_depth(const bench *b, int32_t depth, int32_t mode, int6
 static void test_memory_flat_in_depth(void **state) {
   bench *b = *state;
   int64_t few = 0, many = 0;
-  uint64_t shallow = bytes_of_depth(b, 2, GLOW_MODE_RECONSTRUCTED, &few);
-  uint64_t deep = bytes_of_depth(b, 12, GLOW_MODE_RECONSTRUCTED, &many);
+  uint64_t shallow = bytes_of_depth(b, 6, GLOW_MODE_RECONSTRUCTED, &few);
+  uint64_t deep = bytes_of_depth(b, 36, GLOW_MODE_RECONSTRUCTED, &many);
   assert_true(deep - shallow <= (uint64_t)(many - few) * sizeof(float) + 64);
   assert_int_equal(bytes_of_depth(b, 2, GLOW_MODE_INFERENCE, &few),
                    bytes_of_depth(b, 12, GLOW_MODE_INFERENCE, &few));
-  assert_true(bytes_of_depth(b, 12, GLOW_MODE_STORED, &few) > 2 * deep);
+  assert_true(bytes_of_depth(b, 36, GLOW_MODE_STORED, &few) > 2 * deep);
 }
 
 static void test_too_large(void **state) {

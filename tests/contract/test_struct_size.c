@@ -257,7 +257,8 @@ static void test_struct_sizes(void **state) {
   CHECK_FROM(offsetof(glow_conv_net_options, edge), glow_conv_net_options, read_conv_net,
              GLOW_CONV_NET_OPTIONS_INIT);
   CHECK(glow_builder_options, read_builder, GLOW_BUILDER_OPTIONS_INIT);
-  CHECK(glow_workspace_options, read_workspace, GLOW_WORKSPACE_OPTIONS_INIT);
+  CHECK_FROM(offsetof(glow_workspace_options, memory_limit), glow_workspace_options, read_workspace,
+             GLOW_WORKSPACE_OPTIONS_INIT);
   CHECK(glow_sample_options, read_sample, GLOW_SAMPLE_OPTIONS_INIT);
   CHECK_FROM(offsetof(glow_backward_options, d_context), glow_backward_options, read_backward,
              GLOW_BACKWARD_OPTIONS_INIT);

@@ -274,7 +274,7 @@ static void test_numbers_keep_their_bits(void **state) {
   glow__record r = {GLOW_TRAINER_OPTIONS_INIT,
                     GLOW_OPTIMIZER_OPTIONS_INIT,
                     GLOW_SCHEDULE_INIT,
-                    {INT64_MAX / 2, INT64_MAX / 2, UINT64_MAX}};
+                    {INT64_MAX / 2, INT64_MAX / 2, UINT64_MAX, 1}};
   glow__record back;
   char *text = NULL;
   (void)state;

@@ -70,6 +70,10 @@ GLOW_API glow_status glow_setup_saved(glow_setup *setup, int64_t fixed, int64_t 
  * pass is to use it: glow_pass_statistics. */
 GLOW_API glow_status glow_setup_running(glow_setup *setup, const char *name, int32_t rank,
                                         const int64_t *dims, double momentum, int32_t *id);
+/* Adds to the multiply-adds of one forward on one sample, a hint: where memory is limited
+ * (GLOW_MODE_FIT), layers with most of them for each byte keep their activations first. Without
+ * any, one is counted for each number of the input and each parameter. */
+GLOW_API glow_status glow_setup_work(glow_setup *setup, int64_t per_sample);
 /* Bytes for values derived from the parameters, filled by prepare. Call at most once per layer. */
 GLOW_API glow_status glow_setup_derived(glow_setup *setup, size_t bytes);
 /* Floats of latents that the layer emits per sample. */
