@@ -1,0 +1,121 @@
+/* Products of bfloat16 numbers with sums in float32. bfloat16 is the upper half of a float32: sign,
+ * 8 bits of exponent, 7 of mantissa.
+ *
+ * Numbers go in pairs, 32 bits of two neighbouring k, the first in the lower half; an odd k gains a
+ * zero. The sum of an element is one chain, as AVX512-BF16 has it:
+ *
+ *   sum += a[2i+1] b[2i+1];  sum += a[2i] b[2i];  i = 0, 1, ...
+ *
+ * whatever the element's place and the other sizes, so a row's result does not depend on the rows
+ * beside it. A product of two such numbers is exact in float32, so it does not matter whether it is
+ * fused with the addition, and all providers give the same bits, with one exception: AVX512-BF16
+ * takes products and sums below 2^-126 for zero, and others don't.
+ *
+ * kernels16_c.c is the meaning of each entry and the tests' oracle. SPDX-License-Identifier: MIT */
+#ifndef GLOW_LIB_KERNELS16_H
+#define GLOW_LIB_KERNELS16_H
+
+#include <stdint.h>
+#include <string.h>
+
+#include "math/kernels.h"
+
+/* Two numbers. It may be read where single numbers were written. */
+typedef uint32_t glow__pair __attribute__((may_alias));
+
+static inline int64_t glow__pairs(int64_t k) {
+  return (k + 1) / 2;
+}
+/* Rows of n numbers have this many places in memory; the one that is over holds a zero. */
+static inline int64_t glow__even(int64_t n) {
+  return 2 * glow__pairs(n);
+}
+
+/* To the nearest, ties to even; NaN stays NaN, and what is below 2^-126 becomes zero. */
+static inline uint16_t glow__round16(float v) {
+  uint32_t bits, magnitude;
+  memcpy(&bits, &v, sizeof bits);
+  magnitude = bits & 0x7fffffffu;
+  if (magnitude > 0x7f800000u)
+    return (uint16_t)(bits >> 16 | 0x40);
+  if (magnitude < 0x00800000u)
+    return (uint16_t)(bits >> 16 & 0x8000u);
+  return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1)) >> 16);
+}
+
+static inline float glow__widen16(uint16_t half) {
+  uint32_t bits = (uint32_t)half << 16;
+  float v;
+  memcpy(&v, &bits, sizeof v);
+  return v;
+}
+
+/* What happens to a product before it is written: as in glow__epilogue. */
+typedef struct glow__epilogue16 {
+  const float *bias;  /* [n] or NULL */
+  const float *scale; /* [n] or NULL */
+  int32_t relu;
+  int32_t accumulate; /* adds c */
+  uint16_t *rounded;  /* [m, glow__even(n)] or NULL: where the result goes, in the place of c */
+} glow__epilogue16;
+
+typedef struct glow__kernels16 {
+  const char *name;
+  int64_t panel; /* columns in one panel of packed weights */
+
+  /* from [rows, n] rounded to [rows, even(n)]. */
+  void (*round)(int64_t rows, int64_t n, const float *from, uint16_t *to);
+  /* Packs panels [first, last) of B [k, n], element (i, j) at b[i*rs + j*cs], for gemm. The buffer
+   * has glow__packed16(kernels, k, n) pairs, aligned to 64 bytes. */
+  void (*pack)(int64_t k, int64_t n, const float *b, int64_t rs, int64_t cs, glow__pair *packed,
+               int64_t first, int64_t last);
+  /* Pairs of rows: to[i*width + j] holds from[2i*rs + j] and from[(2i+1)*rs + j], for j < n; zero
+   * for n <= j < width. With width = n the transposed A of gemm, with width = panel a panel of B. */
+  void (*zip)(int64_t k, int64_t n, const uint16_t *from, int64_t rs, glow__pair *to,
+              int64_t width);
+  /* C [m, n] (row stride ldc) = epilogue(A B), k in `pairs`. Pair k of row i of A is at a[i*rs +
+   * k*cs], where rs or cs is 1. Only columns of panels [first, last) are computed; c, bias, scale
+   * and rounded point at column 0. */
+  void (*gemm)(int64_t m, int64_t n, int64_t pairs, const glow__pair *a, int64_t rs, int64_t cs,
+               const glow__pair *packed, float *c, int64_t ldc, int64_t first, int64_t last,
+               const glow__epilogue16 *epilogue);
+  /* Back through h = relu((a + bias) scale). d [rows, n] = gradient of h:
+   *   g = d where h > 0, else 0;  sum_scale = sum g h;  d = g scale;  sum_bias = sum d
+   * and d goes to rounded [rows, even(n)] and, unless NULL, zipped [pairs(rows), n]. */
+  void (*norm_back)(int64_t rows, int64_t n, const uint16_t *h, const float *scale, float *d,
+                    float *sum_bias, float *sum_scale, uint16_t *rounded, glow__pair *zipped);
+} glow__kernels16;
+
+static inline int64_t glow__panels16(const glow__kernels16 *kernels, int64_t n) {
+  return (n + kernels->panel - 1) / kernels->panel;
+}
+static inline int64_t glow__packed16(const glow__kernels16 *kernels, int64_t k, int64_t n) {
+  return glow__panels16(kernels, n) * kernels->panel * glow__pairs(k);
+}
+/* Rows of bfloat16 [k, n] as B of gemm, all panels. */
+static inline void glow__zip_panels(const glow__kernels16 *kernels, int64_t k, int64_t n,
+                                    const uint16_t *from, int64_t rs, glow__pair *packed) {
+  int64_t panel = kernels->panel;
+  for (int64_t j = 0; j < n; j += panel, packed += glow__pairs(k) * panel)
+    kernels->zip(k, n - j < panel ? n - j : panel, from + j, rs, packed, panel);
+}
+
+extern const glow__kernels16 glow__kernels16_c;
+#ifdef GLOW_HAVE_X86_KERNELS
+extern const glow__kernels16 glow__kernels16_avx2;
+extern const glow__kernels16 glow__kernels16_avx512;
+#endif
+#ifdef GLOW_HAVE_AVX512_BF16
+extern const glow__kernels16 glow__kernels16_avx512bf16;
+#endif
+#ifdef GLOW_HAVE_NEON_KERNELS
+extern const glow__kernels16 glow__kernels16_neon;
+#endif
+
+/* index-th that this CPU can run, best first, NULL past the end. */
+const glow__kernels16 *glow__kernels16_at(uint32_t index);
+/* Those that go with a provider of float32: never of an instruction set beyond it, but that "avx512"
+ * has AVX512-BF16 where the CPU has; plain C with "cblas". */
+const glow__kernels16 *glow__kernels16_of(const glow__kernels *kernels);
+
+#endif

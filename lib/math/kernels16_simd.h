@@ -1,0 +1,332 @@
+/* Products of bfloat16 over vector types: one source for all instruction sets, like kernels_simd.h.
+ * The file that includes this defines
+ *   SIMD_NAME     name of the table (a string) and SIMD_TABLE, its symbol
+ *   SIMD_WIDTH    floats, and pairs, in a vector
+ *   SIMD_VECTORS  vectors in a panel
+ *   SIMD_ROWS     rows of the largest tile; tiles of half as many, and so on down to 1, do the rest
+ *   SIMD_BF16     if the compiler is to use AVX512-BF16; vectors have 16 floats then
+ * and is compiled with -ffp-contract=fast.
+ *
+ * Without AVX512-BF16 numbers are widened to float32 in registers: a panel's for all rows of a tile,
+ * those of A for all its vectors. SPDX-License-Identifier: MIT */
+
+#include "math/kernels16.h"
+
+#ifdef SIMD_BF16
+#include <immintrin.h>
+#endif
+
+typedef float vec __attribute__((vector_size(SIMD_WIDTH * 4)));
+typedef float vec_unaligned __attribute__((vector_size(SIMD_WIDTH * 4), aligned(4)));
+typedef int32_t mask __attribute__((vector_size(SIMD_WIDTH * 4)));
+typedef uint32_t words __attribute__((vector_size(SIMD_WIDTH * 4), may_alias));
+typedef uint32_t words_unaligned
+    __attribute__((vector_size(SIMD_WIDTH * 4), aligned(4), may_alias));
+typedef uint16_t halves __attribute__((vector_size(SIMD_WIDTH * 2), aligned(2)));
+
+enum { PANEL = SIMD_WIDTH * SIMD_VECTORS };
+
+/* Loops over rows and vectors must vanish, or the sums would live in memory. */
+#ifdef __clang__
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+#define INLINE static inline __attribute__((always_inline))
+
+/* ---- numbers --------------------------------------------------------------------------------- */
+
+INLINE words zero_extend(halves h) {
+  return __builtin_convertvector(h, words);
+}
+
+INLINE vec widen(const uint16_t *from) {
+  return (vec)(zero_extend(*(const halves *)from) << 16);
+}
+
+/* glow__round16 of each. */
+INLINE halves round_vector(vec v) {
+#ifdef SIMD_BF16
+  return (halves)_mm512_cvtneps_pbh((__m512)v);
+#else
+  words bits = (words)v, upper = bits >> 16;
+  mask magnitude = (mask)(bits & 0x7fffffffu);
+  words nan = (words)(magnitude > 0x7f800000), small = (words)(magnitude < 0x00800000);
+  words nearest = (bits + 0x7fffu + (upper & 1)) >> 16;
+  words special = (nan & (upper | 0x40)) | (small & (upper & 0x8000u));
+  return __builtin_convertvector((nearest & ~(nan | small)) | special, halves);
+#endif
+}
+
+INLINE halves round_at(const float *from) {
+  return round_vector(*(const vec_unaligned *)from);
+}
+
+INLINE glow__pair pair(uint16_t first, uint16_t second) {
+  return (glow__pair)first | (glow__pair)second << 16;
+}
+
+static void round_run(int64_t count, const float *from, uint16_t *to) {
+  int64_t i = 0;
+  for (; i + SIMD_WIDTH <= count; i += SIMD_WIDTH)
+    *(halves *)(to + i) = round_at(from + i);
+  for (; i < count; i++)
+    to[i] = glow__round16(from[i]);
+}
+
+static void round_rows(int64_t rows, int64_t n, const float *from, uint16_t *to) {
+  if (n % 2 == 0) {
+    round_run(rows * n, from, to);
+    return;
+  }
+  for (int64_t i = 0; i < rows; i++, from += n, to += n + 1) {
+    round_run(n, from, to);
+    to[n] = 0;
+  }
+}
+
+/* ---- packing --------------------------------------------------------------------------------- */
+
+/* Rows that are contiguous (cs 1). */
+static void pack_rows(int64_t k, int64_t width, const float *b, int64_t rs, glow__pair *to) {
+  for (int64_t i = 0; i < k; i += 2, to += PANEL, b += 2 * rs) {
+    const float *next = b + (i + 1 < k ? rs : 0);
+    uint32_t keep = i + 1 < k ? ~0u : 0xffffu;
+    int64_t j = 0;
+    for (; j + SIMD_WIDTH <= width; j += SIMD_WIDTH)
+      *(words *)(to + j) =
+          (zero_extend(round_at(b + j)) | zero_extend(round_at(next + j)) << 16) & keep;
+    for (; j < width; j++)
+      to[j] = pair(glow__round16(b[j]), glow__round16(next[j])) & keep;
+    for (; j < PANEL; j++)
+      to[j] = 0;
+  }
+}
+
+/* Columns that are contiguous (rs 1): pairs lie side by side, and are transposed in blocks. */
+static void pack_columns(int64_t k, int64_t width, const float *b, int64_t cs, glow__pair *to) {
+  enum { BLOCK = 32 };
+  glow__pair block[PANEL][BLOCK / 2];
+  for (int64_t i = 0; i < k; i += BLOCK, b += BLOCK, to += BLOCK / 2 * PANEL) {
+    int64_t count = k - i < BLOCK ? k - i : BLOCK;
+    for (int64_t j = 0; j < PANEL; j++)
+      if (j < width)
+        round_rows(1, count, b + j * cs, (uint16_t *)(void *)block[j]);
+      else
+        memset(block[j], 0, sizeof block[j]);
+    for (int64_t p = 0; p < glow__pairs(count); p++)
+      for (int64_t j = 0; j < PANEL; j++)
+        to[p * PANEL + j] = block[j][p];
+  }
+}
+
+/* Neither. */
+static void pack_any(int64_t k, int64_t width, const float *b, int64_t rs, int64_t cs,
+                     glow__pair *to) {
+  for (int64_t i = 0; i < k; i += 2, to += PANEL, b += 2 * rs)
+    for (int64_t j = 0; j < PANEL; j++)
+      to[j] = j >= width
+                  ? 0
+                  : pair(glow__round16(b[j * cs]), i + 1 < k ? glow__round16(b[j * cs + rs]) : 0);
+}
+
+static void pack(int64_t k, int64_t n, const float *b, int64_t rs, int64_t cs, glow__pair *packed,
+                 int64_t first, int64_t last) {
+  for (int64_t panel = first; panel < last; panel++) {
+    int64_t width = n - panel * PANEL < PANEL ? n - panel * PANEL : PANEL;
+    const float *from = b + panel * PANEL * cs;
+    glow__pair *to = packed + panel * glow__pairs(k) * PANEL;
+    if (cs == 1)
+      pack_rows(k, width, from, rs, to);
+    else if (rs == 1)
+      pack_columns(k, width, from, cs, to);
+    else
+      pack_any(k, width, from, rs, cs, to);
+  }
+}
+
+static void zip(int64_t k, int64_t n, const uint16_t *from, int64_t rs, glow__pair *to,
+                int64_t width) {
+  for (int64_t i = 0; i < k; i += 2, to += width, from += 2 * rs) {
+    const uint16_t *next = from + (i + 1 < k ? rs : 0);
+    uint32_t keep = i + 1 < k ? ~0u : 0xffffu;
+    int64_t j = 0;
+    for (; j + SIMD_WIDTH <= n; j += SIMD_WIDTH)
+      *(words_unaligned *)(to + j) = (zero_extend(*(const halves *)(from + j)) |
+                                      zero_extend(*(const halves *)(next + j)) << 16) &
+                                     keep;
+    for (; j < n; j++)
+      to[j] = pair(from[j], next[j]) & keep;
+    for (; j < width; j++)
+      to[j] = 0;
+  }
+}
+
+/* ---- the end of a product -------------------------------------------------------------------- */
+
+/* max(v, 0), where NaN, which is not below 0, stays. */
+INLINE vec rectify(vec v) {
+  mask below = v < (vec){0};
+  return (vec)((mask)v & ~below);
+}
+
+INLINE vec finish(vec v, const float *c, int64_t j, const glow__epilogue16 *e) {
+  if (e->accumulate)
+    v = v + *(const vec_unaligned *)(c + j);
+  if (e->bias)
+    v = v + *(const vec_unaligned *)(e->bias + j);
+  if (e->scale)
+    v = v * *(const vec_unaligned *)(e->scale + j);
+  return e->relu ? rectify(v) : v;
+}
+
+/* Part of a vector at the right border: nothing beside it is touched. */
+static void finish_part(vec v, float *c, uint16_t *rounded, int64_t j, int64_t width,
+                        const glow__epilogue16 *e) {
+  for (int64_t i = 0; i < width; i++) {
+    float value = v[i];
+    if (e->accumulate)
+      value += c[j + i];
+    if (e->bias)
+      value += e->bias[j + i];
+    if (e->scale)
+      value *= e->scale[j + i];
+    value = e->relu && value < 0.0f ? 0.0f : value;
+    if (rounded)
+      rounded[j + i] = glow__round16(value);
+    else
+      c[j + i] = value;
+  }
+}
+
+/* One row's sums, columns j and on, `width` of them, into row c or rounded. */
+INLINE void store_row(const vec *sums, float *c, uint16_t *rounded, int64_t j, int64_t width,
+                      const glow__epilogue16 *e) {
+  for (int64_t v = 0; v < SIMD_VECTORS; v++, j += SIMD_WIDTH, width -= SIMD_WIDTH) {
+    if (width >= SIMD_WIDTH) {
+      vec value = finish(sums[v], c, j, e);
+      if (rounded)
+        *(halves *)(rounded + j) = round_vector(value);
+      else
+        *(vec_unaligned *)(c + j) = value;
+    } else if (width > 0) {
+      finish_part(sums[v], c, rounded, j, width, e);
+    }
+  }
+}
+
+/* ---- products -------------------------------------------------------------------------------- */
+
+/* sums += the products of one pair of each row of A with the pairs of the panel's row b. */
+INLINE void step(int64_t rows, vec (*sums)[SIMD_VECTORS], const glow__pair *a, int64_t rs,
+                 const words *b) {
+#ifdef SIMD_BF16
+  UNROLL
+  for (int64_t r = 0; r < rows; r++) {
+    __m512bh both = (__m512bh)(a[r * rs] - (words){0});
+    UNROLL
+    for (int64_t v = 0; v < SIMD_VECTORS; v++)
+      sums[r][v] = (vec)_mm512_dpbf16_ps((__m512)sums[r][v], both, (__m512bh)b[v]);
+  }
+#else
+  UNROLL
+  for (int64_t r = 0; r < rows; r++) {
+    words both = a[r * rs] - (words){0};
+    vec first = (vec)(both << 16), second = (vec)(both & 0xffff0000u);
+    UNROLL
+    for (int64_t v = 0; v < SIMD_VECTORS; v++) {
+      sums[r][v] += second * (vec)(b[v] & 0xffff0000u);
+      sums[r][v] += first * (vec)(b[v] << 16);
+    }
+  }
+#endif
+}
+
+/* `rows` is a constant at each call, so that the sums stay in registers. */
+INLINE void tile(int64_t rows, int64_t pairs, const glow__pair *a, int64_t rs, int64_t cs,
+                 const glow__pair *panel, vec (*sums)[SIMD_VECTORS]) {
+  UNROLL
+  for (int64_t r = 0; r < rows; r++)
+    UNROLL
+  for (int64_t v = 0; v < SIMD_VECTORS; v++)
+    sums[r][v] = (vec){0};
+  for (int64_t i = 0; i < pairs; i++, a += cs, panel += PANEL)
+    step(rows, sums, a, rs, (const words *)panel);
+}
+
+/* Rows i, i + 1, ... of C, in one panel. */
+INLINE void tile_rows(int64_t rows, int64_t i, int64_t n, int64_t pairs, const glow__pair *a,
+                      int64_t rs, int64_t cs, const glow__pair *b, float *c, int64_t ldc, int64_t j,
+                      int64_t width, const glow__epilogue16 *e) {
+  vec sums[SIMD_ROWS][SIMD_VECTORS];
+  tile(rows, pairs, a + i * rs, rs, cs, b, sums);
+  UNROLL
+  for (int64_t r = 0; r < rows; r++)
+    store_row(sums[r], c ? c + (i + r) * ldc : NULL,
+              e->rounded ? e->rounded + (i + r) * glow__even(n) : NULL, j, width, e);
+}
+
+static void gemm(int64_t m, int64_t n, int64_t pairs, const glow__pair *a, int64_t rs, int64_t cs,
+                 const glow__pair *packed, float *c, int64_t ldc, int64_t first, int64_t last,
+                 const glow__epilogue16 *epilogue) {
+  for (int64_t panel = first; panel < last; panel++) {
+    const glow__pair *b = packed + panel * pairs * PANEL;
+    int64_t j = panel * PANEL, width = n - j < PANEL ? n - j : PANEL, i = 0;
+#define ROWS(rows)                                                                                 \
+  for (; i + (rows) <= m; i += (rows))                                                             \
+    tile_rows(rows, i, n, pairs, a, rs, cs, b, c, ldc, j, width, epilogue);
+    ROWS(SIMD_ROWS)
+    ROWS(SIMD_ROWS / 2)
+    ROWS((SIMD_ROWS + 3) / 4)
+    ROWS(1)
+#undef ROWS
+    for (i = 0; epilogue->rounded && n % 2 && j + PANEL >= n && i < m; i++)
+      epilogue->rounded[i * glow__even(n) + n] = 0;
+  }
+}
+
+/* ---- back through a norm --------------------------------------------------------------------- */
+
+INLINE halves norm_vector(const uint16_t *h, const float *scale, float *d, float *sum_bias,
+                          float *sum_scale) {
+  vec activation = widen(h);
+  vec g = (vec)(*(const words_unaligned *)d & (words)(activation > 0.0f));
+  *(vec_unaligned *)sum_scale += g * activation;
+  g *= *(const vec_unaligned *)scale;
+  *(vec_unaligned *)sum_bias += g;
+  *(vec_unaligned *)d = g;
+  return round_vector(g);
+}
+
+static uint16_t norm_number(uint16_t h, float scale, float *d, float *sum_bias, float *sum_scale) {
+  float activation = glow__widen16(h), g = activation > 0.0f ? *d : 0.0f;
+  *sum_scale += g * activation;
+  *d = g * scale;
+  *sum_bias += *d;
+  return glow__round16(*d);
+}
+
+static void norm_row(int64_t n, const uint16_t *h, const float *scale, float *d, float *sum_bias,
+                     float *sum_scale, uint16_t *rounded) {
+  int64_t j = 0;
+  for (; j + SIMD_WIDTH <= n; j += SIMD_WIDTH)
+    *(halves *)(rounded + j) = norm_vector(h + j, scale + j, d + j, sum_bias + j, sum_scale + j);
+  for (; j < n; j++)
+    rounded[j] = norm_number(h[j], scale[j], d + j, sum_bias + j, sum_scale + j);
+  if (n % 2)
+    rounded[n] = 0;
+}
+
+static void norm_back(int64_t rows, int64_t n, const uint16_t *h, const float *scale, float *d,
+                      float *sum_bias, float *sum_scale, uint16_t *rounded, glow__pair *zipped) {
+  int64_t stride = glow__even(n);
+  memset(sum_bias, 0, (size_t)n * sizeof *sum_bias);
+  memset(sum_scale, 0, (size_t)n * sizeof *sum_scale);
+  for (int64_t p = 0; p < rows; p++) {
+    norm_row(n, h + p * stride, scale, d + p * n, sum_bias, sum_scale, rounded + p * stride);
+    if (zipped && (p % 2 || p + 1 == rows)) /* both rows are in cache now */
+      zip(1 + p % 2, n, rounded + p / 2 * 2 * stride, stride, zipped + p / 2 * n, n);
+  }
+}
+
+const glow__kernels16 SIMD_TABLE = {SIMD_NAME, PANEL, round_rows, pack, zip, gemm, norm_back};
