@@ -46,6 +46,16 @@ typedef struct glow_executor {
 enum { GLOW_LOG_DEBUG = 10, GLOW_LOG_INFO = 20, GLOW_LOG_WARNING = 30 };
 typedef void (*glow_log_fn)(int32_t level, const char *text, void *payload);
 
+/* Numbers that products of matrices are made of. In bfloat16, the nets of glow_conv_net_create()
+ * round weights, activations and their gradients to bfloat16 before each product, in passes and in
+ * training, and add products in float32: about twice as fast where the CPU has AVX512-BF16, no
+ * faster elsewhere, and with the activations of training in half the memory. All else stays float32:
+ * parameters, gradients of parameters, every other net and layer, and what the network gives to its
+ * coupling. Forward and inverse see the same output of it, so x -> z -> x is as exact as in
+ * float32, and so are the promises about batches and threads. Models and checkpoints are the same
+ * files. docs/conventions.md says what is rounded where. */
+enum { GLOW_PRODUCTS_FLOAT32 = 0, GLOW_PRODUCTS_BFLOAT16 = 1 };
+
 typedef struct glow_context_options {
   size_t struct_size;
   const glow_allocator *allocator; /* NULL: malloc and free. Copied. */
@@ -57,9 +67,11 @@ typedef struct glow_context_options {
   glow_log_fn log;   /* NULL: silent */
   void *log_payload;
   const char *kernels; /* NULL or "auto": the best for this CPU; or a name of glow_kernels_name() */
+  int32_t products;    /* GLOW_PRODUCTS_ */
+  int32_t reserved2;   /* 0 */
 } glow_context_options;
 #define GLOW_CONTEXT_OPTIONS_INIT                                                                  \
-  { sizeof(glow_context_options), NULL, NULL, 0, 0, NULL, NULL, NULL }
+  { sizeof(glow_context_options), NULL, NULL, 0, 0, NULL, NULL, NULL, 0, 0 }
 
 /* options NULL means defaults. On failure *out is NULL. */
 GLOW_API glow_status glow_context_create(const glow_context_options *options, glow_context **out);
@@ -69,6 +81,8 @@ GLOW_API void glow_context_destroy(glow_context **context);
 GLOW_API uint32_t glow_context_workers(const glow_context *context);
 /* Name of the math kernels in use: "avx512", "avx2", "neon", "c", "cblas". */
 GLOW_API const char *glow_context_kernels(const glow_context *context);
+/* GLOW_PRODUCTS_ of the context; float32 of NULL. */
+GLOW_API int32_t glow_context_products(const glow_context *context);
 
 /* Names of the kernel providers that this build and CPU can run, best first: index 0, 1, ... until
  * NULL. */

@@ -78,7 +78,8 @@ enum { GLOW_STREAM_USER = 0, GLOW_STREAM_BUILD = 1, GLOW_STREAM_SAMPLE = 2, GLOW
 
 /* ---- context --------------------------------------------------------------------------------- */
 
-struct glow__kernels; /* math/kernels.h */
+struct glow__kernels;   /* math/kernels.h */
+struct glow__kernels16; /* math/kernels16.h */
 
 struct glow_context {
   glow_allocator allocator;
@@ -87,6 +88,7 @@ struct glow_context {
   glow_log_fn log;
   void *log_payload;
   const struct glow__kernels *kernels;
+  const struct glow__kernels16 *kernels16; /* NULL: products are float32 */
   struct glow__registry_entry *registry; /* base/registry.c: a list */
 };
 

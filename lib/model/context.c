@@ -3,7 +3,7 @@
 
 #include "base/base.h"
 #include "layers/layers.h"
-#include "math/kernels.h"
+#include "math/kernels16.h"
 #include "model/model.h"
 #include "nets/nets.h"
 
@@ -64,6 +64,8 @@ static glow_status fill(glow_context *context, const glow_context_options *o) {
   context->kernels = glow__kernels_find(o->kernels);
   if (!context->kernels)
     return glow_error(GLOW_E_UNSUPPORTED, "this build and CPU have no kernels '%s'", o->kernels);
+  if (o->products == GLOW_PRODUCTS_BFLOAT16)
+    context->kernels16 = glow__kernels16_of(context->kernels);
   GLOW_TRY(choose_executor(context, o));
   return register_types(context);
 }
@@ -74,9 +76,13 @@ glow_status glow_context_create(const glow_context_options *options, glow_contex
   if (!out)
     return glow_error(GLOW_E_ARGUMENT, "glow_context_create: NULL argument");
   *out = NULL;
-  GLOW_TRY(glow__options_copy(&o, sizeof o, options, sizeof o, "glow_context_options"));
-  if (o.reserved)
+  GLOW_TRY(glow__options_copy(&o, sizeof o, options, offsetof(glow_context_options, products),
+                              "glow_context_options"));
+  if (o.reserved || o.reserved2)
     return glow_error(GLOW_E_ARGUMENT, "glow_context_options: reserved must be 0");
+  if (o.products != GLOW_PRODUCTS_FLOAT32 && o.products != GLOW_PRODUCTS_BFLOAT16)
+    return glow_error(GLOW_E_ARGUMENT, "products is %d; it must be 0 (float32) or 1 (bfloat16)",
+                      o.products);
   GLOW_TRY(choose_allocator(o.allocator, &allocator));
   glow_context *context = glow__allocate(&allocator, sizeof *context);
   if (!context)
@@ -105,4 +111,8 @@ uint32_t glow_context_workers(const glow_context *context) {
 
 const char *glow_context_kernels(const glow_context *context) {
   return context ? context->kernels->name : NULL;
+}
+
+int32_t glow_context_products(const glow_context *context) {
+  return context && context->kernels16 ? GLOW_PRODUCTS_BFLOAT16 : GLOW_PRODUCTS_FLOAT32;
 }

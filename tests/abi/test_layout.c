@@ -44,7 +44,7 @@ static const pin pins[] = {
     PLACE(glow_executor, reserved, 12),
     PLACE(glow_executor, run, 16),
     PLACE(glow_executor, payload, 24),
-    SIZE(glow_context_options, 56),
+    SIZE(glow_context_options, 64),
     PLACE(glow_context_options, struct_size, 0),
     PLACE(glow_context_options, allocator, 8),
     PLACE(glow_context_options, executor, 16),
@@ -53,6 +53,8 @@ static const pin pins[] = {
     PLACE(glow_context_options, log, 32),
     PLACE(glow_context_options, log_payload, 40),
     PLACE(glow_context_options, kernels, 48),
+    PLACE(glow_context_options, products, 56),
+    PLACE(glow_context_options, reserved2, 60),
     /* glow/sys/check.h */
     SIZE(glow_check_options, 112),
     PLACE(glow_check_options, struct_size, 0),
@@ -419,6 +421,8 @@ static void status_codes_keep_their_values(void **state) {
 static void constants_keep_their_values(void **state) {
   (void)state;
   static const int32_t pairs[][2] = {
+      {GLOW_PRODUCTS_FLOAT32, 0},
+      {GLOW_PRODUCTS_BFLOAT16, 1},
       {GLOW_LOG_DEBUG, 10},
       {GLOW_LOG_INFO, 20},
       {GLOW_LOG_WARNING, 30},
