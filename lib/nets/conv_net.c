@@ -2,12 +2,10 @@
  * Options, tensors, memory; the passes are in files of their own.
  * Source: Kingma and Dhariwal 2018, section 3 and the code published with it.
  * SPDX-License-Identifier: MIT */
-#include "nets/conv_net.h"
-
 #include <math.h>
 
-#include "math/kernels.h"
 #include "math/moments.h"
+#include "nets/conv_net16.h"
 #include "nets/strips.h"
 
 #define HIDDEN_DEVIATION 0.05f
@@ -46,39 +44,71 @@ static glow_status declare_tensors(glow__conv_net *net, glow_setup *setup) {
   return glow_setup_tensor(setup, "conv3.logs", GLOW_TYPE_F32, 1, 1, out, &net->l3);
 }
 
+int64_t glow__conv_net_packed(const glow__kernels *kernels, const glow__kernels16 *kernels16,
+                              int64_t k, int64_t n) {
+  return kernels16 ? glow__packed16(kernels16, k, n) : glow__packed_size(kernels, k, n);
+}
+
+/* Packed weights W1 [9 in, hidden], W2, W3 [hidden, 9 out]. */
+static glow_status declare_packed(glow__conv_net *net, glow_setup *setup) {
+  const glow_context *context = glow_setup_context(setup);
+  int64_t hidden = net->hidden, taps_in = 9 * net->in, taps_out = 9 * net->out;
+  const struct {
+    int64_t k, n;
+    int32_t *forward, *backward; /* backward's is the transpose */
+  } matrices[] = {{taps_in, hidden, &net->packed1, &net->back1},
+                  {hidden, hidden, &net->packed2, &net->back2},
+                  {hidden, taps_out, &net->packed3, &net->back3}};
+  for (int i = 0; i < 3; i++) {
+    int64_t k = matrices[i].k, n = matrices[i].n;
+    GLOW_TRY(glow_setup_scratch(setup,
+                                glow__conv_net_packed(context->kernels, context->kernels16, k, n),
+                                0, matrices[i].forward));
+    GLOW_TRY(glow_setup_backward_scratch(
+        setup, glow__conv_net_packed(context->kernels, context->kernels16, n, k), 0,
+        matrices[i].backward));
+  }
+  return GLOW_OK;
+}
+
+/* Regions of [pixels, n] for products: floats, or half as many pairs. */
+static int64_t floats(const glow__conv_net *net, const glow__kernels16 *kernels16, int64_t n) {
+  return net->image * (kernels16 ? glow__pairs(n) : n);
+}
+
+/* The same where pairs are of pixels. */
+static int64_t zipped(const glow__conv_net *net, const glow__kernels16 *kernels16, int64_t n) {
+  return (kernels16 ? glow__pairs(net->image) : net->image) * n;
+}
+
 static glow_status declare_forward(glow__conv_net *net, glow_setup *setup,
-                                   const glow__kernels *kernels) {
+                                   const glow__kernels16 *kernels16) {
   int64_t hidden = net->hidden, partial = glow__conv_net_partial(net);
+  int64_t strip =
+      kernels16 ? glow__conv_net16_strip_floats(net) : GLOW_STRIP * (9 * net->in + 2 * hidden);
   GLOW_TRY(glow_setup_scratch(setup, hidden * 9 * net->in, 0, &net->by_tap1));
   GLOW_TRY(glow_setup_scratch(setup, hidden * 9 * net->out, 0, &net->by_tap3));
-  GLOW_TRY(
-      glow_setup_scratch(setup, glow__packed_size(kernels, 9 * net->in, hidden), 0, &net->packed1));
-  GLOW_TRY(glow_setup_scratch(setup, glow__packed_size(kernels, hidden, hidden), 0, &net->packed2));
-  GLOW_TRY(glow_setup_scratch(setup, glow__packed_size(kernels, hidden, 9 * net->out), 0,
-                              &net->packed3));
+  GLOW_TRY(declare_packed(net, setup));
   GLOW_TRY(glow_setup_scratch(setup, 0, net->image * 9 * net->out, &net->taps));
   GLOW_TRY(glow_setup_scratch(setup, glow__strip_fixed(partial),
                               glow__strip_per_sample(net->image, partial), &net->partial));
-  GLOW_TRY(glow_setup_worker_scratch(setup, GLOW_STRIP * (9 * net->in + 2 * hidden), &net->strip));
-  GLOW_TRY(glow_setup_saved(setup, 0, net->image * hidden, &net->h1));
-  return glow_setup_saved(setup, 0, net->image * hidden, &net->h2);
+  GLOW_TRY(glow_setup_worker_scratch(setup, strip, &net->strip));
+  GLOW_TRY(glow_setup_saved(setup, 0, floats(net, kernels16, hidden), &net->h1));
+  return glow_setup_saved(setup, 0, floats(net, kernels16, hidden), &net->h2);
 }
 
 static glow_status declare_backward(glow__conv_net *net, glow_setup *setup,
-                                    const glow__kernels *kernels) {
+                                    const glow__kernels *kernels,
+                                    const glow__kernels16 *kernels16) {
   int64_t hidden = net->hidden, widest = net->in > net->out ? net->in : net->out;
   int64_t rows = 9 * widest > hidden ? 9 * widest : hidden;
-  int64_t block = glow__packed_size(kernels, GLOW_WEIGHT_PIXELS, GLOW_WEIGHT_COLUMNS);
-  GLOW_TRY(glow_setup_backward_scratch(setup, glow__packed_size(kernels, hidden, 9 * net->in), 0,
-                                       &net->back1));
-  GLOW_TRY(glow_setup_backward_scratch(setup, glow__packed_size(kernels, hidden, hidden), 0,
-                                       &net->back2));
-  GLOW_TRY(glow_setup_backward_scratch(setup, glow__packed_size(kernels, 9 * net->out, hidden), 0,
-                                       &net->back3));
-  GLOW_TRY(glow_setup_backward_scratch(setup, 0, net->image * 9 * net->in, &net->gathered));
+  int64_t block =
+      glow__conv_net_packed(kernels, kernels16, GLOW_WEIGHT_PIXELS, GLOW_WEIGHT_COLUMNS);
+  GLOW_TRY(
+      glow_setup_backward_scratch(setup, 0, zipped(net, kernels16, 9 * net->in), &net->gathered));
   GLOW_TRY(glow_setup_backward_scratch(setup, 0, net->image * 9 * net->in, &net->d_gathered));
-  GLOW_TRY(glow_setup_backward_scratch(setup, 0, net->image * hidden, &net->d1));
-  GLOW_TRY(glow_setup_backward_scratch(setup, 0, net->image * hidden, &net->d2));
+  GLOW_TRY(glow_setup_backward_scratch(setup, 0, floats(net, kernels16, hidden), &net->d1));
+  GLOW_TRY(glow_setup_backward_scratch(setup, 0, zipped(net, kernels16, hidden), &net->d2));
   GLOW_TRY(glow_setup_backward_scratch(setup, 2 * glow__conv_net_partial(net), 0, &net->sums));
   return glow_setup_worker_scratch(setup, block + rows * GLOW_WEIGHT_COLUMNS, &net->weight_block);
 }
@@ -86,7 +116,7 @@ static glow_status declare_backward(glow__conv_net *net, glow_setup *setup,
 static glow_status configure(void *self, glow_setup *setup, const glow_shape *input,
                              int64_t out_channels) {
   glow__conv_net *net = self;
-  int64_t limit = (int64_t)1 << 24, floats = 0, work = 0;
+  int64_t limit = (int64_t)1 << 24, count = 0, work = 0;
   if (input->channels > limit || out_channels > limit)
     return glow_error(GLOW_E_LIMIT, "a conv net of %lld to %lld channels",
                       (long long)input->channels, (long long)out_channels);
@@ -95,18 +125,18 @@ static glow_status configure(void *self, glow_setup *setup, const glow_shape *in
   net->in = input->channels;
   net->out = out_channels;
   if (!glow__mul(net->height, net->width, &net->image) ||
-      !glow__mul(net->image, 9 * (net->in + net->out) + net->hidden, &floats))
+      !glow__mul(net->image, 9 * (net->in + net->out) + net->hidden, &count))
     return glow_error(GLOW_E_LIMIT, "a conv net on %lld x %lld pixels is too large",
                       (long long)net->height, (long long)net->width);
-  const glow__kernels *kernels = glow_setup_context(setup)->kernels;
+  const glow_context *context = glow_setup_context(setup);
   GLOW_TRY(declare_tensors(net, setup));
-  GLOW_TRY(declare_forward(net, setup, kernels));
-  GLOW_TRY(declare_backward(net, setup, kernels));
-  if (!glow__mul(floats, net->hidden, &work))
+  GLOW_TRY(declare_forward(net, setup, context->kernels16));
+  GLOW_TRY(declare_backward(net, setup, context->kernels, context->kernels16));
+  if (!glow__mul(count, net->hidden, &work))
     work = INT64_MAX;
   GLOW_TRY(glow_setup_work(setup, work));
-  floats = 2 * (int64_t)net->hidden + net->out + glow__conv_net_border(net);
-  return glow_setup_derived(setup, (size_t)floats * sizeof(float));
+  count = 2 * (int64_t)net->hidden + net->out + glow__conv_net_border(net);
+  return glow_setup_derived(setup, (size_t)count * sizeof(float));
 }
 
 static glow_status build(const void *self, const glow_pass *pass) {

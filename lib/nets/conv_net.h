@@ -76,6 +76,7 @@ typedef struct glow__conv_run {
   const glow__conv_net *net;
   const glow_pass *pass;
   const struct glow__kernels *kernels;
+  const struct glow__kernels16 *kernels16; /* NULL: products are float32 */
   const float *x;
   int64_t stride;
   int64_t pixels; /* of the batch */
@@ -94,6 +95,29 @@ glow__conv_strip glow__conv_net_strip(const glow__conv_run *run, uint32_t task, 
 /* Strip's h1 from x, and h2 from h1; a1 and a2 in their places when finish is not set. */
 void glow__conv_net_first(const glow__conv_run *run, const glow__conv_strip *strip, bool finish);
 void glow__conv_net_second(const glow__conv_run *run, const glow__conv_strip *strip, bool finish);
+
+/* What a task of backward works on. */
+typedef struct glow__conv_back {
+  glow__conv_run run;
+  float *dout; /* becomes g3 (conv_net_backward.c) */
+  const float *out;
+  float *dx;
+  int64_t dx_stride;
+} glow__conv_back;
+
+/* Parts of a strip's sums in backward. */
+typedef struct glow__conv_sums {
+  float *b1, *l1, *b2, *l2, *b3, *l3;
+  float *e1, *e3; /* by kind of pixel; with the border indicator */
+} glow__conv_sums;
+glow__conv_sums glow__conv_net_strip_sums(const glow__conv_run *run, uint32_t task);
+/* Sums of d, the rows of pixels [first, last), which is the gradient of what the border adds to. */
+void glow__conv_net_border_sums(const glow__conv_net *net, int64_t n, const float *d, int64_t first,
+                                int64_t last, float *sum);
+/* Floats of a packed matrix [k, n]. */
+int64_t glow__conv_net_packed(const struct glow__kernels *kernels,
+                              const struct glow__kernels16 *kernels16, int64_t k, int64_t n);
+
 glow__conv_run glow__conv_net_run(const glow__conv_net *net, const glow_pass *pass, const float *x,
                                   int64_t stride, float *out);
 

@@ -14,44 +14,29 @@
 
 #include "math/conv.h"
 #include "math/kernels.h"
-#include "nets/conv_net.h"
+#include "nets/conv_net16.h"
 #include "nets/strips.h"
 
-typedef struct back_run {
-  glow__conv_run run;
-  float *dout; /* becomes g3 */
-  const float *out;
-  float *dx;
-  int64_t dx_stride;
-} back_run;
-
-/* Parts of a strip's sums. */
-typedef struct sums {
-  float *b1, *l1, *b2, *l2, *b3, *l3;
-  float *e1, *e3; /* by kind of pixel; with the border indicator */
-} sums;
-
-static sums sums_at(const glow__conv_net *net, float *partial) {
+static glow__conv_sums sums_at(const glow__conv_net *net, float *partial) {
   int64_t hidden = net->hidden;
   float *last = partial + 4 * hidden, *border = last + 2 * net->out;
-  return (sums){.b1 = partial,
-                .l1 = partial + hidden,
-                .b2 = partial + 2 * hidden,
-                .l2 = partial + 3 * hidden,
-                .b3 = last,
-                .l3 = last + net->out,
-                .e1 = border,
-                .e3 = border + GLOW_BORDER_KINDS * hidden};
+  return (glow__conv_sums){.b1 = partial,
+                           .l1 = partial + hidden,
+                           .b2 = partial + 2 * hidden,
+                           .l2 = partial + 3 * hidden,
+                           .b3 = last,
+                           .l3 = last + net->out,
+                           .e1 = border,
+                           .e3 = border + GLOW_BORDER_KINDS * hidden};
 }
 
-static sums strip_sums(const glow__conv_run *run, uint32_t task) {
+glow__conv_sums glow__conv_net_strip_sums(const glow__conv_run *run, uint32_t task) {
   float *partial = glow_pass_scratch(run->pass, run->net->partial);
   return sums_at(run->net, partial + (int64_t)task * glow__conv_net_partial(run->net));
 }
 
-/* Sums of d, the rows of pixels [first, last), which is the gradient of what the border adds to. */
-static void border_sums(const glow__conv_net *net, int64_t n, const float *d, int64_t first,
-                        int64_t last, float *sum) {
+void glow__conv_net_border_sums(const glow__conv_net *net, int64_t n, const float *d, int64_t first,
+                                int64_t last, float *sum) {
   if (!net->edge)
     return;
   memset(sum, 0, (size_t)(GLOW_BORDER_KINDS * n) * sizeof *sum);
@@ -60,10 +45,10 @@ static void border_sums(const glow__conv_net *net, int64_t n, const float *d, in
 
 /* dout becomes g3; sums of b3, l3 and e3. */
 static void last_layer(void *arg, uint32_t task, uint32_t worker) {
-  const back_run *b = arg;
+  const glow__conv_back *b = arg;
   const glow__conv_net *net = b->run.net;
   const float *scale = glow__conv_net_scales_of(net, b->run.pass).s3;
-  sums s = strip_sums(&b->run, task);
+  glow__conv_sums s = glow__conv_net_strip_sums(&b->run, task);
   int64_t first = (int64_t)task * GLOW_STRIP;
   int64_t last = first + GLOW_STRIP < b->run.pixels ? first + GLOW_STRIP : b->run.pixels;
   (void)worker;
@@ -75,7 +60,7 @@ static void last_layer(void *arg, uint32_t task, uint32_t worker) {
       *g *= scale[o];
       s.b3[o] += *g;
     }
-  border_sums(net, net->out, b->dout + first * net->out, first, last, s.e3);
+  glow__conv_net_border_sums(net, net->out, b->dout + first * net->out, first, last, s.e3);
 }
 
 /* d [rows, n] = gradient of h; becomes the gradient before the norm. Sums of g and of g h. */
@@ -102,7 +87,7 @@ static void product(const glow__conv_run *run, int64_t m, int64_t n, int64_t k, 
 }
 
 static void data_gradient(void *arg, uint32_t task, uint32_t worker) {
-  const back_run *b = arg;
+  const glow__conv_back *b = arg;
   const glow__conv_run *run = &b->run;
   const glow__conv_net *net = run->net;
   const glow_pass *pass = run->pass;
@@ -113,13 +98,13 @@ static void data_gradient(void *arg, uint32_t task, uint32_t worker) {
   float *taps = glow_pass_scratch(pass, net->taps) + first * taps_out;
   float *d2 = glow_pass_scratch(pass, net->d2) + first * hidden;
   float *d1 = glow_pass_scratch(pass, net->d1) + first * hidden;
-  sums s = strip_sums(run, task);
+  glow__conv_sums s = glow__conv_net_strip_sums(run, task);
   glow__strip_gather(net->height, net->width, net->out, b->dout, net->out, -1, first, last, taps);
   product(run, strip.rows, hidden, taps_out, taps, net->back3, d2);
   through_norm(strip.rows, hidden, strip.h2, scales.s2, d2, s.b2, s.l2);
   product(run, strip.rows, hidden, hidden, d2, net->back2, d1);
   through_norm(strip.rows, hidden, strip.h1, scales.s1, d1, s.b1, s.l1);
-  border_sums(net, hidden, d1, first, last, s.e1);
+  glow__conv_net_border_sums(net, hidden, d1, first, last, s.e1);
   product(run, strip.rows, taps_in, hidden, d1, net->back1,
           glow_pass_scratch(pass, net->d_gathered) + first * taps_in);
   glow__strip_gather(net->height, net->width, net->in, run->x, run->stride, 1, first, last,
@@ -127,7 +112,7 @@ static void data_gradient(void *arg, uint32_t task, uint32_t worker) {
 }
 
 static void input_gradient(void *arg, uint32_t task, uint32_t worker) {
-  const back_run *b = arg;
+  const glow__conv_back *b = arg;
   const glow__conv_net *net = b->run.net;
   const float *d = glow_pass_scratch(b->run.pass, net->d_gathered);
   (void)worker;
@@ -138,13 +123,18 @@ static void input_gradient(void *arg, uint32_t task, uint32_t worker) {
 /* ---- weights --------------------------------------------------------------------------------- */
 
 /* C [m, columns] += A' B over all pixels, where A [pixels, m] and B [pixels, hidden] from
- * `column`. */
+ * `column`; in bfloat16 what these regions hold then. */
 static void accumulate(const glow__conv_run *run, uint32_t worker, int64_t m, const float *a,
                        const float *bmat, int64_t column, int64_t columns, float *c, int64_t ldc) {
   const glow__kernels *kernels = run->kernels;
   const glow__epilogue add = {.accumulate = 1};
   int64_t hidden = run->net->hidden;
   float *packed = glow_pass_worker_scratch(run->pass, run->net->weight_block, worker);
+  if (run->kernels16) {
+    glow__conv_net16_accumulate(run, m, (const void *)a, (const void *)bmat, column, columns,
+                                (void *)packed, c, ldc);
+    return;
+  }
   for (int64_t p = 0; p < run->pixels; p += GLOW_WEIGHT_PIXELS) {
     int64_t rows = run->pixels - p < GLOW_WEIGHT_PIXELS ? run->pixels - p : GLOW_WEIGHT_PIXELS;
     int64_t panels = glow__panels(kernels, columns);
@@ -157,14 +147,15 @@ static void accumulate(const glow__conv_run *run, uint32_t worker, int64_t m, co
  * */
 static float *tap_block(const glow__conv_run *run, uint32_t worker, int64_t rows) {
   float *block = glow_pass_worker_scratch(run->pass, run->net->weight_block, worker);
-  block += glow__packed_size(run->kernels, GLOW_WEIGHT_PIXELS, GLOW_WEIGHT_COLUMNS);
+  block +=
+      glow__conv_net_packed(run->kernels, run->kernels16, GLOW_WEIGHT_PIXELS, GLOW_WEIGHT_COLUMNS);
   memset(block, 0, (size_t)(rows * GLOW_WEIGHT_COLUMNS) * sizeof(float));
   return block;
 }
 
 /* Task t: columns (t/3) of the gradient of W2, W3, W1 (the largest first). */
 static void weight_gradient(void *arg, uint32_t task, uint32_t worker) {
-  const back_run *b = arg;
+  const glow__conv_back *b = arg;
   const glow__conv_run *run = &b->run;
   const glow__conv_net *net = run->net;
   const glow_pass *pass = run->pass;
@@ -222,16 +213,16 @@ void glow__conv_net_backward(const void *self, const glow_pass *pass, const floa
                              int64_t stride, const float *out, float *dout, float *dx,
                              int64_t dx_stride) {
   const glow__conv_net *net = self;
-  back_run b = {.run = glow__conv_net_run(net, pass, x, stride, NULL),
-                .dout = dout,
-                .out = out,
-                .dx = dx,
-                .dx_stride = dx_stride};
+  glow__conv_back b = {.run = glow__conv_net_run(net, pass, x, stride, NULL),
+                       .dout = dout,
+                       .out = out,
+                       .dx = dx,
+                       .dx_stride = dx_stride};
   uint32_t strips = (uint32_t)glow__strip_count(b.run.pixels);
   uint32_t blocks = (uint32_t)((net->hidden + GLOW_WEIGHT_COLUMNS - 1) / GLOW_WEIGHT_COLUMNS);
   glow__conv_net_pack_back(&b.run);
   glow_pass_run(pass, strips, last_layer, &b);
-  glow_pass_run(pass, strips, data_gradient, &b);
+  glow_pass_run(pass, strips, b.run.kernels16 ? glow__conv_net16_data_gradient : data_gradient, &b);
   glow_pass_run(pass, (uint32_t)glow_pass_samples(pass), input_gradient, &b);
   glow_pass_run(pass, 3 * blocks, weight_gradient, &b);
   vector_gradients(&b.run, strips);

@@ -4,7 +4,7 @@
 
 #include "math/conv.h"
 #include "math/kernels.h"
-#include "nets/conv_net.h"
+#include "nets/conv_net16.h"
 #include "nets/strips.h"
 
 glow__conv_run glow__conv_net_run(const glow__conv_net *net, const glow_pass *pass, const float *x,
@@ -12,6 +12,7 @@ glow__conv_run glow__conv_net_run(const glow__conv_net *net, const glow_pass *pa
   return (glow__conv_run){.net = net,
                           .pass = pass,
                           .kernels = glow_pass_context(pass)->kernels,
+                          .kernels16 = glow_pass_context(pass)->kernels16,
                           .x = x,
                           .stride = stride,
                           .pixels = glow_pass_samples(pass) * net->image,
@@ -112,6 +113,6 @@ void glow__conv_net_forward(const void *self, const glow_pass *pass, const float
   glow__conv_run run = glow__conv_net_run(self, pass, x, stride, out);
   uint32_t strips = (uint32_t)glow__strip_count(run.pixels);
   glow__conv_net_pack(&run);
-  glow_pass_run(pass, strips, run_strip, &run);
+  glow_pass_run(pass, strips, run.kernels16 ? glow__conv_net16_run_strip : run_strip, &run);
   glow_pass_run(pass, strips, sum_strip, &run);
 }

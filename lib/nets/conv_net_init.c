@@ -4,7 +4,7 @@
 
 #include "math/kernels.h"
 #include "math/moments.h"
-#include "nets/conv_net.h"
+#include "nets/conv_net16.h"
 #include "nets/strips.h"
 
 #define FLOOR 1e-6
@@ -23,9 +23,15 @@ static void strip_moments(void *arg, uint32_t task, uint32_t worker) {
   const init_run *in = arg;
   const glow__conv_run *run = &in->run;
   int64_t hidden = run->net->hidden;
-  glow__conv_strip strip = glow__conv_net_strip(run, task, worker);
   double *sums = strip_sums(run, task);
   memset(sums, 0, 2 * (size_t)hidden * sizeof *sums);
+  if (run->kernels16) {
+    int64_t rows = glow__conv_net16_strip(run, task, worker).rows;
+    glow__moments_sums(rows, hidden, glow__conv_net16_before_norm(run, task, worker, in->round),
+                       sums);
+    return;
+  }
+  glow__conv_strip strip = glow__conv_net_strip(run, task, worker);
   glow__conv_net_first(run, &strip, in->round > 0);
   if (in->round > 0)
     glow__conv_net_second(run, &strip, false);

@@ -1,7 +1,6 @@
 /* Weights of Glow's network, packed for the products of one call: W1 and W3 are first put in order
  * of taps, as matrices [hidden, (t, in)] and [(t, out), hidden]. SPDX-License-Identifier: MIT */
-#include "math/kernels.h"
-#include "nets/conv_net.h"
+#include "nets/conv_net16.h"
 
 enum { CHUNKS = 8 }; /* tasks for each reordering */
 
@@ -52,24 +51,34 @@ typedef struct matrix {
 
 typedef struct pack_run {
   const glow__kernels *kernels;
+  const glow__kernels16 *kernels16;
   matrix matrices[3];
 } pack_run;
+
+static int64_t panels_of(const pack_run *run, const matrix *m) {
+  return run->kernels16 ? glow__panels16(run->kernels16, m->n) : glow__panels(run->kernels, m->n);
+}
 
 static void pack_panel(void *arg, uint32_t task, uint32_t worker) {
   const pack_run *run = arg;
   const matrix *m = run->matrices;
   int64_t panel = task;
   (void)worker;
-  for (; panel >= glow__panels(run->kernels, m->n); m++)
-    panel -= glow__panels(run->kernels, m->n);
-  run->kernels->pack(m->k, m->n, m->b, m->rs, m->cs, m->packed, panel, panel + 1);
+  for (; panel >= panels_of(run, m); m++)
+    panel -= panels_of(run, m);
+  if (run->kernels16)
+    run->kernels16->pack(m->k, m->n, m->b, m->rs, m->cs, (glow__pair *)(void *)m->packed, panel,
+                         panel + 1);
+  else
+    run->kernels->pack(m->k, m->n, m->b, m->rs, m->cs, m->packed, panel, panel + 1);
 }
 
 static void pack(const glow__conv_run *run, pack_run *p) {
   int64_t panels = 0;
   p->kernels = run->kernels;
+  p->kernels16 = run->kernels16;
   for (int32_t i = 0; i < 3; i++)
-    panels += glow__panels(run->kernels, p->matrices[i].n);
+    panels += panels_of(p, &p->matrices[i]);
   glow_pass_run(run->pass, 2 * CHUNKS, reorder, (void *)(uintptr_t)run);
   glow_pass_run(run->pass, (uint32_t)panels, pack_panel, p);
 }
