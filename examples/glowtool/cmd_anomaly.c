@@ -17,7 +17,7 @@
 typedef struct anomaly_settings {
   const char *model, *out, *per_image, *kernels;
   image_source source, other, reference;
-  int64_t count, draws, shapes_seed, seed, batch, threads;
+  int64_t count, draws, shapes_seed, seed, batch, threads, products;
   bool json;
 } anomaly_settings;
 
@@ -238,7 +238,7 @@ static int anomaly(void *settings, opened_model *m) {
   if (code == TOOL_FINE && !s->other.paths.count && !shapes)
     code = complain("--other is missing: images of another kind");
   if (code == TOOL_FINE)
-    code = open_model(m, s->model, s->threads, s->kernels, s->batch);
+    code = open_model(m, s->model, s->threads, s->kernels, s->products, s->batch);
   if (code == TOOL_FINE)
     code = score_all(s, m, &usual, &other, &reference);
   free(usual.bits);

@@ -16,7 +16,7 @@
 typedef struct attribute_settings {
   const char *model, *amounts, *out, *kernels, *save, *direction;
   image_source with, without, data;
-  int64_t with_class, without_class, images, rows, seed, batch, threads;
+  int64_t with_class, without_class, images, rows, seed, batch, threads, products;
 } attribute_settings;
 
 #define FIELD(name) offsetof(attribute_settings, name)
@@ -259,7 +259,7 @@ static int attribute(void *settings, opened_model *m) {
   if (code == TOOL_FINE && s->save)
     code = file_check_target(s->save);
   if (code == TOOL_FINE)
-    code = open_model(m, s->model, s->threads, s->kernels, s->batch);
+    code = open_model(m, s->model, s->threads, s->kernels, s->products, s->batch);
   if (code == TOOL_FINE)
     code = check_picture(m);
   return code == TOOL_FINE ? run(s, m, amounts, columns) : code;

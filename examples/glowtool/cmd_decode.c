@@ -16,7 +16,7 @@ static const option_choice forms[] = {{"auto", FORM_OF_FILE},
 
 typedef struct decode_settings {
   const char *model, *data, *out, *kernels;
-  int64_t count, form, type, batch, threads;
+  int64_t count, form, type, batch, threads, products;
 } decode_settings;
 
 #define FIELD(name) offsetof(decode_settings, name)
@@ -87,7 +87,7 @@ static int decode(void *settings, opened_model *m) {
     return complain("--data is missing: a safetensors file with latents");
   int code = file_check_target(s->out);
   if (code == TOOL_FINE)
-    code = open_model(m, s->model, s->threads, s->kernels, s->batch);
+    code = open_model(m, s->model, s->threads, s->kernels, s->products, s->batch);
   if (code != TOOL_FINE)
     return code;
   code = batches_open_latents(&reader, m, s->data, s->count, &form);

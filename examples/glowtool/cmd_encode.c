@@ -16,7 +16,7 @@ static const option_choice forms[] = {
 typedef struct encode_settings {
   const char *model, *out, *kernels;
   image_source source;
-  int64_t count, form, shapes_seed, seed, batch, threads;
+  int64_t count, form, shapes_seed, seed, batch, threads, products;
   bool json;
 } encode_settings;
 
@@ -197,7 +197,7 @@ static int run(encode_settings *s, opened_model *m, int32_t form) {
   encoding e = {.m = m, .form = form};
   int code = file_check_target(s->out);
   if (code == TOOL_FINE)
-    code = open_model(m, s->model, s->threads, s->kernels, s->batch);
+    code = open_model(m, s->model, s->threads, s->kernels, s->products, s->batch);
   if (code != TOOL_FINE)
     return code;
   s->source.limit = s->count;

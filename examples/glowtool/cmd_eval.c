@@ -12,7 +12,7 @@
 typedef struct eval_settings {
   const char *model, *per_image, *kernels;
   image_source source;
-  int64_t count, draws, shapes_seed, seed, batch, threads;
+  int64_t count, draws, shapes_seed, seed, batch, threads, products;
   bool json;
 } eval_settings;
 
@@ -112,7 +112,7 @@ static int eval(void *settings, opened_model *m) {
   image_set set;
   int code = s->per_image ? file_check_target(s->per_image) : TOOL_FINE;
   if (code == TOOL_FINE)
-    code = open_model(m, s->model, s->threads, s->kernels, s->batch);
+    code = open_model(m, s->model, s->threads, s->kernels, s->products, s->batch);
   if (code != TOOL_FINE)
     return code;
   s->source.limit = s->count;

@@ -49,7 +49,7 @@ static int export_model(void *settings, opened_model *m) {
     return complain("--storage bf16 goes with --format glow");
   int code = file_check_target(s->out);
   if (code == TOOL_FINE)
-    code = open_model(m, s->model, 1, NULL, 0);
+    code = open_model(m, s->model, 1, NULL, GLOW_PRODUCTS_FLOAT32, 0);
   if (code != TOOL_FINE)
     return code;
   output.path = s->out;

@@ -90,7 +90,7 @@ static int import_file(void *settings, opened_model *m) {
   if (code == TOOL_FINE)
     code = file_check_target(s->out);
   if (code == TOOL_FINE)
-    code = open_context(1, NULL, &m->context);
+    code = open_context(1, NULL, GLOW_PRODUCTS_FLOAT32, &m->context);
   if (code != TOOL_FINE)
     return code;
   options.format = (int32_t)s->format;

@@ -220,7 +220,7 @@ static void print_json(const info_settings *s, const opened_model *m, uint64_t b
 
 static int info(const info_settings *s, opened_model *m) {
   uint64_t bytes = 0;
-  int code = open_model(m, s->model, 1, NULL, 0);
+  int code = open_model(m, s->model, 1, NULL, GLOW_PRODUCTS_FLOAT32, 0);
   if (code == TOOL_FINE)
     code = pass_bytes(m->model, 1, GLOW_MODE_INFERENCE, &bytes);
   if (code != TOOL_FINE)

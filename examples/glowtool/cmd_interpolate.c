@@ -16,7 +16,7 @@ static const option_choice paths[] = {
 typedef struct interpolate_settings {
   const char *model, *out, *kernels;
   image_source source;
-  int64_t rows, columns, path, shapes_seed, seed, batch, threads;
+  int64_t rows, columns, path, shapes_seed, seed, batch, threads, products;
 } interpolate_settings;
 
 #define FIELD(name) offsetof(interpolate_settings, name)
@@ -135,7 +135,7 @@ static int interpolate(void *settings, opened_model *m) {
   image_set set;
   int code = file_check_target(s->out);
   if (code == TOOL_FINE)
-    code = open_model(m, s->model, s->threads, s->kernels, s->batch);
+    code = open_model(m, s->model, s->threads, s->kernels, s->products, s->batch);
   if (code == TOOL_FINE)
     code = check_picture(m);
   if (code != TOOL_FINE)

@@ -14,7 +14,7 @@
 typedef struct reconstruct_settings {
   const char *model, *out, *kernels;
   image_source source;
-  int64_t count, columns, shapes_seed, seed, batch, threads;
+  int64_t count, columns, shapes_seed, seed, batch, threads, products;
   bool json;
 } reconstruct_settings;
 
@@ -152,7 +152,7 @@ static int reconstruct(void *settings, opened_model *m) {
   image_set set;
   int code = file_check_target(s->out);
   if (code == TOOL_FINE)
-    code = open_model(m, s->model, s->threads, s->kernels, s->batch);
+    code = open_model(m, s->model, s->threads, s->kernels, s->products, s->batch);
   if (code == TOOL_FINE)
     code = check_picture(m);
   if (code != TOOL_FINE)

@@ -14,7 +14,7 @@
 
 typedef struct sample_settings {
   const char *model, *temperature, *out, *kernels;
-  int64_t count, columns, seed, first, label, type, batch, threads;
+  int64_t count, columns, seed, first, label, type, batch, threads, products;
 } sample_settings;
 
 enum { MOST_SHOWN = 4096 };
@@ -137,8 +137,8 @@ static int sample(void *settings, opened_model *m) {
   if (code == TOOL_FINE)
     code = file_check_target(s->out);
   if (code == TOOL_FINE)
-    code =
-        open_model(m, s->model, s->threads, s->kernels, s->batch < s->count ? s->batch : s->count);
+    code = open_model(m, s->model, s->threads, s->kernels, s->products,
+                      s->batch < s->count ? s->batch : s->count);
   if (code == TOOL_FINE)
     code = set_temperatures(m, temperatures, count, &options);
   if (code == TOOL_FINE)

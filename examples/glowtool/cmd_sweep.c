@@ -12,7 +12,7 @@
 
 typedef struct sweep_settings {
   const char *model, *temperatures, *out, *kernels;
-  int64_t columns, seed, label, batch, threads;
+  int64_t columns, seed, label, batch, threads, products;
 } sweep_settings;
 
 #define FIELD(name) offsetof(sweep_settings, name)
@@ -85,7 +85,7 @@ static int sweep(void *settings, opened_model *m) {
   if (code == TOOL_FINE)
     code = file_check_target(s->out);
   if (code == TOOL_FINE)
-    code = open_model(m, s->model, s->threads, s->kernels,
+    code = open_model(m, s->model, s->threads, s->kernels, s->products,
                       s->batch < s->columns ? s->batch : s->columns);
   if (code == TOOL_FINE)
     code = check_picture(m);

@@ -71,7 +71,7 @@ static int make_model(train_run *run) {
   int32_t classes = s->conditional ? run->data.classes : 0;
   int code = check_classes(run, classes);
   if (code == TOOL_FINE)
-    code = open_context(s->threads, s->kernels, &run->context);
+    code = open_context(s->threads, s->kernels, s->products, &run->context);
   if (code != TOOL_FINE)
     return code;
   const train_model *model = train_model_find(s->model);
@@ -190,6 +190,7 @@ static void start_event(train_run *run, uint64_t memory) {
   put_int(json, "seed", s->seed);
   put_int(json, "threads", glow_context_workers(run->context));
   put_text(json, "kernels", glow_context_kernels(run->context));
+  put_text(json, "products", products_name(run->context));
   progress_event_close(&run->progress);
 }
 
@@ -200,13 +201,14 @@ static int tell_start(train_run *run) {
     snprintf(test, sizeof test, " and %lld to test", (long long)run->test.count);
   progress_tell(&run->progress,
                 "%lld images%s, %lld x %lld x %lld; %s parameters; passes take %s; %u thread%s, "
-                "%s kernels",
+                "%s kernels%s",
                 (long long)run->data.count, test, (long long)run->data.height,
                 (long long)run->data.width, (long long)run->data.channels,
                 short_count((double)glow_model_parameter_count(run->model), parameters),
                 short_bytes((double)memory, bytes), glow_context_workers(run->context),
                 glow_context_workers(run->context) == 1 ? "" : "s",
-                glow_context_kernels(run->context));
+                glow_context_kernels(run->context),
+                run->settings.products == GLOW_PRODUCTS_BFLOAT16 ? ", products of bfloat16" : "");
   if (run->resumed >= 0)
     progress_tell(&run->progress, "going on after step %lld, from %s", (long long)run->resumed,
                   run->resumed_from);

@@ -4,9 +4,9 @@
 #include <string.h>
 
 int open_model(opened_model *m, const char *path, int64_t threads, const char *kernels,
-               int64_t batch) {
+               int64_t products, int64_t batch) {
   memset(m, 0, sizeof *m);
-  int code = open_context(threads, kernels, &m->context);
+  int code = open_context(threads, kernels, products, &m->context);
   if (code != TOOL_FINE)
     return code;
   glow_status status = glow_model_load(m->context, path, &m->model);

@@ -16,7 +16,7 @@ typedef struct opened_model {
 
 /* Returns an exit code; close_model is due in any case. batch 0: no workspace. */
 int open_model(opened_model *m, const char *path, int64_t threads, const char *kernels,
-               int64_t batch);
+               int64_t products, int64_t batch);
 void close_model(opened_model *m);
 /* Can the model's images be shown as a picture? */
 int check_picture(const opened_model *m);

@@ -23,6 +23,8 @@ typedef struct option_choice {
   const char *name;
   int64_t value;
 } option_choice;
+/* Values of --products, which open_context (tool.h) takes. */
+extern const option_choice product_types[];
 
 typedef struct option_list {
   const char **items;

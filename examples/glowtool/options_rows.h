@@ -39,6 +39,8 @@
 #define MACHINE_ROWS                                                                               \
   INT("threads", threads, "0", 0, 1024, "threads; 0: one for each processor"),                     \
       TEXT("kernels", "NAME", kernels, NULL,                                                       \
-           "kernels to compute with; default $GLOW_KERNELS, or auto")
+           "kernels to compute with; default $GLOW_KERNELS, or auto"),                             \
+      CHOICE("products", products, "float32", product_types,                                       \
+             "numbers that the networks' products are made of")
 
 #endif

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "options.h"
+
 /* ---- messages -------------------------------------------------------------------------------- */
 
 int utf8_length(const char *text) {
@@ -158,7 +160,14 @@ static int refuse_kernels(const char *name) {
   return complain("this build and CPU have no kernels '%s'; there are %s", name, list);
 }
 
-int open_context(int64_t threads, const char *kernels, glow_context **out) {
+const option_choice product_types[] = {
+    {"float32", GLOW_PRODUCTS_FLOAT32}, {"bfloat16", GLOW_PRODUCTS_BFLOAT16}, {NULL, 0}};
+
+const char *products_name(const glow_context *context) {
+  return product_types[glow_context_products(context)].name;
+}
+
+int open_context(int64_t threads, const char *kernels, int64_t products, glow_context **out) {
   glow_context_options options = GLOW_CONTEXT_OPTIONS_INIT;
   *out = NULL;
   if (!kernels)
@@ -170,6 +179,7 @@ int open_context(int64_t threads, const char *kernels, glow_context **out) {
   glow_blas_set_threads(1);
   options.threads = (uint32_t)(threads ? threads : online_cpus());
   options.kernels = kernels && *kernels ? kernels : NULL;
+  options.products = (int32_t)products;
   options.log = on_log;
   glow_status status = glow_context_create(&options, out);
   return status == GLOW_OK ? TOOL_FINE : complain_status(status, NULL);

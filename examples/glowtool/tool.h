@@ -56,9 +56,11 @@ const char *short_bytes(double bytes, char out[32]);
 
 /* Processors that this process may use. */
 int64_t online_cpus(void);
-/* threads 0: one for each processor. kernels NULL: $GLOW_KERNELS, or the best. Returns an exit
- * code. */
-int open_context(int64_t threads, const char *kernels, glow_context **out);
+/* threads 0: one for each processor. kernels NULL: $GLOW_KERNELS, or the best. products:
+ * GLOW_PRODUCTS_, of product_types. Returns an exit code. */
+int open_context(int64_t threads, const char *kernels, int64_t products, glow_context **out);
+/* "float32" or "bfloat16". */
+const char *products_name(const glow_context *context);
 /* Memory that passes of `mode` on `batch` samples take. */
 int pass_bytes(const glow_model *model, int64_t batch, int32_t mode, uint64_t *out);
 

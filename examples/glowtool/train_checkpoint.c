@@ -85,6 +85,7 @@ static void take_notes(const train_run *run, notes *n) {
   note_text(n, NOTE_NEXT, "%" PRId64, run->feed.place.next);
   note_text(n, NOTE_DATA, "%016" PRIx64, run->data_hash);
   note_text(n, NOTE_KERNELS, "%s", glow_context_kernels(run->context));
+  note_text(n, NOTE_PRODUCTS, "%s", products_name(run->context));
   note_losses(n, &run->progress);
 }
 

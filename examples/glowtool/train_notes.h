@@ -7,6 +7,7 @@
 #define NOTE_NEXT "feed.next"
 #define NOTE_DATA "data"
 #define NOTE_KERNELS "kernels"
+#define NOTE_PRODUCTS "products"
 #define NOTE_LOSSES "losses"
 
 /* Name of the file of a step: glow_checkpoint_save_series. */

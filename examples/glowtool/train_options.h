@@ -27,7 +27,7 @@ typedef struct train_settings {
   bool reconstruct, flip;
   const char *memory; /* bytes of passes, NULL: any */
   /* machine */
-  int64_t threads;
+  int64_t threads, products;
   const char *kernels;
   /* results */
   const char *out;

@@ -12,7 +12,7 @@
 #include "train_notes.h"
 
 /* Options of one process, which no checkpoint has. */
-static const char *const of_process[] = {"resume", "out",   "threads",   "kernels",
+static const char *const of_process[] = {"resume", "out",   "threads",   "kernels", "products",
                                          "json",   "quiet", "overwrite", NULL};
 /* What is typed holds, without a word. (Data are compared with those of the checkpoint.) */
 static const char *const of_results[] = {"data",        "test",           "labels",
@@ -140,7 +140,7 @@ static int set_schedule(train_run *run) {
 
 int train_resume(train_run *run) {
   const train_settings *s = &run->settings;
-  int code = open_context(s->threads, s->kernels, &run->context);
+  int code = open_context(s->threads, s->kernels, s->products, &run->context);
   if (code == TOOL_FINE)
     code = open_checkpoint(run);
   if (code == TOOL_FINE)
@@ -160,6 +160,13 @@ int train_resume(train_run *run) {
     mention("the checkpoint was made with %s kernels, these are %s: numbers will be rounded "
             "differently",
             kernels, glow_context_kernels(run->context));
+  const char *products = glow_trainer_note(run->trainer, NOTE_PRODUCTS);
+  if (!products)
+    products = "float32"; /* of a version that had nothing else */
+  if (strcmp(products, products_name(run->context)) != 0)
+    mention("the checkpoint was made with products of %s, these are of %s: --products %s goes on "
+            "as before",
+            products, products_name(run->context), products);
   return TOOL_FINE;
 }
 

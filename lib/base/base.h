@@ -89,7 +89,7 @@ struct glow_context {
   void *log_payload;
   const struct glow__kernels *kernels;
   const struct glow__kernels16 *kernels16; /* NULL: products are float32 */
-  struct glow__registry_entry *registry; /* base/registry.c: a list */
+  struct glow__registry_entry *registry;   /* base/registry.c: a list */
 };
 
 void glow__log(const glow_context *context, int32_t level, const char *format, ...)

@@ -70,7 +70,8 @@ typedef struct glow__kernels16 {
   void (*pack)(int64_t k, int64_t n, const float *b, int64_t rs, int64_t cs, glow__pair *packed,
                int64_t first, int64_t last);
   /* Pairs of rows: to[i*width + j] holds from[2i*rs + j] and from[(2i+1)*rs + j], for j < n; zero
-   * for n <= j < width. With width = n the transposed A of gemm, with width = panel a panel of B. */
+   * for n <= j < width. With width = n it is the transposed A of gemm, with width = panel a panel
+   * of B. */
   void (*zip)(int64_t k, int64_t n, const uint16_t *from, int64_t rs, glow__pair *to,
               int64_t width);
   /* C [m, n] (row stride ldc) = epilogue(A B), k in `pairs`. Pair k of row i of A is at a[i*rs +
@@ -114,8 +115,8 @@ extern const glow__kernels16 glow__kernels16_neon;
 
 /* index-th that this CPU can run, best first, NULL past the end. */
 const glow__kernels16 *glow__kernels16_at(uint32_t index);
-/* Those that go with a provider of float32: never of an instruction set beyond it, but that "avx512"
- * has AVX512-BF16 where the CPU has; plain C with "cblas". */
+/* Those that go with a provider of float32: never of an instruction set beyond it, but that
+ * "avx512" has AVX512-BF16 where the CPU has; plain C with "cblas". */
 const glow__kernels16 *glow__kernels16_of(const glow__kernels *kernels);
 
 #endif

@@ -1,4 +1,5 @@
-/* Products of bfloat16 for avx512 without AVX512-BF16: the common source with its widths. SPDX-License-Identifier: MIT */
+/* Products of bfloat16 for avx512 without AVX512-BF16: the common source with its widths.
+ * SPDX-License-Identifier: MIT */
 #define SIMD_NAME "avx512"
 #define SIMD_TABLE glow__kernels16_avx512
 #define SIMD_WIDTH 16

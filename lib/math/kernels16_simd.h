@@ -7,8 +7,8 @@
  *   SIMD_BF16     if the compiler is to use AVX512-BF16; vectors have 16 floats then
  * and is compiled with -ffp-contract=fast.
  *
- * Without AVX512-BF16 numbers are widened to float32 in registers: a panel's for all rows of a tile,
- * those of A for all its vectors. SPDX-License-Identifier: MIT */
+ * Without AVX512-BF16 numbers are widened to float32 in registers: a panel's for all rows of a
+ * tile, those of A for all its vectors. SPDX-License-Identifier: MIT */
 
 #include "math/kernels16.h"
 

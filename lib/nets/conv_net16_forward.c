@@ -1,5 +1,5 @@
-/* Glow's network with products of bfloat16, forward: strips of pixels go through all three products,
- * rounded after each norm. SPDX-License-Identifier: MIT */
+/* Glow's network with products of bfloat16, forward: strips of pixels go through all three
+ * products, rounded after each norm. SPDX-License-Identifier: MIT */
 #include "nets/conv_net16.h"
 #include "nets/strips.h"
 

@@ -4,7 +4,8 @@
  *
  *   bench_kernels [provider or "all"] [milliseconds for each case, default 100]
  *
- * Then the same products in bfloat16, which AVX512-BF16 can do twice as fast as the peak of float32.
+ * Then the same products in bfloat16, which AVX512-BF16 can do twice as fast as the peak of
+ * float32.
  *
  * SPDX-License-Identifier: MIT */
 #include <glow/glow.h>

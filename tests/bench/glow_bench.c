@@ -4,6 +4,7 @@
  *   glow-bench [--model glow|realnvp|nice|flow2d] [--levels N] [--depth N] [--hidden N] [--size N]
  *              [--batch 16] [--sample-batches 1,16,64] [--threads 2] [--kernels NAME] [--repeat 5]
  *              [--what train,eval,sample] [--modes stored,reconstructed] [--json]
+ *              [--products float32|bfloat16]
  *
  * Each figure is the best and the median of `repeat` runs after one that is not counted; the peak
  * is measured before and after each of them, on the same threads, and the median of the ratios is
@@ -25,7 +26,7 @@ typedef struct settings {
   bench_model_options model;
   int64_t batch, threads, repeat, batches[MOST_BATCHES];
   int32_t batch_count;
-  const char *what, *modes, *kernels;
+  const char *what, *modes, *kernels, *products;
   bool json;
 } settings;
 
@@ -95,6 +96,8 @@ static void set_up(bench *b) {
   check(glow_pool_executor(b->pool, &b->executor));
   options.executor = &b->executor;
   options.kernels = b->s.kernels;
+  options.products =
+      strcmp(b->s.products, "bfloat16") == 0 ? GLOW_PRODUCTS_BFLOAT16 : GLOW_PRODUCTS_FLOAT32;
   check(glow_context_create(&options, &b->context));
   if (strcmp(glow_context_kernels(b->context), "cblas") == 0)
     glow_blas_set_threads(1);
@@ -306,13 +309,15 @@ static settings parse(int argc, char **argv) {
                 .batches = {1, 16, 64},
                 .batch_count = 3,
                 .what = "train,eval,sample",
-                .modes = "stored,reconstructed"};
+                .modes = "stored,reconstructed",
+                .products = "float32"};
   static const struct option options[] = {
-      {"model", 1, NULL, 'M'},   {"levels", 1, NULL, 'l'}, {"depth", 1, NULL, 'd'},
-      {"hidden", 1, NULL, 'h'},  {"size", 1, NULL, 's'},   {"batch", 1, NULL, 'b'},
-      {"threads", 1, NULL, 't'}, {"repeat", 1, NULL, 'r'}, {"what", 1, NULL, 'w'},
-      {"modes", 1, NULL, 'm'},   {"mode", 1, NULL, 'm'},   {"sample-batches", 1, NULL, 'S'},
-      {"kernels", 1, NULL, 'k'}, {"json", 0, NULL, 'j'},   {NULL, 0, NULL, 0}};
+      {"model", 1, NULL, 'M'},   {"levels", 1, NULL, 'l'},   {"depth", 1, NULL, 'd'},
+      {"hidden", 1, NULL, 'h'},  {"size", 1, NULL, 's'},     {"batch", 1, NULL, 'b'},
+      {"threads", 1, NULL, 't'}, {"repeat", 1, NULL, 'r'},   {"what", 1, NULL, 'w'},
+      {"modes", 1, NULL, 'm'},   {"mode", 1, NULL, 'm'},     {"sample-batches", 1, NULL, 'S'},
+      {"kernels", 1, NULL, 'k'}, {"products", 1, NULL, 'p'}, {"json", 0, NULL, 'j'},
+      {NULL, 0, NULL, 0}};
   for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
     switch (c) {
     case 'M': s.model.model = optarg; break;
@@ -327,6 +332,7 @@ static settings parse(int argc, char **argv) {
     case 'm': s.modes = optarg; break;
     case 'S': batches(&s, optarg); break;
     case 'k': s.kernels = optarg; break;
+    case 'p': s.products = optarg; break;
     case 'j': s.json = true; break;
     default: exit(2);
     }
@@ -339,15 +345,21 @@ static settings parse(int argc, char **argv) {
 
 int main(int argc, char **argv) {
   bench b = {.s = parse(argc, argv), .executor = GLOW_EXECUTOR_INIT, .first = true};
+  if (strcmp(b.s.products, "float32") != 0 && strcmp(b.s.products, "bfloat16") != 0) {
+    fprintf(stderr, "glow-bench: no products of '%s'\n", b.s.products);
+    return 2;
+  }
   set_up(&b);
   draw(&b);
   initialise(&b);
   forget_peak();
-  printf(b.s.json ? "{\"model\": \"%s\", \"kernels\": \"%s\", \"threads\": %u, \"params\": %lld, "
+  printf(b.s.json ? "{\"model\": \"%s\", \"kernels\": \"%s\", \"products\": \"%s\", \"threads\": "
+                    "%u, \"params\": %lld, "
                     "\"macs\": %.0f, \"runs\": ["
-                  : "%s: kernels %s, %u threads, %lld parameters, %.0f multiply-adds a sample\n",
-         b.s.model.model, glow_context_kernels(b.context), glow_context_workers(b.context),
-         (long long)glow_model_parameter_count(b.model), b.macs);
+                  : "%s: kernels %s, products of %s, %u threads, %lld parameters, %.0f "
+                    "multiply-adds a sample\n",
+         b.s.model.model, glow_context_kernels(b.context), b.s.products,
+         glow_context_workers(b.context), (long long)glow_model_parameter_count(b.model), b.macs);
   measure_all(&b);
   if (b.s.json)
     printf("\n]}\n");

@@ -239,7 +239,8 @@ static void test_struct_sizes(void **state) {
     check_size(b, #type, read, &value, sizeof value, smallest, false);                             \
   } while (0)
 #define CHECK(type, read, ...) CHECK_FROM(sizeof(type), type, read, __VA_ARGS__)
-  CHECK(glow_context_options, read_context, GLOW_CONTEXT_OPTIONS_INIT);
+  CHECK_FROM(offsetof(glow_context_options, products), glow_context_options, read_context,
+             GLOW_CONTEXT_OPTIONS_INIT);
   CHECK(glow_actnorm_options, read_actnorm, GLOW_ACTNORM_OPTIONS_INIT);
   CHECK(glow_batchnorm_options, read_batchnorm, GLOW_BATCHNORM_OPTIONS_INIT);
   CHECK(glow_logit_options, read_logit, GLOW_LOGIT_OPTIONS_INIT);

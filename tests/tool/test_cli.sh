@@ -127,6 +127,14 @@ good "train with everything else" train $tiny --steps 3 --permutation shuffle --
   --no-net-actnorm --fixed-prior --optimizer adamax --schedule cosine --clip-norm 1 \
   --clip-value 1 --weight-decay 0.01 --reconstruct --micro-batch 3 --bits 5 --init-images 20 \
   --kernels c --out run/four
+good "train with products of bfloat16" train $tiny --steps 4 --init-images 20 --products bfloat16 \
+  --out run/bfloat16
+check "the summary says so" says ', products of bfloat16'
+check "the log says so" json_lines run/bfloat16/log.jsonl 'lines[0]["products"] == "bfloat16"'
+good "eval with products of bfloat16" eval run/bfloat16/model.safetensors --format shapes --images 16 \
+  --products bfloat16
+"$tool" train --resume run/bfloat16 --steps 6 >out 2>err
+check "going on with others is told" grep -q -e 'float32: --products bfloat16 goes on as before' err
 good "train RealNVP" train --model realnvp --format shapes --size 8 --images 64 --levels 2 --hidden 4 \
   --blocks 1 --batch 8 --steps 3 --init-images 16 --quiet --out run/realnvp
 good "eval RealNVP" eval run/realnvp/model.safetensors --format shapes --images 16
@@ -455,6 +463,7 @@ bad "--floor: '0' is not" $train --floor 0
 bad "--temperature: '-1' is not" $train --temperature -1
 bad "--seed: '-1' is not" $train --seed -1
 bad "--threads: '-1' is not" $train --threads -1
+bad "--products: 'float16' is not one of" $train --products float16
 bad "no kernels 'abacus'" $train --kernels abacus
 bad "--permutation: 'none' is not one of" $train --permutation none
 bad "--coupling: 'none' is not one of" $train --coupling none

@@ -1,7 +1,7 @@
-/* Products of bfloat16 of every provider that this machine can run, against sums in double and, where
- * no factor or bias follows, bit for bit against plain C, on random shapes: edges of tiles and panels, odd sizes,
- * both layouts of A, all epilogues, parts of the panels. And that a row has the same bits in any
- * batch. SPDX-License-Identifier: MIT */
+/* Products of bfloat16 of every provider that this machine can run, against sums in double and,
+ * where no factor or bias follows, bit for bit against plain C, on random shapes: edges of tiles
+ * and panels, odd sizes, both layouts of A, all epilogues, parts of the panels. And that a row has
+ * the same bits in any batch. SPDX-License-Identifier: MIT */
 #include "math/kernels16.h"
 
 #include <math.h>
@@ -258,7 +258,7 @@ static void test_products(void **unused) {
       run(&glow__kernels16_c, &p, truth, rounded_truth);
       check_close(kernels, &p, c, rounded);
       check_outside(kernels, &p, c, rounded);
-      /* The epilogue's product and sum may be fused where that is exact in one and not the other. */
+      /* What follows the sum may be fused by one provider and not by the other. */
       bool exact = !(p.epilogue.scale || p.epilogue.bias || p.epilogue.accumulate);
       if (exact) {
         assert_memory_equal(c, truth, (size_t)(p.m * p.ldc) * sizeof *c);
