@@ -31,7 +31,7 @@ enum {
  * is compared with the reconstructed one, and drift = max |x' - x| / rms(x). Past drift_bound the
  * gradients are not to be used: glow_backward fails with GLOW_E_NUMERIC, and from then on this
  * workspace runs layers forward again instead of inverting them. That is exact, in the memory that
- * the workspace has already, and takes about twice the time. See glow_workspace_info.
+ * the workspace has already, and takes 1.4 times the time. See glow_workspace_info.
  * Float32 leaves a drift of about 1e-5 in healthy models; at 1e-3 that of an image is below a tenth
  * of a step of 8 bits. */
 typedef struct glow_workspace_options {
