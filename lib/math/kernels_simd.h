@@ -3,12 +3,13 @@
  *   SIMD_NAME     name of the table (a string) and SIMD_TABLE, its symbol
  *   SIMD_WIDTH    floats in a vector
  *   SIMD_VECTORS  vectors in a panel
- *   SIMD_ROWS     rows of the largest tile; tiles of half as many, and so on down to 1, do the rest
+ *   SIMD_ROWS     rows of the largest tile
  * and is compiled with -ffp-contract=fast, so that acc += a * b is one fused multiply-add.
  *
  * A tile keeps rows x vectors sums in registers; for each k it broadcasts one number of each row
  * of A and multiplies it with the panel's row k. The chain of additions of an element is k = 0, 1,
- * ... whatever the tile, so a row's result does not depend on the rows beside it.
+ * ... whatever the tile, so a row's result does not depend on the rows beside it. Few sums leave the
+ * multiply-adders waiting for each other: rows that are left over are shared with the last full tile.
  * SPDX-License-Identifier: MIT */
 
 #include "math/kernels.h"
@@ -17,7 +18,7 @@ typedef float vec __attribute__((vector_size(SIMD_WIDTH * 4)));
 typedef float vec_unaligned __attribute__((vector_size(SIMD_WIDTH * 4), aligned(4)));
 typedef int32_t mask __attribute__((vector_size(SIMD_WIDTH * 4)));
 
-enum { PANEL = SIMD_WIDTH * SIMD_VECTORS };
+enum { PANEL = SIMD_WIDTH * SIMD_VECTORS, HALF = SIMD_ROWS / 2 + 1 };
 
 /* Loops over rows and vectors must vanish, or the sums would live in memory. */
 #ifdef __clang__
@@ -26,6 +27,12 @@ enum { PANEL = SIMD_WIDTH * SIMD_VECTORS };
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
 #define INLINE static inline __attribute__((always_inline))
+
+/* Asks for a line that may lie past the end of the array. */
+INLINE void prefetch(const float *from, int64_t distance) {
+  __builtin_prefetch((const void *)((uintptr_t)from + (uintptr_t)distance * sizeof *from));
+}
+enum { AHEAD = 16 }; /* rows: some 200 cycles of work */
 
 /* ---- packing --------------------------------------------------------------------------------- */
 
@@ -129,6 +136,7 @@ INLINE void tile(int64_t rows, int64_t k, const float *a, int64_t rs, int64_t cs
     sums[r][v] = (vec){0};
   for (int64_t i = 0; i < k; i++, a += cs, panel += PANEL) {
     const vec *b = (const vec *)(const void *)panel;
+    prefetch(a + rows - 1, AHEAD * cs); /* with rs 1 new lines come one by one, far apart */
     UNROLL
     for (int64_t r = 0; r < rows; r++)
       UNROLL
@@ -140,19 +148,23 @@ INLINE void tile(int64_t rows, int64_t k, const float *a, int64_t rs, int64_t cs
     store_row(sums[r], c + r * ldc, j, width, e);
 }
 
+/* Tiles of SIMD_ROWS rows, and smaller ones for what is left: rather two of about half than one whole
+ * and one of few rows. */
 static void gemm(int64_t m, int64_t n, int64_t k, const float *a, int64_t rs, int64_t cs,
                  const float *packed, float *c, int64_t ldc, int64_t first, int64_t last,
                  const glow__epilogue *epilogue) {
   for (int64_t panel = first; panel < last; panel++) {
     const float *b = packed + panel * k * PANEL;
     int64_t j = panel * PANEL, width = n - j < PANEL ? n - j : PANEL, i = 0;
-#define ROWS(rows)                                                                                 \
-  for (; i + (rows) <= m; i += (rows))                                                             \
+#define ROWS(rows, least)                                                                          \
+  for (; m - i >= (least); i += (rows))                                                            \
     tile(rows, k, a + i * rs, rs, cs, b, c + i * ldc, ldc, j, width, epilogue);
-    ROWS(SIMD_ROWS)
-    ROWS(SIMD_ROWS / 2)
-    ROWS((SIMD_ROWS + 3) / 4)
-    ROWS(1)
+    ROWS(SIMD_ROWS, SIMD_ROWS + HALF)
+    if (m - i == SIMD_ROWS)
+      ROWS(SIMD_ROWS, SIMD_ROWS)
+    ROWS(HALF, HALF)
+    ROWS(HALF / 2, HALF / 2)
+    ROWS(1, 1)
 #undef ROWS
   }
 }
