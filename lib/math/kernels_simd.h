@@ -8,8 +8,8 @@
  *
  * A tile keeps rows x vectors sums in registers; for each k it broadcasts one number of each row
  * of A and multiplies it with the panel's row k. The chain of additions of an element is k = 0, 1,
- * ... whatever the tile, so a row's result does not depend on the rows beside it. Few sums leave the
- * multiply-adders waiting for each other: rows that are left over are shared with the last full tile.
+ * ... whatever the tile, so a row's result does not depend on the rows beside it. With few sums in
+ * a tile the multiply-adders wait for each other: rows that are left over make tiles of about half.
  * SPDX-License-Identifier: MIT */
 
 #include "math/kernels.h"
@@ -148,8 +148,8 @@ INLINE void tile(int64_t rows, int64_t k, const float *a, int64_t rs, int64_t cs
     store_row(sums[r], c + r * ldc, j, width, e);
 }
 
-/* Tiles of SIMD_ROWS rows, and smaller ones for what is left: rather two of about half than one whole
- * and one of few rows. */
+/* Tiles of SIMD_ROWS rows, and smaller ones for what is left: rather two of about half than one
+ * whole and one of few rows. */
 static void gemm(int64_t m, int64_t n, int64_t k, const float *a, int64_t rs, int64_t cs,
                  const float *packed, float *c, int64_t ldc, int64_t first, int64_t last,
                  const glow__epilogue *epilogue) {
