@@ -465,6 +465,13 @@ bad "--seed: '-1' is not" $train --seed -1
 bad "--threads: '-1' is not" $train --threads -1
 bad "--products: 'float16' is not one of" $train --products float16
 bad "no kernels 'abacus'" $train --kernels abacus
+export GLOW_KERNELS=abacus
+bad "no kernels 'abacus'" $train
+good "--kernels wins over GLOW_KERNELS" train $tiny --steps 1 --kernels c --quiet --out run/forced
+export GLOW_KERNELS=c
+good "GLOW_KERNELS chooses" train $tiny --steps 1 --out run/chosen
+check "... and the summary says so" says ' c kernels'
+unset GLOW_KERNELS
 bad "--permutation: 'none' is not one of" $train --permutation none
 bad "--coupling: 'none' is not one of" $train --coupling none
 bad "--preset: 'none' is not one of" $train --preset none
