@@ -209,6 +209,11 @@ good "... on from step 2" train --resume run/half/checkpoint-000000002.safetenso
 check "... the same bits: the same labels" cmp run/half/model.safetensors run/half2/model.safetensors
 good "train on the labelled half alone" train $half --only-labelled --steps 1 --out run/halved
 check "... of the 10 images" says '^5 images'
+fit="$tiny --depth 8 --hidden 32 --memory 2M"
+good "train in 2 MiB" train $fit --steps 4 --checkpoint-every 2 --keep 0 --out run/fit
+good "... on from step 2" train --resume run/fit/checkpoint-000000002.safetensors --quiet \
+  --out run/fit2
+check "... the same bits" cmp run/fit/model.safetensors run/fit2/model.safetensors
 good "show the labelled half twice" train $half --labelled-times 2 --steps 4 --checkpoint-every 2 \
   --keep 0 --out run/twice
 good "... on from step 2" train --resume run/twice/checkpoint-000000002.safetensors --quiet \
@@ -464,6 +469,8 @@ bad "--temperature: '-1' is not" $train --temperature -1
 bad "--seed: '-1' is not" $train --seed -1
 bad "--threads: '-1' is not" $train --threads -1
 bad "--products: 'float16' is not one of" $train --products float16
+bad "need at least" $train --memory 1K
+bad "leave --reconstruct out" $train --memory 1M --reconstruct
 bad "no kernels 'abacus'" $train --kernels abacus
 export GLOW_KERNELS=abacus
 bad "no kernels 'abacus'" $train
