@@ -21,6 +21,17 @@ typedef struct glow__epilogue {
   int32_t accumulate;
 } glow__epilogue;
 
+/* Element (., j): its sum, and what stood in its place. */
+static inline float glow__finish(float v, float before, int64_t j, const glow__epilogue *e) {
+  if (e->accumulate)
+    v += before;
+  if (e->bias)
+    v += e->bias[j];
+  if (e->scale)
+    v *= e->scale[j];
+  return e->relu && v < 0.0f ? 0.0f : v;
+}
+
 typedef struct glow__kernels {
   const char *name;
   int64_t panel; /* columns in one panel of packed weights */

@@ -50,13 +50,10 @@ static inline float glow__widen16(uint16_t half) {
   return v;
 }
 
-/* What happens to a product before it is written: as in glow__epilogue. */
+/* What happens to a product before it is written, and where it goes. */
 typedef struct glow__epilogue16 {
-  const float *bias;  /* [n] or NULL */
-  const float *scale; /* [n] or NULL */
-  int32_t relu;
-  int32_t accumulate; /* adds c */
-  uint16_t *rounded;  /* [m, glow__even(n)] or NULL: where the result goes, in the place of c */
+  glow__epilogue end;
+  uint16_t *rounded; /* [m, glow__even(n)] or NULL: in the place of c */
 } glow__epilogue16;
 
 typedef struct glow__kernels16 {

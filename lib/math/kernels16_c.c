@@ -38,16 +38,6 @@ static void zip(int64_t k, int64_t n, const uint16_t *from, int64_t rs, glow__pa
       to[j] = j < n ? pair(from[i * rs + j], i + 1 < k ? from[(i + 1) * rs + j] : 0) : 0;
 }
 
-static float finish(float v, float before, int64_t j, const glow__epilogue16 *e) {
-  if (e->accumulate)
-    v += before;
-  if (e->bias)
-    v += e->bias[j];
-  if (e->scale)
-    v *= e->scale[j];
-  return e->relu && v < 0.0f ? 0.0f : v;
-}
-
 /* The columns of one panel, of one row. */
 static void row_of_panel(int64_t pairs, const glow__pair *a, int64_t cs, const glow__pair *b,
                          float *sums) {
@@ -67,8 +57,8 @@ static void gemm(int64_t m, int64_t n, int64_t pairs, const glow__pair *a, int64
     for (int64_t i = 0; i < m; i++) {
       row_of_panel(pairs, a + i * rs, cs, packed + panel * pairs * PANEL, sums);
       for (int64_t j = panel * PANEL; j < n && j < (panel + 1) * PANEL; j++) {
-        float before = epilogue->accumulate ? c[i * ldc + j] : 0.0f;
-        float v = finish(sums[j - panel * PANEL], before, j, epilogue);
+        float before = epilogue->end.accumulate ? c[i * ldc + j] : 0.0f;
+        float v = glow__finish(sums[j - panel * PANEL], before, j, &epilogue->end);
         if (epilogue->rounded)
           epilogue->rounded[i * glow__even(n) + j] = glow__round16(v);
         else

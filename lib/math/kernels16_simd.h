@@ -3,7 +3,7 @@
  *   SIMD_NAME     name of the table (a string) and SIMD_TABLE, its symbol
  *   SIMD_WIDTH    floats, and pairs, in a vector
  *   SIMD_VECTORS  vectors in a panel
- *   SIMD_ROWS     rows of the largest tile; tiles of half as many, and so on down to 1, do the rest
+ *   SIMD_ROWS     rows of the largest tile
  *   SIMD_BF16     if the compiler is to use AVX512-BF16; vectors have 16 floats then
  * and is compiled with -ffp-contract=fast.
  *
@@ -11,28 +11,16 @@
  * tile, those of A for all its vectors. SPDX-License-Identifier: MIT */
 
 #include "math/kernels16.h"
+#include "math/simd.h"
 
 #ifdef SIMD_BF16
 #include <immintrin.h>
 #endif
 
-typedef float vec __attribute__((vector_size(SIMD_WIDTH * 4)));
-typedef float vec_unaligned __attribute__((vector_size(SIMD_WIDTH * 4), aligned(4)));
-typedef int32_t mask __attribute__((vector_size(SIMD_WIDTH * 4)));
 typedef uint32_t words __attribute__((vector_size(SIMD_WIDTH * 4), may_alias));
 typedef uint32_t words_unaligned
     __attribute__((vector_size(SIMD_WIDTH * 4), aligned(4), may_alias));
 typedef uint16_t halves __attribute__((vector_size(SIMD_WIDTH * 2), aligned(2)));
-
-enum { PANEL = SIMD_WIDTH * SIMD_VECTORS };
-
-/* Loops over rows and vectors must vanish, or the sums would live in memory. */
-#ifdef __clang__
-#define UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define UNROLL _Pragma("GCC unroll 16")
-#endif
-#define INLINE static inline __attribute__((always_inline))
 
 /* ---- numbers --------------------------------------------------------------------------------- */
 
@@ -164,34 +152,11 @@ static void zip(int64_t k, int64_t n, const uint16_t *from, int64_t rs, glow__pa
 
 /* ---- the end of a product -------------------------------------------------------------------- */
 
-/* max(v, 0), where NaN, which is not below 0, stays. */
-INLINE vec rectify(vec v) {
-  mask below = v < (vec){0};
-  return (vec)((mask)v & ~below);
-}
-
-INLINE vec finish(vec v, const float *c, int64_t j, const glow__epilogue16 *e) {
-  if (e->accumulate)
-    v = v + *(const vec_unaligned *)(c + j);
-  if (e->bias)
-    v = v + *(const vec_unaligned *)(e->bias + j);
-  if (e->scale)
-    v = v * *(const vec_unaligned *)(e->scale + j);
-  return e->relu ? rectify(v) : v;
-}
-
 /* Part of a vector at the right border: nothing beside it is touched. */
 static void finish_part(vec v, float *c, uint16_t *rounded, int64_t j, int64_t width,
                         const glow__epilogue16 *e) {
   for (int64_t i = 0; i < width; i++) {
-    float value = v[i];
-    if (e->accumulate)
-      value += c[j + i];
-    if (e->bias)
-      value += e->bias[j + i];
-    if (e->scale)
-      value *= e->scale[j + i];
-    value = e->relu && value < 0.0f ? 0.0f : value;
+    float value = glow__finish(v[i], e->end.accumulate ? c[j + i] : 0.0f, j + i, &e->end);
     if (rounded)
       rounded[j + i] = glow__round16(value);
     else
@@ -204,7 +169,7 @@ INLINE void store_row(const vec *sums, float *c, uint16_t *rounded, int64_t j, i
                       const glow__epilogue16 *e) {
   for (int64_t v = 0; v < SIMD_VECTORS; v++, j += SIMD_WIDTH, width -= SIMD_WIDTH) {
     if (width >= SIMD_WIDTH) {
-      vec value = finish(sums[v], c, j, e);
+      vec value = finish(sums[v], c, j, &e->end);
       if (rounded)
         *(halves *)(rounded + j) = round_vector(value);
       else
@@ -271,16 +236,11 @@ static void gemm(int64_t m, int64_t n, int64_t pairs, const glow__pair *a, int64
                  const glow__epilogue16 *epilogue) {
   for (int64_t panel = first; panel < last; panel++) {
     const glow__pair *b = packed + panel * pairs * PANEL;
-    int64_t j = panel * PANEL, width = n - j < PANEL ? n - j : PANEL, i = 0;
-#define ROWS(rows)                                                                                 \
-  for (; i + (rows) <= m; i += (rows))                                                             \
-    tile_rows(rows, i, n, pairs, a, rs, cs, b, c, ldc, j, width, epilogue);
-    ROWS(SIMD_ROWS)
-    ROWS(SIMD_ROWS / 2)
-    ROWS((SIMD_ROWS + 3) / 4)
-    ROWS(1)
-#undef ROWS
-    for (i = 0; epilogue->rounded && n % 2 && j + PANEL >= n && i < m; i++)
+    int64_t j = panel * PANEL, width = n - j < PANEL ? n - j : PANEL;
+#define TILE(rows, i) tile_rows(rows, i, n, pairs, a, rs, cs, b, c, ldc, j, width, epilogue)
+    EACH_TILE(m, TILE);
+#undef TILE
+    for (int64_t i = 0; epilogue->rounded && n % 2 && j + PANEL >= n && i < m; i++)
       epilogue->rounded[i * glow__even(n) + n] = 0;
   }
 }

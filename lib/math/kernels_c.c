@@ -14,16 +14,6 @@ static void pack(int64_t k, int64_t n, const float *b, int64_t rs, int64_t cs, f
       }
 }
 
-static float finish(float v, float before, int64_t j, const glow__epilogue *e) {
-  if (e->accumulate)
-    v += before;
-  if (e->bias)
-    v += e->bias[j];
-  if (e->scale)
-    v *= e->scale[j];
-  return e->relu && v < 0.0f ? 0.0f : v;
-}
-
 static void gemm(int64_t m, int64_t n, int64_t k, const float *a, int64_t rs, int64_t cs,
                  const float *packed, float *c, int64_t ldc, int64_t first, int64_t last,
                  const glow__epilogue *epilogue) {
@@ -35,7 +25,7 @@ static void gemm(int64_t m, int64_t n, int64_t k, const float *a, int64_t rs, in
           sums[j] += a[i * rs + x * cs] * packed[(panel * k + x) * PANEL + j];
       for (int64_t j = 0; j < PANEL && panel * PANEL + j < n; j++) {
         int64_t column = panel * PANEL + j;
-        c[i * ldc + column] = finish(sums[j], c[i * ldc + column], column, epilogue);
+        c[i * ldc + column] = glow__finish(sums[j], c[i * ldc + column], column, epilogue);
       }
     }
 }

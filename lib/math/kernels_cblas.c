@@ -21,19 +21,16 @@ static void pack(int64_t k, int64_t n, const float *b, int64_t rs, int64_t cs, f
       packed[i * ld + j] = b[i * rs + j * cs];
 }
 
+/* What follows the sums, which cblas_sgemm has added to what stood there. */
 static void finish(int64_t m, int64_t n, float *c, int64_t ldc, const glow__epilogue *e,
                    int64_t column) {
+  glow__epilogue rest = *e;
+  rest.accumulate = 0;
   if (!e->bias && !e->scale && !e->relu)
     return;
   for (int64_t i = 0; i < m; i++)
-    for (int64_t j = 0; j < n; j++) {
-      float v = c[i * ldc + j];
-      if (e->bias)
-        v += e->bias[column + j];
-      if (e->scale)
-        v *= e->scale[column + j];
-      c[i * ldc + j] = e->relu && v < 0.0f ? 0.0f : v;
-    }
+    for (int64_t j = 0; j < n; j++)
+      c[i * ldc + j] = glow__finish(c[i * ldc + j], 0.0f, column + j, &rest);
 }
 
 static void gemm(int64_t m, int64_t n, int64_t k, const float *a, int64_t rs, int64_t cs,

@@ -92,6 +92,9 @@ typedef struct glow__conv_strip {
   float *gathered, *h1, *h2;
 } glow__conv_strip;
 glow__conv_strip glow__conv_net_strip(const glow__conv_run *run, uint32_t task, uint32_t worker);
+/* relu((a + bias) scale), where `bias` is a tensor. */
+struct glow__epilogue glow__conv_net_norm(const glow__conv_run *run, int32_t bias,
+                                          const float *scale);
 /* Strip's h1 from x, and h2 from h1; a1 and a2 in their places when finish is not set. */
 void glow__conv_net_first(const glow__conv_run *run, const glow__conv_strip *strip, bool finish);
 void glow__conv_net_second(const glow__conv_run *run, const glow__conv_strip *strip, bool finish);

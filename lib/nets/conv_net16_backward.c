@@ -25,7 +25,7 @@ void glow__conv_net16_data_gradient(void *arg, uint32_t task, uint32_t worker) {
   const glow__conv_run *run = &b->run;
   const glow__conv_net *net = run->net;
   const glow__kernels16 *kernels = run->kernels16;
-  const glow__epilogue16 none = {0};
+  const glow__epilogue16 none = {{0}, NULL};
   int64_t taps_in = 9 * net->in, taps_out = 9 * net->out, hidden = net->hidden;
   glow__conv_net_scales scales = glow__conv_net_scales_of(net, run->pass);
   glow__conv_strip16 s = glow__conv_net16_strip(run, task, worker);
@@ -49,7 +49,7 @@ void glow__conv_net16_accumulate(const glow__conv_run *run, int64_t m, const glo
                                  const uint16_t *b, int64_t column, int64_t columns,
                                  glow__pair *packed, float *c, int64_t ldc) {
   const glow__kernels16 *kernels = run->kernels16;
-  const glow__epilogue16 add = {.accumulate = 1};
+  const glow__epilogue16 add = {.end.accumulate = 1};
   int64_t row = glow__even(run->net->hidden);
   for (int64_t p = 0; p < run->pixels; p += GLOW_WEIGHT_PIXELS) {
     int64_t rows = run->pixels - p < GLOW_WEIGHT_PIXELS ? run->pixels - p : GLOW_WEIGHT_PIXELS;

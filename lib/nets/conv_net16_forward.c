@@ -43,16 +43,16 @@ void glow__conv_net16_product(const glow__conv_run *run, int64_t m, int64_t n, i
 static void first_layer(const glow__conv_run *run, const glow__conv_strip16 *s, bool finish) {
   const glow__conv_net *net = run->net;
   glow__conv_net_scales scales = glow__conv_net_scales_of(net, run->pass);
-  glow__epilogue16 norm = {0};
+  glow__epilogue16 norm = {{0}, NULL};
   if (finish)
-    norm = (glow__epilogue16){glow_pass_tensor(run->pass, net->b1), scales.s1, 1, 0, s->h1};
+    norm = (glow__epilogue16){glow__conv_net_norm(run, net->b1, scales.s1), s->h1};
   glow__strip_gather(net->height, net->width, net->in, run->x, run->stride, 1, s->first,
                      s->first + s->rows, s->wide);
   run->kernels16->round(s->rows, 9 * net->in, s->wide, s->wide16);
   if (net->edge) { /* the product is added to what the border gives, before the norm */
     glow__border_fill(net->height, net->width, net->hidden, scales.border1, s->first,
                       s->first + s->rows, s->sums);
-    norm.accumulate = 1;
+    norm.end.accumulate = 1;
   }
   glow__conv_net16_product(run, s->rows, net->hidden, 9 * net->in, s->wide16, net->packed1, s->sums,
                            &norm);
@@ -61,10 +61,10 @@ static void first_layer(const glow__conv_run *run, const glow__conv_strip16 *s, 
 /* h2, or W2 h1 in sums. */
 static void second_layer(const glow__conv_run *run, const glow__conv_strip16 *s, bool finish) {
   const glow__conv_net *net = run->net;
-  glow__conv_net_scales scales = glow__conv_net_scales_of(net, run->pass);
-  glow__epilogue16 norm = {0};
+  const float *scale = glow__conv_net_scales_of(net, run->pass).s2;
+  glow__epilogue16 norm = {{0}, NULL};
   if (finish)
-    norm = (glow__epilogue16){glow_pass_tensor(run->pass, net->b2), scales.s2, 1, 0, s->h2};
+    norm = (glow__epilogue16){glow__conv_net_norm(run, net->b2, scale), s->h2};
   glow__conv_net16_product(run, s->rows, net->hidden, net->hidden, s->h1, net->packed2, s->sums,
                            &norm);
 }
@@ -72,7 +72,7 @@ static void second_layer(const glow__conv_run *run, const glow__conv_strip16 *s,
 void glow__conv_net16_run_strip(void *arg, uint32_t task, uint32_t worker) {
   const glow__conv_run *run = arg;
   const glow__conv_net *net = run->net;
-  const glow__epilogue16 none = {0};
+  const glow__epilogue16 none = {{0}, NULL};
   glow__conv_strip16 s = glow__conv_net16_strip(run, task, worker);
   float *taps = glow_pass_scratch(run->pass, net->taps) + s.first * 9 * net->out;
   first_layer(run, &s, true);

@@ -43,12 +43,14 @@ static void product(const glow__conv_run *run, int64_t m, int64_t n, int64_t k, 
                      glow__panels(run->kernels, n), epilogue);
 }
 
+glow__epilogue glow__conv_net_norm(const glow__conv_run *run, int32_t bias, const float *scale) {
+  return (glow__epilogue){.bias = glow_pass_tensor(run->pass, bias), .scale = scale, .relu = 1};
+}
+
 void glow__conv_net_first(const glow__conv_run *run, const glow__conv_strip *strip, bool finish) {
   const glow__conv_net *net = run->net;
   glow__conv_net_scales scales = glow__conv_net_scales_of(net, run->pass);
-  glow__epilogue norm = {0};
-  if (finish)
-    norm = (glow__epilogue){glow_pass_tensor(run->pass, net->b1), scales.s1, 1, 0};
+  glow__epilogue norm = finish ? glow__conv_net_norm(run, net->b1, scales.s1) : (glow__epilogue){0};
   glow__strip_gather(net->height, net->width, net->in, run->x, run->stride, 1, strip->first,
                      strip->first + strip->rows, strip->gathered);
   if (net->edge) { /* the product is added to what the border gives, before the norm */
@@ -62,10 +64,8 @@ void glow__conv_net_first(const glow__conv_run *run, const glow__conv_strip *str
 
 void glow__conv_net_second(const glow__conv_run *run, const glow__conv_strip *strip, bool finish) {
   const glow__conv_net *net = run->net;
-  glow__conv_net_scales scales = glow__conv_net_scales_of(net, run->pass);
-  glow__epilogue norm = {0};
-  if (finish)
-    norm = (glow__epilogue){glow_pass_tensor(run->pass, net->b2), scales.s2, 1, 0};
+  const float *scale = glow__conv_net_scales_of(net, run->pass).s2;
+  glow__epilogue norm = finish ? glow__conv_net_norm(run, net->b2, scale) : (glow__epilogue){0};
   product(run, strip->rows, net->hidden, net->hidden, strip->h1, net->packed2, strip->h2, &norm);
 }
 

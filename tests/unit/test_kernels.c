@@ -4,42 +4,15 @@
 #include "math/kernels.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
 
 #include "base/base.h"
+#include "unit/kernel_helpers.h"
 
-enum { MOST_M = 70, MOST_N = 130, MOST_K = 600, ROUNDS = 300 };
-
-static uint64_t state;
-
-static int64_t below(int64_t n) {
-  state = state * 6364136223846793005u + 1442695040888963407u;
-  return (int64_t)((state >> 33) % (uint64_t)n);
-}
-
-static float number(void) {
-  return (float)below(2001) / 1000.0f - 1.0f;
-}
-
-static float *numbers(int64_t count) {
-  float *x = malloc((size_t)count * sizeof *x + 1);
-  assert_non_null(x);
-  for (int64_t i = 0; i < count; i++)
-    x[i] = number();
-  return x;
-}
+enum { ROUNDS = 300 };
 
 static float *packed_room(const glow__kernels *kernels, int64_t k, int64_t n) {
-  size_t bytes = (size_t)glow__packed_size(kernels, k, n) * sizeof(float);
-  float *room = aligned_alloc(64, (bytes + 63) / 64 * 64);
-  assert_non_null(room);
-  return room;
+  return room(glow__packed_size(kernels, k, n), sizeof(float));
 }
 
 /* One product in all its settings. */
@@ -62,14 +35,11 @@ static product random_product(const glow__kernels *kernels) {
   p.b_transposed = below(2);
   p.bias = numbers(p.n);
   p.scale = numbers(p.n);
-  p.before = numbers(p.m * p.ldc + 8);
+  p.before = numbers(p.m * p.ldc + BEYOND);
   int64_t panels = glow__panels(kernels, p.n);
   p.first = below(3) ? 0 : below(panels);
   p.last = below(3) ? panels : p.first + 1 + below(panels - p.first);
-  p.epilogue.bias = below(2) ? p.bias : NULL;
-  p.epilogue.scale = below(2) ? p.scale : NULL;
-  p.epilogue.relu = (int32_t)below(2);
-  p.epilogue.accumulate = (int32_t)below(2);
+  p.epilogue = random_epilogue(p.bias, p.scale);
   return p;
 }
 
@@ -100,13 +70,7 @@ static double expected(const product *p, int64_t i, int64_t j, double *size) {
     sum += term;
     *size += fabs(term);
   }
-  if (p->epilogue.accumulate)
-    sum += (double)p->before[i * p->ldc + j];
-  if (p->epilogue.bias)
-    sum += (double)p->bias[j];
-  if (p->epilogue.scale)
-    sum *= (double)p->scale[j];
-  return p->epilogue.relu && sum < 0 ? 0 : sum;
+  return finish_exactly(sum, p->before[i * p->ldc + j], j, &p->epilogue);
 }
 
 /* A chain of k roundings of partial sums is within k 2^-24 of the sum of sizes; it is far less. */
@@ -137,12 +101,10 @@ static void test_products(void **unused) {
     state = 1;
     for (int round = 0; round < ROUNDS; round++) {
       product p = random_product(kernels);
-      float *c = malloc((size_t)(p.m * p.ldc + 8) * sizeof *c);
-      assert_non_null(c);
-      memcpy(c, p.before, (size_t)(p.m * p.ldc + 8) * sizeof *c);
+      float *c = copy_of(p.before, p.m * p.ldc);
       run(kernels, &p, c);
       check(kernels, &p, c);
-      assert_memory_equal(c + p.m * p.ldc, p.before + p.m * p.ldc, 8 * sizeof *c);
+      assert_memory_equal(c + p.m * p.ldc, p.before + p.m * p.ldc, BEYOND * sizeof *c);
       free(c);
       free_product(&p);
     }
@@ -161,13 +123,9 @@ static void test_rows_are_independent(void **unused) {
       product p = random_product(kernels);
       p.first = 0;
       p.last = glow__panels(kernels, p.n);
-      float *whole = malloc((size_t)(p.m * p.ldc + 8) * sizeof *whole);
-      float *one = malloc((size_t)(p.m * p.ldc + 8) * sizeof *one);
-      assert_true(whole && one);
-      memcpy(whole, p.before, (size_t)(p.m * p.ldc) * sizeof *whole);
-      run(kernels, &p, whole);
       int64_t row = below(p.m);
-      memcpy(one, p.before + row * p.ldc, (size_t)p.ldc * sizeof *one);
+      float *whole = copy_of(p.before, p.m * p.ldc), *one = copy_of(p.before + row * p.ldc, p.ldc);
+      run(kernels, &p, whole);
       product alone = p;
       alone.m = 1;
       alone.a = p.a + row * p.rs;

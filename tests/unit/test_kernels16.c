@@ -5,43 +5,12 @@
 #include "math/kernels16.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
 
 #include "base/base.h"
+#include "unit/kernel_helpers.h"
 
-enum { MOST_M = 70, MOST_N = 130, MOST_K = 600, ROUNDS = 200, BEYOND = 8 };
-
-static uint64_t state;
-
-static int64_t below(int64_t n) {
-  state = state * 6364136223846793005u + 1442695040888963407u;
-  return (int64_t)((state >> 33) % (uint64_t)n);
-}
-
-static float number(void) {
-  return (float)below(2001) / 1000.0f - 1.0f;
-}
-
-static void *room(int64_t count, size_t size) {
-  size_t bytes = (size_t)count * size + BEYOND * size;
-  void *memory = aligned_alloc(64, (bytes + 63) / 64 * 64);
-  assert_non_null(memory);
-  memset(memory, 0x5a, (bytes + 63) / 64 * 64);
-  return memory;
-}
-
-static float *numbers(int64_t count) {
-  float *x = room(count, sizeof *x);
-  for (int64_t i = 0; i < count; i++)
-    x[i] = number();
-  return x;
-}
+enum { ROUNDS = 200 };
 
 static uint16_t *rounded_numbers(int64_t rows, int64_t n) {
   float *x = numbers(rows * n);
@@ -145,10 +114,7 @@ static product random_product(void) {
   int64_t last = below(3) ? blocks : first + 1 + below(blocks - first);
   p.first = first * WIDEST;
   p.last = last * WIDEST < p.n ? last * WIDEST : p.n;
-  p.epilogue.bias = below(2) ? p.bias : NULL;
-  p.epilogue.scale = below(2) ? p.scale : NULL;
-  p.epilogue.relu = (int32_t)below(2);
-  p.epilogue.accumulate = (int32_t)below(2);
+  p.epilogue.end = random_epilogue(p.bias, p.scale);
   p.rounded = below(2);
   return p;
 }
@@ -163,12 +129,6 @@ static void free_product(product *p) {
   free(p->before);
 }
 
-static float *copy_before(const product *p) {
-  float *c = room(p->m * p->ldc, sizeof *c);
-  memcpy(c, p->before, (size_t)(p->m * p->ldc + BEYOND) * sizeof *c);
-  return c;
-}
-
 static void run(const glow__kernels16 *kernels, const product *p, float *c, uint16_t *rounded) {
   glow__pair *packed = room(glow__packed16(kernels, p->k, p->n), sizeof *packed);
   glow__epilogue16 epilogue = p->epilogue;
@@ -177,8 +137,9 @@ static void run(const glow__kernels16 *kernels, const product *p, float *c, uint
   kernels->pack(p->k, p->n, p->b, p->b_rs, p->b_cs, packed, 0, middle);
   epilogue.rounded = p->rounded ? rounded : NULL;
   kernels->gemm(p->m, p->n, glow__pairs(p->k), p->a, p->rs, p->cs, packed,
-                p->rounded && !epilogue.accumulate ? NULL : c, p->ldc, p->first / kernels->panel,
-                (p->last + kernels->panel - 1) / kernels->panel, &epilogue);
+                p->rounded && !epilogue.end.accumulate ? NULL : c, p->ldc,
+                p->first / kernels->panel, (p->last + kernels->panel - 1) / kernels->panel,
+                &epilogue);
   free(packed);
 }
 
@@ -194,17 +155,11 @@ static double expected(const product *p, int64_t i, int64_t j, double *size) {
     sum += term;
     *size += fabs(term);
   }
-  if (p->epilogue.accumulate)
-    sum += (double)p->before[i * p->ldc + j];
-  if (p->epilogue.bias)
-    sum += (double)p->bias[j];
-  if (p->epilogue.scale)
-    sum *= (double)p->scale[j];
-  return p->epilogue.relu && sum < 0 ? 0 : sum;
+  return finish_exactly(sum, p->before[i * p->ldc + j], j, &p->epilogue.end);
 }
 
 /* A chain of k roundings of partial sums is within k 2^-24 of the sum of sizes, and rounding the
- * result within 2^-9 of it. */
+ * result (8 bits, to the nearest) within 2^-8 of it. */
 static void check_close(const glow__kernels16 *kernels, const product *p, const float *c,
                         const uint16_t *rounded) {
   for (int64_t i = 0; i < p->m; i++)
@@ -251,7 +206,7 @@ static void test_products(void **unused) {
     state = 1;
     for (int round = 0; round < ROUNDS; round++) {
       product p = random_product();
-      float *c = copy_before(&p), *truth = copy_before(&p);
+      float *c = copy_of(p.before, p.m * p.ldc), *truth = copy_of(p.before, p.m * p.ldc);
       uint16_t *rounded = room(p.m * glow__even(p.n), sizeof *rounded);
       uint16_t *rounded_truth = room(p.m * glow__even(p.n), sizeof *rounded);
       run(kernels, &p, c, rounded);
@@ -259,7 +214,7 @@ static void test_products(void **unused) {
       check_close(kernels, &p, c, rounded);
       check_outside(kernels, &p, c, rounded);
       /* What follows the sum may be fused by one provider and not by the other. */
-      bool exact = !(p.epilogue.scale || p.epilogue.bias || p.epilogue.accumulate);
+      bool exact = !(p.epilogue.end.scale || p.epilogue.end.bias || p.epilogue.end.accumulate);
       if (exact) {
         assert_memory_equal(c, truth, (size_t)(p.m * p.ldc) * sizeof *c);
         assert_memory_equal(rounded, rounded_truth,
@@ -284,7 +239,7 @@ static void test_rows_are_independent(void **unused) {
       int64_t width = glow__even(p.n), row = below(p.m);
       p.first = 0;
       p.last = p.n;
-      float *whole = copy_before(&p), *one = copy_before(&p);
+      float *whole = copy_of(p.before, p.m * p.ldc), *one = copy_of(p.before, p.m * p.ldc);
       uint16_t *rounded = room(p.m * width, sizeof *rounded), *rounded_one = room(width, 2);
       run(kernels, &p, whole, rounded);
       memcpy(one, p.before + row * p.ldc, (size_t)p.ldc * sizeof *one);
@@ -312,7 +267,7 @@ static void test_nan_and_infinity(void **unused) {
     uint16_t a[6], rounded[3 * 40];
     float b[40], c[3 * 40];
     glow__pair *packed = room(glow__packed16(kernels, 1, 40), sizeof *packed);
-    glow__epilogue16 relu = {.relu = 1};
+    glow__epilogue16 relu = {.end.relu = 1};
     for (int j = 0; j < 40; j++)
       b[j] = 1.0f;
     kernels->round(3, 1, from, a);
