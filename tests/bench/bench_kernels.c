@@ -58,74 +58,92 @@ static double larger(double a, double b) {
   return a > b ? a : b;
 }
 
+/* ---- a product in float32 or bfloat16 -------------------------------------------------------- */
+
+typedef struct product {
+  const shape *s;
+  const glow__kernels *kernels;     /* or NULL: */
+  const glow__kernels16 *kernels16; /* whose arrays of pairs lie in those of floats */
+  float *a, *b, *c, *packed, *bias, *scale, *rounded;
+} product;
+
+static product new_product(const shape *s, const glow__kernels *kernels,
+                           const glow__kernels16 *kernels16) {
+  int64_t packed =
+      kernels16 ? glow__packed16(kernels16, s->k, s->n) : glow__packed_size(kernels, s->k, s->n);
+  return (product){.s = s,
+                   .kernels = kernels,
+                   .kernels16 = kernels16,
+                   .a = floats(s->m * s->k, !kernels16),
+                   .b = floats(s->k * s->n, 1),
+                   .c = floats(s->m * s->n, 0),
+                   .packed = floats(packed, 0),
+                   .bias = floats(s->n, 1),
+                   .scale = floats(s->n, 1),
+                   .rounded = floats(s->m * s->n, 0)};
+}
+
+static void free_product(const product *p) {
+  float *const arrays[] = {p->a, p->b, p->c, p->packed, p->bias, p->scale, p->rounded};
+  for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
+    free(arrays[i]);
+}
+
+static void pack(const product *p) {
+  const shape *s = p->s;
+  if (p->kernels16)
+    p->kernels16->pack(s->k, s->n, p->b, 1, s->k, (glow__pair *)(void *)p->packed, 0,
+                       glow__panels16(p->kernels16, s->n));
+  else
+    p->kernels->pack(s->k, s->n, p->b, s->n, 1, p->packed, 0, glow__panels(p->kernels, s->n));
+}
+
+static void multiply(const product *p) {
+  const shape *s = p->s;
+  int64_t k = p->kernels16 ? glow__pairs(s->k) : s->k;
+  int64_t rs = s->transposed ? 1 : k, cs = s->transposed ? s->m : 1;
+  const glow__epilogue norm = {p->bias, p->scale, 1, 0}, add = {.accumulate = 1};
+  const glow__epilogue16 norm16 = {norm, (uint16_t *)(void *)p->rounded}, add16 = {add, NULL};
+  if (p->kernels16)
+    p->kernels16->gemm(s->m, s->n, k, (const glow__pair *)(const void *)p->a, rs, cs,
+                       (const glow__pair *)(const void *)p->packed, p->c, s->n, 0,
+                       glow__panels16(p->kernels16, s->n), s->transposed ? &add16 : &norm16);
+  else
+    p->kernels->gemm(s->m, s->n, k, p->a, rs, cs, p->packed, p->c, s->n, 0,
+                     glow__panels(p->kernels, s->n), s->transposed ? &add : &norm);
+}
+
 /* Prints a line: best GFLOP/s, beside the best peak seen in the same interval. */
-static void bench(const glow__kernels *kernels, const shape *s, double seconds) {
-  float *a = floats(s->m * s->k, 1), *b = floats(s->k * s->n, 1), *c = floats(s->m * s->n, 0);
-  float *packed = floats(glow__packed_size(kernels, s->k, s->n), 0);
-  float *bias = floats(s->n, 1), *scale = floats(s->n, 1);
-  const glow__epilogue norm = {bias, scale, 1, 0}, add = {.accumulate = 1};
-  int64_t panels = glow__panels(kernels, s->n);
+static void bench(const product *p, double seconds) {
+  const shape *s = p->s;
+  const char *name = p->kernels16 ? p->kernels16->name : p->kernels->name;
   double flops = 2.0 * (double)s->m * (double)s->n * (double)s->k, best = 0, peak = 0;
   int64_t times = (int64_t)(5e7 / flops) + 1; /* about a millisecond */
   double end = bench_now() + seconds, packing = 0;
   do {
     double begin = bench_now();
-    kernels->pack(s->k, s->n, b, s->n, 1, packed, 0, panels);
+    pack(p);
     packing = larger(packing, (double)(s->k * s->n) * 4e-9 / (bench_now() - begin));
     begin = bench_now();
     for (int64_t i = 0; i < times; i++)
-      kernels->gemm(s->m, s->n, s->k, a, s->transposed ? 1 : s->k, s->transposed ? s->m : 1, packed,
-                    c, s->n, 0, panels, s->transposed ? &add : &norm);
+      multiply(p);
     best = larger(best, flops * (double)times * 1e-9 / (bench_now() - begin));
-    peak = larger(peak, bench_peak(kernels->name, 100000));
+    peak = larger(peak, bench_peak(name, 100000));
   } while (bench_now() < end);
-  printf("%-7s %-25s m %4d n %4d k %4d  %7.1f GFLOP/s  %5.1f %% of %.1f   pack %5.2f GB/s\n",
-         kernels->name, s->what, (int)s->m, (int)s->n, (int)s->k, best, 100 * best / peak, peak,
-         packing);
+  printf("%s%-10s %-25s m %4d n %4d k %4d  %7.1f GFLOP/s  %5.1f %% of %.1f   pack %5.2f GB/s\n",
+         p->kernels16 ? "bfloat16, " : "", name, s->what, (int)s->m, (int)s->n, (int)s->k, best,
+         100 * best / peak, peak, packing);
   fflush(stdout);
-  free(a);
-  free(b);
-  free(c);
-  free(packed);
-  free(bias);
-  free(scale);
 }
 
-static void bench16(const glow__kernels16 *kernels, const shape *s, double seconds) {
-  int64_t pairs = glow__pairs(s->k), panels = glow__panels16(kernels, s->n);
-  float *a = floats(s->m * pairs, 0), *b = floats(s->k * s->n, 1), *c = floats(s->m * s->n, 0);
-  float *packed = floats(glow__packed16(kernels, s->k, s->n), 0);
-  float *bias = floats(s->n, 1), *scale = floats(s->n, 1), *h = floats(s->m * s->n, 0);
-  const glow__epilogue16 norm = {bias, scale, 1, 0, (uint16_t *)(void *)h};
-  const glow__epilogue16 add = {.accumulate = 1};
-  double flops = 2.0 * (double)s->m * (double)s->n * (double)s->k, best = 0, peak = 0;
-  int64_t times = (int64_t)(1e8 / flops) + 1;
-  double end = bench_now() + seconds, packing = 0;
-  do {
-    double begin = bench_now();
-    kernels->pack(s->k, s->n, b, 1, s->k, (glow__pair *)(void *)packed, 0, panels);
-    packing = larger(packing, (double)(s->k * s->n) * 4e-9 / (bench_now() - begin));
-    begin = bench_now();
-    for (int64_t i = 0; i < times; i++)
-      kernels->gemm(s->m, s->n, pairs, (const glow__pair *)(const void *)a,
-                    s->transposed ? 1 : pairs, s->transposed ? s->m : 1,
-                    (const glow__pair *)(const void *)packed, c, s->n, 0, panels,
-                    s->transposed ? &add : &norm);
-    best = larger(best, flops * (double)times * 1e-9 / (bench_now() - begin));
-    peak = larger(peak, bench_peak(kernels->name, 100000));
-  } while (bench_now() < end);
-  printf("bfloat16, %-10s %-25s m %4d n %4d k %4d  %7.1f GFLOP/s  %5.1f %% of %.1f   pack %5.2f "
-         "GB/s\n",
-         kernels->name, s->what, (int)s->m, (int)s->n, (int)s->k, best, 100 * best / peak, peak,
-         packing);
-  fflush(stdout);
-  free(a);
-  free(b);
-  free(c);
-  free(packed);
-  free(bias);
-  free(scale);
-  free(h);
+/* All shapes. */
+static void bench_all(const glow__kernels *kernels, const glow__kernels16 *kernels16,
+                      double seconds) {
+  for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+    product p = new_product(&shapes[i], kernels, kernels16);
+    bench(&p, seconds);
+    free_product(&p);
+  }
 }
 
 int main(int argc, char **argv) {
@@ -136,12 +154,10 @@ int main(int argc, char **argv) {
     return 1;
   }
   for (uint32_t i = 0; glow__kernels_at(i); i++)
-    for (size_t j = 0; j < sizeof shapes / sizeof *shapes; j++)
-      if (!only || glow__kernels_at(i) == glow__kernels_find(only))
-        bench(glow__kernels_at(i), &shapes[j], seconds);
+    if (!only || glow__kernels_at(i) == glow__kernels_find(only))
+      bench_all(glow__kernels_at(i), NULL, seconds);
   for (uint32_t i = 0; glow__kernels16_at(i); i++)
-    for (size_t j = 0; j < sizeof shapes / sizeof *shapes; j++)
-      if (!only || strncmp(glow__kernels16_at(i)->name, only, strlen(only)) == 0)
-        bench16(glow__kernels16_at(i), &shapes[j], seconds);
+    if (!only || strncmp(glow__kernels16_at(i)->name, only, strlen(only)) == 0)
+      bench_all(NULL, glow__kernels16_at(i), seconds);
   return 0;
 }

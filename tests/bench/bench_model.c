@@ -55,35 +55,43 @@ static glow_status make_flow2d(glow_context *context, const bench_model_options 
   return status;
 }
 
+/* Where the command line says nothing, the preset's own stays. */
+static void set(int32_t *value, long chosen) {
+  if (chosen)
+    *value = (int32_t)chosen;
+}
+
+static void set_size(glow_shape *input, long size) {
+  if (size)
+    input->height = input->width = size;
+}
+
 static glow_status make_glow(glow_context *context, const bench_model_options *o,
                              glow_model **out) {
   glow_glow_options glow = GLOW_GLOW_OPTIONS_INIT;
-  if (o->size)
-    glow.input = (glow_shape){o->size, o->size, 3};
-  glow.levels = o->levels ? (int32_t)o->levels : glow.levels;
-  glow.depth = o->depth ? (int32_t)o->depth : glow.depth;
-  glow.hidden = o->hidden ? (int32_t)o->hidden : glow.hidden;
+  set_size(&glow.input, o->size);
+  set(&glow.levels, o->levels);
+  set(&glow.depth, o->depth);
+  set(&glow.hidden, o->hidden);
   return glow_model_create_glow(context, &glow, out);
 }
 
 static glow_status make_realnvp(glow_context *context, const bench_model_options *o,
                                 glow_model **out) {
   glow_realnvp_options realnvp = GLOW_REALNVP_OPTIONS_INIT;
-  if (o->size)
-    realnvp.input = (glow_shape){o->size, o->size, 3};
-  realnvp.scales = o->levels ? (int32_t)o->levels : realnvp.scales;
-  realnvp.blocks = o->depth ? (int32_t)o->depth : realnvp.blocks;
-  realnvp.hidden = o->hidden ? (int32_t)o->hidden : realnvp.hidden;
+  set_size(&realnvp.input, o->size);
+  set(&realnvp.scales, o->levels);
+  set(&realnvp.blocks, o->depth);
+  set(&realnvp.hidden, o->hidden);
   return glow_model_create_realnvp(context, &realnvp, out);
 }
 
 static glow_status make_nice(glow_context *context, const bench_model_options *o,
                              glow_model **out) {
   glow_nice_options nice = GLOW_NICE_OPTIONS_INIT;
-  if (o->size)
-    nice.input = (glow_shape){o->size, o->size, 1};
-  nice.depth = o->depth ? (int32_t)o->depth : nice.depth;
-  nice.hidden = o->hidden ? (int32_t)o->hidden : nice.hidden;
+  set_size(&nice.input, o->size);
+  set(&nice.depth, o->depth);
+  set(&nice.hidden, o->hidden);
   return glow_model_create_nice(context, &nice, out);
 }
 
