@@ -45,7 +45,8 @@ static double value_of_logits(glow__check *c, const float *x) {
   return sum;
 }
 
-/* Into dx. It is added to: from 1 it must become 1 more than from 0. */
+/* Into dx. It is added to: from 1 it must become 1 more than from 0, but for roundings at 2^-24 of
+ * each part that is added: 1e-4 is a thousand of them. */
 static bool backward_of_logits(glow__check *c, int32_t dx, float *gradients) {
   float *d = glow__check_fresh(c, dx);
   int64_t count = c->samples * c->dims;

@@ -315,6 +315,7 @@ static void test_training(void **state) {
   }
   print_message("after 12 steps %.4f bits/dim in float32, %.4f in bfloat16\n", plain, loss);
   assert_true(loss != plain);
+  /* what bfloat16 may cost after 500 steps on images; so few on so small a model cost far less */
   assert_true(fabs(loss - plain) < 0.03);
   free(one);
 }

@@ -189,6 +189,7 @@ static glow_status make_workspace(fixture *f) {
   glow_workspace *ws = NULL;
   o.batch = BATCH;
   o.mode = f->mode;
+  o.memory_limit = f->mode == GLOW_MODE_FIT ? 1 << 24 : 0;
   glow_status status = glow_workspace_create(f->model, &o, &ws);
   assert_true((status == GLOW_OK) == (ws != NULL));
   glow_workspace_destroy(&ws);
@@ -197,7 +198,7 @@ static glow_status make_workspace(fixture *f) {
 
 static void test_workspace(void **state) {
   (void)state;
-  for (int32_t mode = GLOW_MODE_INFERENCE; mode <= GLOW_MODE_RECONSTRUCTED; mode++)
+  for (int32_t mode = GLOW_MODE_INFERENCE; mode <= GLOW_MODE_FIT; mode++)
     fail_each_of_action(make_workspace, true, false, mode);
 }
 
