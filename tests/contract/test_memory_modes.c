@@ -57,19 +57,6 @@ static void free_result(result *r) {
   free(r->dx);
 }
 
-/* The lowest limit at which all layers keep their activations. */
-static uint64_t limit_of_all(const glow_model *model, uint64_t low, uint64_t high) {
-  uint64_t all = bytes_of(model, GLOW_MODE_STORED, 0);
-  while (high - low > 1) {
-    uint64_t middle = low + (high - low) / 2;
-    if (bytes_of(model, GLOW_MODE_FIT, middle) == all)
-      high = middle;
-    else
-      low = middle;
-  }
-  return high;
-}
-
 static void test_fit(void **state) {
   bench *b = *state;
   /* Networks wide enough that what they save outweighs the states. */
@@ -80,7 +67,7 @@ static void test_fit(void **state) {
   int64_t count = glow_model_parameter_count(model), layers = glow_model_layer_count(model);
   uint64_t least = bytes_of(model, GLOW_MODE_RECONSTRUCTED, 0);
   uint64_t all = bytes_of(model, GLOW_MODE_STORED, 0);
-  uint64_t most = limit_of_all(model, least, all + (1 << 26)), span = all - least;
+  uint64_t most = helper_limit_of_all(model, BATCH), span = all - least;
   glow_workspace *stored = workspace(model, GLOW_MODE_STORED, 0);
   result want = result_of(b, model, stored);
   int32_t before = 0, different = 0;
@@ -256,7 +243,7 @@ static void test_fit_on_threads(void **state) {
     glow_model *model = helper_glow(context, &wide, 2);
     int64_t count = glow_model_parameter_count(model);
     if (t == 0)
-      limit = limit_of_all(model, bytes_of(model, GLOW_MODE_RECONSTRUCTED, 0), 1 << 28) - 4096;
+      limit = helper_limit_of_all(model, BATCH) - 4096;
     glow_workspace *ws = workspace(model, GLOW_MODE_FIT, limit);
     result have = result_of(b, model, ws);
     if (t == 0) {

@@ -436,3 +436,28 @@ glow_workspace *helper_workspace(const glow_model *model, int64_t batch, int32_t
   OK(glow_workspace_create(model, &options, &ws));
   return ws;
 }
+
+/* 0: too low a limit. */
+static uint64_t bytes_of(const glow_model *model, int64_t batch, int32_t mode, uint64_t limit) {
+  glow_workspace_options o = GLOW_WORKSPACE_OPTIONS_INIT;
+  uint64_t bytes = 0;
+  o.batch = batch;
+  o.mode = mode;
+  o.memory_limit = limit;
+  o.drift_bound = 0;
+  glow_status status = glow_workspace_bytes(model, &o, &bytes);
+  assert_true(status == GLOW_OK || status == GLOW_E_LIMIT);
+  return status == GLOW_OK ? bytes : 0;
+}
+
+uint64_t helper_limit_of_all(const glow_model *model, int64_t batch) {
+  uint64_t all = bytes_of(model, batch, GLOW_MODE_STORED, 0), low = 1, high = 1 << 30;
+  while (high - low > 1) {
+    uint64_t middle = low + (high - low) / 2;
+    if (bytes_of(model, batch, GLOW_MODE_FIT, middle) == all)
+      high = middle;
+    else
+      low = middle;
+  }
+  return high;
+}
