@@ -5,7 +5,7 @@
 
 #include "check/check.h"
 
-/* 1e-5: alone, products may be cut otherwise, and sums of some hundred terms round at 2^-24 each. */
+/* 1e-5: alone, products may be cut otherwise; sums of hundreds of terms round at 2^-24 each. */
 static bool same(glow__check *c, const char *when, int64_t sample, const float *a, const float *b) {
   for (int64_t k = 0; k < c->node->logits; k++)
     if (fabs((double)a[k] - (double)b[k]) > 1e-5 * (1 + fabs((double)b[k]))) {
