@@ -296,19 +296,23 @@ static void destroy(void *self, glow_context *context) {
   (void)self, (void)context;
 }
 
+static glow_layer_ops reader_ops(uint32_t flags, bool with_functions) {
+  return (glow_layer_ops){.struct_size = sizeof(glow_layer_ops),
+                          .type = "reader",
+                          .flags = flags,
+                          .configure = configure,
+                          .forward = copy,
+                          .inverse = copy_back,
+                          .backward = copy_gradient,
+                          .destroy = destroy,
+                          .logits = with_functions ? logits : NULL,
+                          .logits_backward = with_functions ? logits_backward : NULL};
+}
+
 /* A model of the layer and a prior. */
 static glow_status build(const bench *b, reader *r, uint32_t flags, bool with_functions,
                          int32_t classifier, glow_model **out) {
-  glow_layer_ops ops = {.struct_size = sizeof ops,
-                        .type = "reader",
-                        .flags = flags,
-                        .configure = configure,
-                        .forward = copy,
-                        .inverse = copy_back,
-                        .backward = copy_gradient,
-                        .destroy = destroy,
-                        .logits = with_functions ? logits : NULL,
-                        .logits_backward = with_functions ? logits_backward : NULL};
+  const glow_layer_ops ops = reader_ops(flags, with_functions);
   glow_prior_options prior = GLOW_PRIOR_OPTIONS_INIT;
   const glow_shape shape = {2, 2, 2};
   glow_builder *builder = NULL;
@@ -396,15 +400,7 @@ static void test_kit(void **state) {
   bench *b = *state;
   for (int32_t i = RIGHT; i <= WRITES_BEYOND; i++) {
     reader r = {.unlabelled = true, .logits = true, .fault = i};
-    glow_layer_ops ops = {.struct_size = sizeof ops,
-                          .type = "reader",
-                          .configure = configure,
-                          .forward = copy,
-                          .inverse = copy_back,
-                          .backward = copy_gradient,
-                          .destroy = destroy,
-                          .logits = logits,
-                          .logits_backward = logits_backward};
+    const glow_layer_ops ops = reader_ops(0, true);
     glow_check_options o = GLOW_CHECK_OPTIONS_INIT;
     glow_layer *layer = NULL;
     o.shape = (glow_shape){2, 2, 2};

@@ -41,9 +41,7 @@ static float *train(uint32_t threads, const char *kernels, int32_t mode, int64_t
   OK(glow_trainer_initialise_pixels(trainer, pixels, NULL, BATCH));
   for (int step = 0; step < STEPS; step++)
     OK(glow_trainer_step_pixels(trainer, pixels, NULL, BATCH, NULL));
-  *count = glow_model_parameter_count(model);
-  float *result = helper_allocate((size_t)*count * sizeof *result);
-  memcpy(result, glow_model_parameters(model), (size_t)*count * sizeof *result);
+  float *result = helper_parameters(model, count);
   free(pixels);
   glow_trainer_destroy(&trainer);
   glow_model_destroy(&model);

@@ -208,9 +208,8 @@ static float *trained(bench *b, int32_t mode, int64_t micro_batch) {
     assert_int_equal(report.recomputes, mode != GLOW_MODE_STORED);
     assert_true(mode == GLOW_MODE_STORED || step ? report.drift == 0 : report.drift > 1e-3);
   }
-  size_t bytes = (size_t)glow_model_parameter_count(model) * sizeof(float);
-  float *parameters = helper_allocate(bytes);
-  memcpy(parameters, glow_model_parameters(model), bytes);
+  int64_t count;
+  float *parameters = helper_parameters(model, &count);
   glow_trainer_destroy(&trainer);
   glow_model_destroy(&model);
   return parameters;

@@ -337,9 +337,7 @@ static float *trained(glow_model *(*make)(glow_context *), uint32_t threads, int
   OK(glow_trainer_initialise(trainer, x, NULL, BATCH));
   for (int step = 0; step < STEPS; step++)
     OK(glow_trainer_step(trainer, x, NULL, BATCH, NULL));
-  *count = glow_model_parameter_count(model);
-  float *result = helper_allocate((size_t)*count * sizeof *result);
-  memcpy(result, glow_model_parameters(model), (size_t)*count * sizeof *result);
+  float *result = helper_parameters(model, count);
   free(x);
   glow_trainer_destroy(&trainer);
   glow_model_destroy(&model);

@@ -292,9 +292,7 @@ static float *train(int32_t product, uint32_t threads, int64_t *count, double *l
   for (int step = 0; step < STEPS; step++)
     OK(glow_trainer_step_pixels(trainer, pixels, NULL, IMAGES, &report));
   *loss = report.loss;
-  *count = glow_model_parameter_count(model);
-  float *out = helper_allocate((size_t)*count * sizeof *out);
-  memcpy(out, glow_model_parameters(model), (size_t)*count * sizeof *out);
+  float *out = helper_parameters(model, count);
   glow_trainer_destroy(&trainer);
   glow_model_destroy(&model);
   glow_context_destroy(&context);

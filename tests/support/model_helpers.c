@@ -437,6 +437,13 @@ glow_workspace *helper_workspace(const glow_model *model, int64_t batch, int32_t
   return ws;
 }
 
+float *helper_parameters(const glow_model *model, int64_t *count) {
+  *count = glow_model_parameter_count(model);
+  float *copy = helper_allocate((size_t)*count * sizeof *copy);
+  memcpy(copy, glow_model_parameters(model), (size_t)*count * sizeof *copy);
+  return copy;
+}
+
 /* 0: too low a limit. */
 static uint64_t bytes_of(const glow_model *model, int64_t batch, int32_t mode, uint64_t limit) {
   glow_workspace_options o = GLOW_WORKSPACE_OPTIONS_INIT;
