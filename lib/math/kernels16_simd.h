@@ -10,6 +10,8 @@
  * Without AVX512-BF16 numbers are widened to float32 in registers: a panel's for all rows of a
  * tile, those of A for all its vectors. SPDX-License-Identifier: MIT */
 
+#include <stdbool.h>
+
 #include "math/kernels16.h"
 #include "math/simd.h"
 
@@ -164,8 +166,10 @@ static void finish_part(vec v, float *c, uint16_t *rounded, int64_t j, int64_t w
   }
 }
 
+typedef vec tile_sums[SIMD_ROWS][SIMD_VECTORS];
+
 /* One row's sums, columns j and on, `width` of them, into row c or rounded. */
-INLINE void store_row(const vec *sums, float *c, uint16_t *rounded, int64_t j, int64_t width,
+static void store_row(const vec *sums, float *c, uint16_t *rounded, int64_t j, int64_t width,
                       const glow__epilogue16 *e) {
   for (int64_t v = 0; v < SIMD_VECTORS; v++, j += SIMD_WIDTH, width -= SIMD_WIDTH) {
     if (width >= SIMD_WIDTH) {
@@ -180,15 +184,55 @@ INLINE void store_row(const vec *sums, float *c, uint16_t *rounded, int64_t j, i
   }
 }
 
+/* As in kernels_simd.h; what has a norm is rounded. Row r of C lies ldc numbers behind row r - 1. */
+INLINE void store_whole(int64_t rows, const tile_sums sums, float *c, uint16_t *rounded,
+                        int64_t ldc, int64_t j, bool accumulate, bool norm,
+                        const glow__epilogue16 *e) {
+  for (int64_t v = 0; v < SIMD_VECTORS; v++, j += SIMD_WIDTH) {
+    vec bias = norm ? *(const vec_unaligned *)(e->end.bias + j) : (vec){0};
+    vec scale = norm ? *(const vec_unaligned *)(e->end.scale + j) : (vec){0};
+    for (int64_t r = 0; r < rows; r++) {
+      int64_t at = r * ldc + j;
+      if (norm)
+        *(halves *)(rounded + at) = round_vector(rectify((sums[r][v] + bias) * scale));
+      else if (accumulate)
+        *(vec_unaligned *)(c + at) += sums[r][v];
+      else
+        *(vec_unaligned *)(c + at) = sums[r][v];
+    }
+  }
+}
+
+/* Rows i, i + 1, ... of C [*, n], in one panel: the three ends that the networks' products have, and
+ * any other. */
+static void store_tile(int64_t rows, int64_t i, int64_t n, const tile_sums sums, float *c,
+                       int64_t ldc, int64_t j, int64_t width, const glow__epilogue16 *e) {
+  const glow__epilogue *end = &e->end;
+  bool whole = width >= PANEL, plain = !end->bias && !end->scale && !end->relu && !e->rounded;
+  int64_t ld = e->rounded ? glow__even(n) : ldc;
+  uint16_t *rounded = e->rounded ? e->rounded + i * ld : NULL;
+  if (c)
+    c += i * ldc;
+  if (whole && plain && !end->accumulate)
+    store_whole(rows, sums, c, NULL, ld, j, false, false, e);
+  else if (whole && plain)
+    store_whole(rows, sums, c, NULL, ld, j, true, false, e);
+  else if (whole && rounded && end->bias && end->scale && end->relu && !end->accumulate)
+    store_whole(rows, sums, NULL, rounded, ld, j, false, true, e);
+  else
+    for (int64_t r = 0; r < rows; r++)
+      store_row(sums[r], c ? c + r * ldc : NULL, rounded ? rounded + r * ld : NULL, j, width, e);
+}
+
 /* ---- products -------------------------------------------------------------------------------- */
 
 /* sums += the products of one pair of each row of A with the pairs of the panel's row b. */
-INLINE void step(int64_t rows, vec (*sums)[SIMD_VECTORS], const glow__pair *a, int64_t rs,
+INLINE void step(int64_t rows, tile_sums sums, const glow__pair *const *groups, int64_t rs,
                  const words *b) {
 #ifdef SIMD_BF16
   UNROLL
   for (int64_t r = 0; r < rows; r++) {
-    __m512bh both = (__m512bh)(a[r * rs] - (words){0});
+    __m512bh both = (__m512bh)(ROW(groups, r, rs) - (words){0});
     UNROLL
     for (int64_t v = 0; v < SIMD_VECTORS; v++)
       sums[r][v] = (vec)_mm512_dpbf16_ps((__m512)sums[r][v], both, (__m512bh)b[v]);
@@ -196,7 +240,7 @@ INLINE void step(int64_t rows, vec (*sums)[SIMD_VECTORS], const glow__pair *a, i
 #else
   UNROLL
   for (int64_t r = 0; r < rows; r++) {
-    words both = a[r * rs] - (words){0};
+    words both = ROW(groups, r, rs) - (words){0};
     vec first = (vec)(both << 16), second = (vec)(both & 0xffff0000u);
     UNROLL
     for (int64_t v = 0; v < SIMD_VECTORS; v++) {
@@ -209,27 +253,33 @@ INLINE void step(int64_t rows, vec (*sums)[SIMD_VECTORS], const glow__pair *a, i
 
 /* `rows` is a constant at each call, so that the sums stay in registers. */
 INLINE void tile(int64_t rows, int64_t pairs, const glow__pair *a, int64_t rs, int64_t cs,
-                 const glow__pair *panel, vec (*sums)[SIMD_VECTORS]) {
+                 const glow__pair *panel, tile_sums out) {
+  tile_sums sums;
+  const glow__pair *groups[GROUPS];
+  POINT_AT_GROUPS(groups, rows, a, rs)
   UNROLL
   for (int64_t r = 0; r < rows; r++)
     UNROLL
   for (int64_t v = 0; v < SIMD_VECTORS; v++)
     sums[r][v] = (vec){0};
-  for (int64_t i = 0; i < pairs; i++, a += cs, panel += PANEL)
-    step(rows, sums, a, rs, (const words *)panel);
-}
-
-/* Rows i, i + 1, ... of C, in one panel. */
-INLINE void tile_rows(int64_t rows, int64_t i, int64_t n, int64_t pairs, const glow__pair *a,
-                      int64_t rs, int64_t cs, const glow__pair *b, float *c, int64_t ldc, int64_t j,
-                      int64_t width, const glow__epilogue16 *e) {
-  vec sums[SIMD_ROWS][SIMD_VECTORS];
-  tile(rows, pairs, a + i * rs, rs, cs, b, sums);
+  for (int64_t i = 0; i < pairs; i++, panel += PANEL) {
+    step(rows, sums, groups, rs, (const words *)panel);
+    ADVANCE_GROUPS(groups, rows, cs)
+  }
   UNROLL
   for (int64_t r = 0; r < rows; r++)
-    store_row(sums[r], c ? c + (i + r) * ldc : NULL,
-              e->rounded ? e->rounded + (i + r) * glow__even(n) : NULL, j, width, e);
+    UNROLL
+  for (int64_t v = 0; v < SIMD_VECTORS; v++)
+    out[r][v] = sums[r][v];
 }
+
+/* Functions of their own: the inner loop of each has all registers to itself. */
+#define TILE_FUNCTION(size, rows)                                                                  \
+  NOINLINE void tile_##size(int64_t pairs, const glow__pair *a, int64_t rs, int64_t cs,            \
+                            const glow__pair *panel, tile_sums out) {                              \
+    tile(rows, pairs, a, rs, cs, panel, out);                                                      \
+  }
+EACH_TILE_SIZE(TILE_FUNCTION)
 
 static void gemm(int64_t m, int64_t n, int64_t pairs, const glow__pair *a, int64_t rs, int64_t cs,
                  const glow__pair *packed, float *c, int64_t ldc, int64_t first, int64_t last,
@@ -237,7 +287,12 @@ static void gemm(int64_t m, int64_t n, int64_t pairs, const glow__pair *a, int64
   for (int64_t panel = first; panel < last; panel++) {
     const glow__pair *b = packed + panel * pairs * PANEL;
     int64_t j = panel * PANEL, width = n - j < PANEL ? n - j : PANEL;
-#define TILE(rows, i) tile_rows(rows, i, n, pairs, a, rs, cs, b, c, ldc, j, width, epilogue)
+    tile_sums sums;
+#define TILE(size, rows, i)                                                                        \
+  do {                                                                                             \
+    tile_##size(pairs, a + (i)*rs, rs, cs, b, sums);                                               \
+    store_tile(rows, i, n, sums, c, ldc, j, width, epilogue);                                      \
+  } while (0)
     EACH_TILE(m, TILE);
 #undef TILE
     for (int64_t i = 0; epilogue->rounded && n % 2 && j + PANEL >= n && i < m; i++)

@@ -11,6 +11,8 @@
  * ... whatever the tile, so a row's result does not depend on the rows beside it.
  * SPDX-License-Identifier: MIT */
 
+#include <stdbool.h>
+
 #include "math/simd.h"
 
 /* ---- packing --------------------------------------------------------------------------------- */
@@ -64,8 +66,10 @@ static void finish_part(vec v, float *c, int64_t j, int64_t width, const glow__e
     c[j + i] = glow__finish(v[i], e->accumulate ? c[j + i] : 0.0f, j + i, e);
 }
 
+typedef vec tile_sums[SIMD_ROWS][SIMD_VECTORS];
+
 /* One row's sums into c, columns j and on, `width` of them. */
-INLINE void store_row(const vec *sums, float *c, int64_t j, int64_t width,
+static void store_row(const vec *sums, float *c, int64_t j, int64_t width,
                       const glow__epilogue *e) {
   for (int64_t v = 0; v < SIMD_VECTORS; v++, j += SIMD_WIDTH, width -= SIMD_WIDTH) {
     if (width >= SIMD_WIDTH) {
@@ -76,32 +80,88 @@ INLINE void store_row(const vec *sums, float *c, int64_t j, int64_t width,
   }
 }
 
+/* A tile of whole vectors. What the end consists of is constant at each call, and bias and scale
+ * are loaded once for all rows: for small k, asking for each vector took a sixth of a product. */
+INLINE void store_whole(int64_t rows, const tile_sums sums, float *c, int64_t ldc, int64_t j,
+                        bool accumulate, bool norm, const glow__epilogue *e) {
+  for (int64_t v = 0; v < SIMD_VECTORS; v++, j += SIMD_WIDTH) {
+    vec bias = norm ? *(const vec_unaligned *)(e->bias + j) : (vec){0};
+    vec scale = norm ? *(const vec_unaligned *)(e->scale + j) : (vec){0};
+    for (int64_t r = 0; r < rows; r++) {
+      vec_unaligned *to = (vec_unaligned *)(c + r * ldc + j);
+      vec value = accumulate ? sums[r][v] + *to : sums[r][v];
+      *to = norm ? rectify((value + bias) * scale) : value;
+    }
+  }
+}
+
+/* The three ends that the networks' products have, and any other. */
+static void store_tile(int64_t rows, const tile_sums sums, float *c, int64_t ldc, int64_t j,
+                       int64_t width, const glow__epilogue *e) {
+  bool whole = width >= PANEL, plain = !e->bias && !e->scale && !e->relu;
+  if (whole && plain && !e->accumulate)
+    store_whole(rows, sums, c, ldc, j, false, false, e);
+  else if (whole && plain)
+    store_whole(rows, sums, c, ldc, j, true, false, e);
+  else if (whole && e->bias && e->scale && e->relu && !e->accumulate)
+    store_whole(rows, sums, c, ldc, j, false, true, e);
+  else
+    for (int64_t r = 0; r < rows; r++)
+      store_row(sums[r], c + r * ldc, j, width, e);
+}
+
 /* ---- products -------------------------------------------------------------------------------- */
 
-/* `rows` is a constant at each call, so that the sums stay in registers. */
-INLINE void tile(int64_t rows, int64_t k, const float *a, int64_t rs, int64_t cs,
-                 const float *panel, float *c, int64_t ldc, int64_t j, int64_t width,
-                 const glow__epilogue *e) {
-  vec sums[SIMD_ROWS][SIMD_VECTORS];
+/* The lines that come late: of a panel that is longer than the first-level cache, and down the
+ * columns of A, where each step needs a line far from the last. */
+INLINE void ask_ahead(bool by_columns, const float *a, int64_t rows, int64_t cs,
+                      const float *panel) {
+  if (by_columns)
+    prefetch(a + rows - 1, AHEAD * cs * (int64_t)sizeof *a);
+  else
+    UNROLL
+  for (int64_t v = 0; v < SIMD_VECTORS; v++)
+    prefetch(panel, (AHEAD_PANEL * PANEL + v * SIMD_WIDTH) * (int64_t)sizeof *panel);
+}
+
+/* `rows` and `by_columns` are constants at each call, so that the sums stay in registers. */
+INLINE void tile(int64_t rows, bool by_columns, int64_t k, const float *a, int64_t rs, int64_t cs,
+                 const float *panel, tile_sums out) {
+  tile_sums sums;
+  const float *groups[GROUPS];
+  POINT_AT_GROUPS(groups, rows, a, rs)
   UNROLL
   for (int64_t r = 0; r < rows; r++)
     UNROLL
   for (int64_t v = 0; v < SIMD_VECTORS; v++)
     sums[r][v] = (vec){0};
-  for (int64_t i = 0; i < k; i++, a += cs, panel += PANEL) {
+  for (int64_t i = 0; i < k; i++, panel += PANEL) {
     const vec *b = (const vec *)(const void *)panel;
-    prefetch(a + rows - 1,
-             AHEAD * cs * (int64_t)sizeof *a); /* with rs 1 new lines come one by one, far apart */
+    ask_ahead(by_columns, groups[0], rows, cs, panel);
     UNROLL
     for (int64_t r = 0; r < rows; r++)
       UNROLL
     for (int64_t v = 0; v < SIMD_VECTORS; v++)
-      sums[r][v] += a[r * rs] * b[v];
+      sums[r][v] += ROW(groups, r, rs) * b[v];
+    ADVANCE_GROUPS(groups, rows, cs)
   }
   UNROLL
   for (int64_t r = 0; r < rows; r++)
-    store_row(sums[r], c + r * ldc, j, width, e);
+    UNROLL
+  for (int64_t v = 0; v < SIMD_VECTORS; v++)
+    out[r][v] = sums[r][v];
 }
+
+/* Functions of their own: the inner loop of each has all registers to itself. */
+#define TILE_FUNCTION(size, rows)                                                                  \
+  NOINLINE void tile_##size(int64_t k, const float *a, int64_t rs, int64_t cs, const float *panel, \
+                            tile_sums out) {                                                       \
+    if (cs == 1)                                                                                   \
+      tile(rows, false, k, a, rs, 1, panel, out);                                                  \
+    else                                                                                           \
+      tile(rows, true, k, a, rs, cs, panel, out);                                                  \
+  }
+EACH_TILE_SIZE(TILE_FUNCTION)
 
 static void gemm(int64_t m, int64_t n, int64_t k, const float *a, int64_t rs, int64_t cs,
                  const float *packed, float *c, int64_t ldc, int64_t first, int64_t last,
@@ -109,7 +169,12 @@ static void gemm(int64_t m, int64_t n, int64_t k, const float *a, int64_t rs, in
   for (int64_t panel = first; panel < last; panel++) {
     const float *b = packed + panel * k * PANEL;
     int64_t j = panel * PANEL, width = n - j < PANEL ? n - j : PANEL;
-#define TILE(rows, i) tile(rows, k, a + i * rs, rs, cs, b, c + i * ldc, ldc, j, width, epilogue)
+    tile_sums sums;
+#define TILE(size, rows, i)                                                                        \
+  do {                                                                                             \
+    tile_##size(k, a + (i)*rs, rs, cs, b, sums);                                                   \
+    store_tile(rows, sums, c + (i)*ldc, ldc, j, width, epilogue);                                  \
+  } while (0)
     EACH_TILE(m, TILE);
 #undef TILE
   }

@@ -18,32 +18,59 @@ enum { PANEL = SIMD_WIDTH * SIMD_VECTORS };
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
 #define INLINE static inline __attribute__((always_inline))
+#define NOINLINE static __attribute__((noinline))
 
 /* Asks for a line that may lie past the end of the array. */
 INLINE void prefetch(const void *from, int64_t bytes) {
   __builtin_prefetch((const void *)((uintptr_t)from + (uintptr_t)bytes));
 }
-enum { AHEAD = 16 }; /* rows: some 200 cycles of work */
+enum {
+  AHEAD = 16,
+  AHEAD_PANEL = 4
+}; /* steps: some 200 cycles from memory, 50 from the second-level cache */
 
 /* ---- the rows of a product ------------------------------------------------------------------- */
 
-/* TILE(rows, i) for tiles that cover rows 0 to m - 1; `rows` is a constant in each. Tiles of
- * SIMD_ROWS rows, and smaller ones for what is left: with few sums in a tile the multiply-adders
- * wait for each other, so rather two of about half than one whole and one of few rows. */
+/* The sizes of tiles, with a name for each: SIMD_ROWS rows, and smaller ones for what is left. With
+ * few sums in a tile the multiply-adders wait for each other, so rather two of about half than one
+ * whole and one of few rows. */
 enum { HALF = SIMD_ROWS / 2 + 1 };
+#define EACH_TILE_SIZE(DEFINE)                                                                     \
+  DEFINE(full, SIMD_ROWS)                                                                          \
+  DEFINE(half, HALF)                                                                               \
+  DEFINE(quarter, HALF / 2)                                                                        \
+  DEFINE(single, 1)
+
+/* TILE(size, rows, i) for tiles that cover rows 0 to m - 1. */
 #define EACH_TILE(m, TILE)                                                                         \
   do {                                                                                             \
     int64_t i_ = 0;                                                                                \
-    TILES_(m, TILE, SIMD_ROWS, SIMD_ROWS + HALF)                                                   \
+    TILES_(m, TILE, full, SIMD_ROWS, SIMD_ROWS + HALF)                                             \
     if ((m)-i_ == SIMD_ROWS)                                                                       \
-      TILES_(m, TILE, SIMD_ROWS, SIMD_ROWS)                                                        \
-    TILES_(m, TILE, HALF, HALF)                                                                    \
-    TILES_(m, TILE, HALF / 2, HALF / 2)                                                            \
-    TILES_(m, TILE, 1, 1)                                                                          \
+      TILES_(m, TILE, full, SIMD_ROWS, SIMD_ROWS)                                                  \
+    TILES_(m, TILE, half, HALF, HALF)                                                              \
+    TILES_(m, TILE, quarter, HALF / 2, HALF / 2)                                                   \
+    TILES_(m, TILE, single, 1, 1)                                                                  \
   } while (0)
-#define TILES_(m, TILE, rows, least)                                                               \
+#define TILES_(m, TILE, size, rows, least)                                                         \
   for (; (m)-i_ >= (least); i_ += (rows))                                                          \
-    TILE(rows, i_);
+    TILE(size, rows, i_);
+
+/* Rows of A are reached from one pointer for each GROUP of them, which takes few registers. The
+ * compiler would make one pointer and as many offsets as there are rows, and load these at each
+ * step; so it must not see where a pointer comes from. Row r: ROW(groups, r, rs). */
+enum { GROUP = 4, GROUPS = (SIMD_ROWS + GROUP - 1) / GROUP };
+#define POINT_AT_GROUPS(groups, rows, a, rs)                                                       \
+  UNROLL                                                                                           \
+  for (int64_t g_ = 0; g_ * GROUP < (rows); g_++) {                                                \
+    groups[g_] = (a) + g_ * GROUP * (rs);                                                          \
+    __asm__("" : "+r"(groups[g_]));                                                                \
+  }
+#define ADVANCE_GROUPS(groups, rows, step)                                                         \
+  UNROLL                                                                                           \
+  for (int64_t g_ = 0; g_ * GROUP < (rows); g_++)                                                  \
+    groups[g_] += (step);
+#define ROW(groups, r, rs) (groups)[(r) / GROUP][(r) % GROUP * (rs)]
 
 /* ---- the end of a product -------------------------------------------------------------------- */
 
