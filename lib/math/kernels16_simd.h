@@ -184,7 +184,7 @@ static void store_row(const vec *sums, float *c, uint16_t *rounded, int64_t j, i
   }
 }
 
-/* As in kernels_simd.h; what has a norm is rounded. Row r of C lies ldc numbers behind row r - 1. */
+/* As in kernels_simd.h; what has a norm is rounded. */
 INLINE void store_whole(int64_t rows, const tile_sums sums, float *c, uint16_t *rounded,
                         int64_t ldc, int64_t j, bool accumulate, bool norm,
                         const glow__epilogue16 *e) {
@@ -203,8 +203,8 @@ INLINE void store_whole(int64_t rows, const tile_sums sums, float *c, uint16_t *
   }
 }
 
-/* Rows i, i + 1, ... of C [*, n], in one panel: the three ends that the networks' products have, and
- * any other. */
+/* Rows i, i + 1, ... of C [*, n], in one panel: the three ends that the networks' products have,
+ * and any other. */
 static void store_tile(int64_t rows, int64_t i, int64_t n, const tile_sums sums, float *c,
                        int64_t ldc, int64_t j, int64_t width, const glow__epilogue16 *e) {
   const glow__epilogue *end = &e->end;

@@ -5,7 +5,8 @@
 #
 #   sh tests/bench/curve.sh DIRECTORY_WITH_DATA OUTPUT_DIRECTORY [BUILD_DIR]
 #
-# The data directory holds data_batch_1.bin and test_batch.bin, or the same as .xz.
+# The data directory holds data_batch_1.bin and test_batch.bin, or the same as .xz. GLOW_TRAIN_ARGS
+# are more arguments for `glowtool train` ("--products bfloat16").
 # SPDX-License-Identifier: MIT
 set -eu
 [ $# -ge 2 ] || { echo "usage: curve.sh DATA OUTPUT [BUILD_DIR]" >&2; exit 2; }
@@ -23,7 +24,8 @@ done
 for seed in 0 1 2; do
   steps=500
   [ "$seed" -ne 0 ] || steps=1000
-  "$build/examples/glowtool/glowtool" train --data "$out/data_batch_1.bin" \
+  # shellcheck disable=SC2086 # arguments
+  "$build/examples/glowtool/glowtool" train ${GLOW_TRAIN_ARGS:-} --data "$out/data_batch_1.bin" \
     --test "$out/test_batch.bin" --format cifar10 --levels 3 --depth 8 --hidden 128 \
     --batch 32 --micro-batch 32 --lr 1e-3 --warmup 50 --init-images 256 --steps "$steps" \
     --test-every 100 --test-images 1000 --seed "$seed" --json --out "$out/seed$seed" \
