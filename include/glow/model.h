@@ -246,6 +246,17 @@ GLOW_API glow_status glow_model_prepare(glow_model *model);
 GLOW_API int32_t glow_model_initialised(const glow_model *model);
 GLOW_API glow_status glow_model_mark_initialised(glow_model *model);
 
+/* The form of a model for inference alone, as its values are now: log-likelihoods, latents and
+ * samples cost less, and all results are the same up to rounding. Neighbours that are linear at
+ * each pixel (actnorm, 1x1 convolution, batch normalisation) become one layer, named as the first
+ * of them; the weights of Glow's networks are packed once, and not kept beside. A model of its own:
+ * `model` may change or go. It has the tensors that its layers still read; only workspaces in
+ * GLOW_MODE_INFERENCE can be made for it, and it cannot be saved or frozen again. `model` must be
+ * ready for passes (GLOW_E_STATE). A layer that has neither a frozen form nor options to be made
+ * again from is named (GLOW_E_UNSUPPORTED). */
+GLOW_API glow_status glow_model_freeze(const glow_model *model, glow_model **out);
+GLOW_API int32_t glow_model_frozen(const glow_model *model);
+
 #ifdef __cplusplus
 }
 #endif

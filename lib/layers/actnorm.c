@@ -121,6 +121,16 @@ static void backward(const void *self, const glow_pass *pass, const glow_layer_g
     undo(a, pass, g->y, g->x_out);
 }
 
+static glow_status linear(const void *self, const glow_pass *pass, double *w, double *b) {
+  const actnorm *a = self;
+  const float *bias = glow_pass_tensor(pass, a->bias), *logs = glow_pass_tensor(pass, a->logs);
+  for (int64_t c = 0; c < a->channels; c++) {
+    w[c * a->channels + c] = exp((double)logs[c]);
+    b[c] = w[c * a->channels + c] * (double)bias[c];
+  }
+  return GLOW_OK;
+}
+
 static glow_status save(const void *self, glow_config *config) {
   return glow_config_set_real(config, "floor", ((const actnorm *)self)->floor);
 }
@@ -140,6 +150,7 @@ static const glow_layer_ops ops = {
     .inverse = inverse,
     .backward = backward,
     .save = save,
+    .linear = linear,
     .destroy = destroy,
 };
 

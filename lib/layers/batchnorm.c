@@ -255,6 +255,18 @@ static void backward(const void *self, const glow_pass *pass, const glow_layer_g
 
 /* ---- options --------------------------------------------------------------------------------- */
 
+/* With the running averages, which all but training passes use. */
+static glow_status linear(const void *self, const glow_pass *pass, double *w, double *b) {
+  const batchnorm *n = self;
+  const float *mean = glow_pass_tensor(pass, n->mean), *var = glow_pass_tensor(pass, n->var);
+  for (int64_t c = 0; c < n->channels; c++) {
+    double scale = 1 / sqrt((double)var[c] + n->epsilon);
+    w[c * n->channels + c] = scale;
+    b[c] = -scale * (double)mean[c];
+  }
+  return GLOW_OK;
+}
+
 static glow_status save(const void *self, glow_config *config) {
   const batchnorm *b = self;
   GLOW_TRY(glow_config_set_real(config, "epsilon", b->epsilon));
@@ -279,6 +291,7 @@ static const glow_layer_ops ops = {
     .inverse = inverse,
     .backward = backward,
     .save = save,
+    .linear = linear,
     .destroy = destroy,
 };
 

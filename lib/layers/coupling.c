@@ -191,6 +191,24 @@ static glow_status save(const void *self, glow_config *config) {
   return c->net->ops.save(c->net->self, config);
 }
 
+static glow_status freeze(const void *self, const glow_pass *pass, glow_layer **out) {
+  const coupling *c = self;
+  glow_coupling_options o = GLOW_COUPLING_OPTIONS_INIT;
+  glow_net *net = NULL;
+  *out = NULL;
+  if (c->net->ops.freeze)
+    GLOW_TRY(c->net->ops.freeze(c->net->self, pass, &net));
+  if (!net)
+    return GLOW_OK;
+  o.kind = c->kind;
+  o.scale = c->law;
+  o.floor = c->floor_exact;
+  o.mask = c->mask;
+  o.invert = c->invert;
+  o.order = c->order;
+  return glow_coupling_create(glow_pass_context(pass), &o, &net, out);
+}
+
 static void destroy(void *self, glow_context *context) {
   coupling *c = self;
   glow_net_destroy(&c->net);
@@ -209,6 +227,7 @@ static const glow_layer_ops ops = {
     .inverse = inverse,
     .backward = backward,
     .save = save,
+    .freeze = freeze,
     .destroy = destroy,
 };
 
@@ -262,8 +281,7 @@ glow_status glow_coupling_create(glow_context *context, const glow_coupling_opti
                   .net = *net};
   *net = NULL;
   glow_layer_ops table = ops;
-  if (c->net->ops.flags & GLOW_NET_ALWAYS_PREPARES || !c->net->ops.prepare)
-    table.flags |= GLOW_LAYER_ALWAYS_PREPARES;
+  table.flags |= glow__net_layer_flags(c->net);
   return glow_layer_create(context, &table, c, out);
 }
 

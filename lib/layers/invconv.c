@@ -406,6 +406,13 @@ static void backward(const void *self, const glow_pass *pass, const glow_layer_g
 
 /* ---- options --------------------------------------------------------------------------------- */
 
+static glow_status linear(const void *self, const glow_pass *pass, double *w, double *b) {
+  const invconv *v = self;
+  memcpy(w, derived_of(v, pass).w, (size_t)(v->channels * v->channels) * sizeof *w);
+  (void)b; /* 0 */
+  return GLOW_OK;
+}
+
 static glow_status save(const void *self, glow_config *config) {
   return glow_config_set_int(config, "lu", ((const invconv *)self)->lu);
 }
@@ -425,6 +432,7 @@ static const glow_layer_ops ops = {
     .inverse = inverse,
     .backward = backward,
     .save = save,
+    .linear = linear,
     .destroy = destroy,
 };
 

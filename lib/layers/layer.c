@@ -2,17 +2,18 @@
 #include "layers/layers.h"
 
 static const uint32_t known_flags = GLOW_LAYER_BY_TASKS | GLOW_LAYER_IN_PLACE |
-                                    GLOW_LAYER_RECONSTRUCTS | GLOW_LAYER_ALWAYS_PREPARES;
+                                    GLOW_LAYER_RECONSTRUCTS | GLOW_LAYER_ALWAYS_PREPARES |
+                                    GLOW_LAYER_INFERENCE_ONLY;
 
 static glow_status check_ops(const glow_layer_ops *ops) {
   if (!ops->type || !*ops->type)
     return glow_error(GLOW_E_ARGUMENT, "layer table: no type name");
-  const char *missing = !ops->configure  ? "configure"
-                        : !ops->forward  ? "forward"
-                        : !ops->inverse  ? "inverse"
-                        : !ops->backward ? "backward"
-                        : !ops->destroy  ? "destroy"
-                                         : NULL;
+  const char *missing = !ops->configure                                               ? "configure"
+                        : !ops->forward                                               ? "forward"
+                        : !ops->inverse                                               ? "inverse"
+                        : !ops->backward && !(ops->flags & GLOW_LAYER_INFERENCE_ONLY) ? "backward"
+                        : !ops->destroy                                               ? "destroy"
+                                                                                      : NULL;
   if (missing)
     return glow_error(GLOW_E_ARGUMENT, "layer table of '%s': %s is missing", ops->type, missing);
   if (ops->flags & ~known_flags || ops->reserved)

@@ -227,6 +227,24 @@ static glow_status save(const void *self, glow_config *config) {
   return c->net->ops.save(c->net->self, config);
 }
 
+static glow_status freeze(const void *self, const glow_pass *pass, glow_layer **out) {
+  const spline_coupling *c = self;
+  glow_net *net = NULL;
+  *out = NULL;
+  if (c->net->ops.freeze)
+    GLOW_TRY(c->net->ops.freeze(c->net->self, pass, &net));
+  if (!net)
+    return GLOW_OK;
+  const glow_spline_coupling_options o = {sizeof o,
+                                          c->spline.bins,
+                                          c->parity,
+                                          c->spline.bound,
+                                          c->spline.min_width,
+                                          c->spline.min_height,
+                                          c->spline.min_derivative};
+  return glow_spline_coupling_create(glow_pass_context(pass), &o, &net, out);
+}
+
 static void destroy(void *self, glow_context *context) {
   spline_coupling *c = self;
   glow_net_destroy(&c->net);
@@ -245,6 +263,7 @@ static const glow_layer_ops ops = {
     .inverse = inverse,
     .backward = backward,
     .save = save,
+    .freeze = freeze,
     .destroy = destroy,
 };
 
@@ -299,8 +318,7 @@ glow_status glow_spline_coupling_create(glow_context *context,
   c->net = *net;
   *net = NULL;
   glow_layer_ops table = ops;
-  if (c->net->ops.flags & GLOW_NET_ALWAYS_PREPARES || !c->net->ops.prepare)
-    table.flags |= GLOW_LAYER_ALWAYS_PREPARES;
+  table.flags |= glow__net_layer_flags(c->net);
   return glow_layer_create(context, &table, c, out);
 }
 

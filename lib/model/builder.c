@@ -145,6 +145,8 @@ static glow_status configure(glow_builder *builder, glow__node *node) {
   GLOW_TRY(no_fixed_scratch(node));
   if (node->classes && !node->unlabelled)
     model->needs_class = true;
+  if (node->layer->ops.flags & GLOW_LAYER_INFERENCE_ONLY)
+    model->inference_only = true;
   GLOW_TRY(keep_regions(model->context, node));
   if (node->latent_size) {
     node->latent_offset = model->dims - node->in_size; /* all else is latents already */
@@ -231,7 +233,7 @@ static glow_status allocate(glow_model *model) {
 }
 
 /* Each layer writes the initial values of its tensors. */
-static glow_status build_layers(glow_model *model, void *arg) {
+glow_status glow__build_layers(glow_model *model, void *arg) {
   (void)arg;
   for (int32_t i = 0; i < model->node_count; i++) {
     const glow__node *node = &model->nodes[i];
@@ -291,7 +293,7 @@ glow_status glow_builder_finish(glow_builder **builder, glow_model **out) {
   if (!builder || !*builder)
     return glow_error(GLOW_E_ARGUMENT, "glow_builder_finish: no builder");
   if (out)
-    return glow__builder_finish_from(builder, build_layers, NULL, out);
+    return glow__builder_finish_from(builder, glow__build_layers, NULL, out);
   glow_builder_destroy(builder);
   return glow_error(GLOW_E_ARGUMENT, "glow_builder_finish: NULL argument");
 }

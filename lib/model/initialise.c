@@ -129,6 +129,8 @@ static glow_status check(const glow_workspace *ws, const glow_model *model, cons
     return glow_error(GLOW_E_ARGUMENT, "glow_workspace_initialise: NULL argument");
   if (ws->model != model)
     return glow_error(GLOW_E_ARGUMENT, "the workspace is of another model");
+  if (model->frozen)
+    return glow_error(GLOW_E_STATE, "the model is frozen: it has had its data");
   int64_t numbers = 0;
   if (count < 1 || !glow__mul(count, model->dims, &numbers) || numbers > INT64_MAX / 64)
     return glow_error(GLOW_E_ARGUMENT, "%lld samples to initialise from; 1 or more are needed",

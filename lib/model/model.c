@@ -280,6 +280,9 @@ const char *glow__model_nonfinite_layer(const glow_model *model, const float *fl
 
 glow_status glow__model_save_layer(const glow_model *model, int32_t index, glow_config *config) {
   const glow__node *node = &model->nodes[index];
+  if (model->frozen)
+    return glow_error(GLOW_E_UNSUPPORTED, "a frozen model is not saved, and not copied from: take "
+                                          "the one that it was made from");
   if (!node->layer->ops.save)
     return glow_error(GLOW_E_UNSUPPORTED, "layer '%s' (%s) cannot be saved: its table has no save",
                       node->name, node->layer->ops.type);

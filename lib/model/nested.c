@@ -140,6 +140,7 @@ static glow_status join_inputs(glow_model *to, const glow_model *from) {
   to->classes = from->classes ? from->classes : to->classes;
   to->context_size = from->context_size ? from->context_size : to->context_size;
   to->needs_class |= from->needs_class;
+  to->inference_only |= from->inference_only;
   return GLOW_OK;
 }
 
@@ -193,25 +194,32 @@ glow_status glow_builder_add_block(glow_builder *builder, const char *name, glow
 
 /* ---- copies ---------------------------------------------------------------------------------- */
 
-/* A layer like layer `index` of the model, from its options, at the end of the builder. */
+glow_status glow__layer_like(glow_context *context, const glow_model *model, int32_t index,
+                             glow_layer **out) {
+  glow_config *config = NULL;
+  glow_status status = glow__config_create(context, &config);
+  *out = NULL;
+  if (status == GLOW_OK)
+    status = glow__model_save_layer(model, index, config);
+  if (status == GLOW_OK)
+    status = glow__registry_make_layer(context, model->nodes[index].layer->ops.type, config, out);
+  glow__config_destroy(&config);
+  return status;
+}
+
 static glow_status add_like(glow_builder *builder, const char *prefix, const glow_model *model,
                             int32_t index) {
   glow_context *context = builder->model->context;
-  const glow__node *node = &model->nodes[index];
-  glow_config *config = NULL;
   glow_layer *layer = NULL;
-  char *name = nested_name(context, prefix, node->name);
-  glow_status status = name ? glow__config_create(context, &config) : GLOW_E_MEMORY;
-  if (status == GLOW_OK)
-    status = glow__model_save_layer(model, index, config);
+  char *name = nested_name(context, prefix, model->nodes[index].name);
+  glow_status status = name ? GLOW_OK : GLOW_E_MEMORY;
   if (status == GLOW_OK) {
-    status = glow__registry_make_layer(context, node->layer->ops.type, config, &layer);
+    status = glow__layer_like(context, model, index, &layer);
     if (status != GLOW_OK)
       glow__error_prefix(status, "layer '%s'", name);
   }
   if (status == GLOW_OK)
     status = glow_builder_add(builder, name, &layer);
-  glow__config_destroy(&config);
   glow_release(context, name);
   return status;
 }

@@ -86,7 +86,9 @@ struct glow_model {
   int32_t tensor_count, tensor_capacity;
   float *parameters;
   int64_t parameter_count;
-  bool adopted; /* the parameters lie in memory of another: */
+  bool frozen;         /* made by glow_model_freeze */
+  bool inference_only; /* some layer has no backward */
+  bool adopted;        /* the parameters lie in memory of another: */
   void *adopted_memory;
   int64_t adopted_bytes;
   void (*adopted_release)(void *memory, int64_t bytes);
@@ -316,6 +318,11 @@ glow_status glow__reserve_tensor(glow_model *model);
 /* Over the initial values of a model that has its memory. */
 void glow__values_write(const glow__values *values, glow_model *model);
 void glow__values_free(glow_context *context, glow__values *values);
+/* A glow__read_fn: each layer writes the initial values of its tensors. */
+glow_status glow__build_layers(glow_model *model, void *arg);
+/* A layer like layer `index` of the model, made from its options. */
+glow_status glow__layer_like(glow_context *context, const glow_model *model, int32_t index,
+                             glow_layer **out);
 /* Derived values of one node. */
 glow_status glow__node_prepare(glow_model *model, const glow__node *node);
 

@@ -154,6 +154,11 @@ static glow_status read_options(const glow_model *model, const glow_workspace_op
     return glow_error(GLOW_E_ARGUMENT, "batch is %lld; it must be 1 or more", (long long)o->batch);
   if (o->mode < GLOW_MODE_INFERENCE || o->mode > GLOW_MODE_FIT || o->reserved)
     return glow_error(GLOW_E_ARGUMENT, "mode is %d; it must be one of GLOW_MODE_...", o->mode);
+  if (o->mode != GLOW_MODE_INFERENCE && model->inference_only)
+    return glow_error(GLOW_E_STATE,
+                      "the model is for inference alone: mode is %d, and only "
+                      "GLOW_MODE_INFERENCE will do",
+                      o->mode);
   if ((o->mode == GLOW_MODE_FIT) != (o->memory_limit != 0))
     return glow_error(GLOW_E_ARGUMENT,
                       "memory_limit is %llu; GLOW_MODE_FIT needs one, and no other mode has one",

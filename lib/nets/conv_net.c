@@ -30,15 +30,25 @@ static glow_status declare_edge(const glow__conv_net *net, glow_setup *setup, co
   return net->edge ? glow_setup_tensor(setup, name, GLOW_TYPE_F32, 1, 3, dims, id) : GLOW_OK;
 }
 
+static bool is_frozen(const glow__conv_net *net) {
+  return net->frozen[0] != NULL;
+}
+
+static glow_status declare_weight(const glow__conv_net *net, glow_setup *setup, const char *name,
+                                  const int64_t *dims, int32_t *id) {
+  *id = -1;
+  return is_frozen(net) ? GLOW_OK : glow_setup_tensor(setup, name, GLOW_TYPE_F32, 1, 4, dims, id);
+}
+
 static glow_status declare_tensors(glow__conv_net *net, glow_setup *setup) {
   int64_t w1[] = {net->hidden, net->in, 3, 3}, w2[] = {net->hidden, net->hidden, 1, 1};
   int64_t w3[] = {net->out, net->hidden, 3, 3}, out[] = {net->out};
-  GLOW_TRY(glow_setup_tensor(setup, "conv1.weight", GLOW_TYPE_F32, 1, 4, w1, &net->w1));
+  GLOW_TRY(declare_weight(net, setup, "conv1.weight", w1, &net->w1));
   GLOW_TRY(declare_edge(net, setup, "conv1.edge", net->hidden, &net->e1));
   GLOW_TRY(declare_norm(net, setup, "norm1", "conv1", &net->b1, &net->l1));
-  GLOW_TRY(glow_setup_tensor(setup, "conv2.weight", GLOW_TYPE_F32, 1, 4, w2, &net->w2));
+  GLOW_TRY(declare_weight(net, setup, "conv2.weight", w2, &net->w2));
   GLOW_TRY(declare_norm(net, setup, "norm2", "conv2", &net->b2, &net->l2));
-  GLOW_TRY(glow_setup_tensor(setup, "conv3.weight", GLOW_TYPE_F32, 1, 4, w3, &net->w3));
+  GLOW_TRY(declare_weight(net, setup, "conv3.weight", w3, &net->w3));
   GLOW_TRY(declare_edge(net, setup, "conv3.edge", net->out, &net->e3));
   GLOW_TRY(glow_setup_tensor(setup, "conv3.bias", GLOW_TYPE_F32, 1, 1, out, &net->b3));
   return glow_setup_tensor(setup, "conv3.logs", GLOW_TYPE_F32, 1, 1, out, &net->l3);
@@ -56,9 +66,9 @@ static glow_status declare_packed(glow__conv_net *net, glow_setup *setup) {
   const struct {
     int64_t k, n;
     int32_t *forward, *backward; /* backward's is the transpose */
-  } matrices[] = {{taps_in, hidden, &net->packed1, &net->back1},
-                  {hidden, hidden, &net->packed2, &net->back2},
-                  {hidden, taps_out, &net->packed3, &net->back3}};
+  } matrices[] = {{taps_in, hidden, &net->packed[0], &net->back1},
+                  {hidden, hidden, &net->packed[1], &net->back2},
+                  {hidden, taps_out, &net->packed[2], &net->back3}};
   for (int i = 0; i < 3; i++) {
     int64_t k = matrices[i].k, n = matrices[i].n;
     GLOW_TRY(glow_setup_scratch(setup,
@@ -86,9 +96,11 @@ static glow_status declare_forward(glow__conv_net *net, glow_setup *setup,
   int64_t hidden = net->hidden, partial = glow__conv_net_partial(net);
   int64_t strip =
       kernels16 ? glow__conv_net16_strip_floats(net) : GLOW_STRIP * (9 * net->in + 2 * hidden);
-  GLOW_TRY(glow_setup_scratch(setup, hidden * 9 * net->in, 0, &net->by_tap1));
-  GLOW_TRY(glow_setup_scratch(setup, hidden * 9 * net->out, 0, &net->by_tap3));
-  GLOW_TRY(declare_packed(net, setup));
+  if (!is_frozen(net)) {
+    GLOW_TRY(glow_setup_scratch(setup, hidden * 9 * net->in, 0, &net->by_tap1));
+    GLOW_TRY(glow_setup_scratch(setup, hidden * 9 * net->out, 0, &net->by_tap3));
+    GLOW_TRY(declare_packed(net, setup));
+  }
   GLOW_TRY(glow_setup_scratch(setup, 0, net->image * 9 * net->out, &net->taps));
   GLOW_TRY(glow_setup_scratch(setup, glow__strip_fixed(partial),
                               glow__strip_per_sample(net->image, partial), &net->partial));
@@ -131,7 +143,8 @@ static glow_status configure(void *self, glow_setup *setup, const glow_shape *in
   const glow_context *context = glow_setup_context(setup);
   GLOW_TRY(declare_tensors(net, setup));
   GLOW_TRY(declare_forward(net, setup, context->kernels16));
-  GLOW_TRY(declare_backward(net, setup, context->kernels, context->kernels16));
+  if (!is_frozen(net))
+    GLOW_TRY(declare_backward(net, setup, context->kernels, context->kernels16));
   if (!glow__mul(count, net->hidden, &work))
     work = INT64_MAX;
   GLOW_TRY(glow_setup_work(setup, work));
@@ -201,6 +214,7 @@ static glow_status save(const void *self, glow_config *config) {
 }
 
 static void destroy(void *self, glow_context *context) {
+  glow_release(context, ((glow__conv_net *)self)->frozen[0]);
   glow_release(context, self);
 }
 
@@ -216,8 +230,23 @@ static const glow_net_ops ops = {
     .forward = glow__conv_net_forward,
     .backward = glow__conv_net_backward,
     .save = save,
+    .freeze = glow__conv_net_freeze,
     .destroy = destroy,
 };
+
+glow_status glow__conv_net_wrap(glow_context *context, glow__conv_net *net, glow_net **out) {
+  glow_net_ops table = ops;
+  if (is_frozen(net)) {
+    table.flags |= GLOW_NET_INFERENCE_ONLY;
+    table.build = NULL;
+    table.init = NULL;
+    table.init_size = NULL;
+    table.backward = NULL;
+    table.save = NULL;
+    table.freeze = NULL;
+  }
+  return glow_net_create(context, &table, net, out);
+}
 
 glow_status glow_conv_net_create(glow_context *context, const glow_conv_net_options *options,
                                  glow_net **out) {
@@ -241,7 +270,7 @@ glow_status glow_conv_net_create(glow_context *context, const glow_conv_net_opti
   net->actnorm = o.actnorm;
   net->edge = o.edge;
   net->seed = o.seed;
-  return glow_net_create(context, &ops, net, out);
+  return glow__conv_net_wrap(context, net, out);
 }
 
 glow_status glow__conv_net_make(glow_context *context, const glow_config *config, glow_net **out) {

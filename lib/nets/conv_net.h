@@ -20,6 +20,8 @@ typedef struct glow__conv_net {
   uint64_t seed;
   int64_t height, width, image; /* image = pixels of a sample */
   int64_t in, out;
+  /* Frozen: W1, W2, W3 packed for forward, in memory of the net's own, instead of w1, w2, w3. */
+  float *frozen[3];
   /* Tensors: weights [out, in, kh, kw]; b1 is norm1.bias or conv1.bias. l1, l2 are -1 without
    * actnorms. */
   int32_t w1, b1, l1, w2, b2, l2, w3, b3, l3;
@@ -27,12 +29,12 @@ typedef struct glow__conv_net {
   /* Saved: activations after ReLU [pixels, hidden]. */
   int32_t h1, h2;
   /* Scratch. */
-  int32_t by_tap1;                   /* W1 as [hidden, (t, in)] */
-  int32_t by_tap3;                   /* W3 as [(t, out), hidden] */
-  int32_t packed1, packed2, packed3; /* weights for forward, packed */
-  int32_t taps;                      /* W3 h2 [pixels, 9 out]; gradient of it in backward */
-  int32_t partial;                   /* sums of each strip: [strips, glow__conv_net_partial] */
-  int32_t strip;                     /* worker: gathered input and activations of a strip */
+  int32_t by_tap1;   /* W1 as [hidden, (t, in)] */
+  int32_t by_tap3;   /* W3 as [(t, out), hidden] */
+  int32_t packed[3]; /* weights for forward, packed */
+  int32_t taps;      /* W3 h2 [pixels, 9 out]; gradient of it in backward */
+  int32_t partial;   /* sums of each strip: [strips, glow__conv_net_partial] */
+  int32_t strip;     /* worker: gathered input and activations of a strip */
   /* Backward scratch. */
   int32_t back1, back2, back3; /* transposed weights, packed */
   int32_t gathered;            /* gather(x) [pixels, 9 in] */
@@ -83,9 +85,17 @@ typedef struct glow__conv_run {
   float *out;
 } glow__conv_run;
 
-/* Packs the weights, in parallel: for forward, or transposed for the data gradients. */
+/* Packs the weights, in parallel: for forward, unless they are frozen, or transposed for the data
+ * gradients. */
 void glow__conv_net_pack(const glow__conv_run *run);
 void glow__conv_net_pack_back(const glow__conv_run *run);
+/* W1, W2 or W3 (layer 0, 1, 2) as forward's products take them. */
+const float *glow__conv_net_weights(const glow__conv_run *run, int32_t layer);
+/* The inference form (glow_net_ops.freeze). */
+glow_status glow__conv_net_freeze(const void *self, const glow_pass *pass, glow_net **out);
+/* Wraps a net for the context; takes it over. */
+glow_status glow__conv_net_wrap(glow_context *context, glow__conv_net *net, glow_net **out);
+
 /* Rows of a strip: from the saved region when there is one, else worker scratch. */
 typedef struct glow__conv_strip {
   int64_t first, rows;

@@ -27,9 +27,9 @@ glow__conv_strip16 glow__conv_net16_strip(const glow__conv_run *run, uint32_t ta
 /* Floats of that memory. */
 int64_t glow__conv_net16_strip_floats(const glow__conv_net *net);
 
-/* c [m, n] = epilogue(a [m, k] B), B packed in a scratch region. */
+/* c [m, n] = epilogue(a [m, k] B), B packed. */
 void glow__conv_net16_product(const glow__conv_run *run, int64_t m, int64_t n, int64_t k,
-                              const uint16_t *a, int32_t packed, float *c,
+                              const uint16_t *a, const float *packed, float *c,
                               const glow__epilogue16 *epilogue);
 
 /* Tasks, one for each strip. */

@@ -31,9 +31,9 @@ glow__conv_strip16 glow__conv_net16_strip(const glow__conv_run *run, uint32_t ta
 }
 
 void glow__conv_net16_product(const glow__conv_run *run, int64_t m, int64_t n, int64_t k,
-                              const uint16_t *a, int32_t packed, float *c,
+                              const uint16_t *a, const float *packed, float *c,
                               const glow__epilogue16 *epilogue) {
-  const glow__pair *b = (const glow__pair *)(void *)glow_pass_scratch(run->pass, packed);
+  const glow__pair *b = (const glow__pair *)(const void *)packed;
   int64_t pairs = glow__pairs(k);
   run->kernels16->gemm(m, n, pairs, (const glow__pair *)(const void *)a, pairs, 1, b, c, n, 0,
                        glow__panels16(run->kernels16, n), epilogue);
@@ -54,8 +54,8 @@ static void first_layer(const glow__conv_run *run, const glow__conv_strip16 *s, 
                       s->first + s->rows, s->sums);
     norm.end.accumulate = 1;
   }
-  glow__conv_net16_product(run, s->rows, net->hidden, 9 * net->in, s->wide16, net->packed1, s->sums,
-                           &norm);
+  glow__conv_net16_product(run, s->rows, net->hidden, 9 * net->in, s->wide16,
+                           glow__conv_net_weights(run, 0), s->sums, &norm);
 }
 
 /* h2, or W2 h1 in sums. */
@@ -65,8 +65,8 @@ static void second_layer(const glow__conv_run *run, const glow__conv_strip16 *s,
   glow__epilogue16 norm = {{0}, NULL};
   if (finish)
     norm = (glow__epilogue16){glow__conv_net_norm(run, net->b2, scale), s->h2};
-  glow__conv_net16_product(run, s->rows, net->hidden, net->hidden, s->h1, net->packed2, s->sums,
-                           &norm);
+  glow__conv_net16_product(run, s->rows, net->hidden, net->hidden, s->h1,
+                           glow__conv_net_weights(run, 1), s->sums, &norm);
 }
 
 void glow__conv_net16_run_strip(void *arg, uint32_t task, uint32_t worker) {
@@ -77,7 +77,8 @@ void glow__conv_net16_run_strip(void *arg, uint32_t task, uint32_t worker) {
   float *taps = glow_pass_scratch(run->pass, net->taps) + s.first * 9 * net->out;
   first_layer(run, &s, true);
   second_layer(run, &s, true);
-  glow__conv_net16_product(run, s.rows, 9 * net->out, net->hidden, s.h2, net->packed3, taps, &none);
+  glow__conv_net16_product(run, s.rows, 9 * net->out, net->hidden, s.h2,
+                           glow__conv_net_weights(run, 2), taps, &none);
 }
 
 const float *glow__conv_net16_before_norm(const glow__conv_run *run, uint32_t task, uint32_t worker,

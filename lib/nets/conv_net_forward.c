@@ -38,8 +38,8 @@ glow__conv_strip glow__conv_net_strip(const glow__conv_run *run, uint32_t task, 
 }
 
 static void product(const glow__conv_run *run, int64_t m, int64_t n, int64_t k, const float *a,
-                    int32_t packed, float *c, const glow__epilogue *epilogue) {
-  run->kernels->gemm(m, n, k, a, k, 1, glow_pass_scratch(run->pass, packed), c, n, 0,
+                    int32_t layer, float *c, const glow__epilogue *epilogue) {
+  run->kernels->gemm(m, n, k, a, k, 1, glow__conv_net_weights(run, layer), c, n, 0,
                      glow__panels(run->kernels, n), epilogue);
 }
 
@@ -58,15 +58,14 @@ void glow__conv_net_first(const glow__conv_run *run, const glow__conv_strip *str
                       strip->first + strip->rows, strip->h1);
     norm.accumulate = 1;
   }
-  product(run, strip->rows, net->hidden, 9 * net->in, strip->gathered, net->packed1, strip->h1,
-          &norm);
+  product(run, strip->rows, net->hidden, 9 * net->in, strip->gathered, 0, strip->h1, &norm);
 }
 
 void glow__conv_net_second(const glow__conv_run *run, const glow__conv_strip *strip, bool finish) {
   const glow__conv_net *net = run->net;
   const float *scale = glow__conv_net_scales_of(net, run->pass).s2;
   glow__epilogue norm = finish ? glow__conv_net_norm(run, net->b2, scale) : (glow__epilogue){0};
-  product(run, strip->rows, net->hidden, net->hidden, strip->h1, net->packed2, strip->h2, &norm);
+  product(run, strip->rows, net->hidden, net->hidden, strip->h1, 1, strip->h2, &norm);
 }
 
 static void run_strip(void *arg, uint32_t task, uint32_t worker) {
@@ -77,7 +76,7 @@ static void run_strip(void *arg, uint32_t task, uint32_t worker) {
   glow__conv_net_first(run, &strip, true);
   glow__conv_net_second(run, &strip, true);
   float *taps = glow_pass_scratch(run->pass, net->taps) + strip.first * 9 * net->out;
-  product(run, strip.rows, 9 * net->out, net->hidden, strip.h2, net->packed3, taps, &none);
+  product(run, strip.rows, 9 * net->out, net->hidden, strip.h2, 2, taps, &none);
 }
 
 /* out = (sum of taps + e3 + b3) exp(3 l3) for a strip of pixels, which may lie in several samples.

@@ -1,19 +1,21 @@
 /* The handle of a conditioner network: its table and its own data. SPDX-License-Identifier: MIT */
 #include "nets/nets.h"
 
+static const uint32_t known_flags = GLOW_NET_ALWAYS_PREPARES | GLOW_NET_INFERENCE_ONLY;
+
 static glow_status check_ops(const glow_net_ops *ops) {
   if (!ops->type || !*ops->type)
     return glow_error(GLOW_E_ARGUMENT, "net table: no type name");
-  const char *missing = !ops->configure  ? "configure"
-                        : !ops->forward  ? "forward"
-                        : !ops->backward ? "backward"
-                        : !ops->destroy  ? "destroy"
-                                         : NULL;
+  const char *missing = !ops->configure                                             ? "configure"
+                        : !ops->forward                                             ? "forward"
+                        : !ops->backward && !(ops->flags & GLOW_NET_INFERENCE_ONLY) ? "backward"
+                        : !ops->destroy                                             ? "destroy"
+                                                                                    : NULL;
   if (missing)
     return glow_error(GLOW_E_ARGUMENT, "net table of '%s': %s is missing", ops->type, missing);
-  if (ops->flags & ~(uint32_t)GLOW_NET_ALWAYS_PREPARES || ops->reserved)
+  if (ops->flags & ~known_flags || ops->reserved)
     return glow_error(GLOW_E_ARGUMENT, "net table of '%s': unknown flags (0x%x)", ops->type,
-                      (unsigned)(ops->flags & ~(uint32_t)GLOW_NET_ALWAYS_PREPARES));
+                      (unsigned)(ops->flags & ~known_flags));
   if (ops->init_size && !ops->init)
     return glow_error(GLOW_E_ARGUMENT, "net table of '%s': init_size without init", ops->type);
   return GLOW_OK;
@@ -26,7 +28,8 @@ glow_status glow_net_create(glow_context *context, const glow_net_ops *ops, void
     *out = NULL;
   if (!context || !ops || !out)
     return glow_error(GLOW_E_ARGUMENT, "glow_net_create: NULL argument");
-  glow_status status = glow__table_copy(&copy, sizeof copy, ops, sizeof copy, "glow_net_ops");
+  glow_status status =
+      glow__table_copy(&copy, sizeof copy, ops, offsetof(glow_net_ops, freeze), "glow_net_ops");
   if (status == GLOW_OK)
     status = check_ops(&copy);
   glow_net *net = status == GLOW_OK ? glow_allocate(context, sizeof *net) : NULL;

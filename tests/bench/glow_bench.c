@@ -4,12 +4,13 @@
  *   glow-bench [--model glow|realnvp|nice|flow2d] [--levels N] [--depth N] [--hidden N] [--size N]
  *              [--batch 16] [--sample-batches 1,16,64] [--threads 2] [--kernels NAME] [--repeat 5]
  *              [--what train,eval,sample] [--modes stored,reconstructed] [--json]
- *              [--products float32|bfloat16]
+ *              [--products float32|bfloat16] [--frozen]
  *
  * Each figure is the best and the median of `repeat` runs after one that is not counted; the peak
  * is measured before and after each of them, on the same threads, and the median of the ratios is
  * told. Short runs are repeated for 20 ms each. FLOPs are those of the products: 2 for each
- * multiply-add, thrice forward's in a training step, whatever it computes again.
+ * multiply-add, thrice forward's in a training step, whatever it computes again. --frozen times
+ * log-likelihood and sampling again with the model frozen.
  * SPDX-License-Identifier: MIT */
 #include <getopt.h>
 #include <stdio.h>
@@ -27,7 +28,7 @@ typedef struct settings {
   int64_t batch, threads, repeat, batches[MOST_BATCHES];
   int32_t batch_count;
   const char *what, *modes, *kernels, *products;
-  bool json;
+  bool json, frozen;
 } settings;
 
 typedef struct bench {
@@ -35,7 +36,7 @@ typedef struct bench {
   glow_pool *pool;
   glow_executor executor;
   glow_context *context;
-  glow_model *model;
+  glow_model *model, *frozen; /* frozen NULL: not yet, or not asked for */
   glow_trainer *trainer;
   glow_workspace *workspace;
   int64_t largest; /* batch */
@@ -126,7 +127,7 @@ static void draw(bench *b) {
 static void open_workspace(bench *b, int64_t batch) {
   glow_workspace_options o = GLOW_WORKSPACE_OPTIONS_INIT;
   o.batch = batch;
-  check(glow_workspace_create(b->model, &o, &b->workspace));
+  check(glow_workspace_create(b->frozen ? b->frozen : b->model, &o, &b->workspace));
 }
 
 static void initialise(bench *b) {
@@ -174,7 +175,7 @@ typedef struct run {
 } run;
 
 static double gflops(const bench *b, const run *r, double seconds) {
-  return 2e-9 * b->macs * (r->mode ? 3 : 1) * (double)r->batch / seconds;
+  return 2e-9 * b->macs * (b->trainer ? 3 : 1) * (double)r->batch / seconds;
 }
 
 static double seconds_of(bench *b, const run *r, int64_t times) {
@@ -219,7 +220,7 @@ static void measure_memory(const bench *b, run *r) {
   double vector = (double)glow_model_parameter_count(b->model) * sizeof(float);
   const glow_workspace *ws = b->trainer ? glow_trainer_workspace(b->trainer) : b->workspace;
   r->rss = peak_bytes();
-  r->beyond = r->rss - vector * (b->trainer ? 4 : 1);
+  r->beyond = r->rss - vector * (b->trainer ? 4 : b->frozen ? 2 : 1); /* frozen: about as large */
   r->workspace = (double)glow_workspace_size(ws);
   r->working = r->workspace - (b->trainer ? vector : 0);
 }
@@ -256,15 +257,25 @@ static void measure(bench *b, run r) {
   forget_peak();
 }
 
-static void measure_all(bench *b) {
+static void measure_inference(bench *b, const char *mode) {
   const settings *s = &b->s;
   if (strstr(s->what, "eval")) {
     open_workspace(b, s->batch);
-    measure(b, (run){.what = "eval", .batch = s->batch, .fn = run_eval});
+    measure(b, (run){.what = "eval", .mode = mode, .batch = s->batch, .fn = run_eval});
   }
   for (int32_t i = 0; strstr(s->what, "sample") && i < s->batch_count; i++) {
     open_workspace(b, s->batches[i]);
-    measure(b, (run){.what = "sample", .batch = s->batches[i], .fn = run_sample});
+    measure(b, (run){.what = "sample", .mode = mode, .batch = s->batches[i], .fn = run_sample});
+  }
+}
+
+static void measure_all(bench *b) {
+  const settings *s = &b->s;
+  measure_inference(b, NULL);
+  if (s->frozen) {
+    check(glow_model_freeze(b->model, &b->frozen));
+    measure_inference(b, "frozen");
+    glow_model_destroy(&b->frozen);
   }
   draw(b);
   for (int32_t mode = GLOW_MODE_STORED; mode <= GLOW_MODE_RECONSTRUCTED; mode++) {
@@ -317,7 +328,7 @@ static settings parse(int argc, char **argv) {
       {"threads", 1, NULL, 't'}, {"repeat", 1, NULL, 'r'},   {"what", 1, NULL, 'w'},
       {"modes", 1, NULL, 'm'},   {"mode", 1, NULL, 'm'},     {"sample-batches", 1, NULL, 'S'},
       {"kernels", 1, NULL, 'k'}, {"products", 1, NULL, 'p'}, {"json", 0, NULL, 'j'},
-      {NULL, 0, NULL, 0}};
+      {"frozen", 0, NULL, 'f'},  {NULL, 0, NULL, 0}};
   for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
     switch (c) {
     case 'M': s.model.model = optarg; break;
@@ -334,6 +345,7 @@ static settings parse(int argc, char **argv) {
     case 'k': s.kernels = optarg; break;
     case 'p': s.products = optarg; break;
     case 'j': s.json = true; break;
+    case 'f': s.frozen = true; break;
     default: exit(2);
     }
   }

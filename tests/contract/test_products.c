@@ -47,9 +47,9 @@ static void test_option(void **state) {
 
 /* ---- models ---------------------------------------------------------------------------------- */
 
-enum { GLOW_MODEL, ODD_MODEL, ADDITIVE_MODEL, NICE_MODEL, REALNVP_MODEL, MODELS };
-static const char *const names[] = {"Glow", "Glow of odd width with edges", "additive Glow", "NICE",
-                                    "RealNVP"};
+enum { GLOW_MODEL, ODD_MODEL, ADDITIVE_MODEL, NICE_MODEL, REALNVP_MODEL, ONE_STEP_MODEL, MODELS };
+static const char *const names[] = {
+    "Glow", "Glow of odd width with edges", "additive Glow", "NICE", "RealNVP", "one step of Glow"};
 
 static glow_model *model_of(glow_context *context, int kind) {
   const glow_shape shape = {SIDE, SIDE, 3};
@@ -70,8 +70,8 @@ static glow_model *model_of(glow_context *context, int kind) {
   } else {
     glow_glow_options o = GLOW_GLOW_OPTIONS_INIT;
     o.input = shape;
-    o.levels = 2;
-    o.depth = 2;
+    o.levels = kind == ONE_STEP_MODEL ? 1 : 2;
+    o.depth = kind == ONE_STEP_MODEL ? 1 : 2;
     o.hidden = kind == ODD_MODEL ? 37 : 40; /* beyond a panel; pairs that are not full */
     o.edge = kind == ODD_MODEL;
     o.coupling = kind == ADDITIVE_MODEL ? GLOW_COUPLING_ADDITIVE : GLOW_COUPLING_AFFINE;
@@ -87,11 +87,12 @@ typedef struct results {
 } results;
 
 /* Samples [first, first + count), into the places of `first`. */
-static void pass(glow_workspace *ws, const float *x, int first, int count, results *r) {
+static void pass(glow_workspace *ws, int32_t form, const float *x, int first, int count,
+                 results *r) {
   float *z = r->z + first * DIMS;
-  OK(glow_forward(ws, x + first * DIMS, NULL, count, GLOW_LATENTS_WHITENED, z, r->logdet + first,
+  OK(glow_forward(ws, x + first * DIMS, NULL, count, form, z, r->logdet + first,
                   r->log_prob + first));
-  OK(glow_inverse(ws, z, GLOW_LATENTS_WHITENED, NULL, count, r->back + first * DIMS, NULL));
+  OK(glow_inverse(ws, z, form, NULL, count, r->back + first * DIMS, NULL));
 }
 
 /* ---- batches --------------------------------------------------------------------------------- */
@@ -100,7 +101,7 @@ static void pass(glow_workspace *ws, const float *x, int first, int count, resul
 static void pass_in_batches(glow_workspace *ws, const float *x, int start, int size, results *r) {
   memset(r, 0xff, sizeof *r);
   for (int first = 0, count = start; first < COUNT; first += count, count = size)
-    pass(ws, x, first, count < COUNT - first ? count : COUNT - first, r);
+    pass(ws, GLOW_LATENTS_WHITENED, x, first, count < COUNT - first ? count : COUNT - first, r);
 }
 
 static void check_batches(const char *kernels, int32_t product, int kind, const float *x) {
@@ -110,7 +111,7 @@ static void check_batches(const char *kernels, int32_t product, int kind, const 
     glow_model *model = model_of(context, kind);
     glow_workspace *ws = helper_workspace(model, COUNT, GLOW_MODE_INFERENCE);
     if (threads == 1)
-      pass(ws, x, 0, COUNT, whole);
+      pass(ws, GLOW_LATENTS_WHITENED, x, 0, COUNT, whole);
     for (int size = 1; size <= COUNT; size += 2) /* alone; by 3, 5; all */
       for (int start = 1; start <= size; start += 2) {
         pass_in_batches(ws, x, start, size, parts);
@@ -142,12 +143,12 @@ static void test_batches(void **state) {
 /* ---- there and back -------------------------------------------------------------------------- */
 
 /* How far off the way back is, and the latents. */
-static double round_trip(int32_t product, int kind, const float *x, float *z) {
+static double round_trip(int32_t product, int kind, int32_t form, const float *x, float *z) {
   glow_context *context = context_of(1, NULL, product);
   glow_model *model = model_of(context, kind);
   glow_workspace *ws = helper_workspace(model, COUNT, GLOW_MODE_INFERENCE);
   results *r = helper_allocate(sizeof *r);
-  pass(ws, x, 0, COUNT, r);
+  pass(ws, form, x, 0, COUNT, r);
   double off = helper_relative(r->back, x, COUNT * DIMS);
   memcpy(z, r->z, sizeof r->z);
   free(r);
@@ -157,10 +158,29 @@ static double round_trip(int32_t product, int kind, const float *x, float *z) {
   return off;
 }
 
-/* Were the network's output rounded differently on the way back, x would be off by about 2^-9 of
- * what it adds: thousands of times the errors of float32. They are random, and here alike within a
- * factor of 3. Bfloat16 rounds with an error below 2^-8, mostly 2^-10, of each number, of which the
- * network sums dozens in three products, and these latents hold what four couplings add. */
+/* One step, whose coupling is the last layer: on the way back its network has the same input to the
+ * bit. Were its output other bits, x would be off by about 2^-9 of what it adds: thousands of times
+ * the errors of float32. They are random, and here alike within a factor of 3. */
+static void test_same_network(void **state) {
+  (void)state;
+  helper_random random = helper_random_of(3);
+  float *x = helper_new_normals(&random, 0.3f, COUNT * DIMS);
+  float *z = helper_allocate(COUNT * DIMS * sizeof(float));
+  double plain = round_trip(GLOW_PRODUCTS_FLOAT32, ONE_STEP_MODEL, GLOW_LATENTS_RAW, x, z);
+  double rounded = round_trip(GLOW_PRODUCTS_BFLOAT16, ONE_STEP_MODEL, GLOW_LATENTS_RAW, x, z);
+  print_message("one step: round trip %.2g in float32, %.2g in bfloat16\n", plain, rounded);
+  assert_true(plain < 1e-5);
+  assert_true(rounded < 3 * plain);
+  free(x);
+  free(z);
+}
+
+/* In a deeper model what comes back to a network is off by the rounding of float32, 2^-24, and so
+ * one number in some ten thousand is rounded to the other side, 2^-8 away: 3e-5 of the whole is
+ * seen where that happens, rarely 2e-4, and 3e-7, as in float32, where it does not. Were all
+ * numbers rounded otherwise on the way back, it would be 2^-8. Bfloat16 rounds with an error below
+ * 2^-8, mostly 2^-10, of each number, of which the network sums dozens in three products, and these
+ * latents hold what four couplings add. */
 static void test_round_trip(void **state) {
   (void)state;
   helper_random random = helper_random_of(3);
@@ -168,13 +188,13 @@ static void test_round_trip(void **state) {
   float *z[2] = {helper_allocate(COUNT * DIMS * sizeof(float)),
                  helper_allocate(COUNT * DIMS * sizeof(float))};
   for (int kind = 0; kind <= ADDITIVE_MODEL; kind++) {
-    double plain = round_trip(GLOW_PRODUCTS_FLOAT32, kind, x, z[0]);
-    double rounded = round_trip(GLOW_PRODUCTS_BFLOAT16, kind, x, z[1]);
+    double plain = round_trip(GLOW_PRODUCTS_FLOAT32, kind, GLOW_LATENTS_WHITENED, x, z[0]);
+    double rounded = round_trip(GLOW_PRODUCTS_BFLOAT16, kind, GLOW_LATENTS_WHITENED, x, z[1]);
     double apart = helper_relative(z[1], z[0], COUNT * DIMS);
     print_message("%s: round trip %.2g in float32, %.2g in bfloat16; latents %.2g apart\n",
                   names[kind], plain, rounded, apart);
     assert_true(plain < 1e-5);
-    assert_true(rounded < 3 * plain);
+    assert_true(rounded < 1e-3);
     assert_true(apart > 1e-6); /* else bfloat16 was not used */
     assert_true(apart < 0x1p-8);
   }
@@ -190,11 +210,16 @@ static float *gradients(int32_t product, const char *kernels, int kind, int32_t 
                         const float *x, int64_t *count) {
   glow_context *context = context_of(2, kernels, product);
   glow_model *model = model_of(context, kind);
-  glow_workspace *ws = helper_workspace(model, COUNT, mode);
+  glow_workspace *ws = NULL;
+  glow_workspace_options wo = GLOW_WORKSPACE_OPTIONS_INIT;
   glow_backward_options o = GLOW_BACKWARD_OPTIONS_INIT;
   double weight[COUNT];
   int64_t parameters = glow_model_parameter_count(model);
   float *out = helper_allocate((size_t)(parameters + COUNT * DIMS) * sizeof *out);
+  wo.batch = COUNT;
+  wo.mode = mode;
+  wo.drift_bound = 1e-2; /* what is rounded to the other side on the way back: 1e-3 is seen */
+  OK(glow_workspace_create(model, &wo, &ws));
   for (int i = 0; i < COUNT; i++)
     weight[i] = 1.0;
   o.weight = weight;
@@ -320,11 +345,9 @@ static void test_training(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_option),
-      cmocka_unit_test(test_batches),
-      cmocka_unit_test(test_round_trip),
-      cmocka_unit_test(test_gradients),
-      cmocka_unit_test(test_gradients_of_each_tensor),
+      cmocka_unit_test(test_option),       cmocka_unit_test(test_batches),
+      cmocka_unit_test(test_same_network), cmocka_unit_test(test_round_trip),
+      cmocka_unit_test(test_gradients),    cmocka_unit_test(test_gradients_of_each_tensor),
       cmocka_unit_test(test_training),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

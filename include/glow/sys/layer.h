@@ -17,11 +17,12 @@ extern "C" {
 #endif
 
 enum {
-  GLOW_LAYER_BY_TASKS = 1,       /* gets the whole batch and runs tasks itself */
-  GLOW_LAYER_IN_PLACE = 2,       /* forward and inverse may be given y == x */
-  GLOW_LAYER_RECONSTRUCTS = 4,   /* backward accepts x == NULL and writes x_out */
-  GLOW_LAYER_ALWAYS_PREPARES = 8 /* prepare succeeds on all finite parameters, so that an optimizer
-                                    step need not try it before it changes them */
+  GLOW_LAYER_BY_TASKS = 1,        /* gets the whole batch and runs tasks itself */
+  GLOW_LAYER_IN_PLACE = 2,        /* forward and inverse may be given y == x */
+  GLOW_LAYER_RECONSTRUCTS = 4,    /* backward accepts x == NULL and writes x_out */
+  GLOW_LAYER_ALWAYS_PREPARES = 8, /* prepare succeeds on all finite parameters, so that an
+                                     optimizer step need not try it before it changes them */
+  GLOW_LAYER_INFERENCE_ONLY = 16  /* no backward: only workspaces in GLOW_MODE_INFERENCE */
 };
 
 /* What backward is given. One sample of x, dx, x_out has the input's shape, of y, dy the
@@ -75,6 +76,15 @@ typedef struct glow_layer_ops {
   void (*logits)(const void *self, const glow_pass *pass, const float *x, float *logits);
   void (*logits_backward)(const void *self, const glow_pass *pass, const float *x,
                           const float *d_logits, float *dx);
+  /* For glow_model_freeze; `pass` has the tensors and derived values. Both optional.
+   * linear: for a layer that maps every pixel to W x + b, with the same W and b: writes what is not
+   * 0 of W [C, C], by rows, and of b [C]. In a frozen model such layers in a row become one.
+   * freeze: a layer that maps as this one does now, for inference alone. Of its tensors, those with
+   * the name and shape of one of this layer have the same values before it is prepared. *out NULL:
+   * it has no other form, as without this function: a layer made from what `save` writes, with the
+   * same values. */
+  glow_status (*linear)(const void *self, const glow_pass *pass, double *w, double *b);
+  glow_status (*freeze)(const void *self, const glow_pass *pass, glow_layer **out);
 } glow_layer_ops;
 
 /* Wraps `self` in a layer. The table is copied. Takes `self` over: ops->destroy is called in the

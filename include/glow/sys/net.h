@@ -13,7 +13,10 @@
 extern "C" {
 #endif
 
-enum { GLOW_NET_ALWAYS_PREPARES = 1 }; /* prepare succeeds on all finite parameters */
+enum {
+  GLOW_NET_ALWAYS_PREPARES = 1, /* prepare succeeds on all finite parameters */
+  GLOW_NET_INFERENCE_ONLY = 2   /* no backward; so is a layer with this net */
+};
 
 typedef struct glow_net_ops {
   size_t struct_size;
@@ -42,6 +45,8 @@ typedef struct glow_net_ops {
                    const float *out, float *dout, float *dx, int64_t dx_stride);
   glow_status (*save)(const void *self, glow_config *config); /* keys start with "net." */
   void (*destroy)(void *self, glow_context *context);
+  /* Like glow_layer_ops.freeze, which calls it. Optional. */
+  glow_status (*freeze)(const void *self, const glow_pass *pass, glow_net **out);
 } glow_net_ops;
 
 /* Wraps `self` in a net. The table is copied. Takes `self` over: ops->destroy is called in the end,

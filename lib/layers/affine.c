@@ -1,0 +1,176 @@
+/* Affine map of pixels: y = W x + b, x = W^-1 y - W^-1 b, log-det = H W log|det W|. All that is
+ * derived is made in double and rounded once. SPDX-License-Identifier: MIT */
+#include <math.h>
+#include <string.h>
+
+#include "layers/affine.h"
+#include "layers/groups.h"
+#include "layers/layers.h"
+#include "math/kernels.h"
+#include "math/linalg.h"
+
+typedef struct affine {
+  int64_t image, channels;
+  double w_and_b[]; /* [C, C], [C] */
+} affine;
+
+/* Floats: W and its inverse packed, and what is added after each; doubles: log-det of a sample,
+ * room for factors and inverse [C, C]; rows of the factors. */
+typedef struct derived {
+  float *forward, *backward, *b, *b_back;
+  double *logdet, *factors, *inverse;
+  int32_t *rows;
+} derived;
+
+static int64_t aligned(int64_t floats) {
+  int64_t unit = GLOW_ALIGN / (int64_t)sizeof(float);
+  return (floats + unit - 1) / unit * unit;
+}
+
+static int64_t packed_floats(const affine *a, const glow__kernels *kernels) {
+  return aligned(glow__packed_size(kernels, a->channels, a->channels));
+}
+
+static size_t derived_size(const affine *a, const glow__kernels *kernels) {
+  int64_t c = a->channels, floats = 2 * packed_floats(a, kernels) + 2 * aligned(c);
+  return (size_t)floats * sizeof(float) + (size_t)(2 * c * c + 1) * sizeof(double) +
+         (size_t)c * sizeof(int32_t);
+}
+
+static derived derived_at(const affine *a, const glow_pass *pass, const void *base) {
+  int64_t packed = packed_floats(a, glow_pass_context(pass)->kernels), c = a->channels;
+  derived d = {.forward = (float *)(uintptr_t)base};
+  d.backward = d.forward + packed;
+  d.b = d.backward + packed;
+  d.b_back = d.b + aligned(c);
+  d.logdet = (double *)(void *)(d.b_back + aligned(c));
+  d.factors = d.logdet + 1;
+  d.inverse = d.factors + c * c;
+  d.rows = (int32_t *)(void *)(d.inverse + c * c);
+  return d;
+}
+
+static glow_status configure(void *self, glow_setup *setup, const glow_shape *input,
+                             glow_shape *output) {
+  affine *a = self;
+  *output = *input;
+  if (input->channels != a->channels)
+    return glow_error(GLOW_E_SHAPE, "an affine map of %lld channels; %lld are there",
+                      (long long)a->channels, (long long)input->channels);
+  a->image = input->height * input->width;
+  GLOW_TRY(glow_setup_work(setup, a->image * a->channels * a->channels));
+  return glow_setup_derived(setup, derived_size(a, glow_setup_context(setup)->kernels));
+}
+
+static void pack(const glow__kernels *kernels, int64_t c, const double *m, float *room,
+                 float *packed) {
+  for (int64_t i = 0; i < c * c; i++)
+    room[i] = (float)m[i];
+  kernels->pack(c, c, room, 1, c, packed, 0, glow__panels(kernels, c));
+}
+
+static glow_status prepare(const void *self, const glow_pass *pass) {
+  const affine *a = self;
+  const glow__kernels *kernels = glow_pass_context(pass)->kernels;
+  const int64_t c = a->channels;
+  const double *w = a->w_and_b, *b = w + c * c;
+  derived d = derived_at(a, pass, glow_pass_derived_mutable(pass));
+  double sign = 0;
+  memcpy(d.factors, w, (size_t)(c * c) * sizeof *w);
+  if (!glow__lu_factor(c, d.factors, d.rows, &sign))
+    return glow_error(GLOW_E_NUMERIC, "the %lld x %lld matrix is singular or not finite",
+                      (long long)c, (long long)c);
+  *d.logdet = glow__lu_logdet(c, d.factors, sign, &sign) * (double)a->image;
+  glow__lu_inverse(c, d.factors, d.rows, d.inverse);
+  for (int64_t i = 0; i < c; i++) {
+    double sum = 0;
+    for (int64_t j = 0; j < c; j++)
+      sum += d.inverse[i * c + j] * b[j];
+    d.b[i] = (float)b[i];
+    d.b_back[i] = (float)-sum;
+  }
+  /* The factors are not needed any more: room for the matrices in float. */
+  pack(kernels, c, w, (float *)(void *)d.factors, d.forward);
+  pack(kernels, c, d.inverse, (float *)(void *)d.factors, d.backward);
+  return GLOW_OK;
+}
+
+/* ---- passes ---------------------------------------------------------------------------------- */
+
+typedef struct run {
+  const affine *a;
+  const glow__kernels *kernels;
+  glow__groups groups;
+  const float *from, *packed;
+  glow__epilogue end;
+  float *to;
+} run;
+
+static void multiply(void *arg, uint32_t task, uint32_t worker) {
+  const run *r = arg;
+  int64_t c = r->a->channels, first = glow__group_first(&r->groups, task) * r->a->image;
+  int64_t last = glow__group_last(&r->groups, task) * r->a->image;
+  (void)worker;
+  r->kernels->gemm(last - first, c, c, r->from + first * c, c, 1, r->packed, r->to + first * c, c,
+                   0, glow__panels(r->kernels, c), &r->end);
+}
+
+static void map(const affine *a, const glow_pass *pass, const float *packed, const float *b,
+                const float *from, float *to) {
+  run r = {.a = a,
+           .kernels = glow_pass_context(pass)->kernels,
+           .groups = glow__groups_of(glow_pass_samples(pass), a->image * a->channels),
+           .from = from,
+           .packed = packed,
+           .end = {.bias = b},
+           .to = to};
+  glow_pass_run(pass, glow__group_count(&r.groups), multiply, &r);
+}
+
+static void add(int64_t samples, double value, double *logdet) {
+  for (int64_t n = 0; n < samples; n++)
+    logdet[n] += value;
+}
+
+static void forward(const void *self, const glow_pass *pass, const float *x, float *y,
+                    double *logdet, double *logprior) {
+  derived d = derived_at(self, pass, glow_pass_derived(pass));
+  (void)logprior;
+  map(self, pass, d.forward, d.b, x, y);
+  add(glow_pass_samples(pass), *d.logdet, logdet);
+}
+
+static void inverse(const void *self, const glow_pass *pass, const float *y, float *x,
+                    double *logdet) {
+  derived d = derived_at(self, pass, glow_pass_derived(pass));
+  map(self, pass, d.backward, d.b_back, y, x);
+  add(glow_pass_samples(pass), -*d.logdet, logdet);
+}
+
+static void destroy(void *self, glow_context *context) {
+  glow_release(context, self);
+}
+
+static const glow_layer_ops ops = {
+    .struct_size = sizeof(glow_layer_ops),
+    .type = "affine",
+    .flags = GLOW_LAYER_BY_TASKS | GLOW_LAYER_INFERENCE_ONLY,
+    .configure = configure,
+    .prepare = prepare,
+    .forward = forward,
+    .inverse = inverse,
+    .destroy = destroy,
+};
+
+glow_status glow__affine_create(glow_context *context, int64_t channels, const double *w,
+                                const double *b, glow_layer **out) {
+  size_t c = (size_t)channels;
+  *out = NULL;
+  affine *a = glow_allocate(context, sizeof *a + (c * c + c) * sizeof(double));
+  if (!a)
+    return GLOW_E_MEMORY;
+  a->channels = channels;
+  memcpy(a->w_and_b, w, c * c * sizeof *w);
+  memcpy(a->w_and_b + c * c, b, c * sizeof *b);
+  return glow_layer_create(context, &ops, a, out);
+}
