@@ -298,7 +298,11 @@ static glow_status run_steps(glow__check *c) {
   begin_step(c, "save and load");
   glow__check_prepare(c, c->base);
   c->model->prepared = true;
-  return glow__check_save(c);
+  GLOW_TRY(glow__check_save(c));
+  if (glow__check_over(c))
+    return GLOW_OK;
+  begin_step(c, "freeze");
+  return glow__check_freeze(c);
 }
 
 static glow_status check_options(const glow_check_options *o) {

@@ -98,8 +98,8 @@ static glow_status run_model(glow__check *c, const glow_model *model, const resu
   return status;
 }
 
-static glow_status same_results(glow__check *c, const glow_model *copy) {
-  static const char why[] = "(something that is neither a tensor nor a saved option?)";
+glow_status glow__check_same_model(glow__check *c, const glow_model *other, const char *when,
+                                   const char *why, double tolerance) {
   glow__grid flat = {{1, 1, c->dims}, c->dims, c->samples, 0}, x = glow__grid_x(c, c->samples);
   results a = {c->arrays[CHECK_Z], c->arrays[CHECK_BACK], c->doubles[CHECK_LOGDET],
                c->doubles[CHECK_LOGPRIOR]};
@@ -107,18 +107,18 @@ static glow_status same_results(glow__check *c, const glow_model *copy) {
                c->doubles[CHECK_LOGPRIOR2]};
   char what[200];
   GLOW_TRY(run_model(c, c->model, &a));
-  GLOW_TRY(run_model(c, copy, &b));
-  snprintf(what, sizeof what, "after loading, the output of forward differs %s", why);
-  if (!glow__check_same(c, what, &flat, b.z, a.z, 0))
+  GLOW_TRY(run_model(c, other, &b));
+  snprintf(what, sizeof what, "%s, the output of forward differs %s", when, why);
+  if (!glow__check_same(c, what, &flat, b.z, a.z, tolerance))
     return GLOW_OK;
-  snprintf(what, sizeof what, "after loading, the log-det differs %s", why);
-  if (!glow__check_same_sums(c, what, c->samples, b.logdet, a.logdet, 0))
+  snprintf(what, sizeof what, "%s, the log-det differs %s", when, why);
+  if (!glow__check_same_sums(c, what, c->samples, b.logdet, a.logdet, tolerance))
     return GLOW_OK;
-  snprintf(what, sizeof what, "after loading, the log-probability differs %s", why);
-  if (!glow__check_same_sums(c, what, c->samples, b.log_prob, a.log_prob, 0))
+  snprintf(what, sizeof what, "%s, the log-probability differs %s", when, why);
+  if (!glow__check_same_sums(c, what, c->samples, b.log_prob, a.log_prob, tolerance))
     return GLOW_OK;
-  snprintf(what, sizeof what, "after loading, x of inverse differs %s", why);
-  glow__check_same(c, what, &x, b.x, a.x, 0);
+  snprintf(what, sizeof what, "%s, x of inverse differs %s", when, why);
+  glow__check_same(c, what, &x, b.x, a.x, tolerance);
   return GLOW_OK;
 }
 
@@ -137,7 +137,8 @@ static glow_status compare_copy(glow__check *c, const char *architecture) {
   }
   GLOW_TRY(glow__builder_finish_from(&builder, copy_tensors, c->model, &copy));
   glow_model_mark_initialised(copy);
-  status = same_results(c, copy);
+  status = glow__check_same_model(c, copy, "after loading",
+                                  "(something that is neither a tensor nor a saved option?)", 0);
   if (status == GLOW_OK)
     status = same_options(c, copy);
   glow_model_destroy(&copy);

@@ -110,19 +110,19 @@ static glow_status check_like(const glow_model *made, const glow_model *model, i
 }
 
 /* Several layers that become one have the name of the first. */
-static glow_status add_layers(glow_builder *builder, const glow_model *model) {
+static glow_status add_layers(glow_builder *builder, const glow_model *model, int32_t least) {
   for (int32_t i = 0; i < model->node_count;) {
     glow_layer *layer = NULL;
     int32_t run = linear_run(model, i);
-    bool like = false;
-    if (run > 1)
+    bool like = false, folded = run >= least;
+    if (folded)
       GLOW_TRY(fold(model, i, run, &layer));
     else
       GLOW_TRY(freeze_layer(model, i, &like, &layer));
     GLOW_TRY(glow_builder_add(builder, model->nodes[i].name, &layer));
     if (like)
       GLOW_TRY(check_like(glow__builder_model(builder), model, i));
-    i += run > 1 ? run : 1;
+    i += folded ? run : 1;
   }
   return GLOW_OK;
 }
@@ -147,7 +147,7 @@ static glow_status copy_values(glow_model *model, void *arg) {
   return GLOW_OK;
 }
 
-glow_status glow_model_freeze(const glow_model *model, glow_model **out) {
+glow_status glow__model_freeze(const glow_model *model, int32_t least, glow_model **out) {
   glow_builder_options o = GLOW_BUILDER_OPTIONS_INIT;
   glow_builder *builder = NULL;
   if (out)
@@ -159,7 +159,7 @@ glow_status glow_model_freeze(const glow_model *model, glow_model **out) {
   GLOW_TRY(glow__check_ready(model));
   o.bits = model->bits;
   GLOW_TRY(glow_builder_create(model->context, &model->input, &o, &builder));
-  glow_status status = add_layers(builder, model);
+  glow_status status = add_layers(builder, model, least);
   if (status != GLOW_OK) {
     glow_builder_destroy(&builder);
     return status;
@@ -167,6 +167,11 @@ glow_status glow_model_freeze(const glow_model *model, glow_model **out) {
   GLOW_TRY(glow__builder_finish_from(&builder, copy_values, (void *)(uintptr_t)model, out));
   (*out)->initialised = (*out)->frozen = (*out)->inference_only = true;
   return GLOW_OK;
+}
+
+/* One layer alone is as fast as what it would become. */
+glow_status glow_model_freeze(const glow_model *model, glow_model **out) {
+  return glow__model_freeze(model, 2, out);
 }
 
 int32_t glow_model_frozen(const glow_model *model) {

@@ -318,6 +318,8 @@ glow_status glow__reserve_tensor(glow_model *model);
 /* Over the initial values of a model that has its memory. */
 void glow__values_write(const glow__values *values, glow_model *model);
 void glow__values_free(glow_context *context, glow__values *values);
+/* glow_model_freeze; runs of so many linear layers and more become one. */
+glow_status glow__model_freeze(const glow_model *model, int32_t least, glow_model **out);
 /* A glow__read_fn: each layer writes the initial values of its tensors. */
 glow_status glow__build_layers(glow_model *model, void *arg);
 /* A layer like layer `index` of the model, made from its options. */

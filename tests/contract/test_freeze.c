@@ -4,6 +4,8 @@
 #include <math.h>
 #include <stddef.h>
 
+#include <glow/sys/check.h>
+
 #include "../support/model_helpers.h"
 
 enum { COUNT = 5 };
@@ -331,6 +333,7 @@ static void test_allocations(void **state) {
 typedef struct gain {
   float a;
   int64_t channels, image;
+  float lie; /* what `linear` and `freeze` say is so many times a */
 } gain;
 
 static int32_t times_frozen;
@@ -376,7 +379,7 @@ static glow_status gain_linear(const void *self, const glow_pass *pass, double *
   (void)pass;
   for (int64_t c = 0; c < g->channels; c++) {
     assert_true(w[c * g->channels + c] == 0 && b[c] == 0);
-    w[c * g->channels + c] = (double)g->a;
+    w[c * g->channels + c] = (double)(g->a * g->lie);
   }
   times_frozen++;
   return GLOW_OK;
@@ -390,7 +393,8 @@ static void gain_destroy(void *self, glow_context *context) {
 
 enum { WITH_LINEAR, WITH_FREEZE, WITH_NEITHER };
 
-static glow_layer *gain_create(glow_context *context, int kind, uint32_t flags) {
+static glow_layer *gain_create(glow_context *context, int kind, uint32_t flags, float a,
+                               float lie) {
   glow_layer_ops ops = {.struct_size = sizeof ops,
                         .type = "gain",
                         .flags = flags,
@@ -404,15 +408,17 @@ static glow_layer *gain_create(glow_context *context, int kind, uint32_t flags) 
   gain *g = glow_allocate(context, sizeof *g);
   glow_layer *layer = NULL;
   assert_non_null(g);
-  g->a = 2;
+  g->a = a;
+  g->lie = lie;
   OK(glow_layer_create(context, &ops, g, &layer));
   return layer;
 }
 
 static glow_status gain_freeze(const void *self, const glow_pass *pass, glow_layer **out) {
-  (void)self;
+  const gain *g = self;
   times_frozen++;
-  *out = gain_create(glow_pass_context(pass), WITH_NEITHER, GLOW_LAYER_INFERENCE_ONLY);
+  *out = gain_create(glow_pass_context(pass), WITH_NEITHER, GLOW_LAYER_INFERENCE_ONLY,
+                     g->a * g->lie, 1);
   return GLOW_OK;
 }
 
@@ -420,7 +426,7 @@ static glow_status gain_freeze(const void *self, const glow_pass *pass, glow_lay
 static glow_model *gain_model(glow_context *context, int kind, uint32_t flags) {
   const glow_shape shape = {2, 2, 4};
   glow_builder *builder = NULL;
-  glow_layer *layer = gain_create(context, kind, flags);
+  glow_layer *layer = gain_create(context, kind, flags, 2, 1);
   glow_model *model = NULL;
   OK(glow_builder_create(context, &shape, NULL, &builder));
   OK(glow_builder_add(builder, "gain", &layer));
@@ -453,6 +459,23 @@ static void test_custom_layers(void **state) {
   wo.mode = GLOW_MODE_STORED;
   REFUSED(glow_workspace_create(model, &wo, &ws), GLOW_E_STATE, "inference");
   glow_model_destroy(&model);
+  glow_context_destroy(&context);
+}
+
+static void test_kit(void **state) {
+  (void)state;
+  static const char *const words[] = {
+      [WITH_LINEAR] = "freeze: frozen, the output of forward differs (W x + b of `linear`",
+      [WITH_FREEZE] = "freeze: frozen, the output of forward differs (the layer of `freeze`"};
+  glow_context *context = helper_context(1, NULL, NULL);
+  for (int kind = WITH_LINEAR; kind <= WITH_FREEZE; kind++) {
+    glow_layer *layer = gain_create(context, kind, 0, 2, 1);
+    OK(glow_layer_check(context, &layer, NULL));
+    layer = gain_create(context, kind, 0, 2, 1.01f);
+    REFUSED(glow_layer_check(context, &layer, NULL), GLOW_E_CHECK, words[kind]);
+  }
+  glow_layer *layer = gain_create(context, WITH_NEITHER, GLOW_LAYER_INFERENCE_ONLY, 2, 1);
+  REFUSED(glow_layer_check(context, &layer, NULL), GLOW_E_STATE, "inference alone");
   glow_context_destroy(&context);
 }
 
@@ -493,6 +516,7 @@ int main(void) {
                                      cmocka_unit_test(test_not_initialised),
                                      cmocka_unit_test(test_allocations),
                                      cmocka_unit_test(test_custom_layers),
+                                     cmocka_unit_test(test_kit),
                                      cmocka_unit_test(test_old_tables)};
   return cmocka_run_group_tests_name("freeze", tests, NULL, NULL);
 }

@@ -19,6 +19,7 @@
  *   threads         the same bits for any order of tasks and any number of workers
  *   save and load   the registry's factory makes from the saved options the same layer again, frees
  *                   what it takes, and survives that memory runs out
+ *   freeze          what `linear` and `freeze` give does the same as the layer
  *
  * Not seen: layers whose results are wrong on other shapes than the one that is tried, and what
  * needs a numerical Jacobian that a float32 difference cannot resolve.
