@@ -109,20 +109,33 @@ static glow_status declare_forward(glow__conv_net *net, glow_setup *setup,
   return glow_setup_saved(setup, 0, floats(net, kernels16, hidden), &net->h2);
 }
 
+/* The other factor of weight gradients: in bfloat16 rows of d1, and worker scratch to lay columns out
+ * in; else strips of h1, h2 and d1, packed, and worker scratch for a strip of d1 in rows. */
+static glow_status declare_factors(glow__conv_net *net, glow_setup *setup,
+                                   const glow__kernels *kernels, const glow__kernels16 *kernels16) {
+  int64_t hidden = net->hidden, strip = glow__packed_size(kernels, GLOW_STRIP, hidden);
+  int32_t *packed[] = {&net->strips_h1, &net->strips_h2, &net->strips_d1};
+  if (kernels16) {
+    int64_t block = glow__packed16(kernels16, GLOW_WEIGHT_PIXELS, GLOW_WEIGHT_COLUMNS);
+    GLOW_TRY(glow_setup_backward_scratch(setup, 0, floats(net, kernels16, hidden), &net->d1));
+    return glow_setup_worker_scratch(setup, block, &net->weight_block);
+  }
+  for (int i = 0; i < 3; i++)
+    GLOW_TRY(
+        glow_setup_backward_scratch(setup, strip, net->image * (strip / GLOW_STRIP), packed[i]));
+  return glow_setup_worker_scratch(setup, GLOW_STRIP * hidden, &net->d1);
+}
+
 static glow_status declare_backward(glow__conv_net *net, glow_setup *setup,
                                     const glow__kernels *kernels,
                                     const glow__kernels16 *kernels16) {
-  int64_t hidden = net->hidden, widest = net->in > net->out ? net->in : net->out;
-  int64_t rows = 9 * widest > hidden ? 9 * widest : hidden;
-  int64_t block =
-      glow__conv_net_packed(kernels, kernels16, GLOW_WEIGHT_PIXELS, GLOW_WEIGHT_COLUMNS);
+  int64_t hidden = net->hidden;
   GLOW_TRY(
       glow_setup_backward_scratch(setup, 0, zipped(net, kernels16, 9 * net->in), &net->gathered));
   GLOW_TRY(glow_setup_backward_scratch(setup, 0, net->image * 9 * net->in, &net->d_gathered));
-  GLOW_TRY(glow_setup_backward_scratch(setup, 0, floats(net, kernels16, hidden), &net->d1));
   GLOW_TRY(glow_setup_backward_scratch(setup, 0, zipped(net, kernels16, hidden), &net->d2));
   GLOW_TRY(glow_setup_backward_scratch(setup, 2 * glow__conv_net_partial(net), 0, &net->sums));
-  return glow_setup_worker_scratch(setup, block + rows * GLOW_WEIGHT_COLUMNS, &net->weight_block);
+  return declare_factors(net, setup, kernels, kernels16);
 }
 
 static glow_status configure(void *self, glow_setup *setup, const glow_shape *input,

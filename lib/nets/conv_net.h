@@ -29,8 +29,8 @@ typedef struct glow__conv_net {
   /* Saved: activations after ReLU [pixels, hidden]. */
   int32_t h1, h2;
   /* Scratch. */
-  int32_t by_tap1;   /* W1 as [hidden, (t, in)] */
-  int32_t by_tap3;   /* W3 as [(t, out), hidden] */
+  int32_t by_tap1;   /* W1 as [hidden, (t, in)]; its gradient, transposed */
+  int32_t by_tap3;   /* W3 as [(t, out), hidden]; its gradient */
   int32_t packed[3]; /* weights for forward, packed */
   int32_t taps;      /* W3 h2 [pixels, 9 out]; gradient of it in backward */
   int32_t partial;   /* sums of each strip: [strips, glow__conv_net_partial] */
@@ -39,9 +39,11 @@ typedef struct glow__conv_net {
   int32_t back1, back2, back3; /* transposed weights, packed */
   int32_t gathered;            /* gather(x) [pixels, 9 in] */
   int32_t d_gathered;          /* gradient of it */
-  int32_t d1, d2;              /* gradients of a1, a2 [pixels, hidden] */
-  int32_t sums;                /* doubles [glow__conv_net_partial] */
-  int32_t weight_block;        /* worker: packed columns and a block of weight gradients */
+  int32_t d2;                  /* gradient of a2 [pixels, hidden] */
+  int32_t d1;   /* gradient of a1: a strip of a worker; in bfloat16 [pixels, hidden] */
+  int32_t sums; /* doubles [glow__conv_net_partial] */
+  int32_t strips_h1, strips_h2, strips_d1; /* float32: packed [strips][GLOW_STRIP, hidden] */
+  int32_t weight_block;                    /* bfloat16: packed columns of a worker */
 } glow__conv_net;
 
 /* Derived values: factors of norm1, norm2 and of the last layer; with the border indicator, what it
@@ -62,7 +64,8 @@ static inline int64_t glow__conv_net_partial(const glow__conv_net *net) {
   return (4 * (int64_t)net->hidden + 2 * net->out + glow__conv_net_border(net) + 1) / 2 * 2;
 }
 
-/* Columns in a task of a weight gradient, and pixels packed at a time. */
+/* Columns in a task of a weight gradient, whole panels of every provider; and, in bfloat16, pixels
+ * packed at a time. */
 enum { GLOW_WEIGHT_COLUMNS = 64, GLOW_WEIGHT_PIXELS = 256 };
 
 void glow__conv_net_forward(const void *self, const glow_pass *pass, const float *x, int64_t stride,

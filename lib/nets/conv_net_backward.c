@@ -86,6 +86,20 @@ static void product(const glow__conv_run *run, int64_t m, int64_t n, int64_t k, 
                      glow__panels(run->kernels, n), &none);
 }
 
+static float *packed_strip(const glow__conv_run *run, int32_t region, int64_t first) {
+  int64_t size = glow__packed_size(run->kernels, GLOW_STRIP, run->net->hidden);
+  return glow_pass_scratch(run->pass, region) + first / GLOW_STRIP * size;
+}
+
+/* A strip's rows of h1, h2 or d1 packed for weight gradients, while they are in the cache. */
+static void keep_packed(const glow__conv_run *run, const glow__conv_strip *strip, const float *rows,
+                        int32_t region) {
+  const glow__kernels *kernels = run->kernels;
+  int64_t hidden = run->net->hidden;
+  kernels->pack(strip->rows, hidden, rows, hidden, 1, packed_strip(run, region, strip->first), 0,
+                glow__panels(kernels, hidden));
+}
+
 static void data_gradient(void *arg, uint32_t task, uint32_t worker) {
   const glow__conv_back *b = arg;
   const glow__conv_run *run = &b->run;
@@ -97,13 +111,16 @@ static void data_gradient(void *arg, uint32_t task, uint32_t worker) {
   int64_t first = strip.first, last = first + strip.rows;
   float *taps = glow_pass_scratch(pass, net->taps) + first * taps_out;
   float *d2 = glow_pass_scratch(pass, net->d2) + first * hidden;
-  float *d1 = glow_pass_scratch(pass, net->d1) + first * hidden;
+  float *d1 = glow_pass_worker_scratch(pass, net->d1, worker);
   glow__conv_sums s = glow__conv_net_strip_sums(run, task);
   glow__strip_gather(net->height, net->width, net->out, b->dout, net->out, -1, first, last, taps);
   product(run, strip.rows, hidden, taps_out, taps, net->back3, d2);
   through_norm(strip.rows, hidden, strip.h2, scales.s2, d2, s.b2, s.l2);
+  keep_packed(run, &strip, strip.h2, net->strips_h2);
   product(run, strip.rows, hidden, hidden, d2, net->back2, d1);
   through_norm(strip.rows, hidden, strip.h1, scales.s1, d1, s.b1, s.l1);
+  keep_packed(run, &strip, strip.h1, net->strips_h1);
+  keep_packed(run, &strip, d1, net->strips_d1);
   glow__conv_net_border_sums(net, hidden, d1, first, last, s.e1);
   product(run, strip.rows, taps_in, hidden, d1, net->back1,
           glow_pass_scratch(pass, net->d_gathered) + first * taps_in);
@@ -122,63 +139,94 @@ static void input_gradient(void *arg, uint32_t task, uint32_t worker) {
 
 /* ---- weights --------------------------------------------------------------------------------- */
 
-/* C [m, columns] += A' B over all pixels, where A [pixels, m] and B [pixels, hidden] from
- * `column`; in bfloat16 what these regions hold then. */
-static void accumulate(const glow__conv_run *run, uint32_t worker, int64_t m, const float *a,
-                       const float *bmat, int64_t column, int64_t columns, float *c, int64_t ldc) {
+/* Columns [column, column + columns) of a weight gradient C [m, hidden] += A' B over all pixels,
+ * where A [pixels, m], and B [pixels, hidden] is packed by strips. */
+typedef struct weight_columns {
+  int64_t m, column, columns;
+  const float *a;
+  float *c;
+} weight_columns;
+
+static void accumulate(const glow__conv_run *run, const weight_columns *w, int32_t strips) {
   const glow__kernels *kernels = run->kernels;
   const glow__epilogue add = {.accumulate = 1};
-  int64_t hidden = run->net->hidden;
-  float *packed = glow_pass_worker_scratch(run->pass, run->net->weight_block, worker);
-  if (run->kernels16) {
-    glow__conv_net16_accumulate(run, m, (const void *)a, (const void *)bmat, column, columns,
-                                (void *)packed, c, ldc);
-    return;
-  }
-  for (int64_t p = 0; p < run->pixels; p += GLOW_WEIGHT_PIXELS) {
-    int64_t rows = run->pixels - p < GLOW_WEIGHT_PIXELS ? run->pixels - p : GLOW_WEIGHT_PIXELS;
-    int64_t panels = glow__panels(kernels, columns);
-    kernels->pack(rows, columns, bmat + p * hidden + column, hidden, 1, packed, 0, panels);
-    kernels->gemm(m, columns, rows, a + p * m, 1, m, packed, c, ldc, 0, panels, &add);
+  int64_t hidden = run->net->hidden, from = w->column / kernels->panel;
+  int64_t to = glow__panels(kernels, w->column + w->columns);
+  for (int64_t p = 0; p < run->pixels; p += GLOW_STRIP) {
+    int64_t rows = run->pixels - p < GLOW_STRIP ? run->pixels - p : GLOW_STRIP;
+    kernels->gemm(w->m, hidden, rows, w->a + p * w->m, 1, w->m, packed_strip(run, strips, p), w->c,
+                  hidden, from, to, &add);
   }
 }
 
-/* For W1 and W3, the block of tap-ordered gradients that is then added in the weights' own order.
- * */
-static float *tap_block(const glow__conv_run *run, uint32_t worker, int64_t rows) {
-  float *block = glow_pass_worker_scratch(run->pass, run->net->weight_block, worker);
-  block +=
-      glow__conv_net_packed(run->kernels, run->kernels16, GLOW_WEIGHT_PIXELS, GLOW_WEIGHT_COLUMNS);
-  memset(block, 0, (size_t)(rows * GLOW_WEIGHT_COLUMNS) * sizeof(float));
-  return block;
+/* The same in bfloat16, where the regions hold pairs, and B is in rows. */
+static void accumulate16(const glow__conv_run *run, const weight_columns *w, const float *b,
+                         uint32_t worker) {
+  void *packed = glow_pass_worker_scratch(run->pass, run->net->weight_block, worker);
+  glow__conv_net16_accumulate(run, w->m, (const void *)w->a, (const void *)b, w->column, w->columns,
+                              packed, w->c + w->column, run->net->hidden);
+}
+
+/* The gradient of W1 or W3 in order of taps, where the weights in this order were packed from; its
+ * columns are added in the weights' own order then. */
+static float *tap_columns(const glow__conv_run *run, int32_t by_tap, const weight_columns *w) {
+  float *c = glow_pass_scratch(run->pass, by_tap);
+  for (int64_t i = 0; i < w->m; i++)
+    memset(c + i * run->net->hidden + w->column, 0, (size_t)w->columns * sizeof *c);
+  return c;
+}
+
+static void second_weights(const glow__conv_run *run, weight_columns *w, uint32_t worker) {
+  const glow__conv_net *net = run->net;
+  w->m = net->hidden;
+  w->a = glow_pass_scratch(run->pass, net->d2);
+  w->c = glow_pass_gradient(run->pass, net->w2);
+  if (run->kernels16)
+    accumulate16(run, w, glow_pass_saved(run->pass, net->h1), worker);
+  else
+    accumulate(run, w, net->strips_h1);
+}
+
+static void third_weights(const glow__conv_run *run, weight_columns *w, uint32_t worker) {
+  const glow__conv_net *net = run->net;
+  w->m = 9 * net->out;
+  w->a = glow_pass_scratch(run->pass, net->taps);
+  w->c = tap_columns(run, net->by_tap3, w);
+  if (run->kernels16)
+    accumulate16(run, w, glow_pass_saved(run->pass, net->h2), worker);
+  else
+    accumulate(run, w, net->strips_h2);
+  glow__taps_add(net->out, w->columns, w->c + w->column, net->hidden,
+                 glow_pass_gradient(run->pass, net->w3) + w->column * 9, net->hidden * 9, 9);
+}
+
+static void first_weights(const glow__conv_run *run, weight_columns *w, uint32_t worker) {
+  const glow__conv_net *net = run->net;
+  w->m = 9 * net->in;
+  w->a = glow_pass_scratch(run->pass, net->gathered);
+  w->c = tap_columns(run, net->by_tap1, w);
+  if (run->kernels16)
+    accumulate16(run, w, glow_pass_scratch(run->pass, net->d1), worker);
+  else
+    accumulate(run, w, net->strips_d1);
+  glow__taps_add(net->in, w->columns, w->c + w->column, net->hidden,
+                 glow_pass_gradient(run->pass, net->w1) + w->column * 9 * net->in, 9, 9 * net->in);
 }
 
 /* Task t: columns (t/3) of the gradient of W2, W3, W1 (the largest first). */
 static void weight_gradient(void *arg, uint32_t task, uint32_t worker) {
   const glow__conv_back *b = arg;
   const glow__conv_run *run = &b->run;
-  const glow__conv_net *net = run->net;
-  const glow_pass *pass = run->pass;
-  int64_t hidden = net->hidden, blocks = (hidden + GLOW_WEIGHT_COLUMNS - 1) / GLOW_WEIGHT_COLUMNS;
-  int64_t column = task % blocks * GLOW_WEIGHT_COLUMNS;
-  int64_t columns = hidden - column < GLOW_WEIGHT_COLUMNS ? hidden - column : GLOW_WEIGHT_COLUMNS;
-  if (task < blocks) {
-    accumulate(run, worker, hidden, glow_pass_scratch(pass, net->d2),
-               glow_pass_saved(pass, net->h1), column, columns,
-               glow_pass_gradient(pass, net->w2) + column, hidden);
-  } else if (task < 2 * blocks) {
-    float *block = tap_block(run, worker, 9 * net->out);
-    accumulate(run, worker, 9 * net->out, glow_pass_scratch(pass, net->taps),
-               glow_pass_saved(pass, net->h2), column, columns, block, GLOW_WEIGHT_COLUMNS);
-    glow__taps_add(net->out, columns, block, GLOW_WEIGHT_COLUMNS,
-                   glow_pass_gradient(pass, net->w3) + column * 9, hidden * 9, 9);
-  } else {
-    float *block = tap_block(run, worker, 9 * net->in);
-    accumulate(run, worker, 9 * net->in, glow_pass_scratch(pass, net->gathered),
-               glow_pass_scratch(pass, net->d1), column, columns, block, GLOW_WEIGHT_COLUMNS);
-    glow__taps_add(net->in, columns, block, GLOW_WEIGHT_COLUMNS,
-                   glow_pass_gradient(pass, net->w1) + column * 9 * net->in, 9, 9 * net->in);
-  }
+  int64_t hidden = run->net->hidden;
+  int64_t blocks = (hidden + GLOW_WEIGHT_COLUMNS - 1) / GLOW_WEIGHT_COLUMNS;
+  weight_columns w = {.column = task % blocks * GLOW_WEIGHT_COLUMNS};
+  w.columns = hidden - w.column < GLOW_WEIGHT_COLUMNS ? hidden - w.column : GLOW_WEIGHT_COLUMNS;
+  if (task < blocks)
+    second_weights(run, &w, worker);
+  else if (task < 2 * blocks)
+    third_weights(run, &w, worker);
+  else
+    first_weights(run, &w, worker);
 }
 
 static void add_vector(const glow_pass *pass, int32_t tensor, int64_t count, const double *sum) {
