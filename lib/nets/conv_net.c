@@ -109,8 +109,8 @@ static glow_status declare_forward(glow__conv_net *net, glow_setup *setup,
   return glow_setup_saved(setup, 0, floats(net, kernels16, hidden), &net->h2);
 }
 
-/* The other factor of weight gradients: in bfloat16 rows of d1, and worker scratch to lay columns out
- * in; else strips of h1, h2 and d1, packed, and worker scratch for a strip of d1 in rows. */
+/* The other factor of weight gradients: in bfloat16 rows of d1, and worker scratch to lay columns
+ * out in; else strips of h1, h2 and d1, packed, and worker scratch for a strip of d1 in rows. */
 static glow_status declare_factors(glow__conv_net *net, glow_setup *setup,
                                    const glow__kernels *kernels, const glow__kernels16 *kernels16) {
   int64_t hidden = net->hidden, strip = glow__packed_size(kernels, GLOW_STRIP, hidden);
