@@ -3,6 +3,17 @@
 
 #include <string.h>
 
+/* The commands that have a workspace only run the model. */
+static glow_status freeze(opened_model *m) {
+  glow_model *frozen = NULL;
+  glow_status status = glow_model_freeze(m->model, &frozen);
+  if (status != GLOW_OK)
+    return status;
+  glow_model_destroy(&m->model);
+  m->model = frozen;
+  return GLOW_OK;
+}
+
 int open_model(opened_model *m, const char *path, int64_t threads, const char *kernels,
                int64_t products, int64_t batch) {
   memset(m, 0, sizeof *m);
@@ -18,7 +29,9 @@ int open_model(opened_model *m, const char *path, int64_t threads, const char *k
     return TOOL_FINE;
   glow_workspace_options options = GLOW_WORKSPACE_OPTIONS_INIT;
   options.batch = batch;
-  status = glow_workspace_create(m->model, &options, &m->workspace);
+  status = freeze(m);
+  if (status == GLOW_OK)
+    status = glow_workspace_create(m->model, &options, &m->workspace);
   return status == GLOW_OK ? TOOL_FINE : complain_status(status, NULL);
 }
 

@@ -8,8 +8,8 @@
 
 typedef struct opened_model {
   glow_context *context;
-  glow_model *model;
-  glow_workspace *workspace; /* for inference */
+  glow_model *model; /* frozen, where there is a workspace */
+  glow_workspace *workspace;
   glow_shape shape;
   int64_t batch; /* of the workspace */
 } opened_model;
