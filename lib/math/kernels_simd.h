@@ -112,16 +112,20 @@ static void store_tile(int64_t rows, const tile_sums sums, float *c, int64_t ldc
 
 /* ---- products -------------------------------------------------------------------------------- */
 
-/* The lines that come late: of a panel that is longer than the first-level cache, and down the
- * columns of A, where each step needs a line far from the last. */
+/* The lines that come late: of a panel that is longer than the first-level cache; and down the
+ * columns of A, where each step needs a line far from the last: of this tile from the second-level
+ * cache, not so early that lines of a stride of 2 KiB, which share a few sets of the first level,
+ * drive each other out; of the next tile, from wherever it lies, to the second level. */
 INLINE void ask_ahead(bool by_columns, const float *a, int64_t rows, int64_t cs,
                       const float *panel) {
-  if (by_columns)
+  if (by_columns) {
     prefetch(a + rows - 1, AHEAD * cs * (int64_t)sizeof *a);
-  else
+    prefetch_second_level(a, (2 * rows - 1) * (int64_t)sizeof *a);
+  } else {
     UNROLL
-  for (int64_t v = 0; v < SIMD_VECTORS; v++)
-    prefetch(panel, (AHEAD_PANEL * PANEL + v * SIMD_WIDTH) * (int64_t)sizeof *panel);
+    for (int64_t v = 0; v < SIMD_VECTORS; v++)
+      prefetch(panel, (AHEAD_PANEL * PANEL + v * SIMD_WIDTH) * (int64_t)sizeof *panel);
+  }
 }
 
 /* `rows` and `by_columns` are constants at each call, so that the sums stay in registers. */

@@ -20,14 +20,14 @@ enum { PANEL = SIMD_WIDTH * SIMD_VECTORS };
 #define INLINE static inline __attribute__((always_inline))
 #define NOINLINE static __attribute__((noinline))
 
-/* Asks for a line that may lie past the end of the array. */
+/* Ask for a line that may lie past the end of the array. */
 INLINE void prefetch(const void *from, int64_t bytes) {
   __builtin_prefetch((const void *)((uintptr_t)from + (uintptr_t)bytes));
 }
-enum {
-  AHEAD = 16,
-  AHEAD_PANEL = 4
-}; /* steps: some 200 cycles from memory, 50 from the second-level cache */
+INLINE void prefetch_second_level(const void *from, int64_t bytes) {
+  __builtin_prefetch((const void *)((uintptr_t)from + (uintptr_t)bytes), 0, 2);
+}
+enum { AHEAD = 8, AHEAD_PANEL = 4 }; /* steps: 110 and 50 cycles */
 
 /* ---- the rows of a product ------------------------------------------------------------------- */
 

@@ -66,7 +66,7 @@ static inline int64_t glow__conv_net_partial(const glow__conv_net *net) {
 
 /* Columns in a task of a weight gradient, whole panels of every provider; and, in bfloat16, pixels
  * packed at a time. */
-enum { GLOW_WEIGHT_COLUMNS = 64, GLOW_WEIGHT_PIXELS = 256 };
+enum { GLOW_WEIGHT_COLUMNS = 128, GLOW_WEIGHT_PIXELS = 256 };
 
 void glow__conv_net_forward(const void *self, const glow_pass *pass, const float *x, int64_t stride,
                             float *out);

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -92,6 +93,31 @@ static void test_runs_in_a_row(void **state) {
     assert_int_equal(atomic_load(&sum), tasks);
     assert_int_equal(atomic_load(&small.bad), 0);
   }
+  glow_pool_destroy(&pool);
+}
+
+/* Seconds of processor time that this process has had, on all its threads. */
+static double processor_time(void) {
+  struct timespec t;
+  assert_int_equal(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t), 0);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Workers that wait for work sleep: in 0.4 s that eight of them would spin through, as much as the
+ * machine lets them, they take less than 0.05 s of a processor. */
+static void test_quiet_when_idle(void **state) {
+  const struct timespec rest = {.tv_nsec = 400000000};
+  glow_executor executor;
+  glow_pool *pool = new_pool(9, &executor);
+  (void)state;
+  record *r = new_record(&executor, MOST_TASKS);
+  executor.run(executor.payload, count_task, r, MOST_TASKS);
+  expect_once(r);
+  free(r);
+  nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL); /* they may spin for a moment */
+  double before = processor_time();
+  nanosleep(&rest, NULL);
+  assert_true(processor_time() - before < 0.05);
   glow_pool_destroy(&pool);
 }
 
@@ -268,6 +294,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_every_task_once),
       cmocka_unit_test(test_runs_in_a_row),
+      cmocka_unit_test(test_quiet_when_idle),
       cmocka_unit_test(test_several_callers),
       cmocka_unit_test(test_run_inside_a_task),
       cmocka_unit_test(test_threads_run_together_with_signals_blocked),
