@@ -5,6 +5,7 @@
 #   sh tests/bench/compare.sh [BUILD_DIR [ROUNDS]]
 #
 #   eval, sample_N          the paper's CIFAR-10 model: log-likelihood of 16, N samples
+#   eval_frozen, ...        the same with the model frozen
 #   train, train_...        a training step of 16, in each mode
 #   memory_...              peak resident set of a training step, in each mode
 #   beyond_...              the same without parameters, gradients and Adam's two averages, on both sides
@@ -38,7 +39,8 @@ i=0
 while [ "$i" -lt "$rounds" ]; do
   i=$((i + 1))
   # shellcheck disable=SC2086 # arguments
-  piece glow "$build/tests/glow-bench" --json --repeat 4 ${GLOW_MODEL_ARGS:-} ${GLOW_BENCH_ARGS:-}
+  piece glow "$build/tests/glow-bench" --json --frozen --repeat 4 ${GLOW_MODEL_ARGS:-} \
+    ${GLOW_BENCH_ARGS:-}
   # shellcheck disable=SC2086
   piece torch "$python" "$torch" --repeat 2 ${GLOW_MODEL_ARGS:-}
   for batch in 1 64; do
@@ -88,10 +90,12 @@ def smaller(key, theirs, ours, unit="MiB"):
 
 
 glow, torch = read("glow"), read("torch")
-faster("eval", torch, "eval_s", glow, "eval", "inference", 16)
-for batch in 1, 16, 64:
-    name = "torch" if batch == 16 else f"torch{batch}"
-    faster(f"sample_{batch}", read(name), "sample_s", glow, "sample", "inference", batch)
+for mode in "inference", "frozen":
+    end = "_frozen" if mode == "frozen" else ""
+    faster("eval" + end, torch, "eval_s", glow, "eval", mode, 16)
+    for batch in 1, 16, 64:
+        name = "torch" if batch == 16 else f"torch{batch}"
+        faster(f"sample_{batch}{end}", read(name), "sample_s", glow, "sample", mode, batch)
 vectors = 4 * 4 * glow[0]["params"] / 2**20
 rss = median(report["peak_rss_mb"] for report in torch)
 for mode in "stored", "reconstructed":
@@ -108,8 +112,10 @@ for batch in 1, 16384:
         key = f"flow2d_{what}_{batch}"
         faster(key, read("torch_flow2d"), f"{what}_{batch}_s", flow, what, "inference", batch)
 out["sample"] = out["sample_16"]
-for what, mode, batch in (("eval", "inference", 16), ("train", "stored", 16)):
-    out["peak_" + what] = median(run_of(report, what, mode, batch)["of_peak"] for report in glow)
-    print(f"{'peak_' + what:24} {out['peak_' + what]:.3f} of the cores' multiply-adds")
+for what, mode in ("eval", "inference"), ("eval", "frozen"), ("sample", "frozen"), ("train", "stored"):
+    key = f"peak_{what}" + ("_frozen" if mode == "frozen" else "")
+    parts = [run_of(report, what, mode, 16)["of_peak"] for report in glow]
+    out[key] = round(median(parts), 3)
+    print(f"{key:24} {out[key]:12.3f} of the cores' multiply-adds, in the best round {max(parts):.3f}")
 print(json.dumps(out))
 END_PYTHON
