@@ -12,10 +12,14 @@ static glow_pass pass_of(const glow_model *model, const glow__node *node) {
 
 /* ---- runs of linear layers ------------------------------------------------------------------- */
 
+static bool is_linear(const glow__node *node) {
+  return node->layer->ops.linear && memcmp(&node->in, &node->out, sizeof node->in) == 0;
+}
+
 /* How many layers from `first` on are linear. */
 static int32_t linear_run(const glow_model *model, int32_t first) {
   int32_t i = first;
-  while (i < model->node_count && model->nodes[i].layer->ops.linear)
+  while (i < model->node_count && is_linear(&model->nodes[i]))
     i++;
   return i - first;
 }
