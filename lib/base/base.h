@@ -37,6 +37,11 @@ glow_status glow__struct_fill(void *to, const void *from, size_t from_size, size
 /* ---- memory: glow_allocate, glow_release (sys/pass.h) ---------------------------------------- */
 
 #define GLOW_ALIGN 64
+/* `floats` up to the next aligned place; for sizes that fit. */
+static inline int64_t glow__aligned_floats(int64_t floats) {
+  const int64_t unit = GLOW_ALIGN / (int64_t)sizeof(float);
+  return (floats + unit - 1) / unit * unit;
+}
 /* Like glow_allocate for a table alone (the pool may exist before any context). */
 void *glow__allocate(const glow_allocator *allocator, size_t bytes);
 void glow__release(const glow_allocator *allocator, void *memory);

@@ -20,8 +20,7 @@ static bool same_tensors(glow__check *c, const glow_model *copy) {
   const glow_model *model = c->model;
   for (int32_t i = 0; i < model->tensor_count && i < copy->tensor_count; i++) {
     const glow__tensor *a = &model->tensors[i], *b = &copy->tensors[i];
-    if (strcmp(a->name, b->name) == 0 && a->type == b->type && a->trainable == b->trainable &&
-        a->rank == b->rank && memcmp(a->dims, b->dims, sizeof a->dims) == 0)
+    if (strcmp(a->name, b->name) == 0 && glow__tensors_alike(a, b))
       continue;
     glow__check_fault(c,
                       "the layer that is made again has tensor '%s' of another name, type or "

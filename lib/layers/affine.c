@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "layers/affine.h"
-#include "layers/groups.h"
 #include "layers/layers.h"
+#include "layers/pixel_matrix.h"
 #include "math/kernels.h"
 #include "math/linalg.h"
 
@@ -22,28 +22,20 @@ typedef struct derived {
   int32_t *rows;
 } derived;
 
-static int64_t aligned(int64_t floats) {
-  int64_t unit = GLOW_ALIGN / (int64_t)sizeof(float);
-  return (floats + unit - 1) / unit * unit;
-}
-
-static int64_t packed_floats(const affine *a, const glow__kernels *kernels) {
-  return aligned(glow__packed_size(kernels, a->channels, a->channels));
-}
-
 static size_t derived_size(const affine *a, const glow__kernels *kernels) {
-  int64_t c = a->channels, floats = 2 * packed_floats(a, kernels) + 2 * aligned(c);
+  int64_t c = a->channels,
+          floats = 2 * glow__pixel_matrix_floats(kernels, c) + 2 * glow__aligned_floats(c);
   return (size_t)floats * sizeof(float) + (size_t)(2 * c * c + 1) * sizeof(double) +
          (size_t)c * sizeof(int32_t);
 }
 
 static derived derived_at(const affine *a, const glow_pass *pass, const void *base) {
-  int64_t packed = packed_floats(a, glow_pass_context(pass)->kernels), c = a->channels;
+  int64_t c = a->channels, packed = glow__pixel_matrix_floats(glow_pass_context(pass)->kernels, c);
   derived d = {.forward = (float *)(uintptr_t)base};
   d.backward = d.forward + packed;
   d.b = d.backward + packed;
-  d.b_back = d.b + aligned(c);
-  d.logdet = (double *)(void *)(d.b_back + aligned(c));
+  d.b_back = d.b + glow__aligned_floats(c);
+  d.logdet = (double *)(void *)(d.b_back + glow__aligned_floats(c));
   d.factors = d.logdet + 1;
   d.inverse = d.factors + c * c;
   d.rows = (int32_t *)(void *)(d.inverse + c * c);
@@ -60,13 +52,6 @@ static glow_status configure(void *self, glow_setup *setup, const glow_shape *in
   a->image = input->height * input->width;
   GLOW_TRY(glow_setup_work(setup, a->image * a->channels * a->channels));
   return glow_setup_derived(setup, derived_size(a, glow_setup_context(setup)->kernels));
-}
-
-static void pack(const glow__kernels *kernels, int64_t c, const double *m, float *room,
-                 float *packed) {
-  for (int64_t i = 0; i < c * c; i++)
-    room[i] = (float)m[i];
-  kernels->pack(c, c, room, 1, c, packed, 0, glow__panels(kernels, c));
 }
 
 static glow_status prepare(const void *self, const glow_pass *pass) {
@@ -88,44 +73,21 @@ static glow_status prepare(const void *self, const glow_pass *pass) {
       sum += d.inverse[i * c + j] * b[j];
     d.b[i] = (float)b[i];
     d.b_back[i] = (float)-sum;
+    if (!isfinite(d.b[i]) || !isfinite(d.b_back[i]))
+      return glow_error(GLOW_E_NUMERIC, "what is added to channel %lld is not finite",
+                        (long long)i);
   }
+  if (!glow__pixel_matrix_finite(c * c, w) || !glow__pixel_matrix_finite(c * c, d.inverse))
+    return glow_error(GLOW_E_NUMERIC, "the %lld x %lld matrix or its inverse is not finite",
+                      (long long)c, (long long)c);
   /* The factors are not needed any more: room for the matrices in float. */
-  pack(kernels, c, w, (float *)(void *)d.factors, d.forward);
-  pack(kernels, c, d.inverse, (float *)(void *)d.factors, d.backward);
+  float *room = (float *)(void *)d.factors;
+  glow__pixel_matrix_pack(kernels, c, w, false, room, d.forward);
+  glow__pixel_matrix_pack(kernels, c, d.inverse, false, room, d.backward);
   return GLOW_OK;
 }
 
 /* ---- passes ---------------------------------------------------------------------------------- */
-
-typedef struct run {
-  const affine *a;
-  const glow__kernels *kernels;
-  glow__groups groups;
-  const float *from, *packed;
-  glow__epilogue end;
-  float *to;
-} run;
-
-static void multiply(void *arg, uint32_t task, uint32_t worker) {
-  const run *r = arg;
-  int64_t c = r->a->channels, first = glow__group_first(&r->groups, task) * r->a->image;
-  int64_t last = glow__group_last(&r->groups, task) * r->a->image;
-  (void)worker;
-  r->kernels->gemm(last - first, c, c, r->from + first * c, c, 1, r->packed, r->to + first * c, c,
-                   0, glow__panels(r->kernels, c), &r->end);
-}
-
-static void map(const affine *a, const glow_pass *pass, const float *packed, const float *b,
-                const float *from, float *to) {
-  run r = {.a = a,
-           .kernels = glow_pass_context(pass)->kernels,
-           .groups = glow__groups_of(glow_pass_samples(pass), a->image * a->channels),
-           .from = from,
-           .packed = packed,
-           .end = {.bias = b},
-           .to = to};
-  glow_pass_run(pass, glow__group_count(&r.groups), multiply, &r);
-}
 
 static void add(int64_t samples, double value, double *logdet) {
   for (int64_t n = 0; n < samples; n++)
@@ -134,16 +96,18 @@ static void add(int64_t samples, double value, double *logdet) {
 
 static void forward(const void *self, const glow_pass *pass, const float *x, float *y,
                     double *logdet, double *logprior) {
-  derived d = derived_at(self, pass, glow_pass_derived(pass));
+  const affine *a = self;
+  derived d = derived_at(a, pass, glow_pass_derived(pass));
   (void)logprior;
-  map(self, pass, d.forward, d.b, x, y);
+  glow__pixel_matrix_run(pass, a->image, a->channels, d.forward, d.b, x, y);
   add(glow_pass_samples(pass), *d.logdet, logdet);
 }
 
 static void inverse(const void *self, const glow_pass *pass, const float *y, float *x,
                     double *logdet) {
-  derived d = derived_at(self, pass, glow_pass_derived(pass));
-  map(self, pass, d.backward, d.b_back, y, x);
+  const affine *a = self;
+  derived d = derived_at(a, pass, glow_pass_derived(pass));
+  glow__pixel_matrix_run(pass, a->image, a->channels, d.backward, d.b_back, y, x);
   add(glow_pass_samples(pass), -*d.logdet, logdet);
 }
 

@@ -196,8 +196,7 @@ static glow_status freeze(const void *self, const glow_pass *pass, glow_layer **
   glow_coupling_options o = GLOW_COUPLING_OPTIONS_INIT;
   glow_net *net = NULL;
   *out = NULL;
-  if (c->net->ops.freeze)
-    GLOW_TRY(c->net->ops.freeze(c->net->self, pass, &net));
+  GLOW_TRY(glow__net_freeze(c->net, pass, &net));
   if (!net)
     return GLOW_OK;
   o.kind = c->kind;

@@ -6,12 +6,13 @@
 #include <string.h>
 
 #include "layers/layers.h"
+#include "layers/pixel_matrix.h"
 #include "math/kernels.h"
 #include "math/linalg.h"
 
 #define MAX_CHANNELS 16384 /* the matrix alone would be 1 GiB */
 
-enum { GROUPS = 16, PIXELS = 256 }; /* groups of samples run at once; pixels packed at a time */
+enum { GROUPS = 16, PIXELS = 256 }; /* groups of samples in backward; pixels packed at a time */
 
 typedef struct invconv {
   int32_t lu;
@@ -36,20 +37,15 @@ typedef struct derived {
   int32_t *rows;
 } derived;
 
-static int64_t packed_floats(const invconv *v, const glow__kernels *kernels) {
-  int64_t unit = GLOW_ALIGN / (int64_t)sizeof(float);
-  return (glow__packed_size(kernels, v->channels, v->channels) + unit - 1) / unit * unit;
-}
-
 static size_t derived_size(const invconv *v, const glow__kernels *kernels) {
   size_t c = (size_t)v->channels;
-  return 3 * (size_t)packed_floats(v, kernels) * sizeof(float) + (3 * c * c + 1) * sizeof(double) +
-         c * c * sizeof(float) + c * sizeof(int32_t);
+  return 3 * (size_t)glow__pixel_matrix_floats(kernels, v->channels) * sizeof(float) +
+         (3 * c * c + 1) * sizeof(double) + c * c * sizeof(float) + c * sizeof(int32_t);
 }
 
 static derived derived_at(const invconv *v, const glow_pass *pass, void *base) {
-  int64_t packed = packed_floats(v, glow_pass_context(pass)->kernels),
-          square = v->channels * v->channels;
+  int64_t packed = glow__pixel_matrix_floats(glow_pass_context(pass)->kernels, v->channels);
+  int64_t square = v->channels * v->channels;
   derived d;
   d.forward = base;
   d.backward = d.forward + packed;
@@ -136,20 +132,10 @@ static glow_status factor(const invconv *v, const glow_pass *pass, derived *d) {
 static glow_status invert(const invconv *v, derived *d) {
   int64_t c = v->channels;
   glow__lu_inverse(c, d->factors, d->rows, d->inverse);
-  for (int64_t i = 0; i < c * c; i++)
-    if (!isfinite((float)d->inverse[i]) || !isfinite((float)d->w[i]))
-      return glow_error(GLOW_E_NUMERIC,
-                        "the %lld x %lld weight matrix or its inverse is not finite", (long long)c,
-                        (long long)c);
+  if (!glow__pixel_matrix_finite(c * c, d->inverse) || !glow__pixel_matrix_finite(c * c, d->w))
+    return glow_error(GLOW_E_NUMERIC, "the %lld x %lld weight matrix or its inverse is not finite",
+                      (long long)c, (long long)c);
   return GLOW_OK;
-}
-
-static void pack_double(const glow__kernels *kernels, int64_t c, const double *m, bool transposed,
-                        float *room, float *packed) {
-  for (int64_t i = 0; i < c * c; i++)
-    room[i] = (float)m[i];
-  kernels->pack(c, c, room, transposed ? c : 1, transposed ? 1 : c, packed, 0,
-                glow__panels(kernels, c));
 }
 
 static glow_status prepare(const void *self, const glow_pass *pass) {
@@ -158,9 +144,9 @@ static glow_status prepare(const void *self, const glow_pass *pass) {
   derived d = derived_at(v, pass, glow_pass_derived_mutable(pass));
   GLOW_TRY(v->lu ? compose(v, pass, &d) : factor(v, pass, &d));
   GLOW_TRY(invert(v, &d));
-  pack_double(kernels, v->channels, d.w, false, d.room, d.forward);
-  pack_double(kernels, v->channels, d.w, true, d.room, d.back);
-  pack_double(kernels, v->channels, d.inverse, false, d.room, d.backward);
+  glow__pixel_matrix_pack(kernels, v->channels, d.w, false, d.room, d.forward);
+  glow__pixel_matrix_pack(kernels, v->channels, d.w, true, d.room, d.back);
+  glow__pixel_matrix_pack(kernels, v->channels, d.inverse, false, d.room, d.backward);
   return GLOW_OK;
 }
 
@@ -257,8 +243,6 @@ typedef struct run {
   const glow_pass *pass;
   const glow__kernels *kernels;
   derived d;
-  const float *from, *packed;
-  float *to;
   const glow_layer_gradient *g;
   int64_t samples, group;
 } run;
@@ -286,43 +270,23 @@ static void group_pixels(const run *r, uint32_t task, int64_t *first, int64_t *l
   *last = (end < r->samples ? end : r->samples) * r->v->image;
 }
 
-static void multiply(const run *r, int64_t first, int64_t last, const float *from,
-                     const float *packed, float *to) {
-  const glow__epilogue none = {0};
-  int64_t c = r->v->channels;
-  r->kernels->gemm(last - first, c, c, from + first * c, c, 1, packed, to + first * c, c, 0,
-                   glow__panels(r->kernels, c), &none);
-}
-
-static void multiply_group(void *arg, uint32_t task, uint32_t worker) {
-  const run *r = arg;
-  int64_t first, last;
-  (void)worker;
-  group_pixels(r, task, &first, &last);
-  multiply(r, first, last, r->from, r->packed, r->to);
-}
-
 static void forward(const void *self, const glow_pass *pass, const float *x, float *y,
                     double *logdet, double *logprior) {
-  run r = run_of(self, pass);
+  const invconv *v = self;
+  derived d = derived_of(v, pass);
   (void)logprior;
-  r.from = x;
-  r.packed = r.d.forward;
-  r.to = y;
-  glow_pass_run(pass, group_count(&r), multiply_group, &r);
-  for (int64_t n = 0; n < r.samples; n++)
-    logdet[n] += *r.d.logdet;
+  glow__pixel_matrix_run(pass, v->image, v->channels, d.forward, NULL, x, y);
+  for (int64_t n = 0; n < glow_pass_samples(pass); n++)
+    logdet[n] += *d.logdet;
 }
 
 static void inverse(const void *self, const glow_pass *pass, const float *y, float *x,
                     double *logdet) {
-  run r = run_of(self, pass);
-  r.from = y;
-  r.packed = r.d.backward;
-  r.to = x;
-  glow_pass_run(pass, group_count(&r), multiply_group, &r);
-  for (int64_t n = 0; n < r.samples; n++)
-    logdet[n] -= *r.d.logdet;
+  const invconv *v = self;
+  derived d = derived_of(v, pass);
+  glow__pixel_matrix_run(pass, v->image, v->channels, d.backward, NULL, y, x);
+  for (int64_t n = 0; n < glow_pass_samples(pass); n++)
+    logdet[n] -= *d.logdet;
 }
 
 /* dx = W' dy; x when it is wanted; and the group's part of dW = sum dy x'. */
@@ -334,9 +298,9 @@ static void backward_group(void *arg, uint32_t task, uint32_t worker) {
   float *dw = glow_pass_scratch(r->pass, r->v->partial) + (int64_t)task * c * c;
   float *packed = glow_pass_worker_scratch(r->pass, r->v->packed, worker);
   group_pixels(r, task, &first, &last);
-  multiply(r, first, last, g->dy, r->d.back, g->dx);
+  glow__pixel_matrix_apply(r->kernels, c, r->d.back, NULL, g->dy, g->dx, first, last);
   if (!g->x)
-    multiply(r, first, last, g->y, r->d.backward, g->x_out);
+    glow__pixel_matrix_apply(r->kernels, c, r->d.backward, NULL, g->y, g->x_out, first, last);
   const float *x = g->x ? g->x : g->x_out;
   memset(dw, 0, (size_t)(c * c) * sizeof *dw);
   for (int64_t p = first; p < last; p += PIXELS) {

@@ -231,8 +231,7 @@ static glow_status freeze(const void *self, const glow_pass *pass, glow_layer **
   const spline_coupling *c = self;
   glow_net *net = NULL;
   *out = NULL;
-  if (c->net->ops.freeze)
-    GLOW_TRY(c->net->ops.freeze(c->net->self, pass, &net));
+  GLOW_TRY(glow__net_freeze(c->net, pass, &net));
   if (!net)
     return GLOW_OK;
   const glow_spline_coupling_options o = {sizeof o,

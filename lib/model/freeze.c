@@ -82,8 +82,7 @@ static glow_status fold(const glow_model *model, int32_t first, int32_t count, g
 }
 
 static bool same_tensor(const glow__tensor *a, const glow__tensor *b) {
-  return a->type == b->type && a->trainable == b->trainable && a->rank == b->rank &&
-         memcmp(a->dims, b->dims, sizeof a->dims) == 0 && strcmp(a->name, b->name) == 0;
+  return glow__tensors_alike(a, b) && strcmp(a->name, b->name) == 0;
 }
 
 /* ---- layers ---------------------------------------------------------------------------------- */

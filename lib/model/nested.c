@@ -250,11 +250,8 @@ glow_status glow_builder_add_copy(glow_builder *builder, const char *name,
 static glow_status check_tensors(const glow_model *to, int32_t first, const glow_model *from,
                                  int32_t count) {
   bool same = to->tensor_count - first == count;
-  for (int32_t t = 0; same && t < count; t++) {
-    const glow__tensor *a = &to->tensors[first + t], *b = &from->tensors[t];
-    same = a->type == b->type && a->trainable == b->trainable && a->rank == b->rank &&
-           memcmp(a->dims, b->dims, sizeof a->dims) == 0;
-  }
+  for (int32_t t = 0; same && t < count; t++)
+    same = glow__tensors_alike(&to->tensors[first + t], &from->tensors[t]);
   if (!same)
     return glow_error(GLOW_E_STATE,
                       "the copies' tensors are not those of the model: the options of "

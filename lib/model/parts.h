@@ -3,6 +3,8 @@
 #ifndef GLOW_LIB_PARTS_H
 #define GLOW_LIB_PARTS_H
 
+#include <string.h>
+
 #include <glow/sys/layer.h>
 
 #include "layers/layers.h"
@@ -26,6 +28,12 @@ typedef struct glow__tensor {
   float momentum;
   int64_t observed; /* its place among all that is observed */
 } glow__tensor;
+
+/* Of one type and shape, and both or neither trained. */
+static inline bool glow__tensors_alike(const glow__tensor *a, const glow__tensor *b) {
+  return a->type == b->type && a->trainable == b->trainable && a->rank == b->rank &&
+         memcmp(a->dims, b->dims, sizeof a->dims) == 0;
+}
 
 typedef struct glow__region {
   int64_t fixed, per_sample;

@@ -30,14 +30,12 @@ static glow_status declare_edge(const glow__conv_net *net, glow_setup *setup, co
   return net->edge ? glow_setup_tensor(setup, name, GLOW_TYPE_F32, 1, 3, dims, id) : GLOW_OK;
 }
 
-static bool is_frozen(const glow__conv_net *net) {
-  return net->frozen[0] != NULL;
-}
-
 static glow_status declare_weight(const glow__conv_net *net, glow_setup *setup, const char *name,
                                   const int64_t *dims, int32_t *id) {
   *id = -1;
-  return is_frozen(net) ? GLOW_OK : glow_setup_tensor(setup, name, GLOW_TYPE_F32, 1, 4, dims, id);
+  return glow__conv_net_is_frozen(net)
+             ? GLOW_OK
+             : glow_setup_tensor(setup, name, GLOW_TYPE_F32, 1, 4, dims, id);
 }
 
 static glow_status declare_tensors(glow__conv_net *net, glow_setup *setup) {
@@ -66,9 +64,9 @@ static glow_status declare_packed(glow__conv_net *net, glow_setup *setup) {
   const struct {
     int64_t k, n;
     int32_t *forward, *backward; /* backward's is the transpose */
-  } matrices[] = {{taps_in, hidden, &net->packed[0], &net->back1},
-                  {hidden, hidden, &net->packed[1], &net->back2},
-                  {hidden, taps_out, &net->packed[2], &net->back3}};
+  } matrices[] = {{taps_in, hidden, &net->packed[0], &net->back[0]},
+                  {hidden, hidden, &net->packed[1], &net->back[1]},
+                  {hidden, taps_out, &net->packed[2], &net->back[2]}};
   for (int i = 0; i < 3; i++) {
     int64_t k = matrices[i].k, n = matrices[i].n;
     GLOW_TRY(glow_setup_scratch(setup,
@@ -96,7 +94,7 @@ static glow_status declare_forward(glow__conv_net *net, glow_setup *setup,
   int64_t hidden = net->hidden, partial = glow__conv_net_partial(net);
   int64_t strip =
       kernels16 ? glow__conv_net16_strip_floats(net) : GLOW_STRIP * (9 * net->in + 2 * hidden);
-  if (!is_frozen(net)) {
+  if (!glow__conv_net_is_frozen(net)) {
     GLOW_TRY(glow_setup_scratch(setup, hidden * 9 * net->in, 0, &net->by_tap1));
     GLOW_TRY(glow_setup_scratch(setup, hidden * 9 * net->out, 0, &net->by_tap3));
     GLOW_TRY(declare_packed(net, setup));
@@ -156,7 +154,7 @@ static glow_status configure(void *self, glow_setup *setup, const glow_shape *in
   const glow_context *context = glow_setup_context(setup);
   GLOW_TRY(declare_tensors(net, setup));
   GLOW_TRY(declare_forward(net, setup, context->kernels16));
-  if (!is_frozen(net))
+  if (!glow__conv_net_is_frozen(net))
     GLOW_TRY(declare_backward(net, setup, context->kernels, context->kernels16));
   if (!glow__mul(count, net->hidden, &work))
     work = INT64_MAX;
@@ -247,18 +245,19 @@ static const glow_net_ops ops = {
     .destroy = destroy,
 };
 
+/* What it has, it was given when it was frozen: it is not built, initialised or saved. */
+static const glow_net_ops frozen_ops = {
+    .struct_size = sizeof(glow_net_ops),
+    .type = "conv",
+    .flags = GLOW_NET_ALWAYS_PREPARES | GLOW_NET_INFERENCE_ONLY,
+    .configure = configure,
+    .prepare = prepare,
+    .forward = glow__conv_net_forward,
+    .destroy = destroy,
+};
+
 glow_status glow__conv_net_wrap(glow_context *context, glow__conv_net *net, glow_net **out) {
-  glow_net_ops table = ops;
-  if (is_frozen(net)) {
-    table.flags |= GLOW_NET_INFERENCE_ONLY;
-    table.build = NULL;
-    table.init = NULL;
-    table.init_size = NULL;
-    table.backward = NULL;
-    table.save = NULL;
-    table.freeze = NULL;
-  }
-  return glow_net_create(context, &table, net, out);
+  return glow_net_create(context, glow__conv_net_is_frozen(net) ? &frozen_ops : &ops, net, out);
 }
 
 glow_status glow_conv_net_create(glow_context *context, const glow_conv_net_options *options,

@@ -36,15 +36,19 @@ typedef struct glow__conv_net {
   int32_t partial;   /* sums of each strip: [strips, glow__conv_net_partial] */
   int32_t strip;     /* worker: gathered input and activations of a strip */
   /* Backward scratch. */
-  int32_t back1, back2, back3; /* transposed weights, packed */
-  int32_t gathered;            /* gather(x) [pixels, 9 in] */
-  int32_t d_gathered;          /* gradient of it */
-  int32_t d2;                  /* gradient of a2 [pixels, hidden] */
-  int32_t d1;   /* gradient of a1: a strip of a worker; in bfloat16 [pixels, hidden] */
-  int32_t sums; /* doubles [glow__conv_net_partial] */
+  int32_t back[3];    /* transposed weights, packed */
+  int32_t gathered;   /* gather(x) [pixels, 9 in] */
+  int32_t d_gathered; /* gradient of it */
+  int32_t d2;         /* gradient of a2 [pixels, hidden] */
+  int32_t d1;         /* gradient of a1: a strip of a worker; in bfloat16 [pixels, hidden] */
+  int32_t sums;       /* doubles [glow__conv_net_partial] */
   int32_t strips_h1, strips_h2, strips_d1; /* float32: packed [strips][GLOW_STRIP, hidden] */
   int32_t weight_block;                    /* bfloat16: packed columns of a worker */
 } glow__conv_net;
+
+static inline bool glow__conv_net_is_frozen(const glow__conv_net *net) {
+  return net->frozen[0] != NULL;
+}
 
 /* Derived values: factors of norm1, norm2 and of the last layer; with the border indicator, what it
  * adds to each kind of pixel [9, hidden], [9, out]. */
@@ -96,7 +100,7 @@ void glow__conv_net_pack_back(const glow__conv_run *run);
 const float *glow__conv_net_weights(const glow__conv_run *run, int32_t layer);
 /* The inference form (glow_net_ops.freeze). */
 glow_status glow__conv_net_freeze(const void *self, const glow_pass *pass, glow_net **out);
-/* Wraps a net for the context; takes it over. */
+/* Wraps a net, frozen or not; takes it over. */
 glow_status glow__conv_net_wrap(glow_context *context, glow__conv_net *net, glow_net **out);
 
 /* Rows of a strip: from the saved region when there is one, else worker scratch. */

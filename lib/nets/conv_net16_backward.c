@@ -34,15 +34,15 @@ void glow__conv_net16_data_gradient(void *arg, uint32_t task, uint32_t worker) {
   d1 += s.first * glow__even(hidden);
   gather(run, &s, net->out, b->dout, net->out, -1, net->taps);
   glow__conv_net16_product(run, s.rows, hidden, taps_out, s.wide16,
-                           glow_pass_scratch(run->pass, net->back3), s.sums, &none);
+                           glow_pass_scratch(run->pass, net->back[2]), s.sums, &none);
   kernels->norm_back(s.rows, hidden, s.h2, scales.s2, s.sums, sums.b2, sums.l2, s.gradient,
                      pairs_at(run, net->d2, s.first, hidden));
   glow__conv_net16_product(run, s.rows, hidden, hidden, s.gradient,
-                           glow_pass_scratch(run->pass, net->back2), s.sums, &none);
+                           glow_pass_scratch(run->pass, net->back[1]), s.sums, &none);
   kernels->norm_back(s.rows, hidden, s.h1, scales.s1, s.sums, sums.b1, sums.l1, d1, NULL);
   glow__conv_net_border_sums(net, hidden, s.sums, s.first, s.first + s.rows, sums.e1);
   glow__conv_net16_product(
-      run, s.rows, taps_in, hidden, d1, glow_pass_scratch(run->pass, net->back1),
+      run, s.rows, taps_in, hidden, d1, glow_pass_scratch(run->pass, net->back[0]),
       glow_pass_scratch(run->pass, net->d_gathered) + s.first * taps_in, &none);
   gather(run, &s, net->in, run->x, run->stride, 1, net->gathered);
 }

@@ -114,15 +114,15 @@ static void data_gradient(void *arg, uint32_t task, uint32_t worker) {
   float *d1 = glow_pass_worker_scratch(pass, net->d1, worker);
   glow__conv_sums s = glow__conv_net_strip_sums(run, task);
   glow__strip_gather(net->height, net->width, net->out, b->dout, net->out, -1, first, last, taps);
-  product(run, strip.rows, hidden, taps_out, taps, net->back3, d2);
+  product(run, strip.rows, hidden, taps_out, taps, net->back[2], d2);
   through_norm(strip.rows, hidden, strip.h2, scales.s2, d2, s.b2, s.l2);
   keep_packed(run, &strip, strip.h2, net->strips_h2);
-  product(run, strip.rows, hidden, hidden, d2, net->back2, d1);
+  product(run, strip.rows, hidden, hidden, d2, net->back[1], d1);
   through_norm(strip.rows, hidden, strip.h1, scales.s1, d1, s.b1, s.l1);
   keep_packed(run, &strip, strip.h1, net->strips_h1);
   keep_packed(run, &strip, d1, net->strips_d1);
   glow__conv_net_border_sums(net, hidden, d1, first, last, s.e1);
-  product(run, strip.rows, taps_in, hidden, d1, net->back1,
+  product(run, strip.rows, taps_in, hidden, d1, net->back[0],
           glow_pass_scratch(pass, net->d_gathered) + first * taps_in);
   glow__strip_gather(net->height, net->width, net->in, run->x, run->stride, 1, first, last,
                      glow_pass_scratch(pass, net->gathered) + first * taps_in);

@@ -105,7 +105,7 @@ static void pack_forward(const glow__conv_run *run, float *by_tap1, float *by_ta
 void glow__conv_net_pack(const glow__conv_run *run) {
   const glow__conv_net *net = run->net;
   const glow_pass *pass = run->pass;
-  if (net->frozen[0])
+  if (glow__conv_net_is_frozen(net))
     return;
   float *const packed[] = {glow_pass_scratch(pass, net->packed[0]),
                            glow_pass_scratch(pass, net->packed[1]),
@@ -122,24 +122,20 @@ void glow__conv_net_pack_back(const glow__conv_run *run) {
   float *by_tap1 = glow_pass_scratch(pass, net->by_tap1);
   float *by_tap3 = glow_pass_scratch(pass, net->by_tap3);
   pack_run p = {.matrices = {
-                    {hidden, taps_in, by_tap1, taps_in, 1, glow_pass_scratch(pass, net->back1)},
-                    {hidden, hidden, w2, hidden, 1, glow_pass_scratch(pass, net->back2)},
-                    {taps_out, hidden, by_tap3, hidden, 1, glow_pass_scratch(pass, net->back3)},
+                    {hidden, taps_in, by_tap1, taps_in, 1, glow_pass_scratch(pass, net->back[0])},
+                    {hidden, hidden, w2, hidden, 1, glow_pass_scratch(pass, net->back[1])},
+                    {taps_out, hidden, by_tap3, hidden, 1, glow_pass_scratch(pass, net->back[2])},
                 }};
   pack(run, by_tap1, by_tap3, &p);
 }
 
 const float *glow__conv_net_weights(const glow__conv_run *run, int32_t layer) {
   const glow__conv_net *net = run->net;
-  return net->frozen[0] ? net->frozen[layer] : glow_pass_scratch(run->pass, net->packed[layer]);
+  return glow__conv_net_is_frozen(net) ? net->frozen[layer]
+                                       : glow_pass_scratch(run->pass, net->packed[layer]);
 }
 
 /* ---- freezing -------------------------------------------------------------------------------- */
-
-static int64_t aligned(int64_t floats) {
-  int64_t unit = GLOW_ALIGN / (int64_t)sizeof(float);
-  return (floats + unit - 1) / unit * unit;
-}
 
 /* Packed weights of run's net, in one block. */
 static glow_status freeze_weights(const glow__conv_run *run, float **frozen) {
@@ -147,9 +143,9 @@ static glow_status freeze_weights(const glow__conv_run *run, float **frozen) {
   glow_context *context = glow_pass_context(run->pass);
   int64_t hidden = net->hidden, taps_in = 9 * net->in, taps_out = 9 * net->out;
   const int64_t sizes[] = {
-      aligned(glow__conv_net_packed(run->kernels, run->kernels16, taps_in, hidden)),
-      aligned(glow__conv_net_packed(run->kernels, run->kernels16, hidden, hidden)),
-      aligned(glow__conv_net_packed(run->kernels, run->kernels16, hidden, taps_out))};
+      glow__aligned_floats(glow__conv_net_packed(run->kernels, run->kernels16, taps_in, hidden)),
+      glow__aligned_floats(glow__conv_net_packed(run->kernels, run->kernels16, hidden, hidden)),
+      glow__aligned_floats(glow__conv_net_packed(run->kernels, run->kernels16, hidden, taps_out))};
   size_t whole = (size_t)(sizes[0] + sizes[1] + sizes[2]);
   frozen[0] = glow_allocate(context, whole * sizeof(float));
   float *room = glow_allocate(context, (size_t)(hidden * (taps_in + taps_out)) * sizeof(float));

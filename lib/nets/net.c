@@ -45,6 +45,11 @@ glow_status glow_net_create(glow_context *context, const glow_net_ops *ops, void
   return GLOW_OK;
 }
 
+glow_status glow__net_freeze(const glow_net *net, const glow_pass *pass, glow_net **out) {
+  *out = NULL;
+  return net->ops.freeze ? net->ops.freeze(net->self, pass, out) : GLOW_OK;
+}
+
 void glow_net_destroy(glow_net **net) {
   if (!net || !*net)
     return;

@@ -12,11 +12,6 @@
 /* Added to |v|^2, so that v = 0 is not singular. */
 #define TINY 1e-12
 
-static int64_t aligned(int64_t floats) {
-  const int64_t unit = GLOW_ALIGN / (int64_t)sizeof(float);
-  return (floats + unit - 1) / unit * unit;
-}
-
 glow_status glow__wn_conv_declare(glow__wn_conv *c, glow_setup *setup, const char *name, bool gain,
                                   bool bias, int64_t *derived) {
   const glow__kernels *kernels = glow_setup_context(setup)->kernels;
@@ -30,9 +25,9 @@ glow_status glow__wn_conv_declare(glow__wn_conv *c, glow_setup *setup, const cha
     GLOW_TRY(glow_setup_tensor(setup, "bias", GLOW_TYPE_F32, 1, 1, vector, &c->bias));
   glow_setup_pop(setup);
   c->packed = *derived;
-  c->back = c->packed + aligned(glow__packed_size(kernels, c->taps * c->in, c->out));
-  c->inverse = c->back + aligned(glow__packed_size(kernels, c->taps * c->out, c->in));
-  *derived = c->inverse + aligned(c->out);
+  c->back = c->packed + glow__aligned_floats(glow__packed_size(kernels, c->taps * c->in, c->out));
+  c->inverse = c->back + glow__aligned_floats(glow__packed_size(kernels, c->taps * c->out, c->in));
+  *derived = c->inverse + glow__aligned_floats(c->out);
   return GLOW_OK;
 }
 

@@ -1,0 +1,63 @@
+/* A square matrix that is applied at every pixel. SPDX-License-Identifier: MIT */
+#include <math.h>
+
+#include "base/base.h"
+#include "layers/groups.h"
+#include "layers/pixel_matrix.h"
+#include "math/kernels.h"
+
+int64_t glow__pixel_matrix_floats(const glow__kernels *kernels, int64_t channels) {
+  return glow__aligned_floats(glow__packed_size(kernels, channels, channels));
+}
+
+void glow__pixel_matrix_pack(const glow__kernels *kernels, int64_t channels, const double *m,
+                             bool transposed, float *room, float *packed) {
+  for (int64_t i = 0; i < channels * channels; i++)
+    room[i] = (float)m[i];
+  kernels->pack(channels, channels, room, transposed ? channels : 1, transposed ? 1 : channels,
+                packed, 0, glow__panels(kernels, channels));
+}
+
+bool glow__pixel_matrix_finite(int64_t count, const double *m) {
+  for (int64_t i = 0; i < count; i++)
+    if (!isfinite((float)m[i]))
+      return false;
+  return true;
+}
+
+void glow__pixel_matrix_apply(const glow__kernels *kernels, int64_t channels, const float *packed,
+                              const float *b, const float *from, float *to, int64_t first,
+                              int64_t last) {
+  const glow__epilogue end = {.bias = b};
+  kernels->gemm(last - first, channels, channels, from + first * channels, channels, 1, packed,
+                to + first * channels, channels, 0, glow__panels(kernels, channels), &end);
+}
+
+typedef struct run {
+  const glow__kernels *kernels;
+  glow__groups groups;
+  int64_t image, channels;
+  const float *packed, *b, *from;
+  float *to;
+} run;
+
+static void apply_group(void *arg, uint32_t task, uint32_t worker) {
+  const run *r = arg;
+  (void)worker;
+  glow__pixel_matrix_apply(r->kernels, r->channels, r->packed, r->b, r->from, r->to,
+                           glow__group_first(&r->groups, task) * r->image,
+                           glow__group_last(&r->groups, task) * r->image);
+}
+
+void glow__pixel_matrix_run(const glow_pass *pass, int64_t image, int64_t channels,
+                            const float *packed, const float *b, const float *from, float *to) {
+  run r = {.kernels = glow_pass_context(pass)->kernels,
+           .groups = glow__groups_of(glow_pass_samples(pass), image * channels),
+           .image = image,
+           .channels = channels,
+           .packed = packed,
+           .b = b,
+           .from = from,
+           .to = to};
+  glow_pass_run(pass, glow__group_count(&r.groups), apply_group, &r);
+}
