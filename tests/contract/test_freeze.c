@@ -45,9 +45,9 @@ static void run(const glow_model *model, const float *x, const float *z, results
 /* Every number on its way through a layer is rounded a few times in either form, and in another
  * order where two became one: some 1e-7 of what is there, which layers multiply by what they
  * stretch. 1e-5 is twenty times what is seen; a bias left out is 1e-2. With products of bfloat16
- * what differs by 1e-7 is now and then rounded to the other side, 2^-8 away: 3e-5 is seen of the
- * whole, rarely 2e-4. */
-static const double worst_float32 = 1e-5, worst_bfloat16 = 1e-3;
+ * what differs by 1e-7 is now and then rounded to the other side, 2^-8 away, which is seen to cost
+ * up to 3e-5 of all; float32 in the place of bfloat16 would be 5e-4. */
+static const double worst_float32 = 1e-5, worst_bfloat16 = 2e-4;
 
 static double worst_of(const glow_context *context) {
   return glow_context_products(context) == GLOW_PRODUCTS_BFLOAT16 ? worst_bfloat16 : worst_float32;
@@ -68,15 +68,16 @@ static void check_floats(const char *name, const char *what, const float *a, con
 }
 
 /* As exact there and back as the model: a network is the same both ways. Errors are random, and
- * alike within a factor of 3; in bfloat16, but for what is rounded to the other side. */
+ * those of most samples alike within a factor of 3; a model whose way back is exact gets a few
+ * roundings, 2^-24 each, where layers are folded. */
 static void check_round_trip(const char *name, const glow_model *model, const glow_model *small,
-                             const float *x, double worst, results *plain, results *frozen) {
-  int64_t numbers = COUNT * glow_model_dims(model);
+                             const float *x, results *plain, results *frozen) {
+  int64_t dims = glow_model_dims(model);
   run(model, x, NULL, plain);
   run(small, x, NULL, frozen);
-  double before = helper_relative(plain->back, x, numbers);
-  double after = helper_relative(frozen->back, x, numbers);
-  if (!(after <= 3 * before + worst / 2))
+  double before = helper_typical(plain->back, x, COUNT, dims);
+  double after = helper_typical(frozen->back, x, COUNT, dims);
+  if (!(after <= 3 * before + 1e-6))
     fail_msg("%s, round trip: %g off frozen, %g else", name, after, before);
 }
 
@@ -100,7 +101,7 @@ static void check_same(const char *name, const glow_context *context, const glow
   check_doubles(name, "log-det", frozen.logdet, plain.logdet, worst);
   check_doubles(name, "log-probability", frozen.log_prob, plain.log_prob, worst);
   check_doubles(name, "log-det of the inverse", frozen.back_logdet, plain.back_logdet, worst);
-  check_round_trip(name, model, small, x, worst, &plain, &frozen);
+  check_round_trip(name, model, small, x, &plain, &frozen);
   glow_model_destroy(&small);
   results_free(&plain);
   results_free(&frozen);
@@ -379,7 +380,7 @@ static glow_status gain_linear(const void *self, const glow_pass *pass, double *
   (void)pass;
   for (int64_t c = 0; c < g->channels; c++) {
     assert_true(w[c * g->channels + c] == 0 && b[c] == 0);
-    w[c * g->channels + c] = (double)(g->a * g->lie);
+    w[c * g->channels + c] = (double)g->a * (double)g->lie;
   }
   times_frozen++;
   return GLOW_OK;
@@ -474,7 +475,10 @@ static void test_kit(void **state) {
     layer = gain_create(context, kind, 0, 2, 1.01f);
     REFUSED(glow_layer_check(context, &layer, NULL), GLOW_E_CHECK, words[kind]);
   }
-  glow_layer *layer = gain_create(context, WITH_NEITHER, GLOW_LAYER_INFERENCE_ONLY, 2, 1);
+  glow_layer *layer = gain_create(context, WITH_LINEAR, 0, 2, 3e38f);
+  REFUSED(glow_layer_check(context, &layer, NULL), GLOW_E_CHECK,
+          "freeze: layer 'layer': the 4 x 4 matrix or its inverse is not finite");
+  layer = gain_create(context, WITH_NEITHER, GLOW_LAYER_INFERENCE_ONLY, 2, 1);
   REFUSED(glow_layer_check(context, &layer, NULL), GLOW_E_STATE, "inference alone");
   glow_context_destroy(&context);
 }

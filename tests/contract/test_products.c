@@ -142,14 +142,14 @@ static void test_batches(void **state) {
 
 /* ---- there and back -------------------------------------------------------------------------- */
 
-/* How far off the way back is, and the latents. */
+/* How far off the way back is, typically, and the latents. */
 static double round_trip(int32_t product, int kind, int32_t form, const float *x, float *z) {
   glow_context *context = context_of(1, NULL, product);
   glow_model *model = model_of(context, kind);
   glow_workspace *ws = helper_workspace(model, COUNT, GLOW_MODE_INFERENCE);
   results *r = helper_allocate(sizeof *r);
   pass(ws, form, x, 0, COUNT, r);
-  double off = helper_relative(r->back, x, COUNT * DIMS);
+  double off = helper_typical(r->back, x, COUNT, DIMS);
   memcpy(z, r->z, sizeof r->z);
   free(r);
   glow_workspace_destroy(&ws);
@@ -176,11 +176,11 @@ static void test_same_network(void **state) {
 }
 
 /* In a deeper model what comes back to a network is off by the rounding of float32, 2^-24, and so
- * one number in some ten thousand is rounded to the other side, 2^-8 away: 3e-5 of the whole is
- * seen where that happens, rarely 2e-4, and 3e-7, as in float32, where it does not. Were all
- * numbers rounded otherwise on the way back, it would be 2^-8. Bfloat16 rounds with an error below
- * 2^-8, mostly 2^-10, of each number, of which the network sums dozens in three products, and these
- * latents hold what four couplings add. */
+ * one number in some ten thousand is rounded to the other side, 2^-8 away; a sample that it happens
+ * to is 1e-5 to 1e-3 off. To most it does not, so the median says that the networks are the same
+ * both ways: were all numbers rounded otherwise, every sample would be as far off as the latents
+ * are apart. Bfloat16 rounds with an error below 2^-8, mostly 2^-10, of each number, of which the
+ * network sums dozens in three products, and these latents hold what four couplings add. */
 static void test_round_trip(void **state) {
   (void)state;
   helper_random random = helper_random_of(3);
@@ -194,7 +194,7 @@ static void test_round_trip(void **state) {
     print_message("%s: round trip %.2g in float32, %.2g in bfloat16; latents %.2g apart\n",
                   names[kind], plain, rounded, apart);
     assert_true(plain < 1e-5);
-    assert_true(rounded < 1e-3);
+    assert_true(rounded < 3 * plain);
     assert_true(apart > 1e-6); /* else bfloat16 was not used */
     assert_true(apart < 0x1p-8);
   }

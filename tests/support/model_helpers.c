@@ -142,6 +142,20 @@ double helper_relative(const float *a, const float *b, int64_t count) {
   return norm > 0 ? sqrt(difference / norm) : sqrt(difference);
 }
 
+double helper_typical(const float *a, const float *b, int64_t samples, int64_t size) {
+  double *off = helper_allocate((size_t)samples * sizeof *off);
+  for (int64_t n = 0; n < samples; n++) {
+    double one = helper_relative(a + n * size, b + n * size, size);
+    int64_t at = n;
+    for (; at > 0 && off[at - 1] > one; at--)
+      off[at] = off[at - 1];
+    off[at] = one;
+  }
+  double median = off[samples / 2];
+  free(off);
+  return median;
+}
+
 bool helper_same_bits(const void *a, const void *b, int64_t elements, size_t size) {
   return memcmp(a, b, (size_t)elements * size) == 0;
 }

@@ -68,6 +68,9 @@ void helper_perturb(glow_model *model, helper_random *random, float scale);
 
 /* |a - b| / |b| in Euclidean norms; |a - b| where b is 0. */
 double helper_relative(const float *a, const float *b, int64_t count);
+/* The median of that over samples of `size` numbers: what a few of them are off by does not
+ * count. */
+double helper_typical(const float *a, const float *b, int64_t samples, int64_t size);
 bool helper_same_bits(const void *a, const void *b, int64_t elements, size_t size);
 
 /* ---- layers ---------------------------------------------------------------------------------- */
