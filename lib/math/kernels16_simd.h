@@ -166,8 +166,6 @@ static void finish_part(vec v, float *c, uint16_t *rounded, int64_t j, int64_t w
   }
 }
 
-typedef vec tile_sums[SIMD_ROWS][SIMD_VECTORS];
-
 /* One row's sums, columns j and on, `width` of them, into row c or rounded. */
 static void store_row(const vec *sums, float *c, uint16_t *rounded, int64_t j, int64_t width,
                       const glow__epilogue16 *e) {
@@ -257,20 +255,12 @@ INLINE void tile(int64_t rows, int64_t pairs, const glow__pair *a, int64_t rs, i
   tile_sums sums;
   const glow__pair *groups[GROUPS];
   POINT_AT_GROUPS(groups, rows, a, rs)
-  UNROLL
-  for (int64_t r = 0; r < rows; r++)
-    UNROLL
-  for (int64_t v = 0; v < SIMD_VECTORS; v++)
-    sums[r][v] = (vec){0};
+  clear_sums(rows, sums);
   for (int64_t i = 0; i < pairs; i++, panel += PANEL) {
     step(rows, sums, groups, rs, (const words *)panel);
     ADVANCE_GROUPS(groups, rows, cs)
   }
-  UNROLL
-  for (int64_t r = 0; r < rows; r++)
-    UNROLL
-  for (int64_t v = 0; v < SIMD_VECTORS; v++)
-    out[r][v] = sums[r][v];
+  copy_sums(rows, sums, out);
 }
 
 /* Functions of their own: the inner loop of each has all registers to itself. */

@@ -66,8 +66,6 @@ static void finish_part(vec v, float *c, int64_t j, int64_t width, const glow__e
     c[j + i] = glow__finish(v[i], e->accumulate ? c[j + i] : 0.0f, j + i, e);
 }
 
-typedef vec tile_sums[SIMD_ROWS][SIMD_VECTORS];
-
 /* One row's sums into c, columns j and on, `width` of them. */
 static void store_row(const vec *sums, float *c, int64_t j, int64_t width,
                       const glow__epilogue *e) {
@@ -134,11 +132,7 @@ INLINE void tile(int64_t rows, bool by_columns, int64_t k, const float *a, int64
   tile_sums sums;
   const float *groups[GROUPS];
   POINT_AT_GROUPS(groups, rows, a, rs)
-  UNROLL
-  for (int64_t r = 0; r < rows; r++)
-    UNROLL
-  for (int64_t v = 0; v < SIMD_VECTORS; v++)
-    sums[r][v] = (vec){0};
+  clear_sums(rows, sums);
   for (int64_t i = 0; i < k; i++, panel += PANEL) {
     const vec *b = (const vec *)(const void *)panel;
     ask_ahead(by_columns, groups[0], rows, cs, panel);
@@ -149,11 +143,7 @@ INLINE void tile(int64_t rows, bool by_columns, int64_t k, const float *a, int64
       sums[r][v] += ROW(groups, r, rs) * b[v];
     ADVANCE_GROUPS(groups, rows, cs)
   }
-  UNROLL
-  for (int64_t r = 0; r < rows; r++)
-    UNROLL
-  for (int64_t v = 0; v < SIMD_VECTORS; v++)
-    out[r][v] = sums[r][v];
+  copy_sums(rows, sums, out);
 }
 
 /* Functions of their own: the inner loop of each has all registers to itself. */

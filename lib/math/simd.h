@@ -72,6 +72,25 @@ enum { GROUP = 4, GROUPS = (SIMD_ROWS + GROUP - 1) / GROUP };
     groups[g_] += (step);
 #define ROW(groups, r, rs) (groups)[(r) / GROUP][(r) % GROUP * (rs)]
 
+/* The sums of a tile: in registers while it is computed, as `rows` is a constant. */
+typedef vec tile_sums[SIMD_ROWS][SIMD_VECTORS];
+
+INLINE void clear_sums(int64_t rows, tile_sums sums) {
+  UNROLL
+  for (int64_t r = 0; r < rows; r++)
+    UNROLL
+  for (int64_t v = 0; v < SIMD_VECTORS; v++)
+    sums[r][v] = (vec){0};
+}
+
+INLINE void copy_sums(int64_t rows, const tile_sums sums, tile_sums out) {
+  UNROLL
+  for (int64_t r = 0; r < rows; r++)
+    UNROLL
+  for (int64_t v = 0; v < SIMD_VECTORS; v++)
+    out[r][v] = sums[r][v];
+}
+
 /* ---- the end of a product -------------------------------------------------------------------- */
 
 /* max(v, 0), where NaN, which is not below 0, stays. */
