@@ -52,7 +52,8 @@ typedef struct glow_workspace_options {
  * the error text, when memory_limit is too low. */
 GLOW_API glow_status glow_workspace_bytes(const glow_model *model,
                                           const glow_workspace_options *options, uint64_t *out);
-/* The model must outlive the workspace. */
+/* The model must outlive the workspace. GLOW_E_STATE for any mode but inference when a layer of it
+ * has no backward, as in a frozen model. */
 GLOW_API glow_status glow_workspace_create(const glow_model *model,
                                            const glow_workspace_options *options,
                                            glow_workspace **out);
