@@ -45,6 +45,11 @@ typedef struct glow__kernels {
   void (*gemm)(int64_t m, int64_t n, int64_t k, const float *a, int64_t rs, int64_t cs,
                const float *packed, float *c, int64_t ldc, int64_t first, int64_t last,
                const glow__epilogue *epilogue);
+  /* C [m, n] = epilogue(A' B), where A [k, m] and B [k, n] have both been packed: A, too, is read
+   * from line after line then. Only columns of panels [first, last) of B. */
+  void (*gemm_packed)(int64_t m, int64_t n, int64_t k, const float *packed_a, const float *packed,
+                      float *c, int64_t ldc, int64_t first, int64_t last,
+                      const glow__epilogue *epilogue);
   const glow__functions *functions; /* over arrays */
 } glow__kernels;
 

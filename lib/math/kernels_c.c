@@ -30,4 +30,12 @@ static void gemm(int64_t m, int64_t n, int64_t k, const float *a, int64_t rs, in
     }
 }
 
-const glow__kernels glow__kernels_c = {"c", PANEL, pack, gemm, &glow__functions_c};
+static void gemm_packed(int64_t m, int64_t n, int64_t k, const float *packed_a, const float *packed,
+                        float *c, int64_t ldc, int64_t first, int64_t last,
+                        const glow__epilogue *epilogue) {
+  for (int64_t i = 0; i < m; i += PANEL)
+    gemm(m - i < PANEL ? m - i : PANEL, n, k, packed_a + i * k, 1, PANEL, packed, c + i * ldc, ldc,
+         first, last, epilogue);
+}
+
+const glow__kernels glow__kernels_c = {"c", PANEL, pack, gemm, gemm_packed, &glow__functions_c};

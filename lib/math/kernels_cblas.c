@@ -53,4 +53,12 @@ static void gemm(int64_t m, int64_t n, int64_t k, const float *a, int64_t rs, in
   }
 }
 
-const glow__kernels glow__kernels_cblas = {"cblas", PANEL, pack, gemm, &glow__functions_c};
+static void gemm_packed(int64_t m, int64_t n, int64_t k, const float *packed_a, const float *packed,
+                        float *c, int64_t ldc, int64_t first, int64_t last,
+                        const glow__epilogue *epilogue) {
+  gemm(m, n, k, packed_a, 1, (m + PANEL - 1) / PANEL * PANEL, packed, c, ldc, first, last,
+       epilogue);
+}
+
+const glow__kernels glow__kernels_cblas = {"cblas", PANEL,       pack,
+                                           gemm,    gemm_packed, &glow__functions_c};

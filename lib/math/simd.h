@@ -46,7 +46,7 @@ enum { HALF = SIMD_ROWS / 2 + 1 };
   do {                                                                                             \
     int64_t i_ = 0;                                                                                \
     TILES_(m, TILE, full, SIMD_ROWS, SIMD_ROWS + HALF)                                             \
-    if ((m)-i_ == SIMD_ROWS)                                                                       \
+    if ((m)-i_ == SIMD_ROWS || (m)-i_ == SIMD_ROWS + HALF / 2)                                     \
       TILES_(m, TILE, full, SIMD_ROWS, SIMD_ROWS)                                                  \
     TILES_(m, TILE, half, HALF, HALF)                                                              \
     TILES_(m, TILE, quarter, HALF / 2, HALF / 2)                                                   \

@@ -84,16 +84,11 @@ static int64_t floats(const glow__conv_net *net, const glow__kernels16 *kernels1
   return net->image * (kernels16 ? glow__pairs(n) : n);
 }
 
-/* The same where pairs are of pixels. */
-static int64_t zipped(const glow__conv_net *net, const glow__kernels16 *kernels16, int64_t n) {
-  return (kernels16 ? glow__pairs(net->image) : net->image) * n;
-}
-
 static glow_status declare_forward(glow__conv_net *net, glow_setup *setup,
                                    const glow__kernels16 *kernels16) {
   int64_t hidden = net->hidden, partial = glow__conv_net_partial(net);
-  int64_t strip =
-      kernels16 ? glow__conv_net16_strip_floats(net) : GLOW_STRIP * (9 * net->in + 2 * hidden);
+  int64_t strip = kernels16 ? glow__conv_net16_strip_floats(net)
+                            : GLOW_STRIP * (9 * glow__conv_net_wide(net) + 2 * hidden);
   if (!glow__conv_net_is_frozen(net)) {
     GLOW_TRY(glow_setup_scratch(setup, hidden * 9 * net->in, 0, &net->by_tap1));
     GLOW_TRY(glow_setup_scratch(setup, hidden * 9 * net->out, 0, &net->by_tap3));
@@ -107,33 +102,41 @@ static glow_status declare_forward(glow__conv_net *net, glow_setup *setup,
   return glow_setup_saved(setup, 0, floats(net, kernels16, hidden), &net->h2);
 }
 
-/* The other factor of weight gradients: in bfloat16 rows of d1, and worker scratch to lay columns
- * out in; else strips of h1, h2 and d1, packed, and worker scratch for a strip of d1 in rows. */
-static glow_status declare_factors(glow__conv_net *net, glow_setup *setup,
-                                   const glow__kernels *kernels, const glow__kernels16 *kernels16) {
-  int64_t hidden = net->hidden, strip = glow__packed_size(kernels, GLOW_STRIP, hidden);
-  int32_t *packed[] = {&net->strips_h1, &net->strips_h2, &net->strips_d1};
-  if (kernels16) {
-    int64_t block = glow__packed16(kernels16, GLOW_WEIGHT_PIXELS, GLOW_WEIGHT_COLUMNS);
-    GLOW_TRY(glow_setup_backward_scratch(setup, 0, floats(net, kernels16, hidden), &net->d1));
-    return glow_setup_worker_scratch(setup, block, &net->weight_block);
+/* Packed [strips][GLOW_STRIP, n]. */
+static glow_status declare_strips(const glow__conv_net *net, glow_setup *setup, int64_t n,
+                                  int32_t *region) {
+  const glow__kernels *kernels = glow_setup_context(setup)->kernels;
+  int64_t strip = glow__packed_size(kernels, GLOW_STRIP, n);
+  return glow_setup_backward_scratch(setup, strip, net->image * (strip / GLOW_STRIP), region);
+}
+
+static glow_status declare_factors(glow__conv_net *net, glow_setup *setup) {
+  const int64_t left[] = {9 * net->in, net->hidden, 9 * net->out};
+  for (int i = 0; i < 3; i++) {
+    GLOW_TRY(declare_strips(net, setup, left[i], &net->left[i]));
+    GLOW_TRY(declare_strips(net, setup, net->hidden, &net->right[i]));
   }
-  for (int i = 0; i < 3; i++)
-    GLOW_TRY(
-        glow_setup_backward_scratch(setup, strip, net->image * (strip / GLOW_STRIP), packed[i]));
-  return glow_setup_worker_scratch(setup, GLOW_STRIP * hidden, &net->d1);
+  return GLOW_OK;
+}
+
+static glow_status declare_factors16(glow__conv_net *net, glow_setup *setup,
+                                     const glow__kernels16 *kernels) {
+  int64_t hidden = net->hidden, pairs = glow__pairs(net->image);
+  int64_t block = glow__packed16(kernels, GLOW_WEIGHT_PIXELS, GLOW_WEIGHT_COLUMNS);
+  GLOW_TRY(glow_setup_backward_scratch(setup, 0, pairs * 9 * net->in, &net->left[0]));
+  GLOW_TRY(glow_setup_backward_scratch(setup, 0, pairs * hidden, &net->left[1]));
+  net->left[2] = net->taps;
+  GLOW_TRY(glow_setup_backward_scratch(setup, 0, net->image * glow__pairs(hidden), &net->right[0]));
+  net->right[1] = net->h1;
+  net->right[2] = net->h2;
+  return glow_setup_worker_scratch(setup, block, &net->weight_block);
 }
 
 static glow_status declare_backward(glow__conv_net *net, glow_setup *setup,
-                                    const glow__kernels *kernels,
                                     const glow__kernels16 *kernels16) {
-  int64_t hidden = net->hidden;
-  GLOW_TRY(
-      glow_setup_backward_scratch(setup, 0, zipped(net, kernels16, 9 * net->in), &net->gathered));
   GLOW_TRY(glow_setup_backward_scratch(setup, 0, net->image * 9 * net->in, &net->d_gathered));
-  GLOW_TRY(glow_setup_backward_scratch(setup, 0, zipped(net, kernels16, hidden), &net->d2));
   GLOW_TRY(glow_setup_backward_scratch(setup, 2 * glow__conv_net_partial(net), 0, &net->sums));
-  return declare_factors(net, setup, kernels, kernels16);
+  return kernels16 ? declare_factors16(net, setup, kernels16) : declare_factors(net, setup);
 }
 
 static glow_status configure(void *self, glow_setup *setup, const glow_shape *input,
@@ -155,7 +158,7 @@ static glow_status configure(void *self, glow_setup *setup, const glow_shape *in
   GLOW_TRY(declare_tensors(net, setup));
   GLOW_TRY(declare_forward(net, setup, context->kernels16));
   if (!glow__conv_net_is_frozen(net))
-    GLOW_TRY(declare_backward(net, setup, context->kernels, context->kernels16));
+    GLOW_TRY(declare_backward(net, setup, context->kernels16));
   if (!glow__mul(count, net->hidden, &work))
     work = INT64_MAX;
   GLOW_TRY(glow_setup_work(setup, work));

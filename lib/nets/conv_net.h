@@ -34,16 +34,16 @@ typedef struct glow__conv_net {
   int32_t packed[3]; /* weights for forward, packed */
   int32_t taps;      /* W3 h2 [pixels, 9 out]; gradient of it in backward */
   int32_t partial;   /* sums of each strip: [strips, glow__conv_net_partial] */
-  int32_t strip;     /* worker: gathered input and activations of a strip */
+  int32_t strip;     /* worker: glow__conv_strip's rows */
   /* Backward scratch. */
   int32_t back[3];    /* transposed weights, packed */
-  int32_t gathered;   /* gather(x) [pixels, 9 in] */
-  int32_t d_gathered; /* gradient of it */
-  int32_t d2;         /* gradient of a2 [pixels, hidden] */
-  int32_t d1;         /* gradient of a1: a strip of a worker; in bfloat16 [pixels, hidden] */
+  int32_t d_gathered; /* gradient of gather(x) [pixels, 9 in] */
   int32_t sums;       /* doubles [glow__conv_net_partial] */
-  int32_t strips_h1, strips_h2, strips_d1; /* float32: packed [strips][GLOW_STRIP, hidden] */
-  int32_t weight_block;                    /* bfloat16: packed columns of a worker */
+  /* The gradients of W1, W2, W3 by taps are L' R: gather(x)' d1, d2' h1, taps' h2. Each factor
+   * [pixels, n] is packed by strips. In bfloat16 L is in pairs of pixels, d1 in rows, and h1 and h2
+   * are those saved. */
+  int32_t left[3], right[3];
+  int32_t weight_block; /* bfloat16: packed columns of a worker */
 } glow__conv_net;
 
 static inline bool glow__conv_net_is_frozen(const glow__conv_net *net) {
@@ -103,10 +103,18 @@ glow_status glow__conv_net_freeze(const void *self, const glow_pass *pass, glow_
 /* Wraps a net, frozen or not; takes it over. */
 glow_status glow__conv_net_wrap(glow_context *context, glow__conv_net *net, glow_net **out);
 
-/* Rows of a strip: from the saved region when there is one, else worker scratch. */
+/* Channels of the wider of input and output. */
+static inline int64_t glow__conv_net_wide(const glow__conv_net *net) {
+  return net->in > net->out ? net->in : net->out;
+}
+
+/* Rows of a strip, in the worker's memory. Activations are in the saved region when there is one,
+ * else where backward, which has one, keeps their gradients. */
 typedef struct glow__conv_strip {
   int64_t first, rows;
-  float *gathered, *h1, *h2;
+  float *gathered; /* [rows, 9 in] or [rows, 9 out] */
+  float *h1, *h2;  /* [rows, hidden] */
+  float *d1, *d2;
 } glow__conv_strip;
 glow__conv_strip glow__conv_net_strip(const glow__conv_run *run, uint32_t task, uint32_t worker);
 /* relu((a + bias) scale), where `bias` is a tensor. */

@@ -30,13 +30,13 @@ void glow__conv_net16_data_gradient(void *arg, uint32_t task, uint32_t worker) {
   glow__conv_net_scales scales = glow__conv_net_scales_of(net, run->pass);
   glow__conv_strip16 s = glow__conv_net16_strip(run, task, worker);
   glow__conv_sums sums = glow__conv_net_strip_sums(run, task);
-  uint16_t *d1 = (uint16_t *)(void *)glow_pass_scratch(run->pass, net->d1);
+  uint16_t *d1 = (uint16_t *)(void *)glow_pass_scratch(run->pass, net->right[0]);
   d1 += s.first * glow__even(hidden);
-  gather(run, &s, net->out, b->dout, net->out, -1, net->taps);
+  gather(run, &s, net->out, b->dout, net->out, -1, net->left[2]);
   glow__conv_net16_product(run, s.rows, hidden, taps_out, s.wide16,
                            glow_pass_scratch(run->pass, net->back[2]), s.sums, &none);
   kernels->norm_back(s.rows, hidden, s.h2, scales.s2, s.sums, sums.b2, sums.l2, s.gradient,
-                     pairs_at(run, net->d2, s.first, hidden));
+                     pairs_at(run, net->left[1], s.first, hidden));
   glow__conv_net16_product(run, s.rows, hidden, hidden, s.gradient,
                            glow_pass_scratch(run->pass, net->back[1]), s.sums, &none);
   kernels->norm_back(s.rows, hidden, s.h1, scales.s1, s.sums, sums.b1, sums.l1, d1, NULL);
@@ -44,7 +44,7 @@ void glow__conv_net16_data_gradient(void *arg, uint32_t task, uint32_t worker) {
   glow__conv_net16_product(
       run, s.rows, taps_in, hidden, d1, glow_pass_scratch(run->pass, net->back[0]),
       glow_pass_scratch(run->pass, net->d_gathered) + s.first * taps_in, &none);
-  gather(run, &s, net->in, run->x, run->stride, 1, net->gathered);
+  gather(run, &s, net->in, run->x, run->stride, 1, net->left[0]);
 }
 
 void glow__conv_net16_accumulate(const glow__conv_run *run, int64_t m, const glow__pair *a,

@@ -86,46 +86,46 @@ static void product(const glow__conv_run *run, int64_t m, int64_t n, int64_t k, 
                      glow__panels(run->kernels, n), &none);
 }
 
-static float *packed_strip(const glow__conv_run *run, int32_t region, int64_t first) {
-  int64_t size = glow__packed_size(run->kernels, GLOW_STRIP, run->net->hidden);
-  return glow_pass_scratch(run->pass, region) + first / GLOW_STRIP * size;
+/* Factors of weight gradients (glow__conv_net.left, right) [pixels, n]: the strip from pixel
+ * `first` on. */
+static float *strip_of(const glow__conv_run *run, int32_t factor, int64_t n, int64_t first) {
+  int64_t size = glow__packed_size(run->kernels, GLOW_STRIP, n);
+  return glow_pass_scratch(run->pass, factor) + first / GLOW_STRIP * size;
 }
 
-/* A strip's rows of h1, h2 or d1 packed for weight gradients, while they are in the cache. */
-static void keep_packed(const glow__conv_run *run, const glow__conv_strip *strip, const float *rows,
-                        int32_t region) {
-  const glow__kernels *kernels = run->kernels;
-  int64_t hidden = run->net->hidden;
-  kernels->pack(strip->rows, hidden, rows, hidden, 1, packed_strip(run, region, strip->first), 0,
-                glow__panels(kernels, hidden));
+/* A strip's rows [rows, n] become part of a factor, while they are in the cache. */
+static void keep(const glow__conv_run *run, const glow__conv_strip *strip, int64_t n,
+                 const float *rows, int32_t factor) {
+  run->kernels->pack(strip->rows, n, rows, n, 1, strip_of(run, factor, n, strip->first), 0,
+                     glow__panels(run->kernels, n));
 }
 
 static void data_gradient(void *arg, uint32_t task, uint32_t worker) {
   const glow__conv_back *b = arg;
   const glow__conv_run *run = &b->run;
   const glow__conv_net *net = run->net;
-  const glow_pass *pass = run->pass;
   int64_t taps_in = 9 * net->in, taps_out = 9 * net->out, hidden = net->hidden;
-  glow__conv_net_scales scales = glow__conv_net_scales_of(net, pass);
+  glow__conv_net_scales scales = glow__conv_net_scales_of(net, run->pass);
   glow__conv_strip strip = glow__conv_net_strip(run, task, worker);
   int64_t first = strip.first, last = first + strip.rows;
-  float *taps = glow_pass_scratch(pass, net->taps) + first * taps_out;
-  float *d2 = glow_pass_scratch(pass, net->d2) + first * hidden;
-  float *d1 = glow_pass_worker_scratch(pass, net->d1, worker);
   glow__conv_sums s = glow__conv_net_strip_sums(run, task);
+  float *taps = strip.gathered;
   glow__strip_gather(net->height, net->width, net->out, b->dout, net->out, -1, first, last, taps);
-  product(run, strip.rows, hidden, taps_out, taps, net->back[2], d2);
-  through_norm(strip.rows, hidden, strip.h2, scales.s2, d2, s.b2, s.l2);
-  keep_packed(run, &strip, strip.h2, net->strips_h2);
-  product(run, strip.rows, hidden, hidden, d2, net->back[1], d1);
-  through_norm(strip.rows, hidden, strip.h1, scales.s1, d1, s.b1, s.l1);
-  keep_packed(run, &strip, strip.h1, net->strips_h1);
-  keep_packed(run, &strip, d1, net->strips_d1);
-  glow__conv_net_border_sums(net, hidden, d1, first, last, s.e1);
-  product(run, strip.rows, taps_in, hidden, d1, net->back[0],
-          glow_pass_scratch(pass, net->d_gathered) + first * taps_in);
+  product(run, strip.rows, hidden, taps_out, taps, net->back[2], strip.d2);
+  keep(run, &strip, taps_out, taps, net->left[2]);
+  through_norm(strip.rows, hidden, strip.h2, scales.s2, strip.d2, s.b2, s.l2);
+  keep(run, &strip, hidden, strip.h2, net->right[2]);
+  keep(run, &strip, hidden, strip.d2, net->left[1]);
+  product(run, strip.rows, hidden, hidden, strip.d2, net->back[1], strip.d1);
+  through_norm(strip.rows, hidden, strip.h1, scales.s1, strip.d1, s.b1, s.l1);
+  keep(run, &strip, hidden, strip.h1, net->right[1]);
+  keep(run, &strip, hidden, strip.d1, net->right[0]);
+  glow__conv_net_border_sums(net, hidden, strip.d1, first, last, s.e1);
+  product(run, strip.rows, taps_in, hidden, strip.d1, net->back[0],
+          glow_pass_scratch(run->pass, net->d_gathered) + first * taps_in);
   glow__strip_gather(net->height, net->width, net->in, run->x, run->stride, 1, first, last,
-                     glow_pass_scratch(pass, net->gathered) + first * taps_in);
+                     strip.gathered);
+  keep(run, &strip, taps_in, strip.gathered, net->left[0]);
 }
 
 static void input_gradient(void *arg, uint32_t task, uint32_t worker) {
@@ -139,32 +139,43 @@ static void input_gradient(void *arg, uint32_t task, uint32_t worker) {
 
 /* ---- weights --------------------------------------------------------------------------------- */
 
-/* Columns [column, column + columns) of a weight gradient C [m, hidden] += A' B over all pixels,
- * where A [pixels, m], and B [pixels, hidden] is packed by strips. */
+/* Columns [column, column + columns) of a weight gradient C [m, hidden] += L' R over all pixels:
+ * that of W1, W2 or W3 (layer 0, 1, 2). */
 typedef struct weight_columns {
+  int32_t layer;
   int64_t m, column, columns;
-  const float *a;
   float *c;
 } weight_columns;
 
-static void accumulate(const glow__conv_run *run, const weight_columns *w, int32_t strips) {
+static void accumulate(const glow__conv_run *run, const weight_columns *w) {
   const glow__kernels *kernels = run->kernels;
   const glow__epilogue add = {.accumulate = 1};
   int64_t hidden = run->net->hidden, from = w->column / kernels->panel;
   int64_t to = glow__panels(kernels, w->column + w->columns);
+  int32_t left = run->net->left[w->layer], right = run->net->right[w->layer];
   for (int64_t p = 0; p < run->pixels; p += GLOW_STRIP) {
     int64_t rows = run->pixels - p < GLOW_STRIP ? run->pixels - p : GLOW_STRIP;
-    kernels->gemm(w->m, hidden, rows, w->a + p * w->m, 1, w->m, packed_strip(run, strips, p), w->c,
-                  hidden, from, to, &add);
+    kernels->gemm_packed(w->m, hidden, rows, strip_of(run, left, w->m, p),
+                         strip_of(run, right, hidden, p), w->c, hidden, from, to, &add);
   }
 }
 
-/* The same in bfloat16, where the regions hold pairs, and B is in rows. */
-static void accumulate16(const glow__conv_run *run, const weight_columns *w, const float *b,
-                         uint32_t worker) {
-  void *packed = glow_pass_worker_scratch(run->pass, run->net->weight_block, worker);
-  glow__conv_net16_accumulate(run, w->m, (const void *)w->a, (const void *)b, w->column, w->columns,
-                              packed, w->c + w->column, run->net->hidden);
+static void accumulate16(const glow__conv_run *run, const weight_columns *w, uint32_t worker) {
+  const glow__conv_net *net = run->net;
+  const glow_pass *pass = run->pass;
+  const void *left = glow_pass_scratch(pass, net->left[w->layer]);
+  const void *right = w->layer == 0 ? glow_pass_scratch(pass, net->right[0])
+                                    : glow_pass_saved(pass, net->right[w->layer]);
+  void *packed = glow_pass_worker_scratch(pass, net->weight_block, worker);
+  glow__conv_net16_accumulate(run, w->m, left, right, w->column, w->columns, packed,
+                              w->c + w->column, net->hidden);
+}
+
+static void weight_product(const glow__conv_run *run, const weight_columns *w, uint32_t worker) {
+  if (run->kernels16)
+    accumulate16(run, w, worker);
+  else
+    accumulate(run, w);
 }
 
 /* The gradient of W1 or W3 in order of taps, where the weights in this order were packed from; its
@@ -177,38 +188,28 @@ static float *tap_columns(const glow__conv_run *run, int32_t by_tap, const weigh
 }
 
 static void second_weights(const glow__conv_run *run, weight_columns *w, uint32_t worker) {
-  const glow__conv_net *net = run->net;
-  w->m = net->hidden;
-  w->a = glow_pass_scratch(run->pass, net->d2);
-  w->c = glow_pass_gradient(run->pass, net->w2);
-  if (run->kernels16)
-    accumulate16(run, w, glow_pass_saved(run->pass, net->h1), worker);
-  else
-    accumulate(run, w, net->strips_h1);
+  w->layer = 1;
+  w->m = run->net->hidden;
+  w->c = glow_pass_gradient(run->pass, run->net->w2);
+  weight_product(run, w, worker);
 }
 
 static void third_weights(const glow__conv_run *run, weight_columns *w, uint32_t worker) {
   const glow__conv_net *net = run->net;
+  w->layer = 2;
   w->m = 9 * net->out;
-  w->a = glow_pass_scratch(run->pass, net->taps);
   w->c = tap_columns(run, net->by_tap3, w);
-  if (run->kernels16)
-    accumulate16(run, w, glow_pass_saved(run->pass, net->h2), worker);
-  else
-    accumulate(run, w, net->strips_h2);
+  weight_product(run, w, worker);
   glow__taps_add(net->out, w->columns, w->c + w->column, net->hidden,
                  glow_pass_gradient(run->pass, net->w3) + w->column * 9, net->hidden * 9, 9);
 }
 
 static void first_weights(const glow__conv_run *run, weight_columns *w, uint32_t worker) {
   const glow__conv_net *net = run->net;
+  w->layer = 0;
   w->m = 9 * net->in;
-  w->a = glow_pass_scratch(run->pass, net->gathered);
   w->c = tap_columns(run, net->by_tap1, w);
-  if (run->kernels16)
-    accumulate16(run, w, glow_pass_scratch(run->pass, net->d1), worker);
-  else
-    accumulate(run, w, net->strips_d1);
+  weight_product(run, w, worker);
   glow__taps_add(net->in, w->columns, w->c + w->column, net->hidden,
                  glow_pass_gradient(run->pass, net->w1) + w->column * 9 * net->in, 9, 9 * net->in);
 }

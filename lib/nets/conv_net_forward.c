@@ -25,15 +25,11 @@ glow__conv_strip glow__conv_net_strip(const glow__conv_run *run, uint32_t task, 
   int64_t left = run->pixels - strip.first;
   strip.rows = left < GLOW_STRIP ? left : GLOW_STRIP;
   strip.gathered = glow_pass_worker_scratch(run->pass, net->strip, worker);
-  strip.h1 = glow_pass_saved(run->pass, net->h1);
-  strip.h2 = glow_pass_saved(run->pass, net->h2);
-  if (strip.h1) {
-    strip.h1 += strip.first * net->hidden;
-    strip.h2 += strip.first * net->hidden;
-  } else {
-    strip.h1 = strip.gathered + GLOW_STRIP * 9 * net->in;
-    strip.h2 = strip.h1 + GLOW_STRIP * (int64_t)net->hidden;
-  }
+  strip.d1 = strip.gathered + GLOW_STRIP * 9 * glow__conv_net_wide(net);
+  strip.d2 = strip.d1 + GLOW_STRIP * (int64_t)net->hidden;
+  float *h1 = glow_pass_saved(run->pass, net->h1), *h2 = glow_pass_saved(run->pass, net->h2);
+  strip.h1 = h1 ? h1 + strip.first * net->hidden : strip.d1;
+  strip.h2 = h2 ? h2 + strip.first * net->hidden : strip.d2;
   return strip;
 }
 
