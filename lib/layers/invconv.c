@@ -297,6 +297,7 @@ static void backward_group(void *arg, uint32_t task, uint32_t worker) {
   int64_t first, last, c = r->v->channels, panels = glow__panels(r->kernels, c);
   float *dw = glow_pass_scratch(r->pass, r->v->partial) + (int64_t)task * c * c;
   float *packed = glow_pass_worker_scratch(r->pass, r->v->packed, worker);
+  glow__layout layout = glow__in_rows(r->kernels, c);
   group_pixels(r, task, &first, &last);
   glow__pixel_matrix_apply(r->kernels, c, r->d.back, NULL, g->dy, g->dx, first, last);
   if (!g->x)
@@ -306,7 +307,8 @@ static void backward_group(void *arg, uint32_t task, uint32_t worker) {
   for (int64_t p = first; p < last; p += PIXELS) {
     int64_t rows = last - p < PIXELS ? last - p : PIXELS;
     r->kernels->pack(rows, c, x + p * c, c, 1, packed, 0, panels);
-    r->kernels->gemm(c, c, rows, g->dy + p * c, 1, c, packed, dw, c, 0, panels, &add);
+    r->kernels->gemm_transposed(c, c, rows, g->dy + p * c, layout, packed, dw, layout, 0, panels,
+                                &add);
   }
 }
 

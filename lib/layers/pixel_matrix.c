@@ -29,8 +29,9 @@ void glow__pixel_matrix_apply(const glow__kernels *kernels, int64_t channels, co
                               const float *b, const float *from, float *to, int64_t first,
                               int64_t last) {
   const glow__epilogue end = {.bias = b};
-  kernels->gemm(last - first, channels, channels, from + first * channels, channels, 1, packed,
-                to + first * channels, channels, 0, glow__panels(kernels, channels), &end);
+  glow__layout layout = glow__in_rows(kernels, channels);
+  kernels->gemm(last - first, channels, channels, from + first * channels, layout, packed,
+                to + first * channels, layout, 0, glow__panels(kernels, channels), &end);
 }
 
 typedef struct run {

@@ -131,8 +131,9 @@ static const float *law_of(const split *s, const glow_pass *pass, const float *x
   float *h = glow_pass_worker_scratch(pass, s->h, 0);
   glow__epilogue norm = {glow_pass_tensor(pass, s->bias), d.scale, 0, 0};
   glow__gather3x3(s->height, s->width, s->half, x1, stride, 1, 0, s->image, gathered);
-  kernels->gemm(s->image, s->channels, 9 * s->half, gathered, 9 * s->half, 1, d.packed, h,
-                s->channels, 0, glow__panels(kernels, s->channels), &norm);
+  kernels->gemm(s->image, s->channels, 9 * s->half, gathered, glow__in_rows(kernels, 9 * s->half),
+                d.packed, h, glow__in_rows(kernels, s->channels), 0,
+                glow__panels(kernels, s->channels), &norm);
   if (s->has_edge)
     glow__border_add(s->height, s->width, s->channels, d.border, 0, s->image, h);
   return h;
@@ -223,7 +224,8 @@ static void border_gradient(const split *s, const glow_pass *pass, const float *
   if (!s->has_edge)
     return;
   memset(sums, 0, (size_t)border_size(s) * sizeof *sums);
-  glow__border_sums(s->height, s->width, s->channels, dh, 0, s->image, sums);
+  glow__border_sums(s->height, s->width, s->channels, s->channels, dh, s->channels, 0, s->image,
+                    sums);
   for (int64_t i = 0; i < border_size(s); i++)
     total[i] += (double)sums[i];
 }
@@ -236,10 +238,11 @@ static void through_conv(const split *s, const glow_pass *pass, const float *dh,
   float *packed = glow_pass_worker_scratch(pass, s->packed, 0);
   int64_t taps = 9 * s->half, panels = glow__panels(kernels, s->channels);
   kernels->pack(s->image, s->channels, dh, s->channels, 1, packed, 0, panels);
-  kernels->gemm(taps, s->channels, s->image, gathered, 1, taps, packed,
-                glow_pass_worker_scratch(pass, s->d_weight, 0), s->channels, 0, panels, &add);
-  kernels->gemm(s->image, taps, s->channels, dh, s->channels, 1, derived_of(s, pass).back, gathered,
-                taps, 0, glow__panels(kernels, taps), &none);
+  glow__layout wide = glow__in_rows(kernels, taps), narrow = glow__in_rows(kernels, s->channels);
+  kernels->gemm_transposed(taps, s->channels, s->image, gathered, wide, packed,
+                           glow_pass_worker_scratch(pass, s->d_weight, 0), narrow, 0, panels, &add);
+  kernels->gemm(s->image, taps, s->channels, dh, narrow, derived_of(s, pass).back, gathered, wide,
+                0, glow__panels(kernels, taps), &none);
   glow__sum3x3(s->height, s->width, s->half, gathered, -1, 0, s->image, dx, s->channels);
 }
 

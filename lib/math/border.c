@@ -46,11 +46,12 @@ void glow__border_table(int64_t height, int64_t width, int64_t n, const float *e
   }
 }
 
-void glow__border_fill(int64_t height, int64_t width, int64_t n, const float *table, int64_t first,
-                       int64_t last, float *rows) {
+void glow__border_fill(int64_t height, int64_t width, int64_t n, int64_t columns,
+                       const float *table, int64_t first, int64_t last, float *rows,
+                       int64_t stride) {
   walk w = start(height, width, first);
-  for (int64_t p = first; p < last; p++, rows += n)
-    memcpy(rows, table + next_kind(&w) * n, (size_t)n * sizeof *rows);
+  for (int64_t p = first; p < last; p++, rows += stride)
+    memcpy(rows, table + next_kind(&w) * n, (size_t)columns * sizeof *rows);
 }
 
 void glow__border_add(int64_t height, int64_t width, int64_t n, const float *table, int64_t first,
@@ -63,12 +64,12 @@ void glow__border_add(int64_t height, int64_t width, int64_t n, const float *tab
   }
 }
 
-void glow__border_sums(int64_t height, int64_t width, int64_t n, const float *rows, int64_t first,
-                       int64_t last, float *sums) {
+void glow__border_sums(int64_t height, int64_t width, int64_t n, int64_t columns, const float *rows,
+                       int64_t stride, int64_t first, int64_t last, float *sums) {
   walk w = start(height, width, first);
-  for (int64_t p = first; p < last; p++, rows += n) {
+  for (int64_t p = first; p < last; p++, rows += stride) {
     int64_t kind = next_kind(&w);
-    for (int64_t o = 0; kind != GLOW_BORDER_INNER && o < n; o++)
+    for (int64_t o = 0; kind != GLOW_BORDER_INNER && o < columns; o++)
       sums[kind * n + o] += rows[o];
   }
 }

@@ -15,16 +15,18 @@ enum { GLOW_BORDER_KINDS = 9, GLOW_BORDER_INNER = 4 };
 
 /* table [9, n]: what each kind gains. */
 void glow__border_table(int64_t height, int64_t width, int64_t n, const float *edge, float *table);
-/* Rows of n floats for pixels [first, last) of a batch of images: each becomes what its pixel
- * gains. */
-void glow__border_fill(int64_t height, int64_t width, int64_t n, const float *table, int64_t first,
-                       int64_t last, float *rows);
-/* ... or gains it. */
+/* `columns` columns of a table, and rows of as many floats for pixels [first, last) of a batch of
+ * images, `stride` apart: each becomes what its pixel gains. */
+void glow__border_fill(int64_t height, int64_t width, int64_t n, int64_t columns,
+                       const float *table, int64_t first, int64_t last, float *rows,
+                       int64_t stride);
+/* Rows of n floats: each gains it. */
 void glow__border_add(int64_t height, int64_t width, int64_t n, const float *table, int64_t first,
                       int64_t last, float *rows);
-/* sums [9, n] += the rows of each kind, but the inner one: the gradient of the table. */
-void glow__border_sums(int64_t height, int64_t width, int64_t n, const float *rows, int64_t first,
-                       int64_t last, float *sums);
+/* `columns` columns of sums [9, n] += the rows of each kind, but the inner one: the gradient of the
+ * table. */
+void glow__border_sums(int64_t height, int64_t width, int64_t n, int64_t columns, const float *rows,
+                       int64_t stride, int64_t first, int64_t last, float *sums);
 /* The gradient of edge, added, from that of the table. */
 void glow__border_gradient(int64_t height, int64_t width, int64_t n, const double *sums,
                            float *d_edge);

@@ -32,24 +32,33 @@ static inline float glow__finish(float v, float before, int64_t j, const glow__e
   return e->relu && v < 0.0f ? 0.0f : v;
 }
 
+/* Element (i, j) of a matrix lies at i*row + j/P*panel + j%P, where P is the kernels' panel. */
+typedef struct glow__layout {
+  int64_t row, panel;
+} glow__layout;
+
 typedef struct glow__kernels {
   const char *name;
-  int64_t panel; /* columns in one panel of packed weights */
+  int64_t panel;      /* columns in one panel of a packed matrix */
+  int32_t whole_rows; /* a packed matrix consists of rows, not of one panel after the other */
 
-  /* Packs panels [first, last) of B [k, n], element (i, j) at b[i*rs + j*cs], for gemm. The buffer
-   * has glow__packed_size(kernels, k, n) floats, aligned to 64 bytes. */
+  /* Packs panels [first, last) of B [k, n], element (i, j) at b[i*rs + j*cs]. The buffer has
+   * glow__packed_size(kernels, k, n) floats, aligned to 64 bytes. */
   void (*pack)(int64_t k, int64_t n, const float *b, int64_t rs, int64_t cs, float *packed,
                int64_t first, int64_t last);
-  /* C [m, n] (row stride ldc) = epilogue(A B). A (i, k) at a[i*rs + k*cs], where rs or cs is 1.
-   * Only columns of panels [first, last) are computed; c, bias and scale point at column 0. */
-  void (*gemm)(int64_t m, int64_t n, int64_t k, const float *a, int64_t rs, int64_t cs,
-               const float *packed, float *c, int64_t ldc, int64_t first, int64_t last,
+  /* C [m, n] = epilogue(A B), where A is [m, k] and B packed. Only columns of panels [first, last)
+   * are computed; c, bias and scale point at column 0. */
+  void (*gemm)(int64_t m, int64_t n, int64_t k, const float *a, glow__layout a_layout,
+               const float *packed, float *c, glow__layout c_layout, int64_t first, int64_t last,
                const glow__epilogue *epilogue);
-  /* C [m, n] = epilogue(A' B), where A [k, m] and B [k, n] have both been packed: A, too, is read
-   * from line after line then. Only columns of panels [first, last) of B. */
-  void (*gemm_packed)(int64_t m, int64_t n, int64_t k, const float *packed_a, const float *packed,
-                      float *c, int64_t ldc, int64_t first, int64_t last,
-                      const glow__epilogue *epilogue);
+  /* The same with A', where A is [k, m]. */
+  void (*gemm_transposed)(int64_t m, int64_t n, int64_t k, const float *a, glow__layout a_layout,
+                          const float *packed, float *c, glow__layout c_layout, int64_t first,
+                          int64_t last, const glow__epilogue *epilogue);
+  /* Back through h = relu((a + bias) scale). d [rows, n], laid out like h, is the gradient of h:
+   *   g = d where h > 0, else 0;  sum_scale = sum g h;  d = g scale;  sum_bias = sum d */
+  void (*norm_back)(int64_t rows, int64_t n, const float *h, const float *scale, float *d,
+                    glow__layout layout, float *sum_bias, float *sum_scale);
   const glow__functions *functions; /* over arrays */
 } glow__kernels;
 
@@ -58,6 +67,17 @@ static inline int64_t glow__panels(const glow__kernels *kernels, int64_t n) {
 }
 static inline int64_t glow__packed_size(const glow__kernels *kernels, int64_t k, int64_t n) {
   return glow__panels(kernels, n) * kernels->panel * k;
+}
+
+/* Rows of `stride` floats. */
+static inline glow__layout glow__in_rows(const glow__kernels *kernels, int64_t stride) {
+  return (glow__layout){stride, kernels->panel};
+}
+/* A packed matrix [k, n]. What one product writes like this can be a packed factor, or A, of the
+ * next: activations and gradients of wide layers are so, and need no packing of their own. */
+static inline glow__layout glow__in_panels(const glow__kernels *kernels, int64_t k, int64_t n) {
+  return kernels->whole_rows ? glow__in_rows(kernels, glow__packed_size(kernels, 1, n))
+                             : (glow__layout){kernels->panel, k * kernels->panel};
 }
 
 /* Providers that this build has; each *_usable tells whether the CPU can run it. */

@@ -171,7 +171,7 @@ static void store_row(const vec *sums, float *c, uint16_t *rounded, int64_t j, i
                       const glow__epilogue16 *e) {
   for (int64_t v = 0; v < SIMD_VECTORS; v++, j += SIMD_WIDTH, width -= SIMD_WIDTH) {
     if (width >= SIMD_WIDTH) {
-      vec value = finish(sums[v], c, j, &e->end);
+      vec value = finish(sums[v], c ? c + j : NULL, j, &e->end);
       if (rounded)
         *(halves *)(rounded + j) = round_vector(value);
       else

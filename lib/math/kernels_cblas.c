@@ -8,7 +8,7 @@
 #include <limits.h>
 
 #include "base/base.h"
-#include "math/kernels.h"
+#include "math/kernels_c.h"
 
 enum { PANEL = 64 };
 
@@ -33,32 +33,39 @@ static void finish(int64_t m, int64_t n, float *c, int64_t ldc, const glow__epil
       c[i * ldc + j] = glow__finish(c[i * ldc + j], 0.0f, column + j, &rest);
 }
 
-static void gemm(int64_t m, int64_t n, int64_t k, const float *a, int64_t rs, int64_t cs,
-                 const float *packed, float *c, int64_t ldc, int64_t first, int64_t last,
-                 const glow__epilogue *epilogue) {
+/* All layouts of matrices are rows here. */
+static void multiply(CBLAS_TRANSPOSE transpose, int64_t m, int64_t n, int64_t k, const float *a,
+                     int64_t lda, const float *packed, float *c, int64_t ldc, int64_t first,
+                     int64_t last, const glow__epilogue *epilogue) {
   const int64_t most = 1 << 24; /* rows at a time: CBLAS counts in int */
   int64_t ld = (n + PANEL - 1) / PANEL * PANEL, column = first * PANEL;
   int64_t width = (last * PANEL < n ? last * PANEL : n) - column;
-  bool plain = cs == 1 && (rs != 1 || k == 1);
   for (int64_t i = 0; i < m && width > 0; i += most) {
     int64_t rows = m - i < most ? m - i : most;
     float *to = c + i * ldc + column;
-    cblas_sgemm(CblasRowMajor, plain ? CblasNoTrans : CblasTrans, CblasNoTrans, (int)rows,
-                (int)width, (int)k, 1.0f, a + i * rs,
-                (int)(plain       ? (rs > k ? rs : k)
-                      : cs > rows ? cs
-                                  : rows),
-                packed + column, (int)ld, epilogue->accumulate ? 1.0f : 0.0f, to, (int)ldc);
+    cblas_sgemm(CblasRowMajor, transpose, CblasNoTrans, (int)rows, (int)width, (int)k, 1.0f,
+                a + i * (transpose == CblasTrans ? 1 : lda), (int)lda, packed + column, (int)ld,
+                epilogue->accumulate ? 1.0f : 0.0f, to, (int)ldc);
     finish(rows, width, to, ldc, epilogue, column);
   }
 }
 
-static void gemm_packed(int64_t m, int64_t n, int64_t k, const float *packed_a, const float *packed,
-                        float *c, int64_t ldc, int64_t first, int64_t last,
-                        const glow__epilogue *epilogue) {
-  gemm(m, n, k, packed_a, 1, (m + PANEL - 1) / PANEL * PANEL, packed, c, ldc, first, last,
-       epilogue);
+static void gemm(int64_t m, int64_t n, int64_t k, const float *a, glow__layout a_layout,
+                 const float *packed, float *c, glow__layout c_layout, int64_t first, int64_t last,
+                 const glow__epilogue *epilogue) {
+  multiply(CblasNoTrans, m, n, k, a, a_layout.row, packed, c, c_layout.row, first, last, epilogue);
 }
 
-const glow__kernels glow__kernels_cblas = {"cblas", PANEL,       pack,
-                                           gemm,    gemm_packed, &glow__functions_c};
+static void gemm_transposed(int64_t m, int64_t n, int64_t k, const float *a, glow__layout a_layout,
+                            const float *packed, float *c, glow__layout c_layout, int64_t first,
+                            int64_t last, const glow__epilogue *epilogue) {
+  multiply(CblasTrans, m, n, k, a, a_layout.row, packed, c, c_layout.row, first, last, epilogue);
+}
+
+static void norm_back(int64_t rows, int64_t n, const float *h, const float *scale, float *d,
+                      glow__layout layout, float *sum_bias, float *sum_scale) {
+  glow__norm_back_c(PANEL, rows, n, h, scale, d, layout, sum_bias, sum_scale);
+}
+
+const glow__kernels glow__kernels_cblas = {"cblas", PANEL,           1,         pack,
+                                           gemm,    gemm_transposed, norm_back, &glow__functions_c};

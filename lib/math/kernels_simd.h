@@ -61,113 +61,146 @@ static void pack(int64_t k, int64_t n, const float *b, int64_t rs, int64_t cs, f
 /* ---- the end of a product -------------------------------------------------------------------- */
 
 /* Part of a vector at the right border: through a buffer, so that nothing beside it is touched. */
-static void finish_part(vec v, float *c, int64_t j, int64_t width, const glow__epilogue *e) {
+static void finish_part(vec v, float *to, int64_t j, int64_t width, const glow__epilogue *e) {
   for (int64_t i = 0; i < width; i++)
-    c[j + i] = glow__finish(v[i], e->accumulate ? c[j + i] : 0.0f, j + i, e);
+    to[i] = glow__finish(v[i], e->accumulate ? to[i] : 0.0f, j + i, e);
 }
 
-/* One row's sums into c, columns j and on, `width` of them. */
-static void store_row(const vec *sums, float *c, int64_t j, int64_t width,
+/* One row's sums, columns j and on, `width` of them. */
+static void store_row(const vec *sums, float *to, int64_t j, int64_t width,
                       const glow__epilogue *e) {
-  for (int64_t v = 0; v < SIMD_VECTORS; v++, j += SIMD_WIDTH, width -= SIMD_WIDTH) {
-    if (width >= SIMD_WIDTH) {
-      *(vec_unaligned *)(c + j) = finish(sums[v], c, j, e);
-    } else if (width > 0) {
-      finish_part(sums[v], c, j, width, e);
+  for (int64_t v = 0; v < SIMD_VECTORS; v++) {
+    int64_t at = v * SIMD_WIDTH;
+    if (width >= at + SIMD_WIDTH) {
+      *(vec_unaligned *)(to + at) = finish(sums[v], to + at, j + at, e);
+    } else if (width > at) {
+      finish_part(sums[v], to + at, j + at, width - at, e);
     }
   }
 }
 
 /* A tile of whole vectors. What the end consists of is constant at each call, and bias and scale
  * are loaded once for all rows: for small k, asking for each vector took a sixth of a product. */
-INLINE void store_whole(int64_t rows, const tile_sums sums, float *c, int64_t ldc, int64_t j,
+INLINE void store_whole(int64_t rows, const tile_sums sums, float *to, int64_t row, int64_t j,
                         bool accumulate, bool norm, const glow__epilogue *e) {
-  for (int64_t v = 0; v < SIMD_VECTORS; v++, j += SIMD_WIDTH) {
-    vec bias = norm ? *(const vec_unaligned *)(e->bias + j) : (vec){0};
-    vec scale = norm ? *(const vec_unaligned *)(e->scale + j) : (vec){0};
+  for (int64_t v = 0; v < SIMD_VECTORS; v++) {
+    int64_t at = v * SIMD_WIDTH;
+    vec bias = norm ? *(const vec_unaligned *)(e->bias + j + at) : (vec){0};
+    vec scale = norm ? *(const vec_unaligned *)(e->scale + j + at) : (vec){0};
     for (int64_t r = 0; r < rows; r++) {
-      vec_unaligned *to = (vec_unaligned *)(c + r * ldc + j);
-      vec value = accumulate ? sums[r][v] + *to : sums[r][v];
-      *to = norm ? rectify((value + bias) * scale) : value;
+      vec_unaligned *place = (vec_unaligned *)(to + r * row + at);
+      vec value = accumulate ? sums[r][v] + *place : sums[r][v];
+      *place = norm ? rectify((value + bias) * scale) : value;
     }
   }
 }
 
 /* The three ends that the networks' products have, and any other. */
-static void store_tile(int64_t rows, const tile_sums sums, float *c, int64_t ldc, int64_t j,
+static void store_tile(int64_t rows, const tile_sums sums, float *to, int64_t row, int64_t j,
                        int64_t width, const glow__epilogue *e) {
   bool whole = width >= PANEL, plain = !e->bias && !e->scale && !e->relu;
   if (whole && plain && !e->accumulate)
-    store_whole(rows, sums, c, ldc, j, false, false, e);
+    store_whole(rows, sums, to, row, j, false, false, e);
   else if (whole && plain)
-    store_whole(rows, sums, c, ldc, j, true, false, e);
+    store_whole(rows, sums, to, row, j, true, false, e);
   else if (whole && e->bias && e->scale && e->relu && !e->accumulate)
-    store_whole(rows, sums, c, ldc, j, false, true, e);
+    store_whole(rows, sums, to, row, j, false, true, e);
   else
     for (int64_t r = 0; r < rows; r++)
-      store_row(sums[r], c + r * ldc, j, width, e);
+      store_row(sums[r], to + r * row, j, width, e);
 }
 
 /* ---- products -------------------------------------------------------------------------------- */
 
-/* The lines that come late: of a panel that is longer than the first-level cache; and down the
- * columns of A, where each step needs a line far from the last: of this tile from the second-level
- * cache, not so early that lines of a stride of 2 KiB, which share a few sets of the first level,
- * drive each other out; of the next tile, from wherever it lies, to the second level. */
-INLINE void ask_ahead(bool by_columns, const float *a, int64_t rows, int64_t cs,
-                      const float *panel) {
-  if (by_columns) {
-    prefetch(a + rows - 1, AHEAD * cs * (int64_t)sizeof *a);
-    prefetch_second_level(a, (2 * rows - 1) * (int64_t)sizeof *a);
-  } else {
-    UNROLL
-    for (int64_t v = 0; v < SIMD_VECTORS; v++)
-      prefetch(panel, (AHEAD_PANEL * PANEL + v * SIMD_WIDTH) * (int64_t)sizeof *panel);
-  }
+/* The lines that come late: of a panel that is longer than the first-level cache ... */
+INLINE void ask_for_panel(const float *panel) {
+  UNROLL
+  for (int64_t j = 0; j < PANEL; j += LINE)
+    prefetch(panel, (AHEAD_PANEL * PANEL + j) * (int64_t)sizeof *panel);
 }
 
-/* `rows` and `by_columns` are constants at each call, so that the sums stay in registers. */
-INLINE void tile(int64_t rows, bool by_columns, int64_t k, const float *a, int64_t rs, int64_t cs,
-                 const float *panel, tile_sums out) {
+/* ... and down the columns of A, where each step needs a line far from the last: of this tile from
+ * the second-level cache, not so early that lines of a stride of 2 KiB, which share a few sets of
+ * the first level, drive each other out; of the next tile, from wherever it lies, to the second
+ * level. */
+INLINE void ask_for_column(const float *a, int64_t rows, int64_t row) {
+  prefetch(a + rows - 1, AHEAD * row * (int64_t)sizeof *a);
+  prefetch_second_level(a, (2 * rows - 1) * (int64_t)sizeof *a);
+}
+
+/* `rows` is a constant at each call, so that the sums stay in registers. */
+INLINE void multiply_add(int64_t rows, tile_sums sums, const float *const *groups, int64_t stride,
+                         const float *panel) {
+  const vec *b = (const vec *)(const void *)panel;
+  UNROLL
+  for (int64_t r = 0; r < rows; r++)
+    UNROLL
+  for (int64_t v = 0; v < SIMD_VECTORS; v++)
+    sums[r][v] += ROW(groups, r, stride) * b[v];
+}
+
+/* Rows of A: all of a row in one run, or panel after panel. */
+INLINE void tile_of_rows(int64_t rows, int64_t k, const float *a, glow__layout layout,
+                         const float *panel, tile_sums out) {
+  int64_t run = layout.panel == PANEL ? k : PANEL;
   tile_sums sums;
   const float *groups[GROUPS];
-  POINT_AT_GROUPS(groups, rows, a, rs)
+  POINT_AT_GROUPS(groups, rows, a, layout.row)
   clear_sums(rows, sums);
-  for (int64_t i = 0; i < k; i++, panel += PANEL) {
-    const vec *b = (const vec *)(const void *)panel;
-    ask_ahead(by_columns, groups[0], rows, cs, panel);
-    UNROLL
-    for (int64_t r = 0; r < rows; r++)
+  for (int64_t left = k; left > 0; left -= run) {
+    if (left > run) {
       UNROLL
-    for (int64_t v = 0; v < SIMD_VECTORS; v++)
-      sums[r][v] += ROW(groups, r, rs) * b[v];
-    ADVANCE_GROUPS(groups, rows, cs)
+      for (int64_t r = 0; r < rows; r++)
+        prefetch(&ROW(groups, r, layout.row), layout.panel * (int64_t)sizeof *a);
+    }
+    for (int64_t i = left < run ? left : run; i > 0; i--, panel += PANEL) {
+      ask_for_panel(panel);
+      multiply_add(rows, sums, groups, layout.row, panel);
+      ADVANCE_GROUPS(groups, rows, 1)
+    }
+    ADVANCE_GROUPS(groups, rows, layout.panel - PANEL)
+  }
+  copy_sums(rows, sums, out);
+}
+
+/* Columns of A, neighbours of a. */
+INLINE void tile_of_columns(int64_t rows, int64_t k, const float *a, int64_t row,
+                            const float *panel, tile_sums out) {
+  tile_sums sums;
+  const float *groups[GROUPS];
+  POINT_AT_GROUPS(groups, rows, a, 1)
+  clear_sums(rows, sums);
+  for (int64_t i = k; i > 0; i--, panel += PANEL) {
+    ask_for_column(groups[0], rows, row);
+    multiply_add(rows, sums, groups, 1, panel);
+    ADVANCE_GROUPS(groups, rows, row)
   }
   copy_sums(rows, sums, out);
 }
 
 /* Functions of their own: the inner loop of each has all registers to itself. */
-#define TILE_FUNCTION(size, rows)                                                                  \
-  NOINLINE void tile_##size(int64_t k, const float *a, int64_t rs, int64_t cs, const float *panel, \
+#define TILE_FUNCTIONS(size, rows)                                                                 \
+  NOINLINE void rows_##size(int64_t k, const float *a, glow__layout layout, const float *panel,    \
                             tile_sums out) {                                                       \
-    if (cs == 1)                                                                                   \
-      tile(rows, false, k, a, rs, 1, panel, out);                                                  \
-    else                                                                                           \
-      tile(rows, true, k, a, rs, cs, panel, out);                                                  \
+    tile_of_rows(rows, k, a, layout, panel, out);                                                  \
+  }                                                                                                \
+  NOINLINE void columns_##size(int64_t k, const float *a, int64_t row, const float *panel,         \
+                               tile_sums out) {                                                    \
+    tile_of_columns(rows, k, a, row, panel, out);                                                  \
   }
-EACH_TILE_SIZE(TILE_FUNCTION)
+EACH_TILE_SIZE(TILE_FUNCTIONS)
 
-static void gemm(int64_t m, int64_t n, int64_t k, const float *a, int64_t rs, int64_t cs,
-                 const float *packed, float *c, int64_t ldc, int64_t first, int64_t last,
+static void gemm(int64_t m, int64_t n, int64_t k, const float *a, glow__layout a_layout,
+                 const float *packed, float *c, glow__layout c_layout, int64_t first, int64_t last,
                  const glow__epilogue *epilogue) {
   for (int64_t panel = first; panel < last; panel++) {
-    const float *b = packed + panel * k * PANEL;
-    int64_t j = panel * PANEL, width = n - j < PANEL ? n - j : PANEL;
+    int64_t j = panel * PANEL;
+    float *to = c + panel * c_layout.panel;
     tile_sums sums;
 #define TILE(size, rows, i)                                                                        \
   do {                                                                                             \
-    tile_##size(k, a + (i)*rs, rs, cs, b, sums);                                                   \
-    store_tile(rows, sums, c + (i)*ldc, ldc, j, width, epilogue);                                  \
+    rows_##size(k, a + (i)*a_layout.row, a_layout, packed + j * k, sums);                          \
+    store_tile(rows, sums, to + (i)*c_layout.row, c_layout.row, j, n - j, epilogue);               \
   } while (0)
     EACH_TILE(m, TILE);
 #undef TILE
@@ -175,12 +208,65 @@ static void gemm(int64_t m, int64_t n, int64_t k, const float *a, int64_t rs, in
 }
 
 /* A panel of A after the other, which stays in the first-level cache while B's pass by it. */
-static void gemm_packed(int64_t m, int64_t n, int64_t k, const float *packed_a, const float *packed,
-                        float *c, int64_t ldc, int64_t first, int64_t last,
-                        const glow__epilogue *epilogue) {
-  for (int64_t i = 0; i < m; i += PANEL)
-    gemm(m - i < PANEL ? m - i : PANEL, n, k, packed_a + i * k, 1, PANEL, packed, c + i * ldc, ldc,
-         first, last, epilogue);
+static void gemm_transposed(int64_t m, int64_t n, int64_t k, const float *a, glow__layout a_layout,
+                            const float *packed, float *c, glow__layout c_layout, int64_t first,
+                            int64_t last, const glow__epilogue *epilogue) {
+  for (int64_t top = 0; top < m; top += PANEL, a += a_layout.panel, c += PANEL * c_layout.row)
+    for (int64_t panel = first; panel < last; panel++) {
+      int64_t j = panel * PANEL, height = m - top < PANEL ? m - top : PANEL;
+      float *to = c + panel * c_layout.panel;
+      tile_sums sums;
+#define TILE(size, rows, i)                                                                        \
+  do {                                                                                             \
+    columns_##size(k, a + (i), a_layout.row, packed + j * k, sums);                                \
+    store_tile(rows, sums, to + (i)*c_layout.row, c_layout.row, j, n - j, epilogue);               \
+  } while (0)
+      EACH_TILE(height, TILE);
+#undef TILE
+    }
 }
 
-const glow__kernels SIMD_TABLE = {SIMD_NAME, PANEL, pack, gemm, gemm_packed, &functions};
+/* ---- back through a norm --------------------------------------------------------------------- */
+
+INLINE void norm_panel(int64_t rows, const float *h, const float *scale, float *d, int64_t row,
+                       float *sum_bias, float *sum_scale) {
+  vec bias[SIMD_VECTORS] = {0}, factor[SIMD_VECTORS] = {0};
+  for (int64_t i = 0; i < rows; i++, h += row, d += row)
+    UNROLL
+  for (int64_t v = 0; v < SIMD_VECTORS; v++) {
+    vec activation = *(const vec_unaligned *)(h + v * SIMD_WIDTH);
+    vec_unaligned *place = (vec_unaligned *)(d + v * SIMD_WIDTH);
+    vec g = (vec)((mask)*place & (mask)(activation > 0.0f));
+    factor[v] += g * activation;
+    g *= *(const vec_unaligned *)(scale + v * SIMD_WIDTH);
+    bias[v] += g;
+    *place = g;
+  }
+  for (int64_t v = 0; v < SIMD_VECTORS; v++) {
+    *(vec_unaligned *)(sum_bias + v * SIMD_WIDTH) = bias[v];
+    *(vec_unaligned *)(sum_scale + v * SIMD_WIDTH) = factor[v];
+  }
+}
+
+static void norm_column(int64_t rows, const float *h, float scale, float *d, int64_t row,
+                        float *sum_bias, float *sum_scale) {
+  *sum_bias = *sum_scale = 0.0f;
+  for (int64_t i = 0; i < rows * row; i += row) {
+    float g = h[i] > 0.0f ? d[i] : 0.0f;
+    *sum_scale += g * h[i];
+    d[i] = g * scale;
+    *sum_bias += d[i];
+  }
+}
+
+static void norm_back(int64_t rows, int64_t n, const float *h, const float *scale, float *d,
+                      glow__layout layout, float *sum_bias, float *sum_scale) {
+  int64_t j = 0;
+  for (; j + PANEL <= n; j += PANEL, h += layout.panel, d += layout.panel)
+    norm_panel(rows, h, scale + j, d, layout.row, sum_bias + j, sum_scale + j);
+  for (int64_t i = 0; j < n; i++, j++)
+    norm_column(rows, h + i, scale[j], d + i, layout.row, sum_bias + j, sum_scale + j);
+}
+
+const glow__kernels SIMD_TABLE = {SIMD_NAME, PANEL,           0,         pack,
+                                  gemm,      gemm_transposed, norm_back, &functions};

@@ -27,7 +27,7 @@ INLINE void prefetch(const void *from, int64_t bytes) {
 INLINE void prefetch_second_level(const void *from, int64_t bytes) {
   __builtin_prefetch((const void *)((uintptr_t)from + (uintptr_t)bytes), 0, 2);
 }
-enum { AHEAD = 8, AHEAD_PANEL = 4 }; /* steps: 110 and 50 cycles */
+enum { AHEAD = 8, AHEAD_PANEL = 4, LINE = 16 }; /* steps: 110 and 50 cycles; floats in a line */
 
 /* ---- the rows of a product ------------------------------------------------------------------- */
 
@@ -99,10 +99,10 @@ INLINE vec rectify(vec v) {
   return (vec)((mask)v & ~below);
 }
 
-/* glow__finish for columns j and on; `before` stands where c does. */
+/* glow__finish for columns j and on; `before` points at what stands in their place. */
 INLINE vec finish(vec v, const float *before, int64_t j, const glow__epilogue *e) {
   if (e->accumulate)
-    v = v + *(const vec_unaligned *)(before + j);
+    v = v + *(const vec_unaligned *)before;
   if (e->bias)
     v = v + *(const vec_unaligned *)(e->bias + j);
   if (e->scale)

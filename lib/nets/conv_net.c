@@ -79,16 +79,12 @@ static glow_status declare_packed(glow__conv_net *net, glow_setup *setup) {
   return GLOW_OK;
 }
 
-/* Regions of [pixels, n] for products: floats, or half as many pairs. */
-static int64_t floats(const glow__conv_net *net, const glow__kernels16 *kernels16, int64_t n) {
-  return net->image * (kernels16 ? glow__pairs(n) : n);
-}
-
 static glow_status declare_forward(glow__conv_net *net, glow_setup *setup,
-                                   const glow__kernels16 *kernels16) {
+                                   const glow__kernels *kernels, const glow__kernels16 *kernels16) {
   int64_t hidden = net->hidden, partial = glow__conv_net_partial(net);
+  int64_t row = kernels16 ? glow__pairs(hidden) : glow__packed_size(kernels, 1, hidden);
   int64_t strip = kernels16 ? glow__conv_net16_strip_floats(net)
-                            : GLOW_STRIP * (9 * glow__conv_net_wide(net) + 2 * hidden);
+                            : GLOW_STRIP * (9 * glow__conv_net_wide(net) + 2 * row);
   if (!glow__conv_net_is_frozen(net)) {
     GLOW_TRY(glow_setup_scratch(setup, hidden * 9 * net->in, 0, &net->by_tap1));
     GLOW_TRY(glow_setup_scratch(setup, hidden * 9 * net->out, 0, &net->by_tap3));
@@ -98,25 +94,18 @@ static glow_status declare_forward(glow__conv_net *net, glow_setup *setup,
   GLOW_TRY(glow_setup_scratch(setup, glow__strip_fixed(partial),
                               glow__strip_per_sample(net->image, partial), &net->partial));
   GLOW_TRY(glow_setup_worker_scratch(setup, strip, &net->strip));
-  GLOW_TRY(glow_setup_saved(setup, 0, floats(net, kernels16, hidden), &net->h1));
-  return glow_setup_saved(setup, 0, floats(net, kernels16, hidden), &net->h2);
-}
-
-/* Packed [strips][GLOW_STRIP, n]. */
-static glow_status declare_strips(const glow__conv_net *net, glow_setup *setup, int64_t n,
-                                  int32_t *region) {
-  const glow__kernels *kernels = glow_setup_context(setup)->kernels;
-  int64_t strip = glow__packed_size(kernels, GLOW_STRIP, n);
-  return glow_setup_backward_scratch(setup, strip, net->image * (strip / GLOW_STRIP), region);
+  GLOW_TRY(glow_setup_saved(setup, 0, net->image * row, &net->h1));
+  return glow_setup_saved(setup, 0, net->image * row, &net->h2);
 }
 
 static glow_status declare_factors(glow__conv_net *net, glow_setup *setup) {
+  const glow__kernels *kernels = glow_setup_context(setup)->kernels;
   const int64_t left[] = {9 * net->in, net->hidden, 9 * net->out};
-  for (int i = 0; i < 3; i++) {
-    GLOW_TRY(declare_strips(net, setup, left[i], &net->left[i]));
-    GLOW_TRY(declare_strips(net, setup, net->hidden, &net->right[i]));
-  }
-  return GLOW_OK;
+  for (int i = 0; i < 3; i++)
+    GLOW_TRY(glow_setup_backward_scratch(
+        setup, 0, net->image * glow__packed_size(kernels, 1, left[i]), &net->left[i]));
+  return glow_setup_backward_scratch(
+      setup, 0, net->image * glow__packed_size(kernels, 1, net->hidden), &net->right[0]);
 }
 
 static glow_status declare_factors16(glow__conv_net *net, glow_setup *setup,
@@ -127,8 +116,6 @@ static glow_status declare_factors16(glow__conv_net *net, glow_setup *setup,
   GLOW_TRY(glow_setup_backward_scratch(setup, 0, pairs * hidden, &net->left[1]));
   net->left[2] = net->taps;
   GLOW_TRY(glow_setup_backward_scratch(setup, 0, net->image * glow__pairs(hidden), &net->right[0]));
-  net->right[1] = net->h1;
-  net->right[2] = net->h2;
   return glow_setup_worker_scratch(setup, block, &net->weight_block);
 }
 
@@ -136,6 +123,8 @@ static glow_status declare_backward(glow__conv_net *net, glow_setup *setup,
                                     const glow__kernels16 *kernels16) {
   GLOW_TRY(glow_setup_backward_scratch(setup, 0, net->image * 9 * net->in, &net->d_gathered));
   GLOW_TRY(glow_setup_backward_scratch(setup, 2 * glow__conv_net_partial(net), 0, &net->sums));
+  net->right[1] = net->h1;
+  net->right[2] = net->h2;
   return kernels16 ? declare_factors16(net, setup, kernels16) : declare_factors(net, setup);
 }
 
@@ -156,7 +145,7 @@ static glow_status configure(void *self, glow_setup *setup, const glow_shape *in
                       (long long)net->height, (long long)net->width);
   const glow_context *context = glow_setup_context(setup);
   GLOW_TRY(declare_tensors(net, setup));
-  GLOW_TRY(declare_forward(net, setup, context->kernels16));
+  GLOW_TRY(declare_forward(net, setup, context->kernels, context->kernels16));
   if (!glow__conv_net_is_frozen(net))
     GLOW_TRY(declare_backward(net, setup, context->kernels16));
   if (!glow__mul(count, net->hidden, &work))

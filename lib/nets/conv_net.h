@@ -13,6 +13,7 @@
 #define GLOW_LIB_CONV_NET_H
 
 #include "math/border.h"
+#include "math/kernels.h"
 #include "nets/nets.h"
 
 typedef struct glow__conv_net {
@@ -26,7 +27,7 @@ typedef struct glow__conv_net {
    * actnorms. */
   int32_t w1, b1, l1, w2, b2, l2, w3, b3, l3;
   int32_t e1, e3; /* conv1.edge, conv3.edge [out, 3, 3], or -1 */
-  /* Saved: activations after ReLU [pixels, hidden]. */
+  /* Saved: activations after ReLU [pixels, hidden], in strips of panels. */
   int32_t h1, h2;
   /* Scratch. */
   int32_t by_tap1;   /* W1 as [hidden, (t, in)]; its gradient, transposed */
@@ -39,9 +40,9 @@ typedef struct glow__conv_net {
   int32_t back[3];    /* transposed weights, packed */
   int32_t d_gathered; /* gradient of gather(x) [pixels, 9 in] */
   int32_t sums;       /* doubles [glow__conv_net_partial] */
-  /* The gradients of W1, W2, W3 by taps are L' R: gather(x)' d1, d2' h1, taps' h2. Each factor
-   * [pixels, n] is packed by strips. In bfloat16 L is in pairs of pixels, d1 in rows, and h1 and h2
-   * are those saved. */
+  /* The gradients of W1, W2, W3 by taps are L' R: gather(x)' d1, d2' h1, taps' h2, where h1 and h2
+   * are those saved. Each factor [pixels, n] is in strips of panels; in bfloat16 L is in pairs of
+   * pixels, R in rows. */
   int32_t left[3], right[3];
   int32_t weight_block; /* bfloat16: packed columns of a worker */
 } glow__conv_net;
@@ -84,7 +85,7 @@ glow_status glow__conv_net_init(const void *self, const glow_pass *pass, int32_t
 typedef struct glow__conv_run {
   const glow__conv_net *net;
   const glow_pass *pass;
-  const struct glow__kernels *kernels;
+  const glow__kernels *kernels;
   const struct glow__kernels16 *kernels16; /* NULL: products are float32 */
   const float *x;
   int64_t stride;
@@ -108,18 +109,17 @@ static inline int64_t glow__conv_net_wide(const glow__conv_net *net) {
   return net->in > net->out ? net->in : net->out;
 }
 
-/* Rows of a strip, in the worker's memory. Activations are in the saved region when there is one,
- * else where backward, which has one, keeps their gradients. */
+/* Rows of a strip. Activations are in the saved regions when there are such, else in the worker's
+ * memory. */
 typedef struct glow__conv_strip {
   int64_t first, rows;
-  float *gathered; /* [rows, 9 in] or [rows, 9 out] */
-  float *h1, *h2;  /* [rows, hidden] */
-  float *d1, *d2;
+  float *gathered;     /* [rows, 9 in] or [rows, 9 out] */
+  float *h1, *h2;      /* [rows, hidden] */
+  glow__layout hidden; /* of h1, h2 and their gradients: panels, as packed */
 } glow__conv_strip;
 glow__conv_strip glow__conv_net_strip(const glow__conv_run *run, uint32_t task, uint32_t worker);
 /* relu((a + bias) scale), where `bias` is a tensor. */
-struct glow__epilogue glow__conv_net_norm(const glow__conv_run *run, int32_t bias,
-                                          const float *scale);
+glow__epilogue glow__conv_net_norm(const glow__conv_run *run, int32_t bias, const float *scale);
 /* Strip's h1 from x, and h2 from h1; a1 and a2 in their places when finish is not set. */
 void glow__conv_net_first(const glow__conv_run *run, const glow__conv_strip *strip, bool finish);
 void glow__conv_net_second(const glow__conv_run *run, const glow__conv_strip *strip, bool finish);
@@ -139,12 +139,15 @@ typedef struct glow__conv_sums {
   float *e1, *e3; /* by kind of pixel; with the border indicator */
 } glow__conv_sums;
 glow__conv_sums glow__conv_net_strip_sums(const glow__conv_run *run, uint32_t task);
-/* Sums of d, the rows of pixels [first, last), which is the gradient of what the border adds to. */
-void glow__conv_net_border_sums(const glow__conv_net *net, int64_t n, const float *d, int64_t first,
-                                int64_t last, float *sum);
+/* rows [*, hidden] of pixels [first, last) become what the border adds to W1 gather(x). */
+void glow__conv_net_border_fill(const glow__conv_run *run, int64_t first, int64_t last, float *rows,
+                                glow__layout layout);
+/* Sums of d, rows of n floats, which is the gradient of what the border adds to. */
+void glow__conv_net_border_sums(const glow__conv_run *run, int64_t n, const float *d,
+                                glow__layout layout, int64_t first, int64_t last, float *sum);
 /* Floats of a packed matrix [k, n]. */
-int64_t glow__conv_net_packed(const struct glow__kernels *kernels,
-                              const struct glow__kernels16 *kernels16, int64_t k, int64_t n);
+int64_t glow__conv_net_packed(const glow__kernels *kernels, const struct glow__kernels16 *kernels16,
+                              int64_t k, int64_t n);
 
 glow__conv_run glow__conv_net_run(const glow__conv_net *net, const glow_pass *pass, const float *x,
                                   int64_t stride, float *out);

@@ -40,7 +40,8 @@ void glow__conv_net16_data_gradient(void *arg, uint32_t task, uint32_t worker) {
   glow__conv_net16_product(run, s.rows, hidden, hidden, s.gradient,
                            glow_pass_scratch(run->pass, net->back[1]), s.sums, &none);
   kernels->norm_back(s.rows, hidden, s.h1, scales.s1, s.sums, sums.b1, sums.l1, d1, NULL);
-  glow__conv_net_border_sums(net, hidden, s.sums, s.first, s.first + s.rows, sums.e1);
+  glow__conv_net_border_sums(run, hidden, s.sums, glow__in_rows(run->kernels, hidden), s.first,
+                             s.first + s.rows, sums.e1);
   glow__conv_net16_product(
       run, s.rows, taps_in, hidden, d1, glow_pass_scratch(run->pass, net->back[0]),
       glow_pass_scratch(run->pass, net->d_gathered) + s.first * taps_in, &none);

@@ -50,8 +50,8 @@ static void first_layer(const glow__conv_run *run, const glow__conv_strip16 *s, 
                      s->first + s->rows, s->wide);
   run->kernels16->round(s->rows, 9 * net->in, s->wide, s->wide16);
   if (net->edge) { /* the product is added to what the border gives, before the norm */
-    glow__border_fill(net->height, net->width, net->hidden, scales.border1, s->first,
-                      s->first + s->rows, s->sums);
+    glow__conv_net_border_fill(run, s->first, s->first + s->rows, s->sums,
+                               glow__in_rows(run->kernels, net->hidden));
     norm.end.accumulate = 1;
   }
   glow__conv_net16_product(run, s->rows, net->hidden, 9 * net->in, s->wide16,

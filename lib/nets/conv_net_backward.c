@@ -35,12 +35,16 @@ glow__conv_sums glow__conv_net_strip_sums(const glow__conv_run *run, uint32_t ta
   return sums_at(run->net, partial + (int64_t)task * glow__conv_net_partial(run->net));
 }
 
-void glow__conv_net_border_sums(const glow__conv_net *net, int64_t n, const float *d, int64_t first,
-                                int64_t last, float *sum) {
+void glow__conv_net_border_sums(const glow__conv_run *run, int64_t n, const float *d,
+                                glow__layout layout, int64_t first, int64_t last, float *sum) {
+  const glow__conv_net *net = run->net;
+  int64_t panel = run->kernels->panel;
   if (!net->edge)
     return;
   memset(sum, 0, (size_t)(GLOW_BORDER_KINDS * n) * sizeof *sum);
-  glow__border_sums(net->height, net->width, n, d, first, last, sum);
+  for (int64_t j = 0; j < n; j += panel, d += layout.panel)
+    glow__border_sums(net->height, net->width, n, n - j < panel ? n - j : panel, d, layout.row,
+                      first, last, sum + j);
 }
 
 /* dout becomes g3; sums of b3, l3 and e3. */
@@ -60,72 +64,57 @@ static void last_layer(void *arg, uint32_t task, uint32_t worker) {
       *g *= scale[o];
       s.b3[o] += *g;
     }
-  glow__conv_net_border_sums(net, net->out, b->dout + first * net->out, first, last, s.e3);
+  glow__conv_net_border_sums(&b->run, net->out, b->dout + first * net->out,
+                             glow__in_rows(b->run.kernels, net->out), first, last, s.e3);
 }
 
-/* d [rows, n] = gradient of h; becomes the gradient before the norm. Sums of g and of g h. */
-static void through_norm(int64_t rows, int64_t n, const float *restrict h,
-                         const float *restrict scale, float *restrict d, float *restrict sum_b,
-                         float *restrict sum_l) {
-  memset(sum_b, 0, (size_t)n * sizeof(float));
-  memset(sum_l, 0, (size_t)n * sizeof(float));
-  for (int64_t p = 0; p < rows; p++)
-    for (int64_t j = 0; j < n; j++) {
-      float g = h[p * n + j] > 0.0f ? d[p * n + j] : 0.0f;
-      sum_l[j] += g * h[p * n + j];
-      g *= scale[j];
-      sum_b[j] += g;
-      d[p * n + j] = g;
-    }
-}
-
-static void product(const glow__conv_run *run, int64_t m, int64_t n, int64_t k, const float *a,
-                    int32_t packed, float *c) {
+/* Rows [rows, k] of a times packed weights. */
+static void product(const glow__conv_run *run, int64_t rows, int64_t n, int64_t k, const float *a,
+                    glow__layout a_layout, int32_t packed, float *c, glow__layout c_layout) {
   const glow__epilogue none = {0};
-  run->kernels->gemm(m, n, k, a, k, 1, glow_pass_scratch(run->pass, packed), c, n, 0,
+  run->kernels->gemm(rows, n, k, a, a_layout, glow_pass_scratch(run->pass, packed), c, c_layout, 0,
                      glow__panels(run->kernels, n), &none);
 }
 
-/* Factors of weight gradients (glow__conv_net.left, right) [pixels, n]: the strip from pixel
- * `first` on. */
-static float *strip_of(const glow__conv_run *run, int32_t factor, int64_t n, int64_t first) {
-  int64_t size = glow__packed_size(run->kernels, GLOW_STRIP, n);
-  return glow_pass_scratch(run->pass, factor) + first / GLOW_STRIP * size;
+/* A factor [pixels, n] of a weight gradient, from a strip's first pixel on. */
+static float *strip_of(const glow__conv_run *run, float *factor, int64_t n, int64_t first) {
+  return factor + first * glow__packed_size(run->kernels, 1, n);
 }
 
-/* A strip's rows [rows, n] become part of a factor, while they are in the cache. */
-static void keep(const glow__conv_run *run, const glow__conv_strip *strip, int64_t n,
-                 const float *rows, int32_t factor) {
-  run->kernels->pack(strip->rows, n, rows, n, 1, strip_of(run, factor, n, strip->first), 0,
-                     glow__panels(run->kernels, n));
+/* The taps of x, in the worker's memory, and packed in a factor. */
+static void gather(const glow__conv_run *run, const glow__conv_strip *strip, int64_t channels,
+                   const float *x, int64_t stride, int32_t sign, int32_t factor) {
+  int64_t taps = 9 * channels;
+  float *packed = strip_of(run, glow_pass_scratch(run->pass, factor), taps, strip->first);
+  glow__strip_gather(run->net->height, run->net->width, channels, x, stride, sign, strip->first,
+                     strip->first + strip->rows, strip->gathered);
+  run->kernels->pack(strip->rows, taps, strip->gathered, taps, 1, packed, 0,
+                     glow__panels(run->kernels, taps));
 }
 
 static void data_gradient(void *arg, uint32_t task, uint32_t worker) {
   const glow__conv_back *b = arg;
   const glow__conv_run *run = &b->run;
   const glow__conv_net *net = run->net;
+  const glow_pass *pass = run->pass;
   int64_t taps_in = 9 * net->in, taps_out = 9 * net->out, hidden = net->hidden;
-  glow__conv_net_scales scales = glow__conv_net_scales_of(net, run->pass);
+  glow__conv_net_scales scales = glow__conv_net_scales_of(net, pass);
   glow__conv_strip strip = glow__conv_net_strip(run, task, worker);
-  int64_t first = strip.first, last = first + strip.rows;
   glow__conv_sums s = glow__conv_net_strip_sums(run, task);
-  float *taps = strip.gathered;
-  glow__strip_gather(net->height, net->width, net->out, b->dout, net->out, -1, first, last, taps);
-  product(run, strip.rows, hidden, taps_out, taps, net->back[2], strip.d2);
-  keep(run, &strip, taps_out, taps, net->left[2]);
-  through_norm(strip.rows, hidden, strip.h2, scales.s2, strip.d2, s.b2, s.l2);
-  keep(run, &strip, hidden, strip.h2, net->right[2]);
-  keep(run, &strip, hidden, strip.d2, net->left[1]);
-  product(run, strip.rows, hidden, hidden, strip.d2, net->back[1], strip.d1);
-  through_norm(strip.rows, hidden, strip.h1, scales.s1, strip.d1, s.b1, s.l1);
-  keep(run, &strip, hidden, strip.h1, net->right[1]);
-  keep(run, &strip, hidden, strip.d1, net->right[0]);
-  glow__conv_net_border_sums(net, hidden, strip.d1, first, last, s.e1);
-  product(run, strip.rows, taps_in, hidden, strip.d1, net->back[0],
-          glow_pass_scratch(run->pass, net->d_gathered) + first * taps_in);
-  glow__strip_gather(net->height, net->width, net->in, run->x, run->stride, 1, first, last,
-                     strip.gathered);
-  keep(run, &strip, taps_in, strip.gathered, net->left[0]);
+  glow__layout in = glow__in_rows(run->kernels, taps_in);
+  glow__layout out = glow__in_rows(run->kernels, taps_out);
+  float *d2 = strip_of(run, glow_pass_scratch(pass, net->left[1]), hidden, strip.first);
+  float *d1 = strip_of(run, glow_pass_scratch(pass, net->right[0]), hidden, strip.first);
+  gather(run, &strip, net->out, b->dout, net->out, -1, net->left[2]);
+  product(run, strip.rows, hidden, taps_out, strip.gathered, out, net->back[2], d2, strip.hidden);
+  run->kernels->norm_back(strip.rows, hidden, strip.h2, scales.s2, d2, strip.hidden, s.b2, s.l2);
+  product(run, strip.rows, hidden, hidden, d2, strip.hidden, net->back[1], d1, strip.hidden);
+  run->kernels->norm_back(strip.rows, hidden, strip.h1, scales.s1, d1, strip.hidden, s.b1, s.l1);
+  glow__conv_net_border_sums(run, hidden, d1, strip.hidden, strip.first, strip.first + strip.rows,
+                             s.e1);
+  product(run, strip.rows, taps_in, hidden, d1, strip.hidden, net->back[0],
+          glow_pass_scratch(pass, net->d_gathered) + strip.first * taps_in, in);
+  gather(run, &strip, net->in, run->x, run->stride, 1, net->left[0]);
 }
 
 static void input_gradient(void *arg, uint32_t task, uint32_t worker) {
@@ -147,35 +136,37 @@ typedef struct weight_columns {
   float *c;
 } weight_columns;
 
-static void accumulate(const glow__conv_run *run, const weight_columns *w) {
+static void accumulate(const glow__conv_run *run, const weight_columns *w, float *left,
+                       float *right) {
   const glow__kernels *kernels = run->kernels;
   const glow__epilogue add = {.accumulate = 1};
   int64_t hidden = run->net->hidden, from = w->column / kernels->panel;
   int64_t to = glow__panels(kernels, w->column + w->columns);
-  int32_t left = run->net->left[w->layer], right = run->net->right[w->layer];
   for (int64_t p = 0; p < run->pixels; p += GLOW_STRIP) {
     int64_t rows = run->pixels - p < GLOW_STRIP ? run->pixels - p : GLOW_STRIP;
-    kernels->gemm_packed(w->m, hidden, rows, strip_of(run, left, w->m, p),
-                         strip_of(run, right, hidden, p), w->c, hidden, from, to, &add);
+    kernels->gemm_transposed(w->m, hidden, rows, strip_of(run, left, w->m, p),
+                             glow__in_panels(kernels, rows, w->m), strip_of(run, right, hidden, p),
+                             w->c, glow__in_rows(kernels, hidden), from, to, &add);
   }
 }
 
-static void accumulate16(const glow__conv_run *run, const weight_columns *w, uint32_t worker) {
-  const glow__conv_net *net = run->net;
-  const glow_pass *pass = run->pass;
-  const void *left = glow_pass_scratch(pass, net->left[w->layer]);
-  const void *right = w->layer == 0 ? glow_pass_scratch(pass, net->right[0])
-                                    : glow_pass_saved(pass, net->right[w->layer]);
-  void *packed = glow_pass_worker_scratch(pass, net->weight_block, worker);
+static void accumulate16(const glow__conv_run *run, const weight_columns *w, const void *left,
+                         const void *right, uint32_t worker) {
+  void *packed = glow_pass_worker_scratch(run->pass, run->net->weight_block, worker);
   glow__conv_net16_accumulate(run, w->m, left, right, w->column, w->columns, packed,
-                              w->c + w->column, net->hidden);
+                              w->c + w->column, run->net->hidden);
 }
 
 static void weight_product(const glow__conv_run *run, const weight_columns *w, uint32_t worker) {
+  const glow__conv_net *net = run->net;
+  const glow_pass *pass = run->pass;
+  float *left = glow_pass_scratch(pass, net->left[w->layer]);
+  float *right = w->layer == 0 ? glow_pass_scratch(pass, net->right[0])
+                               : glow_pass_saved(pass, net->right[w->layer]);
   if (run->kernels16)
-    accumulate16(run, w, worker);
+    accumulate16(run, w, left, right, worker);
   else
-    accumulate(run, w);
+    accumulate(run, w, left, right);
 }
 
 /* The gradient of W1 or W3 in order of taps, where the weights in this order were packed from; its

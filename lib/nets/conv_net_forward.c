@@ -24,19 +24,29 @@ glow__conv_strip glow__conv_net_strip(const glow__conv_run *run, uint32_t task, 
   glow__conv_strip strip = {.first = (int64_t)task * GLOW_STRIP};
   int64_t left = run->pixels - strip.first;
   strip.rows = left < GLOW_STRIP ? left : GLOW_STRIP;
+  strip.hidden = glow__in_panels(run->kernels, strip.rows, net->hidden);
   strip.gathered = glow_pass_worker_scratch(run->pass, net->strip, worker);
-  strip.d1 = strip.gathered + GLOW_STRIP * 9 * glow__conv_net_wide(net);
-  strip.d2 = strip.d1 + GLOW_STRIP * (int64_t)net->hidden;
-  float *h1 = glow_pass_saved(run->pass, net->h1), *h2 = glow_pass_saved(run->pass, net->h2);
-  strip.h1 = h1 ? h1 + strip.first * net->hidden : strip.d1;
-  strip.h2 = h2 ? h2 + strip.first * net->hidden : strip.d2;
+  strip.h1 = glow_pass_saved(run->pass, net->h1);
+  strip.h2 = glow_pass_saved(run->pass, net->h2);
+  int64_t row = glow__packed_size(run->kernels, 1, net->hidden);
+  if (strip.h1) {
+    strip.h1 += strip.first * row;
+    strip.h2 += strip.first * row;
+  } else {
+    strip.h1 = strip.gathered + GLOW_STRIP * 9 * glow__conv_net_wide(net);
+    strip.h2 = strip.h1 + GLOW_STRIP * row;
+  }
   return strip;
 }
 
-static void product(const glow__conv_run *run, int64_t m, int64_t n, int64_t k, const float *a,
-                    int32_t layer, float *c, const glow__epilogue *epilogue) {
-  run->kernels->gemm(m, n, k, a, k, 1, glow__conv_net_weights(run, layer), c, n, 0,
-                     glow__panels(run->kernels, n), epilogue);
+void glow__conv_net_border_fill(const glow__conv_run *run, int64_t first, int64_t last, float *rows,
+                                glow__layout layout) {
+  const glow__conv_net *net = run->net;
+  const float *table = glow__conv_net_scales_of(net, run->pass).border1;
+  int64_t n = net->hidden, panel = run->kernels->panel;
+  for (int64_t j = 0; j < n; j += panel, rows += layout.panel)
+    glow__border_fill(net->height, net->width, n, n - j < panel ? n - j : panel, table + j, first,
+                      last, rows, layout.row);
 }
 
 glow__epilogue glow__conv_net_norm(const glow__conv_run *run, int32_t bias, const float *scale) {
@@ -50,18 +60,22 @@ void glow__conv_net_first(const glow__conv_run *run, const glow__conv_strip *str
   glow__strip_gather(net->height, net->width, net->in, run->x, run->stride, 1, strip->first,
                      strip->first + strip->rows, strip->gathered);
   if (net->edge) { /* the product is added to what the border gives, before the norm */
-    glow__border_fill(net->height, net->width, net->hidden, scales.border1, strip->first,
-                      strip->first + strip->rows, strip->h1);
+    glow__conv_net_border_fill(run, strip->first, strip->first + strip->rows, strip->h1,
+                               strip->hidden);
     norm.accumulate = 1;
   }
-  product(run, strip->rows, net->hidden, 9 * net->in, strip->gathered, 0, strip->h1, &norm);
+  run->kernels->gemm(strip->rows, net->hidden, 9 * net->in, strip->gathered,
+                     glow__in_rows(run->kernels, 9 * net->in), glow__conv_net_weights(run, 0),
+                     strip->h1, strip->hidden, 0, glow__panels(run->kernels, net->hidden), &norm);
 }
 
 void glow__conv_net_second(const glow__conv_run *run, const glow__conv_strip *strip, bool finish) {
   const glow__conv_net *net = run->net;
   const float *scale = glow__conv_net_scales_of(net, run->pass).s2;
   glow__epilogue norm = finish ? glow__conv_net_norm(run, net->b2, scale) : (glow__epilogue){0};
-  product(run, strip->rows, net->hidden, net->hidden, strip->h1, 1, strip->h2, &norm);
+  run->kernels->gemm(strip->rows, net->hidden, net->hidden, strip->h1, strip->hidden,
+                     glow__conv_net_weights(run, 1), strip->h2, strip->hidden, 0,
+                     glow__panels(run->kernels, net->hidden), &norm);
 }
 
 static void run_strip(void *arg, uint32_t task, uint32_t worker) {
@@ -71,8 +85,11 @@ static void run_strip(void *arg, uint32_t task, uint32_t worker) {
   glow__conv_strip strip = glow__conv_net_strip(run, task, worker);
   glow__conv_net_first(run, &strip, true);
   glow__conv_net_second(run, &strip, true);
-  float *taps = glow_pass_scratch(run->pass, net->taps) + strip.first * 9 * net->out;
-  product(run, strip.rows, 9 * net->out, net->hidden, strip.h2, 2, taps, &none);
+  int64_t taps = 9 * net->out;
+  run->kernels->gemm(strip.rows, taps, net->hidden, strip.h2, strip.hidden,
+                     glow__conv_net_weights(run, 2),
+                     glow_pass_scratch(run->pass, net->taps) + strip.first * taps,
+                     glow__in_rows(run->kernels, taps), 0, glow__panels(run->kernels, taps), &none);
 }
 
 /* out = (sum of taps + e3 + b3) exp(3 l3) for a strip of pixels, which may lie in several samples.

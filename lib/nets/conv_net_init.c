@@ -32,6 +32,7 @@ static void strip_moments(void *arg, uint32_t task, uint32_t worker) {
     return;
   }
   glow__conv_strip strip = glow__conv_net_strip(run, task, worker);
+  strip.hidden = glow__in_rows(run->kernels, hidden);
   glow__conv_net_first(run, &strip, in->round > 0);
   if (in->round > 0)
     glow__conv_net_second(run, &strip, false);

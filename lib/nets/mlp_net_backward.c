@@ -103,9 +103,10 @@ static void through_layer(const back_run *b, int32_t l, const glow__mlp_part *pa
   float *to =
       l ? (float *)(uintptr_t)gradient_of(b, l - 1) : glow_pass_scratch(run->pass, net->d_input);
   to += part->first * layer->inputs;
-  run->kernels->gemm(part->rows, layer->inputs, layer->outputs, d, layer->outputs, 1,
-                     glow_pass_scratch(run->pass, net->back) + layer->back, to, layer->inputs,
-                     part->from, part->to, &none);
+  run->kernels->gemm(part->rows, layer->inputs, layer->outputs, d,
+                     glow__in_rows(run->kernels, layer->outputs),
+                     glow_pass_scratch(run->pass, net->back) + layer->back, to,
+                     glow__in_rows(run->kernels, layer->inputs), part->from, part->to, &none);
   if (!l)
     return;
   rows h = inputs_of(b, l);
@@ -199,8 +200,9 @@ static void weight_gradient(const back_run *b, int32_t l, int64_t column, uint32
   for (int64_t n = 0; n < run->samples; n += GLOW_MLP_ROWS) {
     int64_t count = run->samples - n < GLOW_MLP_ROWS ? run->samples - n : GLOW_MLP_ROWS;
     kernels->pack(count, columns, h.at + n * h.stride + column, h.stride, 1, packed, 0, panels);
-    kernels->gemm(layer->outputs, columns, count, d + n * layer->outputs, 1, layer->outputs, packed,
-                  g, layer->inputs, 0, panels, &add);
+    kernels->gemm_transposed(layer->outputs, columns, count, d + n * layer->outputs,
+                             glow__in_rows(kernels, layer->outputs), packed, g,
+                             glow__in_rows(kernels, layer->inputs), 0, panels, &add);
   }
 }
 

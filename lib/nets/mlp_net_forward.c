@@ -75,8 +75,9 @@ static void layer_product(const glow__mlp_run *run, int32_t l, int64_t rows, con
   const float *packed = (const float *)glow_pass_derived(run->pass) + layer->packed;
   glow__epilogue end = {.bias = glow_pass_tensor(run->pass, layer->bias),
                         .relu = l < run->net->depth};
-  run->kernels->gemm(rows, layer->outputs, layer->inputs, in, in_stride, 1, packed, out,
-                     layer->outputs, from, to, &end);
+  run->kernels->gemm(rows, layer->outputs, layer->inputs, in,
+                     glow__in_rows(run->kernels, in_stride), packed, out,
+                     glow__in_rows(run->kernels, layer->outputs), from, to, &end);
 }
 
 /* h of layer l, all samples: kept for backward, or one of two. */

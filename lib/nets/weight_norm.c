@@ -104,8 +104,9 @@ void glow__wn_conv_forward(const glow__wn_run *run, const float *h, int64_t stri
                               .accumulate = add};
   int64_t row_stride;
   const float *rows = rows_of(c, h, c->in, stride, 1, first, last, room, &row_stride);
-  run->kernels->gemm(last - first, c->out, c->taps * c->in, rows, row_stride, 1,
-                     run->derived + c->packed, y + first * c->out, c->out, 0,
+  run->kernels->gemm(last - first, c->out, c->taps * c->in, rows,
+                     glow__in_rows(run->kernels, row_stride), run->derived + c->packed,
+                     y + first * c->out, glow__in_rows(run->kernels, c->out), 0,
                      glow__panels(run->kernels, c->out), &end);
 }
 
@@ -116,7 +117,8 @@ void glow__wn_conv_data_gradient(const glow__wn_run *run, const float *dy, int64
   const glow__epilogue end = {.accumulate = add};
   int64_t row_stride;
   const float *rows = rows_of(c, dy, c->out, c->out, -1, first, last, room, &row_stride);
-  run->kernels->gemm(last - first, c->in, c->taps * c->out, rows, row_stride, 1,
-                     run->derived + c->back, dh, dh_stride, 0, glow__panels(run->kernels, c->in),
+  run->kernels->gemm(last - first, c->in, c->taps * c->out, rows,
+                     glow__in_rows(run->kernels, row_stride), run->derived + c->back, dh,
+                     glow__in_rows(run->kernels, dh_stride), 0, glow__panels(run->kernels, c->in),
                      &end);
 }

@@ -77,8 +77,8 @@ static void block_task(void *arg, uint32_t task, uint32_t worker) {
     const glow__epilogue end = {.accumulate = p > 0};
     gather(c, b->h, b->stride, p, last, row, rows, gathered);
     kernels->pack(last - p, c->out, b->dy + p * c->out, c->out, 1, packed, 0, panels);
-    kernels->gemm(rows, c->out, last - p, gathered, 1, rows, packed, b->d + row * c->out, c->out, 0,
-                  panels, &end);
+    kernels->gemm_transposed(rows, c->out, last - p, gathered, glow__in_rows(kernels, rows), packed,
+                             b->d + row * c->out, glow__in_rows(kernels, c->out), 0, panels, &end);
   }
 }
 

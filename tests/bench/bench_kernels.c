@@ -18,30 +18,32 @@
 
 /* ---- cases ---------------------------------------------------------------------------------- */
 
+/* C [m, n] = A [m, k] B, or A' B, accumulating, for a weight gradient: then A is in panels. */
 typedef struct shape {
   const char *what;
   int64_t m, n, k;
-  int transposed; /* rs is 1, accumulating: a weight gradient */
+  int transposed;
+  int a_in_panels, c_in_panels; /* of float32 */
 } shape;
 
 static const shape shapes[] = {
-    {"1x1 conv", 128, 512, 512, 0},
-    {"conv1, 6 channels", 128, 512, 54, 0},
-    {"conv1, 12 channels", 128, 512, 108, 0},
-    {"conv1, 24 channels", 128, 512, 216, 0},
-    {"conv1, 48 channels", 128, 512, 432, 0},
-    {"conv3, 12 channels", 128, 108, 512, 0},
-    {"conv3, 24 channels", 128, 216, 512, 0},
-    {"conv3, 48 channels", 128, 432, 512, 0},
-    {"invconv, 12 channels", 128, 12, 12, 0},
-    {"invconv, 24 channels", 128, 24, 24, 0},
-    {"invconv, 48 channels", 128, 48, 48, 0},
-    {"one row", 1, 512, 512, 0},
-    {"weights of 1x1", 512, 512, 256, 1},
-    {"weights of 1x1, a task", 512, 64, 256, 1},
-    {"weights of conv1, a task", 54, 64, 256, 1},
-    {"weights of conv3, a task", 108, 64, 256, 1},
-    {"weights, many pixels", 512, 512, 4096, 1},
+    {"1x1 conv", 128, 512, 512, 0, 1, 1},
+    {"conv1, 6 channels", 128, 512, 54, 0, 0, 1},
+    {"conv1, 12 channels", 128, 512, 108, 0, 0, 1},
+    {"conv1, 24 channels", 128, 512, 216, 0, 0, 1},
+    {"conv1, 48 channels", 128, 512, 432, 0, 0, 1},
+    {"conv3, 12 channels", 128, 108, 512, 0, 1, 0},
+    {"conv3, 24 channels", 128, 216, 512, 0, 1, 0},
+    {"conv3, 48 channels", 128, 432, 512, 0, 1, 0},
+    {"invconv, 12 channels", 128, 12, 12, 0, 0, 0},
+    {"invconv, 24 channels", 128, 24, 24, 0, 0, 0},
+    {"invconv, 48 channels", 128, 48, 48, 0, 0, 0},
+    {"one row", 1, 512, 512, 0, 0, 0},
+    {"weights of 1x1, a strip", 512, 128, 128, 1, 1, 0},
+    {"weights of conv1, a strip", 54, 128, 128, 1, 1, 0},
+    {"weights of conv3, a strip", 108, 128, 128, 1, 1, 0},
+    {"weights, many pixels", 512, 512, 4096, 1, 1, 0},
+    {"the same from rows", 512, 512, 4096, 1, 0, 0},
 };
 
 static float *floats(int64_t count, int fill) {
@@ -67,20 +69,26 @@ typedef struct product {
   float *a, *b, *c, *packed, *bias, *scale, *rounded;
 } product;
 
+/* Floats of a matrix in any layout. */
+static int64_t room(const glow__kernels *kernels, int64_t k, int64_t n) {
+  return kernels ? glow__packed_size(kernels, k, n) : k * n;
+}
+
 static product new_product(const shape *s, const glow__kernels *kernels,
                            const glow__kernels16 *kernels16) {
-  int64_t packed =
-      kernels16 ? glow__packed16(kernels16, s->k, s->n) : glow__packed_size(kernels, s->k, s->n);
-  return (product){.s = s,
-                   .kernels = kernels,
-                   .kernels16 = kernels16,
-                   .a = floats(s->m * s->k, !kernels16),
-                   .b = floats(s->k * s->n, 1),
-                   .c = floats(s->m * s->n, 0),
-                   .packed = floats(packed, 0),
-                   .bias = floats(s->n, 1),
-                   .scale = floats(s->n, 1),
-                   .rounded = floats(s->m * s->n, 0)};
+  int64_t packed = kernels16 ? glow__packed16(kernels16, s->k, s->n) : room(kernels, s->k, s->n);
+  return (product){
+      .s = s,
+      .kernels = kernels,
+      .kernels16 = kernels16,
+      .a =
+          floats(s->transposed ? room(kernels, s->k, s->m) : room(kernels, s->m, s->k), !kernels16),
+      .b = floats(s->k * s->n, 1),
+      .c = floats(room(kernels, s->m, s->n), 0),
+      .packed = floats(packed, 0),
+      .bias = floats(s->n, 1),
+      .scale = floats(s->n, 1),
+      .rounded = floats(s->m * s->n, 0)};
 }
 
 static void free_product(const product *p) {
@@ -98,19 +106,39 @@ static void pack(const product *p) {
     p->kernels->pack(s->k, s->n, p->b, s->n, 1, p->packed, 0, glow__panels(p->kernels, s->n));
 }
 
-static void multiply(const product *p) {
+static void multiply16(const product *p) {
   const shape *s = p->s;
-  int64_t k = p->kernels16 ? glow__pairs(s->k) : s->k;
-  int64_t rs = s->transposed ? 1 : k, cs = s->transposed ? s->m : 1;
+  int64_t k = glow__pairs(s->k), rs = s->transposed ? 1 : k, cs = s->transposed ? s->m : 1;
+  const glow__epilogue16 norm = {{p->bias, p->scale, 1, 0}, (uint16_t *)(void *)p->rounded};
+  const glow__epilogue16 add = {{.accumulate = 1}, NULL};
+  p->kernels16->gemm(s->m, s->n, k, (const glow__pair *)(const void *)p->a, rs, cs,
+                     (const glow__pair *)(const void *)p->packed, p->c, s->n, 0,
+                     glow__panels16(p->kernels16, s->n), s->transposed ? &add : &norm);
+}
+
+static glow__layout layout_of(const glow__kernels *kernels, int in_panels, int64_t k, int64_t n) {
+  return in_panels ? glow__in_panels(kernels, k, n) : glow__in_rows(kernels, n);
+}
+
+static void multiply32(const product *p) {
+  const shape *s = p->s;
+  const glow__kernels *kernels = p->kernels;
   const glow__epilogue norm = {p->bias, p->scale, 1, 0}, add = {.accumulate = 1};
-  const glow__epilogue16 norm16 = {norm, (uint16_t *)(void *)p->rounded}, add16 = {add, NULL};
-  if (p->kernels16)
-    p->kernels16->gemm(s->m, s->n, k, (const glow__pair *)(const void *)p->a, rs, cs,
-                       (const glow__pair *)(const void *)p->packed, p->c, s->n, 0,
-                       glow__panels16(p->kernels16, s->n), s->transposed ? &add16 : &norm16);
+  int64_t panels = glow__panels(kernels, s->n);
+  glow__layout c = layout_of(kernels, s->c_in_panels, s->m, s->n);
+  if (s->transposed)
+    kernels->gemm_transposed(s->m, s->n, s->k, p->a, layout_of(kernels, s->a_in_panels, s->k, s->m),
+                             p->packed, p->c, c, 0, panels, &add);
   else
-    p->kernels->gemm(s->m, s->n, k, p->a, rs, cs, p->packed, p->c, s->n, 0,
-                     glow__panels(p->kernels, s->n), s->transposed ? &add : &norm);
+    kernels->gemm(s->m, s->n, s->k, p->a, layout_of(kernels, s->a_in_panels, s->m, s->k), p->packed,
+                  p->c, c, 0, panels, &norm);
+}
+
+static void multiply(const product *p) {
+  if (p->kernels16)
+    multiply16(p);
+  else
+    multiply32(p);
 }
 
 /* Prints a line: best GFLOP/s, beside the best peak seen in the same interval. */

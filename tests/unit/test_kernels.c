@@ -17,25 +17,39 @@ static float *packed_room(const glow__kernels *kernels, int64_t k, int64_t n) {
 
 /* One product in all its settings. */
 typedef struct product {
-  int64_t m, n, k, rs, cs, ldc, first, last;
+  int64_t m, n, k, first, last;
+  int64_t panel;
   float *a, *b, *bias, *scale, *before;
-  bool b_transposed;
+  bool a_transposed, b_transposed;
+  glow__layout a_layout, c_layout;
+  int64_t c_size;
   glow__epilogue epilogue;
 } product;
 
+/* Rows, which may have something between them, or panels, for a matrix [k, n]. */
+static glow__layout random_layout(const glow__kernels *kernels, int64_t k, int64_t n) {
+  return below(2) ? glow__in_panels(kernels, k, n) : glow__in_rows(kernels, n + below(5));
+}
+
+static int64_t place(const product *p, glow__layout layout, int64_t i, int64_t j) {
+  return i * layout.row + j / p->panel * layout.panel + j % p->panel;
+}
+
 static product random_product(const glow__kernels *kernels) {
-  product p = {
-      .m = 1 + below(MOST_M), .n = 1 + below(MOST_N), .k = 1 + below(below(4) ? 40 : MOST_K)};
-  bool transposed = below(2);
-  p.rs = transposed ? 1 : p.k + below(3);
-  p.cs = transposed ? p.m + below(3) : 1;
-  p.ldc = p.n + below(5);
-  p.a = numbers((p.m + 3) * (p.k + 3));
+  product p = {.m = 1 + below(MOST_M),
+               .n = 1 + below(MOST_N),
+               .k = 1 + below(below(4) ? 40 : MOST_K),
+               .panel = kernels->panel};
+  p.a_transposed = below(2);
+  p.a_layout = p.a_transposed ? random_layout(kernels, p.k, p.m) : random_layout(kernels, p.m, p.k);
+  p.c_layout = random_layout(kernels, p.m, p.n);
+  p.a = numbers((p.m + p.panel) * (p.k + p.panel));
   p.b = numbers(p.k * p.n);
   p.b_transposed = below(2);
   p.bias = numbers(p.n);
   p.scale = numbers(p.n);
-  p.before = numbers(p.m * p.ldc + BEYOND);
+  p.c_size = (p.m + 1) * (p.n + p.panel);
+  p.before = numbers(p.c_size + BEYOND);
   int64_t panels = glow__panels(kernels, p.n);
   p.first = below(3) ? 0 : below(panels);
   p.last = below(3) ? panels : p.first + 1 + below(panels - p.first);
@@ -55,8 +69,8 @@ static void run(const glow__kernels *kernels, const product *p, float *c) {
   float *packed = packed_room(kernels, p->k, p->n);
   kernels->pack(p->k, p->n, p->b, p->b_transposed ? 1 : p->n, p->b_transposed ? p->k : 1, packed, 0,
                 glow__panels(kernels, p->n));
-  kernels->gemm(p->m, p->n, p->k, p->a, p->rs, p->cs, packed, c, p->ldc, p->first, p->last,
-                &p->epilogue);
+  (p->a_transposed ? kernels->gemm_transposed : kernels->gemm)(
+      p->m, p->n, p->k, p->a, p->a_layout, packed, c, p->c_layout, p->first, p->last, &p->epilogue);
   free(packed);
 }
 
@@ -66,31 +80,31 @@ static double expected(const product *p, int64_t i, int64_t j, double *size) {
   *size = 1;
   for (int64_t x = 0; x < p->k; x++) {
     double b = (double)(p->b_transposed ? p->b[j * p->k + x] : p->b[x * p->n + j]);
-    double term = (double)p->a[i * p->rs + x * p->cs] * b;
+    int64_t at = p->a_transposed ? place(p, p->a_layout, x, i) : place(p, p->a_layout, i, x);
+    double term = (double)p->a[at] * b;
     sum += term;
     *size += fabs(term);
   }
-  return finish_exactly(sum, p->before[i * p->ldc + j], j, &p->epilogue);
+  return finish_exactly(sum, p->before[place(p, p->c_layout, i, j)], j, &p->epilogue);
 }
 
 /* A chain of k roundings of partial sums is within k 2^-24 of the sum of sizes; it is far less. */
 static void check(const glow__kernels *kernels, const product *p, const float *c) {
-  int64_t low = p->first * kernels->panel, high = p->last * kernels->panel;
+  int64_t low = p->first * p->panel, high = p->last * p->panel < p->n ? p->last * p->panel : p->n;
+  float *outside = copy_of(c, p->c_size);
   for (int64_t i = 0; i < p->m; i++)
-    for (int64_t j = 0; j < p->ldc; j++) {
-      double size = 0, error;
-      if (j < low || j >= high || j >= p->n) {
-        if (c[i * p->ldc + j] != p->before[i * p->ldc + j])
-          fail_msg("%s: element (%lld, %lld) outside was written", kernels->name, (long long)i,
-                   (long long)j);
-        continue;
-      }
-      error = fabs((double)c[i * p->ldc + j] - expected(p, i, j, &size));
+    for (int64_t j = low; j < high; j++) {
+      int64_t at = place(p, p->c_layout, i, j);
+      double size = 0, error = fabs((double)c[at] - expected(p, i, j, &size));
       if (!(error <= size * (double)(p->k + 4) * 0x1p-24))
         fail_msg("%s: m %lld n %lld k %lld, element (%lld, %lld) is off by %g", kernels->name,
                  (long long)p->m, (long long)p->n, (long long)p->k, (long long)i, (long long)j,
                  error);
+      outside[at] = p->before[at];
     }
+  /* nothing else was written */
+  assert_memory_equal(outside, p->before, (size_t)(p->c_size + BEYOND) * sizeof *c);
+  free(outside);
 }
 
 static void test_products(void **unused) {
@@ -101,10 +115,9 @@ static void test_products(void **unused) {
     state = 1;
     for (int round = 0; round < ROUNDS; round++) {
       product p = random_product(kernels);
-      float *c = copy_of(p.before, p.m * p.ldc);
+      float *c = copy_of(p.before, p.c_size);
       run(kernels, &p, c);
       check(kernels, &p, c);
-      assert_memory_equal(c + p.m * p.ldc, p.before + p.m * p.ldc, BEYOND * sizeof *c);
       free(c);
       free_product(&p);
     }
@@ -124,13 +137,17 @@ static void test_rows_are_independent(void **unused) {
       p.first = 0;
       p.last = glow__panels(kernels, p.n);
       int64_t row = below(p.m);
-      float *whole = copy_of(p.before, p.m * p.ldc), *one = copy_of(p.before + row * p.ldc, p.ldc);
+      float *whole = copy_of(p.before, p.c_size);
       run(kernels, &p, whole);
       product alone = p;
       alone.m = 1;
-      alone.a = p.a + row * p.rs;
+      alone.a = p.a + (p.a_transposed ? place(&p, p.a_layout, 0, row) : row * p.a_layout.row);
+      alone.before = p.before + row * p.c_layout.row;
+      float *one = copy_of(alone.before, p.c_size - row * p.c_layout.row);
       run(kernels, &alone, one);
-      assert_memory_equal(one, whole + row * p.ldc, (size_t)p.n * sizeof *one);
+      for (int64_t j = 0; j < p.n; j++)
+        assert_memory_equal(one + place(&p, p.c_layout, 0, j),
+                            whole + place(&p, p.c_layout, row, j), sizeof *one);
       free(whole);
       free(one);
       free_product(&p);
@@ -148,12 +165,47 @@ static void test_relu_keeps_nan(void **unused) {
     for (int j = 0; j < 40; j++)
       b[j] = 1.0f;
     kernels->pack(1, 40, b, 40, 1, packed, 0, glow__panels(kernels, 40));
-    kernels->gemm(2, 40, 1, a, 1, 1, packed, c, 40, 0, glow__panels(kernels, 40), &relu);
+    kernels->gemm(2, 40, 1, a, glow__in_rows(kernels, 1), packed, c, glow__in_rows(kernels, 40), 0,
+                  glow__panels(kernels, 40), &relu);
     for (int j = 0; j < 40; j++) {
       assert_true(isnan(c[j]));
       assert_true(c[40 + j] == 0.0f);
     }
     free(packed);
+  }
+}
+
+/* Sums in float over `rows` terms, beside the formula in double. */
+static void test_back_through_norm(void **unused) {
+  (void)unused;
+  for (uint32_t t = 0; glow__kernels_at(t); t++) {
+    const glow__kernels *kernels = glow__kernels_at(t);
+    state = 3;
+    for (int round = 0; round < 50; round++) {
+      product p = {.m = 1 + below(MOST_M), .n = 1 + below(MOST_N), .panel = kernels->panel};
+      glow__layout layout = random_layout(kernels, p.m, p.n);
+      int64_t size = (p.m + 1) * (p.n + p.panel);
+      float *h = numbers(size), *before = numbers(size), *d = copy_of(before, size);
+      float *scale = numbers(p.n), *sum_bias = numbers(p.n), *sum_scale = numbers(p.n);
+      kernels->norm_back(p.m, p.n, h, scale, d, layout, sum_bias, sum_scale);
+      for (int64_t j = 0; j < p.n; j++) {
+        double bias = 0, factor = 0;
+        for (int64_t i = 0; i < p.m; i++) {
+          int64_t at = place(&p, layout, i, j);
+          double g = h[at] > 0 ? (double)before[at] : 0;
+          factor += g * (double)h[at];
+          bias += g * (double)scale[j];
+          assert_true(fabs((double)d[at] - g * (double)scale[j]) <= 0x1p-24);
+          d[at] = before[at];
+        }
+        assert_true(fabs((double)sum_bias[j] - bias) <= (double)(p.m * p.m) * 0x1p-24);
+        assert_true(fabs((double)sum_scale[j] - factor) <= (double)(p.m * p.m) * 0x1p-24);
+      }
+      assert_memory_equal(d, before, (size_t)size * sizeof *d); /* nothing else was written */
+      float *const arrays[] = {h, before, d, scale, sum_bias, sum_scale};
+      for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
+        free(arrays[i]);
+    }
   }
 }
 
@@ -169,9 +221,8 @@ static void test_choice(void **unused) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_products),
-      cmocka_unit_test(test_rows_are_independent),
-      cmocka_unit_test(test_relu_keeps_nan),
+      cmocka_unit_test(test_products),       cmocka_unit_test(test_rows_are_independent),
+      cmocka_unit_test(test_relu_keeps_nan), cmocka_unit_test(test_back_through_norm),
       cmocka_unit_test(test_choice),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
