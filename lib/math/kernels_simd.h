@@ -79,35 +79,53 @@ static void store_row(const vec *sums, float *to, int64_t j, int64_t width,
   }
 }
 
-/* A tile of whole vectors. What the end consists of is constant at each call, and bias and scale
- * are loaded once for all rows: for small k, asking for each vector took a sixth of a product. */
-INLINE void store_whole(int64_t rows, const tile_sums sums, float *to, int64_t row, int64_t j,
-                        bool accumulate, bool norm, const glow__epilogue *e) {
+/* What the end of a product is told: a tile's place, its row stride, first column, and columns from
+ * there on. */
+typedef struct destination {
+  float *to;
+  int64_t row, j, width;
+  const glow__epilogue *end;
+} destination;
+
+/* A tile of whole vectors, from registers. What the end consists of is constant at each call, and
+ * bias and scale are loaded once for all rows. */
+INLINE void store_whole(int64_t rows, const tile_sums sums, const destination *p, bool accumulate,
+                        bool norm) {
+  UNROLL
   for (int64_t v = 0; v < SIMD_VECTORS; v++) {
     int64_t at = v * SIMD_WIDTH;
-    vec bias = norm ? *(const vec_unaligned *)(e->bias + j + at) : (vec){0};
-    vec scale = norm ? *(const vec_unaligned *)(e->scale + j + at) : (vec){0};
-    for (int64_t r = 0; r < rows; r++) {
-      vec_unaligned *place = (vec_unaligned *)(to + r * row + at);
-      vec value = accumulate ? sums[r][v] + *place : sums[r][v];
-      *place = norm ? rectify((value + bias) * scale) : value;
+    vec bias = norm ? *(const vec_unaligned *)(p->end->bias + p->j + at) : (vec){0};
+    vec scale = norm ? *(const vec_unaligned *)(p->end->scale + p->j + at) : (vec){0};
+    float *to = p->to + at;
+    UNROLL
+    for (int64_t r = 0; r < rows; r++, to += p->row) {
+      vec value = accumulate ? sums[r][v] + *(const vec_unaligned *)to : sums[r][v];
+      *(vec_unaligned *)to = norm ? rectify((value + bias) * scale) : value;
     }
   }
 }
 
+/* Any other end, from memory. */
+NOINLINE void store_any(int64_t rows, const tile_sums sums, const destination *p) {
+  for (int64_t r = 0; r < rows; r++)
+    store_row(sums[r], p->to + r * p->row, p->j, p->width, p->end);
+}
+
 /* The three ends that the networks' products have, and any other. */
-static void store_tile(int64_t rows, const tile_sums sums, float *to, int64_t row, int64_t j,
-                       int64_t width, const glow__epilogue *e) {
-  bool whole = width >= PANEL, plain = !e->bias && !e->scale && !e->relu;
-  if (whole && plain && !e->accumulate)
-    store_whole(rows, sums, to, row, j, false, false, e);
-  else if (whole && plain)
-    store_whole(rows, sums, to, row, j, true, false, e);
-  else if (whole && e->bias && e->scale && e->relu && !e->accumulate)
-    store_whole(rows, sums, to, row, j, false, true, e);
-  else
-    for (int64_t r = 0; r < rows; r++)
-      store_row(sums[r], to + r * row, j, width, e);
+INLINE void store_tile(int64_t rows, const tile_sums sums, const destination *p) {
+  const glow__epilogue *e = p->end;
+  bool whole = p->width >= PANEL, plain = !e->bias && !e->scale && !e->relu;
+  if (whole && plain && e->accumulate) {
+    store_whole(rows, sums, p, true, false);
+  } else if (whole && plain) {
+    store_whole(rows, sums, p, false, false);
+  } else if (whole && e->bias && e->scale && e->relu && !e->accumulate) {
+    store_whole(rows, sums, p, false, true);
+  } else {
+    tile_sums in_memory;
+    copy_sums(rows, sums, in_memory);
+    store_any(rows, in_memory, p);
+  }
 }
 
 /* ---- products -------------------------------------------------------------------------------- */
@@ -141,7 +159,7 @@ INLINE void multiply_add(int64_t rows, tile_sums sums, const float *const *group
 
 /* Rows of A: all of a row in one run, or panel after panel. */
 INLINE void tile_of_rows(int64_t rows, int64_t k, const float *a, glow__layout layout,
-                         const float *panel, tile_sums out) {
+                         const float *panel, const destination *p) {
   int64_t run = layout.panel == PANEL ? k : PANEL;
   tile_sums sums;
   const float *groups[GROUPS];
@@ -160,12 +178,12 @@ INLINE void tile_of_rows(int64_t rows, int64_t k, const float *a, glow__layout l
     }
     ADVANCE_GROUPS(groups, rows, layout.panel - PANEL)
   }
-  copy_sums(rows, sums, out);
+  store_tile(rows, sums, p);
 }
 
 /* Columns of A, neighbours of a. */
 INLINE void tile_of_columns(int64_t rows, int64_t k, const float *a, int64_t row,
-                            const float *panel, tile_sums out) {
+                            const float *panel, const destination *p) {
   tile_sums sums;
   const float *groups[GROUPS];
   POINT_AT_GROUPS(groups, rows, a, 1)
@@ -175,18 +193,18 @@ INLINE void tile_of_columns(int64_t rows, int64_t k, const float *a, int64_t row
     multiply_add(rows, sums, groups, 1, panel);
     ADVANCE_GROUPS(groups, rows, row)
   }
-  copy_sums(rows, sums, out);
+  store_tile(rows, sums, p);
 }
 
 /* Functions of their own: the inner loop of each has all registers to itself. */
 #define TILE_FUNCTIONS(size, rows)                                                                 \
   NOINLINE void rows_##size(int64_t k, const float *a, glow__layout layout, const float *panel,    \
-                            tile_sums out) {                                                       \
-    tile_of_rows(rows, k, a, layout, panel, out);                                                  \
+                            const destination *p) {                                                \
+    tile_of_rows(rows, k, a, layout, panel, p);                                                    \
   }                                                                                                \
   NOINLINE void columns_##size(int64_t k, const float *a, int64_t row, const float *panel,         \
-                               tile_sums out) {                                                    \
-    tile_of_columns(rows, k, a, row, panel, out);                                                  \
+                               const destination *p) {                                             \
+    tile_of_columns(rows, k, a, row, panel, p);                                                    \
   }
 EACH_TILE_SIZE(TILE_FUNCTIONS)
 
@@ -195,12 +213,11 @@ static void gemm(int64_t m, int64_t n, int64_t k, const float *a, glow__layout a
                  const glow__epilogue *epilogue) {
   for (int64_t panel = first; panel < last; panel++) {
     int64_t j = panel * PANEL;
-    float *to = c + panel * c_layout.panel;
-    tile_sums sums;
+    destination p = {c + panel * c_layout.panel, c_layout.row, j, n - j, epilogue};
 #define TILE(size, rows, i)                                                                        \
   do {                                                                                             \
-    rows_##size(k, a + (i)*a_layout.row, a_layout, packed + j * k, sums);                          \
-    store_tile(rows, sums, to + (i)*c_layout.row, c_layout.row, j, n - j, epilogue);               \
+    rows_##size(k, a + (i)*a_layout.row, a_layout, packed + j * k, &p);                            \
+    p.to += (rows)*c_layout.row;                                                                   \
   } while (0)
     EACH_TILE(m, TILE);
 #undef TILE
@@ -214,12 +231,11 @@ static void gemm_transposed(int64_t m, int64_t n, int64_t k, const float *a, glo
   for (int64_t top = 0; top < m; top += PANEL, a += a_layout.panel, c += PANEL * c_layout.row)
     for (int64_t panel = first; panel < last; panel++) {
       int64_t j = panel * PANEL, height = m - top < PANEL ? m - top : PANEL;
-      float *to = c + panel * c_layout.panel;
-      tile_sums sums;
+      destination p = {c + panel * c_layout.panel, c_layout.row, j, n - j, epilogue};
 #define TILE(size, rows, i)                                                                        \
   do {                                                                                             \
-    columns_##size(k, a + (i), a_layout.row, packed + j * k, sums);                                \
-    store_tile(rows, sums, to + (i)*c_layout.row, c_layout.row, j, n - j, epilogue);               \
+    columns_##size(k, a + (i), a_layout.row, packed + j * k, &p);                                  \
+    p.to += (rows)*c_layout.row;                                                                   \
   } while (0)
       EACH_TILE(height, TILE);
 #undef TILE
