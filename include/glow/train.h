@@ -84,11 +84,14 @@ typedef struct glow_trainer_options {
   double drift_bound;    /* see glow_workspace_options: a step whose reconstruction drifts past it
                             is made again, from its start, with layers run forward again, and so
                             are all that follow; default 1e-3; 0: measure only */
+  int32_t keep_packed;   /* see glow_workspace_options: pays where a step has many micro-batches;
+                            default 0 */
+  int32_t reserved;      /* 0 */
 } glow_trainer_options;
 #define GLOW_TRAINER_OPTIONS_INIT                                                                  \
   {                                                                                                \
     sizeof(glow_trainer_options), NULL, NULL, 16, GLOW_MODE_STORED, 0, 0.999, 0.0, 0.0, 0, 0.01,   \
-        0.0, 0, 1e-3                                                                               \
+        0.0, 0, 1e-3, 0, 0                                                                         \
   }
 
 typedef struct glow_step_report {

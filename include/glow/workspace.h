@@ -38,7 +38,11 @@ typedef struct glow_workspace_options {
   size_t struct_size;
   int64_t batch;         /* largest batch; default 1 */
   int32_t mode;          /* GLOW_MODE_...; default inference */
-  int32_t reserved;      /* 0 */
+  int32_t keep_packed;   /* 1: keep weights in the order that products read, and remake them only
+                            when parameters have changed. As much memory again as the weights,
+                            twice in training; pays where calls are small. Default 0: made in each
+                            call, in room that the layers share. A frozen model has them once for
+                            all its workspaces: glow_model_freeze. */
   uint64_t memory_limit; /* of GLOW_MODE_FIT, 0 in others: what glow_workspace_bytes may be. Which
                             layers are kept does not depend on the number of threads up to 16: the
                             scratch of as many is always counted. */

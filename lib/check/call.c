@@ -139,6 +139,7 @@ static void begin(glow__check *c, int64_t first, int64_t samples, int32_t form, 
   if (!glow__by_tasks(c->node)) {
     glow__regions_size(&c->node->worker, 0, true, &own);
     pass->scratch = pass->worker_scratch + own;
+    pass->packed = NULL;
   } else {
     glow__regions_size(&c->node->scratch, pass->capacity, true, &call);
     fill(pass->scratch, call, of_region);

@@ -297,7 +297,7 @@ static glow_status run_steps(glow__check *c) {
     return GLOW_OK;
   begin_step(c, "save and load");
   glow__check_prepare(c, c->base);
-  c->model->prepared = true;
+  glow__model_ready(c->model);
   GLOW_TRY(glow__check_save(c));
   if (glow__check_over(c))
     return GLOW_OK;

@@ -251,6 +251,7 @@ static glow_status check_workspace(const glow_model *model, const glow__record *
   o.mode = record->trainer.mode;
   o.memory_limit = record->trainer.memory_limit;
   o.drift_bound = record->trainer.drift_bound;
+  o.keep_packed = record->trainer.keep_packed;
   if (glow_workspace_bytes(model, &o, &bytes) == GLOW_OK && bytes > (uint64_t)limits->pass_bytes)
     return glow_error(GLOW_E_LIMIT,
                       "passes on %lld samples would take %llu bytes; at most %lld may be "

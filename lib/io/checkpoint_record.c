@@ -34,6 +34,7 @@ static const glow__field trainer_fields[] = {
     FIELD(gain_l2, REAL, .later = true),
     FIELD(memory_limit, UINT64, .later = true),
     FIELD(drift_bound, REAL, .later = true),
+    FIELD(keep_packed, INT32, .later = true),
 };
 #undef STRUCT
 

@@ -32,6 +32,7 @@ static void begin(const initialisation *in, const glow__node *node, int64_t firs
     int64_t own = 0;
     glow__regions_size(&node->worker, 0, true, &own);
     pass->scratch = pass->worker_scratch + own;
+    pass->packed = NULL;
   }
 }
 
@@ -120,6 +121,7 @@ static glow_status initialise(initialisation *in, const float *x, float *backup)
     if (glow__node_prepare(model, &model->nodes[i]) != GLOW_OK)
       prepared = false;
   model->prepared = prepared;
+  model->version++;
   return status;
 }
 

@@ -240,7 +240,7 @@ glow_status glow_model_prepare(glow_model *model) {
   glow__run(model->context, (uint32_t)model->node_count, prepare_one, &run);
   if (run.failed < model->node_count) /* once more, for the error text on this thread */
     return glow__node_prepare(model, &model->nodes[run.failed]);
-  model->prepared = true;
+  glow__model_ready(model);
   return GLOW_OK;
 }
 

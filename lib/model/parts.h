@@ -38,6 +38,7 @@ static inline bool glow__tensors_alike(const glow__tensor *a, const glow__tensor
 typedef struct glow__region {
   int64_t fixed, per_sample;
   bool backward; /* absent from inference */
+  bool packed;   /* of parameters alone: a workspace may keep it */
 } glow__region;
 
 typedef struct glow__regions {
@@ -106,6 +107,7 @@ struct glow_model {
   unsigned char *derived;
   int64_t derived_size;
   bool prepared, initialised;
+  uint64_t version; /* of the parameters: grows as they are prepared; from 1 */
 };
 
 /* Numbers of a finished model that is a part of the one that is built (nested.c). */
@@ -139,6 +141,7 @@ struct glow_pass {
   float *gradients;   /* of parameter gradient_first and on */
   int64_t gradient_first;
   float *scratch;
+  float *packed; /* packed regions that are kept, each behind a glow__stamp; NULL: not kept */
   float *worker_scratch;
   int64_t worker_stride;
   float *saved;
@@ -160,6 +163,12 @@ bool glow__regions_size(const glow__regions *regions, int64_t capacity, bool tra
                         int64_t *out);
 int64_t glow__region_offset(const glow__regions *regions, int32_t id, int64_t capacity,
                             bool training);
+
+/* The version of the parameters that a kept region was made of, 0: none; takes GLOW_ALIGN bytes. */
+typedef uint64_t glow__stamp;
+/* Floats of the packed regions of a node with their stamps, which a workspace keeps for it. False:
+ * overflow. */
+bool glow__packed_regions(const glow__node *node, bool training, int64_t *out);
 
 static inline bool glow__by_tasks(const glow__node *node) {
   return (node->layer->ops.flags & GLOW_LAYER_BY_TASKS) != 0;
@@ -184,6 +193,7 @@ typedef struct glow__plan {
   int64_t logdet, logprior, weight_logdet, weight_logprior; /* doubles */
   int64_t logits;
   int64_t scratch, worker_scratch, worker_stride;
+  bool keep_packed;
   int64_t input; /* copy of x, where layers are reconstructed: what they are compared with */
   int64_t saved; /* room for what one layer saves, the largest of those that are reconstructed */
   /* States for running layers again (recompute.c), all of one size. */
@@ -205,6 +215,7 @@ struct glow_workspace {
   /* Offsets, for each node, of its input and of its saved regions where they are kept; -1 where
    * not. NULL: of no node. */
   int64_t *inputs, *saves;
+  int64_t *packed; /* of each node's packed regions; NULL: not kept */
   double drift_bound, drift, largest_drift;
   bool recomputes;      /* a drift was past the bound: see recompute.c */
   const float *context; /* the caller's [context_count, context size] */
@@ -241,6 +252,12 @@ glow_status glow__fit(const glow_model *model, int64_t batch, int64_t least, int
 static inline bool glow__aligned(int64_t floats, int64_t *out) {
   const int64_t unit = GLOW_ALIGN / (int64_t)sizeof(float);
   return glow__add(floats, unit - 1, out) && (*out = *out / unit * unit, true);
+}
+
+/* Parameters and derived values are a new version, ready for passes. */
+static inline void glow__model_ready(glow_model *model) {
+  model->prepared = true;
+  model->version++;
 }
 
 glow_status glow__check_ready(const glow_model *model);

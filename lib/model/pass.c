@@ -33,6 +33,26 @@ int64_t glow__region_offset(const glow__regions *regions, int32_t id, int64_t ca
   return offset;
 }
 
+enum { STAMP = GLOW_ALIGN / sizeof(float) }; /* floats that a stamp takes */
+
+/* Where the packed region number `end` lies among those that are kept, or where all of them end. */
+static bool kept_offset(const glow__regions *regions, int32_t end, bool training, int64_t *out) {
+  *out = 0;
+  for (int32_t i = 0; i < end; i++) {
+    const glow__region *r = &regions->at[i];
+    if (r->packed && (training || !r->backward) && !add_aligned(out, r->fixed, STAMP, 1))
+      return false;
+  }
+  return true;
+}
+
+bool glow__packed_regions(const glow__node *node, bool training, int64_t *out) {
+  if (glow__by_tasks(node))
+    return kept_offset(&node->scratch, node->scratch.count, training, out);
+  *out = 0; /* blocks run at the same time: each makes its own */
+  return true;
+}
+
 static const glow__tensor *tensor_of(const glow_pass *pass, int32_t id) {
   if (!pass || id < 0 || id >= pass->node->tensors)
     return NULL;
@@ -66,10 +86,38 @@ float *glow_pass_gradient(const glow_pass *pass, int32_t id) {
   return pass->gradients + (tensor->offset - pass->gradient_first);
 }
 
-float *glow_pass_scratch(const glow_pass *pass, int32_t id) {
-  if (!pass || !pass->scratch || id < 0 || id >= pass->node->scratch.count ||
-      (pass->node->scratch.at[id].backward && !pass->training))
+/* A region that the pass has, or NULL. */
+static const glow__region *scratch_region(const glow_pass *pass, int32_t id) {
+  if (!pass || !pass->scratch || id < 0 || id >= pass->node->scratch.count)
     return NULL;
+  const glow__region *region = &pass->node->scratch.at[id];
+  return region->backward && !pass->training ? NULL : region;
+}
+
+static float *kept_region(const glow_pass *pass, int32_t id) {
+  int64_t offset;
+  kept_offset(&pass->node->scratch, id, pass->training, &offset);
+  return pass->packed + offset + STAMP;
+}
+
+int32_t glow_pass_must_pack(const glow_pass *pass, int32_t id) {
+  const glow__region *region = scratch_region(pass, id);
+  if (!region || !region->packed || !pass->packed)
+    return 1;
+  glow__stamp *stamp = (glow__stamp *)(void *)(kept_region(pass, id) - STAMP);
+  /* While parameters may be written, no version says what they are. */
+  glow__stamp now = pass->may_write ? 0 : pass->model->version;
+  bool made = now && *stamp == now;
+  *stamp = now;
+  return !made;
+}
+
+float *glow_pass_scratch(const glow_pass *pass, int32_t id) {
+  const glow__region *region = scratch_region(pass, id);
+  if (!region)
+    return NULL;
+  if (region->packed && pass->packed)
+    return kept_region(pass, id);
   return pass->scratch +
          glow__region_offset(&pass->node->scratch, id, pass->capacity, pass->training);
 }

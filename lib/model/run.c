@@ -22,6 +22,7 @@ void glow__pass_begin(const glow_workspace *ws, const glow__node *node, int64_t 
   pass->worker_scratch = ws->memory + plan->worker_scratch;
   pass->worker_stride = plan->worker_stride;
   pass->scratch = ws->memory + plan->scratch;
+  pass->packed = ws->packed ? ws->memory + ws->packed[node - ws->model->nodes] : NULL;
   pass->capacity = plan->batch;
   if (!glow__by_tasks(node))
     pass->capacity = glow__block_samples(node, plan->batch);
@@ -59,6 +60,7 @@ static glow_pass block_pass(const call *c, uint32_t task, uint32_t worker) {
   pass.worker_stride = 0;
   glow__regions_size(&pass.node->worker, 0, true, &own);
   pass.scratch = pass.worker_scratch + own;
+  pass.packed = NULL;
   if (pass.labels)
     pass.labels += first;
   if (pass.context)

@@ -125,13 +125,13 @@ glow_status glow_setup_running(glow_setup *setup, const char *name, int32_t rank
 }
 
 static glow_status add_region(glow__regions *regions, int64_t fixed, int64_t per_sample,
-                              bool backward, int32_t *id) {
+                              bool backward, bool packed, int32_t *id) {
   if (!id || fixed < 0 || per_sample < 0)
     return glow_error(GLOW_E_ARGUMENT,
                       "a region needs sizes of 0 or more and a place for its number");
   if (regions->count == GLOW_MAX_REGIONS) /* what glow_setup has room for */
     return glow_error(GLOW_E_LIMIT, "more than %d regions", GLOW_MAX_REGIONS);
-  regions->at[regions->count] = (glow__region){fixed, per_sample, backward};
+  regions->at[regions->count] = (glow__region){fixed, per_sample, backward, packed};
   *id = regions->count++;
   return GLOW_OK;
 }
@@ -141,7 +141,7 @@ static glow_status add_call_region(glow_setup *setup, glow__regions *regions, in
                                    int64_t per_sample, bool backward, int32_t *id) {
   if (!setup)
     return glow_error(GLOW_E_ARGUMENT, "setup is NULL");
-  return add_region(regions, fixed, per_sample, backward, id);
+  return add_region(regions, fixed, per_sample, backward, false, id);
 }
 
 glow_status glow_setup_scratch(glow_setup *setup, int64_t fixed, int64_t per_sample, int32_t *id) {
@@ -151,6 +151,12 @@ glow_status glow_setup_scratch(glow_setup *setup, int64_t fixed, int64_t per_sam
 glow_status glow_setup_backward_scratch(glow_setup *setup, int64_t fixed, int64_t per_sample,
                                         int32_t *id) {
   return add_call_region(setup, setup ? &setup->node->scratch : NULL, fixed, per_sample, true, id);
+}
+
+glow_status glow_setup_packed(glow_setup *setup, int64_t floats, int32_t backward, int32_t *id) {
+  if (!setup)
+    return glow_error(GLOW_E_ARGUMENT, "setup is NULL");
+  return add_region(&setup->node->scratch, floats, 0, backward != 0, true, id);
 }
 
 glow_status glow_setup_worker_scratch(glow_setup *setup, int64_t floats, int32_t *id) {

@@ -50,6 +50,19 @@ static bool place_scratch(const glow_model *model, glow__plan *plan) {
          place(plan, worker, &plan->worker_scratch);
 }
 
+/* Packed regions of all nodes. offsets: NULL when only the size is wanted. */
+static bool place_packed(const glow_model *model, glow__plan *plan, int64_t *offsets) {
+  bool training = plan->mode != GLOW_MODE_INFERENCE;
+  for (int32_t i = 0; plan->keep_packed && i < model->node_count; i++) {
+    int64_t floats = 0, offset = 0;
+    if (!glow__packed_regions(&model->nodes[i], training, &floats) || !place(plan, floats, &offset))
+      return false;
+    if (offsets)
+      offsets[i] = offset;
+  }
+  return true;
+}
+
 /* May node i keep what it saves? keep: which nodes do; NULL: by the mode. */
 static bool keeps(const glow__plan *plan, const unsigned char *keep, int32_t i) {
   return keep ? keep[i] : plan->mode == GLOW_MODE_STORED;
@@ -120,12 +133,17 @@ static bool place_training(const glow_model *model, glow__plan *plan) {
          place(plan, 2 * model->observed_count, &plan->observed_sum);
 }
 
-/* keep: which nodes keep what they save; NULL: by the mode. inputs, saves: NULL when only the size
- * is wanted. */
+/* Offsets for each node; NULL: only sizes are wanted. */
+typedef struct tables {
+  int64_t *inputs, *saves, *packed;
+} tables;
+
+/* keep: which nodes keep what they save; NULL: by the mode. */
 static glow_status make_plan(const glow_model *model, const glow_workspace_options *o,
                              uint32_t workers, const unsigned char *keep, glow__plan *plan,
-                             int64_t *inputs, int64_t *saves) {
-  *plan = (glow__plan){.batch = o->batch, .mode = o->mode, .workers = workers};
+                             const tables *t) {
+  *plan = (glow__plan){
+      .batch = o->batch, .mode = o->mode, .workers = workers, .keep_packed = o->keep_packed == 1};
   plan->state = model->dims; /* no layer makes more numbers than it is given */
   bool training = o->mode != GLOW_MODE_INFERENCE;
   bool ok =
@@ -136,7 +154,8 @@ static glow_status make_plan(const glow_model *model, const glow_workspace_optio
       place_samples(plan, model->logits, &plan->logits) &&
       place_samples(plan, training ? 2 : 0, &plan->weight_logdet) &&
       place_samples(plan, training ? 2 : 0, &plan->weight_logprior) && place_scratch(model, plan) &&
-      (!training || (place_saved(model, plan, keep, inputs, saves) &&
+      place_packed(model, plan, t->packed) &&
+      (!training || (place_saved(model, plan, keep, t->inputs, t->saves) &&
                      place_slots(model, plan, o->drift_bound) && place_training(model, plan)));
   if (!ok)
     return glow_error(GLOW_E_LIMIT, "a workspace for batches of %lld is too large",
@@ -152,7 +171,9 @@ static glow_status read_options(const glow_model *model, const glow_workspace_op
   GLOW_TRY(glow__options_copy(o, sizeof *o, from, SMALLEST_OPTIONS, "glow_workspace_options"));
   if (o->batch < 1)
     return glow_error(GLOW_E_ARGUMENT, "batch is %lld; it must be 1 or more", (long long)o->batch);
-  if (o->mode < GLOW_MODE_INFERENCE || o->mode > GLOW_MODE_FIT || o->reserved)
+  if (o->keep_packed != 0 && o->keep_packed != 1)
+    return glow_error(GLOW_E_ARGUMENT, "keep_packed is %d, neither 0 nor 1", o->keep_packed);
+  if (o->mode < GLOW_MODE_INFERENCE || o->mode > GLOW_MODE_FIT)
     return glow_error(GLOW_E_ARGUMENT, "mode is %d; it must be one of GLOW_MODE_...", o->mode);
   if (o->mode != GLOW_MODE_INFERENCE && model->inference_only)
     return glow_error(GLOW_E_STATE,
@@ -170,9 +191,10 @@ static glow_status read_options(const glow_model *model, const glow_workspace_op
 
 /* The handle and its tables lie in front of the floats. */
 static size_t header_size(const glow_model *model, const glow__plan *plan) {
-  size_t tables = plan->kept ? 2 * (size_t)model->node_count * sizeof(int64_t) : 0;
+  size_t offsets = (plan->kept ? 2 : 0) + (plan->keep_packed ? 1 : 0);
+  size_t table_bytes = offsets * (size_t)model->node_count * sizeof(int64_t);
   size_t labels = model->classes ? (size_t)plan->batch * sizeof(int32_t) : 0;
-  size_t size = sizeof(glow_workspace) + tables + labels;
+  size_t size = sizeof(glow_workspace) + table_bytes + labels;
   return (size + GLOW_ALIGN - 1) / GLOW_ALIGN * GLOW_ALIGN;
 }
 
@@ -191,7 +213,7 @@ static glow_status choose(const glow_model *model, const glow_workspace_options 
   int64_t unit = (int64_t)sizeof(float);
   glow__plan plan;
   memset(keep, 0, (size_t)model->node_count);
-  GLOW_TRY(make_plan(model, o, workers, keep, &plan, NULL, NULL));
+  GLOW_TRY(make_plan(model, o, workers, keep, &plan, &(tables){0}));
   if (whole_size(model, &plan) > o->memory_limit)
     return glow_error(GLOW_E_LIMIT,
                       "memory_limit is %llu bytes; batches of %lld of this model need at least "
@@ -199,12 +221,13 @@ static glow_status choose(const glow_model *model, const glow_workspace_options 
                       (unsigned long long)o->memory_limit, (long long)o->batch,
                       (unsigned long long)whole_size(model, &plan));
   memset(keep, 1, (size_t)model->node_count);
-  if (make_plan(model, o, counted, keep, &plan, NULL, NULL) == GLOW_OK &&
+  if (make_plan(model, o, counted, keep, &plan, &(tables){0}) == GLOW_OK &&
       whole_size(model, &plan) <= o->memory_limit)
     return GLOW_OK;
-  uint64_t header = header_size(model, &(glow__plan){.batch = o->batch, .kept = 1});
+  uint64_t header = header_size(
+      model, &(glow__plan){.batch = o->batch, .kept = 1, .keep_packed = o->keep_packed == 1});
   memset(keep, 0, (size_t)model->node_count);
-  GLOW_TRY(make_plan(model, o, counted, keep, &plan, NULL, NULL));
+  GLOW_TRY(make_plan(model, o, counted, keep, &plan, &(tables){0}));
   if (o->memory_limit / (uint64_t)unit > (uint64_t)INT64_MAX / 16)
     return glow__fit(model, o->batch, plan.total, INT64_MAX / 16, keep);
   int64_t room = (int64_t)((o->memory_limit - (header < o->memory_limit ? header : 0)) / unit);
@@ -221,7 +244,7 @@ static glow_status plan_size(const glow_model *model, const glow_workspace_optio
       return GLOW_E_MEMORY;
     GLOW_TRY(choose(model, o, *keep));
   }
-  return make_plan(model, o, glow_context_workers(model->context), *keep, plan, NULL, NULL);
+  return make_plan(model, o, glow_context_workers(model->context), *keep, plan, &(tables){0});
 }
 
 glow_status glow_workspace_bytes(const glow_model *model, const glow_workspace_options *options,
@@ -243,18 +266,23 @@ glow_status glow_workspace_bytes(const glow_model *model, const glow_workspace_o
 static void fill(const glow_model *model, const glow_workspace_options *o, const glow__plan *plan,
                  const unsigned char *keep, glow_workspace *ws) {
   unsigned char *block = (unsigned char *)ws;
-  int64_t *tables = (int64_t *)(ws + 1);
+  int64_t *offsets = (int64_t *)(ws + 1);
+  tables t = {0};
   ws->model = model;
   ws->drift_bound = o->drift_bound;
   ws->bytes = whole_size(model, plan);
   if (plan->kept) {
-    ws->inputs = tables;
-    ws->saves = tables + model->node_count;
-    tables += 2 * model->node_count;
+    ws->inputs = t.inputs = offsets;
+    ws->saves = t.saves = offsets + model->node_count;
+    offsets += 2 * model->node_count;
   }
-  ws->label_copy = (int32_t *)tables;
+  if (plan->keep_packed) {
+    ws->packed = t.packed = offsets;
+    offsets += model->node_count;
+  }
+  ws->label_copy = (int32_t *)offsets;
   ws->memory = (float *)(void *)(block + header_size(model, plan));
-  make_plan(model, o, plan->workers, keep, &ws->plan, ws->inputs, ws->saves);
+  make_plan(model, o, plan->workers, keep, &ws->plan, &t);
 }
 
 glow_status glow_workspace_create(const glow_model *model, const glow_workspace_options *options,

@@ -69,12 +69,12 @@ static glow_status declare_packed(glow__conv_net *net, glow_setup *setup) {
                   {hidden, taps_out, &net->packed[2], &net->back[2]}};
   for (int i = 0; i < 3; i++) {
     int64_t k = matrices[i].k, n = matrices[i].n;
-    GLOW_TRY(glow_setup_scratch(setup,
-                                glow__conv_net_packed(context->kernels, context->kernels16, k, n),
-                                0, matrices[i].forward));
-    GLOW_TRY(glow_setup_backward_scratch(
-        setup, glow__conv_net_packed(context->kernels, context->kernels16, n, k), 0,
-        matrices[i].backward));
+    GLOW_TRY(glow_setup_packed(setup,
+                               glow__conv_net_packed(context->kernels, context->kernels16, k, n), 0,
+                               matrices[i].forward));
+    GLOW_TRY(glow_setup_packed(setup,
+                               glow__conv_net_packed(context->kernels, context->kernels16, n, k), 1,
+                               matrices[i].backward));
   }
   return GLOW_OK;
 }

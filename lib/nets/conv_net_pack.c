@@ -102,10 +102,18 @@ static void pack_forward(const glow__conv_run *run, float *by_tap1, float *by_ta
   pack(run, by_tap1, by_tap3, &p);
 }
 
+/* All three, or none: they are packed together. */
+static bool must_pack(const glow_pass *pass, const int32_t *packed) {
+  bool must = false;
+  for (int i = 0; i < 3; i++)
+    must |= glow_pass_must_pack(pass, packed[i]) != 0;
+  return must;
+}
+
 void glow__conv_net_pack(const glow__conv_run *run) {
   const glow__conv_net *net = run->net;
   const glow_pass *pass = run->pass;
-  if (glow__conv_net_is_frozen(net))
+  if (glow__conv_net_is_frozen(net) || !must_pack(pass, net->packed))
     return;
   float *const packed[] = {glow_pass_scratch(pass, net->packed[0]),
                            glow_pass_scratch(pass, net->packed[1]),
@@ -118,6 +126,8 @@ void glow__conv_net_pack_back(const glow__conv_run *run) {
   const glow__conv_net *net = run->net;
   const glow_pass *pass = run->pass;
   int64_t hidden = net->hidden, taps_in = 9 * net->in, taps_out = 9 * net->out;
+  if (!must_pack(pass, net->back))
+    return;
   const float *w2 = glow_pass_tensor(pass, net->w2);
   float *by_tap1 = glow_pass_scratch(pass, net->by_tap1);
   float *by_tap3 = glow_pass_scratch(pass, net->by_tap3);

@@ -226,7 +226,7 @@ glow_status glow__optimizer_apply(glow_optimizer *optimizer, const float *gradie
     return status;
   }
   run(optimizer, (uint32_t)model->node_count, move_layer, &j);
-  model->prepared = true;
+  glow__model_ready(model);
   optimizer->steps++;
   return GLOW_OK;
 }

@@ -70,6 +70,8 @@ static glow_status check_options(const glow_trainer_options *o) {
                       o->class_weight);
   if (!isfinite(o->gain_l2) || o->gain_l2 < 0.0)
     return glow_error(GLOW_E_ARGUMENT, "trainer: gain_l2 %g is not a number >= 0", o->gain_l2);
+  if (o->reserved)
+    return glow_error(GLOW_E_ARGUMENT, "trainer: reserved must be 0");
   return GLOW_OK;
 }
 
@@ -94,6 +96,7 @@ static glow_status fill(glow_trainer *t) {
   ws.mode = o->mode;
   ws.memory_limit = o->memory_limit;
   ws.drift_bound = o->drift_bound;
+  ws.keep_packed = o->keep_packed;
   t->dims = glow_model_dims(t->model);
   GLOW_TRY(glow__batch_elements(t->model, o->micro_batch, &elements));
   GLOW_TRY(glow__schedule_copy(&t->schedule, o->schedule));

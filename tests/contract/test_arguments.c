@@ -538,7 +538,7 @@ static void test_bad_workspaces(void **state) {
   options.mode = 5;
   REFUSED(glow_workspace_create(b->model, &options, &ws), GLOW_E_ARGUMENT, "mode is 5");
   options.mode = GLOW_MODE_STORED;
-  options.reserved = 1;
+  options.keep_packed = -1;
   BAD(glow_workspace_create(b->model, &options, &ws));
   assert_null(ws);
   glow_model *other = helper_glow(b->context, NULL, 1);

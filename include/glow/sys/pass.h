@@ -61,6 +61,11 @@ GLOW_API glow_status glow_setup_scratch(glow_setup *setup, int64_t fixed, int64_
 /* The same for a region that backward alone uses: absent (NULL) from workspaces for inference. */
 GLOW_API glow_status glow_setup_backward_scratch(glow_setup *setup, int64_t fixed,
                                                  int64_t per_sample, int32_t *id);
+/* Scratch for what a pass makes of the parameters alone, such as packed weights; `backward`: by
+ * backward alone. A workspace may keep it (glow_workspace_options.keep_packed): before a pass reads
+ * such a region, it asks glow_pass_must_pack whether it has to be made. */
+GLOW_API glow_status glow_setup_packed(glow_setup *setup, int64_t floats, int32_t backward,
+                                       int32_t *id);
 GLOW_API glow_status glow_setup_worker_scratch(glow_setup *setup, int64_t floats, int32_t *id);
 GLOW_API glow_status glow_setup_saved(glow_setup *setup, int64_t fixed, int64_t per_sample,
                                       int32_t *id);
@@ -107,6 +112,9 @@ GLOW_API void *glow_pass_tensor_mutable(const glow_pass *pass, int32_t id);
 /* Where to ADD the gradient of a trainable tensor; never NULL in backward. */
 GLOW_API float *glow_pass_gradient(const glow_pass *pass, int32_t id);
 GLOW_API float *glow_pass_scratch(const glow_pass *pass, int32_t id);
+/* 1: the caller must fill this region of glow_setup_packed now, and it counts as filled from here
+ * on. 0: it holds what was made of the present parameters. */
+GLOW_API int32_t glow_pass_must_pack(const glow_pass *pass, int32_t id);
 GLOW_API float *glow_pass_worker_scratch(const glow_pass *pass, int32_t id, uint32_t worker);
 /* NULL in passes that keep nothing (inference; forward of a reconstructed pass). */
 GLOW_API float *glow_pass_saved(const glow_pass *pass, int32_t id);
