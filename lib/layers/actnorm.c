@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "layers/layers.h"
+#include "math/kernels.h"
 #include "math/moments.h"
 
 typedef struct actnorm {
@@ -64,6 +65,10 @@ static glow_status prepare(const void *self, const glow_pass *pass) {
   return GLOW_OK;
 }
 
+static const glow__passes *passes_of(const glow_pass *pass) {
+  return glow_pass_context(pass)->kernels->passes;
+}
+
 static void forward(const void *self, const glow_pass *pass, const float *x, float *y,
                     double *logdet, double *logprior) {
   const actnorm *a = self;
@@ -71,9 +76,7 @@ static void forward(const void *self, const glow_pass *pass, const float *x, flo
   const derived *d = glow_pass_derived(pass);
   int64_t samples = glow_pass_samples(pass);
   (void)logprior;
-  for (int64_t p = 0; p < samples * a->pixels; p++)
-    for (int64_t c = 0; c < a->channels; c++)
-      y[p * a->channels + c] = (x[p * a->channels + c] + bias[c]) * d->scales[c];
+  passes_of(pass)->actnorm(samples * a->pixels, a->channels, x, bias, d->scales, y);
   for (int64_t n = 0; n < samples; n++)
     logdet[n] += d->logdet;
 }
@@ -82,9 +85,8 @@ static void undo(const actnorm *a, const glow_pass *pass, const float *y, float 
   const float *bias = glow_pass_tensor(pass, a->bias);
   const derived *d = glow_pass_derived(pass);
   const float *inverse = d->scales + a->channels;
-  for (int64_t p = 0; p < glow_pass_samples(pass) * a->pixels; p++)
-    for (int64_t c = 0; c < a->channels; c++)
-      x[p * a->channels + c] = y[p * a->channels + c] * inverse[c] - bias[c];
+  passes_of(pass)->actnorm_undo(glow_pass_samples(pass) * a->pixels, a->channels, y, bias, inverse,
+                                x);
 }
 
 static void inverse(const void *self, const glow_pass *pass, const float *y, float *x,
@@ -103,13 +105,8 @@ static void backward(const void *self, const glow_pass *pass, const glow_layer_g
   double *bias = (double *)(void *)glow_pass_worker_scratch(pass, a->sums, 0);
   double *logs = bias + channels;
   memset(bias, 0, 2 * (size_t)channels * sizeof *bias);
-  for (int64_t p = 0; p < samples * a->pixels; p++)
-    for (int64_t c = 0; c < channels; c++) {
-      int64_t i = p * channels + c;
-      logs[c] += (double)(g->dy[i] * g->y[i]);
-      g->dx[i] = g->dy[i] * d->scales[c];
-      bias[c] += (double)g->dx[i];
-    }
+  passes_of(pass)->actnorm_gradient(samples * a->pixels, channels, g->y, g->dy, d->scales, g->dx,
+                                    bias, logs);
   double logdet = 0;
   for (int64_t n = 0; n < samples; n++)
     logdet += g->d_logdet[n] * (double)a->pixels;

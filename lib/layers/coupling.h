@@ -28,6 +28,7 @@ typedef struct glow__coupling {
 typedef struct glow__coupling_run {
   const glow__coupling *c;
   const glow_pass *pass;
+  const struct glow__passes *passes;
   glow__groups groups;
   const float *from, *h, *scale; /* scale: NULL but for the learned law */
   float *to, *dh;

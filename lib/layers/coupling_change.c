@@ -1,9 +1,5 @@
-/* What a coupling does to each number, by groups of samples. With shift t, scale s(raw) and the
- * gradient w of log-det:
- *   shift, then scale   y = (x + t) s    dx = dt = dy s         d log s = dy y + w
- *   scale, then shift   y = x s + t      dx = dy s, dt = dy     d log s = dy (y - t) + w
- *   additive            y = x + t        dx = dt = dy
- * and d raw = d log s (d log s / d raw). SPDX-License-Identifier: MIT */
+/* What a coupling does to each number, by groups of samples: the changes of math/passes.h with
+ * shift t and scale s(raw), and d raw = d log s (d log s / d raw). SPDX-License-Identifier: MIT */
 #include <string.h>
 
 #include "layers/coupling.h"
@@ -14,6 +10,7 @@ glow__coupling_run glow__coupling_begin(const glow__coupling *c, const glow_pass
   return (glow__coupling_run){
       .c = c,
       .pass = pass,
+      .passes = glow_pass_context(pass)->kernels->passes,
       .groups = glow__groups_of(glow_pass_samples(pass), c->image * c->channels),
       .scale = c->law == GLOW_SCALE_TANH_LEARNED ? glow_pass_tensor(pass, c->scale) : NULL};
 }
@@ -46,6 +43,12 @@ static part part_of(const glow__coupling *c, int64_t p) {
   if (c->mask == GLOW_MASK_CHECKERBOARD)
     return mask_at(c, p) ? (part){0, c->channels, 0, 0} : (part){0, 0, 0, c->channels};
   return c->invert ? (part){half, half, 0, half} : (part){0, half, half, half};
+}
+
+static int32_t change_kind(const glow__coupling *c) {
+  if (c->kind == GLOW_COUPLING_ADDITIVE)
+    return GLOW_CHANGE_SHIFT;
+  return c->order == GLOW_ORDER_SHIFT_SCALE ? GLOW_CHANGE_SHIFT_SCALE : GLOW_CHANGE_SCALE_SHIFT;
 }
 
 /* ---- pieces ---------------------------------------------------------------------------------- */
@@ -102,42 +105,25 @@ static void scales_of(const glow__coupling_run *run, const piece *at, bool slope
 
 /* ---- forward and inverse --------------------------------------------------------------------- */
 
-/* y of `count` numbers. */
-static void change(const glow__coupling_run *run, const float *restrict s, const float *restrict t,
-                   const float *x, float *y, int64_t count) {
-  if (run->c->kind == GLOW_COUPLING_ADDITIVE)
-    for (int64_t j = 0; j < count; j++)
-      y[j] = x[j] + t[j];
-  else if (run->c->order == GLOW_ORDER_SHIFT_SCALE)
-    for (int64_t j = 0; j < count; j++)
-      y[j] = (x[j] + t[j]) * s[j];
-  else
-    for (int64_t j = 0; j < count; j++)
-      y[j] = x[j] * s[j] + t[j];
-}
-
-/* x of `count` numbers. */
-static void undo(const glow__coupling_run *run, const float *restrict s, const float *restrict t,
-                 const float *y, float *x, int64_t count) {
-  if (run->c->kind == GLOW_COUPLING_ADDITIVE)
-    for (int64_t j = 0; j < count; j++)
-      x[j] = y[j] - t[j];
-  else if (run->c->order == GLOW_ORDER_SHIFT_SCALE)
-    for (int64_t j = 0; j < count; j++)
-      x[j] = y[j] / s[j] - t[j];
-  else
-    for (int64_t j = 0; j < count; j++)
-      x[j] = (y[j] - t[j]) / s[j];
-}
-
-typedef void (*change_fn)(const glow__coupling_run *run, const float *restrict s,
-                          const float *restrict t, const float *x, float *y, int64_t count);
-
 static double sum_of(const float *values, int64_t count) {
   double sum = 0;
   for (int64_t j = 0; j < count; j++)
     sum += (double)values[j];
   return sum;
+}
+
+typedef void (*change_fn)(int32_t kind, int64_t rows, int64_t n, const float *from,
+                          int64_t from_row, const float *t, int64_t t_row, const float *s,
+                          float *to);
+
+/* Channels that pass, of the pixels of a piece. */
+static void pass_on(const glow__coupling_run *run, const piece *at) {
+  const glow__coupling *c = run->c;
+  for (int64_t p = at->pixel; p < at->end; p++) {
+    part of = part_of(c, p);
+    int64_t first = p * c->channels + of.pass;
+    memcpy(run->to + first, run->from + first, (size_t)of.passes * sizeof(float));
+  }
 }
 
 /* sign: of the log-det. The sum over a pixel's channels, or a piece of them, is added to the
@@ -148,19 +134,20 @@ static void change_piece(const glow__coupling_run *run, const piece *at, change_
   glow__scales scales;
   int64_t done = 0, width = at->to - at->from;
   bool affine = c->kind != GLOW_COUPLING_ADDITIVE;
+  /* Of a checkerboard the neighbours of a pixel that changes do not. */
+  int64_t rows = c->mask == GLOW_MASK_CHECKERBOARD ? 1 : at->end - at->pixel;
   scales_of(run, at, false, &scales);
-  for (int64_t p = at->pixel; p < at->end; p++) {
-    const float *x = run->from + p * c->channels, *t = run->h + p * c->out + at->from;
-    float *y = run->to + p * c->channels;
+  if (run->from != run->to && at->from == 0)
+    pass_on(run, at);
+  for (int64_t p = at->pixel; p < at->end; p += rows) {
     part of = part_of(c, p);
-    if (x != y && at->from == 0)
-      memcpy(y + of.pass, x + of.pass, (size_t)of.passes * sizeof *y);
+    int64_t first = p * c->channels + of.change + at->from;
     if (!of.changes)
       continue;
-    fn(run, scales.s + done, t, x + of.change + at->from, y + of.change + at->from, width);
-    if (affine)
-      run->logdet[p / c->image] += sign * sum_of(scales.log_s + done, width);
-    done += affine ? width : 0;
+    fn(change_kind(c), rows, width, run->from + first, c->channels, run->h + p * c->out + at->from,
+       c->out, scales.s + done, run->to + first);
+    for (int64_t q = p; affine && q < p + rows; q++, done += width)
+      run->logdet[q / c->image] += sign * sum_of(scales.log_s + done, width);
   }
 }
 
@@ -168,7 +155,7 @@ static void forward_task(void *arg, uint32_t task, uint32_t worker) {
   const glow__coupling_run *run = arg;
   (void)worker;
   for (piece at = first_piece(run, task); cut_piece(run, task, &at); next_piece(run, &at))
-    change_piece(run, &at, change, 1);
+    change_piece(run, &at, run->passes->change, 1);
 }
 
 void glow__coupling_forward(glow__coupling_run *run) {
@@ -179,7 +166,7 @@ static void inverse_task(void *arg, uint32_t task, uint32_t worker) {
   const glow__coupling_run *run = arg;
   (void)worker;
   for (piece at = first_piece(run, task); cut_piece(run, task, &at); next_piece(run, &at))
-    change_piece(run, &at, undo, -1);
+    change_piece(run, &at, run->passes->change_undo, -1);
 }
 
 void glow__coupling_inverse(glow__coupling_run *run) {
@@ -193,26 +180,15 @@ static double *scale_sums(const glow__coupling_run *run, uint32_t task) {
   return sums + (int64_t)task * run->c->changed;
 }
 
-/* Of `count` numbers from number `at` of the scales on. d_scale: sums of this group, or NULL. */
-static void gradient(const glow__coupling_run *run, const glow__scales *scales, int64_t at,
-                     const float *restrict t, const float *restrict y, const float *restrict dy,
-                     float d_logdet, float *restrict dx, float *restrict dh, double *d_scale,
-                     int64_t count) {
-  bool shift_first = run->c->order == GLOW_ORDER_SHIFT_SCALE;
-  if (run->c->kind == GLOW_COUPLING_ADDITIVE) {
-    memcpy(dx, dy, (size_t)count * sizeof *dx);
-    memcpy(dh, dy, (size_t)count * sizeof *dh);
-    return;
-  }
-  const float *s = scales->s + at, *slope = scales->slope + at, *unit = scales->unit + at;
-  for (int64_t j = 0; j < count; j++) {
-    float d_log_s = dy[j] * (shift_first ? y[j] : y[j] - t[j]) + d_logdet;
-    dx[j] = dy[j] * s[j];
-    dh[j] = shift_first ? dx[j] : dy[j];
-    dh[run->c->changed + j] = d_log_s * slope[j];
-    if (d_scale)
-      d_scale[j] += (double)(d_log_s * unit[j]);
-  }
+/* dh, which holds d log s in the place of the raw scales: times its slope. d_scale: sums of this
+ * group, or NULL. */
+static void through_law(const glow__scales *scales, int64_t at, int64_t count, float *restrict dh,
+                        double *restrict d_scale) {
+  const float *slope = scales->slope + at, *unit = scales->unit + at;
+  for (int64_t j = 0; d_scale && j < count; j++)
+    d_scale[j] += (double)(dh[j] * unit[j]);
+  for (int64_t j = 0; j < count; j++)
+    dh[j] *= slope[j];
 }
 
 static void backward_piece(const glow__coupling_run *run, const piece *at, double *d_scale) {
@@ -220,6 +196,7 @@ static void backward_piece(const glow__coupling_run *run, const piece *at, doubl
   const glow_layer_gradient *g = run->g;
   glow__scales scales;
   int64_t done = 0, width = at->to - at->from;
+  int32_t kind = change_kind(c);
   scales_of(run, at, true, &scales);
   for (int64_t p = at->pixel; p < at->end; p++) {
     const float *t = run->h + p * c->out + at->from;
@@ -235,12 +212,15 @@ static void backward_piece(const glow__coupling_run *run, const piece *at, doubl
     }
     if (!of.changes)
       continue;
-    gradient(run, &scales, done, t, g->y + changed, g->dy + changed,
-             (float)g->d_logdet[p / c->image], g->dx + changed, dh,
-             d_scale ? d_scale + at->from : NULL, width);
+    run->passes->change_gradient(kind, width, t, scales.s + done, g->y + changed, g->dy + changed,
+                                 (float)g->d_logdet[p / c->image], g->dx + changed, dh,
+                                 dh + c->changed);
+    if (kind != GLOW_CHANGE_SHIFT)
+      through_law(&scales, done, width, dh + c->changed, d_scale ? d_scale + at->from : NULL);
     if (!g->x)
-      undo(run, scales.s + done, t, g->y + changed, g->x_out + changed, width);
-    done += c->kind == GLOW_COUPLING_ADDITIVE ? 0 : width;
+      run->passes->change_undo(kind, 1, width, g->y + changed, 0, t, 0, scales.s + done,
+                               g->x_out + changed);
+    done += kind == GLOW_CHANGE_SHIFT ? 0 : width;
   }
 }
 

@@ -6,7 +6,6 @@
 
 #include "layers/gaussian.h"
 #include "math/border.h"
-#include "math/conv.h"
 #include "math/kernels.h"
 
 typedef struct split {
@@ -130,7 +129,7 @@ static const float *law_of(const split *s, const glow_pass *pass, const float *x
   float *gathered = glow_pass_worker_scratch(pass, s->gathered, 0);
   float *h = glow_pass_worker_scratch(pass, s->h, 0);
   glow__epilogue norm = {glow_pass_tensor(pass, s->bias), d.scale, 0, 0};
-  glow__gather3x3(s->height, s->width, s->half, x1, stride, 1, 0, s->image, gathered);
+  kernels->passes->gather3x3(s->height, s->width, s->half, x1, stride, 1, 0, s->image, gathered);
   kernels->gemm(s->image, s->channels, 9 * s->half, gathered, glow__in_rows(kernels, 9 * s->half),
                 d.packed, h, glow__in_rows(kernels, s->channels), 0,
                 glow__panels(kernels, s->channels), &norm);
@@ -243,7 +242,7 @@ static void through_conv(const split *s, const glow_pass *pass, const float *dh,
                            glow_pass_worker_scratch(pass, s->d_weight, 0), narrow, 0, panels, &add);
   kernels->gemm(s->image, taps, s->channels, dh, narrow, derived_of(s, pass).back, gathered, wide,
                 0, glow__panels(kernels, taps), &none);
-  glow__sum3x3(s->height, s->width, s->half, gathered, -1, 0, s->image, dx, s->channels);
+  kernels->passes->sum3x3(s->height, s->width, s->half, gathered, -1, 0, s->image, dx, s->channels);
 }
 
 static void sample_gradient(const split *s, const glow_pass *pass, const glow_layer_gradient *g,

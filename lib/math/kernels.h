@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "math/functions.h"
+#include "math/passes.h"
 
 /* What happens to a product before it is written: v = sum; if (accumulate) v += c; if (bias)
  * v = (v + bias[n]); if (scale) v *= scale[n]; if (relu) v = max(v, 0) with NaN kept. */
@@ -60,6 +61,7 @@ typedef struct glow__kernels {
   void (*norm_back)(int64_t rows, int64_t n, const float *h, const float *scale, float *d,
                     glow__layout layout, float *sum_bias, float *sum_scale);
   const glow__functions *functions; /* over arrays */
+  const glow__passes *passes;       /* over activations */
 } glow__kernels;
 
 static inline int64_t glow__panels(const glow__kernels *kernels, int64_t n) {

@@ -5,4 +5,6 @@
 #define SIMD_VECTORS 2
 #define SIMD_ROWS 14
 #include "math/functions_simd.h"
+#include "math/passes_loops.h"
+/* last: the table */
 #include "math/kernels_simd.h"

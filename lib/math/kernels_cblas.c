@@ -67,5 +67,5 @@ static void norm_back(int64_t rows, int64_t n, const float *h, const float *scal
   glow__norm_back_c(PANEL, rows, n, h, scale, d, layout, sum_bias, sum_scale);
 }
 
-const glow__kernels glow__kernels_cblas = {"cblas", PANEL,           1,         pack,
-                                           gemm,    gemm_transposed, norm_back, &glow__functions_c};
+const glow__kernels glow__kernels_cblas = {
+    "cblas", PANEL, 1, pack, gemm, gemm_transposed, norm_back, &glow__functions_c, &glow__passes_c};

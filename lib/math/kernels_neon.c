@@ -5,4 +5,6 @@
 #define SIMD_VECTORS 4
 #define SIMD_ROWS 5
 #include "math/functions_simd.h"
+#include "math/passes_loops.h"
+/* last: the table */
 #include "math/kernels_simd.h"

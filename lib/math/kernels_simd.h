@@ -79,8 +79,8 @@ static void store_row(const vec *sums, float *to, int64_t j, int64_t width,
   }
 }
 
-/* What the end of a product is told: a tile's place, its row stride, first column, and columns from
- * there on. */
+/* What the end of a product is told beside rows of sums: the tile's place, its row stride, its first
+ * column, and how many there are from there on. */
 typedef struct destination {
   float *to;
   int64_t row, j, width;
@@ -89,13 +89,15 @@ typedef struct destination {
 
 /* A tile of whole vectors, from registers. What the end consists of is constant at each call, and
  * bias and scale are loaded once for all rows. */
-INLINE void store_whole(int64_t rows, const tile_sums sums, const destination *p, bool accumulate,
-                        bool norm) {
+INLINE void store_whole(int64_t rows, const vec (*sums)[SIMD_VECTORS], const destination *p,
+                        bool accumulate, bool norm) {
   UNROLL
   for (int64_t v = 0; v < SIMD_VECTORS; v++) {
     int64_t at = v * SIMD_WIDTH;
     vec bias = norm ? *(const vec_unaligned *)(p->end->bias + p->j + at) : (vec){0};
-    vec scale = norm ? *(const vec_unaligned *)(p->end->scale + p->j + at) : (vec){0};
+    vec scale = (vec){0} + 1.0f;
+    if (norm && p->end->scale)
+      scale = *(const vec_unaligned *)(p->end->scale + p->j + at);
     float *to = p->to + at;
     UNROLL
     for (int64_t r = 0; r < rows; r++, to += p->row) {
@@ -106,20 +108,20 @@ INLINE void store_whole(int64_t rows, const tile_sums sums, const destination *p
 }
 
 /* Any other end, from memory. */
-NOINLINE void store_any(int64_t rows, const tile_sums sums, const destination *p) {
+NOINLINE void store_any(int64_t rows, const vec (*sums)[SIMD_VECTORS], const destination *p) {
   for (int64_t r = 0; r < rows; r++)
     store_row(sums[r], p->to + r * p->row, p->j, p->width, p->end);
 }
 
 /* The three ends that the networks' products have, and any other. */
-INLINE void store_tile(int64_t rows, const tile_sums sums, const destination *p) {
+INLINE void store_tile(int64_t rows, const vec (*sums)[SIMD_VECTORS], const destination *p) {
   const glow__epilogue *e = p->end;
   bool whole = p->width >= PANEL, plain = !e->bias && !e->scale && !e->relu;
   if (whole && plain && e->accumulate) {
     store_whole(rows, sums, p, true, false);
   } else if (whole && plain) {
     store_whole(rows, sums, p, false, false);
-  } else if (whole && e->bias && e->scale && e->relu && !e->accumulate) {
+  } else if (whole && e->bias && e->relu && !e->accumulate) {
     store_whole(rows, sums, p, false, true);
   } else {
     tile_sums in_memory;
@@ -208,9 +210,33 @@ INLINE void tile_of_columns(int64_t rows, int64_t k, const float *a, int64_t row
   }
 EACH_TILE_SIZE(TILE_FUNCTIONS)
 
+/* The sums of a row alone are few, and each waits for its last multiply-add: so those of several
+ * panels at a time, panels[k, PANEL] one after the other. */
+enum { ABREAST = 4 };
+NOINLINE void row_abreast(int64_t k, const float *a, glow__layout layout, const float *panels,
+                          float *to, int64_t step, int64_t n, int64_t j,
+                          const glow__epilogue *epilogue) {
+  int64_t run = layout.panel == PANEL ? k : PANEL;
+  vec sums[ABREAST][SIMD_VECTORS] = {0};
+  const float *b = panels;
+  for (int64_t left = k; left > 0; left -= run, a += layout.panel)
+    for (int64_t i = 0; i < (left < run ? left : run); i++, b += PANEL)
+      UNROLL
+  for (int64_t p = 0; p < ABREAST; p++)
+    UNROLL
+  for (int64_t v = 0; v < SIMD_VECTORS; v++)
+    sums[p][v] += a[i] * *(const vec *)(const void *)(b + p * k * PANEL + v * SIMD_WIDTH);
+  UNROLL
+  for (int64_t p = 0; p < ABREAST; p++, to += step, j += PANEL)
+    store_tile(1, &sums[p], &(destination){to, 0, j, n - j, epilogue});
+}
+
 static void gemm(int64_t m, int64_t n, int64_t k, const float *a, glow__layout a_layout,
                  const float *packed, float *c, glow__layout c_layout, int64_t first, int64_t last,
                  const glow__epilogue *epilogue) {
+  for (; m == 1 && last - first >= ABREAST; first += ABREAST)
+    row_abreast(k, a, a_layout, packed + first * PANEL * k, c + first * c_layout.panel,
+                c_layout.panel, n, first * PANEL, epilogue);
   for (int64_t panel = first; panel < last; panel++) {
     int64_t j = panel * PANEL;
     destination p = {c + panel * c_layout.panel, c_layout.row, j, n - j, epilogue};
@@ -284,5 +310,7 @@ static void norm_back(int64_t rows, int64_t n, const float *h, const float *scal
     norm_column(rows, h + i, scale[j], d + i, layout.row, sum_bias + j, sum_scale + j);
 }
 
-const glow__kernels SIMD_TABLE = {SIMD_NAME, PANEL,           0,         pack,
-                                  gemm,      gemm_transposed, norm_back, &functions};
+static const glow__passes passes = GLOW_PASSES;
+
+const glow__kernels SIMD_TABLE = {SIMD_NAME,       PANEL,     0,          pack,   gemm,
+                                  gemm_transposed, norm_back, &functions, &passes};

@@ -83,7 +83,7 @@ INLINE void clear_sums(int64_t rows, tile_sums sums) {
     sums[r][v] = (vec){0};
 }
 
-INLINE void copy_sums(int64_t rows, const tile_sums sums, tile_sums out) {
+INLINE void copy_sums(int64_t rows, const vec (*sums)[SIMD_VECTORS], tile_sums out) {
   UNROLL
   for (int64_t r = 0; r < rows; r++)
     UNROLL

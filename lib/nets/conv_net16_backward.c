@@ -13,8 +13,8 @@ static void gather(const glow__conv_run *run, const glow__conv_strip16 *s, int64
                    const float *x, int64_t stride, int32_t sign, int32_t region) {
   const glow__kernels16 *kernels = run->kernels16;
   int64_t taps = 9 * channels;
-  glow__strip_gather(run->net->height, run->net->width, channels, x, stride, sign, s->first,
-                     s->first + s->rows, s->wide);
+  glow__strip_gather(run->kernels->passes, run->net->height, run->net->width, channels, x, stride,
+                     sign, s->first, s->first + s->rows, s->wide);
   kernels->round(s->rows, taps, s->wide, s->wide16);
   kernels->zip(s->rows, taps, s->wide16, glow__even(taps), pairs_at(run, region, s->first, taps),
                taps);

@@ -46,8 +46,8 @@ static void first_layer(const glow__conv_run *run, const glow__conv_strip16 *s, 
   glow__epilogue16 norm = {{0}, NULL};
   if (finish)
     norm = (glow__epilogue16){glow__conv_net_norm(run, net->b1, scales.s1), s->h1};
-  glow__strip_gather(net->height, net->width, net->in, run->x, run->stride, 1, s->first,
-                     s->first + s->rows, s->wide);
+  glow__strip_gather(run->kernels->passes, net->height, net->width, net->in, run->x, run->stride, 1,
+                     s->first, s->first + s->rows, s->wide);
   run->kernels16->round(s->rows, 9 * net->in, s->wide, s->wide16);
   if (net->edge) { /* the product is added to what the border gives, before the norm */
     glow__conv_net_border_fill(run, s->first, s->first + s->rows, s->sums,

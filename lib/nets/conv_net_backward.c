@@ -12,7 +12,6 @@
  * needs no private copies of large gradients. SPDX-License-Identifier: MIT */
 #include <string.h>
 
-#include "math/conv.h"
 #include "math/kernels.h"
 #include "nets/conv_net16.h"
 #include "nets/strips.h"
@@ -86,8 +85,8 @@ static void gather(const glow__conv_run *run, const glow__conv_strip *strip, int
                    const float *x, int64_t stride, int32_t sign, int32_t factor) {
   int64_t taps = 9 * channels;
   float *packed = strip_of(run, glow_pass_scratch(run->pass, factor), taps, strip->first);
-  glow__strip_gather(run->net->height, run->net->width, channels, x, stride, sign, strip->first,
-                     strip->first + strip->rows, strip->gathered);
+  glow__strip_gather(run->kernels->passes, run->net->height, run->net->width, channels, x, stride,
+                     sign, strip->first, strip->first + strip->rows, strip->gathered);
   run->kernels->pack(strip->rows, taps, strip->gathered, taps, 1, packed, 0,
                      glow__panels(run->kernels, taps));
 }
@@ -122,8 +121,9 @@ static void input_gradient(void *arg, uint32_t task, uint32_t worker) {
   const glow__conv_net *net = b->run.net;
   const float *d = glow_pass_scratch(b->run.pass, net->d_gathered);
   (void)worker;
-  glow__sum3x3(net->height, net->width, net->in, d + (int64_t)task * net->image * 9 * net->in, -1,
-               0, net->image, b->dx + (int64_t)task * net->image * b->dx_stride, b->dx_stride);
+  b->run.kernels->passes->sum3x3(net->height, net->width, net->in,
+                                 d + (int64_t)task * net->image * 9 * net->in, -1, 0, net->image,
+                                 b->dx + (int64_t)task * net->image * b->dx_stride, b->dx_stride);
 }
 
 /* ---- weights --------------------------------------------------------------------------------- */

@@ -2,7 +2,6 @@
  * cache, then the shifted sum of the last convolution. SPDX-License-Identifier: MIT */
 #include <string.h>
 
-#include "math/conv.h"
 #include "math/kernels.h"
 #include "nets/conv_net16.h"
 #include "nets/strips.h"
@@ -57,8 +56,8 @@ void glow__conv_net_first(const glow__conv_run *run, const glow__conv_strip *str
   const glow__conv_net *net = run->net;
   glow__conv_net_scales scales = glow__conv_net_scales_of(net, run->pass);
   glow__epilogue norm = finish ? glow__conv_net_norm(run, net->b1, scales.s1) : (glow__epilogue){0};
-  glow__strip_gather(net->height, net->width, net->in, run->x, run->stride, 1, strip->first,
-                     strip->first + strip->rows, strip->gathered);
+  glow__strip_gather(run->kernels->passes, net->height, net->width, net->in, run->x, run->stride, 1,
+                     strip->first, strip->first + strip->rows, strip->gathered);
   if (net->edge) { /* the product is added to what the border gives, before the norm */
     glow__conv_net_border_fill(run, strip->first, strip->first + strip->rows, strip->h1,
                                strip->hidden);
@@ -108,8 +107,8 @@ static void sum_strip(void *arg, uint32_t task, uint32_t worker) {
   for (int64_t p = first; p < last;) {
     int64_t base = p / net->image * net->image;
     int64_t to = last - base < net->image ? last - base : net->image;
-    glow__sum3x3(net->height, net->width, net->out, taps + base * 9 * net->out, 1, p - base, to,
-                 run->out + base * net->out, net->out);
+    run->kernels->passes->sum3x3(net->height, net->width, net->out, taps + base * 9 * net->out, 1,
+                                 p - base, to, run->out + base * net->out, net->out);
     p = base + to;
   }
   if (net->edge)

@@ -2,15 +2,14 @@
  * SPDX-License-Identifier: MIT */
 #include "nets/strips.h"
 
-#include "math/conv.h"
-
-void glow__strip_gather(int64_t height, int64_t width, int64_t channels, const float *x,
-                        int64_t stride, int32_t sign, int64_t first, int64_t last, float *out) {
+void glow__strip_gather(const glow__passes *passes, int64_t height, int64_t width, int64_t channels,
+                        const float *x, int64_t stride, int32_t sign, int64_t first, int64_t last,
+                        float *out) {
   int64_t image = height * width;
   while (first < last) {
     int64_t n = first / image, from = first - n * image;
     int64_t to = last - n * image < image ? last - n * image : image;
-    glow__gather3x3(height, width, channels, x + n * image * stride, stride, sign, from, to, out);
+    passes->gather3x3(height, width, channels, x + n * image * stride, stride, sign, from, to, out);
     out += (to - from) * 9 * channels;
     first += to - from;
   }

@@ -6,6 +6,8 @@
 
 #include <stdint.h>
 
+#include "math/passes.h"
+
 #define GLOW_STRIP 128 /* pixels: 256 KiB for each 512-channel activation */
 
 static inline int64_t glow__strip_count(int64_t pixels) {
@@ -19,10 +21,10 @@ static inline int64_t glow__strip_per_sample(int64_t image_pixels, int64_t float
   return glow__strip_count(image_pixels) * floats;
 }
 
-/* gather3x3 (math/conv.h) for pixels [first, last) of a batch of images, which may lie in
- * several. */
-void glow__strip_gather(int64_t height, int64_t width, int64_t channels, const float *x,
-                        int64_t stride, int32_t sign, int64_t first, int64_t last, float *out);
+/* gather3x3 for pixels [first, last) of a batch of images, which may lie in several. */
+void glow__strip_gather(const glow__passes *passes, int64_t height, int64_t width, int64_t channels,
+                        const float *x, int64_t stride, int32_t sign, int64_t first, int64_t last,
+                        float *out);
 
 /* Sums over strips, in order and in double: sums[j] = sum_s partial[s*count + j]. */
 void glow__strip_total(int64_t strips, int64_t count, const float *partial, double *sums);

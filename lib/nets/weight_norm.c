@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "math/conv.h"
 #include "nets/strips.h"
 
 /* Added to |v|^2, so that v = 0 is not singular. */
@@ -85,15 +84,17 @@ int64_t glow__wn_conv_strip_room(const glow__wn_conv *c) {
 }
 
 /* Rows of the product's left side for pixels [first, last): gathered taps, or the pixels. */
-static const float *rows_of(const glow__wn_conv *c, const float *x, int64_t channels,
+static const float *rows_of(const glow__wn_run *run, const float *x, int64_t channels,
                             int64_t stride, int32_t sign, int64_t first, int64_t last, float *room,
                             int64_t *row_stride) {
+  const glow__wn_conv *c = run->conv;
   if (c->taps == 1) {
     *row_stride = stride;
     return x + first * stride;
   }
   *row_stride = c->taps * channels;
-  glow__strip_gather(c->height, c->width, channels, x, stride, sign, first, last, room);
+  glow__strip_gather(run->kernels->passes, c->height, c->width, channels, x, stride, sign, first,
+                     last, room);
   return room;
 }
 
@@ -103,7 +104,7 @@ void glow__wn_conv_forward(const glow__wn_run *run, const float *h, int64_t stri
   const glow__epilogue end = {.bias = c->bias < 0 ? NULL : glow_pass_tensor(run->pass, c->bias),
                               .accumulate = add};
   int64_t row_stride;
-  const float *rows = rows_of(c, h, c->in, stride, 1, first, last, room, &row_stride);
+  const float *rows = rows_of(run, h, c->in, stride, 1, first, last, room, &row_stride);
   run->kernels->gemm(last - first, c->out, c->taps * c->in, rows,
                      glow__in_rows(run->kernels, row_stride), run->derived + c->packed,
                      y + first * c->out, glow__in_rows(run->kernels, c->out), 0,
@@ -116,7 +117,7 @@ void glow__wn_conv_data_gradient(const glow__wn_run *run, const float *dy, int64
   const glow__wn_conv *c = run->conv;
   const glow__epilogue end = {.accumulate = add};
   int64_t row_stride;
-  const float *rows = rows_of(c, dy, c->out, c->out, -1, first, last, room, &row_stride);
+  const float *rows = rows_of(run, dy, c->out, c->out, -1, first, last, room, &row_stride);
   run->kernels->gemm(last - first, c->in, c->taps * c->out, rows,
                      glow__in_rows(run->kernels, row_stride), run->derived + c->back, dh,
                      glow__in_rows(run->kernels, dh_stride), 0, glow__panels(run->kernels, c->in),

@@ -1,0 +1,140 @@
+/* The loops of math/passes.h; the file that includes this says with its flags for which CPU.
+ * SPDX-License-Identifier: MIT */
+#include <string.h>
+
+#include "math/passes.h"
+
+/* ---- taps ------------------------------------------------------------------------------------ */
+
+static void gather3x3(int64_t height, int64_t width, int64_t channels, const float *x,
+                      int64_t x_stride, int32_t sign, int64_t first, int64_t last, float *out) {
+  size_t bytes = (size_t)channels * sizeof *out;
+  int64_t row = first / width, column = first % width;
+  for (int64_t p = first; p < last; p++) {
+    for (int64_t t = 0; t < 9; t++, out += channels) {
+      int64_t r = row + sign * (t / 3 - 1), c = column + sign * (t % 3 - 1);
+      if (r < 0 || r >= height || c < 0 || c >= width)
+        memset(out, 0, bytes);
+      else
+        memcpy(out, x + (r * width + c) * x_stride, bytes);
+    }
+    if (++column == width) {
+      column = 0;
+      row++;
+    }
+  }
+}
+
+static void sum3x3(int64_t height, int64_t width, int64_t channels, const float *restrict a,
+                   int32_t sign, int64_t first, int64_t last, float *restrict out,
+                   int64_t out_stride) {
+  int64_t row = first / width, column = first % width;
+  for (int64_t p = first; p < last; p++) {
+    float *to = out + p * out_stride;
+    for (int64_t t = 0; t < 9; t++) {
+      int64_t r = row + sign * (t / 3 - 1), c = column + sign * (t % 3 - 1);
+      if (r < 0 || r >= height || c < 0 || c >= width)
+        continue;
+      const float *from = a + ((r * width + c) * 9 + t) * channels;
+      for (int64_t i = 0; i < channels; i++)
+        to[i] += from[i];
+    }
+    if (++column == width) {
+      column = 0;
+      row++;
+    }
+  }
+}
+
+/* ---- actnorm --------------------------------------------------------------------------------- */
+
+static void actnorm(int64_t rows, int64_t n, const float *x, const float *restrict shift,
+                    const float *restrict scale, float *y) {
+  for (int64_t i = 0; i < rows; i++, x += n, y += n)
+    for (int64_t j = 0; j < n; j++)
+      y[j] = (x[j] + shift[j]) * scale[j];
+}
+
+static void actnorm_undo(int64_t rows, int64_t n, const float *y, const float *restrict shift,
+                         const float *restrict inverse, float *x) {
+  for (int64_t i = 0; i < rows; i++, x += n, y += n)
+    for (int64_t j = 0; j < n; j++)
+      x[j] = y[j] * inverse[j] - shift[j];
+}
+
+static void actnorm_gradient(int64_t rows, int64_t n, const float *y, const float *dy,
+                             const float *restrict scale, float *dx, double *restrict d_shift,
+                             double *restrict d_logs) {
+  for (int64_t i = 0; i < rows; i++, y += n, dy += n, dx += n)
+    for (int64_t j = 0; j < n; j++) {
+      d_logs[j] += (double)(dy[j] * y[j]);
+      dx[j] = dy[j] * scale[j];
+      d_shift[j] += (double)dx[j];
+    }
+}
+
+/* ---- coupling -------------------------------------------------------------------------------- */
+
+static void change_row(int32_t kind, int64_t n, const float *x, const float *restrict t,
+                       const float *restrict s, float *y) {
+  if (kind == GLOW_CHANGE_SHIFT)
+    for (int64_t j = 0; j < n; j++)
+      y[j] = x[j] + t[j];
+  else if (kind == GLOW_CHANGE_SHIFT_SCALE)
+    for (int64_t j = 0; j < n; j++)
+      y[j] = (x[j] + t[j]) * s[j];
+  else
+    for (int64_t j = 0; j < n; j++)
+      y[j] = x[j] * s[j] + t[j];
+}
+
+static void undo_row(int32_t kind, int64_t n, const float *y, const float *restrict t,
+                     const float *restrict s, float *x) {
+  if (kind == GLOW_CHANGE_SHIFT)
+    for (int64_t j = 0; j < n; j++)
+      x[j] = y[j] - t[j];
+  else if (kind == GLOW_CHANGE_SHIFT_SCALE)
+    for (int64_t j = 0; j < n; j++)
+      x[j] = y[j] / s[j] - t[j];
+  else
+    for (int64_t j = 0; j < n; j++)
+      x[j] = (y[j] - t[j]) / s[j];
+}
+
+static void change(int32_t kind, int64_t rows, int64_t n, const float *x, int64_t x_row,
+                   const float *t, int64_t t_row, const float *s, float *y) {
+  for (int64_t i = 0; i < rows; i++, x += x_row, y += x_row, t += t_row, s += n)
+    change_row(kind, n, x, t, s, y);
+}
+
+static void change_undo(int32_t kind, int64_t rows, int64_t n, const float *y, int64_t x_row,
+                        const float *t, int64_t t_row, const float *s, float *x) {
+  for (int64_t i = 0; i < rows; i++, x += x_row, y += x_row, t += t_row, s += n)
+    undo_row(kind, n, y, t, s, x);
+}
+
+static void change_gradient(int32_t kind, int64_t n, const float *restrict t,
+                            const float *restrict s, const float *restrict y,
+                            const float *restrict dy, float w, float *restrict dx,
+                            float *restrict dt, float *restrict d_log_s) {
+  if (kind == GLOW_CHANGE_SHIFT)
+    for (int64_t j = 0; j < n; j++)
+      dx[j] = dt[j] = dy[j];
+  else if (kind == GLOW_CHANGE_SHIFT_SCALE)
+    for (int64_t j = 0; j < n; j++) {
+      d_log_s[j] = dy[j] * y[j] + w;
+      dx[j] = dt[j] = dy[j] * s[j];
+    }
+  else
+    for (int64_t j = 0; j < n; j++) {
+      d_log_s[j] = dy[j] * (y[j] - t[j]) + w;
+      dx[j] = dy[j] * s[j];
+      dt[j] = dy[j];
+    }
+}
+
+#define GLOW_PASSES                                                                                \
+  {                                                                                                \
+    gather3x3, sum3x3, actnorm, actnorm_undo, actnorm_gradient, change, change_undo,               \
+        change_gradient                                                                            \
+  }
