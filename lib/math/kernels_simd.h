@@ -79,8 +79,8 @@ static void store_row(const vec *sums, float *to, int64_t j, int64_t width,
   }
 }
 
-/* What the end of a product is told beside rows of sums: the tile's place, its row stride, its first
- * column, and how many there are from there on. */
+/* What the end of a product is told beside rows of sums: the tile's place, its row stride, its
+ * first column, and how many there are from there on. */
 typedef struct destination {
   float *to;
   int64_t row, j, width;

@@ -42,12 +42,12 @@ typedef struct glow__passes {
                            const float *scale, float *dx, double *d_shift, double *d_logs);
 
   /* A coupling on rows of n numbers; kind: GLOW_CHANGE_... Rows of x and y are x_row apart, those
-   * of t t_row, those of s n; of a shift alone s is not read. */
+   * of t t_row, those of s n; where there is but a shift, s is not read. */
   void (*change)(int32_t kind, int64_t rows, int64_t n, const float *x, int64_t x_row,
                  const float *t, int64_t t_row, const float *s, float *y);
   void (*change_undo)(int32_t kind, int64_t rows, int64_t n, const float *y, int64_t x_row,
                       const float *t, int64_t t_row, const float *s, float *x);
-  /* Of one row: gradients of x and t, and, but for a shift alone, of log s, where w is that of log-det:
+  /* Of one row: gradients of x and t, and, but for a shift alone, of log s; w: that of log-det.
    *   shift, then scale   dx = dt = dy s         d log s = dy y + w
    *   scale, then shift   dx = dy s, dt = dy     d log s = dy (y - t) + w
    *   shift               dx = dt = dy */
