@@ -254,10 +254,9 @@ static void check_rows(const char *key, size_t size, const exempt *exempts, int 
 }
 
 static void test_every_field_has_a_row(void **state) {
-  static const exempt trainer[] = {EXEMPT(glow_trainer_options, struct_size),
-                                   EXEMPT(glow_trainer_options, optimizer),
-                                   EXEMPT(glow_trainer_options, schedule),
-                                   EXEMPT(glow_trainer_options, reserved)};
+  static const exempt trainer[] = {
+      EXEMPT(glow_trainer_options, struct_size), EXEMPT(glow_trainer_options, optimizer),
+      EXEMPT(glow_trainer_options, schedule), EXEMPT(glow_trainer_options, reserved)};
   static const exempt optimizer[] = {EXEMPT(glow_optimizer_options, struct_size),
                                      EXEMPT(glow_optimizer_options, reserved)};
   static const exempt schedule[] = {EXEMPT(glow_schedule, struct_size),
