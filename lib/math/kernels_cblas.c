@@ -34,18 +34,18 @@ static void finish(int64_t m, int64_t n, float *c, int64_t ldc, const glow__epil
 }
 
 /* All layouts of matrices are rows here. */
-static void multiply(CBLAS_TRANSPOSE transpose, int64_t m, int64_t n, int64_t k, const float *a,
-                     int64_t lda, const float *packed, float *c, int64_t ldc, int64_t first,
-                     int64_t last, const glow__epilogue *epilogue) {
+static void multiply(bool transposed, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda,
+                     const float *packed, float *c, int64_t ldc, int64_t first, int64_t last,
+                     const glow__epilogue *epilogue) {
   const int64_t most = 1 << 24; /* rows at a time: CBLAS counts in int */
   int64_t ld = (n + PANEL - 1) / PANEL * PANEL, column = first * PANEL;
   int64_t width = (last * PANEL < n ? last * PANEL : n) - column;
   for (int64_t i = 0; i < m && width > 0; i += most) {
     int64_t rows = m - i < most ? m - i : most;
     float *to = c + i * ldc + column;
-    cblas_sgemm(CblasRowMajor, transpose, CblasNoTrans, (int)rows, (int)width, (int)k, 1.0f,
-                a + i * (transpose == CblasTrans ? 1 : lda), (int)lda, packed + column, (int)ld,
-                epilogue->accumulate ? 1.0f : 0.0f, to, (int)ldc);
+    cblas_sgemm(CblasRowMajor, transposed ? CblasTrans : CblasNoTrans, CblasNoTrans, (int)rows,
+                (int)width, (int)k, 1.0f, a + i * (transposed ? 1 : lda), (int)lda, packed + column,
+                (int)ld, epilogue->accumulate ? 1.0f : 0.0f, to, (int)ldc);
     finish(rows, width, to, ldc, epilogue, column);
   }
 }
@@ -53,13 +53,13 @@ static void multiply(CBLAS_TRANSPOSE transpose, int64_t m, int64_t n, int64_t k,
 static void gemm(int64_t m, int64_t n, int64_t k, const float *a, glow__layout a_layout,
                  const float *packed, float *c, glow__layout c_layout, int64_t first, int64_t last,
                  const glow__epilogue *epilogue) {
-  multiply(CblasNoTrans, m, n, k, a, a_layout.row, packed, c, c_layout.row, first, last, epilogue);
+  multiply(false, m, n, k, a, a_layout.row, packed, c, c_layout.row, first, last, epilogue);
 }
 
 static void gemm_transposed(int64_t m, int64_t n, int64_t k, const float *a, glow__layout a_layout,
                             const float *packed, float *c, glow__layout c_layout, int64_t first,
                             int64_t last, const glow__epilogue *epilogue) {
-  multiply(CblasTrans, m, n, k, a, a_layout.row, packed, c, c_layout.row, first, last, epilogue);
+  multiply(true, m, n, k, a, a_layout.row, packed, c, c_layout.row, first, last, epilogue);
 }
 
 static void norm_back(int64_t rows, int64_t n, const float *h, const float *scale, float *d,
