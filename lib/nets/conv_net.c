@@ -105,7 +105,7 @@ static glow_status declare_factors(glow__conv_net *net, glow_setup *setup) {
     GLOW_TRY(glow_setup_backward_scratch(
         setup, 0, net->image * glow__packed_size(kernels, 1, left[i]), &net->left[i]));
   return glow_setup_backward_scratch(
-      setup, 0, net->image * glow__packed_size(kernels, 1, net->hidden), &net->right[0]);
+      setup, 0, net->image * glow__packed_size(kernels, 1, net->hidden), &net->d1);
 }
 
 static glow_status declare_factors16(glow__conv_net *net, glow_setup *setup,
@@ -115,7 +115,7 @@ static glow_status declare_factors16(glow__conv_net *net, glow_setup *setup,
   GLOW_TRY(glow_setup_backward_scratch(setup, 0, pairs * 9 * net->in, &net->left[0]));
   GLOW_TRY(glow_setup_backward_scratch(setup, 0, pairs * hidden, &net->left[1]));
   net->left[2] = net->taps;
-  GLOW_TRY(glow_setup_backward_scratch(setup, 0, net->image * glow__pairs(hidden), &net->right[0]));
+  GLOW_TRY(glow_setup_backward_scratch(setup, 0, net->image * glow__pairs(hidden), &net->d1));
   return glow_setup_worker_scratch(setup, block, &net->weight_block);
 }
 
@@ -123,8 +123,6 @@ static glow_status declare_backward(glow__conv_net *net, glow_setup *setup,
                                     const glow__kernels16 *kernels16) {
   GLOW_TRY(glow_setup_backward_scratch(setup, 0, net->image * 9 * net->in, &net->d_gathered));
   GLOW_TRY(glow_setup_backward_scratch(setup, 2 * glow__conv_net_partial(net), 0, &net->sums));
-  net->right[1] = net->h1;
-  net->right[2] = net->h2;
   return kernels16 ? declare_factors16(net, setup, kernels16) : declare_factors(net, setup);
 }
 

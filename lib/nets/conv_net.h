@@ -43,7 +43,8 @@ typedef struct glow__conv_net {
   /* The gradients of W1, W2, W3 by taps are L' R: gather(x)' d1, d2' h1, taps' h2, where h1 and h2
    * are those saved. Each factor [pixels, n] is in strips of panels; in bfloat16 L is in pairs of
    * pixels, R in rows. */
-  int32_t left[3], right[3];
+  int32_t left[3]; /* of W1, W2, W3 */
+  int32_t d1;
   int32_t weight_block; /* bfloat16: packed columns of a worker */
 } glow__conv_net;
 

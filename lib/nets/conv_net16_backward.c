@@ -30,7 +30,7 @@ void glow__conv_net16_data_gradient(void *arg, uint32_t task, uint32_t worker) {
   glow__conv_net_scales scales = glow__conv_net_scales_of(net, run->pass);
   glow__conv_strip16 s = glow__conv_net16_strip(run, task, worker);
   glow__conv_sums sums = glow__conv_net_strip_sums(run, task);
-  uint16_t *d1 = (uint16_t *)(void *)glow_pass_scratch(run->pass, net->right[0]);
+  uint16_t *d1 = (uint16_t *)(void *)glow_pass_scratch(run->pass, net->d1);
   d1 += s.first * glow__even(hidden);
   gather(run, &s, net->out, b->dout, net->out, -1, net->left[2]);
   glow__conv_net16_product(run, s.rows, hidden, taps_out, s.wide16,

@@ -103,7 +103,7 @@ static void data_gradient(void *arg, uint32_t task, uint32_t worker) {
   glow__layout in = glow__in_rows(run->kernels, taps_in);
   glow__layout out = glow__in_rows(run->kernels, taps_out);
   float *d2 = strip_of(run, glow_pass_scratch(pass, net->left[1]), hidden, strip.first);
-  float *d1 = strip_of(run, glow_pass_scratch(pass, net->right[0]), hidden, strip.first);
+  float *d1 = strip_of(run, glow_pass_scratch(pass, net->d1), hidden, strip.first);
   gather(run, &strip, net->out, b->dout, net->out, -1, net->left[2]);
   product(run, strip.rows, hidden, taps_out, strip.gathered, out, net->back[2], d2, strip.hidden);
   run->kernels->norm_back(strip.rows, hidden, strip.h2, scales.s2, d2, strip.hidden, s.b2, s.l2);
@@ -161,12 +161,12 @@ static void weight_product(const glow__conv_run *run, const weight_columns *w, u
   const glow__conv_net *net = run->net;
   const glow_pass *pass = run->pass;
   float *left = glow_pass_scratch(pass, net->left[w->layer]);
-  float *right = w->layer == 0 ? glow_pass_scratch(pass, net->right[0])
-                               : glow_pass_saved(pass, net->right[w->layer]);
+  float *const right[] = {glow_pass_scratch(pass, net->d1), glow_pass_saved(pass, net->h1),
+                          glow_pass_saved(pass, net->h2)};
   if (run->kernels16)
-    accumulate16(run, w, left, right, worker);
+    accumulate16(run, w, left, right[w->layer], worker);
   else
-    accumulate(run, w, left, right);
+    accumulate(run, w, left, right[w->layer]);
 }
 
 /* The gradient of W1 or W3 in order of taps, where the weights in this order were packed from; its

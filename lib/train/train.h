@@ -33,6 +33,10 @@ typedef struct glow__class_sums {
 bool glow__cross_entropy(const float *logits, const int32_t *labels, int64_t count, int64_t classes,
                          double weight, float *d_logits, glow__class_sums *sums);
 
+/* Adds the gradients 2 gain_l2 g of gain_l2 |g|^2 to those of the model's flat vector, for the
+ * scales g of weight normalisation. */
+glow_status glow__penalise_gains(const glow_model *model, double gain_l2, float *gradients);
+
 /* ---- notes: texts under keys ----------------------------------------------------------------- */
 
 typedef struct glow__note {

@@ -372,28 +372,6 @@ static glow_status accumulate(glow_trainer *t, const batch *b, glow_step_report 
   return GLOW_OK;
 }
 
-/* The last part of a tensor's name, "level0.step1.coupling.net.last.gain", is what a layer calls
- * it. */
-static bool is_gain(const char *name) {
-  const char *dot = strrchr(name, '.');
-  return strcmp(dot ? dot + 1 : name, "gain") == 0;
-}
-
-/* Adds the gradients 2 gain_l2 g of the penalty. */
-static glow_status penalise(glow_trainer *t, float *gradients) {
-  const float *parameters = glow_model_parameters(t->model);
-  float factor = (float)(2.0 * t->options.gain_l2);
-  for (int32_t i = 0; factor > 0.0f && i < glow_model_tensor_count(t->model); i++) {
-    glow_tensor_info info = GLOW_TENSOR_INFO_INIT;
-    GLOW_TRY(glow_model_tensor(t->model, i, &info));
-    if (!info.trainable || !is_gain(info.name))
-      continue;
-    for (int64_t k = info.offset; k < info.offset + info.elements; k++)
-      gradients[k] += factor * parameters[k];
-  }
-  return GLOW_OK;
-}
-
 static glow_status clip(glow_trainer *t, float *gradients, double *norm) {
   const glow_trainer_options *o = &t->options;
   *norm = sqrt(glow__flat_squares(&t->flat, gradients));
@@ -442,7 +420,7 @@ static glow_status step(glow_trainer *t, const batch *b, glow_step_report *repor
   done.step = t->steps + 1;
   done.rate = glow_schedule_rate(&t->schedule, done.step);
   GLOW_TRY(accumulate(t, b, &done));
-  GLOW_TRY(penalise(t, gradients));
+  GLOW_TRY(glow__penalise_gains(t->model, t->options.gain_l2, gradients));
   GLOW_TRY(clip(t, gradients, &done.gradient_norm));
   glow_status status = apply(t, gradients, &done);
   if (status != GLOW_OK)
