@@ -197,6 +197,14 @@ static glow_model *counted_model(glow_context *context, bool by_tasks, int *pack
   return model;
 }
 
+static glow_model *perturbed_model(glow_context *context, bool by_tasks, int *packs,
+                                   int *back_packs) {
+  glow_model *model = counted_model(context, by_tasks, packs, back_packs);
+  helper_random random = helper_random_of(1);
+  helper_perturb(model, &random, 0.1f);
+  return model;
+}
+
 static void count_passes(glow_workspace *ws, const float *x, int times_each) {
   static const double weight[COUNT] = {1, 1, 1};
   double log_prob[COUNT];
@@ -213,14 +221,13 @@ static void test_once_for_each_version(void **unused) {
   int packs = 0, back_packs = 0;
   float x[COUNT * 12] = {0.5f, 1};
   glow_context *context = helper_context(1, NULL, NULL);
-  glow_model *model = counted_model(context, true, &packs, &back_packs);
-  helper_random random = helper_random_of(1);
-  helper_perturb(model, &random, 0.1f);
+  glow_model *model = perturbed_model(context, true, &packs, &back_packs);
   glow_workspace *plain = open_workspace(model, GLOW_MODE_STORED, 0);
   glow_workspace *keeps = open_workspace(model, GLOW_MODE_STORED, 1);
   count_passes(plain, x, 3);
   assert_int_equal(packs, 2 * 3);
   assert_int_equal(back_packs, 2 * 3);
+  helper_random random = helper_random_of(2);
   for (int version = 1; version <= 3; version++) {
     packs = back_packs = 0;
     count_passes(keeps, x, 4);
@@ -240,9 +247,7 @@ static void test_trainer(void **unused) {
   int packs = 0, back_packs = 0;
   float x[COUNT * 12] = {0.5f, 1};
   glow_context *context = helper_context(1, NULL, NULL);
-  glow_model *model = counted_model(context, true, &packs, &back_packs);
-  helper_random random = helper_random_of(1);
-  helper_perturb(model, &random, 0.1f);
+  glow_model *model = perturbed_model(context, true, &packs, &back_packs);
   glow_trainer_options o = GLOW_TRAINER_OPTIONS_INIT;
   glow_trainer *trainer = NULL;
   o.micro_batch = 1;
@@ -264,9 +269,7 @@ static void test_by_samples(void **unused) {
   int packs = 0;
   float x[COUNT * 12] = {0.5f, 1};
   glow_context *context = helper_context(1, NULL, NULL);
-  glow_model *model = counted_model(context, false, &packs, NULL);
-  helper_random random = helper_random_of(1);
-  helper_perturb(model, &random, 0.1f);
+  glow_model *model = perturbed_model(context, false, &packs, NULL);
   glow_workspace *keeps = open_workspace(model, GLOW_MODE_STORED, 1);
   count_passes(keeps, x, 2);
   assert_int_equal(packs, 2 * 2 * 2);
