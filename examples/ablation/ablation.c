@@ -199,12 +199,12 @@ static double test(const experiment *e, glow_workspace *workspace, const glow_mo
   double *log_prob = allocate((size_t)e->s.batch * sizeof *log_prob), sum = 0.0;
   for (int64_t first = 0; first < count; first += e->s.batch) {
     int64_t n = count - first < e->s.batch ? count - first : e->s.batch;
-    check(glow_dequantise(model, e->test.pixels + first * dims, n, TEST_SEED,
+    check(glow_model_dequantise(model, e->test.pixels + first * dims, n, TEST_SEED,
                           (uint64_t)(first * dims), x),
           "testing");
-    check(glow_log_prob(workspace, x, NULL, n, log_prob), "testing");
+    check(glow_workspace_log_prob(workspace, x, NULL, n, log_prob), "testing");
     for (int64_t i = 0; i < n; i++)
-      sum += glow_bits_per_dim(model, log_prob[i]);
+      sum += glow_model_bits_per_dim(model, log_prob[i]);
   }
   free(log_prob);
   free(x);

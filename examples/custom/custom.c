@@ -41,13 +41,13 @@ static glow_status layer_configure(void *self, glow_setup *setup, const glow_sha
   return glow_setup_tensor(setup, "skew", GLOW_TYPE_F32, 1, 1, dims, &s->skew);
 } /* no build: both start at 0, and y = x */
 
-static void layer_forward(const void *self, const glow_pass *pass, const float *x, float *y,
+static void layer_forward(const void *self, const glow_call *call, const float *x, float *y,
                           double *logdet, double *logprior) {
   const sinh_layer *s = self;
-  const float *tail = glow_pass_tensor(pass, s->tail), *skew = glow_pass_tensor(pass, s->skew);
+  const float *tail = glow_call_tensor(call, s->tail), *skew = glow_call_tensor(call, s->skew);
   int64_t size = s->pixels * s->channels;
   (void)logprior; /* of layers that emit latents */
-  for (int64_t n = 0; n < glow_pass_samples(pass); n++)
+  for (int64_t n = 0; n < glow_call_sample_count(call); n++)
     for (int64_t i = n * size; i < (n + 1) * size; i++) {
       int64_t c = i % s->channels;
       double in = x[i], t = exp(tail[c]) * asinh(in) + skew[c];
@@ -63,12 +63,12 @@ static double undo(double y, double tail, double skew, float *x) {
   return t;
 }
 
-static void layer_inverse(const void *self, const glow_pass *pass, const float *y, float *x,
+static void layer_inverse(const void *self, const glow_call *call, const float *y, float *x,
                           double *logdet) {
   const sinh_layer *s = self;
-  const float *tail = glow_pass_tensor(pass, s->tail), *skew = glow_pass_tensor(pass, s->skew);
+  const float *tail = glow_call_tensor(call, s->tail), *skew = glow_call_tensor(call, s->skew);
   int64_t size = s->pixels * s->channels;
-  for (int64_t n = 0; n < glow_pass_samples(pass); n++)
+  for (int64_t n = 0; n < glow_call_sample_count(call); n++)
     for (int64_t i = n * size; i < (n + 1) * size; i++) {
       int64_t c = i % s->channels;
       double t = undo(y[i], tail[c], skew[c], &x[i]);
@@ -79,12 +79,12 @@ static void layer_inverse(const void *self, const glow_pass *pass, const float *
 /* With w = d_logdet:  dt = dy cosh t + w tanh t;  dskew = dt;  dtail = dt exp(tail) asinh(x) + w;
  * dx = dt exp(tail) / sqrt(1 + x^2) - w x / (1 + x^2). Everything follows from y, so that memory
  * for x can be saved: GLOW_LAYER_RECONSTRUCTS. */
-static void layer_backward(const void *self, const glow_pass *pass, const glow_layer_gradient *g) {
+static void layer_backward(const void *self, const glow_call *call, const glow_layer_gradient *g) {
   const sinh_layer *s = self;
-  const float *tail = glow_pass_tensor(pass, s->tail), *skew = glow_pass_tensor(pass, s->skew);
-  float *dtail = glow_pass_gradient(pass, s->tail), *dskew = glow_pass_gradient(pass, s->skew);
+  const float *tail = glow_call_tensor(call, s->tail), *skew = glow_call_tensor(call, s->skew);
+  float *dtail = glow_call_gradient(call, s->tail), *dskew = glow_call_gradient(call, s->skew);
   int64_t size = s->pixels * s->channels;
-  for (int64_t n = 0; n < glow_pass_samples(pass); n++)
+  for (int64_t n = 0; n < glow_call_sample_count(call); n++)
     for (int64_t i = n * size; i < (n + 1) * size; i++) {
       int64_t c = i % s->channels;
       float x;
@@ -145,28 +145,28 @@ static glow_status net_configure(void *self, glow_setup *setup, const glow_shape
   TRY(glow_setup_tensor(setup, "b1", GLOW_TYPE_F32, 1, 1, w1, &p->b1));
   TRY(glow_setup_tensor(setup, "w2", GLOW_TYPE_F32, 1, 2, w2, &p->w2));
   TRY(glow_setup_tensor(setup, "b2", GLOW_TYPE_F32, 1, 1, w2, &p->b2));
-  return glow_setup_saved(setup, 0, p->pixels * p->hidden, &p->h);
+  return glow_setup_stored(setup, 0, p->pixels * p->hidden, &p->h);
 }
 
 /* W1 spreads the units; W2 and the biases start at 0, so that the coupling starts simple. */
-static glow_status net_build(const void *self, const glow_pass *pass) {
+static glow_status net_build(const void *self, const glow_call *call) {
   const pixel_net *p = self;
-  float *w1 = glow_pass_tensor_mutable(pass, p->w1);
+  float *w1 = glow_call_tensor_mutable(call, p->w1);
   for (int64_t i = 0; i < p->hidden * p->in; i++)
     w1[i] = 1.5f * (float)sin(1.0 + 12.9898 * (double)i);
-  float *b1 = glow_pass_tensor_mutable(pass, p->b1);
+  float *b1 = glow_call_tensor_mutable(call, p->b1);
   for (int64_t i = 0; i < p->hidden; i++)
     b1[i] = 1.5f * (float)cos(78.233 * (double)i);
   return GLOW_OK;
 }
 
-static void net_forward(const void *self, const glow_pass *pass, const float *x, int64_t stride,
+static void net_forward(const void *self, const glow_call *call, const float *x, int64_t stride,
                         float *out) {
   const pixel_net *p = self;
-  const float *w1 = glow_pass_tensor(pass, p->w1), *b1 = glow_pass_tensor(pass, p->b1);
-  const float *w2 = glow_pass_tensor(pass, p->w2), *b2 = glow_pass_tensor(pass, p->b2);
-  float *kept = glow_pass_saved(pass, p->h); /* NULL when nobody goes back */
-  for (int64_t i = 0; i < glow_pass_samples(pass) * p->pixels; i++) {
+  const float *w1 = glow_call_tensor(call, p->w1), *b1 = glow_call_tensor(call, p->b1);
+  const float *w2 = glow_call_tensor(call, p->w2), *b2 = glow_call_tensor(call, p->b2);
+  float *kept = glow_call_stored(call, p->h); /* NULL when nobody goes back */
+  for (int64_t i = 0; i < glow_call_sample_count(call) * p->pixels; i++) {
     memcpy(out + i * p->out, b2, (size_t)p->out * sizeof *out);
     for (int64_t j = 0; j < p->hidden; j++) {
       float sum = b1[j];
@@ -181,15 +181,15 @@ static void net_forward(const void *self, const glow_pass *pass, const float *x,
   }
 }
 
-static void net_backward(const void *self, const glow_pass *pass, const float *x, int64_t stride,
+static void net_backward(const void *self, const glow_call *call, const float *x, int64_t stride,
                          const float *out, float *dout, float *dx, int64_t dx_stride) {
   const pixel_net *p = self;
-  const float *w1 = glow_pass_tensor(pass, p->w1), *w2 = glow_pass_tensor(pass, p->w2);
-  const float *kept = glow_pass_saved(pass, p->h);
-  float *d_w1 = glow_pass_gradient(pass, p->w1), *d_b1 = glow_pass_gradient(pass, p->b1);
-  float *d_w2 = glow_pass_gradient(pass, p->w2), *d_b2 = glow_pass_gradient(pass, p->b2);
+  const float *w1 = glow_call_tensor(call, p->w1), *w2 = glow_call_tensor(call, p->w2);
+  const float *kept = glow_call_stored(call, p->h);
+  float *d_w1 = glow_call_gradient(call, p->w1), *d_b1 = glow_call_gradient(call, p->b1);
+  float *d_w2 = glow_call_gradient(call, p->w2), *d_b2 = glow_call_gradient(call, p->b2);
   (void)out;
-  for (int64_t i = 0; i < glow_pass_samples(pass) * p->pixels; i++) {
+  for (int64_t i = 0; i < glow_call_sample_count(call) * p->pixels; i++) {
     for (int64_t o = 0; o < p->out; o++)
       d_b2[o] += dout[i * p->out + o];
     for (int64_t j = 0; j < p->hidden; j++) {
@@ -218,7 +218,7 @@ static glow_status make_net(glow_context *context, const glow_config *config, gl
       .type = "example.pixel",
       .flags = GLOW_NET_ALWAYS_PREPARES,
       .configure = net_configure,
-      .build = net_build,
+      .reset = net_build,
       .forward = net_forward,
       .backward = net_backward,
       .save = net_save,
@@ -331,7 +331,7 @@ static void log_probs(const glow_model *model, const float *x, double *out) {
   glow_workspace *workspace = NULL;
   options.batch = COUNT;
   check(glow_workspace_create(model, &options, &workspace));
-  check(glow_log_prob(workspace, x, NULL, COUNT, out));
+  check(glow_workspace_log_prob(workspace, x, NULL, COUNT, out));
   glow_workspace_destroy(&workspace);
 }
 

@@ -76,7 +76,7 @@ static void divergence(glow_workspace *ws, const plane_set *set, glow_rng *rng, 
   for (long done = 0; done < samples;) {
     long count = samples - done < BATCH ? samples - done : BATCH;
     check(set->draw(rng, count, x), "drawing");
-    check(glow_log_prob(ws, x, NULL, count, log_prob), "log-probability");
+    check(glow_workspace_log_prob(ws, x, NULL, count, log_prob), "log-probability");
     for (long n = 0; n < count; n++) {
       double d = set->log_density((double)x[2 * n], (double)x[2 * n + 1]) - log_prob[n];
       sum += d;
@@ -119,7 +119,7 @@ static void fill_model(glow_workspace *ws, double *density) {
     float x[2 * SIDE];
     for (int column = 0; column < SIDE; column++)
       place(column, row, x + 2 * column);
-    check(glow_log_prob(ws, x, NULL, SIDE, density + row * SIDE), "log-probability");
+    check(glow_workspace_log_prob(ws, x, NULL, SIDE, density + row * SIDE), "log-probability");
     for (int column = 0; column < SIDE; column++)
       density[row * SIDE + column] = exp(density[row * SIDE + column]);
   }
@@ -134,7 +134,7 @@ static void fill_samples(glow_workspace *ws, double *density) {
   for (int b = 0; b < BATCHES; b++) {
     glow_sample_options options = GLOW_SAMPLE_OPTIONS_INIT;
     options.first = (uint64_t)b * BATCH;
-    check(glow_sample(ws, &options, NULL, BATCH, x), "sampling");
+    check(glow_workspace_sample(ws, &options, NULL, BATCH, x), "sampling");
     for (int n = 0; n < BATCH; n++) {
       double column = ((double)x[2 * n] + 4) / 8 * SIDE,
              row = (4 - (double)x[2 * n + 1]) / 8 * SIDE;

@@ -18,7 +18,7 @@ const char *latent_form_name(int32_t form) {
 
 glow_file_tensor batch_tensor(const char *name, int32_t type, const int64_t *dims) {
   static const int64_t sizes[] = {
-      [GLOW_FILE_U8] = 1, [GLOW_FILE_I32] = 4, [GLOW_FILE_F32] = 4, [GLOW_FILE_F64] = 8};
+      [GLOW_TYPE_U8] = 1, [GLOW_TYPE_I32] = 4, [GLOW_TYPE_F32] = 4, [GLOW_TYPE_F64] = 8};
   glow_file_tensor t = GLOW_FILE_TENSOR_INIT;
   t.name = name;
   t.type = type;
@@ -63,14 +63,14 @@ static int open_tensors(batch_reader *r, const char *path, const char *name, glo
 static int check_y(batch_reader *r, const char *path) {
   glow_file_tensor y = GLOW_FILE_TENSOR_INIT;
   if (r->labels < 0)
-    return glow_model_classes(r->model->model)
+    return glow_model_class_count(r->model->model)
                ? complain("%s: the model has classes, but there are no labels 'y'", path)
                : TOOL_FINE;
   glow_status status = glow_tensor_file_get(r->file, r->labels, &y);
   if (status != GLOW_OK)
     return complain_status(status, path);
-  r->wide = y.type == GLOW_FILE_I64;
-  if ((y.type != GLOW_FILE_I32 && !r->wide) || y.rank != 1 || y.dims[0] != r->count)
+  r->wide = y.type == GLOW_TYPE_I64;
+  if ((y.type != GLOW_TYPE_I32 && !r->wide) || y.rank != 1 || y.dims[0] != r->count)
     return complain("%s: 'y' is not a vector of %lld int32 numbers", path, (long long)r->count);
   return TOOL_FINE;
 }
@@ -88,8 +88,8 @@ static int check_x(batch_reader *r, const char *path, const glow_file_tensor *t)
   if (!fits(t, s))
     return complain("%s: 'x' is not [N, %lld, %lld, %lld], the shape that the model reads", path,
                     (long long)s->height, (long long)s->width, (long long)s->channels);
-  r->bytes = t->type == GLOW_FILE_U8;
-  if (!r->bytes && t->type != GLOW_FILE_F32)
+  r->bytes = t->type == GLOW_TYPE_U8;
+  if (!r->bytes && t->type != GLOW_TYPE_F32)
     return complain("%s: 'x' is neither float32 nor uint8", path);
   if (r->bytes && !glow_model_bits(r->model->model))
     return complain("%s: 'x' holds pixels, but the model is for continuous data", path);
@@ -137,7 +137,7 @@ int batches_open_latents(batch_reader *r, const opened_model *m, const char *pat
   glow_file_tensor t;
   start(r, m, 0);
   int code = open_tensors(r, path, "latents", &t);
-  if (code == TOOL_FINE && (t.type != GLOW_FILE_F32 || t.rank != 2 || t.dims[1] != r->dims))
+  if (code == TOOL_FINE && (t.type != GLOW_TYPE_F32 || t.rank != 2 || t.dims[1] != r->dims))
     code = complain("%s: 'latents' is not [N, %lld] of float32, the model's latents", path,
                     (long long)r->dims);
   if (code == TOOL_FINE)
@@ -186,7 +186,7 @@ static glow_status read_samples(batch_reader *r, int64_t first, int64_t count) {
   else
     pixels = r->images.pixels + at;
   return status == GLOW_OK
-             ? glow_dequantise(r->model->model, pixels, count, r->seed, (uint64_t)at, r->x)
+             ? glow_model_dequantise(r->model->model, pixels, count, r->seed, (uint64_t)at, r->x)
              : status;
 }
 

@@ -120,7 +120,7 @@ static int read_direction(const attribute_settings *s, const opened_model *m, do
   if (status == GLOW_OK)
     status = glow_tensor_file_find(file, "direction", &t);
   int code = status == GLOW_OK ? TOOL_FINE : complain_status(status, "reading the direction");
-  if (code == TOOL_FINE && (t.type != GLOW_FILE_F32 || t.rank != 1 || t.dims[0] != dims))
+  if (code == TOOL_FINE && (t.type != GLOW_TYPE_F32 || t.rank != 1 || t.dims[0] != dims))
     code = complain("'%s' is not a direction of %lld latents", s->direction, (long long)dims);
   for (int64_t d = 0; d < dims && code == TOOL_FINE; d++) {
     float value;
@@ -145,7 +145,7 @@ static int save_direction(const attribute_settings *s, const opened_model *m,
     values[d] = (float)direction[d];
   glow_file_tensor t = GLOW_FILE_TENSOR_INIT;
   t.name = "direction";
-  t.type = GLOW_FILE_F32;
+  t.type = GLOW_TYPE_F32;
   t.rank = 1;
   t.dims[0] = dims;
   t.bytes = dims * (int64_t)sizeof *values;
@@ -166,7 +166,7 @@ typedef struct moved {
 static int move_image(const opened_model *m, const image_set *set, const double *direction,
                       const double *amounts, int columns, int64_t image, moved *o) {
   int64_t dims = glow_model_dims(m->model);
-  bool classes = glow_model_classes(m->model) != 0;
+  bool classes = glow_model_class_count(m->model) != 0;
   for (int c = 0; c < columns; c++) {
     o->labels[c] = classes ? set->labels[image] : 0;
     for (int64_t d = 0; d < dims; d++)

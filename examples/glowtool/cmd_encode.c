@@ -93,11 +93,11 @@ typedef struct encoding {
 static glow_status start_file(encoding *e, const char *path) {
   const int64_t n = e->reader.count, vector[] = {n, -1}, table[] = {n, e->reader.dims, -1};
   const char *const metadata[] = {GLOWTOOL_FORM, latent_form_name(e->form)};
-  const glow_file_tensor all[MOST_TENSORS] = {batch_tensor("log_prob", GLOW_FILE_F64, vector),
-                                              batch_tensor("bits_per_dim", GLOW_FILE_F64, vector),
-                                              batch_tensor("logdet", GLOW_FILE_F64, vector),
-                                              batch_tensor("y", GLOW_FILE_I32, vector),
-                                              batch_tensor("latents", GLOW_FILE_F32, table)};
+  const glow_file_tensor all[MOST_TENSORS] = {batch_tensor("log_prob", GLOW_TYPE_F64, vector),
+                                              batch_tensor("bits_per_dim", GLOW_TYPE_F64, vector),
+                                              batch_tensor("logdet", GLOW_TYPE_F64, vector),
+                                              batch_tensor("y", GLOW_TYPE_I32, vector),
+                                              batch_tensor("latents", GLOW_TYPE_F32, table)};
   const bool wanted[MOST_TENSORS] = {true, true, true, e->reader.y != NULL, e->form != 0};
   glow_file_tensor tensors[MOST_TENSORS];
   int64_t count = 0;
@@ -131,14 +131,12 @@ static int encode_batch(encoding *e, int64_t first, int64_t count) {
   int code = batches_read(&e->reader, first, count);
   if (code != TOOL_FINE)
     return code;
-  const int32_t *labels = glow_model_classes(e->m->model) ? e->reader.y : NULL;
-  glow_status status = glow_forward(e->m->workspace, e->reader.x, labels, count,
-                                    e->form ? e->form : GLOW_LATENTS_RAW, e->latents,
-                                    e->results[LOGDET], e->results[LOG_PROB]);
+  const int32_t *labels = glow_model_class_count(e->m->model) ? e->reader.y : NULL;
+  glow_status status = glow_workspace_forward(e->m->workspace, e->reader.x, count, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = labels, .form = e->form ? e->form : GLOW_LATENTS_RAW, .latents = e->latents, .logdet = e->results[LOGDET], .log_prob = e->results[LOG_PROB]});
   if (status != GLOW_OK)
     return complain_status(status, "encoding");
   for (int64_t i = 0; i < count; i++) {
-    e->results[BITS_PER_DIM][i] = glow_bits_per_dim(e->m->model, e->results[LOG_PROB][i]);
+    e->results[BITS_PER_DIM][i] = glow_model_bits_per_dim(e->m->model, e->results[LOG_PROB][i]);
     e->sum += e->results[BITS_PER_DIM][i];
   }
   status = write_batch(e, count);

@@ -18,7 +18,7 @@ enum { FORMAT_GLOW = 0 };
 static const option_choice formats[] = {
     {"y0ast", GLOW_FORMAT_Y0AST}, {"glow", FORMAT_GLOW}, {NULL, 0}};
 static const option_choice storages[] = {
-    {"f32", GLOW_FILE_F32}, {"bf16", GLOW_FILE_BF16}, {NULL, 0}};
+    {"f32", GLOW_TYPE_F32}, {"bf16", GLOW_TYPE_BF16}, {NULL, 0}};
 
 static const option_row rows[] = {
     CHOICE("format", format, "y0ast", formats,
@@ -45,7 +45,7 @@ static int export_model(void *settings, opened_model *m) {
   glow_output output = GLOW_OUTPUT_INIT;
   char text[1024], bytes[32];
   size_t written = 0;
-  if (s->format != FORMAT_GLOW && s->storage != GLOW_FILE_F32)
+  if (s->format != FORMAT_GLOW && s->storage != GLOW_TYPE_F32)
     return complain("--storage bf16 goes with --format glow");
   int code = file_check_target(s->out);
   if (code == TOOL_FINE)
@@ -58,7 +58,7 @@ static int export_model(void *settings, opened_model *m) {
     output.storage = (int32_t)s->storage;
   glow_status status = s->format == FORMAT_GLOW
                            ? glow_model_save_output(m->model, &output)
-                           : glow_export(m->model, (int32_t)s->format, &output);
+                           : glow_model_export(m->model, (int32_t)s->format, &output);
   if (status != GLOW_OK)
     return complain_status(status, NULL);
   printf("%s: %s\n", visible(s->out, text, sizeof text), short_bytes((double)written, bytes));

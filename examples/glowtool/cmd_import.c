@@ -99,7 +99,7 @@ static int import_file(void *settings, opened_model *m) {
   options.ignore_unknown = s->ignore_unknown;
   input.path = s->file;
   input.flags = GLOW_INPUT_LAZY;
-  glow_status status = glow_import(m->context, &input, &options, &m->model);
+  glow_status status = glow_model_import(m->context, &input, &options, &m->model);
   if (status != GLOW_OK)
     return complain_status(status, NULL);
   status = glow_model_save(m->model, s->out);

@@ -82,8 +82,8 @@ static void print_types(const glow_model *model) {
 
 static void print_latents(const glow_model *model) {
   printf("latents:     %lld in %d blocks:", (long long)glow_model_dims(model),
-         (int)glow_model_latent_count(model));
-  for (int32_t i = 0; i < glow_model_latent_count(model); i++) {
+         (int)glow_model_latent_block_count(model));
+  for (int32_t i = 0; i < glow_model_latent_block_count(model); i++) {
     int64_t offset;
     glow_shape shape;
     glow_model_latent_block(model, i, &offset, &shape);
@@ -128,8 +128,8 @@ static void print_model(const info_settings *s, const opened_model *m, uint64_t 
     printf(", %d bits\n", (int)glow_model_bits(model));
   else
     puts(", continuous");
-  if (glow_model_classes(model))
-    printf("classes:     %d\n", (int)glow_model_classes(model));
+  if (glow_model_class_count(model))
+    printf("classes:     %d\n", (int)glow_model_class_count(model));
   printf("parameters:  %s (%lld)\n", short_count((double)glow_model_parameter_count(model), count),
          (long long)glow_model_parameter_count(model));
   print_types(model);
@@ -168,7 +168,7 @@ static void json_layers(json_writer *json, const glow_model *model) {
 
 static void json_latents(json_writer *json, const glow_model *model) {
   put_open(json, "latents", '[');
-  for (int32_t i = 0; i < glow_model_latent_count(model); i++) {
+  for (int32_t i = 0; i < glow_model_latent_block_count(model); i++) {
     int64_t offset = 0;
     glow_shape shape = {0, 0, 0};
     glow_model_latent_block(model, i, &offset, &shape);
@@ -204,10 +204,10 @@ static void print_json(const info_settings *s, const opened_model *m, uint64_t b
   put_text(&json, "model", s->model);
   json_shape(&json, "shape", &m->shape);
   put_int(&json, "bits", glow_model_bits(model));
-  put_int(&json, "classes", glow_model_classes(model));
+  put_int(&json, "classes", glow_model_class_count(model));
   put_int(&json, "parameters", glow_model_parameter_count(model));
   put_bool(&json, "initialised", glow_model_initialised(model));
-  put_int(&json, "pass_bytes", (int64_t)bytes);
+  put_int(&json, "workspace_bytes", (int64_t)bytes);
   json_latents(&json, model);
   json_layers(&json, model);
   if (s->tensors)
@@ -222,7 +222,7 @@ static int info(const info_settings *s, opened_model *m) {
   uint64_t bytes = 0;
   int code = open_model(m, s->model, 1, NULL, GLOW_PRODUCTS_FLOAT32, 0);
   if (code == TOOL_FINE)
-    code = pass_bytes(m->model, 1, GLOW_MODE_INFERENCE, &bytes);
+    code = workspace_bytes(m->model, 1, GLOW_MODE_INFERENCE, &bytes);
   if (code != TOOL_FINE)
     return code;
   if (s->json)

@@ -89,7 +89,7 @@ typedef struct picture_row {
 static int draw_row(const interpolate_settings *s, const opened_model *m, const image_set *set,
                     int64_t row, picture_row *r) {
   int64_t dims = glow_model_dims(m->model);
-  bool classes = glow_model_classes(m->model) != 0;
+  bool classes = glow_model_class_count(m->model) != 0;
   fill_row(s, r->ends + 2 * row * dims, dims, r->latents);
   for (int64_t c = 0; c < s->columns && classes; c++)
     r->labels[c] = set->labels[2 * row + (2 * c >= s->columns)];

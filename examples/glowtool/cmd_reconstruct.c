@@ -67,19 +67,19 @@ static void compare(const opened_model *m, round_trip *r, int64_t first, int64_t
 static glow_status pass(const reconstruct_settings *s, const opened_model *m, const image_set *set,
                         int64_t first, int64_t count, round_trip *r) {
   int64_t dims = glow_model_dims(m->model);
-  const int32_t *labels = glow_model_classes(m->model) ? set->labels + first : NULL;
-  glow_status status = glow_dequantise(m->model, set->pixels + first * dims, count,
+  const int32_t *labels = glow_model_class_count(m->model) ? set->labels + first : NULL;
+  glow_status status = glow_model_dequantise(m->model, set->pixels + first * dims, count,
                                        (uint64_t)s->seed, (uint64_t)first * (uint64_t)dims, r->x);
   if (status == GLOW_OK)
     status =
-        glow_forward(m->workspace, r->x, labels, count, GLOW_LATENTS_RAW, r->latents, NULL, NULL);
+        glow_workspace_forward(m->workspace, r->x, count, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = labels, .latents = r->latents});
   if (status == GLOW_OK)
-    status = glow_inverse(m->workspace, r->latents, GLOW_LATENTS_RAW, labels, count, r->back, NULL);
+    status = glow_workspace_inverse(m->workspace, r->latents, count, &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options), .labels = labels}, r->back);
   for (int64_t i = 0; i < count && status == GLOW_OK; i++) {
     uint8_t *pair = r->pairs + 2 * (first + i) * dims;
-    status = glow_quantise(m->model, r->x + i * dims, 1, pair);
+    status = glow_model_quantise(m->model, r->x + i * dims, 1, pair);
     if (status == GLOW_OK)
-      status = glow_quantise(m->model, r->back + i * dims, 1, pair + dims);
+      status = glow_model_quantise(m->model, r->back + i * dims, 1, pair + dims);
   }
   if (status == GLOW_OK)
     compare(m, r, first, count);

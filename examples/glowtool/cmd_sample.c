@@ -58,7 +58,7 @@ static const option_table table = {
 
 static int set_temperatures(const opened_model *m, const double *values, int count,
                             glow_sample_options *out) {
-  int levels = glow_model_latent_count(m->model);
+  int levels = glow_model_latent_block_count(m->model);
   if (count > 1 && count != levels)
     return complain("--temperature: %d values, but the model has %d levels", count, levels);
   if (count == 1)
@@ -78,14 +78,14 @@ typedef struct sample_room {
 static int sample_batch(const sample_settings *s, const opened_model *m,
                         glow_sample_options *options, int64_t first, int64_t count,
                         const sample_room *room, sample_file *file) {
-  int32_t classes = glow_model_classes(m->model);
+  int32_t classes = glow_model_class_count(m->model);
   for (int64_t i = 0; i < count; i++)
     room->labels[i] = s->label >= 0 ? (int32_t)s->label
                       : classes     ? (int32_t)((first + i) % classes)
                                     : 0;
   options->first = (uint64_t)(s->first + first);
   glow_status status =
-      glow_sample(m->workspace, options, classes ? room->labels : NULL, count, room->x);
+      glow_workspace_sample(m->workspace, options, classes ? room->labels : NULL, count, room->x);
   return status == GLOW_OK ? sample_file_append(file, room->x, room->labels, NULL, count)
                            : complain_status(status, "sampling");
 }
@@ -98,7 +98,7 @@ static int sample_to_file(const sample_settings *s, const opened_model *m,
       malloc((size_t)m->batch * sizeof(int32_t))};
   int code = TOOL_FAILED;
   if (room.x && room.labels)
-    code = sample_file_open(&file, m, s->out, s->count, s->type, glow_model_classes(m->model) != 0,
+    code = sample_file_open(&file, m, s->out, s->count, s->type, glow_model_class_count(m->model) != 0,
                             false);
   else
     complain("out of memory for batches of %lld samples", (long long)m->batch);

@@ -61,7 +61,7 @@ static int draw_rows(const sweep_settings *s, const opened_model *m, const doubl
 
 static int run(const sweep_settings *s, const opened_model *m, const double *temperatures,
                int count) {
-  int32_t classes = glow_model_classes(m->model);
+  int32_t classes = glow_model_class_count(m->model);
   uint8_t *pixels = malloc((size_t)(count * s->columns) * (size_t)glow_model_dims(m->model));
   int32_t *labels = malloc((size_t)s->columns * sizeof *labels);
   int code = TOOL_FAILED;

@@ -174,7 +174,7 @@ static void start_event(train_run *run, uint64_t memory) {
   put_int(json, NULL, run->data.channels);
   put_close(json, ']');
   put_int(json, "bits", s->bits);
-  put_int(json, "classes", glow_model_classes(run->model));
+  put_int(json, "classes", glow_model_class_count(run->model));
   if (s->conditional) {
     put_real(json, "labelled", s->labelled);
     put_real(json, "class_weight", s->class_weight);
@@ -183,7 +183,7 @@ static void start_event(train_run *run, uint64_t memory) {
   put_int(json, "depth", s->depth);
   put_int(json, "hidden", s->hidden);
   put_int(json, "parameters", glow_model_parameter_count(run->model));
-  put_int(json, "pass_bytes", (int64_t)memory);
+  put_int(json, "workspace_bytes", (int64_t)memory);
   put_int(json, "steps", s->steps);
   put_int(json, "batch", s->batch);
   put_int(json, "micro_batch", s->micro_batch);
@@ -196,7 +196,7 @@ static void start_event(train_run *run, uint64_t memory) {
 
 static int tell_start(train_run *run) {
   char parameters[32], bytes[32], test[64] = "";
-  uint64_t memory = glow_workspace_size(glow_trainer_workspace(run->trainer));
+  uint64_t memory = glow_workspace_plan_bytes(glow_trainer_workspace(run->trainer));
   if (run->test.count)
     snprintf(test, sizeof test, " and %lld to test", (long long)run->test.count);
   progress_tell(&run->progress,
@@ -217,9 +217,9 @@ static int tell_start(train_run *run) {
 }
 
 static void end_event(train_run *run, double seconds) {
-  bool tested = run->tested == glow_trainer_steps(run->trainer);
+  bool tested = run->tested == glow_trainer_step_count(run->trainer);
   json_writer *json = progress_event_open(&run->progress, "end");
-  put_int(json, "step", glow_trainer_steps(run->trainer));
+  put_int(json, "step", glow_trainer_step_count(run->trainer));
   put_bool(json, "stopped", stop_wanted());
   put_real(json, "train", run->state.bits_per_dim);
   if (tested) {
@@ -241,7 +241,7 @@ static void end_event(train_run *run, double seconds) {
 static void tell_end(train_run *run) {
   char time[32], test[192] = "";
   double seconds = now_seconds() - run->started;
-  long long steps = (long long)glow_trainer_steps(run->trainer);
+  long long steps = (long long)glow_trainer_step_count(run->trainer);
   bool averaged = run->settings.ema > 0.0;
   if (run->tested == steps)
     snprintf(test, sizeof test, ", test %.4f +- %.4f", run->test_score.mean, run->test_score.error);
@@ -273,7 +273,7 @@ static int train(train_run *run) {
   if (code == TOOL_FINE)
     tell_end(run);
   int written = progress_close(&run->progress);
-  if (code != TOOL_FINE && !glow_trainer_steps(run->trainer)) {
+  if (code != TOOL_FINE && !glow_trainer_step_count(run->trainer)) {
     char path[PATH_MAX];
     if (run->made_folders && train_path(run, "data.png", path))
       remove(path);
@@ -296,7 +296,7 @@ static int set_up_resumed(train_run *run) {
   if (code == TOOL_FINE)
     code = load_sets(run);
   if (code == TOOL_FINE)
-    code = check_classes(run, glow_model_classes(run->model));
+    code = check_classes(run, glow_model_class_count(run->model));
   if (code == TOOL_FINE)
     code = make_feed(run);
   return code == TOOL_FINE ? train_resume_data(run) : code;

@@ -6,7 +6,7 @@
 /* The commands that have a workspace only run the model. */
 static glow_status freeze(opened_model *m) {
   glow_model *frozen = NULL;
-  glow_status status = glow_model_freeze(m->model, &frozen);
+  glow_status status = glow_model_inference_form(m->model, &frozen);
   if (status != GLOW_OK)
     return status;
   glow_model_destroy(&m->model);
@@ -51,7 +51,7 @@ int check_picture(const opened_model *m) {
 }
 
 int check_class(const opened_model *m, int64_t label) {
-  int32_t classes = glow_model_classes(m->model);
+  int32_t classes = glow_model_class_count(m->model);
   if (label >= 0 && !classes)
     return complain("--class: the model has no classes");
   if (label >= 0 && label >= classes)

@@ -33,9 +33,9 @@ int draw_samples(glow_workspace *workspace, const glow_model *model, int64_t bat
   for (int64_t first = 0; first < count && status == GLOW_OK; first += batch) {
     int64_t n = count - first < batch ? count - first : batch;
     now.first = options->first + (uint64_t)first;
-    status = glow_sample(workspace, &now, labels ? labels + first : NULL, n, x);
+    status = glow_workspace_sample(workspace, &now, labels ? labels + first : NULL, n, x);
     if (status == GLOW_OK)
-      status = glow_quantise(model, x, n, pixels + first * dims);
+      status = glow_model_quantise(model, x, n, pixels + first * dims);
     if (status == GLOW_OK)
       nonfinite += count_nonfinite(x, n, dims);
   }
@@ -61,7 +61,7 @@ int draw_grid(glow_workspace *workspace, const glow_model *model, int64_t batch,
               const char *path) {
   char error[1024] = "";
   glow_shape shape;
-  int32_t classes = glow_model_classes(model);
+  int32_t classes = glow_model_class_count(model);
   glow_model_input_shape(model, &shape);
   uint8_t *pixels = malloc((size_t)count * (size_t)glow_model_dims(model));
   int32_t *labels = malloc((size_t)count * sizeof *labels);

@@ -11,16 +11,15 @@ static int64_t batch_at(const opened_model *m, int64_t first, int64_t count) {
 int encode_images(const opened_model *m, const image_set *set, int64_t count, uint64_t seed,
                   float *latents) {
   int64_t dims = glow_model_dims(m->model);
-  bool classes = glow_model_classes(m->model) != 0;
+  bool classes = glow_model_class_count(m->model) != 0;
   float *x = malloc((size_t)m->batch * (size_t)dims * sizeof *x);
   glow_status status = x ? GLOW_OK : GLOW_E_MEMORY;
   for (int64_t first = 0; first < count && status == GLOW_OK; first += m->batch) {
     int64_t n = batch_at(m, first, count);
-    status = glow_dequantise(m->model, set->pixels + first * dims, n, seed,
+    status = glow_model_dequantise(m->model, set->pixels + first * dims, n, seed,
                              (uint64_t)first * (uint64_t)dims, x);
     if (status == GLOW_OK)
-      status = glow_forward(m->workspace, x, classes ? set->labels + first : NULL, n,
-                            GLOW_LATENTS_WHITENED, latents + first * dims, NULL, NULL);
+      status = glow_workspace_forward(m->workspace, x, n, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = classes ? set->labels + first : NULL, .form = GLOW_LATENTS_WHITENED, .latents = latents + first * dims});
   }
   free(x);
   if (x)
@@ -36,10 +35,9 @@ int decode_latents(const opened_model *m, const float *latents, const int32_t *l
   glow_status status = x ? GLOW_OK : GLOW_E_MEMORY;
   for (int64_t first = 0; first < count && status == GLOW_OK; first += m->batch) {
     int64_t n = batch_at(m, first, count);
-    status = glow_inverse(m->workspace, latents + first * dims, GLOW_LATENTS_WHITENED,
-                          labels ? labels + first : NULL, n, x, NULL);
+    status = glow_workspace_inverse(m->workspace, latents + first * dims, n, &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options), .labels = labels ? labels + first : NULL, .form = GLOW_LATENTS_WHITENED}, x);
     if (status == GLOW_OK)
-      status = glow_quantise(m->model, x, n, pixels + first * dims);
+      status = glow_model_quantise(m->model, x, n, pixels + first * dims);
   }
   free(x);
   if (x)

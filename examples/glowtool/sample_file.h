@@ -13,12 +13,12 @@ extern const option_choice sample_types[];
 typedef struct sample_file {
   const opened_model *m;
   glow_tensor_writer *writer;
-  int32_t type; /* GLOW_FILE_U8 or GLOW_FILE_F32 */
+  int32_t type; /* GLOW_TYPE_U8 or GLOW_TYPE_F32 */
   bool labels, logdet;
   uint8_t *pixels; /* room for a batch */
 } sample_file;
 
-/* type: SAMPLES_AUTO, GLOW_FILE_U8 or GLOW_FILE_F32. logdet: also a tensor `logdet` [N] float64.
+/* type: SAMPLES_AUTO, GLOW_TYPE_U8 or GLOW_TYPE_F32. logdet: also a tensor `logdet` [N] float64.
  * Returns an exit code, as all here do; sample_file_close is due in any case. */
 int sample_file_open(sample_file *f, const opened_model *m, const char *path, int64_t count,
                      int64_t type, bool labels, bool logdet);

@@ -31,7 +31,7 @@ static int check_fit(const glow_model *model, const glow_shape *wanted, const im
                     (long long)set->height, (long long)set->width, (long long)set->channels,
                     (long long)wanted->height, (long long)wanted->width,
                     (long long)wanted->channels);
-  return check_labels(set, glow_model_classes(model));
+  return check_labels(set, glow_model_class_count(model));
 }
 
 int load_for_model(const glow_model *model, const image_source *source, image_set *out) {
@@ -76,7 +76,7 @@ typedef struct scoring {
 /* Of the pass that was made last. */
 static int64_t count_right(const scoring *s, const int32_t *labels, int64_t count) {
   const float *logits = glow_workspace_logits(s->workspace);
-  int64_t classes = glow_model_logits(s->model), right = 0;
+  int64_t classes = glow_model_logit_count(s->model), right = 0;
   for (int64_t i = 0; logits && labels && i < count; i++, logits += classes) {
     int64_t best = 0;
     for (int64_t k = 1; k < classes; k++)
@@ -89,7 +89,7 @@ static int64_t count_right(const scoring *s, const int32_t *labels, int64_t coun
 
 static int refuse_nonfinite(const scoring *s, int64_t image, const int32_t *labels, int64_t count) {
   const char *layer = NULL;
-  glow_status status = glow_find_nonfinite(s->workspace, s->x, labels, count, &layer);
+  glow_status status = glow_workspace_find_nonfinite(s->workspace, s->x, labels, count, &layer);
   if (status != GLOW_OK)
     return complain_status(status, "scoring");
   complain("the log-probability of image %lld is not finite, first at layer '%s'", (long long)image,
@@ -100,19 +100,19 @@ static int refuse_nonfinite(const scoring *s, int64_t image, const int32_t *labe
 /* Adds one draw of images [first, first + count) to bits[count]. */
 static int score_batch(scoring *s, int64_t draw, int64_t first, int64_t count, double *bits) {
   const int32_t *labels =
-      glow_model_classes(s->model) && s->set->labels ? s->set->labels + first : NULL;
+      glow_model_class_count(s->model) && s->set->labels ? s->set->labels + first : NULL;
   uint64_t position = (uint64_t)(draw * s->count + first) * (uint64_t)s->dims;
   glow_status status =
-      glow_dequantise(s->model, s->set->pixels + first * s->dims, count, s->seed, position, s->x);
+      glow_model_dequantise(s->model, s->set->pixels + first * s->dims, count, s->seed, position, s->x);
   if (status == GLOW_OK)
-    status = glow_log_prob(s->workspace, s->x, labels, count, s->log_prob);
+    status = glow_workspace_log_prob(s->workspace, s->x, labels, count, s->log_prob);
   if (status != GLOW_OK)
     return complain_status(status, "scoring");
   s->right += count_right(s, labels, count);
   for (int64_t i = 0; i < count; i++) {
     if (!isfinite(s->log_prob[i]))
       return refuse_nonfinite(s, first + i, labels, count);
-    bits[i] += glow_bits_per_dim(s->model, s->log_prob[i]);
+    bits[i] += glow_model_bits_per_dim(s->model, s->log_prob[i]);
   }
   return TOOL_FINE;
 }
@@ -142,7 +142,7 @@ static int score_all(scoring *s, int64_t batch, int64_t draws, double *bits, sco
       bits[first + i] /= (double)draws;
   }
   summarise(bits, first < s->count ? first : s->count, out);
-  bool classified = glow_model_logits(s->model) && s->set->labels && out->images;
+  bool classified = glow_model_logit_count(s->model) && s->set->labels && out->images;
   out->accuracy =
       classified ? (double)s->right / ((double)out->images * (double)draws) : (double)NAN;
   return TOOL_FINE;

@@ -185,10 +185,10 @@ int open_context(int64_t threads, const char *kernels, int64_t products, glow_co
   return status == GLOW_OK ? TOOL_FINE : complain_status(status, NULL);
 }
 
-int pass_bytes(const glow_model *model, int64_t batch, int32_t mode, uint64_t *out) {
+int workspace_bytes(const glow_model *model, int64_t batch, int32_t mode, uint64_t *out) {
   glow_workspace_options options = GLOW_WORKSPACE_OPTIONS_INIT;
   options.batch = batch;
   options.mode = mode;
-  glow_status status = glow_workspace_bytes(model, &options, out);
+  glow_status status = glow_workspace_plan_bytes(model, &options, out);
   return status == GLOW_OK ? TOOL_FINE : complain_status(status, NULL);
 }

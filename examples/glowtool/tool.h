@@ -62,7 +62,7 @@ int open_context(int64_t threads, const char *kernels, int64_t products, glow_co
 /* "float32" or "bfloat16". */
 const char *products_name(const glow_context *context);
 /* Memory that passes of `mode` on `batch` samples take. */
-int pass_bytes(const glow_model *model, int64_t batch, int32_t mode, uint64_t *out);
+int workspace_bytes(const glow_model *model, int64_t batch, int32_t mode, uint64_t *out);
 
 /* ---- Ctrl-C ---------------------------------------------------------------------------------- */
 

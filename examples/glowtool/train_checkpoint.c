@@ -144,7 +144,7 @@ int train_check_folder(train_run *run) {
 
 int train_checkpoint(train_run *run) {
   const train_settings *s = &run->settings;
-  int64_t step = glow_trainer_steps(run->trainer);
+  int64_t step = glow_trainer_step_count(run->trainer);
   char path[PATH_MAX], name[64];
   notes n;
   if (s->no_checkpoints || run->checkpointed == step)

@@ -29,7 +29,7 @@ static int score_average(train_run *run, score_summary *out) {
 }
 
 static void tell_test(train_run *run, const score_summary *score, const score_summary *average) {
-  int64_t step = glow_trainer_steps(run->trainer);
+  int64_t step = glow_trainer_step_count(run->trainer);
   json_writer *json = progress_event_open(&run->progress, "test");
   put_int(json, "step", step);
   put_int(json, "images", score->images);
@@ -58,7 +58,7 @@ static void tell_test(train_run *run, const score_summary *score, const score_su
 static int test(train_run *run) {
   score_summary score, average;
   bool averaged = run->settings.ema > 0.0;
-  int64_t step = glow_trainer_steps(run->trainer);
+  int64_t step = glow_trainer_step_count(run->trainer);
   if (!run->test.count || run->tested == step)
     return TOOL_FINE;
   int code = score_test(run, &score);
@@ -131,7 +131,7 @@ static bool due(int64_t every, int64_t step) {
 
 static int between_steps(train_run *run) {
   const train_settings *s = &run->settings;
-  int64_t now = glow_trainer_steps(run->trainer);
+  int64_t now = glow_trainer_step_count(run->trainer);
   int code = due(s->test_every, now) ? test(run) : TOOL_FINE;
   if (code == TOOL_FINE && due(s->save_every, now))
     code = train_save(run);
@@ -161,18 +161,18 @@ static int finish(train_run *run) {
 int train_loop(train_run *run) {
   int code = run->resumed < 0 ? initialise(run) : TOOL_FINE;
   while (code == TOOL_FINE && !stop_wanted() &&
-         glow_trainer_steps(run->trainer) < run->settings.steps) {
+         glow_trainer_step_count(run->trainer) < run->settings.steps) {
     code = step(run);
     if (code == TOOL_FINE && !stop_wanted())
       code = between_steps(run);
   }
-  if (code == TOOL_FINE && !glow_trainer_steps(run->trainer)) {
+  if (code == TOOL_FINE && !glow_trainer_step_count(run->trainer)) {
     complain("stopped before the first step: there is nothing to save");
     return TOOL_FAILED;
   }
   if (code == TOOL_FINE)
     return finish(run);
-  if (run->progress.failed && glow_trainer_steps(run->trainer))
+  if (run->progress.failed && glow_trainer_step_count(run->trainer))
     save_all(run); /* nobody listens any more, but the steps were good */
   if (run->saved > 0)
     mention("what step %lld saved is still there", (long long)run->saved);

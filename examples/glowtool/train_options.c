@@ -258,8 +258,8 @@ glow_schedule train_schedule(const train_settings *s) {
 glow_trainer_options train_trainer_options(const train_settings *s) {
   glow_trainer_options o = GLOW_TRAINER_OPTIONS_INIT;
   o.micro_batch = s->micro_batch;
-  o.mode = s->reconstruct ? GLOW_MODE_RECONSTRUCTED : s->memory ? GLOW_MODE_FIT : GLOW_MODE_STORED;
-  o.memory_limit = s->memory ? read_bytes(s->memory) : 0;
+  o.mode = s->reconstruct ? GLOW_MODE_RECONSTRUCTED : s->memory ? GLOW_MODE_BUDGET : GLOW_MODE_STORED;
+  o.memory_budget = s->memory ? read_bytes(s->memory) : 0;
   o.average = s->ema > 0.0;
   o.average_decay = s->ema;
   o.clip_norm = s->clip_norm;

@@ -15,7 +15,7 @@ bool train_path(const train_run *run, const char *name, char out[PATH_MAX]) {
 
 void train_tell_file(train_run *run, const char *event, const char *path) {
   json_writer *json = progress_event_open(&run->progress, event);
-  put_int(json, "step", glow_trainer_steps(run->trainer));
+  put_int(json, "step", glow_trainer_step_count(run->trainer));
   put_text(json, "path", path);
   progress_event_close(&run->progress);
 }
@@ -69,7 +69,7 @@ static int draw_loss(train_run *run) {
 }
 
 int train_save(train_run *run) {
-  int64_t step = glow_trainer_steps(run->trainer);
+  int64_t step = glow_trainer_step_count(run->trainer);
   if (run->saved == step)
     return TOOL_FINE;
   int code = save_model(run, "model.safetensors");
@@ -86,7 +86,7 @@ int train_draw_samples(train_run *run) {
   char path[PATH_MAX];
   const train_settings *s = &run->settings;
   glow_sample_options options = GLOW_SAMPLE_OPTIONS_INIT;
-  int64_t step = glow_trainer_steps(run->trainer);
+  int64_t step = glow_trainer_step_count(run->trainer);
   if (!run->pictures || run->sampled == step)
     return TOOL_FINE;
   if (!train_path(run, "samples.png", path))

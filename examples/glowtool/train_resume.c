@@ -128,7 +128,7 @@ static int open_checkpoint(train_run *run) {
   if (!glow_trainer_note(run->trainer, NOTE_EPOCH))
     return complain("%s was not written by glowtool: there is no place in the data",
                     run->resumed_from);
-  run->resumed = glow_trainer_steps(run->trainer);
+  run->resumed = glow_trainer_step_count(run->trainer);
   return TOOL_FINE;
 }
 

@@ -30,6 +30,7 @@ extern "C" {
 #define GLOW_STATUS_LIST(X)                                                                        \
   X(OK, 0, "success")                                                                              \
   X(E_ARGUMENT, -10, "invalid argument")                                                           \
+  X(E_NOT_FOUND, -15, "not there")                                                                 \
   X(E_SHAPE, -20, "shapes do not fit")                                                             \
   X(E_STATE, -30, "not possible in this state")                                                    \
   X(E_MEMORY, -40, "out of memory")                                                                \

@@ -30,7 +30,7 @@ GLOW_API glow_status glow_checkpoint_save_output(const glow_trainer *trainer,
  * and the optimizer's state. On failure both are NULL. */
 GLOW_API glow_status glow_checkpoint_load(glow_context *context, const char *path,
                                           glow_model **model, glow_trainer **trainer);
-/* The same from any input. glow_limits.pass_bytes caps the memory of passes that the file's
+/* The same from any input. glow_limits.workspace_bytes caps the memory of passes that the file's
  * options ask for. */
 GLOW_API glow_status glow_checkpoint_load_input(glow_context *context, const glow_input *input,
                                                 glow_model **model, glow_trainer **trainer);

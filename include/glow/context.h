@@ -16,12 +16,12 @@ extern "C" {
 typedef struct glow_context glow_context;
 typedef struct glow_pool glow_pool;
 
-/* Memory. alloc returns at least `size` bytes aligned like malloc's, or NULL; free takes what alloc
- * gave (never NULL). All allocations of the library go through this table. */
+/* Memory. allocate returns at least `size` bytes aligned like malloc's, or NULL; release takes what
+ * allocate gave (never NULL). All allocations of the library go through this table. */
 typedef struct glow_allocator {
   size_t struct_size;
-  void *(*alloc)(size_t size, void *payload);
-  void (*free)(void *memory, void *payload);
+  void *(*allocate)(size_t size, void *payload);
+  void (*release)(void *memory, void *payload);
   void *payload;
 } glow_allocator;
 #define GLOW_ALLOCATOR_INIT                                                                        \
@@ -54,7 +54,7 @@ typedef void (*glow_log_fn)(int32_t level, const char *text, void *payload);
  * coupling. Forward and inverse see the same output of it, so x -> z -> x is as exact as in
  * float32, and so are the promises about batches and threads. Models and checkpoints are the same
  * files. docs/conventions.md says what is rounded where. */
-enum { GLOW_PRODUCTS_FLOAT32 = 0, GLOW_PRODUCTS_BFLOAT16 = 1 };
+enum { GLOW_PRODUCTS_FLOAT32 = 1501, GLOW_PRODUCTS_BFLOAT16 = 1502 };
 
 typedef struct glow_context_options {
   size_t struct_size;
@@ -67,7 +67,7 @@ typedef struct glow_context_options {
   glow_log_fn log;   /* NULL: silent */
   void *log_payload;
   const char *kernels; /* NULL or "auto": the best for this CPU; or a name of glow_kernels_name() */
-  int32_t products;    /* GLOW_PRODUCTS_ */
+  int32_t products;    /* GLOW_PRODUCTS_...; 0: float32 */
   int32_t reserved2;   /* 0 */
 } glow_context_options;
 #define GLOW_CONTEXT_OPTIONS_INIT                                                                  \

@@ -14,9 +14,9 @@ extern "C" {
 #endif
 
 enum {
-  GLOW_FORMAT_OPENAI = 1,    /* openai/glow */
-  GLOW_FORMAT_Y0AST = 2,     /* y0ast/Glow-PyTorch */
-  GLOW_FORMAT_ROSINALITY = 3 /* rosinality/glow-pytorch */
+  GLOW_FORMAT_OPENAI = 1201,    /* openai/glow */
+  GLOW_FORMAT_Y0AST = 1202,     /* y0ast/Glow-PyTorch */
+  GLOW_FORMAT_ROSINALITY = 1203 /* rosinality/glow-pytorch */
 };
 
 typedef struct glow_import_options {
@@ -37,12 +37,12 @@ typedef struct glow_import_options {
 /* Levels, depth, widths, the kinds of coupling, permutation and prior are inferred from names and
  * shapes. Layers are named as in the Glow preset. Values are folded in double and rounded once.
  * GLOW_E_FORMAT names the tensor that is missing, misshapen, not finite or without a place. */
-GLOW_API glow_status glow_import(glow_context *context, const glow_input *input,
+GLOW_API glow_status glow_model_import(glow_context *context, const glow_input *input,
                                  const glow_import_options *options, glow_model **out);
 
 /* Writes the tensors of a model under the names of another project: GLOW_FORMAT_Y0AST.
  * GLOW_E_UNSUPPORTED names the layer that the project does not have. */
-GLOW_API glow_status glow_export(const glow_model *model, int32_t format,
+GLOW_API glow_status glow_model_export(const glow_model *model, int32_t format,
                                  const glow_output *output);
 
 #ifdef __cplusplus

@@ -27,7 +27,7 @@ typedef struct glow_limits {
   int64_t name_bytes;   /* of a tensor; default 4096, at most 2^24 */
   int64_t layers;       /* default 16,384, at most 100,000 */
   int64_t parameters;   /* trainable numbers of a model; default: none (the file bounds them) */
-  int64_t pass_bytes;   /* workspace of a checkpoint's trainer; default: none */
+  int64_t workspace_bytes;   /* workspace of a checkpoint's trainer; default: none */
 } glow_limits;
 #define GLOW_LIMITS_INIT                                                                           \
   { sizeof(glow_limits), 0, 0, 0, 0, 0, 0, 0, 0 }
@@ -70,7 +70,7 @@ typedef struct glow_output {
   size_t capacity;
   size_t *written; /* NULL, or where to put the number of bytes of the whole file; also when the
                       buffer is too small for it (GLOW_E_LIMIT, and the buffer is left alone) */
-  int32_t storage; /* of a model's parameters: 0 or GLOW_FILE_F32; GLOW_FILE_BF16, rounded to the
+  int32_t storage; /* of a model's parameters: 0 or GLOW_TYPE_F32; GLOW_TYPE_BF16, rounded to the
                       nearest, ties to even */
   uint32_t flags;  /* 0 */
 } glow_output;
@@ -94,14 +94,6 @@ GLOW_API int32_t glow_model_mapped(const glow_model *model);
 /* A safetensors file that was checked. Immutable, so threads may share it. */
 typedef struct glow_tensor_file glow_tensor_file;
 
-enum {
-  GLOW_FILE_U8 = 1,
-  GLOW_FILE_I32 = 2,
-  GLOW_FILE_F32 = 3,
-  GLOW_FILE_F64 = 4,
-  GLOW_FILE_I64 = 5,
-  GLOW_FILE_BF16 = 6
-};
 #define GLOW_FILE_MAX_RANK 8
 typedef struct glow_file_tensor {
   size_t struct_size;
@@ -123,7 +115,7 @@ GLOW_API glow_status glow_tensor_file_open_input(glow_context *context, const gl
                                                  glow_tensor_file **out);
 GLOW_API void glow_tensor_file_close(glow_tensor_file **file);
 /* Tensors in the order of their data. */
-GLOW_API int64_t glow_tensor_file_count(const glow_tensor_file *file);
+GLOW_API int64_t glow_tensor_file_tensor_count(const glow_tensor_file *file);
 GLOW_API glow_status glow_tensor_file_get(const glow_tensor_file *file, int64_t index,
                                           glow_file_tensor *out);
 /* GLOW_E_FORMAT, naming it, if there is none. */

@@ -31,14 +31,14 @@ GLOW_API glow_status glow_actnorm_create(glow_context *context, const glow_actno
                                          glow_layer **out);
 
 /* Invertible 1x1 convolution: y_o = sum_i W[o,i] x_i; log-det = H W log|det W|. Starts as the Q of
- * a random QR. Plain: parameter weight [C,C]. LU: W = P (L + I) (U + diag(sign_s exp(log_s))),
- * where row i of W is row perm[i] of the product of the last two; parameters lower [C,C] (strictly
- * lower used), upper [C,C] (strictly upper used), log_s [C]; fixed sign_s [C], perm [C]. 2018,
- * 3.2. */
+ * a random QR. Plain: parameter weight [C,C]. LU: W = P M with M = (L + I) (U + diag(sign_s
+ * exp(log_s))), where row i of W is row perm[i] of M; or, with `columns`, W = M P, where column j of W
+ * is column perm[j] of M. Parameters lower [C,C] (strictly lower used), upper [C,C] (strictly upper
+ * used), log_s [C]; fixed sign_s [C], perm [C]. 2018, 3.2. */
 typedef struct glow_invconv_options {
   size_t struct_size;
-  int32_t lu;       /* 1: LU form (default); 0: plain */
-  int32_t reserved; /* 0 */
+  int32_t lu;      /* 1: LU form (default); 0: plain */
+  int32_t columns; /* 1: the LU form permutes columns; default 0: rows */
   uint64_t seed;
 } glow_invconv_options;
 #define GLOW_INVCONV_OPTIONS_INIT                                                                  \
@@ -49,69 +49,78 @@ GLOW_API glow_status glow_invconv_create(glow_context *context, const glow_invco
 /* Fixed permutation of the channels: y_c = x_{index[c]}. Fixed state index [C]. EVEN_ODD: channels
  * 0, 2, 4, ..., then 1, 3, 5, ...: so that the halves of a coupling are the even and the odd ones,
  * as in NICE. */
-enum { GLOW_PERMUTE_REVERSE = 1, GLOW_PERMUTE_SHUFFLE = 2, GLOW_PERMUTE_EVEN_ODD = 3 };
+enum {
+  GLOW_PERMUTATION_REVERSE = 701,
+  GLOW_PERMUTATION_SHUFFLE = 702,
+  GLOW_PERMUTATION_EVEN_ODD = 703,
+  /* For presets, which put a 1x1 convolution in the place of a permutation. */
+  GLOW_PERMUTATION_INVCONV = 704,
+  GLOW_PERMUTATION_INVCONV_LU = 705
+};
 typedef struct glow_permute_options {
   size_t struct_size;
-  int32_t kind;     /* GLOW_PERMUTE_REVERSE (default), _SHUFFLE, or _EVEN_ODD */
+  int32_t kind;     /* GLOW_PERMUTATION_REVERSE (default), _SHUFFLE, or _EVEN_ODD */
   int32_t reserved; /* 0 */
   uint64_t seed;    /* of the shuffle */
 } glow_permute_options;
 #define GLOW_PERMUTE_OPTIONS_INIT                                                                  \
-  { sizeof(glow_permute_options), GLOW_PERMUTE_REVERSE, 0, 0 }
+  { sizeof(glow_permute_options), GLOW_PERMUTATION_REVERSE, 0, 0 }
 GLOW_API glow_status glow_permute_create(glow_context *context, const glow_permute_options *options,
                                          glow_layer **out);
 
-/* Coupling: x1, a part of the numbers, passes and conditions the others, x2.
+/* Coupling: x1, a part of the elements, stays as it is and conditions the others, x2.
  * Affine: h = net(x1), shift = first half of h, raw = second half; y2 = (x2 + shift) s(raw), or in
  * the other order y2 = x2 s(raw) + shift; log-det = sum log s. Additive: y2 = x2 + net(x1);
  * log-det = 0. RealNVP 2016, 3.4; Glow 2018, 3.3.
  * SIGMOID_FLOOR: s = floor + (1 - floor) sigmoid(raw + 2), so that the inverse divides by at least
  * `floor`. TANH_LEARNED: s = exp(scale tanh(raw)) with a parameter scale for each channel that
  * changes, which starts at 1 under a channel mask and at 0 under a checkerboard.
- * Under GLOW_MASK_CHANNELS x1 is the first half of the channels. Under GLOW_MASK_CHECKERBOARD x1
- * are the pixels with row + column odd; the net maps all channels, zero at the other pixels.
- * `invert` exchanges x1 and x2. */
+ * Under GLOW_MASK_CHANNELS x1 is the first half of the channels, of an odd number the larger half.
+ * Under GLOW_MASK_CHECKERBOARD x1 are the pixels with row + column odd; the net maps all channels,
+ * zero at the other pixels. Under GLOW_MASK_INDICES x1 are the channels that are listed, in their
+ * order; none, where the net reads a condition. `invert` exchanges x1 and x2. */
 /* GLOW_COUPLING_SPLINE is for presets: glow_spline_coupling_create makes it. */
-enum { GLOW_COUPLING_AFFINE = 1, GLOW_COUPLING_ADDITIVE = 2, GLOW_COUPLING_SPLINE = 3 };
+enum { GLOW_COUPLING_AFFINE = 301, GLOW_COUPLING_ADDITIVE = 302, GLOW_COUPLING_SPLINE = 303 };
 enum {
-  GLOW_SCALE_SIGMOID = 1,       /* sigmoid(raw + 2) */
-  GLOW_SCALE_EXP = 2,           /* exp(raw) */
-  GLOW_SCALE_TANH = 3,          /* exp(2 tanh(raw / 2)) */
-  GLOW_SCALE_SIGMOID_FLOOR = 4, /* floor + (1 - floor) sigmoid(raw + 2) */
-  GLOW_SCALE_TANH_LEARNED = 5   /* exp(scale tanh(raw)) */
+  GLOW_SCALE_SIGMOID = 401,       /* sigmoid(raw + 2) */
+  GLOW_SCALE_EXP = 402,           /* exp(raw) */
+  GLOW_SCALE_TANH = 403,          /* exp(2 tanh(raw / 2)) */
+  GLOW_SCALE_SIGMOID_FLOOR = 404, /* floor + (1 - floor) sigmoid(raw + 2) */
+  GLOW_SCALE_TANH_LEARNED = 405   /* exp(scale tanh(raw)) */
 };
-enum { GLOW_MASK_CHANNELS = 1, GLOW_MASK_CHECKERBOARD = 2 };
+enum { GLOW_MASK_CHANNELS = 501, GLOW_MASK_CHECKERBOARD = 502, GLOW_MASK_INDICES = 503 };
 enum {
-  GLOW_ORDER_SHIFT_SCALE = 1, /* (x2 + shift) s: Glow */
-  GLOW_ORDER_SCALE_SHIFT = 2  /* x2 s + shift: RealNVP */
+  GLOW_ORDER_SHIFT_SCALE = 601, /* (x2 + shift) s: Glow */
+  GLOW_ORDER_SCALE_SHIFT = 602  /* x2 s + shift: RealNVP */
 };
 typedef struct glow_coupling_options {
   size_t struct_size;
   int32_t kind;     /* GLOW_COUPLING_AFFINE (default) or _ADDITIVE */
-  int32_t scale;    /* scale law of the affine kind; default GLOW_SCALE_SIGMOID */
+  int32_t scale;    /* scale function of the affine kind; default GLOW_SCALE_SIGMOID */
   double floor;     /* of GLOW_SCALE_SIGMOID_FLOOR, in (0, 1); default 0.05 */
   int32_t mask;     /* GLOW_MASK_...; default channels */
   int32_t invert;   /* 1: x1 and x2 exchanged; default 0 */
   int32_t order;    /* GLOW_ORDER_... of the affine kind; default shift, then scale */
   int32_t reserved; /* 0 */
+  const int32_t *indices; /* of GLOW_MASK_INDICES: the channels of x1, each once. Copied. */
+  int64_t index_count;    /* how many they are, at most one less than the channels */
 } glow_coupling_options;
 #define GLOW_COUPLING_OPTIONS_INIT                                                                 \
   {                                                                                                \
     sizeof(glow_coupling_options), GLOW_COUPLING_AFFINE, GLOW_SCALE_SIGMOID, 0.05,                 \
-        GLOW_MASK_CHANNELS, 0, GLOW_ORDER_SHIFT_SCALE, 0                                           \
+        GLOW_MASK_CHANNELS, 0, GLOW_ORDER_SHIFT_SCALE, 0, NULL, 0                                  \
   }
-/* Takes *net over, on success and on failure, and sets it to NULL. A channel mask needs an even
- * number of channels, a checkerboard two pixels or more. */
+/* Takes *net over, on success and on failure, and sets it to NULL. A channel mask needs two channels
+ * or more, a checkerboard two pixels or more. */
 GLOW_API glow_status glow_coupling_create(glow_context *context,
                                           const glow_coupling_options *options, glow_net **net,
                                           glow_layer **out);
 
-/* Spline coupling: one part of the channels passes; each number of the other goes through a
+/* Spline coupling: one part of the channels stays as it is; each element of the other goes through a
  * monotone rational-quadratic spline of `bins` bins from [-bound, bound] onto itself, and stays as
- * it is outside. The net gives 3 bins - 1 numbers for each channel that changes; all 0 is the
- * identity.
- * log-det = sum of log-derivatives. Durkan et al. 2019. parity 0: the first C - floor(C/2) channels
- * pass; 1: the last. The minima are shares of 2 bound, and of the derivative 1. */
+ * it is outside. The net gives 3 bins - 1 values for each channel that changes; all 0 is the
+ * identity. log-det = sum of log-derivatives. Durkan et al. 2019. parity 0: the first
+ * C - floor(C/2) channels stay; 1: the last. The minima are shares of 2 bound, and of the derivative 1. */
 typedef struct glow_spline_coupling_options {
   size_t struct_size;
   int32_t bins;          /* 2 to 64; default 8 */
@@ -128,12 +137,12 @@ GLOW_API glow_status glow_spline_coupling_create(glow_context *context,
                                                  const glow_spline_coupling_options *options,
                                                  glow_net **net, glow_layer **out);
 
-/* Scaling: y_i = x_i exp(logs_i) for each number i of a sample; log-det = sum logs. Parameter logs
- * [H, W, C], 0 at the start; or, with data_init, such that each number has deviation 1 on the data:
+/* Scaling: y_i = x_i exp(logs_i) for each element i of a sample; log-det = sum logs. Parameter logs
+ * [H, W, C], 0 at the start; or, with from_data, such that each element has deviation 1 on the data:
  * -log(sd + 1e-6). Dinh et al. 2014, 3.3. */
 typedef struct glow_scaling_options {
   size_t struct_size;
-  int32_t data_init; /* 1: first values from data; default 0 */
+  int32_t from_data; /* 1: first values from data; default 0 */
   int32_t reserved;  /* 0 */
 } glow_scaling_options;
 #define GLOW_SCALING_OPTIONS_INIT                                                                  \
@@ -142,31 +151,41 @@ GLOW_API glow_status glow_scaling_create(glow_context *context, const glow_scali
                                          glow_layer **out);
 
 /* Flatten: [H,W,C] to [1,1,H W C], in the order in which it is stored; log-det 0. */
-GLOW_API glow_status glow_flatten_create(glow_context *context, glow_layer **out);
+typedef struct glow_flatten_options {
+  size_t struct_size;
+} glow_flatten_options;
+#define GLOW_FLATTEN_OPTIONS_INIT                                                                  \
+  { sizeof(glow_flatten_options) }
+GLOW_API glow_status glow_flatten_create(glow_context *context, const glow_flatten_options *options,
+                                         glow_layer **out);
 
 /* Squeeze by 2: [H,W,C] to [H/2,W/2,4C]; output channel c*4 + 2*dy + dx. log-det 0. H, W even. */
-GLOW_API glow_status glow_squeeze_create(glow_context *context, glow_layer **out);
+typedef struct glow_squeeze_options {
+  size_t struct_size;
+} glow_squeeze_options;
+#define GLOW_SQUEEZE_OPTIONS_INIT                                                                  \
+  { sizeof(glow_squeeze_options) }
+GLOW_API glow_status glow_squeeze_create(glow_context *context, const glow_squeeze_options *options,
+                                         glow_layer **out);
 
 /* Split: keeps the first half of the channels; the second half becomes latents, Gaussian given the
  * kept half: mean, log-sd = halves of (conv3x3(kept) + bias) exp(3 logs), which starts at zero.
  * Parameters prior.weight [C, C/2, 3, 3], prior.bias [C], prior.logs [C]. 2018, 3.6 and code. With
- * `edge`, that convolution has one more input channel, which is 1 in the padding around the image
+ * `border`, that convolution has one more input channel, which is 1 in the padding around the image
  * and 0 inside: its weights are prior.edge [C, 3, 3]. With `fixed` the latents are standard normal,
  * and there are no parameters. RealNVP 2016, 3.6. */
 typedef struct glow_split_options {
   size_t struct_size;
-  int32_t edge;  /* 1: the convolution sees the border of the image; default 0 */
-  int32_t fixed; /* 1: a standard normal prior, without `edge`; default 0 */
+  int32_t border; /* 1: the convolution sees the border of the image; default 0 */
+  int32_t fixed;  /* 1: a standard normal prior, without `border`; default 0 */
 } glow_split_options;
 #define GLOW_SPLIT_OPTIONS_INIT                                                                    \
   { sizeof(glow_split_options), 0, 0 }
-GLOW_API glow_status glow_split_create(glow_context *context, glow_layer **out);
-/* options NULL: defaults, as glow_split_create. */
-GLOW_API glow_status glow_split_create_with(glow_context *context,
+GLOW_API glow_status glow_split_create(glow_context *context,
                                             const glow_split_options *options, glow_layer **out);
 
 /* Batch normalisation: y_c = (x_c - mean_c) / sqrt(var_c + epsilon); log-det = -H W / 2 sum_c
- * log(var_c + epsilon). In training passes (glow_forward of a workspace in a training mode) mean
+ * log(var_c + epsilon). In training passes (glow_workspace_forward of a workspace in a training mode) mean
  * and biased variance are those of the batch, and gradients go through them; in all others they are
  * the running averages, fixed state mean [C] and var [C], which data-dependent initialisation sets
  * and every training step moves: average += momentum (batch - average). With a lag, training uses
@@ -196,7 +215,7 @@ GLOW_API glow_status glow_logit_create(glow_context *context, const glow_logit_o
                                        glow_layer **out);
 
 /* Densities of latents, of mean 0 and scale 1: Gaussian, or logistic, exp(-e) / (1 + exp(-e))^2. */
-enum { GLOW_DENSITY_GAUSSIAN = 0, GLOW_DENSITY_LOGISTIC = 1 };
+enum { GLOW_DENSITY_GAUSSIAN = 801, GLOW_DENSITY_LOGISTIC = 802 };
 
 /* Top prior: turns everything that is left into latents, Gaussian with mean and log-sd per channel:
  * 0 where fixed, learned vectors mean [C], logs [C], plus a row for the sample's class, class_mean,
@@ -205,7 +224,7 @@ enum { GLOW_DENSITY_GAUSSIAN = 0, GLOW_DENSITY_LOGISTIC = 1 };
  * image, they do differ). Or logistic, with logs the log of its scale. Must be the last layer.
  * A sample with label -1, whose class is not known, has the density of the mixture of all classes,
  * 1/K sum_k p(z|k).
- * With `classifier`, the model has logits (glow_classify), logit_k = class_bias[k] + sum_c
+ * With `classifier`, the model has logits (glow_workspace_classify), logit_k = class_bias[k] + sum_c
  * class_weight[k,c] z_c, z_c being the mean over the pixels of channel c of the raw top latents;
  * parameters class_weight [classes, C], class_bias [classes], 0 at the start. 2018, code. */
 typedef struct glow_prior_options {

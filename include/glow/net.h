@@ -1,4 +1,10 @@
 /* Conditioner networks: the function NN() inside a coupling.
+ *
+ * A net may read a condition, which each sample comes with (glow_workspace_set_condition): a vector
+ * {1, 1, D} or an image {H, W, C}. Networks over pixels take a vector at every pixel, and an image
+ * squeezed to the height and width at hand, whose multiple its sides must be
+ * (glow_condition_channels in <glow/sys/call.h> tells the order). The multilayer perceptron takes
+ * all of it after its input. All nets of a model that read a condition read the same one.
  * SPDX-License-Identifier: MIT */
 #ifndef GLOW_NET_H
 #define GLOW_NET_H
@@ -13,39 +19,39 @@ typedef struct glow_net glow_net;
 
 /* Glow's network: conv3x3 -> norm1 -> ReLU -> conv1x1 -> norm2 -> ReLU -> zero conv3x3, where the
  * norms are actnorms or plain biases, and the zero convolution (conv + bias) exp(3 logs) starts at
- * 0. With `edge`, as in that code, each 3x3 convolution has one more input channel, which is 1 in
+ * 0. With `border`, as in that code, each 3x3 convolution has one more input channel, which is 1 in
  * the padding around the image and 0 inside; its weights are conv1.edge [hidden, 3, 3] and
- * conv3.edge [out, 3, 3]. Source: Kingma and Dhariwal 2018, section 3 and the code published with
+ * conv3.edge [out, 3, 3]. A condition adds channels to the net's input. Source: Kingma and Dhariwal 2018, section 3 and the code published with
  * it. */
 typedef struct glow_conv_net_options {
   size_t struct_size;
   int32_t hidden;   /* channels of both hidden layers; default 512 */
   int32_t actnorm;  /* 1: norms are actnorms (default); 0: plain biases */
   uint64_t seed;    /* of the hidden weights, N(0, 0.05) */
-  int32_t edge;     /* 1: convolutions see the border of the image; default 0 */
+  int32_t border;   /* 1: convolutions see the border of the image; default 0 */
   int32_t reserved; /* 0 */
+  glow_shape condition; /* of a sample; channels 0 (default): none */
 } glow_conv_net_options;
 #define GLOW_CONV_NET_OPTIONS_INIT                                                                 \
-  { sizeof(glow_conv_net_options), 512, 1, 0, 0, 0 }
+  { sizeof(glow_conv_net_options), 512, 1, 0, 0, 0, {1, 1, 0} }
 
 /* options NULL: defaults. The net belongs to the caller until it is given to a layer. */
 GLOW_API glow_status glow_conv_net_create(glow_context *context,
                                           const glow_conv_net_options *options, glow_net **out);
 
-/* Multilayer perceptron over all numbers of a sample's input at once: `depth` fully connected
+/* Multilayer perceptron over all elements of a sample's input at once: `depth` fully connected
  * layers of `hidden` units with ReLU, and a linear one that starts at 0. For vectors (H = W = 1),
  * and for images taken as vectors. Parameters fc1.weight [hidden, inputs], fc1.bias [hidden], ...,
- * fc{depth+1}. With `context`, its input is followed by the sample's context vector
- * (glow_workspace_set_context). Dinh et al. 2014, 5.1. */
+ * fc{depth+1}. Its input is followed by the sample's condition. Dinh et al. 2014, 5.1. */
 typedef struct glow_mlp_net_options {
   size_t struct_size;
   int32_t hidden;  /* default 64 */
   int32_t depth;   /* hidden layers, 1 to 64; default 2 */
-  int64_t context; /* numbers in the context vector; default 0: none */
-  uint64_t seed;   /* of the hidden weights, N(0, 2 / inputs) */
+  glow_shape condition; /* of a sample; channels 0 (default): none */
+  uint64_t seed;        /* of the hidden weights, N(0, 2 / inputs) */
 } glow_mlp_net_options;
 #define GLOW_MLP_NET_OPTIONS_INIT                                                                  \
-  { sizeof(glow_mlp_net_options), 64, 2, 0, 0 }
+  { sizeof(glow_mlp_net_options), 64, 2, {1, 1, 0}, 0 }
 GLOW_API glow_status glow_mlp_net_create(glow_context *context, const glow_mlp_net_options *options,
                                          glow_net **out);
 
@@ -63,9 +69,11 @@ typedef struct glow_res_net_options {
   int32_t weight_norm; /* default 1 */
   int32_t batch_norm;  /* default 1 */
   uint64_t seed;       /* of the weights */
+  glow_shape condition; /* of a sample, further input of the first convolution; channels 0 (default):
+                           none */
 } glow_res_net_options;
 #define GLOW_RES_NET_OPTIONS_INIT                                                                  \
-  { sizeof(glow_res_net_options), 32, 4, 1, 1, 0 }
+  { sizeof(glow_res_net_options), 32, 4, 1, 1, 0, {1, 1, 0} }
 GLOW_API glow_status glow_res_net_create(glow_context *context, const glow_res_net_options *options,
                                          glow_net **out);
 /* Only for a net that was not given to a layer. Sets *net to NULL. */

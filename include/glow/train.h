@@ -11,7 +11,11 @@ extern "C" {
 
 /* ---- schedule -------------------------------------------------------------------------------- */
 
-enum { GLOW_SCHEDULE_CONSTANT = 1, GLOW_SCHEDULE_COSINE = 2, GLOW_SCHEDULE_EXPONENTIAL = 3 };
+enum {
+  GLOW_SCHEDULE_CONSTANT = 901,
+  GLOW_SCHEDULE_COSINE = 902,
+  GLOW_SCHEDULE_EXPONENTIAL = 903
+};
 /* Learning rate of step s = 1, 2, ...: rate * min(1, s / warmup) * curve, where with
  * t = clamp((s - warmup) / (steps - warmup), 0, 1) the curve is 1, or
  * final + (1 - final) (1 + cos(pi t)) / 2, or final^t. */
@@ -33,7 +37,7 @@ GLOW_API double glow_schedule_rate(const glow_schedule *schedule, int64_t step);
 
 typedef struct glow_optimizer glow_optimizer;
 
-enum { GLOW_OPTIMIZER_SGD = 1, GLOW_OPTIMIZER_ADAM = 2, GLOW_OPTIMIZER_ADAMAX = 3 };
+enum { GLOW_OPTIMIZER_SGD = 1001, GLOW_OPTIMIZER_ADAM = 1002, GLOW_OPTIMIZER_ADAMAX = 1003 };
 /* SGD: v = beta1 v + g; p -= rate v. Adam and Adamax: Kingma and Ba 2015, with bias correction.
  * Decoupled weight decay (Loshchilov and Hutter 2019): p -= rate weight_decay p, before the
  * step. */
@@ -58,7 +62,7 @@ GLOW_API void glow_optimizer_destroy(glow_optimizer **optimizer);
  * they and the optimizer's state are as before. */
 GLOW_API glow_status glow_optimizer_step(glow_optimizer *optimizer, glow_model *model,
                                          const float *gradients, double rate);
-GLOW_API int64_t glow_optimizer_steps(const glow_optimizer *optimizer);
+GLOW_API int64_t glow_optimizer_step_count(const glow_optimizer *optimizer);
 
 /* ---- trainer --------------------------------------------------------------------------------- */
 
@@ -79,12 +83,12 @@ typedef struct glow_trainer_options {
                            0.01 */
   double gain_l2;        /* adds gain_l2 times the sum of squares of all tensors called "gain", the
                            scales of weight normalisation, to the loss; default 0; RealNVP: 5e-5 */
-  uint64_t memory_limit; /* of GLOW_MODE_FIT: bytes of the trainer's workspace, gradients included;
+  uint64_t memory_budget; /* of GLOW_MODE_BUDGET: bytes of the trainer's workspace, gradients included;
                             the parameters and the optimizer's averages come on top. Else 0. */
   double drift_bound;    /* see glow_workspace_options: a step whose reconstruction drifts past it
                             is made again, from its start, with layers run forward again, and so
                             are all that follow; default 1e-3; 0: measure only */
-  int32_t keep_packed;   /* see glow_workspace_options: pays where a step has many micro-batches;
+  int32_t cache_packed;   /* see glow_workspace_options: pays where a step has many micro-batches;
                             default 0 */
   int32_t reserved;      /* 0 */
 } glow_trainer_options;
@@ -119,16 +123,16 @@ GLOW_API void glow_trainer_destroy(glow_trainer **trainer);
 /* Pixels [count, dims] of 8 bits to model input: with the model's n = 2^bits,
  * x = (floor(p / 2^(8-bits)) + u) / n - 1/2, u uniform in [0, 1) from (seed, position + element).
  * Needs a model with bits 1 to 8. */
-GLOW_API glow_status glow_dequantise(const glow_model *model, const uint8_t *pixels, int64_t count,
+GLOW_API glow_status glow_model_dequantise(const glow_model *model, const uint8_t *pixels, int64_t count,
                                      uint64_t seed, uint64_t position, float *x);
 /* Model output to pixels: clip(floor((x + 1/2) n) 256 / n, 0, 255). NaN gives 0. */
-GLOW_API glow_status glow_quantise(const glow_model *model, const float *x, int64_t count,
+GLOW_API glow_status glow_model_quantise(const glow_model *model, const float *x, int64_t count,
                                    uint8_t *pixels);
 
 /* Context vectors [count, size], for models that are conditioned on one: for each sample of the
  * calls that follow (initialisation, steps) in their order, or one for all of them. Borrowed until
  * others are set; a batch callback may set those of its batch. context NULL and count 0: none. */
-GLOW_API glow_status glow_trainer_set_context(glow_trainer *trainer, const float *context,
+GLOW_API glow_status glow_trainer_set_condition(glow_trainer *trainer, const float *context,
                                               int64_t count, int64_t size);
 /* Data-dependent initialisation from these samples. */
 GLOW_API glow_status glow_trainer_initialise(glow_trainer *trainer, const float *x,
@@ -159,7 +163,7 @@ GLOW_API glow_status glow_trainer_run(glow_trainer *trainer, int64_t steps, int6
                                       glow_batch_fn next, void *next_payload,
                                       glow_progress_fn progress, void *progress_payload);
 
-GLOW_API int64_t glow_trainer_steps(const glow_trainer *trainer);
+GLOW_API int64_t glow_trainer_step_count(const glow_trainer *trainer);
 /* The options in force. `optimizer` and `schedule` point into the trainer. */
 GLOW_API glow_status glow_trainer_get_options(const glow_trainer *trainer,
                                               glow_trainer_options *out);

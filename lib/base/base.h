@@ -5,21 +5,16 @@
 #include <glow/base.h>
 #include <glow/context.h>
 #include <glow/rng.h>
-#include <glow/sys/pass.h>
+#include <glow/sys/base.h>
+#include <glow/sys/math.h>
+#include <glow/sys/options.h>
 #include <stdbool.h>
 
-/* ---- errors: glow_error (sys/pass.h) records and returns ------------------------------------ */
+/* ---- errors: glow_error (sys/base.h) records and returns ------------------------------------- */
 
 /* Puts "prefix: " in front of this thread's error text, keeping the status. */
 glow_status glow__error_prefix(glow_status status, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-
-#define GLOW_TRY(expression)                                                                       \
-  do {                                                                                             \
-    glow_status try_status_ = (expression);                                                        \
-    if (try_status_ != GLOW_OK)                                                                    \
-      return try_status_;                                                                          \
-  } while (0)
 
 /* ---- options structs: struct_size first ----------------------------------------------------- */
 
@@ -34,14 +29,27 @@ glow_status glow__table_copy(void *to, size_t to_size, const void *from, size_t 
 glow_status glow__struct_fill(void *to, const void *from, size_t from_size, size_t smallest,
                               const char *what);
 
-/* ---- memory: glow_allocate, glow_release (sys/pass.h) ---------------------------------------- */
+/* ---- options from tables (base/options.c) ---------------------------------------------------- */
 
-#define GLOW_ALIGN 64
-/* `floats` up to the next aligned place; for sizes that fit. */
-static inline int64_t glow__aligned_floats(int64_t floats) {
-  const int64_t unit = GLOW_ALIGN / (int64_t)sizeof(float);
-  return (floats + unit - 1) / unit * unit;
-}
+struct glow__config;
+
+/* What glow_options_read does, in parts. */
+void glow__options_default(const glow_options_table *table, void *to);
+glow_status glow__options_check(const glow_options_table *table, const void *options);
+/* Writes each field of options that were checked; table NULL: there are none. */
+glow_status glow__options_save(const glow_options_table *table, const void *options,
+                               struct glow__config *config);
+/* Defaults, and what the list says; fields are checked later, when the thing is made. Lists lie in
+ * memory of the context, which glow__options_release gives back; on failure too. */
+glow_status glow__options_load(const glow_options_table *table, const struct glow__config *config,
+                               void *to);
+/* Replaces lists by copies in memory of the context. On failure those not copied are empty. */
+glow_status glow__options_own(const glow_options_table *table, glow_context *context,
+                              void *options);
+void glow__options_release(const glow_options_table *table, glow_context *context, void *options);
+
+/* ---- memory: glow_allocate, glow_release (sys/base.h) ---------------------------------------- */
+
 /* Like glow_allocate for a table alone (the pool may exist before any context). */
 void *glow__allocate(const glow_allocator *allocator, size_t bytes);
 void glow__release(const glow_allocator *allocator, void *memory);
@@ -53,33 +61,6 @@ void glow__populate(void *memory, size_t bytes);
 /* Like glow_allocate, but not zeroed: for what is written whole at once. */
 void *glow__allocate_unset(glow_context *context, size_t bytes);
 char *glow__strdup(glow_context *context, const char *text);
-
-/* ---- checked arithmetic: false when the result does not fit ---------------------------------- */
-
-static inline bool glow__add(int64_t a, int64_t b, int64_t *out) {
-  return !__builtin_add_overflow(a, b, out);
-}
-static inline bool glow__mul(int64_t a, int64_t b, int64_t *out) {
-  return !__builtin_mul_overflow(a, b, out);
-}
-
-/* ---- executor -------------------------------------------------------------------------------- */
-
-/* Runs tasks on the context's executor; on the caller's thread when there is one task or worker. */
-void glow__run(glow_context *context, uint32_t tasks, glow_task_fn fn, void *arg);
-
-/* ---- random numbers by position -------------------------------------------------------------- */
-
-/* Element `position + i` of the sequence of (seed, stream). stream keeps uses apart. */
-void glow__rng_uniform(uint64_t seed, uint64_t stream, uint64_t position, float *out,
-                       int64_t count);
-void glow__rng_normal(uint64_t seed, uint64_t stream, uint64_t position, float *out, int64_t count);
-void glow__rng_permutation(uint64_t seed, uint64_t stream, uint64_t position, int32_t *out,
-                           int64_t count);
-/* A seed for part `index` of something seeded, so that parts differ. */
-uint64_t glow__rng_derive(uint64_t seed, uint64_t index);
-
-enum { GLOW_STREAM_USER = 0, GLOW_STREAM_BUILD = 1, GLOW_STREAM_SAMPLE = 2, GLOW_STREAM_NOISE = 3 };
 
 /* ---- context --------------------------------------------------------------------------------- */
 
@@ -97,18 +78,19 @@ struct glow_context {
   struct glow__registry_entry *registry;   /* base/registry.c: a list */
 };
 
-void glow__log(const glow_context *context, int32_t level, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+/* ---- registry (base/registry.c): tables of the types that files can name --------------------- */
 
-/* ---- registry (base/registry.c): types of layers and nets that files can name ---------------- */
+struct glow_layer_ops;
+struct glow_net_ops;
+/* Of the tables' first version: docs/abi.md. */
+#define GLOW_LAYER_OPS_SMALLEST sizeof(glow_layer_ops)
+#define GLOW_NET_OPS_SMALLEST sizeof(glow_net_ops)
 
-struct glow_layer;
-struct glow_net;
-
-glow_status glow__registry_make_layer(glow_context *context, const char *type,
-                                      const glow_config *config, struct glow_layer **out);
-glow_status glow__registry_make_net(glow_context *context, const char *type,
-                                    const glow_config *config, struct glow_net **out);
+/* GLOW_E_NOT_FOUND, naming it, when the context has no such type. */
+glow_status glow__registry_find_layer(const glow_context *context, const char *type,
+                                      const struct glow_layer_ops **out);
+glow_status glow__registry_find_net(const glow_context *context, const char *type,
+                                    const struct glow_net_ops **out);
 void glow__registry_destroy(glow_context *context);
 
 /* ---- configuration (base/config.c) ----------------------------------------------------------- */
@@ -123,11 +105,29 @@ typedef struct glow__config_entry {
   bool asked; /* a value of this key was asked for */
 } glow__config_entry;
 
-glow_status glow__config_create(glow_context *context, glow_config **out);
-void glow__config_destroy(glow_config **config);
-int32_t glow__config_count(const glow_config *config);
-const glow__config_entry *glow__config_at(const glow_config *config, int32_t index);
+/* A list of keys and values, or a view of the part of one whose keys start with `prefix`. */
+typedef struct glow__config {
+  struct glow__config_list *list;
+  char prefix[72];
+} glow__config;
+
+glow_status glow__config_create(glow_context *context, glow__config *out);
+void glow__config_destroy(glow__config *config); /* of the list, not of a view */
+glow__config glow__config_view(const glow__config *config, const char *prefix);
+glow_context *glow__config_context(const glow__config *config);
+/* Of the whole list. */
+int32_t glow__config_count(const glow__config *config);
+const glow__config_entry *glow__config_at(const glow__config *config, int32_t index);
 /* The first key that nobody has asked for, or NULL. */
-const char *glow__config_unasked(const glow_config *config);
+const char *glow__config_unasked(const glow__config *config);
+glow_status glow__config_set_int(glow__config *config, const char *key, int64_t value);
+glow_status glow__config_set_real(glow__config *config, const char *key, double value);
+glow_status glow__config_set_text(glow__config *config, const char *key, const char *value);
+/* *out stays as it is when the key is missing. GLOW_E_FORMAT when it has another type, or an integer
+ * is outside [low, high]. */
+glow_status glow__config_get_int(const glow__config *config, const char *key, int64_t low,
+                                 int64_t high, int64_t *out);
+glow_status glow__config_get_real(const glow__config *config, const char *key, double *out);
+glow_status glow__config_get_text(const glow__config *config, const char *key, const char **out);
 
 #endif

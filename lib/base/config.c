@@ -1,116 +1,141 @@
-/* A flat list of keys and values: the options of a layer or net as they stand in a file.
+/* A flat list of keys and values: the options of a layer as they stand in a file. A part of a layer,
+ * such as a net, sees it through a view that puts "PREFIX." in front of every key.
  * SPDX-License-Identifier: MIT */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/base.h"
 
-struct glow_config {
+/* What all views of one list share. */
+typedef struct glow__config_list {
   glow_context *context;
   glow__config_entry *entries;
   int32_t count;
   int32_t capacity;
-};
+} list;
 
-glow_status glow__config_create(glow_context *context, glow_config **out) {
-  *out = glow_allocate(context, sizeof **out);
-  if (!*out)
+glow_status glow__config_create(glow_context *context, glow__config *out) {
+  *out = (glow__config){.list = glow_allocate(context, sizeof(list))};
+  if (!out->list)
     return GLOW_E_MEMORY;
-  (*out)->context = context;
+  out->list->context = context;
   return GLOW_OK;
 }
 
-void glow__config_destroy(glow_config **config) {
-  if (!config || !*config)
+void glow__config_destroy(glow__config *config) {
+  if (!config->list)
     return;
-  glow_context *context = (*config)->context;
-  for (int32_t i = 0; i < (*config)->count; i++) {
-    glow_release(context, (*config)->entries[i].key);
-    glow_release(context, (*config)->entries[i].text);
+  glow_context *context = config->list->context;
+  for (int32_t i = 0; i < config->list->count; i++) {
+    glow_release(context, config->list->entries[i].key);
+    glow_release(context, config->list->entries[i].text);
   }
-  glow_release(context, (*config)->entries);
-  glow_release(context, *config);
-  *config = NULL;
+  glow_release(context, config->list->entries);
+  glow_release(context, config->list);
+  config->list = NULL;
 }
 
-int32_t glow__config_count(const glow_config *config) {
-  return config->count;
+glow__config glow__config_view(const glow__config *config, const char *prefix) {
+  glow__config view = {config->list, ""};
+  snprintf(view.prefix, sizeof view.prefix, "%s%s.", config->prefix, prefix);
+  return view;
 }
 
-const glow__config_entry *glow__config_at(const glow_config *config, int32_t index) {
-  return index >= 0 && index < config->count ? &config->entries[index] : NULL;
+glow_context *glow__config_context(const glow__config *config) {
+  return config->list->context;
 }
 
-const char *glow__config_unasked(const glow_config *config) {
-  for (int32_t i = 0; i < config->count; i++)
-    if (!config->entries[i].asked)
-      return config->entries[i].key;
+int32_t glow__config_count(const glow__config *config) {
+  return config->list->count;
+}
+
+const glow__config_entry *glow__config_at(const glow__config *config, int32_t index) {
+  return index >= 0 && index < config->list->count ? &config->list->entries[index] : NULL;
+}
+
+const char *glow__config_unasked(const glow__config *config) {
+  for (int32_t i = 0; i < config->list->count; i++)
+    if (!config->list->entries[i].asked)
+      return config->list->entries[i].key;
   return NULL;
 }
 
-static glow__config_entry *find(const glow_config *config, const char *key) {
-  for (int32_t i = 0; i < config->count; i++)
-    if (strcmp(config->entries[i].key, key) == 0)
-      return &config->entries[i];
+static glow__config_entry *find(const glow__config *config, const char *key) {
+  size_t length = strlen(config->prefix);
+  for (int32_t i = 0; i < config->list->count; i++) {
+    glow__config_entry *e = &config->list->entries[i];
+    if (strncmp(e->key, config->prefix, length) == 0 && strcmp(e->key + length, key) == 0)
+      return e;
+  }
   return NULL;
 }
 
-static glow_status grow(glow_config *config) {
-  int64_t capacity = config->capacity ? 2 * (int64_t)config->capacity : 8;
+/* The key with the prefix in front, in memory of the context. */
+static char *whole_key(const glow__config *config, const char *key) {
+  size_t size = strlen(config->prefix) + strlen(key) + 1;
+  char *whole = glow_allocate(config->list->context, size);
+  if (whole)
+    snprintf(whole, size, "%s%s", config->prefix, key);
+  return whole;
+}
+
+static glow_status grow(glow__config *config) {
+  int64_t capacity = config->list->capacity ? 2 * (int64_t)config->list->capacity : 8;
   if (capacity > INT32_MAX)
     return glow_error(GLOW_E_LIMIT, "configuration: too many keys");
-  glow__config_entry *entries = glow_allocate(config->context, (size_t)capacity * sizeof *entries);
+  glow__config_entry *entries = glow_allocate(config->list->context, (size_t)capacity * sizeof *entries);
   if (!entries)
     return GLOW_E_MEMORY;
-  if (config->count)
-    memcpy(entries, config->entries, (size_t)config->count * sizeof *entries);
-  glow_release(config->context, config->entries);
-  config->entries = entries;
-  config->capacity = (int32_t)capacity;
+  if (config->list->count)
+    memcpy(entries, config->list->entries, (size_t)config->list->count * sizeof *entries);
+  glow_release(config->list->context, config->list->entries);
+  config->list->entries = entries;
+  config->list->capacity = (int32_t)capacity;
   return GLOW_OK;
 }
 
 /* Sets `value` (its text copied, its key ignored) under `key`, in place of an older value. */
-static glow_status set(glow_config *config, const char *key, const glow__config_entry *value) {
+static glow_status set(glow__config *config, const char *key, const glow__config_entry *value) {
   if (!config || !key || !*key)
     return glow_error(GLOW_E_ARGUMENT, "configuration: no list or no key");
   glow__config_entry entry = *value;
   if (value->text) {
-    entry.text = glow__strdup(config->context, value->text);
+    entry.text = glow__strdup(config->list->context, value->text);
     if (!entry.text)
       return GLOW_E_MEMORY;
   }
   glow__config_entry *old = find(config, key);
   if (old) {
     entry.key = old->key;
-    glow_release(config->context, old->text);
+    glow_release(config->list->context, old->text);
     *old = entry;
     return GLOW_OK;
   }
-  glow_status status = config->count < config->capacity ? GLOW_OK : grow(config);
-  entry.key = status == GLOW_OK ? glow__strdup(config->context, key) : NULL;
+  glow_status status = config->list->count < config->list->capacity ? GLOW_OK : grow(config);
+  entry.key = status == GLOW_OK ? whole_key(config, key) : NULL;
   if (!entry.key) {
-    glow_release(config->context, entry.text);
+    glow_release(config->list->context, entry.text);
     return status == GLOW_OK ? GLOW_E_MEMORY : status;
   }
-  config->entries[config->count++] = entry;
+  config->list->entries[config->list->count++] = entry;
   return GLOW_OK;
 }
 
-glow_status glow_config_set_int(glow_config *config, const char *key, int64_t value) {
+glow_status glow__config_set_int(glow__config *config, const char *key, int64_t value) {
   const glow__config_entry entry = {.type = GLOW_CONFIG_INT, .integer = value};
   return set(config, key, &entry);
 }
 
 /* JSON, where values end up, has no infinities. */
-glow_status glow_config_set_real(glow_config *config, const char *key, double value) {
+glow_status glow__config_set_real(glow__config *config, const char *key, double value) {
   if (!isfinite(value))
     return glow_error(GLOW_E_ARGUMENT, "configuration: '%s' is not finite", key ? key : "");
   const glow__config_entry entry = {.type = GLOW_CONFIG_REAL, .real = value};
   return set(config, key, &entry);
 }
 
-glow_status glow_config_set_text(glow_config *config, const char *key, const char *value) {
+glow_status glow__config_set_text(glow__config *config, const char *key, const char *value) {
   if (!value)
     return glow_error(GLOW_E_ARGUMENT, "configuration: '%s' has no text", key ? key : "");
   const glow__config_entry entry = {.type = GLOW_CONFIG_TEXT, .text = (char *)(uintptr_t)value};
@@ -118,7 +143,7 @@ glow_status glow_config_set_text(glow_config *config, const char *key, const cha
 }
 
 /* *entry is NULL when the key is missing. */
-static glow_status get(const glow_config *config, const char *key, int32_t type, const void *out,
+static glow_status get(const glow__config *config, const char *key, int32_t type, const void *out,
                        const glow__config_entry **entry) {
   static const char *const names[] = {"", "an integer", "a real number", "text"};
   if (!config || !key || !out)
@@ -128,25 +153,25 @@ static glow_status get(const glow_config *config, const char *key, int32_t type,
   if (found)
     found->asked = true;
   if (found && found->type != type)
-    return glow_error(GLOW_E_FORMAT, "option '%s' is %s instead of %s", key, names[found->type],
+    return glow_error(GLOW_E_FORMAT, "option '%s%s' is %s instead of %s", config->prefix, key, names[found->type],
                       names[type]);
   return GLOW_OK;
 }
 
-glow_status glow_config_get_int(const glow_config *config, const char *key, int64_t low,
+glow_status glow__config_get_int(const glow__config *config, const char *key, int64_t low,
                                 int64_t high, int64_t *out) {
   const glow__config_entry *entry;
   GLOW_TRY(get(config, key, GLOW_CONFIG_INT, out, &entry));
   if (!entry)
     return GLOW_OK;
   if (entry->integer < low || entry->integer > high)
-    return glow_error(GLOW_E_FORMAT, "option '%s' is %lld, outside [%lld, %lld]", key,
+    return glow_error(GLOW_E_FORMAT, "option '%s%s' is %lld; it must be %lld to %lld", config->prefix, key,
                       (long long)entry->integer, (long long)low, (long long)high);
   *out = entry->integer;
   return GLOW_OK;
 }
 
-glow_status glow_config_get_real(const glow_config *config, const char *key, double *out) {
+glow_status glow__config_get_real(const glow__config *config, const char *key, double *out) {
   const glow__config_entry *entry;
   GLOW_TRY(get(config, key, GLOW_CONFIG_REAL, out, &entry));
   if (entry)
@@ -154,7 +179,7 @@ glow_status glow_config_get_real(const glow_config *config, const char *key, dou
   return GLOW_OK;
 }
 
-glow_status glow_config_get_text(const glow_config *config, const char *key, const char **out) {
+glow_status glow__config_get_text(const glow__config *config, const char *key, const char **out) {
   const glow__config_entry *entry;
   GLOW_TRY(get(config, key, GLOW_CONFIG_TEXT, out, &entry));
   if (entry)

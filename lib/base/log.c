@@ -4,8 +4,8 @@
 
 #include "base/base.h"
 
-void glow__log(const glow_context *context, int32_t level, const char *format, ...) {
-  if (!context->log)
+void glow_context_log(const glow_context *context, int32_t level, const char *format, ...) {
+  if (!context || !context->log)
     return;
   char text[1024];
   va_list arguments;

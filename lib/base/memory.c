@@ -10,14 +10,14 @@
 
 /* The only places of the library that touch the C heap: what a missing table stands for. */
 static void *raw_alloc(const glow_allocator *allocator, size_t bytes) {
-  if (allocator && allocator->alloc)
-    return allocator->alloc(bytes, allocator->payload);
+  if (allocator && allocator->allocate)
+    return allocator->allocate(bytes, allocator->payload);
   return malloc(bytes);
 }
 
 static void raw_free(const glow_allocator *allocator, void *memory) {
-  if (allocator && allocator->alloc)
-    allocator->free(memory, allocator->payload);
+  if (allocator && allocator->allocate)
+    allocator->release(memory, allocator->payload);
   else
     free(memory);
 }

@@ -1,60 +1,355 @@
-/* The rules for structs that start with their own size, so that programs and libraries of different
- * versions understand each other. SPDX-License-Identifier: MIT */
+/* Options from a table: defaults, what the caller or a file says, the check of every field, and
+ * what is written to a file. SPDX-License-Identifier: MIT */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/base.h"
 
-/* A caller that forgot the _INIT macro passes a random size: do not read that far. */
-enum { LARGEST_STRUCT = 4096 };
+/* ---- fields ---------------------------------------------------------------------------------- */
 
-/* Reads and checks the caller's struct_size. */
-static glow_status read_size(const void *from, size_t smallest, const char *what, size_t *size) {
-  memcpy(size, from, sizeof *size);
-  if (*size < smallest)
-    return glow_error(GLOW_E_ARGUMENT, "%s: struct_size is %zu, at least %zu is needed", what,
-                      *size, smallest);
-  if (*size > LARGEST_STRUCT)
-    return glow_error(GLOW_E_ARGUMENT, "%s: struct_size %zu makes no sense", what, *size);
-  return GLOW_OK;
+static const char *key_of(const glow_option *option) {
+  return option->key ? option->key : option->name;
 }
 
-/* Copies what both sides know, all but the size itself. */
-static void copy_common(void *to, const void *from, size_t bytes) {
-  const size_t head = sizeof(size_t);
-  memcpy((char *)to + head, (const char *)from + head, bytes - head);
+static void *field(const glow_option *option, void *options) {
+  return (char *)options + option->offset;
 }
 
-glow_status glow__table_copy(void *to, size_t to_size, const void *from, size_t smallest,
-                             const char *what) {
-  if (!from)
+static const void *field_const(const glow_option *option, const void *options) {
+  return (const char *)options + option->offset;
+}
+
+static int32_t read_int32(const void *at) {
+  int32_t value;
+  memcpy(&value, at, sizeof value);
+  return value;
+}
+
+static int64_t read_int64(const void *at) {
+  int64_t value;
+  memcpy(&value, at, sizeof value);
+  return value;
+}
+
+static double read_real(const void *at) {
+  double value;
+  memcpy(&value, at, sizeof value);
+  return value;
+}
+
+static int64_t read_integer(const glow_option *option, const void *options) {
+  const void *at = field_const(option, options);
+  return option->type == GLOW_OPTION_INT64 ? read_int64(at) : read_int32(at);
+}
+
+static void write_integer(const glow_option *option, void *options, int64_t value) {
+  int32_t narrow = (int32_t)value;
+  if (option->type == GLOW_OPTION_INT64)
+    memcpy(field(option, options), &value, sizeof value);
+  else
+    memcpy(field(option, options), &narrow, sizeof narrow);
+}
+
+/* A list of indices: where it is, and behind it how many they are. */
+typedef struct indices {
+  const int32_t *at;
+  int64_t count;
+} indices;
+
+static indices read_indices(const glow_option *option, const void *options) {
+  indices list;
+  memcpy(&list, field_const(option, options), sizeof list);
+  return list;
+}
+
+static void set_default(const glow_option *option, void *options) {
+  switch (option->type) {
+  case GLOW_OPTION_INT32:
+  case GLOW_OPTION_INT64:
+  case GLOW_OPTION_CHOICE: write_integer(option, options, (int64_t)option->fallback); break;
+  case GLOW_OPTION_REAL: memcpy(field(option, options), &option->fallback, sizeof(double)); break;
+  default: break; /* seeds, lists and reserved fields are 0 */
+  }
+}
+
+static bool is_default(const glow_option *option, const void *options) {
+  switch (option->type) {
+  case GLOW_OPTION_INT32:
+  case GLOW_OPTION_INT64:
+  case GLOW_OPTION_CHOICE: return read_integer(option, options) == (int64_t)option->fallback;
+  case GLOW_OPTION_REAL:
+    return read_real(field_const(option, options)) == option->fallback;
+  case GLOW_OPTION_INDICES: return read_indices(option, options).count == 0;
+  default: return true;
+  }
+}
+
+/* A field that was added later and is 0 means its default. */
+static void complete(const glow_option *option, void *options) {
+  static const char zeros[sizeof(int64_t)];
+  bool wide = option->type == GLOW_OPTION_INT64 || option->type == GLOW_OPTION_REAL;
+  if (option->flags & GLOW_OPTION_ADDED &&
+      memcmp(field(option, options), zeros, wide ? sizeof(int64_t) : sizeof(int32_t)) == 0)
+    set_default(option, options);
+}
+
+/* ---- the check ------------------------------------------------------------------------------- */
+
+static bool inside(const glow_option *option, double value) {
+  return (option->flags & GLOW_OPTION_ABOVE_LOW ? value > option->low : value >= option->low) &&
+         (option->flags & GLOW_OPTION_BELOW_HIGH ? value < option->high : value <= option->high);
+}
+
+/* "1 to 64", "0 or 1", "above 0 and below 1", "1 or more". */
+static void describe_range(const glow_option *option, char *text, size_t size) {
+  bool above = option->flags & GLOW_OPTION_ABOVE_LOW, below = option->flags & GLOW_OPTION_BELOW_HIGH;
+  bool endless = option->type == GLOW_OPTION_REAL ? option->high >= 1e300 : option->high >= 0x1p62;
+  if (endless)
+    snprintf(text, size, above ? "above %.15g" : "%.15g or more", option->low);
+  else if (above || below)
+    snprintf(text, size, "%s %.15g and %s %.15g", above ? "above" : "at least", option->low,
+             below ? "below" : "at most", option->high);
+  else
+    snprintf(text, size, option->high - option->low == 1 ? "%.15g or %.15g" : "%.15g to %.15g",
+             option->low, option->high);
+}
+
+static glow_status check_number(const glow_option *option, const void *options) {
+  char range[120];
+  describe_range(option, range, sizeof range);
+  if (option->type == GLOW_OPTION_REAL) {
+    double value = read_real(field_const(option, options));
+    if (isfinite(value) && inside(option, value))
+      return GLOW_OK;
+    return glow_error(GLOW_E_ARGUMENT, "%s is %g; it must be %s", option->name, value, range);
+  }
+  int64_t value = read_integer(option, options);
+  if (inside(option, (double)value))
     return GLOW_OK;
-  size_t size;
-  GLOW_TRY(read_size(from, smallest, what, &size));
-  copy_common(to, from, size < to_size ? size : to_size);
-  return GLOW_OK;
+  return glow_error(GLOW_E_ARGUMENT, "%s is %lld; it must be %s", option->name, (long long)value,
+                    range);
 }
 
-glow_status glow__options_copy(void *to, size_t to_size, const void *from, size_t smallest,
-                               const char *what) {
-  if (!from)
+static const glow_choice *find_choice(const glow_option *option, int32_t value) {
+  for (const glow_choice *c = option->choices; c->name; c++)
+    if (c->value == value)
+      return c;
+  return NULL;
+}
+
+/* "affine (301), additive (302)". */
+static void describe_choices(const glow_option *option, bool values, char *text, size_t size) {
+  size_t used = 0;
+  text[0] = '\0';
+  for (const glow_choice *c = option->choices; c->name && used < size; c++) {
+    int wrote = values ? snprintf(text + used, size - used, "%s%s (%d)",
+                                  c == option->choices ? "" : ", ", c->name, (int)c->value)
+                       : snprintf(text + used, size - used, "%s%s",
+                                  c == option->choices ? "" : ", ", c->name);
+    used += wrote > 0 ? (size_t)wrote : 0;
+  }
+}
+
+static glow_status check_choice(const glow_option *option, const void *options) {
+  char known[300];
+  int32_t value = read_int32(field_const(option, options));
+  if (find_choice(option, value))
     return GLOW_OK;
-  size_t size;
-  GLOW_TRY(read_size(from, smallest, what, &size));
-  for (size_t i = to_size; i < size; i++)
-    if (((const unsigned char *)from)[i])
-      return glow_error(
-          GLOW_E_ARGUMENT,
-          "%s: byte %zu sets an option that this version of the library does not know", what, i);
-  copy_common(to, from, size < to_size ? size : to_size);
+  describe_choices(option, true, known, sizeof known);
+  return glow_error(GLOW_E_ARGUMENT, "%s is %d; it must be one of %s...: %s", option->name,
+                    (int)value, option->prefix ? option->prefix : "", known);
+}
+
+static glow_status check_indices(const glow_option *option, const void *options) {
+  indices list = read_indices(option, options);
+  if (list.count < 0 || (list.count && !list.at) || list.count > (int64_t)1 << 24)
+    return glow_error(GLOW_E_ARGUMENT, "%s: a list of %lld; it must have 0 to 2^24 and an address",
+                      option->name, (long long)list.count);
+  for (int64_t i = 0; i < list.count; i++)
+    if (!inside(option, (double)list.at[i]))
+      return glow_error(GLOW_E_ARGUMENT, "%s[%lld] is %d; it must be %.15g or more", option->name,
+                        (long long)i, (int)list.at[i], option->low);
   return GLOW_OK;
 }
 
-glow_status glow__struct_fill(void *to, const void *from, size_t from_size, size_t smallest,
-                              const char *what) {
-  if (!to)
-    return glow_error(GLOW_E_ARGUMENT, "%s: NULL", what);
-  size_t size;
-  GLOW_TRY(read_size(to, smallest, what, &size));
-  copy_common(to, from, size < from_size ? size : from_size);
+static glow_status check_field(const glow_option *option, const void *options) {
+  switch (option->type) {
+  case GLOW_OPTION_CHOICE: return check_choice(option, options);
+  case GLOW_OPTION_INDICES: return check_indices(option, options);
+  case GLOW_OPTION_UINT64: return GLOW_OK;
+  case GLOW_OPTION_RESERVED:
+    if (read_int32(field_const(option, options)) == 0)
+      return GLOW_OK;
+    return glow_error(GLOW_E_ARGUMENT, "%s must be 0", option->name);
+  default: return check_number(option, options);
+  }
+}
+
+glow_status glow__options_check(const glow_options_table *table, const void *options) {
+  for (int32_t i = 0; i < table->count; i++) {
+    glow_status status = check_field(&table->options[i], options);
+    if (status != GLOW_OK)
+      return glow__error_prefix(status, "%s", table->name);
+  }
+  return table->check ? table->check(options) : GLOW_OK;
+}
+
+void glow__options_default(const glow_options_table *table, void *to) {
+  memset(to, 0, table->size);
+  memcpy(to, &table->size, sizeof table->size);
+  for (int32_t i = 0; i < table->count; i++)
+    set_default(&table->options[i], to);
+}
+
+glow_status glow_options_read(const glow_options_table *table, const void *from, void *to) {
+  if (!table || !to)
+    return glow_error(GLOW_E_ARGUMENT, "glow_options_read: NULL argument");
+  glow__options_default(table, to);
+  GLOW_TRY(glow__options_copy(to, table->size, from, table->smallest, table->name));
+  for (int32_t i = 0; i < table->count; i++)
+    complete(&table->options[i], to);
+  return glow__options_check(table, to);
+}
+
+/* ---- files ----------------------------------------------------------------------------------- */
+
+static glow_status save_indices(const glow_option *option, const void *options,
+                                glow__config *config) {
+  indices list = read_indices(option, options);
+  size_t room = (size_t)list.count * 12 + 1, used = 0;
+  char *text = glow_allocate(glow__config_context(config), room);
+  if (!text)
+    return GLOW_E_MEMORY;
+  for (int64_t i = 0; i < list.count; i++)
+    used += (size_t)snprintf(text + used, room - used, i ? ",%d" : "%d", (int)list.at[i]);
+  glow_status status = glow__config_set_text(config, key_of(option), text);
+  glow_release(glow__config_context(config), text);
+  return status;
+}
+
+static glow_status save_field(const glow_option *option, const void *options,
+                              glow__config *config) {
+  if (option->flags & GLOW_OPTION_QUIET && is_default(option, options))
+    return GLOW_OK;
+  switch (option->type) {
+  case GLOW_OPTION_INT32:
+  case GLOW_OPTION_INT64:
+    return glow__config_set_int(config, key_of(option), read_integer(option, options));
+  case GLOW_OPTION_REAL:
+    return glow__config_set_real(config, key_of(option), read_real(field_const(option, options)));
+  case GLOW_OPTION_CHOICE:
+    return glow__config_set_text(
+        config, key_of(option),
+        find_choice(option, read_int32(field_const(option, options)))->name);
+  case GLOW_OPTION_INDICES: return save_indices(option, options, config);
+  default: return GLOW_OK;
+  }
+}
+
+glow_status glow__options_save(const glow_options_table *table, const void *options,
+                               glow__config *config) {
+  for (int32_t i = 0; table && i < table->count; i++)
+    GLOW_TRY(save_field(&table->options[i], options, config));
   return GLOW_OK;
+}
+
+static glow_status load_choice(const glow_option *option, const glow__config *config, void *to) {
+  char known[300];
+  const char *name = NULL;
+  GLOW_TRY(glow__config_get_text(config, key_of(option), &name));
+  for (const glow_choice *c = option->choices; name && c->name; c++)
+    if (strcmp(c->name, name) == 0) {
+      write_integer(option, to, c->value);
+      return GLOW_OK;
+    }
+  if (!name)
+    return GLOW_OK;
+  describe_choices(option, false, known, sizeof known);
+  return glow_error(GLOW_E_FORMAT, "option '%s' is '%.50s'; it must be one of %s", key_of(option),
+                    name, known);
+}
+
+/* The list lies in memory of the context; the caller releases it (glow__options_release). */
+static glow_status load_indices(const glow_option *option, const glow__config *config, void *to) {
+  const char *text = NULL;
+  indices list = {NULL, 0};
+  GLOW_TRY(glow__config_get_text(config, key_of(option), &text));
+  if (!text || !*text)
+    return GLOW_OK;
+  int32_t *at = glow_allocate(glow__config_context(config), strlen(text) * sizeof *at);
+  if (!at)
+    return GLOW_E_MEMORY;
+  list.at = at;
+  memcpy(field(option, to), &list, sizeof list);
+  for (const char *c = text; *c;) {
+    char *end = NULL;
+    long value = *c >= '0' && *c <= '9' ? strtol(c, &end, 10) : -1;
+    if (value < 0 || value > INT32_MAX || (*end && (*end != ',' || !end[1])))
+      return glow_error(GLOW_E_FORMAT, "option '%s' is '%.50s', not a list such as 0,2,5",
+                        key_of(option), text);
+    at[list.count++] = (int32_t)value;
+    c = *end ? end + 1 : end;
+  }
+  memcpy(field(option, to), &list, sizeof list);
+  return GLOW_OK;
+}
+
+static glow_status load_field(const glow_option *option, const glow__config *config, void *to) {
+  int64_t integer = 0;
+  switch (option->type) {
+  case GLOW_OPTION_INT32:
+  case GLOW_OPTION_INT64:
+    integer = read_integer(option, to);
+    GLOW_TRY(glow__config_get_int(config, key_of(option), (int64_t)option->low,
+                                  option->high >= 0x1p62 ? INT64_MAX : (int64_t)option->high,
+                                  &integer));
+    write_integer(option, to, integer);
+    return GLOW_OK;
+  case GLOW_OPTION_REAL: {
+    double real = read_real(field_const(option, to));
+    GLOW_TRY(glow__config_get_real(config, key_of(option), &real));
+    memcpy(field(option, to), &real, sizeof real);
+    return GLOW_OK;
+  }
+  case GLOW_OPTION_CHOICE: return load_choice(option, config, to);
+  case GLOW_OPTION_INDICES: return load_indices(option, config, to);
+  default: return GLOW_OK;
+  }
+}
+
+glow_status glow__options_load(const glow_options_table *table, const glow__config *config,
+                               void *to) {
+  glow__options_default(table, to);
+  for (int32_t i = 0; i < table->count; i++)
+    GLOW_TRY(load_field(&table->options[i], config, to));
+  return GLOW_OK;
+}
+
+void glow__options_release(const glow_options_table *table, glow_context *context, void *options) {
+  for (int32_t i = 0; table && i < table->count; i++)
+    if (table->options[i].type == GLOW_OPTION_INDICES)
+      glow_release(context, (void *)(uintptr_t)read_indices(&table->options[i], options).at);
+}
+
+glow_status glow__options_own(const glow_options_table *table, glow_context *context,
+                              void *options) {
+  glow_status status = GLOW_OK;
+  for (int32_t i = 0; i < table->count; i++) {
+    const glow_option *option = &table->options[i];
+    if (option->type != GLOW_OPTION_INDICES)
+      continue;
+    indices list = read_indices(option, options), copy = {NULL, 0};
+    if (status == GLOW_OK && list.count) {
+      int32_t *at = glow_allocate(context, (size_t)list.count * sizeof *at);
+      if (at)
+        memcpy(at, list.at, (size_t)list.count * sizeof *at);
+      else
+        status = GLOW_E_MEMORY;
+      copy = (indices){at, at ? list.count : 0};
+    }
+    memcpy(field(option, options), &copy, sizeof copy);
+  }
+  return status;
 }

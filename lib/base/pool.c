@@ -208,8 +208,8 @@ glow_status glow_pool_create(const glow_allocator *allocator, uint32_t threads, 
     return glow_error(GLOW_E_ARGUMENT, "glow_pool_create: NULL argument");
   *out = NULL;
   GLOW_TRY(glow__table_copy(&table, sizeof table, allocator, sizeof table, "glow_allocator"));
-  if (!table.alloc != !table.free)
-    return glow_error(GLOW_E_ARGUMENT, "glow_allocator: alloc and free must be set together");
+  if (!table.allocate != !table.release)
+    return glow_error(GLOW_E_ARGUMENT, "glow_allocator: allocate and release must be set together");
   if (threads < 1 || threads > MAX_THREADS)
     return glow_error(GLOW_E_ARGUMENT, "a pool has 1 to %d threads, not %lu", (int)MAX_THREADS,
                       (unsigned long)threads);

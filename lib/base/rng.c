@@ -22,7 +22,7 @@ static uint64_t join(const uint32_t words[2]) {
 }
 
 /* Word i % 4 of block i / 4, its upper 24 bits: exact in float32. */
-void glow__rng_uniform(uint64_t seed, uint64_t stream, uint64_t position, float *out,
+void glow_random_uniform(uint64_t seed, uint64_t stream, uint64_t position, float *out,
                        int64_t count) {
   uint32_t words[4];
   for (int64_t i = 0; i < count; i++) {
@@ -46,7 +46,7 @@ static void normal_pair(uint64_t seed, uint64_t stream, uint64_t pair, double ou
   out[1] = radius * sin(two_pi * u2);
 }
 
-void glow__rng_normal(uint64_t seed, uint64_t stream, uint64_t position, float *out,
+void glow_random_normal(uint64_t seed, uint64_t stream, uint64_t position, float *out,
                       int64_t count) {
   double pair[2];
   for (int64_t i = 0; i < count; i++) {
@@ -58,7 +58,7 @@ void glow__rng_normal(uint64_t seed, uint64_t stream, uint64_t position, float *
 }
 
 /* Fisher-Yates; the remainder of 64 bits by at most 2^31 is biased by less than 2^-33. */
-void glow__rng_permutation(uint64_t seed, uint64_t stream, uint64_t position, int32_t *out,
+void glow_random_permutation(uint64_t seed, uint64_t stream, uint64_t position, int32_t *out,
                            int64_t count) {
   for (int64_t i = 0; i < count; i++)
     out[i] = (int32_t)i;
@@ -73,7 +73,7 @@ void glow__rng_permutation(uint64_t seed, uint64_t stream, uint64_t position, in
   }
 }
 
-uint64_t glow__rng_derive(uint64_t seed, uint64_t index) {
+uint64_t glow_random_derive(uint64_t seed, uint64_t index) {
   uint32_t words[4];
   draw(seed, 0, KIND_DERIVE, index, words);
   return join(words);
@@ -119,21 +119,21 @@ static glow_status check_draw(const glow_rng *rng, const void *out, int64_t coun
 
 glow_status glow_rng_uniform(glow_rng *rng, float *out, int64_t count) {
   GLOW_TRY(check_draw(rng, out, count, INT64_MAX));
-  glow__rng_uniform(rng->seed, GLOW_STREAM_USER, rng->position, out, count);
+  glow_random_uniform(rng->seed, GLOW_STREAM_USER, rng->position, out, count);
   rng->position += (uint64_t)count;
   return GLOW_OK;
 }
 
 glow_status glow_rng_normal(glow_rng *rng, float *out, int64_t count) {
   GLOW_TRY(check_draw(rng, out, count, INT64_MAX));
-  glow__rng_normal(rng->seed, GLOW_STREAM_USER, rng->position, out, count);
+  glow_random_normal(rng->seed, GLOW_STREAM_USER, rng->position, out, count);
   rng->position += (uint64_t)count;
   return GLOW_OK;
 }
 
 glow_status glow_rng_permutation(glow_rng *rng, int32_t *out, int64_t count) {
   GLOW_TRY(check_draw(rng, out, count, INT32_MAX));
-  glow__rng_permutation(rng->seed, GLOW_STREAM_USER, rng->position, out, count);
+  glow_random_permutation(rng->seed, GLOW_STREAM_USER, rng->position, out, count);
   rng->position += (uint64_t)count;
   return GLOW_OK;
 }

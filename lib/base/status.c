@@ -34,13 +34,34 @@ const char *glow_last_error(void) {
   return error_text;
 }
 
-glow_status glow_error(glow_status status, const char *format, ...) {
-  char text[ERROR_BYTES]; /* the arguments may point into error_text */
+/* The arguments may point into error_text, so the text is made beside it. */
+static void record(const char *format, va_list arguments, const char *where) {
+  char text[ERROR_BYTES];
+  int length = vsnprintf(text, sizeof text, format, arguments);
+  size_t used = length < 0 ? 0 : (size_t)length;
+  if (used < sizeof text && *where)
+    snprintf(text + used, sizeof text - used, "%s", where);
+  memcpy(error_text, text, strlen(text) + 1);
+}
+
+/* In builds of type debug the name is a macro, which calls glow_error_at. */
+glow_status(glow_error)(glow_status status, const char *format, ...) {
   va_list arguments;
   va_start(arguments, format);
-  vsnprintf(text, sizeof text, format, arguments);
+  record(format, arguments, "");
   va_end(arguments);
-  memcpy(error_text, text, strlen(text) + 1);
+  return status;
+}
+
+glow_status glow_error_at(const char *file, int32_t line, glow_status status, const char *format,
+                          ...) {
+  char where[200];
+  const char *name = file ? strrchr(file, '/') : NULL;
+  va_list arguments;
+  snprintf(where, sizeof where, " [%s:%d]", name ? name + 1 : file ? file : "", (int)line);
+  va_start(arguments, format);
+  record(format, arguments, where);
+  va_end(arguments);
   return status;
 }
 

@@ -143,7 +143,7 @@ void glow__check_backwards(glow__check *c) {
 /* Everything on the wide batch, as the model runs it, into the first or the second set of
  * arrays. */
 static void run_all(glow__check *c, bool second) {
-  glow_pass pass;
+  glow_call call;
   glow__outputs out = glow__check_outputs(c, second);
   float *back = glow__check_fresh(c, second ? CHECK_WORK : CHECK_BACK);
   double *logdet = c->doubles[second ? CHECK_SUM2 : CHECK_SUM];
@@ -151,26 +151,26 @@ static void run_all(glow__check *c, bool second) {
   memset(out.logdet, 0, doubles);
   memset(out.logprior, 0, doubles);
   memset(logdet, 0, doubles);
-  glow__pass_begin(c->ws, c->node, c->wide, c->labels, GLOW_LATENTS_RAW, out.z, &pass);
-  pass.saved = c->saved;
+  glow__call_begin(c->ws, c->node, c->wide, c->labels, GLOW_LATENTS_RAW, out.z, &call);
+  call.stored = c->saved;
   bool of_batch = c->model->observed_count > 0;
   if (of_batch)
-    pass.statistics = GLOW_STATISTICS_BATCH;
-  glow__node_forward(&pass, c->arrays[CHECK_X], c->node->out_size ? out.y : NULL, out.logdet,
+    call.statistics = GLOW_STATISTICS_BATCH;
+  glow__node_forward(&call, c->arrays[CHECK_X], c->node->out_size ? out.y : NULL, out.logdet,
                      out.logprior);
   if (of_batch)
-    pass.statistics = GLOW_STATISTICS_KEPT;
-  pass.saved_valid = true;
-  pass.gradients = zeroed(c, second);
+    call.statistics = GLOW_STATISTICS_OBSERVED;
+  call.stored_valid = true;
+  call.gradients = zeroed(c, second);
   glow_layer_gradient g = given(c, &out, 0);
   g.dx = glow__check_fresh(c, second ? CHECK_DX2 : CHECK_DX);
-  glow__node_backward(&pass, &g, c->ws->memory + c->ws->plan.block_gradients,
+  glow__node_backward(&call, &g, c->ws->memory + c->ws->plan.block_gradients,
                       c->ws->plan.block_stride);
-  pass.statistics = GLOW_STATISTICS_RUNNING;
-  pass.gradients = NULL;
-  pass.saved = NULL;
-  pass.saved_valid = false;
-  glow__node_inverse(&pass, g.y, back, logdet);
+  call.statistics = GLOW_STATISTICS_RUNNING;
+  call.gradients = NULL;
+  call.stored = NULL;
+  call.stored_valid = false;
+  glow__node_inverse(&call, g.y, back, logdet);
 }
 
 static void compare(glow__check *c, const char *when) {

@@ -61,7 +61,7 @@ static bool guards(glow__check *c, const char *function, const char *what, const
 /* Why a result is not finite: a saved region that forward left as it was, or other memory. */
 static const char *why_not_finite(const glow__check *c, const char *function) {
   for (int32_t id = 0; strcmp(function, "backward") == 0 && id < c->declared[2].count; id++) {
-    int64_t at = glow__region_offset(&c->node->saved, id, c->ws->plan.batch, true);
+    int64_t at = glow__region_offset(&c->node->stored, id, c->ws->plan.batch, true);
     if (holds(c->saved + at, of_region))
       return " (a saved region that forward did not fill?)";
   }
@@ -70,7 +70,7 @@ static const char *why_not_finite(const glow__check *c, const char *function) {
 
 bool glow__check_written(glow__check *c, const char *function, const char *what, const float *array,
                          const glow__grid *grid) {
-  int64_t size = grid->shape.height ? glow__shape_size(&grid->shape) : 0;
+  int64_t size = grid->shape.height ? glow_shape_size(&grid->shape) : 0;
   for (int64_t n = 0; n < grid->samples; n++) {
     for (int64_t i = 0; i < grid->stride; i++) {
       const float *at = array + n * grid->stride + i;
@@ -129,43 +129,43 @@ static bool finite_sums(glow__check *c, const char *function, const char *what,
 
 /* The pass of a single block: that of worker 0 when the layer is run by samples. */
 static void begin(glow__check *c, int64_t first, int64_t samples, int32_t form, float *z,
-                  glow_pass *pass) {
+                  glow_call *call) {
   const glow__plan *plan = &c->ws->plan;
   int64_t own = 0, call = 0;
-  glow__pass_begin(c->ws, c->node, samples, c->labels + first, form, z, pass);
-  glow__pass_skip(pass, first);
+  glow__call_begin(c->ws, c->node, samples, c->labels + first, form, z, call);
+  glow__call_skip(call, first);
   if (c->of_batch)
-    pass->statistics = GLOW_STATISTICS_BATCH;
+    call->statistics = GLOW_STATISTICS_BATCH;
   if (!glow__by_tasks(c->node)) {
     glow__regions_size(&c->node->worker, 0, true, &own);
-    pass->scratch = pass->worker_scratch + own;
-    pass->packed = NULL;
+    call->scratch = call->worker_scratch + own;
+    call->packed = NULL;
   } else {
-    glow__regions_size(&c->node->scratch, pass->capacity, true, &call);
-    fill(pass->scratch, call, of_region);
+    glow__regions_size(&c->node->scratch, call->capacity, true, &call);
+    fill(call->scratch, call, of_region);
   }
-  fill(pass->worker_scratch, plan->worker_stride, of_region); /* worker 0: these calls are serial */
+  fill(call->worker_scratch, plan->worker_stride, of_region); /* worker 0: these calls are serial */
   c->allocations = 0;
 }
 
-static bool end(glow__check *c, const char *function, const glow_pass *pass) {
+static bool end(glow__check *c, const char *function, const glow_call *call) {
   if (c->allocations)
     glow__check_fault(c, "%s allocates memory: passes have all that configure declared", function);
   bool fine = !c->allocations;
-  fine = region_guards(c, function, "scratch", &c->node->scratch, &c->declared[0], pass->scratch,
-                       pass->capacity, pass->samples, pass->training) &&
+  fine = region_guards(c, function, "scratch", &c->node->scratch, &c->declared[0], call->scratch,
+                       call->capacity, call->samples, call->training) &&
          fine;
   fine = region_guards(c, function, "worker", &c->node->worker, &c->declared[1],
-                       pass->worker_scratch, 0, 0, true) &&
+                       call->worker_scratch, 0, 0, true) &&
          fine;
-  return region_guards(c, function, "saved", &c->node->saved, &c->declared[2], pass->saved,
-                       pass->saved_capacity, pass->samples, true) &&
+  return region_guards(c, function, "saved", &c->node->stored, &c->declared[2], call->stored,
+                       call->stored_capacity, call->samples, true) &&
          fine;
 }
 
 static void fill_saved(const glow__check *c, float *saved) {
   int64_t floats = 0;
-  glow__regions_size(&c->node->saved, c->ws->plan.batch, true, &floats);
+  glow__regions_size(&c->node->stored, c->ws->plan.batch, true, &floats);
   fill(saved, floats, of_region);
 }
 
@@ -173,16 +173,16 @@ bool glow__check_forward(glow__check *c, const float *x, int64_t first, int64_t 
                          int32_t form, float *saved, const glow__outputs *out) {
   const glow__node *node = c->node;
   glow__grid y = glow__grid_y(c, samples), z = glow__grid_z(c, samples);
-  glow_pass pass;
-  begin(c, first, samples, form, out->z, &pass);
-  pass.saved = saved;
+  glow_call call;
+  begin(c, first, samples, form, out->z, &call);
+  call.stored = saved;
   if (saved)
     fill_saved(c, saved);
   for (int64_t n = 0; n < samples; n++)
     out->logdet[n] = out->logprior[n] = c->start;
-  node->layer->ops.forward(node->layer->self, &pass, x, node->out_size ? out->y : NULL, out->logdet,
+  node->layer->ops.forward(node->layer->self, &call, x, node->out_size ? out->y : NULL, out->logdet,
                            out->logprior);
-  return end(c, "forward", &pass) &&
+  return end(c, "forward", &call) &&
          (!node->out_size || glow__check_written(c, "forward", "y", out->y, &y)) &&
          glow__check_written(c, "forward", "the latents", out->z, &z) &&
          finite_sums(c, "forward", "the log-det", out->logdet, samples) &&
@@ -193,12 +193,12 @@ bool glow__check_inverse(glow__check *c, const glow__outputs *in, int64_t first,
                          int32_t form, float *x, double *logdet) {
   const glow__node *node = c->node;
   glow__grid grid = glow__grid_x(c, samples);
-  glow_pass pass;
-  begin(c, first, samples, form, in->z, &pass);
+  glow_call call;
+  begin(c, first, samples, form, in->z, &call);
   for (int64_t n = 0; n < samples; n++)
     logdet[n] = c->start;
-  node->layer->ops.inverse(node->layer->self, &pass, node->out_size ? in->y : NULL, x, logdet);
-  return end(c, "inverse", &pass) && glow__check_written(c, "inverse", "x", x, &grid) &&
+  node->layer->ops.inverse(node->layer->self, &call, node->out_size ? in->y : NULL, x, logdet);
+  return end(c, "inverse", &call) && glow__check_written(c, "inverse", "x", x, &grid) &&
          finite_sums(c, "inverse", "the log-det", logdet, samples);
 }
 
@@ -228,23 +228,23 @@ bool glow__check_backward(glow__check *c, const glow_layer_gradient *gradient, f
   const glow__node *node = c->node;
   glow__grid grid = glow__grid_x(c, samples);
   glow_layer_gradient g = *gradient;
-  glow_pass pass;
+  glow_call call;
   g.struct_size = sizeof g;
-  begin(c, first, samples, GLOW_LATENTS_RAW, z, &pass);
+  begin(c, first, samples, GLOW_LATENTS_RAW, z, &call);
   if (c->of_batch)
-    pass.statistics = GLOW_STATISTICS_KEPT;
-  pass.saved = saved;
-  pass.saved_valid = valid;
-  pass.gradients = gradients;
-  pass.gradient_first = node->first_parameter;
-  pass.d_context = c->vectors[3];
-  memset(c->vectors[3], 0, (size_t)(samples * c->model->context_size) * sizeof(float));
+    call.statistics = GLOW_STATISTICS_OBSERVED;
+  call.stored = saved;
+  call.stored_valid = valid;
+  call.gradients = gradients;
+  call.gradient_first = node->first_parameter;
+  call.d_condition = c->vectors[3];
+  memset(c->vectors[3], 0, (size_t)(samples * c->model->condition_size) * sizeof(float));
   if (!valid)
     fill_saved(c, saved);
   fill(gradients - GLOW_CHECK_GUARD, GLOW_CHECK_GUARD, of_array);
   fill(gradients + node->parameters, GLOW_CHECK_GUARD, of_array);
-  node->layer->ops.backward(node->layer->self, &pass, &g);
-  return end(c, "backward", &pass) && glow__check_written(c, "backward", "dx", g.dx, &grid) &&
+  node->layer->ops.backward(node->layer->self, &call, &g);
+  return end(c, "backward", &call) && glow__check_written(c, "backward", "dx", g.dx, &grid) &&
          (g.x || glow__check_written(c, "backward", "x_out", g.x_out, &grid)) &&
          finite_gradients(c, gradients);
 }
@@ -254,12 +254,12 @@ bool glow__check_logits_call(glow__check *c, const float *x, int64_t first, int6
   const glow__node *node = c->node;
   int64_t floats = samples * node->logits;
   float *logits = c->logits[set];
-  glow_pass pass;
+  glow_call call;
   fill(logits - GLOW_CHECK_GUARD, c->wide * node->logits + 2 * GLOW_CHECK_GUARD, of_array);
-  begin(c, first, samples, GLOW_LATENTS_RAW, NULL, &pass);
-  pass.labels = NULL; /* logits do not depend on them */
-  node->layer->ops.logits(node->layer->self, &pass, x, logits);
-  if (!end(c, "logits", &pass))
+  begin(c, first, samples, GLOW_LATENTS_RAW, NULL, &call);
+  call.labels = NULL; /* logits do not depend on them */
+  node->layer->ops.logits(node->layer->self, &call, x, logits);
+  if (!end(c, "logits", &call))
     return false;
   for (int64_t i = 0; i < floats; i++)
     if (!isfinite(logits[i])) {
@@ -280,15 +280,15 @@ bool glow__check_logits_backward(glow__check *c, const float *x, const float *d_
                                  float *gradients) {
   const glow__node *node = c->node;
   glow__grid grid = glow__grid_x(c, c->samples);
-  glow_pass pass;
-  begin(c, 0, c->samples, GLOW_LATENTS_RAW, NULL, &pass);
-  pass.labels = NULL;
-  pass.gradients = gradients;
-  pass.gradient_first = node->first_parameter;
+  glow_call call;
+  begin(c, 0, c->samples, GLOW_LATENTS_RAW, NULL, &call);
+  call.labels = NULL;
+  call.gradients = gradients;
+  call.gradient_first = node->first_parameter;
   fill(gradients - GLOW_CHECK_GUARD, GLOW_CHECK_GUARD, of_array);
   fill(gradients + node->parameters, GLOW_CHECK_GUARD, of_array);
-  node->layer->ops.logits_backward(node->layer->self, &pass, x, d_logits, dx);
-  return end(c, "logits_backward", &pass) &&
+  node->layer->ops.logits_backward(node->layer->self, &call, x, d_logits, dx);
+  return end(c, "logits_backward", &call) &&
          glow__check_written(c, "logits_backward", "dx", dx, &grid) &&
          finite_gradients(c, gradients);
 }

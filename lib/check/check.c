@@ -14,7 +14,7 @@ static void *counted_alloc(size_t size, void *payload) {
   int64_t call = __atomic_add_fetch(&c->allocations, 1, __ATOMIC_RELAXED);
   void *block = NULL;
   if (call != c->fail_at)
-    block = c->context->allocator.alloc(size, c->context->allocator.payload);
+    block = c->context->allocator.allocate(size, c->context->allocator.payload);
   if (block)
     __atomic_add_fetch(&c->live, 1, __ATOMIC_RELAXED);
   return block;
@@ -23,7 +23,7 @@ static void *counted_alloc(size_t size, void *payload) {
 static void counted_free(void *memory, void *payload) {
   glow__check *c = payload;
   __atomic_sub_fetch(&c->live, 1, __ATOMIC_RELAXED);
-  c->context->allocator.free(memory, c->context->allocator.payload);
+  c->context->allocator.release(memory, c->context->allocator.payload);
 }
 
 /* More workers than the executor has, so that a workspace has room for all that are tried. */
@@ -96,7 +96,7 @@ static size_t lay_out(glow__check *c, unsigned char *base) {
   const int64_t guards = 2 * GLOW_CHECK_GUARD;
   int64_t saved = 0, parameters = c->model->parameter_count;
   size_t total = 0;
-  glow__regions_size(&c->node->saved, c->wide, true, &saved);
+  glow__regions_size(&c->node->stored, c->wide, true, &saved);
 #define TAKE(pointer, floats)                                                                      \
   do {                                                                                             \
     size_t at_ = take(&total, (floats) + guards);                                                  \
@@ -112,7 +112,7 @@ static size_t lay_out(glow__check *c, unsigned char *base) {
   TAKE(c->base, parameters);
   TAKE(c->saved, saved);
   for (int i = 0; i < 4; i++)
-    TAKE(c->vectors[i], c->wide * c->model->context_size);
+    TAKE(c->vectors[i], c->wide * c->model->condition_size);
   for (int i = 0; i < 3; i++)
     TAKE(c->logits[i], c->wide * c->node->logits);
   TAKE(c->labels, c->wide);
@@ -138,7 +138,7 @@ static glow_status make_memory(glow__check *c) {
   c->wide = wide_batch(c);
   widen(&node->scratch, c->regions[0], &c->declared[0]);
   widen(&node->worker, c->regions[1], &c->declared[1]);
-  widen(&node->saved, c->regions[2], &c->declared[2]);
+  widen(&node->stored, c->regions[2], &c->declared[2]);
   c->model->context = &c->shadow;
   options.batch = c->wide;
   options.mode = GLOW_MODE_STORED;
@@ -148,9 +148,9 @@ static glow_status make_memory(glow__check *c) {
   if (!c->arena)
     return GLOW_E_MEMORY;
   lay_out(c, c->arena);
-  if (!c->model->context_size)
+  if (!c->model->condition_size)
     return GLOW_OK;
-  return glow_workspace_set_context(c->ws, c->vectors[0], c->wide, c->model->context_size);
+  return glow_workspace_set_condition(c->ws, c->vectors[0], c->wide, c->model->condition_size);
 }
 
 static void free_all(glow__check *c) {
@@ -164,7 +164,7 @@ static void free_all(glow__check *c) {
 /* ---- random values --------------------------------------------------------------------------- */
 
 static void draw_uniform(glow__check *c, double low, double high, float *out, int64_t count) {
-  glow__rng_uniform(c->o.seed, GLOW_STREAM_USER, c->drawn, out, count);
+  glow_random_uniform(c->o.seed, GLOW_STREAM_USER, c->drawn, out, count);
   c->drawn += (uint64_t)count;
   for (int64_t i = 0; i < count; i++)
     out[i] = (float)(low + (high - low) * (double)out[i]);
@@ -184,7 +184,7 @@ static void draw(glow__check *c) {
   glow__check_draw_inputs(c, 0);
   draw_uniform(c, -1, 1, c->arrays[CHECK_DY], numbers);
   draw_uniform(c, -1, 1, c->arrays[CHECK_DZ], numbers);
-  draw_uniform(c, -1, 1, c->vectors[0], c->wide * c->model->context_size);
+  draw_uniform(c, -1, 1, c->vectors[0], c->wide * c->model->condition_size);
   draw_uniform(c, -1, 1, c->logits[2], c->wide * c->node->logits);
   for (int64_t n = 0; n < c->wide; n++) {
     float u[3];
@@ -201,7 +201,7 @@ static void draw(glow__check *c) {
 static bool perturb(glow__check *c, double times) {
   int64_t count = c->model->parameter_count;
   float *moved = c->gradients[1];
-  glow__rng_normal(c->o.seed, GLOW_STREAM_USER, c->drawn, moved, count);
+  glow_random_normal(c->o.seed, GLOW_STREAM_USER, c->drawn, moved, count);
   c->drawn += (uint64_t)count;
   for (int64_t i = 0; i < count; i++)
     moved[i] = c->base[i] + (float)(times * c->o.spread) * moved[i];
@@ -226,7 +226,7 @@ static bool finite_parameters(glow__check *c, const char *when) {
 /* The first values from data: of parameters that have been moved, so that the norms which are set
  * fit what is around them. */
 static bool initialise(glow__check *c) {
-  if (!c->node->init_rounds)
+  if (!c->node->rounds)
     return true;
   if (perturb(c, 1) && glow_model_prepare(c->model) == GLOW_OK &&
       glow_workspace_initialise(c->ws, c->model, c->arrays[CHECK_X], c->labels, c->wide) == GLOW_OK)
@@ -259,7 +259,7 @@ static bool check_build(glow__check *c) {
     return false;
   }
   memcpy(c->base, c->model->parameters, bytes);
-  return glow_model_mark_initialised(c->model) == GLOW_OK;
+  return glow_model_set_initialised(c->model) == GLOW_OK;
 }
 
 /* ---- all of it ------------------------------------------------------------------------------- */
@@ -380,7 +380,7 @@ glow_status glow_net_check(glow_context *context, glow_net **net,
     glow_net_destroy(net);
     return status;
   }
-  if (!glow__mul(o.shape.channels, 2, &o.shape.channels))
+  if (!glow_size_multiply(o.shape.channels, 2, &o.shape.channels))
     o.shape.channels = 0; /* refused below */
   coupling.scale = GLOW_SCALE_TANH;
   GLOW_TRY(glow_coupling_create(context, &coupling, net, &layer));

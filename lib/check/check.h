@@ -6,7 +6,7 @@
 
 #include <glow/sys/check.h>
 
-#include "model/parts.h"
+#include "host/run.h"
 
 /* Floats behind (and in front of) every array, and behind every region, that nobody may write. */
 enum { GLOW_CHECK_GUARD = 64, GLOW_CHECK_DIMS = 512, GLOW_CHECK_BATCH = 16 };

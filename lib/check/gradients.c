@@ -187,8 +187,8 @@ static void report(const probe *p, const glow__tensor *tensor, int64_t element, 
   } else if (p->kind == VECTORS) {
     if (element >= 0)
       snprintf(index, sizeof index, " of sample %lld at %lld",
-               (long long)(element / c->model->context_size),
-               (long long)(element % c->model->context_size));
+               (long long)(element / c->model->condition_size),
+               (long long)(element % c->model->condition_size));
     snprintf(what, sizeof what, "the context vector%s", index);
   } else if (element >= 0) {
     glow__place place = glow__check_place(&c->node->in, element / c->dims, element % c->dims);
@@ -218,11 +218,11 @@ static bool compare(const probe *given, const glow__tensor *tensor, const float 
     memset(direction, 0, (size_t)p.count * sizeof *direction);
     if (t < elements) {
       float u;
-      glow__rng_uniform(c->o.seed, GLOW_STREAM_USER, c->drawn++, &u, 1);
+      glow_random_uniform(c->o.seed, GLOW_STREAM_USER, c->drawn++, &u, 1);
       element = all ? t : (int64_t)(u * (float)p.count) % p.count;
       direction[element] = 1;
     } else {
-      glow__rng_normal(c->o.seed, GLOW_STREAM_USER, c->drawn, direction, p.count);
+      glow_random_normal(c->o.seed, GLOW_STREAM_USER, c->drawn, direction, p.count);
       c->drawn += (uint64_t)p.count;
       for (int64_t i = 0; i < p.count; i++)
         direction[i] *= (float)(1 / sqrt((double)p.count));
@@ -293,7 +293,7 @@ static bool compare_one(glow__check *c, int32_t part, int32_t t, double typical,
   bool input = t == c->node->tensors;
   float *values = input ? c->arrays[CHECK_X] : c->vectors[0];
   float *base = input ? c->arrays[CHECK_BACK] : c->vectors[1];
-  int64_t count = c->samples * (input ? c->dims : c->model->context_size);
+  int64_t count = c->samples * (input ? c->dims : c->model->condition_size);
   memcpy(base, values, (size_t)count * sizeof *base);
   const probe p = {c, part, input ? INPUT : VECTORS, values, base, NULL, count};
   return !count || compare(&p, NULL, input ? c->arrays[CHECK_DX] : c->vectors[3], 0,

@@ -40,7 +40,7 @@ static bool near(double a, double b, double tolerance) {
 
 bool glow__check_same(glow__check *c, const char *what, const glow__grid *grid, const float *a,
                       const float *b, double tolerance) {
-  int64_t size = grid->shape.height ? glow__shape_size(&grid->shape) : 0;
+  int64_t size = grid->shape.height ? glow_shape_size(&grid->shape) : 0;
   for (int64_t n = 0; n < grid->samples; n++)
     for (int64_t i = 0; i < size; i++) {
       double one = (double)a[n * grid->stride + i], other = (double)b[n * grid->stride + i];

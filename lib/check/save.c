@@ -86,13 +86,12 @@ static glow_status run_model(glow__check *c, const glow_model *model, const resu
   glow_workspace *ws = NULL;
   o.batch = c->samples;
   glow_status status = glow_workspace_create(model, &o, &ws);
-  if (status == GLOW_OK && model->context_size)
-    status = glow_workspace_set_context(ws, c->vectors[0], c->samples, model->context_size);
+  if (status == GLOW_OK && model->condition_size)
+    status = glow_workspace_set_condition(ws, c->vectors[0], c->samples, model->condition_size);
   if (status == GLOW_OK)
-    status = glow_forward(ws, c->arrays[CHECK_X], c->labels, c->samples, GLOW_LATENTS_RAW, r->z,
-                          r->logdet, r->log_prob);
+    status = glow_workspace_forward(ws, c->arrays[CHECK_X], c->samples, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = c->labels, .latents = r->z, .logdet = r->logdet, .log_prob = r->log_prob});
   if (status == GLOW_OK)
-    status = glow_inverse(ws, r->z, GLOW_LATENTS_RAW, c->labels, c->samples, r->x, NULL);
+    status = glow_workspace_inverse(ws, r->z, c->samples, &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options), .labels = c->labels}, r->x);
   glow_workspace_destroy(&ws);
   return status;
 }
@@ -135,7 +134,7 @@ static glow_status compare_copy(glow__check *c, const char *architecture) {
     return GLOW_OK;
   }
   GLOW_TRY(glow__builder_finish_from(&builder, copy_tensors, c->model, &copy));
-  glow_model_mark_initialised(copy);
+  glow_model_set_initialised(copy);
   status = glow__check_same_model(c, copy, "after loading",
                                   "(something that is neither a tensor nor a saved option?)", 0);
   if (status == GLOW_OK)

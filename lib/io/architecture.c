@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "io/io.h"
-#include "model/model.h"
+#include "host/host.h"
 
 enum {
   LAYER_TEXT = 1 << 16, /* bytes of a layer */

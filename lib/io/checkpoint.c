@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "io/checkpoint.h"
-#include "model/model.h"
+#include "host/host.h"
 
 enum { MAX_NOTES = 10000 };
 
@@ -104,7 +104,7 @@ static glow_status list_part(const glow_model *model, const char *part, const fl
     glow_file_tensor *tensor = &a->tensors[a->extras.count++];
     *tensor = (glow_file_tensor)GLOW_FILE_TENSOR_INIT;
     tensor->name = join(text, info.name, suffix);
-    tensor->type = GLOW_FILE_F32;
+    tensor->type = GLOW_TYPE_F32;
     tensor->rank = info.rank;
     memcpy(tensor->dims, info.dims, (size_t)info.rank * sizeof *info.dims);
     tensor->bytes = info.elements * (int64_t)sizeof(float);
@@ -161,7 +161,7 @@ glow_status glow_checkpoint_save_output(const glow_trainer *trainer, const glow_
     return glow_error(GLOW_E_ARGUMENT, "glow_checkpoint_save: NULL argument");
   GLOW_TRY(glow__output_copy(output, &checked));
   GLOW_TRY(check_notes(notes, pairs));
-  if (checked.storage == GLOW_FILE_BF16)
+  if (checked.storage == GLOW_TYPE_BF16)
     return glow_error(GLOW_E_ARGUMENT, "a checkpoint is stored as float32: bfloat16 loses bits");
   checked.storage = 0;
   const glow_model *model = glow__trainer_model(trainer);
@@ -249,14 +249,14 @@ static glow_status check_workspace(const glow_model *model, const glow__record *
   uint64_t bytes = 0;
   o.batch = record->trainer.micro_batch;
   o.mode = record->trainer.mode;
-  o.memory_limit = record->trainer.memory_limit;
+  o.memory_budget = record->trainer.memory_budget;
   o.drift_bound = record->trainer.drift_bound;
-  o.keep_packed = record->trainer.keep_packed;
-  if (glow_workspace_bytes(model, &o, &bytes) == GLOW_OK && bytes > (uint64_t)limits->pass_bytes)
+  o.cache_packed = record->trainer.cache_packed;
+  if (glow_workspace_plan_bytes(model, &o, &bytes) == GLOW_OK && bytes > (uint64_t)limits->workspace_bytes)
     return glow_error(GLOW_E_LIMIT,
                       "passes on %lld samples would take %llu bytes; at most %lld may be "
-                      "(pass_bytes)",
-                      (long long)o.batch, (unsigned long long)bytes, (long long)limits->pass_bytes);
+                      "(workspace_bytes)",
+                      (long long)o.batch, (unsigned long long)bytes, (long long)limits->workspace_bytes);
   return GLOW_OK;
 }
 

@@ -32,9 +32,9 @@ static const glow__field trainer_fields[] = {
     FIELD(seed, UINT64),
     FIELD(class_weight, REAL),
     FIELD(gain_l2, REAL, .later = true),
-    FIELD(memory_limit, UINT64, .later = true),
+    FIELD(memory_budget, UINT64, .later = true),
     FIELD(drift_bound, REAL, .later = true),
-    FIELD(keep_packed, INT32, .later = true),
+    FIELD(cache_packed, INT32, .later = true),
 };
 #undef STRUCT
 

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "io/checkpoint.h"
-#include "model/model.h"
+#include "host/host.h"
 
 #define NAME_FORMAT "checkpoint-%09lld.safetensors"
 enum { NAME_BYTES = 64 };
@@ -157,7 +157,7 @@ glow_status glow_checkpoint_save_series(const glow_trainer *trainer, const char 
     return glow_error(GLOW_E_ARGUMENT,
                       "glow_checkpoint_save_series: NULL argument, or a negative number to keep");
   glow_context *context = glow__model_context(glow__trainer_model(trainer));
-  int64_t step = glow_trainer_steps(trainer);
+  int64_t step = glow_trainer_step_count(trainer);
   char *path = path_of(context, folder, step);
   if (!path)
     return GLOW_E_MEMORY;
@@ -199,7 +199,7 @@ static glow_status find_good(const series *s, int64_t *found) {
     if (status == GLOW_OK)
       *found = s->steps[i];
     else if (status == GLOW_E_FORMAT || status == GLOW_E_IO || status == GLOW_E_LIMIT)
-      glow__log(s->context, GLOW_LOG_WARNING, "checkpoint passed over: %s", glow_last_error());
+      glow_context_log(s->context, GLOW_LOG_WARNING, "checkpoint passed over: %s", glow_last_error());
     else
       return status;
   }

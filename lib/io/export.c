@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "io/import.h"
-#include "model/model.h"
+#include "host/host.h"
 
 typedef struct exporter {
   glow_context *context;

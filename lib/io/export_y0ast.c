@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "io/import.h"
-#include "model/model.h"
+#include "host/host.h"
 
 #define PROJECT "y0ast/Glow-PyTorch"
 
@@ -37,12 +37,12 @@ __attribute__((format(printf, 5, 6))) static glow_status put(exporter *x, int32_
   va_end(list);
   *t = (glow_file_tensor)GLOW_FILE_TENSOR_INIT;
   t->name = x->names[x->count];
-  t->type = GLOW_FILE_F32;
+  t->type = GLOW_TYPE_F32;
   t->rank = rank;
   t->bytes = sizeof(float);
   for (int32_t i = 0; i < rank; i++) {
     t->dims[i] = dims[i];
-    if (!glow__mul(t->bytes, dims[i], &t->bytes))
+    if (!glow_size_multiply(t->bytes, dims[i], &t->bytes))
       return glow_error(GLOW_E_LIMIT, "tensor '%s' is too large", t->name);
   }
   t->data = *out = glow_allocate(x->context, (size_t)t->bytes);

@@ -43,7 +43,7 @@ static glow_status read_shape(const json_t *tensor, int64_t most, glow__entry *e
     if (!json_is_integer(dim) || json_integer_value(dim) < 0)
       return glow_error(GLOW_E_FORMAT, "tensor '%.100s': dimension %d is not a count", e->name, i);
     e->dims[i] = json_integer_value(dim);
-    if (!glow__mul(e->bytes, e->dims[i], &e->bytes))
+    if (!glow_size_multiply(e->bytes, e->dims[i], &e->bytes))
       return glow_error(GLOW_E_FORMAT, "tensor '%.100s': its size does not fit 64 bits", e->name);
   }
   return GLOW_OK;
@@ -56,7 +56,7 @@ static glow_status read_offsets(const json_t *tensor, glow__entry *e) {
   if (json_array_size(offsets) != 2 || !json_is_integer(begin) || !json_is_integer(end))
     return glow_error(GLOW_E_FORMAT, "tensor '%.100s' has no pair of data_offsets", e->name);
   e->begin = json_integer_value(begin);
-  if (e->begin < 0 || !glow__add(e->begin, e->bytes, &after) || after != json_integer_value(end))
+  if (e->begin < 0 || !glow_size_add(e->begin, e->bytes, &after) || after != json_integer_value(end))
     return glow_error(GLOW_E_FORMAT,
                       "tensor '%.100s': offsets %lld to %lld do not hold its %lld bytes", e->name,
                       (long long)e->begin, (long long)json_integer_value(end), (long long)e->bytes);

@@ -21,7 +21,7 @@ static glow_status check_tensor(const glow_file_tensor *t) {
     return glow_error(GLOW_E_ARGUMENT, "tensor '%.100s': type %d or rank %d is not valid", t->name,
                       t->type, t->rank);
   for (int32_t i = 0; i < t->rank; i++)
-    if (t->dims[i] < 0 || !glow__mul(bytes, t->dims[i], &bytes))
+    if (t->dims[i] < 0 || !glow_size_multiply(bytes, t->dims[i], &bytes))
       return glow_error(GLOW_E_ARGUMENT, "tensor '%.100s': dimension %d is not valid", t->name, i);
   if (bytes != t->bytes)
     return glow_error(GLOW_E_ARGUMENT, "tensor '%.100s' has %lld bytes where its shape needs %lld",
@@ -116,7 +116,7 @@ static glow_status put_all(glow__text *t, const glow_file_tensor *tensors, int64
   if (pairs)
     put_metadata(t, metadata, pairs);
   for (int64_t i = 0; i < count; i++) {
-    if (!glow__add(begin, tensors[i].bytes, end) || *end > INT64_MAX - 2 * (int64_t)INT32_MAX)
+    if (!glow_size_add(begin, tensors[i].bytes, end) || *end > INT64_MAX - 2 * (int64_t)INT32_MAX)
       return glow_error(GLOW_E_LIMIT, "tensor '%.100s': the file is too large", tensors[i].name);
     glow__text_put(t, i || pairs ? "," : "");
     put_tensor(t, &tensors[i], begin);

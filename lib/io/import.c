@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "io/import.h"
-#include "model/model.h"
+#include "host/host.h"
 
 static const glow__import_format *const formats[] = {&glow__import_openai, &glow__import_y0ast,
                                                      &glow__import_rosinality};
@@ -97,7 +97,7 @@ static bool passes(const glow__import_format *format, const char *name) {
 }
 
 static glow_status check_unknown(const glow__import *im) {
-  for (int64_t i = 0; !im->options.ignore_unknown && i < glow_tensor_file_count(im->file); i++) {
+  for (int64_t i = 0; !im->options.ignore_unknown && i < glow_tensor_file_tensor_count(im->file); i++) {
     glow_file_tensor tensor = GLOW_FILE_TENSOR_INIT;
     GLOW_TRY(glow_tensor_file_get(im->file, i, &tensor));
     if (!im->known[i] && !passes(im->format, tensor.name))
@@ -133,12 +133,12 @@ static glow_status import_model(glow__import *im, glow_model **out) {
   im->plan.bits = im->options.bits;
   GLOW_TRY(glow__import_build(im->context, &im->plan, &builder));
   GLOW_TRY(glow__builder_finish_from(&builder, convert, im, out));
-  return glow_model_mark_initialised(*out);
+  return glow_model_set_initialised(*out);
 }
 
 static glow_status import_file(glow__import *im, const glow_input *input, glow_model **out) {
   GLOW_TRY(glow_tensor_file_open_input(im->context, input, &im->file));
-  int64_t count = glow_tensor_file_count(im->file);
+  int64_t count = glow_tensor_file_tensor_count(im->file);
   im->known = glow_allocate(im->context, (size_t)count + 1);
   glow_status status = im->known ? import_model(im, out) : GLOW_E_MEMORY;
   glow_release(im->context, im->plan.permutations);
@@ -149,13 +149,13 @@ static glow_status import_file(glow__import *im, const glow_input *input, glow_m
   return status == GLOW_E_NUMERIC ? GLOW_E_FORMAT : status; /* a singular matrix of the file's */
 }
 
-glow_status glow_import(glow_context *context, const glow_input *input,
+glow_status glow_model_import(glow_context *context, const glow_input *input,
                         const glow_import_options *options, glow_model **out) {
   glow__import im = {.context = context, .options = GLOW_IMPORT_OPTIONS_INIT};
   if (out)
     *out = NULL;
   if (!context || !input || !out)
-    return glow_error(GLOW_E_ARGUMENT, "glow_import: NULL argument");
+    return glow_error(GLOW_E_ARGUMENT, "glow_model_import: NULL argument");
   GLOW_TRY(glow__options_copy(&im.options, sizeof im.options, options, sizeof im.options,
                               "glow_import_options"));
   GLOW_TRY(check_options(&im.options));
@@ -164,9 +164,9 @@ glow_status glow_import(glow_context *context, const glow_input *input,
 
 /* ---- exporting ------------------------------------------------------------------------------- */
 
-glow_status glow_export(const glow_model *model, int32_t format, const glow_output *output) {
+glow_status glow_model_export(const glow_model *model, int32_t format, const glow_output *output) {
   if (!model || !output)
-    return glow_error(GLOW_E_ARGUMENT, "glow_export: NULL argument");
+    return glow_error(GLOW_E_ARGUMENT, "glow_model_export: NULL argument");
   if (format != GLOW_FORMAT_Y0AST)
     return glow_error(GLOW_E_ARGUMENT, "format is %d; models can be written as GLOW_FORMAT_Y0AST",
                       format);

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "io/import.h"
-#include "model/model.h"
+#include "host/host.h"
 
 /* A model of more layers could not be read from a file again. */
 enum { MAX_LAYERS = 16384 };
@@ -98,7 +98,7 @@ static glow_status add_permutation(building *b, int32_t kind) {
   glow_permute_options permute = GLOW_PERMUTE_OPTIONS_INIT;
   glow_invconv_options invconv = GLOW_INVCONV_OPTIONS_INIT;
   if (kind == GLOW_PERMUTATION_REVERSE || kind == GLOW_PERMUTATION_SHUFFLE) {
-    permute.kind = kind == GLOW_PERMUTATION_SHUFFLE ? GLOW_PERMUTE_SHUFFLE : GLOW_PERMUTE_REVERSE;
+    permute.kind = kind == GLOW_PERMUTATION_SHUFFLE ? GLOW_PERMUTATION_SHUFFLE : GLOW_PERMUTATION_REVERSE;
     return add(b, glow_permute_create(b->context, &permute, &layer), &layer, "permute");
   }
   invconv.lu = kind == GLOW_PERMUTATION_INVCONV_LU;
@@ -137,7 +137,7 @@ static glow_status add_level(building *b, int32_t level) {
     return GLOW_OK;
   snprintf(b->prefix, sizeof b->prefix, "level%d.", level);
   split.edge = b->plan->edge;
-  return add(b, glow_split_create_with(b->context, &split, &layer), &layer, "split");
+  return add(b, glow_split_create(b->context, &split, &layer), &layer, "split");
 }
 
 static glow_status add_prior(building *b) {

@@ -69,9 +69,9 @@ static glow_status locate(glow__import *im, const char *name, int32_t rank, cons
                           bool integers, int64_t *index, glow_file_tensor *tensor) {
   GLOW_TRY(find(im, name, index, tensor));
   GLOW_TRY(check_shape(tensor, rank, dims));
-  bool whole = tensor->type == GLOW_FILE_I32 || tensor->type == GLOW_FILE_I64;
-  bool real = tensor->type == GLOW_FILE_F32 || tensor->type == GLOW_FILE_F64 ||
-              tensor->type == GLOW_FILE_BF16;
+  bool whole = tensor->type == GLOW_TYPE_I32 || tensor->type == GLOW_TYPE_I64;
+  bool real = tensor->type == GLOW_TYPE_F32 || tensor->type == GLOW_TYPE_F64 ||
+              tensor->type == GLOW_TYPE_BF16;
   if (integers ? !whole : !real)
     return glow_error(GLOW_E_FORMAT, "tensor '%.200s' is not of %s numbers", tensor->name,
                       integers ? "whole" : "floating-point");
@@ -92,18 +92,18 @@ static double real_at(const unsigned char *p, int32_t type) {
   double number;
   float single;
   uint64_t bits = bits_at(p, glow__type_size(type));
-  if (type == GLOW_FILE_F64) {
+  if (type == GLOW_TYPE_F64) {
     memcpy(&number, &bits, sizeof number);
     return number;
   }
-  uint32_t half = (uint32_t)(type == GLOW_FILE_BF16 ? bits << 16 : bits);
+  uint32_t half = (uint32_t)(type == GLOW_TYPE_BF16 ? bits << 16 : bits);
   memcpy(&single, &half, sizeof single);
   return (double)single;
 }
 
 static int64_t whole_at(const unsigned char *p, int32_t type) {
   uint64_t bits = bits_at(p, glow__type_size(type));
-  return type == GLOW_FILE_I32 ? (int32_t)(uint32_t)bits : (int64_t)bits;
+  return type == GLOW_TYPE_I32 ? (int32_t)(uint32_t)bits : (int64_t)bits;
 }
 
 glow_status glow__import_read_flag(glow__import *im, const char *name, int64_t *out) {
@@ -129,7 +129,7 @@ static int64_t elements_of(const glow_file_tensor *tensor) {
 static glow_status load(glow__import *im, int64_t index, const glow_file_tensor *tensor,
                         void **room, unsigned char **raw) {
   int64_t bytes;
-  if (!glow__mul(elements_of(tensor), 8, &bytes))
+  if (!glow_size_multiply(elements_of(tensor), 8, &bytes))
     return glow_error(GLOW_E_LIMIT, "tensor '%.200s' is too large", tensor->name);
   unsigned char *memory = glow_allocate(im->context, (size_t)bytes);
   if (!memory)

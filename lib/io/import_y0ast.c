@@ -38,7 +38,7 @@ static int64_t last_layer(const glow__import *im, int64_t limit) {
   char start[GLOW_IMPORT_NAME];
   int64_t last = -1;
   int length = snprintf(start, sizeof start, "%sflow.layers.", im->prefix);
-  for (int64_t i = 0; i < glow_tensor_file_count(im->file); i++) {
+  for (int64_t i = 0; i < glow_tensor_file_tensor_count(im->file); i++) {
     glow_file_tensor tensor = GLOW_FILE_TENSOR_INIT;
     int64_t layer = 0;
     if (glow_tensor_file_get(im->file, i, &tensor) != GLOW_OK ||

@@ -34,7 +34,7 @@ glow_status glow__limits_copy(const glow_limits *from, glow_limits *l) {
   GLOW_TRY(choose("name_bytes", &l->name_bytes, DEFAULT_NAME_BYTES, 1 << 24));
   GLOW_TRY(choose("layers", &l->layers, DEFAULT_LAYERS, MAX_LAYERS_EVER));
   GLOW_TRY(choose("parameters", &l->parameters, INT64_MAX, INT64_MAX));
-  return choose("pass_bytes", &l->pass_bytes, INT64_MAX, INT64_MAX);
+  return choose("workspace_bytes", &l->workspace_bytes, INT64_MAX, INT64_MAX);
 }
 
 glow_status glow__input_copy(const glow_input *from, glow_input *to, glow_limits *limits) {

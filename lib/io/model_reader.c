@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "io/checkpoint.h"
-#include "model/model.h"
+#include "host/host.h"
 
 enum { BLOCK = 1 << 13 }; /* bfloat16 numbers that are read at a time */
 
@@ -82,9 +82,9 @@ static glow_status compare(reading *r, const glow_tensor_info *info, const char 
   for (int32_t i = 0; same && i < info->rank; i++)
     same = e->dims[i] == info->dims[i];
   if (info->type == GLOW_TYPE_I32)
-    same &= e->type == GLOW_FILE_I32;
+    same &= e->type == GLOW_TYPE_I32;
   else
-    same &= e->type == GLOW_FILE_F32 || (e->type == GLOW_FILE_BF16 && !part);
+    same &= e->type == GLOW_TYPE_F32 || (e->type == GLOW_TYPE_BF16 && !part);
   if (!same)
     return glow_error(GLOW_E_FORMAT,
                       "tensor '%s' has another type or shape than the architecture says", e->name);
@@ -112,7 +112,7 @@ static glow_status check_layer(const glow_model *model, void *arg) {
 }
 
 static glow_status refuse_surplus(const reading *r) {
-  for (int64_t i = 0; i < glow_tensor_file_count(r->file); i++)
+  for (int64_t i = 0; i < glow_tensor_file_tensor_count(r->file); i++)
     if (!r->known[i])
       return glow_error(GLOW_E_FORMAT, "tensor '%.200s' is not part of the architecture",
                         glow__tensor_file_entry(r->file, i)->name);
@@ -167,7 +167,7 @@ static glow_status read_numbers(reading *r, glow_model *model, bool trainable) {
     unsigned char *to = glow__model_tensor_data(model, i);
     if ((info.trainable != 0) != trainable)
       continue;
-    if (info.type == GLOW_TYPE_F32 && e->type == GLOW_FILE_BF16) {
+    if (info.type == GLOW_TYPE_F32 && e->type == GLOW_TYPE_BF16) {
       GLOW_TRY(read_bfloats(r, e, (float *)(void *)to));
       continue;
     }
@@ -218,7 +218,7 @@ static float *mapped_parameters(const reading *r, const glow_model *model) {
     if (!info.trainable)
       continue;
     first = info.offset == 0 ? data + e->begin : first;
-    if (e->type != GLOW_FILE_F32 || data + e->begin != first + 4 * info.offset)
+    if (e->type != GLOW_TYPE_F32 || data + e->begin != first + 4 * info.offset)
       return NULL;
   }
   return (uintptr_t)first % GLOW_ALIGN == 0 ? (float *)(void *)first : NULL;
@@ -254,7 +254,7 @@ static glow_status read_known(reading *r, glow_model **out) {
     return status;
   }
   GLOW_TRY(finish(r, &builder, out));
-  return initialised ? glow_model_mark_initialised(*out) : GLOW_OK;
+  return initialised ? glow_model_set_initialised(*out) : GLOW_OK;
 }
 
 glow_status glow__model_file_read(glow_context *context, glow_tensor_file *file, const char *part,
@@ -267,7 +267,7 @@ glow_status glow__model_file_read(glow_context *context, glow_tensor_file *file,
   }
   GLOW_TRY(check_version(file));
   GLOW_TRY(find_parts(&r));
-  r.known = glow_allocate(context, (size_t)glow_tensor_file_count(file) + 1);
+  r.known = glow_allocate(context, (size_t)glow_tensor_file_tensor_count(file) + 1);
   if (!r.known)
     return GLOW_E_MEMORY;
   glow_status status = read_known(&r, out);

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "io/io.h"
-#include "model/model.h"
+#include "host/host.h"
 
 enum {
   OWN_PAIRS = 3,
@@ -33,12 +33,12 @@ static glow_status list_tensors(plan *p, bool trainable) {
     GLOW_TRY(glow_model_tensor(p->model, i, &info));
     if ((info.trainable != 0) != trainable)
       continue;
-    bool half = trainable && p->output.storage == GLOW_FILE_BF16;
+    bool half = trainable && p->output.storage == GLOW_TYPE_BF16;
     glow_file_tensor *tensor = &p->tensors[p->own++];
     *tensor = (glow_file_tensor)GLOW_FILE_TENSOR_INIT;
     tensor->name = info.name;
-    tensor->type = info.type == GLOW_TYPE_I32 ? GLOW_FILE_I32 : GLOW_FILE_F32;
-    tensor->type = half ? GLOW_FILE_BF16 : tensor->type;
+    tensor->type = info.type == GLOW_TYPE_I32 ? GLOW_TYPE_I32 : GLOW_TYPE_F32;
+    tensor->type = half ? GLOW_TYPE_BF16 : tensor->type;
     tensor->rank = info.rank;
     memcpy(tensor->dims, info.dims, (size_t)info.rank * sizeof *info.dims);
     tensor->bytes = info.elements * glow__type_size(tensor->type);
@@ -93,7 +93,7 @@ static glow_status refuse(const plan *p, int64_t element) {
     element -= p->tensors[i].bytes / glow__type_size(p->tensors[i].type), i++;
   return glow_error(GLOW_E_NUMERIC, "tensor '%s': element %lld, %g, is not finite%s",
                     p->tensors[i].name, (long long)element, (double)value,
-                    p->output.storage == GLOW_FILE_BF16 ? " in bfloat16" : "");
+                    p->output.storage == GLOW_TYPE_BF16 ? " in bfloat16" : "");
 }
 
 static glow_status write_floats(const plan *p, glow__sink *sink) {
@@ -123,10 +123,10 @@ static glow_status write_bfloats(const plan *p, glow__sink *sink) {
 
 static glow_status write_all(const plan *p, glow__sink *sink) {
   GLOW_TRY(glow__sink_write(sink, p->preamble.bytes, p->preamble.size));
-  GLOW_TRY(p->output.storage == GLOW_FILE_BF16 ? write_bfloats(p, sink) : write_floats(p, sink));
+  GLOW_TRY(p->output.storage == GLOW_TYPE_BF16 ? write_bfloats(p, sink) : write_floats(p, sink));
   for (int64_t i = p->trainable; i < p->count; i++) {
     const glow_file_tensor *t = &p->tensors[i];
-    if (t->type == GLOW_FILE_F32) {
+    if (t->type == GLOW_TYPE_F32) {
       glow_status status = glow__tensor_check_finite(t->name, t->data, t->bytes / 4);
       if (status != GLOW_OK)
         return GLOW_E_NUMERIC;

@@ -20,9 +20,9 @@ glow_status glow__output_copy(const glow_output *from, glow_output *to) {
                       "written alone to ask for the size");
   if (to->flags)
     return glow_error(GLOW_E_ARGUMENT, "glow_output: flags must be 0");
-  if (to->storage != 0 && to->storage != GLOW_FILE_F32 && to->storage != GLOW_FILE_BF16)
+  if (to->storage != 0 && to->storage != GLOW_TYPE_F32 && to->storage != GLOW_TYPE_BF16)
     return glow_error(GLOW_E_ARGUMENT,
-                      "glow_output: storage is %d; it must be 0, GLOW_FILE_F32 or GLOW_FILE_BF16",
+                      "glow_output: storage is %d; it must be 0, GLOW_TYPE_F32 or GLOW_TYPE_BF16",
                       to->storage);
   if (to->written)
     *to->written = 0;

@@ -137,7 +137,7 @@ void glow_tensor_file_close(glow_tensor_file **file) {
 
 /* ---- questions ------------------------------------------------------------------------------- */
 
-int64_t glow_tensor_file_count(const glow_tensor_file *file) {
+int64_t glow_tensor_file_tensor_count(const glow_tensor_file *file) {
   return file ? file->header.count : 0;
 }
 

@@ -31,30 +31,30 @@ static glow_status configure(void *self, glow_setup *setup, const glow_shape *in
   GLOW_TRY(glow_setup_tensor(setup, "logs", GLOW_TYPE_F32, 1, 1, dims, &a->logs));
   GLOW_TRY(glow_setup_worker_scratch(setup, 4 * a->channels, &a->sums));
   GLOW_TRY(glow_setup_derived(setup, sizeof(derived) + 2 * (size_t)a->channels * sizeof(float)));
-  return glow_setup_init(setup, 1, glow__moments_size(a->channels));
+  return glow_setup_initialise(setup, 1, glow__moments_size(a->channels));
 }
 
-static glow_status init(const void *self, const glow_pass *pass, int32_t round, int32_t phase,
+static glow_status init(const void *self, const glow_call *call, int32_t round, int32_t phase,
                         const float *x) {
   const actnorm *a = self;
-  glow__moments *moments = glow_pass_init_state(pass);
-  int64_t pixels = glow_pass_samples(pass) * a->pixels;
+  glow__moments *moments = glow_call_initialise_state(call);
+  int64_t pixels = glow_call_sample_count(call) * a->pixels;
   (void)round;
-  if (phase == GLOW_INIT_BATCH) {
+  if (phase == GLOW_INITIALISE_BATCH) {
     glow__moments_sums(pixels, a->channels, x, moments->sums);
     moments->pixels += (double)pixels;
   }
-  if (phase != GLOW_INIT_END)
+  if (phase != GLOW_INITIALISE_END)
     return GLOW_OK;
-  return glow__moments_norm(moments, a->channels, a->floor, pass, "",
-                            glow_pass_tensor_mutable(pass, a->bias),
-                            glow_pass_tensor_mutable(pass, a->logs));
+  return glow__moments_norm(moments, a->channels, a->floor, call, "",
+                            glow_call_tensor_mutable(call, a->bias),
+                            glow_call_tensor_mutable(call, a->logs));
 }
 
-static glow_status prepare(const void *self, const glow_pass *pass) {
+static glow_status prepare(const void *self, const glow_call *call) {
   const actnorm *a = self;
-  const float *logs = glow_pass_tensor(pass, a->logs);
-  derived *d = glow_pass_derived_mutable(pass);
+  const float *logs = glow_call_tensor(call, a->logs);
+  derived *d = glow_call_derived_mutable(call);
   double sum = 0;
   for (int64_t c = 0; c < a->channels; c++) {
     sum += (double)logs[c];
@@ -65,62 +65,62 @@ static glow_status prepare(const void *self, const glow_pass *pass) {
   return GLOW_OK;
 }
 
-static const glow__passes *passes_of(const glow_pass *pass) {
-  return glow_pass_context(pass)->kernels->passes;
+static const glow__passes *passes_of(const glow_call *call) {
+  return glow_call_context(call)->kernels->passes;
 }
 
-static void forward(const void *self, const glow_pass *pass, const float *x, float *y,
+static void forward(const void *self, const glow_call *call, const float *x, float *y,
                     double *logdet, double *logprior) {
   const actnorm *a = self;
-  const float *bias = glow_pass_tensor(pass, a->bias);
-  const derived *d = glow_pass_derived(pass);
-  int64_t samples = glow_pass_samples(pass);
+  const float *bias = glow_call_tensor(call, a->bias);
+  const derived *d = glow_call_derived(call);
+  int64_t samples = glow_call_sample_count(call);
   (void)logprior;
-  passes_of(pass)->actnorm(samples * a->pixels, a->channels, x, bias, d->scales, y);
+  passes_of(call)->actnorm(samples * a->pixels, a->channels, x, bias, d->scales, y);
   for (int64_t n = 0; n < samples; n++)
     logdet[n] += d->logdet;
 }
 
-static void undo(const actnorm *a, const glow_pass *pass, const float *y, float *x) {
-  const float *bias = glow_pass_tensor(pass, a->bias);
-  const derived *d = glow_pass_derived(pass);
+static void undo(const actnorm *a, const glow_call *call, const float *y, float *x) {
+  const float *bias = glow_call_tensor(call, a->bias);
+  const derived *d = glow_call_derived(call);
   const float *inverse = d->scales + a->channels;
-  passes_of(pass)->actnorm_undo(glow_pass_samples(pass) * a->pixels, a->channels, y, bias, inverse,
+  passes_of(call)->actnorm_undo(glow_call_sample_count(call) * a->pixels, a->channels, y, bias, inverse,
                                 x);
 }
 
-static void inverse(const void *self, const glow_pass *pass, const float *y, float *x,
+static void inverse(const void *self, const glow_call *call, const float *y, float *x,
                     double *logdet) {
-  const derived *d = glow_pass_derived(pass);
-  undo(self, pass, y, x);
-  for (int64_t n = 0; n < glow_pass_samples(pass); n++)
+  const derived *d = glow_call_derived(call);
+  undo(self, call, y, x);
+  for (int64_t n = 0; n < glow_call_sample_count(call); n++)
     logdet[n] -= d->logdet;
 }
 
 /* dx = dy exp(logs);  d bias = sum dx;  d logs = sum dy y + H W d logdet. */
-static void backward(const void *self, const glow_pass *pass, const glow_layer_gradient *g) {
+static void backward(const void *self, const glow_call *call, const glow_layer_gradient *g) {
   const actnorm *a = self;
-  const derived *d = glow_pass_derived(pass);
-  int64_t samples = glow_pass_samples(pass), channels = a->channels;
-  double *bias = (double *)(void *)glow_pass_worker_scratch(pass, a->sums, 0);
+  const derived *d = glow_call_derived(call);
+  int64_t samples = glow_call_sample_count(call), channels = a->channels;
+  double *bias = (double *)(void *)glow_call_worker_scratch(call, a->sums, 0);
   double *logs = bias + channels;
   memset(bias, 0, 2 * (size_t)channels * sizeof *bias);
-  passes_of(pass)->actnorm_gradient(samples * a->pixels, channels, g->y, g->dy, d->scales, g->dx,
+  passes_of(call)->actnorm_gradient(samples * a->pixels, channels, g->y, g->dy, d->scales, g->dx,
                                     bias, logs);
   double logdet = 0;
   for (int64_t n = 0; n < samples; n++)
     logdet += g->d_logdet[n] * (double)a->pixels;
   for (int64_t c = 0; c < channels; c++) {
-    glow_pass_gradient(pass, a->bias)[c] += (float)bias[c];
-    glow_pass_gradient(pass, a->logs)[c] += (float)(logs[c] + logdet);
+    glow_call_gradient(call, a->bias)[c] += (float)bias[c];
+    glow_call_gradient(call, a->logs)[c] += (float)(logs[c] + logdet);
   }
   if (!g->x)
-    undo(a, pass, g->y, g->x_out);
+    undo(a, call, g->y, g->x_out);
 }
 
-static glow_status linear(const void *self, const glow_pass *pass, double *w, double *b) {
+static glow_status linear(const void *self, const glow_call *call, double *w, double *b) {
   const actnorm *a = self;
-  const float *bias = glow_pass_tensor(pass, a->bias), *logs = glow_pass_tensor(pass, a->logs);
+  const float *bias = glow_call_tensor(call, a->bias), *logs = glow_call_tensor(call, a->logs);
   for (int64_t c = 0; c < a->channels; c++) {
     w[c * a->channels + c] = exp((double)logs[c]);
     b[c] = w[c * a->channels + c] * (double)bias[c];
@@ -141,7 +141,7 @@ static const glow_layer_ops ops = {
     .type = "actnorm",
     .flags = GLOW_LAYER_IN_PLACE | GLOW_LAYER_RECONSTRUCTS | GLOW_LAYER_ALWAYS_PREPARES,
     .configure = configure,
-    .init = init,
+    .initialise = init,
     .prepare = prepare,
     .forward = forward,
     .inverse = inverse,

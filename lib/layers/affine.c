@@ -24,18 +24,18 @@ typedef struct derived {
 
 static size_t derived_size(const affine *a, const glow__kernels *kernels) {
   int64_t c = a->channels,
-          floats = 2 * glow__pixel_matrix_floats(kernels, c) + 2 * glow__aligned_floats(c);
+          floats = 2 * glow__pixel_matrix_floats(kernels, c) + 2 * glow_aligned_floats(c);
   return (size_t)floats * sizeof(float) + (size_t)(2 * c * c + 1) * sizeof(double) +
          (size_t)c * sizeof(int32_t);
 }
 
-static derived derived_at(const affine *a, const glow_pass *pass, const void *base) {
-  int64_t c = a->channels, packed = glow__pixel_matrix_floats(glow_pass_context(pass)->kernels, c);
+static derived derived_at(const affine *a, const glow_call *call, const void *base) {
+  int64_t c = a->channels, packed = glow__pixel_matrix_floats(glow_call_context(call)->kernels, c);
   derived d = {.forward = (float *)(uintptr_t)base};
   d.backward = d.forward + packed;
   d.b = d.backward + packed;
-  d.b_back = d.b + glow__aligned_floats(c);
-  d.logdet = (double *)(void *)(d.b_back + glow__aligned_floats(c));
+  d.b_back = d.b + glow_aligned_floats(c);
+  d.logdet = (double *)(void *)(d.b_back + glow_aligned_floats(c));
   d.factors = d.logdet + 1;
   d.inverse = d.factors + c * c;
   d.rows = (int32_t *)(void *)(d.inverse + c * c);
@@ -54,12 +54,12 @@ static glow_status configure(void *self, glow_setup *setup, const glow_shape *in
   return glow_setup_derived(setup, derived_size(a, glow_setup_context(setup)->kernels));
 }
 
-static glow_status prepare(const void *self, const glow_pass *pass) {
+static glow_status prepare(const void *self, const glow_call *call) {
   const affine *a = self;
-  const glow__kernels *kernels = glow_pass_context(pass)->kernels;
+  const glow__kernels *kernels = glow_call_context(call)->kernels;
   const int64_t c = a->channels;
   const double *w = a->w_and_b, *b = w + c * c;
-  derived d = derived_at(a, pass, glow_pass_derived_mutable(pass));
+  derived d = derived_at(a, call, glow_call_derived_mutable(call));
   double sign = 0;
   memcpy(d.factors, w, (size_t)(c * c) * sizeof *w);
   if (!glow__lu_factor(c, d.factors, d.rows, &sign))
@@ -94,21 +94,21 @@ static void add(int64_t samples, double value, double *logdet) {
     logdet[n] += value;
 }
 
-static void forward(const void *self, const glow_pass *pass, const float *x, float *y,
+static void forward(const void *self, const glow_call *call, const float *x, float *y,
                     double *logdet, double *logprior) {
   const affine *a = self;
-  derived d = derived_at(a, pass, glow_pass_derived(pass));
+  derived d = derived_at(a, call, glow_call_derived(call));
   (void)logprior;
-  glow__pixel_matrix_run(pass, a->image, a->channels, d.forward, d.b, x, y);
-  add(glow_pass_samples(pass), *d.logdet, logdet);
+  glow__pixel_matrix_run(call, a->image, a->channels, d.forward, d.b, x, y);
+  add(glow_call_sample_count(call), *d.logdet, logdet);
 }
 
-static void inverse(const void *self, const glow_pass *pass, const float *y, float *x,
+static void inverse(const void *self, const glow_call *call, const float *y, float *x,
                     double *logdet) {
   const affine *a = self;
-  derived d = derived_at(a, pass, glow_pass_derived(pass));
-  glow__pixel_matrix_run(pass, a->image, a->channels, d.backward, d.b_back, y, x);
-  add(glow_pass_samples(pass), -*d.logdet, logdet);
+  derived d = derived_at(a, call, glow_call_derived(call));
+  glow__pixel_matrix_run(call, a->image, a->channels, d.backward, d.b_back, y, x);
+  add(glow_call_sample_count(call), -*d.logdet, logdet);
 }
 
 static void destroy(void *self, glow_context *context) {

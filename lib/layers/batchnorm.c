@@ -31,42 +31,42 @@ static glow_status configure(void *self, glow_setup *setup, const glow_shape *in
   b->channels = input->channels;
   if (b->channels > 1 << 24)
     return glow_error(GLOW_E_LIMIT, "too many channels");
-  GLOW_TRY(glow_setup_running(setup, "mean", 1, dims, b->momentum, &b->mean));
-  GLOW_TRY(glow_setup_running(setup, "var", 1, dims, b->momentum, &b->var));
+  GLOW_TRY(glow_setup_running_average(setup, "mean", 1, dims, b->momentum, &b->mean));
+  GLOW_TRY(glow_setup_running_average(setup, "var", 1, dims, b->momentum, &b->var));
   GLOW_TRY(glow_setup_scratch(setup, (int64_t)GLOW_MOST_GROUPS * 4 * b->channels, 0, &b->partial));
   GLOW_TRY(glow_setup_scratch(setup, USED * b->channels, 0, &b->used));
-  return glow_setup_init(setup, 1, glow__moments_size(b->channels));
+  return glow_setup_initialise(setup, 1, glow__moments_size(b->channels));
 }
 
-static glow_status build(const void *self, const glow_pass *pass) {
+static glow_status build(const void *self, const glow_call *call) {
   const batchnorm *b = self;
-  float *var = glow_pass_tensor_mutable(pass, b->var);
+  float *var = glow_call_tensor_mutable(call, b->var);
   for (int64_t c = 0; c < b->channels; c++)
     var[c] = 1.0f;
   return GLOW_OK;
 }
 
-static glow_status init(const void *self, const glow_pass *pass, int32_t round, int32_t phase,
+static glow_status init(const void *self, const glow_call *call, int32_t round, int32_t phase,
                         const float *x) {
   const batchnorm *b = self;
-  glow__moments *moments = glow_pass_init_state(pass);
-  int64_t pixels = glow_pass_samples(pass) * b->image;
+  glow__moments *moments = glow_call_initialise_state(call);
+  int64_t pixels = glow_call_sample_count(call) * b->image;
   (void)round;
-  if (phase == GLOW_INIT_BATCH) {
+  if (phase == GLOW_INITIALISE_BATCH) {
     glow__moments_sums(pixels, b->channels, x, moments->sums);
     moments->pixels += (double)pixels;
   }
-  if (phase != GLOW_INIT_END)
+  if (phase != GLOW_INITIALISE_END)
     return GLOW_OK;
   return glow__moments_finish(moments->pixels, b->channels, moments->sums,
-                              glow_pass_tensor_mutable(pass, b->mean),
-                              glow_pass_tensor_mutable(pass, b->var));
+                              glow_call_tensor_mutable(call, b->mean),
+                              glow_call_tensor_mutable(call, b->var));
 }
 
 /* Nothing to derive; a variance from a file may be anything. */
-static glow_status prepare(const void *self, const glow_pass *pass) {
+static glow_status prepare(const void *self, const glow_call *call) {
   const batchnorm *b = self;
-  const float *var = glow_pass_tensor(pass, b->var);
+  const float *var = glow_call_tensor(call, b->var);
   for (int64_t c = 0; c < b->channels; c++)
     if (!(var[c] >= 0.0f))
       return glow_error(GLOW_E_NUMERIC, "the variance of channel %lld is %g", (long long)c,
@@ -76,22 +76,22 @@ static glow_status prepare(const void *self, const glow_pass *pass) {
 
 typedef struct run {
   const batchnorm *b;
-  const glow_pass *pass;
+  const glow_call *call;
   glow__groups groups;
   const float *from, *dy;
   float *to, *dx;
   float *used;
 } run;
 
-static run run_of(const batchnorm *b, const glow_pass *pass) {
+static run run_of(const batchnorm *b, const glow_call *call) {
   return (run){.b = b,
-               .pass = pass,
-               .groups = glow__groups_of(glow_pass_samples(pass), b->image * b->channels),
-               .used = glow_pass_scratch(pass, b->used)};
+               .call = call,
+               .groups = glow__groups_of(glow_call_sample_count(call), b->image * b->channels),
+               .used = glow_call_scratch(call, b->used)};
 }
 
 static double *sums_of(const run *r, uint32_t task) {
-  double *partial = (double *)(void *)glow_pass_scratch(r->pass, r->b->partial);
+  double *partial = (double *)(void *)glow_call_scratch(r->call, r->b->partial);
   return partial + (int64_t)task * 2 * r->b->channels;
 }
 
@@ -100,7 +100,7 @@ static double *sums_of(const run *r, uint32_t task) {
 static const double *total(run *r, glow_task_fn fn) {
   uint32_t count = glow__group_count(&r->groups);
   double *sums = sums_of(r, 0);
-  glow_pass_run(r->pass, count, fn, r);
+  glow_call_run(r->call, count, fn, r);
   for (uint32_t t = 1; t < count; t++)
     for (int64_t j = 0; j < 2 * r->b->channels; j++)
       sums[j] += sums_of(r, t)[j];
@@ -119,10 +119,10 @@ static void moments_task(void *arg, uint32_t task, uint32_t worker) {
 /* The statistics that the pass uses, from x where it is the pass that makes them. Returns the
  * log-det of a sample. */
 static double choose(const batchnorm *b, run *r, const float *x) {
-  const float *mean = glow_pass_tensor(r->pass, b->mean), *var = glow_pass_tensor(r->pass, b->var);
-  int32_t statistics = glow_pass_statistics(r->pass);
-  float *batch_mean = glow_pass_observed(r->pass, b->mean);
-  float *batch_var = glow_pass_observed(r->pass, b->var);
+  const float *mean = glow_call_tensor(r->call, b->mean), *var = glow_call_tensor(r->call, b->var);
+  int32_t statistics = glow_call_statistics(r->call);
+  float *batch_mean = glow_call_observed(r->call, b->mean);
+  float *batch_var = glow_call_observed(r->call, b->var);
   double lag = b->lag, logdet = 0;
   if (statistics == GLOW_STATISTICS_BATCH) {
     r->from = x;
@@ -164,27 +164,27 @@ static void inverse_task(void *arg, uint32_t task, uint32_t worker) {
       r->to[p * channels + c] = r->from[p * channels + c] * deviation[c] + mean[c];
 }
 
-static void forward(const void *self, const glow_pass *pass, const float *x, float *y,
+static void forward(const void *self, const glow_call *call, const float *x, float *y,
                     double *logdet, double *logprior) {
   const batchnorm *b = self;
-  run r = run_of(b, pass);
+  run r = run_of(b, call);
   double each = choose(b, &r, x);
   (void)logprior;
   r.from = x;
   r.to = y;
-  glow_pass_run(pass, glow__group_count(&r.groups), forward_task, &r);
+  glow_call_run(call, glow__group_count(&r.groups), forward_task, &r);
   for (int64_t n = 0; n < r.groups.samples; n++)
     logdet[n] += each;
 }
 
-static void inverse(const void *self, const glow_pass *pass, const float *y, float *x,
+static void inverse(const void *self, const glow_call *call, const float *y, float *x,
                     double *logdet) {
   const batchnorm *b = self;
-  run r = run_of(b, pass);
+  run r = run_of(b, call);
   double each = choose(b, &r, NULL);
   r.from = y;
   r.to = x;
-  glow_pass_run(pass, glow__group_count(&r.groups), inverse_task, &r);
+  glow_call_run(call, glow__group_count(&r.groups), inverse_task, &r);
   for (int64_t n = 0; n < r.groups.samples; n++)
     logdet[n] -= each;
 }
@@ -226,10 +226,10 @@ static void gradient_task(void *arg, uint32_t task, uint32_t worker) {
  *   dx = dy / s + a (d m / M + d var 2 (x - b) / M),  where x - b = s y + m - b;  so
  *   dx = (dy - shift - slope y) / s,  slope = a (sum dy y + D) / M,
  *   shift = a sum dy / M + slope (m - b) / s. */
-static void backward(const void *self, const glow_pass *pass, const glow_layer_gradient *g) {
+static void backward(const void *self, const glow_call *call, const glow_layer_gradient *g) {
   const batchnorm *b = self;
-  run r = run_of(b, pass);
-  const float *batch_mean = glow_pass_observed(pass, b->mean);
+  run r = run_of(b, call);
+  const float *batch_mean = glow_call_observed(call, b->mean);
   double pixels = (double)(r.groups.samples * b->image), d_logdet = 0;
   choose(b, &r, NULL);
   r.from = g->y;
@@ -246,19 +246,19 @@ static void backward(const void *self, const glow_pass *pass, const glow_layer_g
     r.used[SHIFT * b->channels + c] =
         (float)(part * sums[c] / pixels + slope * away * (double)r.used[INVERSE * b->channels + c]);
   }
-  glow_pass_run(pass, glow__group_count(&r.groups), gradient_task, &r);
+  glow_call_run(call, glow__group_count(&r.groups), gradient_task, &r);
   if (g->x)
     return;
   r.to = g->x_out;
-  glow_pass_run(pass, glow__group_count(&r.groups), inverse_task, &r);
+  glow_call_run(call, glow__group_count(&r.groups), inverse_task, &r);
 }
 
 /* ---- options --------------------------------------------------------------------------------- */
 
 /* With the running averages, which all but training passes use. */
-static glow_status linear(const void *self, const glow_pass *pass, double *w, double *b) {
+static glow_status linear(const void *self, const glow_call *call, double *w, double *b) {
   const batchnorm *n = self;
-  const float *mean = glow_pass_tensor(pass, n->mean), *var = glow_pass_tensor(pass, n->var);
+  const float *mean = glow_call_tensor(call, n->mean), *var = glow_call_tensor(call, n->var);
   for (int64_t c = 0; c < n->channels; c++) {
     double scale = 1 / sqrt((double)var[c] + n->epsilon);
     w[c * n->channels + c] = scale;
@@ -284,8 +284,8 @@ static const glow_layer_ops ops = {
     .flags = GLOW_LAYER_BY_TASKS | GLOW_LAYER_IN_PLACE | GLOW_LAYER_RECONSTRUCTS |
              GLOW_LAYER_ALWAYS_PREPARES,
     .configure = configure,
-    .build = build,
-    .init = init,
+    .reset = build,
+    .initialise = init,
     .prepare = prepare,
     .forward = forward,
     .inverse = inverse,

@@ -28,7 +28,7 @@ static glow_status check_mask(const coupling *c, const glow_shape *input) {
 static glow_status declare(coupling *c, glow_setup *setup) {
   int64_t changed[] = {c->changed};
   GLOW_TRY(glow_setup_scratch(setup, 0, c->image * c->out, &c->h));
-  GLOW_TRY(glow_setup_saved(setup, 0, c->image * c->out, &c->saved_h));
+  GLOW_TRY(glow_setup_stored(setup, 0, c->image * c->out, &c->saved_h));
   GLOW_TRY(glow_setup_backward_scratch(setup, 0, c->image * c->out, &c->dh));
   if (c->mask == GLOW_MASK_CHECKERBOARD) {
     GLOW_TRY(glow_setup_scratch(setup, 0, c->image * c->channels, &c->masked));
@@ -58,25 +58,25 @@ static glow_status configure(void *self, glow_setup *setup, const glow_shape *in
   GLOW_TRY(glow_setup_push(setup, "net"));
   GLOW_TRY(c->net->ops.configure(c->net->self, setup, &seen, c->out));
   glow_setup_pop(setup);
-  if (c->net->ops.init_size)
-    c->net->ops.init_size(c->net->self, &rounds, &bytes);
-  return rounds ? glow_setup_init(setup, rounds, bytes) : GLOW_OK;
+  if (c->net->ops.initialise_size)
+    c->net->ops.initialise_size(c->net->self, &rounds, &bytes);
+  return rounds ? glow_setup_initialise(setup, rounds, bytes) : GLOW_OK;
 }
 
 /* The scale starts as in the code published with the 2016 paper: at 0, so that nothing is scaled,
  * under a checkerboard, and at 1 under a channel mask. */
-static glow_status build(const void *self, const glow_pass *pass) {
+static glow_status build(const void *self, const glow_call *call) {
   const coupling *c = self;
   float *scale =
-      c->law == GLOW_SCALE_TANH_LEARNED ? glow_pass_tensor_mutable(pass, c->scale) : NULL;
+      c->law == GLOW_SCALE_TANH_LEARNED ? glow_call_tensor_mutable(call, c->scale) : NULL;
   for (int64_t j = 0; scale && j < c->changed; j++)
     scale[j] = c->mask == GLOW_MASK_CHECKERBOARD ? 0.0f : 1.0f;
-  return c->net->ops.build ? c->net->ops.build(c->net->self, pass) : GLOW_OK;
+  return c->net->ops.reset ? c->net->ops.reset(c->net->self, call) : GLOW_OK;
 }
 
-static glow_status prepare(const void *self, const glow_pass *pass) {
+static glow_status prepare(const void *self, const glow_call *call) {
   const glow_net *net = ((const coupling *)self)->net;
-  return net->ops.prepare ? net->ops.prepare(net->self, pass) : GLOW_OK;
+  return net->ops.prepare ? net->ops.prepare(net->self, call) : GLOW_OK;
 }
 
 /* ---- passes ---------------------------------------------------------------------------------- */
@@ -87,45 +87,45 @@ static int64_t seen_from(const coupling *c) {
 }
 
 /* What the net is given for x: pixels of C floats. */
-static const float *net_input(const coupling *c, const glow_pass *pass, const float *x) {
+static const float *net_input(const coupling *c, const glow_call *call, const float *x) {
   if (c->mask == GLOW_MASK_CHANNELS)
     return x + seen_from(c);
-  glow__coupling_run run = glow__coupling_begin(c, pass);
+  glow__coupling_run run = glow__coupling_begin(c, call);
   run.from = x;
-  run.to = glow_pass_scratch(pass, c->masked);
+  run.to = glow_call_scratch(call, c->masked);
   glow__coupling_mask(&run);
   return run.to;
 }
 
-static glow_status init(const void *self, const glow_pass *pass, int32_t round, int32_t phase,
+static glow_status init(const void *self, const glow_call *call, int32_t round, int32_t phase,
                         const float *x) {
   const coupling *c = self;
-  const float *seen = phase == GLOW_INIT_BATCH ? net_input(c, pass, x) : NULL;
-  return c->net->ops.init(c->net->self, pass, round, phase, seen, c->channels);
+  const float *seen = phase == GLOW_INITIALISE_BATCH ? net_input(c, call, x) : NULL;
+  return c->net->ops.initialise(c->net->self, call, round, phase, seen, c->channels);
 }
 
-static float *run_net(const coupling *c, const glow_pass *pass, const float *x) {
-  float *saved = glow_pass_saved(pass, c->saved_h);
-  float *h = saved ? saved : glow_pass_scratch(pass, c->h);
-  c->net->ops.forward(c->net->self, pass, net_input(c, pass, x), c->channels, h);
+static float *run_net(const coupling *c, const glow_call *call, const float *x) {
+  float *saved = glow_call_stored(call, c->saved_h);
+  float *h = saved ? saved : glow_call_scratch(call, c->h);
+  c->net->ops.forward(c->net->self, call, net_input(c, call, x), c->channels, h);
   return h;
 }
 
-static void forward(const void *self, const glow_pass *pass, const float *x, float *y,
+static void forward(const void *self, const glow_call *call, const float *x, float *y,
                     double *logdet, double *logprior) {
-  glow__coupling_run run = glow__coupling_begin(self, pass);
+  glow__coupling_run run = glow__coupling_begin(self, call);
   (void)logprior;
-  run.h = run_net(self, pass, x);
+  run.h = run_net(self, call, x);
   run.from = x;
   run.to = y;
   run.logdet = logdet;
   glow__coupling_forward(&run);
 }
 
-static void inverse(const void *self, const glow_pass *pass, const float *y, float *x,
+static void inverse(const void *self, const glow_call *call, const float *y, float *x,
                     double *logdet) {
-  glow__coupling_run run = glow__coupling_begin(self, pass);
-  run.h = run_net(self, pass, y);
+  glow__coupling_run run = glow__coupling_begin(self, call);
+  run.h = run_net(self, call, y);
   run.from = y;
   run.to = x;
   run.logdet = logdet;
@@ -134,17 +134,17 @@ static void inverse(const void *self, const glow_pass *pass, const float *y, flo
 
 /* Adds to dx what comes back through the net. */
 static void net_gradient(const coupling *c, glow__coupling_run *run) {
-  const glow_pass *pass = run->pass;
+  const glow_call *call = run->call;
   const glow_layer_gradient *g = run->g;
-  const float *seen = net_input(c, pass, g->y);
+  const float *seen = net_input(c, call, g->y);
   if (c->mask == GLOW_MASK_CHANNELS) {
-    c->net->ops.backward(c->net->self, pass, seen, c->channels, run->h, run->dh,
+    c->net->ops.backward(c->net->self, call, seen, c->channels, run->h, run->dh,
                          g->dx + seen_from(c), c->channels);
     return;
   }
-  float *d_seen = glow_pass_scratch(pass, c->d_masked);
+  float *d_seen = glow_call_scratch(call, c->d_masked);
   memset(d_seen, 0, (size_t)(run->groups.samples * c->image * c->channels) * sizeof *d_seen);
-  c->net->ops.backward(c->net->self, pass, seen, c->channels, run->h, run->dh, d_seen, c->channels);
+  c->net->ops.backward(c->net->self, call, seen, c->channels, run->h, run->dh, d_seen, c->channels);
   run->from = d_seen;
   run->to = g->dx;
   glow__coupling_mask_add(run);
@@ -152,11 +152,11 @@ static void net_gradient(const coupling *c, glow__coupling_run *run) {
 
 /* x1 = y1, so the net can be run from the output: reconstruction costs one forward of the net,
  * which fills what its backward needs. */
-static void backward(const void *self, const glow_pass *pass, const glow_layer_gradient *g) {
+static void backward(const void *self, const glow_call *call, const glow_layer_gradient *g) {
   const coupling *c = self;
-  glow__coupling_run run = glow__coupling_begin(c, pass);
-  run.h = glow_pass_saved_valid(pass) ? glow_pass_saved(pass, c->saved_h) : run_net(c, pass, g->y);
-  run.dh = glow_pass_scratch(pass, c->dh);
+  glow__coupling_run run = glow__coupling_begin(c, call);
+  run.h = glow_call_stored_valid(call) ? glow_call_stored(call, c->saved_h) : run_net(c, call, g->y);
+  run.dh = glow_call_scratch(call, c->dh);
   run.g = g;
   glow__coupling_backward(&run);
   net_gradient(c, &run);
@@ -191,12 +191,12 @@ static glow_status save(const void *self, glow_config *config) {
   return c->net->ops.save(c->net->self, config);
 }
 
-static glow_status freeze(const void *self, const glow_pass *pass, glow_layer **out) {
+static glow_status freeze(const void *self, const glow_call *call, glow_layer **out) {
   const coupling *c = self;
   glow_coupling_options o = GLOW_COUPLING_OPTIONS_INIT;
   glow_net *net = NULL;
   *out = NULL;
-  GLOW_TRY(glow__net_freeze(c->net, pass, &net));
+  GLOW_TRY(glow__net_inference_form(c->net, call, &net));
   if (!net)
     return GLOW_OK;
   o.kind = c->kind;
@@ -205,7 +205,7 @@ static glow_status freeze(const void *self, const glow_pass *pass, glow_layer **
   o.mask = c->mask;
   o.invert = c->invert;
   o.order = c->order;
-  return glow_coupling_create(glow_pass_context(pass), &o, &net, out);
+  return glow_coupling_create(glow_call_context(call), &o, &net, out);
 }
 
 static void destroy(void *self, glow_context *context) {
@@ -219,14 +219,14 @@ static const glow_layer_ops ops = {
     .type = "coupling",
     .flags = GLOW_LAYER_BY_TASKS | GLOW_LAYER_IN_PLACE | GLOW_LAYER_RECONSTRUCTS,
     .configure = configure,
-    .build = build,
-    .init = init,
+    .reset = build,
+    .initialise = init,
     .prepare = prepare,
     .forward = forward,
     .inverse = inverse,
     .backward = backward,
     .save = save,
-    .freeze = freeze,
+    .inference_form = freeze,
     .destroy = destroy,
 };
 

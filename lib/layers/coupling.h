@@ -27,7 +27,7 @@ typedef struct glow__coupling {
 /* What the tasks, groups of samples, work on. */
 typedef struct glow__coupling_run {
   const glow__coupling *c;
-  const glow_pass *pass;
+  const glow_call *call;
   const struct glow__passes *passes;
   glow__groups groups;
   const float *from, *h, *scale; /* scale: NULL but for the learned law */
@@ -36,7 +36,7 @@ typedef struct glow__coupling_run {
   const glow_layer_gradient *g;
 } glow__coupling_run;
 
-glow__coupling_run glow__coupling_begin(const glow__coupling *c, const glow_pass *pass);
+glow__coupling_run glow__coupling_begin(const glow__coupling *c, const glow_call *call);
 /* to from `from` and h; adds to logdet. */
 void glow__coupling_forward(glow__coupling_run *run);
 /* `to` from `from` and h; subtracts from logdet. */

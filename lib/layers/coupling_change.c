@@ -6,17 +6,17 @@
 #include "layers/scale_law.h"
 #include "math/kernels.h"
 
-glow__coupling_run glow__coupling_begin(const glow__coupling *c, const glow_pass *pass) {
+glow__coupling_run glow__coupling_begin(const glow__coupling *c, const glow_call *call) {
   return (glow__coupling_run){
       .c = c,
-      .pass = pass,
-      .passes = glow_pass_context(pass)->kernels->passes,
-      .groups = glow__groups_of(glow_pass_samples(pass), c->image * c->channels),
-      .scale = c->law == GLOW_SCALE_TANH_LEARNED ? glow_pass_tensor(pass, c->scale) : NULL};
+      .call = call,
+      .passes = glow_call_context(call)->kernels->passes,
+      .groups = glow__groups_of(glow_call_sample_count(call), c->image * c->channels),
+      .scale = c->law == GLOW_SCALE_TANH_LEARNED ? glow_call_tensor(call, c->scale) : NULL};
 }
 
 static void run_groups(glow__coupling_run *run, glow_task_fn fn) {
-  glow_pass_run(run->pass, glow__group_count(&run->groups), fn, run);
+  glow_call_run(run->call, glow__group_count(&run->groups), fn, run);
 }
 
 /* Pixels [first, last) of a group. */
@@ -27,9 +27,9 @@ static int64_t last_pixel(const glow__coupling_run *run, uint32_t task) {
   return glow__group_last(&run->groups, task) * run->c->image;
 }
 
-/* Channels of a pixel that pass, and that change: `passes` from `pass`, `changes` from `change`. */
+/* Channels of a pixel that pass, and that change: `same_count` from `same`, `changes` from `change`. */
 typedef struct part {
-  int64_t pass, passes, change, changes;
+  int64_t same, same_count, change, changes;
 } part;
 
 /* Is the checkerboard's mask 1 at pixel p? */
@@ -99,7 +99,7 @@ static void scales_of(const glow__coupling_run *run, const piece *at, bool slope
         k[count] = run->scale[j];
     }
   }
-  glow__scale_law(glow_pass_context(run->pass)->kernels->functions, c->law, c->floor, count, raw, k,
+  glow__scale_law(glow_call_context(run->call)->kernels->functions, c->law, c->floor, count, raw, k,
                   slopes, scales);
 }
 
@@ -121,8 +121,8 @@ static void pass_on(const glow__coupling_run *run, const piece *at) {
   const glow__coupling *c = run->c;
   for (int64_t p = at->pixel; p < at->end; p++) {
     part of = part_of(c, p);
-    int64_t first = p * c->channels + of.pass;
-    memcpy(run->to + first, run->from + first, (size_t)of.passes * sizeof(float));
+    int64_t first = p * c->channels + of.same;
+    memcpy(run->to + first, run->from + first, (size_t)of.same_count * sizeof(float));
   }
 }
 
@@ -176,7 +176,7 @@ void glow__coupling_inverse(glow__coupling_run *run) {
 /* ---- backward -------------------------------------------------------------------------------- */
 
 static double *scale_sums(const glow__coupling_run *run, uint32_t task) {
-  double *sums = (double *)(void *)glow_pass_scratch(run->pass, run->c->d_scale);
+  double *sums = (double *)(void *)glow_call_scratch(run->call, run->c->d_scale);
   return sums + (int64_t)task * run->c->changed;
 }
 
@@ -202,11 +202,11 @@ static void backward_piece(const glow__coupling_run *run, const piece *at, doubl
     const float *t = run->h + p * c->out + at->from;
     float *dh = run->dh + p * c->out + at->from;
     part of = part_of(c, p);
-    int64_t pass = p * c->channels + of.pass, changed = p * c->channels + of.change + at->from;
+    int64_t same = p * c->channels + of.same, changed = p * c->channels + of.change + at->from;
     if (at->from == 0) {
-      memcpy(g->dx + pass, g->dy + pass, (size_t)of.passes * sizeof(float));
+      memcpy(g->dx + same, g->dy + same, (size_t)of.same_count * sizeof(float));
       if (!g->x)
-        memcpy(g->x_out + pass, g->y + pass, (size_t)of.passes * sizeof(float));
+        memcpy(g->x_out + same, g->y + same, (size_t)of.same_count * sizeof(float));
       if (!of.changes) /* nothing uses the net's output here */
         memset(dh, 0, (size_t)c->out * sizeof *dh);
     }
@@ -239,7 +239,7 @@ void glow__coupling_backward(glow__coupling_run *run) {
   run_groups(run, backward_task);
   if (!run->scale)
     return;
-  float *d_scale = glow_pass_gradient(run->pass, c->scale);
+  float *d_scale = glow_call_gradient(run->call, c->scale);
   for (int64_t j = 0; j < c->changed; j++) {
     double sum = 0;
     for (uint32_t t = 0; t < glow__group_count(&run->groups); t++)

@@ -13,33 +13,33 @@ static glow_status configure(void *self, glow_setup *setup, const glow_shape *in
                              glow_shape *output) {
   flatten *f = self;
   (void)setup;
-  f->size = glow__shape_size(input);
+  f->size = glow_shape_size(input);
   *output = (glow_shape){1, 1, f->size};
   return GLOW_OK;
 }
 
-static void copy(const flatten *f, const glow_pass *pass, const float *from, float *to) {
+static void copy(const flatten *f, const glow_call *call, const float *from, float *to) {
   if (from != to)
-    memcpy(to, from, (size_t)(glow_pass_samples(pass) * f->size) * sizeof *to);
+    memcpy(to, from, (size_t)(glow_call_sample_count(call) * f->size) * sizeof *to);
 }
 
-static void forward(const void *self, const glow_pass *pass, const float *x, float *y,
+static void forward(const void *self, const glow_call *call, const float *x, float *y,
                     double *logdet, double *logprior) {
   (void)logdet;
   (void)logprior;
-  copy(self, pass, x, y);
+  copy(self, call, x, y);
 }
 
-static void inverse(const void *self, const glow_pass *pass, const float *y, float *x,
+static void inverse(const void *self, const glow_call *call, const float *y, float *x,
                     double *logdet) {
   (void)logdet;
-  copy(self, pass, y, x);
+  copy(self, call, y, x);
 }
 
-static void backward(const void *self, const glow_pass *pass, const glow_layer_gradient *g) {
-  copy(self, pass, g->dy, g->dx);
+static void backward(const void *self, const glow_call *call, const glow_layer_gradient *g) {
+  copy(self, call, g->dy, g->dx);
   if (!g->x)
-    copy(self, pass, g->y, g->x_out);
+    copy(self, call, g->y, g->x_out);
 }
 
 static glow_status save(const void *self, glow_config *config) {

@@ -43,8 +43,8 @@ static size_t derived_size(const invconv *v, const glow__kernels *kernels) {
          (3 * c * c + 1) * sizeof(double) + c * c * sizeof(float) + c * sizeof(int32_t);
 }
 
-static derived derived_at(const invconv *v, const glow_pass *pass, void *base) {
-  int64_t packed = glow__pixel_matrix_floats(glow_pass_context(pass)->kernels, v->channels);
+static derived derived_at(const invconv *v, const glow_call *call, void *base) {
+  int64_t packed = glow__pixel_matrix_floats(glow_call_context(call)->kernels, v->channels);
   int64_t square = v->channels * v->channels;
   derived d;
   d.forward = base;
@@ -59,14 +59,14 @@ static derived derived_at(const invconv *v, const glow_pass *pass, void *base) {
   return d;
 }
 
-static derived derived_of(const invconv *v, const glow_pass *pass) {
-  return derived_at(v, pass, (void *)(uintptr_t)glow_pass_derived(pass));
+static derived derived_of(const invconv *v, const glow_call *call) {
+  return derived_at(v, call, (void *)(uintptr_t)glow_call_derived(call));
 }
 
 /* Checks perm, which may come from a file, and turns it round. */
-static glow_status read_perm(const invconv *v, const glow_pass *pass, derived *d) {
-  const int32_t *perm = glow_pass_tensor(pass, v->perm);
-  const float *sign_s = glow_pass_tensor(pass, v->sign_s);
+static glow_status read_perm(const invconv *v, const glow_call *call, derived *d) {
+  const int32_t *perm = glow_call_tensor(call, v->perm);
+  const float *sign_s = glow_call_tensor(call, v->sign_s);
   int64_t c = v->channels;
   for (int64_t i = 0; i < c; i++)
     d->rows[i] = -1;
@@ -81,10 +81,10 @@ static glow_status read_perm(const invconv *v, const glow_pass *pass, derived *d
   return GLOW_OK;
 }
 
-static void read_factors(const invconv *v, const glow_pass *pass, derived *d) {
-  const float *lower = glow_pass_tensor(pass, v->lower), *upper = glow_pass_tensor(pass, v->upper);
-  const float *log_s = glow_pass_tensor(pass, v->log_s),
-              *sign_s = glow_pass_tensor(pass, v->sign_s);
+static void read_factors(const invconv *v, const glow_call *call, derived *d) {
+  const float *lower = glow_call_tensor(call, v->lower), *upper = glow_call_tensor(call, v->upper);
+  const float *log_s = glow_call_tensor(call, v->log_s),
+              *sign_s = glow_call_tensor(call, v->sign_s);
   int64_t c = v->channels;
   for (int64_t i = 0; i < c; i++)
     for (int64_t j = 0; j < c; j++)
@@ -99,11 +99,11 @@ static void add_row(int64_t first, int64_t c, double factor, const double *from,
 }
 
 /* Row i of the factors' product is row rows[i] of W. */
-static glow_status compose(const invconv *v, const glow_pass *pass, derived *d) {
-  const float *log_s = glow_pass_tensor(pass, v->log_s);
+static glow_status compose(const invconv *v, const glow_call *call, derived *d) {
+  const float *log_s = glow_call_tensor(call, v->log_s);
   int64_t c = v->channels;
-  GLOW_TRY(read_perm(v, pass, d));
-  read_factors(v, pass, d);
+  GLOW_TRY(read_perm(v, call, d));
+  read_factors(v, call, d);
   *d->logdet = 0;
   for (int64_t i = 0; i < c; i++) {
     double *row = d->w + d->rows[i] * c;
@@ -116,8 +116,8 @@ static glow_status compose(const invconv *v, const glow_pass *pass, derived *d) 
   return GLOW_OK;
 }
 
-static glow_status factor(const invconv *v, const glow_pass *pass, derived *d) {
-  const float *weight = glow_pass_tensor(pass, v->weight);
+static glow_status factor(const invconv *v, const glow_call *call, derived *d) {
+  const float *weight = glow_call_tensor(call, v->weight);
   int64_t c = v->channels;
   double sign = 0;
   for (int64_t i = 0; i < c * c; i++)
@@ -138,11 +138,11 @@ static glow_status invert(const invconv *v, derived *d) {
   return GLOW_OK;
 }
 
-static glow_status prepare(const void *self, const glow_pass *pass) {
+static glow_status prepare(const void *self, const glow_call *call) {
   const invconv *v = self;
-  const glow__kernels *kernels = glow_pass_context(pass)->kernels;
-  derived d = derived_at(v, pass, glow_pass_derived_mutable(pass));
-  GLOW_TRY(v->lu ? compose(v, pass, &d) : factor(v, pass, &d));
+  const glow__kernels *kernels = glow_call_context(call)->kernels;
+  derived d = derived_at(v, call, glow_call_derived_mutable(call));
+  GLOW_TRY(v->lu ? compose(v, call, &d) : factor(v, call, &d));
   GLOW_TRY(invert(v, &d));
   glow__pixel_matrix_pack(kernels, v->channels, d.w, false, d.room, d.forward);
   glow__pixel_matrix_pack(kernels, v->channels, d.w, true, d.room, d.back);
@@ -180,13 +180,13 @@ static glow_status configure(void *self, glow_setup *setup, const glow_shape *in
 }
 
 /* Factors of w, whose rows glow__lu_factor permuted: row i of L U is row pivots[i] of w. */
-static void keep_factors(const invconv *v, const glow_pass *pass, const double *factors,
+static void keep_factors(const invconv *v, const glow_call *call, const double *factors,
                          const int32_t *pivots) {
-  float *lower = glow_pass_tensor_mutable(pass, v->lower);
-  float *upper = glow_pass_tensor_mutable(pass, v->upper);
-  float *log_s = glow_pass_tensor_mutable(pass, v->log_s);
-  float *sign_s = glow_pass_tensor_mutable(pass, v->sign_s);
-  int32_t *perm = glow_pass_tensor_mutable(pass, v->perm);
+  float *lower = glow_call_tensor_mutable(call, v->lower);
+  float *upper = glow_call_tensor_mutable(call, v->upper);
+  float *log_s = glow_call_tensor_mutable(call, v->log_s);
+  float *sign_s = glow_call_tensor_mutable(call, v->sign_s);
+  int32_t *perm = glow_call_tensor_mutable(call, v->perm);
   for (int64_t i = 0; i < v->channels; i++) {
     perm[pivots[i]] = (int32_t)i;
     for (int64_t j = 0; j < v->channels; j++) {
@@ -203,17 +203,17 @@ static void keep_factors(const invconv *v, const glow_pass *pass, const double *
 }
 
 /* The Q of a random QR: a random matrix with its rows made orthonormal. */
-static glow_status build(const void *self, const glow_pass *pass) {
+static glow_status build(const void *self, const glow_call *call) {
   const invconv *v = self;
   int64_t c = v->channels;
-  glow_context *context = glow_pass_context(pass);
+  glow_context *context = glow_call_context(call);
   float *random = glow_allocate(context, (size_t)(c * c) * sizeof *random);
   double *w = random ? glow_allocate(context, (size_t)(c * c) * sizeof *w) : NULL;
   int32_t *pivots = w ? glow_allocate(context, (size_t)c * sizeof *pivots) : NULL;
   glow_status status = pivots ? GLOW_OK : GLOW_E_MEMORY;
   double sign = 0;
   if (pivots) {
-    glow__rng_normal(v->seed, GLOW_STREAM_BUILD, 0, random, c * c);
+    glow_random_normal(v->seed, GLOW_STREAM_RESET, 0, random, c * c);
     for (int64_t i = 0; i < c * c; i++)
       w[i] = (double)random[i];
     if (!glow__orthonormalise(c, w))
@@ -221,12 +221,12 @@ static glow_status build(const void *self, const glow_pass *pass) {
                           (unsigned long long)v->seed);
   }
   if (status == GLOW_OK && !v->lu) {
-    float *weight = glow_pass_tensor_mutable(pass, v->weight);
+    float *weight = glow_call_tensor_mutable(call, v->weight);
     for (int64_t i = 0; i < c * c; i++)
       weight[i] = (float)w[i];
   } else if (status == GLOW_OK) {
     if (glow__lu_factor(c, w, pivots, &sign))
-      keep_factors(v, pass, w, pivots);
+      keep_factors(v, call, w, pivots);
     else
       status = glow_error(GLOW_E_NUMERIC, "the random matrix has no LU factors");
   }
@@ -240,19 +240,19 @@ static glow_status build(const void *self, const glow_pass *pass) {
 
 typedef struct run {
   const invconv *v;
-  const glow_pass *pass;
+  const glow_call *call;
   const glow__kernels *kernels;
   derived d;
   const glow_layer_gradient *g;
   int64_t samples, group;
 } run;
 
-static run run_of(const invconv *v, const glow_pass *pass) {
+static run run_of(const invconv *v, const glow_call *call) {
   run r = {.v = v,
-           .pass = pass,
-           .kernels = glow_pass_context(pass)->kernels,
-           .d = derived_of(v, pass),
-           .samples = glow_pass_samples(pass)};
+           .call = call,
+           .kernels = glow_call_context(call)->kernels,
+           .d = derived_of(v, call),
+           .samples = glow_call_sample_count(call)};
   int64_t least = (4096 + v->image * v->channels - 1) / (v->image * v->channels);
   int64_t share = (r.samples + GROUPS - 1) / GROUPS;
   r.group = share > least ? share : least;
@@ -270,22 +270,22 @@ static void group_pixels(const run *r, uint32_t task, int64_t *first, int64_t *l
   *last = (end < r->samples ? end : r->samples) * r->v->image;
 }
 
-static void forward(const void *self, const glow_pass *pass, const float *x, float *y,
+static void forward(const void *self, const glow_call *call, const float *x, float *y,
                     double *logdet, double *logprior) {
   const invconv *v = self;
-  derived d = derived_of(v, pass);
+  derived d = derived_of(v, call);
   (void)logprior;
-  glow__pixel_matrix_run(pass, v->image, v->channels, d.forward, NULL, x, y);
-  for (int64_t n = 0; n < glow_pass_samples(pass); n++)
+  glow__pixel_matrix_run(call, v->image, v->channels, d.forward, NULL, x, y);
+  for (int64_t n = 0; n < glow_call_sample_count(call); n++)
     logdet[n] += *d.logdet;
 }
 
-static void inverse(const void *self, const glow_pass *pass, const float *y, float *x,
+static void inverse(const void *self, const glow_call *call, const float *y, float *x,
                     double *logdet) {
   const invconv *v = self;
-  derived d = derived_of(v, pass);
-  glow__pixel_matrix_run(pass, v->image, v->channels, d.backward, NULL, y, x);
-  for (int64_t n = 0; n < glow_pass_samples(pass); n++)
+  derived d = derived_of(v, call);
+  glow__pixel_matrix_run(call, v->image, v->channels, d.backward, NULL, y, x);
+  for (int64_t n = 0; n < glow_call_sample_count(call); n++)
     logdet[n] -= *d.logdet;
 }
 
@@ -293,11 +293,11 @@ static void inverse(const void *self, const glow_pass *pass, const float *y, flo
 static void backward_group(void *arg, uint32_t task, uint32_t worker) {
   const run *r = arg;
   const glow_layer_gradient *g = r->g;
-  const glow__epilogue add = {.accumulate = 1};
+  const glow_epilogue add = {.accumulate = 1};
   int64_t first, last, c = r->v->channels, panels = glow__panels(r->kernels, c);
-  float *dw = glow_pass_scratch(r->pass, r->v->partial) + (int64_t)task * c * c;
-  float *packed = glow_pass_worker_scratch(r->pass, r->v->packed, worker);
-  glow__layout layout = glow__in_rows(r->kernels, c);
+  float *dw = glow_call_scratch(r->call, r->v->partial) + (int64_t)task * c * c;
+  float *packed = glow_call_worker_scratch(r->call, r->v->packed, worker);
+  glow_layout layout = glow__in_rows(r->kernels, c);
   group_pixels(r, task, &first, &last);
   glow__pixel_matrix_apply(r->kernels, c, r->d.back, NULL, g->dy, g->dx, first, last);
   if (!g->x)
@@ -315,7 +315,7 @@ static void backward_group(void *arg, uint32_t task, uint32_t worker) {
 /* d log|det W| / dW = inverse transposed. */
 static void plain_gradient(const run *r, const double *dw, double logdet) {
   int64_t c = r->v->channels;
-  float *out = glow_pass_gradient(r->pass, r->v->weight);
+  float *out = glow_call_gradient(r->call, r->v->weight);
   for (int64_t i = 0; i < c; i++)
     for (int64_t j = 0; j < c; j++)
       out[i * c + j] += (float)(dw[i * c + j] + logdet * r->d.inverse[j * c + i]);
@@ -329,9 +329,9 @@ static void lu_gradient(const run *r, const double *dw, double *row, double logd
   const invconv *v = r->v;
   const double *factors = r->d.factors;
   int64_t c = v->channels;
-  float *lower = glow_pass_gradient(r->pass, v->lower),
-        *upper = glow_pass_gradient(r->pass, v->upper);
-  float *log_s = glow_pass_gradient(r->pass, v->log_s);
+  float *lower = glow_call_gradient(r->call, v->lower),
+        *upper = glow_call_gradient(r->call, v->upper);
+  float *log_s = glow_call_gradient(r->call, v->log_s);
   for (int64_t i = 0; i < c; i++) {
     const double *dm = dw + r->d.rows[i] * c;
     for (int64_t j = 0; j < i; j++) {
@@ -349,15 +349,15 @@ static void lu_gradient(const run *r, const double *dw, double *row, double logd
   }
 }
 
-static void backward(const void *self, const glow_pass *pass, const glow_layer_gradient *g) {
+static void backward(const void *self, const glow_call *call, const glow_layer_gradient *g) {
   const invconv *v = self;
-  run r = run_of(v, pass);
+  run r = run_of(v, call);
   int64_t square = v->channels * v->channels;
-  const float *partial = glow_pass_scratch(pass, v->partial);
-  double *dw = (double *)(void *)glow_pass_scratch(pass, v->gradient);
+  const float *partial = glow_call_scratch(call, v->partial);
+  double *dw = (double *)(void *)glow_call_scratch(call, v->gradient);
   double logdet = 0;
   r.g = g;
-  glow_pass_run(pass, group_count(&r), backward_group, &r);
+  glow_call_run(call, group_count(&r), backward_group, &r);
   memset(dw, 0, (size_t)square * sizeof *dw);
   for (uint32_t t = 0; t < group_count(&r); t++)
     for (int64_t i = 0; i < square; i++)
@@ -372,9 +372,9 @@ static void backward(const void *self, const glow_pass *pass, const glow_layer_g
 
 /* ---- options --------------------------------------------------------------------------------- */
 
-static glow_status linear(const void *self, const glow_pass *pass, double *w, double *b) {
+static glow_status linear(const void *self, const glow_call *call, double *w, double *b) {
   const invconv *v = self;
-  memcpy(w, derived_of(v, pass).w, (size_t)(v->channels * v->channels) * sizeof *w);
+  memcpy(w, derived_of(v, call).w, (size_t)(v->channels * v->channels) * sizeof *w);
   (void)b; /* 0 */
   return GLOW_OK;
 }
@@ -392,7 +392,7 @@ static const glow_layer_ops ops = {
     .type = "invconv",
     .flags = GLOW_LAYER_BY_TASKS | GLOW_LAYER_RECONSTRUCTS,
     .configure = configure,
-    .build = build,
+    .reset = build,
     .prepare = prepare,
     .forward = forward,
     .inverse = inverse,

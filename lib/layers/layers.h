@@ -36,7 +36,7 @@ GLOW_LAYER_LIST(GLOW_LAYER_FACTORY)
 /* layers/split_fixed.c */
 glow_status glow__split_fixed_create(glow_context *context, glow_layer **out);
 
-static inline int64_t glow__shape_size(const glow_shape *shape) {
+static inline int64_t glow_shape_size(const glow_shape *shape) {
   return shape->height * shape->width * shape->channels;
 }
 

@@ -19,7 +19,7 @@ static glow_status configure(void *self, glow_setup *setup, const glow_shape *in
   logit *l = self;
   (void)setup;
   *output = *input;
-  l->size = glow__shape_size(input);
+  l->size = glow_shape_size(input);
   return GLOW_OK;
 }
 
@@ -48,29 +48,29 @@ static double back(const logit *l, double y, double *logdet) {
   return (p - l->alpha) / (1 - 2 * l->alpha) - 0.5;
 }
 
-static void forward(const void *self, const glow_pass *pass, const float *x, float *y,
+static void forward(const void *self, const glow_call *call, const float *x, float *y,
                     double *logdet, double *logprior) {
   const logit *l = self;
   (void)logprior;
-  for (int64_t n = 0; n < glow_pass_samples(pass); n++)
+  for (int64_t n = 0; n < glow_call_sample_count(call); n++)
     for (int64_t i = n * l->size; i < (n + 1) * l->size; i++)
       y[i] = (float)value(l, (double)x[i], &logdet[n]);
 }
 
-static void inverse(const void *self, const glow_pass *pass, const float *y, float *x,
+static void inverse(const void *self, const glow_call *call, const float *y, float *x,
                     double *logdet) {
   const logit *l = self;
-  for (int64_t n = 0; n < glow_pass_samples(pass); n++)
+  for (int64_t n = 0; n < glow_call_sample_count(call); n++)
     for (int64_t i = n * l->size; i < (n + 1) * l->size; i++)
       x[i] = (float)back(l, (double)y[i], &logdet[n]);
 }
 
 /* dx = dy dy/dx + d_logdet d(log dy/dx)/dx. Of the tangents the second is 0; of the curve, with
  * p = sigmoid(y), it is (1 - 2a) (2p - 1) / (p (1 - p)). */
-static void backward(const void *self, const glow_pass *pass, const glow_layer_gradient *g) {
+static void backward(const void *self, const glow_call *call, const glow_layer_gradient *g) {
   const logit *l = self;
   double ignored = 0;
-  for (int64_t n = 0; n < glow_pass_samples(pass); n++)
+  for (int64_t n = 0; n < glow_call_sample_count(call); n++)
     for (int64_t i = n * l->size; i < (n + 1) * l->size; i++) {
       double y = (double)g->y[i], slope = l->slope, bend = 0;
       if (fabs(y) <= l->edge) {

@@ -25,13 +25,13 @@ static glow_status configure(void *self, glow_setup *setup, const glow_shape *in
   return glow_setup_derived(setup, (size_t)p->channels);
 }
 
-static glow_status build(const void *self, const glow_pass *pass) {
+static glow_status build(const void *self, const glow_call *call) {
   const permute *p = self;
-  int32_t *index = glow_pass_tensor_mutable(pass, p->index);
+  int32_t *index = glow_call_tensor_mutable(call, p->index);
   int64_t even = (p->channels + 1) / 2;
-  if (p->kind == GLOW_PERMUTE_SHUFFLE)
-    glow__rng_permutation(p->seed, GLOW_STREAM_BUILD, 0, index, p->channels);
-  else if (p->kind == GLOW_PERMUTE_EVEN_ODD)
+  if (p->kind == GLOW_PERMUTATION_SHUFFLE)
+    glow_random_permutation(p->seed, GLOW_STREAM_RESET, 0, index, p->channels);
+  else if (p->kind == GLOW_PERMUTATION_EVEN_ODD)
     for (int64_t c = 0; c < p->channels; c++)
       index[c] = (int32_t)(c < even ? 2 * c : 2 * (c - even) + 1);
   else
@@ -41,10 +41,10 @@ static glow_status build(const void *self, const glow_pass *pass) {
 }
 
 /* The index may come from a file or a caller: it must be a permutation before passes trust it. */
-static glow_status prepare(const void *self, const glow_pass *pass) {
+static glow_status prepare(const void *self, const glow_call *call) {
   const permute *p = self;
-  const int32_t *index = glow_pass_tensor(pass, p->index);
-  unsigned char *seen = glow_pass_derived_mutable(pass);
+  const int32_t *index = glow_call_tensor(call, p->index);
+  unsigned char *seen = glow_call_derived_mutable(call);
   memset(seen, 0, (size_t)p->channels);
   for (int64_t c = 0; c < p->channels; c++) {
     if (index[c] < 0 || index[c] >= p->channels)
@@ -56,39 +56,39 @@ static glow_status prepare(const void *self, const glow_pass *pass) {
   return GLOW_OK;
 }
 
-static void forward(const void *self, const glow_pass *pass, const float *x, float *y,
+static void forward(const void *self, const glow_call *call, const float *x, float *y,
                     double *logdet, double *logprior) {
   const permute *p = self;
-  const int32_t *index = glow_pass_tensor(pass, p->index);
+  const int32_t *index = glow_call_tensor(call, p->index);
   (void)logdet;
   (void)logprior;
-  for (int64_t i = 0; i < glow_pass_samples(pass) * p->pixels; i++)
+  for (int64_t i = 0; i < glow_call_sample_count(call) * p->pixels; i++)
     for (int64_t c = 0; c < p->channels; c++)
       y[i * p->channels + c] = x[i * p->channels + index[c]];
 }
 
-static void undo(const permute *p, const glow_pass *pass, const float *y, float *x) {
-  const int32_t *index = glow_pass_tensor(pass, p->index);
-  for (int64_t i = 0; i < glow_pass_samples(pass) * p->pixels; i++)
+static void undo(const permute *p, const glow_call *call, const float *y, float *x) {
+  const int32_t *index = glow_call_tensor(call, p->index);
+  for (int64_t i = 0; i < glow_call_sample_count(call) * p->pixels; i++)
     for (int64_t c = 0; c < p->channels; c++)
       x[i * p->channels + index[c]] = y[i * p->channels + c];
 }
 
-static void inverse(const void *self, const glow_pass *pass, const float *y, float *x,
+static void inverse(const void *self, const glow_call *call, const float *y, float *x,
                     double *logdet) {
   (void)logdet;
-  undo(self, pass, y, x);
+  undo(self, call, y, x);
 }
 
-static void backward(const void *self, const glow_pass *pass, const glow_layer_gradient *g) {
-  undo(self, pass, g->dy, g->dx);
+static void backward(const void *self, const glow_call *call, const glow_layer_gradient *g) {
+  undo(self, call, g->dy, g->dx);
   if (!g->x)
-    undo(self, pass, g->y, g->x_out);
+    undo(self, call, g->y, g->x_out);
 }
 
-static const char *const kinds[] = {[GLOW_PERMUTE_REVERSE] = "reverse",
-                                    [GLOW_PERMUTE_SHUFFLE] = "shuffle",
-                                    [GLOW_PERMUTE_EVEN_ODD] = "even_odd"};
+static const char *const kinds[] = {[GLOW_PERMUTATION_REVERSE] = "reverse",
+                                    [GLOW_PERMUTATION_SHUFFLE] = "shuffle",
+                                    [GLOW_PERMUTATION_EVEN_ODD] = "even_odd"};
 
 static glow_status save(const void *self, glow_config *config) {
   const permute *p = self;
@@ -104,7 +104,7 @@ static const glow_layer_ops ops = {
     .type = "permute",
     .flags = GLOW_LAYER_RECONSTRUCTS,
     .configure = configure,
-    .build = build,
+    .reset = build,
     .prepare = prepare,
     .forward = forward,
     .inverse = inverse,
@@ -121,7 +121,7 @@ glow_status glow_permute_create(glow_context *context, const glow_permute_option
   if (!context || !out)
     return glow_error(GLOW_E_ARGUMENT, "glow_permute_create: NULL argument");
   GLOW_TRY(glow__options_copy(&o, sizeof o, options, sizeof o, "glow_permute_options"));
-  if (o.kind < GLOW_PERMUTE_REVERSE || o.kind > GLOW_PERMUTE_EVEN_ODD || o.reserved)
+  if (o.kind < GLOW_PERMUTATION_REVERSE || o.kind > GLOW_PERMUTATION_EVEN_ODD || o.reserved)
     return glow_error(GLOW_E_ARGUMENT, "kind is %d; it must be one of GLOW_PERMUTE_...", o.kind);
   permute *p = glow_allocate(context, sizeof *p);
   if (!p)
@@ -136,7 +136,7 @@ glow_status glow__permute_make(glow_context *context, const glow_config *config,
   glow_permute_options o = GLOW_PERMUTE_OPTIONS_INIT;
   const char *kind = "reverse";
   GLOW_TRY(glow_config_get_text(config, "kind", &kind));
-  for (int32_t i = GLOW_PERMUTE_REVERSE; i <= GLOW_PERMUTE_EVEN_ODD; i++)
+  for (int32_t i = GLOW_PERMUTATION_REVERSE; i <= GLOW_PERMUTATION_EVEN_ODD; i++)
     if (strcmp(kinds[i], kind) == 0)
       o.kind = i;
   if (strcmp(kinds[o.kind], kind) != 0)

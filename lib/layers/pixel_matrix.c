@@ -7,7 +7,7 @@
 #include "math/kernels.h"
 
 int64_t glow__pixel_matrix_floats(const glow__kernels *kernels, int64_t channels) {
-  return glow__aligned_floats(glow__packed_size(kernels, channels, channels));
+  return glow_aligned_floats(glow__packed_size(kernels, channels, channels));
 }
 
 void glow__pixel_matrix_pack(const glow__kernels *kernels, int64_t channels, const double *m,
@@ -28,8 +28,8 @@ bool glow__pixel_matrix_finite(int64_t count, const double *m) {
 void glow__pixel_matrix_apply(const glow__kernels *kernels, int64_t channels, const float *packed,
                               const float *b, const float *from, float *to, int64_t first,
                               int64_t last) {
-  const glow__epilogue end = {.bias = b};
-  glow__layout layout = glow__in_rows(kernels, channels);
+  const glow_epilogue end = {.bias = b};
+  glow_layout layout = glow__in_rows(kernels, channels);
   kernels->gemm(last - first, channels, channels, from + first * channels, layout, packed,
                 to + first * channels, layout, 0, glow__panels(kernels, channels), &end);
 }
@@ -50,15 +50,15 @@ static void apply_group(void *arg, uint32_t task, uint32_t worker) {
                            glow__group_last(&r->groups, task) * r->image);
 }
 
-void glow__pixel_matrix_run(const glow_pass *pass, int64_t image, int64_t channels,
+void glow__pixel_matrix_run(const glow_call *call, int64_t image, int64_t channels,
                             const float *packed, const float *b, const float *from, float *to) {
-  run r = {.kernels = glow_pass_context(pass)->kernels,
-           .groups = glow__groups_of(glow_pass_samples(pass), image * channels),
+  run r = {.kernels = glow_call_context(call)->kernels,
+           .groups = glow__groups_of(glow_call_sample_count(call), image * channels),
            .image = image,
            .channels = channels,
            .packed = packed,
            .b = b,
            .from = from,
            .to = to};
-  glow_pass_run(pass, glow__group_count(&r.groups), apply_group, &r);
+  glow_call_run(call, glow__group_count(&r.groups), apply_group, &r);
 }

@@ -5,7 +5,7 @@
 
 #include <stdbool.h>
 
-#include <glow/sys/pass.h>
+#include <glow/sys/call.h>
 
 struct glow__kernels;
 
@@ -22,7 +22,7 @@ void glow__pixel_matrix_apply(const struct glow__kernels *kernels, int64_t chann
                               const float *packed, const float *b, const float *from, float *to,
                               int64_t first, int64_t last);
 /* At all pixels of the batch, in parallel; image: pixels of a sample. */
-void glow__pixel_matrix_run(const glow_pass *pass, int64_t image, int64_t channels,
+void glow__pixel_matrix_run(const glow_call *call, int64_t image, int64_t channels,
                             const float *packed, const float *b, const float *from, float *to);
 
 #endif

@@ -57,72 +57,72 @@ static glow_status configure(void *self, glow_setup *setup, const glow_shape *in
 }
 
 /* Class of sample n, -1 when it is not known; 0 where there are no classes. */
-static int32_t class_of(const glow__prior *p, const glow_pass *pass, int64_t n) {
-  return p->classes ? glow_pass_labels(pass)[n] : 0;
+static int32_t class_of(const glow__prior *p, const glow_call *call, int64_t n) {
+  return p->classes ? glow_call_labels(call)[n] : 0;
 }
 
-static void whiten(const glow__prior *p, const glow_pass *pass, int32_t class, const float *x,
+static void whiten(const glow__prior *p, const glow_call *call, int32_t class, const float *x,
                    float *z) {
-  const float *mean = glow__prior_law(p, pass, class), *logs = mean + p->period;
+  const float *mean = glow__prior_law(p, call, class), *logs = mean + p->period;
   for (int64_t i = 0; i < p->size; i++)
     z[i] = glow__whiten(x[i], mean[i % p->period], logs[i % p->period]);
 }
 
-static void forward(const void *self, const glow_pass *pass, const float *x, float *y,
+static void forward(const void *self, const glow_call *call, const float *x, float *y,
                     double *logdet, double *logprior) {
   const glow__prior *p = self;
-  bool whitened = glow_pass_latent_form(pass) == GLOW_LATENTS_WHITENED;
+  bool whitened = glow_call_latent_form(call) == GLOW_LATENTS_WHITENED;
   (void)y;
   (void)logdet;
-  for (int64_t n = 0; n < glow_pass_samples(pass); n++, x += p->size) {
-    int32_t class = class_of(p, pass, n);
-    float *z = glow_pass_latents(pass) + n * glow_pass_latent_stride(pass);
+  for (int64_t n = 0; n < glow_call_sample_count(call); n++, x += p->size) {
+    int32_t class = class_of(p, call, n);
+    float *z = glow_call_latents(call) + n * glow_call_latent_stride(call);
     logprior[n] +=
-        class < 0 ? glow__prior_mixture(p, pass, x) : glow__prior_density(p, pass, class, x);
+        class < 0 ? glow__prior_mixture(p, call, x) : glow__prior_density(p, call, class, x);
     if (whitened)
-      whiten(p, pass, class, x, z);
+      whiten(p, call, class, x, z);
     else
       memcpy(z, x, (size_t)p->size * sizeof *z);
   }
 }
 
-static void unwhiten(const glow__prior *p, const glow_pass *pass, int32_t class, const float *z,
+static void unwhiten(const glow__prior *p, const glow_call *call, int32_t class, const float *z,
                      float *x) {
-  const float *mean = glow__prior_law(p, pass, class), *logs = mean + p->period;
+  const float *mean = glow__prior_law(p, call, class), *logs = mean + p->period;
   for (int64_t i = 0; i < p->size; i++)
     x[i] = glow__unwhiten(z[i], mean[i % p->period], logs[i % p->period]);
 }
 
-static void inverse(const void *self, const glow_pass *pass, const float *y, float *x,
+static void inverse(const void *self, const glow_call *call, const float *y, float *x,
                     double *logdet) {
   const glow__prior *p = self;
-  bool whitened = glow_pass_latent_form(pass) == GLOW_LATENTS_WHITENED;
+  bool whitened = glow_call_latent_form(call) == GLOW_LATENTS_WHITENED;
   (void)y;
   (void)logdet;
-  for (int64_t n = 0; n < glow_pass_samples(pass); n++, x += p->size) {
-    const float *z = glow_pass_latents(pass) + n * glow_pass_latent_stride(pass);
+  for (int64_t n = 0; n < glow_call_sample_count(call); n++, x += p->size) {
+    const float *z = glow_call_latents(call) + n * glow_call_latent_stride(call);
     if (whitened)
-      unwhiten(p, pass, class_of(p, pass, n), z, x);
+      unwhiten(p, call, class_of(p, call, n), z, x);
     else
       memcpy(x, z, (size_t)p->size * sizeof *x);
   }
 }
 
-static void backward(const void *self, const glow_pass *pass, const glow_layer_gradient *g) {
+static void backward(const void *self, const glow_call *call, const glow_layer_gradient *g) {
   const glow__prior *p = self;
   size_t bytes = (size_t)p->size * sizeof(float);
-  for (int64_t n = 0; n < glow_pass_samples(pass); n++) {
-    const float *z = glow_pass_latents(pass) + n * glow_pass_latent_stride(pass);
+  for (int64_t n = 0; n < glow_call_sample_count(call); n++) {
+    const float *z = glow_call_latents(call) + n * glow_call_latent_stride(call);
     float *dx = g->dx + n * p->size;
-    int32_t class = class_of(p, pass, n);
+    int32_t class = class_of(p, call, n);
     if (g->d_latents)
-      memcpy(dx, g->d_latents + n * glow_pass_latent_stride(pass), bytes);
+      memcpy(dx, g->d_latents + n * glow_call_latent_stride(call), bytes);
     else
       memset(dx, 0, bytes);
     if (class < 0)
-      glow__prior_mixture_gradient(p, pass, g->d_logprior[n], z, dx);
+      glow__prior_mixture_gradient(p, call, g->d_logprior[n], z, dx);
     else
-      glow__prior_density_gradient(p, pass, class, g->d_logprior[n], z, dx);
+      glow__prior_density_gradient(p, call, class, g->d_logprior[n], z, dx);
     if (!g->x)
       memcpy(g->x_out + n * p->size, z, bytes);
   }

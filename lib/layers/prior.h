@@ -21,22 +21,22 @@ typedef struct glow__prior {
 
 /* Mean [period] and logs [period] of a class (of none, where there are no classes), in worker
  * scratch. */
-const float *glow__prior_law(const glow__prior *p, const glow_pass *pass, int32_t class);
+const float *glow__prior_law(const glow__prior *p, const glow_call *call, int32_t class);
 /* Log-density. */
-double glow__prior_density(const glow__prior *p, const glow_pass *pass, int32_t class,
+double glow__prior_density(const glow__prior *p, const glow_call *call, int32_t class,
                            const float *z);
 /* ... of a sample whose class is not known. */
-double glow__prior_mixture(const glow__prior *p, const glow_pass *pass, const float *z);
+double glow__prior_mixture(const glow__prior *p, const glow_call *call, const float *z);
 /* Gradients of weight times these: added to those of the parameters and to dz. */
-void glow__prior_density_gradient(const glow__prior *p, const glow_pass *pass, int32_t class,
+void glow__prior_density_gradient(const glow__prior *p, const glow_call *call, int32_t class,
                                   double weight, const float *z, float *dz);
-void glow__prior_mixture_gradient(const glow__prior *p, const glow_pass *pass, double weight,
+void glow__prior_mixture_gradient(const glow__prior *p, const glow_call *call, double weight,
                                   const float *z, float *dz);
 
 /* ---- prior_classifier.c: glow_layer_ops.logits and its gradient ------------------------------ */
 
-void glow__prior_logits(const void *self, const glow_pass *pass, const float *x, float *logits);
-void glow__prior_logits_backward(const void *self, const glow_pass *pass, const float *x,
+void glow__prior_logits(const void *self, const glow_call *call, const float *x, float *logits);
+void glow__prior_logits_backward(const void *self, const glow_call *call, const float *x,
                                  const float *d_logits, float *dx);
 
 #endif

@@ -6,8 +6,8 @@
 #include "layers/prior.h"
 
 /* m [channels] of one sample, in worker scratch. */
-static double *pool(const glow__prior *p, const glow_pass *pass, const float *z) {
-  double *mean = (double *)(void *)glow_pass_worker_scratch(pass, p->pooled, 0);
+static double *pool(const glow__prior *p, const glow_call *call, const float *z) {
+  double *mean = (double *)(void *)glow_call_worker_scratch(call, p->pooled, 0);
   memset(mean, 0, (size_t)p->channels * sizeof *mean);
   for (int64_t i = 0; i < p->size; i++)
     mean[i % p->channels] += (double)z[i];
@@ -16,11 +16,11 @@ static double *pool(const glow__prior *p, const glow_pass *pass, const float *z)
   return mean;
 }
 
-void glow__prior_logits(const void *self, const glow_pass *pass, const float *x, float *logits) {
+void glow__prior_logits(const void *self, const glow_call *call, const float *x, float *logits) {
   const glow__prior *p = self;
-  const float *weight = glow_pass_tensor(pass, p->weight), *bias = glow_pass_tensor(pass, p->bias);
-  for (int64_t n = 0; n < glow_pass_samples(pass); n++) {
-    const double *mean = pool(p, pass, x + n * p->size);
+  const float *weight = glow_call_tensor(call, p->weight), *bias = glow_call_tensor(call, p->bias);
+  for (int64_t n = 0; n < glow_call_sample_count(call); n++) {
+    const double *mean = pool(p, call, x + n * p->size);
     for (int64_t k = 0; k < p->classes; k++) {
       double sum = (double)bias[k];
       for (int64_t c = 0; c < p->channels; c++)
@@ -31,12 +31,12 @@ void glow__prior_logits(const void *self, const glow_pass *pass, const float *x,
 }
 
 /* dW_kc = d_k m_c;  db_k = d_k;  dx = sum_k d_k W_kc / pixels, the same for all pixels. */
-static void sample_backward(const glow__prior *p, const glow_pass *pass, const float *x,
+static void sample_backward(const glow__prior *p, const glow_call *call, const float *x,
                             const float *d_logits, float *dx) {
-  const float *weight = glow_pass_tensor(pass, p->weight);
-  float *d_weight = glow_pass_gradient(pass, p->weight),
-        *d_bias = glow_pass_gradient(pass, p->bias);
-  double *mean = pool(p, pass, x);
+  const float *weight = glow_call_tensor(call, p->weight);
+  float *d_weight = glow_call_gradient(call, p->weight),
+        *d_bias = glow_call_gradient(call, p->bias);
+  double *mean = pool(p, call, x);
   for (int64_t k = 0; k < p->classes; k++) {
     d_bias[k] += d_logits[k];
     for (int64_t c = 0; c < p->channels; c++)
@@ -50,9 +50,9 @@ static void sample_backward(const glow__prior *p, const glow_pass *pass, const f
     dx[i] += (float)(mean[i % p->channels] / (double)p->pixels);
 }
 
-void glow__prior_logits_backward(const void *self, const glow_pass *pass, const float *x,
+void glow__prior_logits_backward(const void *self, const glow_call *call, const float *x,
                                  const float *d_logits, float *dx) {
   const glow__prior *p = self;
-  for (int64_t n = 0; n < glow_pass_samples(pass); n++)
-    sample_backward(p, pass, x + n * p->size, d_logits + n * p->classes, dx + n * p->size);
+  for (int64_t n = 0; n < glow_call_sample_count(call); n++)
+    sample_backward(p, call, x + n * p->size, d_logits + n * p->classes, dx + n * p->size);
 }

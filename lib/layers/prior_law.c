@@ -11,18 +11,18 @@
 
 #include "layers/density.h"
 
-const float *glow__prior_law(const glow__prior *p, const glow_pass *pass, int32_t class) {
-  float *law = glow_pass_worker_scratch(pass, p->law, 0);
+const float *glow__prior_law(const glow__prior *p, const glow_call *call, int32_t class) {
+  float *law = glow_call_worker_scratch(call, p->law, 0);
   int64_t period = p->period;
   memset(law, 0, 2 * (size_t)period * sizeof *law);
   if (p->learned) {
-    memcpy(law, glow_pass_tensor(pass, p->mean), (size_t)period * sizeof *law);
-    memcpy(law + period, glow_pass_tensor(pass, p->logs), (size_t)period * sizeof *law);
+    memcpy(law, glow_call_tensor(call, p->mean), (size_t)period * sizeof *law);
+    memcpy(law + period, glow_call_tensor(call, p->logs), (size_t)period * sizeof *law);
   }
   if (p->classes) {
     int64_t row = class * p->channels;
-    const float *mean = (const float *)glow_pass_tensor(pass, p->class_mean) + row;
-    const float *logs = (const float *)glow_pass_tensor(pass, p->class_logs) + row;
+    const float *mean = (const float *)glow_call_tensor(call, p->class_mean) + row;
+    const float *logs = (const float *)glow_call_tensor(call, p->class_logs) + row;
     for (int64_t i = 0; i < period; i++) {
       law[i] += mean[i % p->channels];
       law[period + i] += logs[i % p->channels];
@@ -31,9 +31,9 @@ const float *glow__prior_law(const glow__prior *p, const glow_pass *pass, int32_
   return law;
 }
 
-double glow__prior_density(const glow__prior *p, const glow_pass *pass, int32_t class,
+double glow__prior_density(const glow__prior *p, const glow_call *call, int32_t class,
                            const float *z) {
-  const float *mean = glow__prior_law(p, pass, class), *logs = mean + p->period;
+  const float *mean = glow__prior_law(p, call, class), *logs = mean + p->period;
   double density = 0;
   for (int64_t i = 0; i < p->size; i++) {
     int64_t at = i % p->period;
@@ -44,12 +44,12 @@ double glow__prior_density(const glow__prior *p, const glow_pass *pass, int32_t 
 
 /* Leaves p(z|k) over the largest of them in share[classes], and returns their sum; *top is the
  * largest one's logarithm. */
-static double shares(const glow__prior *p, const glow_pass *pass, const float *z, double *share,
+static double shares(const glow__prior *p, const glow_call *call, const float *z, double *share,
                      double *top) {
   double sum = 0;
   *top = -INFINITY;
   for (int32_t k = 0; k < p->classes; k++) {
-    share[k] = glow__prior_density(p, pass, k, z);
+    share[k] = glow__prior_density(p, call, k, z);
     *top = share[k] > *top || isnan(share[k]) ? share[k] : *top;
   }
   for (int32_t k = 0; k < p->classes; k++) {
@@ -59,25 +59,25 @@ static double shares(const glow__prior *p, const glow_pass *pass, const float *z
   return sum;
 }
 
-static double *share_of(const glow__prior *p, const glow_pass *pass) {
-  return (double *)(void *)glow_pass_worker_scratch(pass, p->share, 0);
+static double *share_of(const glow__prior *p, const glow_call *call) {
+  return (double *)(void *)glow_call_worker_scratch(call, p->share, 0);
 }
 
-double glow__prior_mixture(const glow__prior *p, const glow_pass *pass, const float *z) {
-  double top, sum = shares(p, pass, z, share_of(p, pass), &top);
+double glow__prior_mixture(const glow__prior *p, const glow_call *call, const float *z) {
+  double top, sum = shares(p, call, z, share_of(p, call), &top);
   return top + log(sum / (double)p->classes);
 }
 
-static void add_gradient(const glow_pass *pass, int32_t tensor, int64_t at, float value) {
+static void add_gradient(const glow_call *call, int32_t tensor, int64_t at, float value) {
   if (tensor >= 0)
-    glow_pass_gradient(pass, tensor)[at] += value;
+    glow_call_gradient(call, tensor)[at] += value;
 }
 
 /* With e = (z - m)/sd, its score s, and weight w of the log-density:
  * dz = -w s / sd;  dm = w s / sd;  d logs = w (s e - 1). */
-void glow__prior_density_gradient(const glow__prior *p, const glow_pass *pass, int32_t class,
+void glow__prior_density_gradient(const glow__prior *p, const glow_call *call, int32_t class,
                                   double weight, const float *z, float *dz) {
-  const float *mean = glow__prior_law(p, pass, class), *logs = mean + p->period;
+  const float *mean = glow__prior_law(p, call, class), *logs = mean + p->period;
   int64_t row = class * p->channels;
   for (int64_t c = 0; c < p->channels; c++) {
     double d_mean = 0, d_logs = 0;
@@ -90,23 +90,23 @@ void glow__prior_density_gradient(const glow__prior *p, const glow_pass *pass, i
       d_logs += ds;
       dz[i] -= (float)dm;
       if (p->spatial) {
-        add_gradient(pass, p->mean, i, (float)dm);
-        add_gradient(pass, p->logs, i, (float)ds);
+        add_gradient(call, p->mean, i, (float)dm);
+        add_gradient(call, p->logs, i, (float)ds);
       }
     }
     if (!p->spatial) {
-      add_gradient(pass, p->mean, c, (float)d_mean);
-      add_gradient(pass, p->logs, c, (float)d_logs);
+      add_gradient(call, p->mean, c, (float)d_mean);
+      add_gradient(call, p->logs, c, (float)d_logs);
     }
-    add_gradient(pass, p->class_mean, row + c, (float)d_mean);
-    add_gradient(pass, p->class_logs, row + c, (float)d_logs);
+    add_gradient(call, p->class_mean, row + c, (float)d_mean);
+    add_gradient(call, p->class_logs, row + c, (float)d_logs);
   }
 }
 
-void glow__prior_mixture_gradient(const glow__prior *p, const glow_pass *pass, double weight,
+void glow__prior_mixture_gradient(const glow__prior *p, const glow_call *call, double weight,
                                   const float *z, float *dz) {
-  double *share = share_of(p, pass), top, sum = shares(p, pass, z, share, &top);
+  double *share = share_of(p, call), top, sum = shares(p, call, z, share, &top);
   for (int32_t k = 0; k < p->classes; k++)
     if (share[k] != 0.0) /* most of many classes are too far */
-      glow__prior_density_gradient(p, pass, k, weight * (share[k] / sum), z, dz);
+      glow__prior_density_gradient(p, call, k, weight * (share[k] / sum), z, dz);
 }

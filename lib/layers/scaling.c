@@ -27,36 +27,36 @@ static glow_status configure(void *self, glow_setup *setup, const glow_shape *in
   scaling *s = self;
   int64_t dims[] = {input->height, input->width, input->channels};
   *output = *input;
-  s->size = glow__shape_size(input);
+  s->size = glow_shape_size(input);
   GLOW_TRY(glow_setup_tensor(setup, "logs", GLOW_TYPE_F32, 1, 3, dims, &s->logs));
   GLOW_TRY(glow_setup_worker_scratch(setup, 2 * s->size, &s->sums));
   GLOW_TRY(glow_setup_derived(setup, sizeof(derived) + 2 * (size_t)s->size * sizeof(float)));
   if (!s->data_init)
     return GLOW_OK;
   /* The moments, and room for the means that they give too. */
-  return glow_setup_init(setup, 1, glow__moments_size(s->size) + (size_t)s->size * sizeof(float));
+  return glow_setup_initialise(setup, 1, glow__moments_size(s->size) + (size_t)s->size * sizeof(float));
 }
 
-static glow_status init(const void *self, const glow_pass *pass, int32_t round, int32_t phase,
+static glow_status init(const void *self, const glow_call *call, int32_t round, int32_t phase,
                         const float *x) {
   const scaling *s = self;
-  glow__moments *moments = glow_pass_init_state(pass);
+  glow__moments *moments = glow_call_initialise_state(call);
   (void)round;
-  if (phase == GLOW_INIT_BATCH) {
-    glow__moments_sums(glow_pass_samples(pass), s->size, x, moments->sums);
-    moments->pixels += (double)glow_pass_samples(pass);
+  if (phase == GLOW_INITIALISE_BATCH) {
+    glow__moments_sums(glow_call_sample_count(call), s->size, x, moments->sums);
+    moments->pixels += (double)glow_call_sample_count(call);
   }
-  if (phase != GLOW_INIT_END)
+  if (phase != GLOW_INITIALISE_END)
     return GLOW_OK;
   float *means = (float *)(void *)(moments->sums + 2 * s->size);
-  return glow__moments_norm(moments, s->size, FLOOR, pass, "", means,
-                            glow_pass_tensor_mutable(pass, s->logs));
+  return glow__moments_norm(moments, s->size, FLOOR, call, "", means,
+                            glow_call_tensor_mutable(call, s->logs));
 }
 
-static glow_status prepare(const void *self, const glow_pass *pass) {
+static glow_status prepare(const void *self, const glow_call *call) {
   const scaling *s = self;
-  const float *logs = glow_pass_tensor(pass, s->logs);
-  derived *d = glow_pass_derived_mutable(pass);
+  const float *logs = glow_call_tensor(call, s->logs);
+  derived *d = glow_call_derived_mutable(call);
   d->logdet = 0;
   for (int64_t i = 0; i < s->size; i++) {
     d->logdet += (double)logs[i];
@@ -67,48 +67,48 @@ static glow_status prepare(const void *self, const glow_pass *pass) {
 }
 
 /* to = from times the factors, for each sample. */
-static void multiply(const scaling *s, const glow_pass *pass, const float *factors,
+static void multiply(const scaling *s, const glow_call *call, const float *factors,
                      const float *from, float *to) {
-  for (int64_t n = 0; n < glow_pass_samples(pass); n++)
+  for (int64_t n = 0; n < glow_call_sample_count(call); n++)
     for (int64_t i = 0; i < s->size; i++)
       to[n * s->size + i] = from[n * s->size + i] * factors[i];
 }
 
-static void forward(const void *self, const glow_pass *pass, const float *x, float *y,
+static void forward(const void *self, const glow_call *call, const float *x, float *y,
                     double *logdet, double *logprior) {
-  const derived *d = glow_pass_derived(pass);
+  const derived *d = glow_call_derived(call);
   (void)logprior;
-  multiply(self, pass, d->scales, x, y);
-  for (int64_t n = 0; n < glow_pass_samples(pass); n++)
+  multiply(self, call, d->scales, x, y);
+  for (int64_t n = 0; n < glow_call_sample_count(call); n++)
     logdet[n] += d->logdet;
 }
 
-static void inverse(const void *self, const glow_pass *pass, const float *y, float *x,
+static void inverse(const void *self, const glow_call *call, const float *y, float *x,
                     double *logdet) {
   const scaling *s = self;
-  const derived *d = glow_pass_derived(pass);
-  multiply(s, pass, d->scales + s->size, y, x);
-  for (int64_t n = 0; n < glow_pass_samples(pass); n++)
+  const derived *d = glow_call_derived(call);
+  multiply(s, call, d->scales + s->size, y, x);
+  for (int64_t n = 0; n < glow_call_sample_count(call); n++)
     logdet[n] -= d->logdet;
 }
 
 /* dx = dy exp(logs);  d logs = sum over samples of dy y + d logdet. */
-static void backward(const void *self, const glow_pass *pass, const glow_layer_gradient *g) {
+static void backward(const void *self, const glow_call *call, const glow_layer_gradient *g) {
   const scaling *s = self;
-  const derived *d = glow_pass_derived(pass);
-  double *sums = (double *)(void *)glow_pass_worker_scratch(pass, s->sums, 0);
-  float *d_logs = glow_pass_gradient(pass, s->logs);
+  const derived *d = glow_call_derived(call);
+  double *sums = (double *)(void *)glow_call_worker_scratch(call, s->sums, 0);
+  float *d_logs = glow_call_gradient(call, s->logs);
   memset(sums, 0, (size_t)s->size * sizeof *sums);
-  for (int64_t n = 0; n < glow_pass_samples(pass); n++)
+  for (int64_t n = 0; n < glow_call_sample_count(call); n++)
     for (int64_t i = 0; i < s->size; i++) {
       int64_t at = n * s->size + i;
       sums[i] += (double)g->dy[at] * (double)g->y[at] + g->d_logdet[n];
     }
-  multiply(s, pass, d->scales, g->dy, g->dx);
+  multiply(s, call, d->scales, g->dy, g->dx);
   for (int64_t i = 0; i < s->size; i++)
     d_logs[i] += (float)sums[i];
   if (!g->x)
-    multiply(s, pass, d->scales + s->size, g->y, g->x_out);
+    multiply(s, call, d->scales + s->size, g->y, g->x_out);
 }
 
 static glow_status save(const void *self, glow_config *config) {
@@ -124,7 +124,7 @@ static const glow_layer_ops ops = {
     .type = "scaling",
     .flags = GLOW_LAYER_IN_PLACE | GLOW_LAYER_RECONSTRUCTS | GLOW_LAYER_ALWAYS_PREPARES,
     .configure = configure,
-    .init = init,
+    .initialise = init,
     .prepare = prepare,
     .forward = forward,
     .inverse = inverse,

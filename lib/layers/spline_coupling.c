@@ -32,9 +32,9 @@ static glow_status declare_net(spline_coupling *c, glow_setup *setup, const glow
   GLOW_TRY(glow_setup_push(setup, "net"));
   GLOW_TRY(c->net->ops.configure(c->net->self, setup, &kept, c->out));
   glow_setup_pop(setup);
-  if (c->net->ops.init_size)
-    c->net->ops.init_size(c->net->self, &rounds, &bytes);
-  return rounds ? glow_setup_init(setup, rounds, bytes) : GLOW_OK;
+  if (c->net->ops.initialise_size)
+    c->net->ops.initialise_size(c->net->self, &rounds, &bytes);
+  return rounds ? glow_setup_initialise(setup, rounds, bytes) : GLOW_OK;
 }
 
 static glow_status configure(void *self, glow_setup *setup, const glow_shape *input,
@@ -50,36 +50,36 @@ static glow_status configure(void *self, glow_setup *setup, const glow_shape *in
   c->kept = input->channels - c->moved;
   c->move_at = c->parity ? 0 : c->kept;
   c->keep_at = c->parity ? c->moved : 0;
-  if (!glow__mul(c->moved, glow__spline_numbers(&c->spline), &c->out) ||
-      !glow__mul(c->image, c->out, &numbers))
+  if (!glow_size_multiply(c->moved, glow__spline_numbers(&c->spline), &c->out) ||
+      !glow_size_multiply(c->image, c->out, &numbers))
     return glow_error(GLOW_E_LIMIT, "too many channels for splines of %d bins", c->spline.bins);
   GLOW_TRY(glow_setup_scratch(setup, 0, numbers, &c->h));
-  GLOW_TRY(glow_setup_saved(setup, 0, numbers, &c->saved_h));
+  GLOW_TRY(glow_setup_stored(setup, 0, numbers, &c->saved_h));
   GLOW_TRY(glow_setup_backward_scratch(setup, 0, numbers, &c->dh));
   return declare_net(c, setup, input);
 }
 
-static glow_status build(const void *self, const glow_pass *pass) {
+static glow_status build(const void *self, const glow_call *call) {
   const glow_net *net = ((const spline_coupling *)self)->net;
-  return net->ops.build ? net->ops.build(net->self, pass) : GLOW_OK;
+  return net->ops.reset ? net->ops.reset(net->self, call) : GLOW_OK;
 }
 
-static glow_status init(const void *self, const glow_pass *pass, int32_t round, int32_t phase,
+static glow_status init(const void *self, const glow_call *call, int32_t round, int32_t phase,
                         const float *x) {
   const spline_coupling *c = self;
-  return c->net->ops.init(c->net->self, pass, round, phase, x ? x + c->keep_at : NULL, c->channels);
+  return c->net->ops.initialise(c->net->self, call, round, phase, x ? x + c->keep_at : NULL, c->channels);
 }
 
-static glow_status prepare(const void *self, const glow_pass *pass) {
+static glow_status prepare(const void *self, const glow_call *call) {
   const glow_net *net = ((const spline_coupling *)self)->net;
-  return net->ops.prepare ? net->ops.prepare(net->self, pass) : GLOW_OK;
+  return net->ops.prepare ? net->ops.prepare(net->self, call) : GLOW_OK;
 }
 
 /* ---- tasks: runs of whole samples ------------------------------------------------------------ */
 
 typedef struct run {
   const spline_coupling *c;
-  const glow_pass *pass;
+  const glow_call *call;
   const float *from, *h;
   float *to, *dh;
   double *logdet;
@@ -90,8 +90,8 @@ typedef struct run {
 
 enum { MOST_TASKS = 64, LEAST_SPLINES = 256 }; /* so many take about 40 us */
 
-static run run_of(const spline_coupling *c, const glow_pass *pass) {
-  run r = {.c = c, .pass = pass, .samples = glow_pass_samples(pass)};
+static run run_of(const spline_coupling *c, const glow_call *call) {
+  run r = {.c = c, .call = call, .samples = glow_call_sample_count(call)};
   int64_t splines = c->image * c->moved;
   int64_t share = (r.samples + MOST_TASKS - 1) / MOST_TASKS;
   int64_t least = (LEAST_SPLINES + splines - 1) / splines;
@@ -100,7 +100,7 @@ static run run_of(const spline_coupling *c, const glow_pass *pass) {
 }
 
 static void run_tasks(run *r, glow_task_fn fn) {
-  glow_pass_run(r->pass, (uint32_t)((r->samples + r->group - 1) / r->group), fn, r);
+  glow_call_run(r->call, (uint32_t)((r->samples + r->group - 1) / r->group), fn, r);
 }
 
 static int64_t last_sample(const run *r, uint32_t task) {
@@ -138,12 +138,12 @@ static void change_task(void *arg, uint32_t task, uint32_t worker) {
   }
 }
 
-static void transform(const spline_coupling *c, const glow_pass *pass, const float *from, float *to,
+static void transform(const spline_coupling *c, const glow_call *call, const float *from, float *to,
                       double *logdet, double sign) {
-  float *saved = glow_pass_saved(pass, c->saved_h);
-  float *h = saved ? saved : glow_pass_scratch(pass, c->h);
-  run r = run_of(c, pass);
-  c->net->ops.forward(c->net->self, pass, from + c->keep_at, c->channels, h);
+  float *saved = glow_call_stored(call, c->saved_h);
+  float *h = saved ? saved : glow_call_scratch(call, c->h);
+  run r = run_of(c, call);
+  c->net->ops.forward(c->net->self, call, from + c->keep_at, c->channels, h);
   r.from = from;
   r.to = to;
   r.h = h;
@@ -152,15 +152,15 @@ static void transform(const spline_coupling *c, const glow_pass *pass, const flo
   run_tasks(&r, change_task);
 }
 
-static void forward(const void *self, const glow_pass *pass, const float *x, float *y,
+static void forward(const void *self, const glow_call *call, const float *x, float *y,
                     double *logdet, double *logprior) {
   (void)logprior;
-  transform(self, pass, x, y, logdet, 1.0);
+  transform(self, call, x, y, logdet, 1.0);
 }
 
-static void inverse(const void *self, const glow_pass *pass, const float *y, float *x,
+static void inverse(const void *self, const glow_call *call, const float *y, float *x,
                     double *logdet) {
-  transform(self, pass, y, x, logdet, -1.0);
+  transform(self, call, y, x, logdet, -1.0);
 }
 
 static void pixel_gradient(const run *r, int64_t pixel, double d_logdet) {
@@ -196,17 +196,17 @@ static void backward_task(void *arg, uint32_t task, uint32_t worker) {
 }
 
 /* The net can be run from the output: what it is given has passed unchanged. */
-static void backward(const void *self, const glow_pass *pass, const glow_layer_gradient *g) {
+static void backward(const void *self, const glow_call *call, const glow_layer_gradient *g) {
   const spline_coupling *c = self;
-  float *h = glow_pass_saved(pass, c->saved_h);
-  run r = run_of(c, pass);
-  if (!glow_pass_saved_valid(pass))
-    c->net->ops.forward(c->net->self, pass, g->y + c->keep_at, c->channels, h);
+  float *h = glow_call_stored(call, c->saved_h);
+  run r = run_of(c, call);
+  if (!glow_call_stored_valid(call))
+    c->net->ops.forward(c->net->self, call, g->y + c->keep_at, c->channels, h);
   r.h = h;
-  r.dh = glow_pass_scratch(pass, c->dh);
+  r.dh = glow_call_scratch(call, c->dh);
   r.g = g;
   run_tasks(&r, backward_task);
-  c->net->ops.backward(c->net->self, pass, g->y + c->keep_at, c->channels, h, r.dh,
+  c->net->ops.backward(c->net->self, call, g->y + c->keep_at, c->channels, h, r.dh,
                        g->dx + c->keep_at, c->channels);
 }
 
@@ -227,11 +227,11 @@ static glow_status save(const void *self, glow_config *config) {
   return c->net->ops.save(c->net->self, config);
 }
 
-static glow_status freeze(const void *self, const glow_pass *pass, glow_layer **out) {
+static glow_status freeze(const void *self, const glow_call *call, glow_layer **out) {
   const spline_coupling *c = self;
   glow_net *net = NULL;
   *out = NULL;
-  GLOW_TRY(glow__net_freeze(c->net, pass, &net));
+  GLOW_TRY(glow__net_inference_form(c->net, call, &net));
   if (!net)
     return GLOW_OK;
   const glow_spline_coupling_options o = {sizeof o,
@@ -241,7 +241,7 @@ static glow_status freeze(const void *self, const glow_pass *pass, glow_layer **
                                           c->spline.min_width,
                                           c->spline.min_height,
                                           c->spline.min_derivative};
-  return glow_spline_coupling_create(glow_pass_context(pass), &o, &net, out);
+  return glow_spline_coupling_create(glow_call_context(call), &o, &net, out);
 }
 
 static void destroy(void *self, glow_context *context) {
@@ -255,14 +255,14 @@ static const glow_layer_ops ops = {
     .type = "spline_coupling",
     .flags = GLOW_LAYER_BY_TASKS | GLOW_LAYER_IN_PLACE | GLOW_LAYER_RECONSTRUCTS,
     .configure = configure,
-    .build = build,
-    .init = init,
+    .reset = build,
+    .initialise = init,
     .prepare = prepare,
     .forward = forward,
     .inverse = inverse,
     .backward = backward,
     .save = save,
-    .freeze = freeze,
+    .inference_form = freeze,
     .destroy = destroy,
 };
 

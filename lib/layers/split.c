@@ -52,9 +52,9 @@ static derived derived_at(const split *s, const glow__kernels *kernels, float *b
   return (derived){base, base + l.back, base + l.by_tap, base + l.scale, base + l.border};
 }
 
-static derived derived_of(const split *s, const glow_pass *pass) {
-  return derived_at(s, glow_pass_context(pass)->kernels,
-                    (float *)(uintptr_t)glow_pass_derived(pass));
+static derived derived_of(const split *s, const glow_call *call) {
+  return derived_at(s, glow_call_context(call)->kernels,
+                    (float *)(uintptr_t)glow_call_derived(call));
 }
 
 static glow_status declare_memory(split *s, glow_setup *setup) {
@@ -84,7 +84,7 @@ static glow_status configure(void *self, glow_setup *setup, const glow_shape *in
   s->image = input->height * input->width;
   s->channels = input->channels;
   s->half = input->channels / 2;
-  if (!glow__mul(s->channels * 9, s->channels, &floats) || s->channels > 1 << 24)
+  if (!glow_size_multiply(s->channels * 9, s->channels, &floats) || s->channels > 1 << 24)
     return glow_error(GLOW_E_LIMIT, "too many channels");
   *output = (glow_shape){input->height, input->width, s->half};
   int64_t weight[] = {s->channels, s->half, 3, 3}, vector[] = {s->channels};
@@ -99,11 +99,11 @@ static glow_status configure(void *self, glow_setup *setup, const glow_shape *in
   return glow_setup_latents(setup, s->height, s->width, s->half);
 }
 
-static glow_status prepare(const void *self, const glow_pass *pass) {
+static glow_status prepare(const void *self, const glow_call *call) {
   const split *s = self;
-  const glow__kernels *kernels = glow_pass_context(pass)->kernels;
-  derived d = derived_at(s, kernels, glow_pass_derived_mutable(pass));
-  const float *weight = glow_pass_tensor(pass, s->weight), *logs = glow_pass_tensor(pass, s->logs);
+  const glow__kernels *kernels = glow_call_context(call)->kernels;
+  derived d = derived_at(s, kernels, glow_call_derived_mutable(call));
+  const float *weight = glow_call_tensor(call, s->weight), *logs = glow_call_tensor(call, s->logs);
   int64_t taps = 9 * s->half;
   for (int64_t o = 0; o < s->channels; o++) {
     d.scale[o] = expf(3.0f * logs[o]);
@@ -115,7 +115,7 @@ static glow_status prepare(const void *self, const glow_pass *pass) {
                 glow__panels(kernels, s->channels));
   kernels->pack(s->channels, taps, d.by_tap, taps, 1, d.back, 0, glow__panels(kernels, taps));
   if (s->has_edge) {
-    glow__border_table(s->height, s->width, s->channels, glow_pass_tensor(pass, s->edge), d.border);
+    glow__border_table(s->height, s->width, s->channels, glow_call_tensor(call, s->edge), d.border);
     for (int64_t i = 0; i < border_size(s); i++)
       d.border[i] *= d.scale[i % s->channels];
   }
@@ -123,12 +123,12 @@ static glow_status prepare(const void *self, const glow_pass *pass) {
 }
 
 /* h [pixels, C] of one sample, whose x1 lies in pixels of `stride` floats. */
-static const float *law_of(const split *s, const glow_pass *pass, const float *x1, int64_t stride) {
-  const glow__kernels *kernels = glow_pass_context(pass)->kernels;
-  derived d = derived_of(s, pass);
-  float *gathered = glow_pass_worker_scratch(pass, s->gathered, 0);
-  float *h = glow_pass_worker_scratch(pass, s->h, 0);
-  glow__epilogue norm = {glow_pass_tensor(pass, s->bias), d.scale, 0, 0};
+static const float *law_of(const split *s, const glow_call *call, const float *x1, int64_t stride) {
+  const glow__kernels *kernels = glow_call_context(call)->kernels;
+  derived d = derived_of(s, call);
+  float *gathered = glow_call_worker_scratch(call, s->gathered, 0);
+  float *h = glow_call_worker_scratch(call, s->h, 0);
+  glow_epilogue norm = {glow_call_tensor(call, s->bias), d.scale, 0, 0};
   kernels->passes->gather3x3(s->height, s->width, s->half, x1, stride, 1, 0, s->image, gathered);
   kernels->gemm(s->image, s->channels, 9 * s->half, gathered, glow__in_rows(kernels, 9 * s->half),
                 d.packed, h, glow__in_rows(kernels, s->channels), 0,
@@ -138,15 +138,15 @@ static const float *law_of(const split *s, const glow_pass *pass, const float *x
   return h;
 }
 
-static void forward(const void *self, const glow_pass *pass, const float *x, float *y,
+static void forward(const void *self, const glow_call *call, const float *x, float *y,
                     double *logdet, double *logprior) {
   const split *s = self;
-  bool whiten = glow_pass_latent_form(pass) == GLOW_LATENTS_WHITENED;
+  bool whiten = glow_call_latent_form(call) == GLOW_LATENTS_WHITENED;
   (void)logdet;
-  for (int64_t n = 0; n < glow_pass_samples(pass); n++) {
+  for (int64_t n = 0; n < glow_call_sample_count(call); n++) {
     const float *in = x + n * s->image * s->channels;
-    const float *h = law_of(s, pass, in, s->channels);
-    float *z = glow_pass_latents(pass) + n * glow_pass_latent_stride(pass);
+    const float *h = law_of(s, call, in, s->channels);
+    float *z = glow_call_latents(call) + n * glow_call_latent_stride(call);
     double density = 0;
     for (int64_t p = 0; p < s->image; p++) {
       memcpy(y + (n * s->image + p) * s->half, in + p * s->channels, (size_t)s->half * sizeof *y);
@@ -173,15 +173,15 @@ static void join(const split *s, const float *kept, const float *z, const float 
   }
 }
 
-static void inverse(const void *self, const glow_pass *pass, const float *y, float *x,
+static void inverse(const void *self, const glow_call *call, const float *y, float *x,
                     double *logdet) {
   const split *s = self;
-  bool whitened = glow_pass_latent_form(pass) == GLOW_LATENTS_WHITENED;
+  bool whitened = glow_call_latent_form(call) == GLOW_LATENTS_WHITENED;
   (void)logdet;
-  for (int64_t n = 0; n < glow_pass_samples(pass); n++) {
+  for (int64_t n = 0; n < glow_call_sample_count(call); n++) {
     const float *kept = y + n * s->image * s->half;
-    const float *h = whitened ? law_of(s, pass, kept, s->half) : NULL;
-    join(s, kept, glow_pass_latents(pass) + n * glow_pass_latent_stride(pass), h,
+    const float *h = whitened ? law_of(s, call, kept, s->half) : NULL;
+    join(s, kept, glow_call_latents(call) + n * glow_call_latent_stride(call), h,
          x + n * s->image * s->channels);
   }
 }
@@ -204,9 +204,9 @@ static void law_gradient(const split *s, double w, const float *z, const float *
     }
 }
 
-static void conv_gradient(const split *s, const glow_pass *pass, const float *h, float *dh,
+static void conv_gradient(const split *s, const glow_call *call, const float *h, float *dh,
                           double *d_bias, double *d_logs) {
-  const float *scale = derived_of(s, pass).scale;
+  const float *scale = derived_of(s, call).scale;
   for (int64_t p = 0; p < s->image; p++)
     for (int64_t o = 0; o < s->channels; o++) {
       int64_t i = p * s->channels + o;
@@ -217,9 +217,9 @@ static void conv_gradient(const split *s, const glow_pass *pass, const float *h,
 }
 
 /* Adds to the sums of the border's kinds, in double over the samples. */
-static void border_gradient(const split *s, const glow_pass *pass, const float *dh) {
-  float *sums = glow_pass_worker_scratch(pass, s->border, 0);
-  double *total = (double *)(void *)glow_pass_worker_scratch(pass, s->border_sums, 0);
+static void border_gradient(const split *s, const glow_call *call, const float *dh) {
+  float *sums = glow_call_worker_scratch(call, s->border, 0);
+  double *total = (double *)(void *)glow_call_worker_scratch(call, s->border_sums, 0);
   if (!s->has_edge)
     return;
   memset(sums, 0, (size_t)border_size(s) * sizeof *sums);
@@ -230,70 +230,70 @@ static void border_gradient(const split *s, const glow_pass *pass, const float *
 }
 
 /* Adds the weight's gradient, by taps, and the gradient of x1 from that of conv. */
-static void through_conv(const split *s, const glow_pass *pass, const float *dh, float *dx) {
-  const glow__kernels *kernels = glow_pass_context(pass)->kernels;
-  const glow__epilogue none = {0}, add = {.accumulate = 1};
-  float *gathered = glow_pass_worker_scratch(pass, s->gathered, 0);
-  float *packed = glow_pass_worker_scratch(pass, s->packed, 0);
+static void through_conv(const split *s, const glow_call *call, const float *dh, float *dx) {
+  const glow__kernels *kernels = glow_call_context(call)->kernels;
+  const glow_epilogue none = {0}, add = {.accumulate = 1};
+  float *gathered = glow_call_worker_scratch(call, s->gathered, 0);
+  float *packed = glow_call_worker_scratch(call, s->packed, 0);
   int64_t taps = 9 * s->half, panels = glow__panels(kernels, s->channels);
   kernels->pack(s->image, s->channels, dh, s->channels, 1, packed, 0, panels);
-  glow__layout wide = glow__in_rows(kernels, taps), narrow = glow__in_rows(kernels, s->channels);
+  glow_layout wide = glow__in_rows(kernels, taps), narrow = glow__in_rows(kernels, s->channels);
   kernels->gemm_transposed(taps, s->channels, s->image, gathered, wide, packed,
-                           glow_pass_worker_scratch(pass, s->d_weight, 0), narrow, 0, panels, &add);
-  kernels->gemm(s->image, taps, s->channels, dh, narrow, derived_of(s, pass).back, gathered, wide,
+                           glow_call_worker_scratch(call, s->d_weight, 0), narrow, 0, panels, &add);
+  kernels->gemm(s->image, taps, s->channels, dh, narrow, derived_of(s, call).back, gathered, wide,
                 0, glow__panels(kernels, taps), &none);
   kernels->passes->sum3x3(s->height, s->width, s->half, gathered, -1, 0, s->image, dx, s->channels);
 }
 
-static void sample_gradient(const split *s, const glow_pass *pass, const glow_layer_gradient *g,
+static void sample_gradient(const split *s, const glow_call *call, const glow_layer_gradient *g,
                             int64_t n, double *d_bias, double *d_logs) {
   const float *kept = g->y + n * s->image * s->half, *d_kept = g->dy + n * s->image * s->half;
-  const float *z = glow_pass_latents(pass) + n * glow_pass_latent_stride(pass);
-  const float *dz = g->d_latents ? g->d_latents + n * glow_pass_latent_stride(pass) : NULL;
+  const float *z = glow_call_latents(call) + n * glow_call_latent_stride(call);
+  const float *dz = g->d_latents ? g->d_latents + n * glow_call_latent_stride(call) : NULL;
   float *dx = g->dx + n * s->image * s->channels;
-  float *dh = glow_pass_worker_scratch(pass, s->dh, 0);
-  const float *h = law_of(s, pass, kept, s->half);
+  float *dh = glow_call_worker_scratch(call, s->dh, 0);
+  const float *h = law_of(s, call, kept, s->half);
   law_gradient(s, g->d_logprior[n], z, dz, h, dx, dh);
   for (int64_t p = 0; p < s->image; p++)
     memcpy(dx + p * s->channels, d_kept + p * s->half, (size_t)s->half * sizeof *dx);
-  conv_gradient(s, pass, h, dh, d_bias, d_logs);
-  border_gradient(s, pass, dh);
-  through_conv(s, pass, dh, dx);
+  conv_gradient(s, call, h, dh, d_bias, d_logs);
+  border_gradient(s, call, dh);
+  through_conv(s, call, dh, dx);
   if (!g->x)
     join(s, kept, z, NULL, g->x_out + n * s->image * s->channels);
 }
 
-static void add_gradients(const split *s, const glow_pass *pass, const double *d_bias,
+static void add_gradients(const split *s, const glow_call *call, const double *d_bias,
                           const double *d_logs) {
-  const float *block = glow_pass_worker_scratch(pass, s->d_weight, 0);
-  float *weight = glow_pass_gradient(pass, s->weight);
+  const float *block = glow_call_worker_scratch(call, s->d_weight, 0);
+  float *weight = glow_call_gradient(call, s->weight);
   int64_t taps = 9 * s->half;
   for (int64_t t = 0; t < 9; t++)
     for (int64_t c = 0; c < s->half; c++)
       for (int64_t o = 0; o < s->channels; o++)
         weight[o * taps + c * 9 + t] += block[(t * s->half + c) * s->channels + o];
   for (int64_t o = 0; o < s->channels; o++) {
-    glow_pass_gradient(pass, s->bias)[o] += (float)d_bias[o];
-    glow_pass_gradient(pass, s->logs)[o] += (float)d_logs[o];
+    glow_call_gradient(call, s->bias)[o] += (float)d_bias[o];
+    glow_call_gradient(call, s->logs)[o] += (float)d_logs[o];
   }
   if (s->has_edge)
     glow__border_gradient(s->height, s->width, s->channels,
-                          (double *)(void *)glow_pass_worker_scratch(pass, s->border_sums, 0),
-                          glow_pass_gradient(pass, s->edge));
+                          (double *)(void *)glow_call_worker_scratch(call, s->border_sums, 0),
+                          glow_call_gradient(call, s->edge));
 }
 
-static void backward(const void *self, const glow_pass *pass, const glow_layer_gradient *g) {
+static void backward(const void *self, const glow_call *call, const glow_layer_gradient *g) {
   const split *s = self;
-  double *d_bias = (double *)(void *)glow_pass_worker_scratch(pass, s->sums, 0);
+  double *d_bias = (double *)(void *)glow_call_worker_scratch(call, s->sums, 0);
   double *d_logs = d_bias + s->channels;
   memset(d_bias, 0, 2 * (size_t)s->channels * sizeof *d_bias);
-  memset(glow_pass_worker_scratch(pass, s->border_sums, 0), 0,
+  memset(glow_call_worker_scratch(call, s->border_sums, 0), 0,
          (size_t)border_size(s) * sizeof(double));
-  memset(glow_pass_worker_scratch(pass, s->d_weight, 0), 0,
+  memset(glow_call_worker_scratch(call, s->d_weight, 0), 0,
          (size_t)(9 * s->half * s->channels) * sizeof(float));
-  for (int64_t n = 0; n < glow_pass_samples(pass); n++)
-    sample_gradient(s, pass, g, n, d_bias, d_logs);
-  add_gradients(s, pass, d_bias, d_logs);
+  for (int64_t n = 0; n < glow_call_sample_count(call); n++)
+    sample_gradient(s, call, g, n, d_bias, d_logs);
+  add_gradients(s, call, d_bias, d_logs);
 }
 
 static glow_status save(const void *self, glow_config *config) {
@@ -318,7 +318,7 @@ static const glow_layer_ops ops = {
     .destroy = destroy,
 };
 
-glow_status glow_split_create_with(glow_context *context, const glow_split_options *options,
+glow_status glow_split_create(glow_context *context, const glow_split_options *options,
                                    glow_layer **out) {
   glow_split_options o = GLOW_SPLIT_OPTIONS_INIT;
   if (out)
@@ -340,7 +340,7 @@ glow_status glow_split_create_with(glow_context *context, const glow_split_optio
 }
 
 glow_status glow_split_create(glow_context *context, glow_layer **out) {
-  return glow_split_create_with(context, NULL, out);
+  return glow_split_create(context, NULL, out);
 }
 
 glow_status glow__split_make(glow_context *context, const glow_config *config, glow_layer **out) {
@@ -350,5 +350,5 @@ glow_status glow__split_make(glow_context *context, const glow_config *config, g
   GLOW_TRY(glow_config_get_int(config, "fixed", 0, 1, &fixed));
   o.edge = (int32_t)edge;
   o.fixed = (int32_t)fixed;
-  return glow_split_create_with(context, &o, out);
+  return glow_split_create(context, &o, out);
 }

@@ -20,13 +20,13 @@ static glow_status configure(void *self, glow_setup *setup, const glow_shape *in
   return glow_setup_latents(setup, input->height, input->width, s->half);
 }
 
-static void forward(const void *self, const glow_pass *pass, const float *x, float *y,
+static void forward(const void *self, const glow_call *call, const float *x, float *y,
                     double *logdet, double *logprior) {
   const split *s = self;
   size_t bytes = (size_t)s->half * sizeof *y;
   (void)logdet;
-  for (int64_t n = 0; n < glow_pass_samples(pass); n++) {
-    float *z = glow_pass_latents(pass) + n * glow_pass_latent_stride(pass);
+  for (int64_t n = 0; n < glow_call_sample_count(call); n++) {
+    float *z = glow_call_latents(call) + n * glow_call_latent_stride(call);
     double density = 0;
     for (int64_t p = 0; p < s->image; p++) {
       const float *from = x + (n * s->image + p) * 2 * s->half;
@@ -40,10 +40,10 @@ static void forward(const void *self, const glow_pass *pass, const float *x, flo
 }
 
 /* x from the kept half and the latents, of which raw and whitened are the same. */
-static void join(const split *s, const glow_pass *pass, const float *kept, float *x) {
+static void join(const split *s, const glow_call *call, const float *kept, float *x) {
   size_t bytes = (size_t)s->half * sizeof *x;
-  for (int64_t n = 0; n < glow_pass_samples(pass); n++) {
-    const float *z = glow_pass_latents(pass) + n * glow_pass_latent_stride(pass);
+  for (int64_t n = 0; n < glow_call_sample_count(call); n++) {
+    const float *z = glow_call_latents(call) + n * glow_call_latent_stride(call);
     for (int64_t p = 0; p < s->image; p++) {
       float *to = x + (n * s->image + p) * 2 * s->half;
       memcpy(to, kept + (n * s->image + p) * s->half, bytes);
@@ -52,18 +52,18 @@ static void join(const split *s, const glow_pass *pass, const float *kept, float
   }
 }
 
-static void inverse(const void *self, const glow_pass *pass, const float *y, float *x,
+static void inverse(const void *self, const glow_call *call, const float *y, float *x,
                     double *logdet) {
   (void)logdet;
-  join(self, pass, y, x);
+  join(self, call, y, x);
 }
 
 /* d z = -w z, with w the gradient of the log-density. */
-static void backward(const void *self, const glow_pass *pass, const glow_layer_gradient *g) {
+static void backward(const void *self, const glow_call *call, const glow_layer_gradient *g) {
   const split *s = self;
-  for (int64_t n = 0; n < glow_pass_samples(pass); n++) {
-    const float *z = glow_pass_latents(pass) + n * glow_pass_latent_stride(pass);
-    const float *dz = g->d_latents ? g->d_latents + n * glow_pass_latent_stride(pass) : NULL;
+  for (int64_t n = 0; n < glow_call_sample_count(call); n++) {
+    const float *z = glow_call_latents(call) + n * glow_call_latent_stride(call);
+    const float *dz = g->d_latents ? g->d_latents + n * glow_call_latent_stride(call) : NULL;
     for (int64_t p = 0; p < s->image; p++) {
       float *dx = g->dx + (n * s->image + p) * 2 * s->half;
       memcpy(dx, g->dy + (n * s->image + p) * s->half, (size_t)s->half * sizeof *dx);
@@ -74,7 +74,7 @@ static void backward(const void *self, const glow_pass *pass, const glow_layer_g
     }
   }
   if (!g->x)
-    join(s, pass, g->y, g->x_out);
+    join(s, call, g->y, g->x_out);
 }
 
 static glow_status save(const void *self, glow_config *config) {

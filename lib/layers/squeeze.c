@@ -14,7 +14,7 @@ static glow_status configure(void *self, glow_setup *setup, const glow_shape *in
   if (input->height % 2 || input->width % 2)
     return glow_error(GLOW_E_SHAPE, "height %lld and width %lld must be even",
                       (long long)input->height, (long long)input->width);
-  if (!glow__mul(input->channels, 4, &channels))
+  if (!glow_size_multiply(input->channels, 4, &channels))
     return glow_error(GLOW_E_LIMIT, "too many channels");
   s->in = *input;
   *output = (glow_shape){input->height / 2, input->width / 2, channels};
@@ -37,23 +37,23 @@ static void move(const squeeze *s, int64_t samples, const float *from, float *to
     }
 }
 
-static void forward(const void *self, const glow_pass *pass, const float *x, float *y,
+static void forward(const void *self, const glow_call *call, const float *x, float *y,
                     double *logdet, double *logprior) {
   (void)logdet;
   (void)logprior;
-  move(self, glow_pass_samples(pass), x, y, true);
+  move(self, glow_call_sample_count(call), x, y, true);
 }
 
-static void inverse(const void *self, const glow_pass *pass, const float *y, float *x,
+static void inverse(const void *self, const glow_call *call, const float *y, float *x,
                     double *logdet) {
   (void)logdet;
-  move(self, glow_pass_samples(pass), y, x, false);
+  move(self, glow_call_sample_count(call), y, x, false);
 }
 
-static void backward(const void *self, const glow_pass *pass, const glow_layer_gradient *g) {
-  move(self, glow_pass_samples(pass), g->dy, g->dx, false);
+static void backward(const void *self, const glow_call *call, const glow_layer_gradient *g) {
+  move(self, glow_call_sample_count(call), g->dy, g->dx, false);
   if (!g->x)
-    move(self, glow_pass_samples(pass), g->y, g->x_out, false);
+    move(self, glow_call_sample_count(call), g->y, g->x_out, false);
 }
 
 static glow_status save(const void *self, glow_config *config) {

@@ -7,23 +7,15 @@
 #ifndef GLOW_LIB_KERNELS_H
 #define GLOW_LIB_KERNELS_H
 
+#include <glow/sys/math.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "math/functions.h"
 #include "math/passes.h"
 
-/* What happens to a product before it is written: v = sum; if (accumulate) v += c; if (bias)
- * v = (v + bias[n]); if (scale) v *= scale[n]; if (relu) v = max(v, 0) with NaN kept. */
-typedef struct glow__epilogue {
-  const float *bias;  /* [n] or NULL */
-  const float *scale; /* [n] or NULL */
-  int32_t relu;
-  int32_t accumulate;
-} glow__epilogue;
-
 /* Element (., j): its sum, and what stood in its place. */
-static inline float glow__finish(float v, float before, int64_t j, const glow__epilogue *e) {
+static inline float glow__finish(float v, float before, int64_t j, const glow_epilogue *e) {
   if (e->accumulate)
     v += before;
   if (e->bias)
@@ -32,11 +24,6 @@ static inline float glow__finish(float v, float before, int64_t j, const glow__e
     v *= e->scale[j];
   return e->relu && v < 0.0f ? 0.0f : v;
 }
-
-/* Element (i, j) of a matrix lies at i*row + j/P*panel + j%P, where P is the kernels' panel. */
-typedef struct glow__layout {
-  int64_t row, panel;
-} glow__layout;
 
 typedef struct glow__kernels {
   const char *name;
@@ -49,17 +36,17 @@ typedef struct glow__kernels {
                int64_t first, int64_t last);
   /* C [m, n] = epilogue(A B), where A is [m, k] and B packed. Only columns of panels [first, last)
    * are computed; c, bias and scale point at column 0. */
-  void (*gemm)(int64_t m, int64_t n, int64_t k, const float *a, glow__layout a_layout,
-               const float *packed, float *c, glow__layout c_layout, int64_t first, int64_t last,
-               const glow__epilogue *epilogue);
+  void (*gemm)(int64_t m, int64_t n, int64_t k, const float *a, glow_layout a_layout,
+               const float *packed, float *c, glow_layout c_layout, int64_t first, int64_t last,
+               const glow_epilogue *epilogue);
   /* The same with A', where A is [k, m]. */
-  void (*gemm_transposed)(int64_t m, int64_t n, int64_t k, const float *a, glow__layout a_layout,
-                          const float *packed, float *c, glow__layout c_layout, int64_t first,
-                          int64_t last, const glow__epilogue *epilogue);
+  void (*gemm_transposed)(int64_t m, int64_t n, int64_t k, const float *a, glow_layout a_layout,
+                          const float *packed, float *c, glow_layout c_layout, int64_t first,
+                          int64_t last, const glow_epilogue *epilogue);
   /* Back through h = relu((a + bias) scale). d [rows, n], laid out like h, is the gradient of h:
    *   g = d where h > 0, else 0;  sum_scale = sum g h;  d = g scale;  sum_bias = sum d */
   void (*norm_back)(int64_t rows, int64_t n, const float *h, const float *scale, float *d,
-                    glow__layout layout, float *sum_bias, float *sum_scale);
+                    glow_layout layout, float *sum_bias, float *sum_scale);
   const glow__functions *functions; /* over arrays */
   const glow__passes *passes;       /* over activations */
 } glow__kernels;
@@ -72,15 +59,19 @@ static inline int64_t glow__packed_size(const glow__kernels *kernels, int64_t k,
 }
 
 /* Rows of `stride` floats. */
-static inline glow__layout glow__in_rows(const glow__kernels *kernels, int64_t stride) {
-  return (glow__layout){stride, kernels->panel};
+static inline glow_layout glow__in_rows(const glow__kernels *kernels, int64_t stride) {
+  return (glow_layout){stride, kernels->panel};
 }
 /* A packed matrix [k, n]. What one product writes like this can be a packed factor, or A, of the
  * next: activations and gradients of wide layers are so, and need no packing of their own. */
-static inline glow__layout glow__in_panels(const glow__kernels *kernels, int64_t k, int64_t n) {
+static inline glow_layout glow__in_panels(const glow__kernels *kernels, int64_t k, int64_t n) {
   return kernels->whole_rows ? glow__in_rows(kernels, glow__packed_size(kernels, 1, n))
-                             : (glow__layout){kernels->panel, k * kernels->panel};
+                             : (glow_layout){kernels->panel, k * kernels->panel};
 }
+
+/* The table behind the door of <glow/sys/math.h>, for nets and layers of this library that need more
+ * than the door has. */
+const glow__kernels *glow__math_kernels(const glow_math *math);
 
 /* Providers that this build has; each *_usable tells whether the CPU can run it. */
 extern const glow__kernels glow__kernels_c;

@@ -52,7 +52,7 @@ static inline float glow__widen16(uint16_t half) {
 
 /* What happens to a product before it is written, and where it goes. */
 typedef struct glow__epilogue16 {
-  glow__epilogue end;
+  glow_epilogue end;
   uint16_t *rounded; /* [m, glow__even(n)] or NULL: in the place of c */
 } glow__epilogue16;
 

@@ -205,7 +205,7 @@ INLINE void store_whole(int64_t rows, const tile_sums sums, float *c, uint16_t *
  * and any other. */
 static void store_tile(int64_t rows, int64_t i, int64_t n, const tile_sums sums, float *c,
                        int64_t ldc, int64_t j, int64_t width, const glow__epilogue16 *e) {
-  const glow__epilogue *end = &e->end;
+  const glow_epilogue *end = &e->end;
   bool whole = width >= PANEL, plain = !end->bias && !end->scale && !end->relu && !e->rounded;
   int64_t ld = e->rounded ? glow__even(n) : ldc;
   uint16_t *rounded = e->rounded ? e->rounded + i * ld : NULL;

@@ -16,18 +16,18 @@ static void pack(int64_t k, int64_t n, const float *b, int64_t rs, int64_t cs, f
       }
 }
 
-static int64_t place(glow__layout layout, int64_t i, int64_t j) {
+static int64_t place(glow_layout layout, int64_t i, int64_t j) {
   return i * layout.row + j / PANEL * layout.panel + j % PANEL;
 }
 
 /* Element (i, x) of A or A'. */
-static float factor(const float *a, glow__layout layout, int transposed, int64_t i, int64_t x) {
+static float factor(const float *a, glow_layout layout, int transposed, int64_t i, int64_t x) {
   return a[transposed ? place(layout, x, i) : place(layout, i, x)];
 }
 
 static void multiply(int transposed, int64_t m, int64_t n, int64_t k, const float *a,
-                     glow__layout a_layout, const float *packed, float *c, glow__layout c_layout,
-                     int64_t first, int64_t last, const glow__epilogue *epilogue) {
+                     glow_layout a_layout, const float *packed, float *c, glow_layout c_layout,
+                     int64_t first, int64_t last, const glow_epilogue *epilogue) {
   for (int64_t panel = first; panel < last; panel++)
     for (int64_t i = 0; i < m; i++) {
       float sums[PANEL] = {0};
@@ -42,20 +42,20 @@ static void multiply(int transposed, int64_t m, int64_t n, int64_t k, const floa
     }
 }
 
-static void gemm(int64_t m, int64_t n, int64_t k, const float *a, glow__layout a_layout,
-                 const float *packed, float *c, glow__layout c_layout, int64_t first, int64_t last,
-                 const glow__epilogue *epilogue) {
+static void gemm(int64_t m, int64_t n, int64_t k, const float *a, glow_layout a_layout,
+                 const float *packed, float *c, glow_layout c_layout, int64_t first, int64_t last,
+                 const glow_epilogue *epilogue) {
   multiply(0, m, n, k, a, a_layout, packed, c, c_layout, first, last, epilogue);
 }
 
-static void gemm_transposed(int64_t m, int64_t n, int64_t k, const float *a, glow__layout a_layout,
-                            const float *packed, float *c, glow__layout c_layout, int64_t first,
-                            int64_t last, const glow__epilogue *epilogue) {
+static void gemm_transposed(int64_t m, int64_t n, int64_t k, const float *a, glow_layout a_layout,
+                            const float *packed, float *c, glow_layout c_layout, int64_t first,
+                            int64_t last, const glow_epilogue *epilogue) {
   multiply(1, m, n, k, a, a_layout, packed, c, c_layout, first, last, epilogue);
 }
 
 void glow__norm_back_c(int64_t panel, int64_t rows, int64_t n, const float *h, const float *scale,
-                       float *d, glow__layout layout, float *sum_bias, float *sum_scale) {
+                       float *d, glow_layout layout, float *sum_bias, float *sum_scale) {
   memset(sum_bias, 0, (size_t)n * sizeof *sum_bias);
   memset(sum_scale, 0, (size_t)n * sizeof *sum_scale);
   for (int64_t i = 0; i < rows; i++)
@@ -69,7 +69,7 @@ void glow__norm_back_c(int64_t panel, int64_t rows, int64_t n, const float *h, c
 }
 
 static void norm_back(int64_t rows, int64_t n, const float *h, const float *scale, float *d,
-                      glow__layout layout, float *sum_bias, float *sum_scale) {
+                      glow_layout layout, float *sum_bias, float *sum_scale) {
   glow__norm_back_c(PANEL, rows, n, h, scale, d, layout, sum_bias, sum_scale);
 }
 

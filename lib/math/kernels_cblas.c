@@ -22,9 +22,9 @@ static void pack(int64_t k, int64_t n, const float *b, int64_t rs, int64_t cs, f
 }
 
 /* What follows the sums, which cblas_sgemm has added to what stood there. */
-static void finish(int64_t m, int64_t n, float *c, int64_t ldc, const glow__epilogue *e,
+static void finish(int64_t m, int64_t n, float *c, int64_t ldc, const glow_epilogue *e,
                    int64_t column) {
-  glow__epilogue rest = *e;
+  glow_epilogue rest = *e;
   rest.accumulate = 0;
   if (!e->bias && !e->scale && !e->relu)
     return;
@@ -36,7 +36,7 @@ static void finish(int64_t m, int64_t n, float *c, int64_t ldc, const glow__epil
 /* All layouts of matrices are rows here. */
 static void multiply(bool transposed, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda,
                      const float *packed, float *c, int64_t ldc, int64_t first, int64_t last,
-                     const glow__epilogue *epilogue) {
+                     const glow_epilogue *epilogue) {
   const int64_t most = 1 << 24; /* rows at a time: CBLAS counts in int */
   int64_t ld = (n + PANEL - 1) / PANEL * PANEL, column = first * PANEL;
   int64_t width = (last * PANEL < n ? last * PANEL : n) - column;
@@ -50,20 +50,20 @@ static void multiply(bool transposed, int64_t m, int64_t n, int64_t k, const flo
   }
 }
 
-static void gemm(int64_t m, int64_t n, int64_t k, const float *a, glow__layout a_layout,
-                 const float *packed, float *c, glow__layout c_layout, int64_t first, int64_t last,
-                 const glow__epilogue *epilogue) {
+static void gemm(int64_t m, int64_t n, int64_t k, const float *a, glow_layout a_layout,
+                 const float *packed, float *c, glow_layout c_layout, int64_t first, int64_t last,
+                 const glow_epilogue *epilogue) {
   multiply(false, m, n, k, a, a_layout.row, packed, c, c_layout.row, first, last, epilogue);
 }
 
-static void gemm_transposed(int64_t m, int64_t n, int64_t k, const float *a, glow__layout a_layout,
-                            const float *packed, float *c, glow__layout c_layout, int64_t first,
-                            int64_t last, const glow__epilogue *epilogue) {
+static void gemm_transposed(int64_t m, int64_t n, int64_t k, const float *a, glow_layout a_layout,
+                            const float *packed, float *c, glow_layout c_layout, int64_t first,
+                            int64_t last, const glow_epilogue *epilogue) {
   multiply(true, m, n, k, a, a_layout.row, packed, c, c_layout.row, first, last, epilogue);
 }
 
 static void norm_back(int64_t rows, int64_t n, const float *h, const float *scale, float *d,
-                      glow__layout layout, float *sum_bias, float *sum_scale) {
+                      glow_layout layout, float *sum_bias, float *sum_scale) {
   glow__norm_back_c(PANEL, rows, n, h, scale, d, layout, sum_bias, sum_scale);
 }
 

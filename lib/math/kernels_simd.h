@@ -61,14 +61,14 @@ static void pack(int64_t k, int64_t n, const float *b, int64_t rs, int64_t cs, f
 /* ---- the end of a product -------------------------------------------------------------------- */
 
 /* Part of a vector at the right border: through a buffer, so that nothing beside it is touched. */
-static void finish_part(vec v, float *to, int64_t j, int64_t width, const glow__epilogue *e) {
+static void finish_part(vec v, float *to, int64_t j, int64_t width, const glow_epilogue *e) {
   for (int64_t i = 0; i < width; i++)
     to[i] = glow__finish(v[i], e->accumulate ? to[i] : 0.0f, j + i, e);
 }
 
 /* One row's sums, columns j and on, `width` of them. */
 static void store_row(const vec *sums, float *to, int64_t j, int64_t width,
-                      const glow__epilogue *e) {
+                      const glow_epilogue *e) {
   for (int64_t v = 0; v < SIMD_VECTORS; v++) {
     int64_t at = v * SIMD_WIDTH;
     if (width >= at + SIMD_WIDTH) {
@@ -84,7 +84,7 @@ static void store_row(const vec *sums, float *to, int64_t j, int64_t width,
 typedef struct destination {
   float *to;
   int64_t row, j, width;
-  const glow__epilogue *end;
+  const glow_epilogue *end;
 } destination;
 
 /* A tile of whole vectors, from registers. What the end consists of is constant at each call, and
@@ -115,7 +115,7 @@ NOINLINE void store_any(int64_t rows, const vec (*sums)[SIMD_VECTORS], const des
 
 /* The three ends that the networks' products have, and any other. */
 INLINE void store_tile(int64_t rows, const vec (*sums)[SIMD_VECTORS], const destination *p) {
-  const glow__epilogue *e = p->end;
+  const glow_epilogue *e = p->end;
   bool whole = p->width >= PANEL, plain = !e->bias && !e->scale && !e->relu;
   if (whole && plain && e->accumulate) {
     store_whole(rows, sums, p, true, false);
@@ -160,7 +160,7 @@ INLINE void multiply_add(int64_t rows, tile_sums sums, const float *const *group
 }
 
 /* Rows of A: all of a row in one run, or panel after panel. */
-INLINE void tile_of_rows(int64_t rows, int64_t k, const float *a, glow__layout layout,
+INLINE void tile_of_rows(int64_t rows, int64_t k, const float *a, glow_layout layout,
                          const float *panel, const destination *p) {
   int64_t run = layout.panel == PANEL ? k : PANEL;
   tile_sums sums;
@@ -200,7 +200,7 @@ INLINE void tile_of_columns(int64_t rows, int64_t k, const float *a, int64_t row
 
 /* Functions of their own: the inner loop of each has all registers to itself. */
 #define TILE_FUNCTIONS(size, rows)                                                                 \
-  NOINLINE void rows_##size(int64_t k, const float *a, glow__layout layout, const float *panel,    \
+  NOINLINE void rows_##size(int64_t k, const float *a, glow_layout layout, const float *panel,    \
                             const destination *p) {                                                \
     tile_of_rows(rows, k, a, layout, panel, p);                                                    \
   }                                                                                                \
@@ -213,9 +213,9 @@ EACH_TILE_SIZE(TILE_FUNCTIONS)
 /* The sums of a row alone are few, and each waits for its last multiply-add: so those of several
  * panels at a time, panels[k, PANEL] one after the other. */
 enum { ABREAST = 4 };
-NOINLINE void row_abreast(int64_t k, const float *a, glow__layout layout, const float *panels,
+NOINLINE void row_abreast(int64_t k, const float *a, glow_layout layout, const float *panels,
                           float *to, int64_t step, int64_t n, int64_t j,
-                          const glow__epilogue *epilogue) {
+                          const glow_epilogue *epilogue) {
   int64_t run = layout.panel == PANEL ? k : PANEL;
   vec sums[ABREAST][SIMD_VECTORS] = {0};
   const float *b = panels;
@@ -231,9 +231,9 @@ NOINLINE void row_abreast(int64_t k, const float *a, glow__layout layout, const 
     store_tile(1, &sums[p], &(destination){to, 0, j, n - j, epilogue});
 }
 
-static void gemm(int64_t m, int64_t n, int64_t k, const float *a, glow__layout a_layout,
-                 const float *packed, float *c, glow__layout c_layout, int64_t first, int64_t last,
-                 const glow__epilogue *epilogue) {
+static void gemm(int64_t m, int64_t n, int64_t k, const float *a, glow_layout a_layout,
+                 const float *packed, float *c, glow_layout c_layout, int64_t first, int64_t last,
+                 const glow_epilogue *epilogue) {
   for (; m == 1 && last - first >= ABREAST; first += ABREAST)
     row_abreast(k, a, a_layout, packed + first * PANEL * k, c + first * c_layout.panel,
                 c_layout.panel, n, first * PANEL, epilogue);
@@ -251,9 +251,9 @@ static void gemm(int64_t m, int64_t n, int64_t k, const float *a, glow__layout a
 }
 
 /* A panel of A after the other, which stays in the first-level cache while B's pass by it. */
-static void gemm_transposed(int64_t m, int64_t n, int64_t k, const float *a, glow__layout a_layout,
-                            const float *packed, float *c, glow__layout c_layout, int64_t first,
-                            int64_t last, const glow__epilogue *epilogue) {
+static void gemm_transposed(int64_t m, int64_t n, int64_t k, const float *a, glow_layout a_layout,
+                            const float *packed, float *c, glow_layout c_layout, int64_t first,
+                            int64_t last, const glow_epilogue *epilogue) {
   for (int64_t top = 0; top < m; top += PANEL, a += a_layout.panel, c += PANEL * c_layout.row)
     for (int64_t panel = first; panel < last; panel++) {
       int64_t j = panel * PANEL, height = m - top < PANEL ? m - top : PANEL;
@@ -302,7 +302,7 @@ static void norm_column(int64_t rows, const float *h, float scale, float *d, int
 }
 
 static void norm_back(int64_t rows, int64_t n, const float *h, const float *scale, float *d,
-                      glow__layout layout, float *sum_bias, float *sum_scale) {
+                      glow_layout layout, float *sum_bias, float *sum_scale) {
   int64_t j = 0;
   for (; j + PANEL <= n; j += PANEL, h += layout.panel, d += layout.panel)
     norm_panel(rows, h, scale + j, d, layout.row, sum_bias + j, sum_scale + j);

@@ -26,23 +26,19 @@ glow_status glow__moments_finish(double pixels, int64_t channels, const double *
                    : glow_error(GLOW_E_NUMERIC, "channel %lld is not finite", (long long)wrong);
 }
 
-glow_status glow__moments_norm(const glow__moments *moments, int64_t channels, double floor,
-                               const glow_pass *pass, const char *part, float *bias, float *logs) {
-  for (int64_t c = 0; c < channels; c++) {
-    double mean = moments->sums[c] / moments->pixels;
-    double variance = moments->sums[channels + c] / moments->pixels - mean * mean;
-    double sd = sqrt(variance > 0 ? variance : 0);
-    if (!isfinite(mean) || !isfinite(variance))
-      return glow_error(GLOW_E_NUMERIC,
-                        "%s%schannel %lld is not finite on the data to initialise from", part,
-                        *part ? ": " : "", (long long)c);
-    if (sd < floor)
-      glow__log(glow_pass_context(pass), GLOW_LOG_WARNING,
-                "layer '%s'%s%s: channel %lld is constant (%g) on the data to initialise from; its "
-                "deviation is taken as %g",
-                glow_pass_layer_name(pass), *part ? " " : "", part, (long long)c, mean, floor);
-    bias[c] = (float)-mean;
-    logs[c] = (float)-log(sd + floor);
-  }
-  return GLOW_OK;
+size_t glow_moments_bytes(int64_t channels) {
+  return sizeof(glow_moments) + 2 * (size_t)channels * sizeof(double);
+}
+
+void glow_moments_add(glow_moments *moments, int64_t pixels, int64_t channels, const float *x) {
+  glow__moments_sums(pixels, channels, x, moments->sums);
+  moments->pixels += (double)pixels;
+}
+
+void glow_moments_channel(const glow_moments *moments, int64_t channels, int64_t channel,
+                          double *mean, double *variance) {
+  double m = moments->sums[channel] / moments->pixels;
+  double v = moments->sums[channels + channel] / moments->pixels - m * m;
+  *mean = m;
+  *variance = v < 0 ? 0 : v; /* NaN stays */
 }

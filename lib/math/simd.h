@@ -100,7 +100,7 @@ INLINE vec rectify(vec v) {
 }
 
 /* glow__finish for columns j and on; `before` points at what stands in their place. */
-INLINE vec finish(vec v, const float *before, int64_t j, const glow__epilogue *e) {
+INLINE vec finish(vec v, const float *before, int64_t j, const glow_epilogue *e) {
   if (e->accumulate)
     v = v + *(const vec_unaligned *)before;
   if (e->bias)

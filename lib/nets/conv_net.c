@@ -94,8 +94,8 @@ static glow_status declare_forward(glow__conv_net *net, glow_setup *setup,
   GLOW_TRY(glow_setup_scratch(setup, glow__strip_fixed(partial),
                               glow__strip_per_sample(net->image, partial), &net->partial));
   GLOW_TRY(glow_setup_worker_scratch(setup, strip, &net->strip));
-  GLOW_TRY(glow_setup_saved(setup, 0, net->image * row, &net->h1));
-  return glow_setup_saved(setup, 0, net->image * row, &net->h2);
+  GLOW_TRY(glow_setup_stored(setup, 0, net->image * row, &net->h1));
+  return glow_setup_stored(setup, 0, net->image * row, &net->h2);
 }
 
 static glow_status declare_factors(glow__conv_net *net, glow_setup *setup) {
@@ -137,8 +137,8 @@ static glow_status configure(void *self, glow_setup *setup, const glow_shape *in
   net->width = input->width;
   net->in = input->channels;
   net->out = out_channels;
-  if (!glow__mul(net->height, net->width, &net->image) ||
-      !glow__mul(net->image, 9 * (net->in + net->out) + net->hidden, &count))
+  if (!glow_size_multiply(net->height, net->width, &net->image) ||
+      !glow_size_multiply(net->image, 9 * (net->in + net->out) + net->hidden, &count))
     return glow_error(GLOW_E_LIMIT, "a conv net on %lld x %lld pixels is too large",
                       (long long)net->height, (long long)net->width);
   const glow_context *context = glow_setup_context(setup);
@@ -146,22 +146,22 @@ static glow_status configure(void *self, glow_setup *setup, const glow_shape *in
   GLOW_TRY(declare_forward(net, setup, context->kernels, context->kernels16));
   if (!glow__conv_net_is_frozen(net))
     GLOW_TRY(declare_backward(net, setup, context->kernels16));
-  if (!glow__mul(count, net->hidden, &work))
+  if (!glow_size_multiply(count, net->hidden, &work))
     work = INT64_MAX;
   GLOW_TRY(glow_setup_work(setup, work));
   count = 2 * (int64_t)net->hidden + net->out + glow__conv_net_border(net);
   return glow_setup_derived(setup, (size_t)count * sizeof(float));
 }
 
-static glow_status build(const void *self, const glow_pass *pass) {
+static glow_status build(const void *self, const glow_call *call) {
   const glow__conv_net *net = self;
   int64_t sizes[] = {net->hidden * net->in * 9, (int64_t)net->hidden * net->hidden,
                      net->hidden * 9};
   int32_t weights[] = {net->w1, net->w2, net->e1};
   uint64_t position = 0;
   for (int32_t i = 0; i < (net->edge ? 3 : 2); i++) {
-    float *w = glow_pass_tensor_mutable(pass, weights[i]);
-    glow__rng_normal(net->seed, GLOW_STREAM_BUILD, position, w, sizes[i]);
+    float *w = glow_call_tensor_mutable(call, weights[i]);
+    glow_random_normal(net->seed, GLOW_STREAM_RESET, position, w, sizes[i]);
     for (int64_t j = 0; j < sizes[i]; j++)
       w[j] *= HIDDEN_DEVIATION;
     position += (uint64_t)sizes[i];
@@ -175,27 +175,27 @@ static glow__conv_net_scales scales_at(const glow__conv_net *net, float *derived
                                  border + GLOW_BORDER_KINDS * (int64_t)net->hidden};
 }
 
-glow__conv_net_scales glow__conv_net_scales_of(const glow__conv_net *net, const glow_pass *pass) {
-  return scales_at(net, (float *)(uintptr_t)glow_pass_derived(pass));
+glow__conv_net_scales glow__conv_net_scales_of(const glow__conv_net *net, const glow_call *call) {
+  return scales_at(net, (float *)(uintptr_t)glow_call_derived(call));
 }
 
-static void exponentials(const glow_pass *pass, int32_t tensor, float factor, int64_t count,
+static void exponentials(const glow_call *call, int32_t tensor, float factor, int64_t count,
                          float *out) {
-  const float *logs = tensor < 0 ? NULL : glow_pass_tensor(pass, tensor);
+  const float *logs = tensor < 0 ? NULL : glow_call_tensor(call, tensor);
   for (int64_t i = 0; i < count; i++)
     out[i] = logs ? expf(factor * logs[i]) : 1.0f;
 }
 
-static glow_status prepare(const void *self, const glow_pass *pass) {
+static glow_status prepare(const void *self, const glow_call *call) {
   const glow__conv_net *net = self;
-  glow__conv_net_scales s = scales_at(net, glow_pass_derived_mutable(pass));
-  exponentials(pass, net->l1, 1.0f, net->hidden, s.s1);
-  exponentials(pass, net->l2, 1.0f, net->hidden, s.s2);
-  exponentials(pass, net->l3, 3.0f, net->out, s.s3);
+  glow__conv_net_scales s = scales_at(net, glow_call_derived_mutable(call));
+  exponentials(call, net->l1, 1.0f, net->hidden, s.s1);
+  exponentials(call, net->l2, 1.0f, net->hidden, s.s2);
+  exponentials(call, net->l3, 3.0f, net->out, s.s3);
   if (net->edge) {
-    glow__border_table(net->height, net->width, net->hidden, glow_pass_tensor(pass, net->e1),
+    glow__border_table(net->height, net->width, net->hidden, glow_call_tensor(call, net->e1),
                        s.border1);
-    glow__border_table(net->height, net->width, net->out, glow_pass_tensor(pass, net->e3),
+    glow__border_table(net->height, net->width, net->out, glow_call_tensor(call, net->e3),
                        s.border3);
   }
   return GLOW_OK;
@@ -224,14 +224,14 @@ static const glow_net_ops ops = {
     .type = "conv",
     .flags = GLOW_NET_ALWAYS_PREPARES,
     .configure = configure,
-    .build = build,
+    .reset = build,
     .prepare = prepare,
-    .init_size = init_size,
-    .init = glow__conv_net_init,
+    .initialise_size = init_size,
+    .initialise = glow__conv_net_init,
     .forward = glow__conv_net_forward,
     .backward = glow__conv_net_backward,
     .save = save,
-    .freeze = glow__conv_net_freeze,
+    .inference_form = glow__conv_net_freeze,
     .destroy = destroy,
 };
 

@@ -58,7 +58,7 @@ typedef struct glow__conv_net_scales {
   float *s1, *s2, *s3;
   float *border1, *border3;
 } glow__conv_net_scales;
-glow__conv_net_scales glow__conv_net_scales_of(const glow__conv_net *net, const glow_pass *pass);
+glow__conv_net_scales glow__conv_net_scales_of(const glow__conv_net *net, const glow_call *call);
 
 /* Floats of the border's tables. */
 static inline int64_t glow__conv_net_border(const glow__conv_net *net) {
@@ -74,18 +74,18 @@ static inline int64_t glow__conv_net_partial(const glow__conv_net *net) {
  * packed at a time. */
 enum { GLOW_WEIGHT_COLUMNS = 128, GLOW_WEIGHT_PIXELS = 256 };
 
-void glow__conv_net_forward(const void *self, const glow_pass *pass, const float *x, int64_t stride,
+void glow__conv_net_forward(const void *self, const glow_call *call, const float *x, int64_t stride,
                             float *out);
-void glow__conv_net_backward(const void *self, const glow_pass *pass, const float *x,
+void glow__conv_net_backward(const void *self, const glow_call *call, const float *x,
                              int64_t stride, const float *out, float *dout, float *dx,
                              int64_t dx_stride);
-glow_status glow__conv_net_init(const void *self, const glow_pass *pass, int32_t round,
+glow_status glow__conv_net_init(const void *self, const glow_call *call, int32_t round,
                                 int32_t phase, const float *x, int64_t stride);
 
 /* Shared by the passes: what a strip task works on. */
 typedef struct glow__conv_run {
   const glow__conv_net *net;
-  const glow_pass *pass;
+  const glow_call *call;
   const glow__kernels *kernels;
   const struct glow__kernels16 *kernels16; /* NULL: products are float32 */
   const float *x;
@@ -101,7 +101,7 @@ void glow__conv_net_pack_back(const glow__conv_run *run);
 /* W1, W2 or W3 (layer 0, 1, 2) as forward's products take them. */
 const float *glow__conv_net_weights(const glow__conv_run *run, int32_t layer);
 /* The inference form (glow_net_ops.freeze). */
-glow_status glow__conv_net_freeze(const void *self, const glow_pass *pass, glow_net **out);
+glow_status glow__conv_net_freeze(const void *self, const glow_call *call, glow_net **out);
 /* Wraps a net, frozen or not; takes it over. */
 glow_status glow__conv_net_wrap(glow_context *context, glow__conv_net *net, glow_net **out);
 
@@ -116,11 +116,11 @@ typedef struct glow__conv_strip {
   int64_t first, rows;
   float *gathered;     /* [rows, 9 in] or [rows, 9 out] */
   float *h1, *h2;      /* [rows, hidden] */
-  glow__layout hidden; /* of h1, h2 and their gradients: panels, as packed */
+  glow_layout hidden; /* of h1, h2 and their gradients: panels, as packed */
 } glow__conv_strip;
 glow__conv_strip glow__conv_net_strip(const glow__conv_run *run, uint32_t task, uint32_t worker);
 /* relu((a + bias) scale), where `bias` is a tensor. */
-glow__epilogue glow__conv_net_norm(const glow__conv_run *run, int32_t bias, const float *scale);
+glow_epilogue glow__conv_net_norm(const glow__conv_run *run, int32_t bias, const float *scale);
 /* Strip's h1 from x, and h2 from h1; a1 and a2 in their places when finish is not set. */
 void glow__conv_net_first(const glow__conv_run *run, const glow__conv_strip *strip, bool finish);
 void glow__conv_net_second(const glow__conv_run *run, const glow__conv_strip *strip, bool finish);
@@ -142,15 +142,15 @@ typedef struct glow__conv_sums {
 glow__conv_sums glow__conv_net_strip_sums(const glow__conv_run *run, uint32_t task);
 /* rows [*, hidden] of pixels [first, last) become what the border adds to W1 gather(x). */
 void glow__conv_net_border_fill(const glow__conv_run *run, int64_t first, int64_t last, float *rows,
-                                glow__layout layout);
+                                glow_layout layout);
 /* Sums of d, rows of n floats, which is the gradient of what the border adds to. */
 void glow__conv_net_border_sums(const glow__conv_run *run, int64_t n, const float *d,
-                                glow__layout layout, int64_t first, int64_t last, float *sum);
+                                glow_layout layout, int64_t first, int64_t last, float *sum);
 /* Floats of a packed matrix [k, n]. */
 int64_t glow__conv_net_packed(const glow__kernels *kernels, const struct glow__kernels16 *kernels16,
                               int64_t k, int64_t n);
 
-glow__conv_run glow__conv_net_run(const glow__conv_net *net, const glow_pass *pass, const float *x,
+glow__conv_run glow__conv_net_run(const glow__conv_net *net, const glow_call *call, const float *x,
                                   int64_t stride, float *out);
 
 #endif

@@ -18,10 +18,10 @@ glow__conv_strip16 glow__conv_net16_strip(const glow__conv_run *run, uint32_t ta
   int64_t row = glow__even(net->hidden), wide = widest(net);
   glow__conv_strip16 s = {.first = (int64_t)task * GLOW_STRIP};
   int64_t left = run->pixels - s.first;
-  uint16_t *h1 = (uint16_t *)(void *)glow_pass_saved(run->pass, net->h1);
-  uint16_t *h2 = (uint16_t *)(void *)glow_pass_saved(run->pass, net->h2);
+  uint16_t *h1 = (uint16_t *)(void *)glow_call_stored(run->call, net->h1);
+  uint16_t *h2 = (uint16_t *)(void *)glow_call_stored(run->call, net->h2);
   s.rows = left < GLOW_STRIP ? left : GLOW_STRIP;
-  s.sums = glow_pass_worker_scratch(run->pass, net->strip, worker);
+  s.sums = glow_call_worker_scratch(run->call, net->strip, worker);
   s.wide = s.sums + GLOW_STRIP * (int64_t)net->hidden;
   s.wide16 = (uint16_t *)(void *)(s.wide + GLOW_STRIP * wide);
   s.gradient = s.wide16 + GLOW_STRIP * glow__even(wide);
@@ -42,7 +42,7 @@ void glow__conv_net16_product(const glow__conv_run *run, int64_t m, int64_t n, i
 /* h1, or W1 gather(x) in sums. */
 static void first_layer(const glow__conv_run *run, const glow__conv_strip16 *s, bool finish) {
   const glow__conv_net *net = run->net;
-  glow__conv_net_scales scales = glow__conv_net_scales_of(net, run->pass);
+  glow__conv_net_scales scales = glow__conv_net_scales_of(net, run->call);
   glow__epilogue16 norm = {{0}, NULL};
   if (finish)
     norm = (glow__epilogue16){glow__conv_net_norm(run, net->b1, scales.s1), s->h1};
@@ -61,7 +61,7 @@ static void first_layer(const glow__conv_run *run, const glow__conv_strip16 *s, 
 /* h2, or W2 h1 in sums. */
 static void second_layer(const glow__conv_run *run, const glow__conv_strip16 *s, bool finish) {
   const glow__conv_net *net = run->net;
-  const float *scale = glow__conv_net_scales_of(net, run->pass).s2;
+  const float *scale = glow__conv_net_scales_of(net, run->call).s2;
   glow__epilogue16 norm = {{0}, NULL};
   if (finish)
     norm = (glow__epilogue16){glow__conv_net_norm(run, net->b2, scale), s->h2};
@@ -74,7 +74,7 @@ void glow__conv_net16_run_strip(void *arg, uint32_t task, uint32_t worker) {
   const glow__conv_net *net = run->net;
   const glow__epilogue16 none = {{0}, NULL};
   glow__conv_strip16 s = glow__conv_net16_strip(run, task, worker);
-  float *taps = glow_pass_scratch(run->pass, net->taps) + s.first * 9 * net->out;
+  float *taps = glow_call_scratch(run->call, net->taps) + s.first * 9 * net->out;
   first_layer(run, &s, true);
   second_layer(run, &s, true);
   glow__conv_net16_product(run, s.rows, 9 * net->out, net->hidden, s.h2,

@@ -15,7 +15,7 @@ typedef struct init_run {
 } init_run;
 
 static double *strip_sums(const glow__conv_run *run, int64_t strip) {
-  float *partial = glow_pass_scratch(run->pass, run->net->partial);
+  float *partial = glow_call_scratch(run->call, run->net->partial);
   return (double *)(void *)(partial + strip * glow__conv_net_partial(run->net));
 }
 
@@ -39,12 +39,12 @@ static void strip_moments(void *arg, uint32_t task, uint32_t worker) {
   glow__moments_sums(strip.rows, hidden, in->round > 0 ? strip.h2 : strip.h1, sums);
 }
 
-static void batch(const glow__conv_net *net, const glow_pass *pass, int32_t round, const float *x,
+static void batch(const glow__conv_net *net, const glow_call *call, int32_t round, const float *x,
                   int64_t stride, glow__moments *moments) {
-  init_run in = {glow__conv_net_run(net, pass, x, stride, NULL), round};
+  init_run in = {glow__conv_net_run(net, call, x, stride, NULL), round};
   int64_t strips = glow__strip_count(in.run.pixels);
   glow__conv_net_pack(&in.run);
-  glow_pass_run(pass, (uint32_t)strips, strip_moments, &in);
+  glow_call_run(call, (uint32_t)strips, strip_moments, &in);
   for (int64_t s = 0; s < strips; s++)
     for (int64_t j = 0; j < 2 * (int64_t)net->hidden; j++)
       moments->sums[j] += strip_sums(&in.run, s)[j];
@@ -52,20 +52,20 @@ static void batch(const glow__conv_net *net, const glow_pass *pass, int32_t roun
 }
 
 /* The norm's values, and the factors that the next round computes with. */
-static glow_status finish(const glow__conv_net *net, const glow_pass *pass, int32_t round,
+static glow_status finish(const glow__conv_net *net, const glow_call *call, int32_t round,
                           const glow__moments *moments) {
-  float *bias = glow_pass_tensor_mutable(pass, round ? net->b2 : net->b1);
-  float *logs = glow_pass_tensor_mutable(pass, round ? net->l2 : net->l1);
-  return glow__moments_norm(moments, net->hidden, FLOOR, pass, round ? "net.norm2" : "net.norm1",
+  float *bias = glow_call_tensor_mutable(call, round ? net->b2 : net->b1);
+  float *logs = glow_call_tensor_mutable(call, round ? net->l2 : net->l1);
+  return glow__moments_norm(moments, net->hidden, FLOOR, call, round ? "net.norm2" : "net.norm1",
                             bias, logs);
 }
 
-glow_status glow__conv_net_init(const void *self, const glow_pass *pass, int32_t round,
+glow_status glow__conv_net_init(const void *self, const glow_call *call, int32_t round,
                                 int32_t phase, const float *x, int64_t stride) {
-  glow__moments *moments = glow_pass_init_state(pass);
-  if (phase == GLOW_INIT_BATCH)
-    batch(self, pass, round, x, stride, moments);
-  else if (phase == GLOW_INIT_END)
-    return finish(self, pass, round, moments);
+  glow__moments *moments = glow_call_initialise_state(call);
+  if (phase == GLOW_INITIALISE_BATCH)
+    batch(self, call, round, x, stride, moments);
+  else if (phase == GLOW_INITIALISE_END)
+    return finish(self, call, round, moments);
   return GLOW_OK;
 }

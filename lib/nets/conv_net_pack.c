@@ -18,7 +18,7 @@ static void chunk(int64_t count, uint32_t task, int64_t *first, int64_t *last) {
 
 static void reorder_first(const glow__conv_run *run, uint32_t task, float *to) {
   const glow__conv_net *net = run->net;
-  const float *w = glow_pass_tensor(run->pass, net->w1);
+  const float *w = glow_call_tensor(run->call, net->w1);
   int64_t first, last, row = 9 * net->in;
   chunk(net->hidden, task, &first, &last);
   for (int64_t o = first; o < last; o++)
@@ -29,7 +29,7 @@ static void reorder_first(const glow__conv_run *run, uint32_t task, float *to) {
 
 static void reorder_third(const glow__conv_run *run, uint32_t task, float *to) {
   const glow__conv_net *net = run->net;
-  const float *w = glow_pass_tensor(run->pass, net->w3);
+  const float *w = glow_call_tensor(run->call, net->w3);
   int64_t first, last, hidden = net->hidden;
   chunk(net->out, task, &first, &last);
   for (int64_t o = first; o < last; o++)
@@ -87,15 +87,15 @@ static void pack(const glow__conv_run *run, float *by_tap1, float *by_tap3, pack
   p->kernels16 = run->kernels16;
   for (int32_t i = 0; i < 3; i++)
     panels += panels_of(p, &p->matrices[i]);
-  glow_pass_run(run->pass, 2 * CHUNKS, reorder, &order);
-  glow_pass_run(run->pass, (uint32_t)panels, pack_panel, p);
+  glow_call_run(run->call, 2 * CHUNKS, reorder, &order);
+  glow_call_run(run->call, (uint32_t)panels, pack_panel, p);
 }
 
 static void pack_forward(const glow__conv_run *run, float *by_tap1, float *by_tap3,
                          float *const *packed) {
   const glow__conv_net *net = run->net;
   int64_t hidden = net->hidden, taps_in = 9 * net->in, taps_out = 9 * net->out;
-  const float *w2 = glow_pass_tensor(run->pass, net->w2);
+  const float *w2 = glow_call_tensor(run->call, net->w2);
   pack_run p = {.matrices = {{taps_in, hidden, by_tap1, 1, taps_in, packed[0]},
                              {hidden, hidden, w2, 1, hidden, packed[1]},
                              {hidden, taps_out, by_tap3, 1, hidden, packed[2]}}};
@@ -103,38 +103,38 @@ static void pack_forward(const glow__conv_run *run, float *by_tap1, float *by_ta
 }
 
 /* All three, or none: they are packed together. */
-static bool must_pack(const glow_pass *pass, const int32_t *packed) {
+static bool must_pack(const glow_call *call, const int32_t *packed) {
   bool must = false;
   for (int i = 0; i < 3; i++)
-    must |= glow_pass_must_pack(pass, packed[i]) != 0;
+    must |= glow_call_must_pack(call, packed[i]) != 0;
   return must;
 }
 
 void glow__conv_net_pack(const glow__conv_run *run) {
   const glow__conv_net *net = run->net;
-  const glow_pass *pass = run->pass;
-  if (glow__conv_net_is_frozen(net) || !must_pack(pass, net->packed))
+  const glow_call *call = run->call;
+  if (glow__conv_net_is_frozen(net) || !must_pack(call, net->packed))
     return;
-  float *const packed[] = {glow_pass_scratch(pass, net->packed[0]),
-                           glow_pass_scratch(pass, net->packed[1]),
-                           glow_pass_scratch(pass, net->packed[2])};
-  pack_forward(run, glow_pass_scratch(pass, net->by_tap1), glow_pass_scratch(pass, net->by_tap3),
+  float *const packed[] = {glow_call_scratch(call, net->packed[0]),
+                           glow_call_scratch(call, net->packed[1]),
+                           glow_call_scratch(call, net->packed[2])};
+  pack_forward(run, glow_call_scratch(call, net->by_tap1), glow_call_scratch(call, net->by_tap3),
                packed);
 }
 
 void glow__conv_net_pack_back(const glow__conv_run *run) {
   const glow__conv_net *net = run->net;
-  const glow_pass *pass = run->pass;
+  const glow_call *call = run->call;
   int64_t hidden = net->hidden, taps_in = 9 * net->in, taps_out = 9 * net->out;
-  if (!must_pack(pass, net->back))
+  if (!must_pack(call, net->back))
     return;
-  const float *w2 = glow_pass_tensor(pass, net->w2);
-  float *by_tap1 = glow_pass_scratch(pass, net->by_tap1);
-  float *by_tap3 = glow_pass_scratch(pass, net->by_tap3);
+  const float *w2 = glow_call_tensor(call, net->w2);
+  float *by_tap1 = glow_call_scratch(call, net->by_tap1);
+  float *by_tap3 = glow_call_scratch(call, net->by_tap3);
   pack_run p = {.matrices = {
-                    {hidden, taps_in, by_tap1, taps_in, 1, glow_pass_scratch(pass, net->back[0])},
-                    {hidden, hidden, w2, hidden, 1, glow_pass_scratch(pass, net->back[1])},
-                    {taps_out, hidden, by_tap3, hidden, 1, glow_pass_scratch(pass, net->back[2])},
+                    {hidden, taps_in, by_tap1, taps_in, 1, glow_call_scratch(call, net->back[0])},
+                    {hidden, hidden, w2, hidden, 1, glow_call_scratch(call, net->back[1])},
+                    {taps_out, hidden, by_tap3, hidden, 1, glow_call_scratch(call, net->back[2])},
                 }};
   pack(run, by_tap1, by_tap3, &p);
 }
@@ -142,7 +142,7 @@ void glow__conv_net_pack_back(const glow__conv_run *run) {
 const float *glow__conv_net_weights(const glow__conv_run *run, int32_t layer) {
   const glow__conv_net *net = run->net;
   return glow__conv_net_is_frozen(net) ? net->frozen[layer]
-                                       : glow_pass_scratch(run->pass, net->packed[layer]);
+                                       : glow_call_scratch(run->call, net->packed[layer]);
 }
 
 /* ---- freezing -------------------------------------------------------------------------------- */
@@ -150,12 +150,12 @@ const float *glow__conv_net_weights(const glow__conv_run *run, int32_t layer) {
 /* Packed weights of run's net, in one block. */
 static glow_status freeze_weights(const glow__conv_run *run, float **frozen) {
   const glow__conv_net *net = run->net;
-  glow_context *context = glow_pass_context(run->pass);
+  glow_context *context = glow_call_context(run->call);
   int64_t hidden = net->hidden, taps_in = 9 * net->in, taps_out = 9 * net->out;
   const int64_t sizes[] = {
-      glow__aligned_floats(glow__conv_net_packed(run->kernels, run->kernels16, taps_in, hidden)),
-      glow__aligned_floats(glow__conv_net_packed(run->kernels, run->kernels16, hidden, hidden)),
-      glow__aligned_floats(glow__conv_net_packed(run->kernels, run->kernels16, hidden, taps_out))};
+      glow_aligned_floats(glow__conv_net_packed(run->kernels, run->kernels16, taps_in, hidden)),
+      glow_aligned_floats(glow__conv_net_packed(run->kernels, run->kernels16, hidden, hidden)),
+      glow_aligned_floats(glow__conv_net_packed(run->kernels, run->kernels16, hidden, taps_out))};
   size_t whole = (size_t)(sizes[0] + sizes[1] + sizes[2]);
   frozen[0] = glow_allocate(context, whole * sizeof(float));
   float *room = glow_allocate(context, (size_t)(hidden * (taps_in + taps_out)) * sizeof(float));
@@ -168,11 +168,11 @@ static glow_status freeze_weights(const glow__conv_run *run, float **frozen) {
   return frozen[0] && room ? GLOW_OK : GLOW_E_MEMORY;
 }
 
-glow_status glow__conv_net_freeze(const void *self, const glow_pass *pass, glow_net **out) {
+glow_status glow__conv_net_freeze(const void *self, const glow_call *call, glow_net **out) {
   const glow__conv_net *net = self;
-  glow_context *context = glow_pass_context(pass);
+  glow_context *context = glow_call_context(call);
   const glow__conv_run run = {
-      .net = net, .pass = pass, .kernels = context->kernels, .kernels16 = context->kernels16};
+      .net = net, .call = call, .kernels = context->kernels, .kernels16 = context->kernels16};
   glow__conv_net *copy = glow_allocate(context, sizeof *copy);
   *out = NULL;
   if (!copy)

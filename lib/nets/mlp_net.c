@@ -21,9 +21,9 @@
 static glow_status set_sizes(glow__mlp_net *net, const glow_shape *input, int64_t out_channels) {
   const int64_t limit = (int64_t)1 << 24;
   int64_t in = 0, out = 0;
-  if (!glow__mul(input->height, input->width, &net->pixels) ||
-      !glow__mul(net->pixels, input->channels, &in) ||
-      !glow__mul(net->pixels, out_channels, &out) || in > limit || out > limit)
+  if (!glow_size_multiply(input->height, input->width, &net->pixels) ||
+      !glow_size_multiply(net->pixels, input->channels, &in) ||
+      !glow_size_multiply(net->pixels, out_channels, &out) || in > limit || out > limit)
     return glow_error(GLOW_E_LIMIT, "an MLP of %lld x %lld x %lld numbers to %lld channels",
                       (long long)input->height, (long long)input->width, (long long)input->channels,
                       (long long)out_channels);
@@ -75,7 +75,7 @@ static glow_status declare_regions(glow__mlp_net *net, glow_setup *setup,
   GLOW_TRY(glow_setup_scratch(setup, 0, net->narrow ? 0 : 2 * hidden, &net->states));
   GLOW_TRY(
       glow_setup_worker_scratch(setup, net->narrow ? 2 * GLOW_STRIP * hidden : 0, &net->strip));
-  GLOW_TRY(glow_setup_saved(setup, 0, net->depth * hidden, &net->h));
+  GLOW_TRY(glow_setup_stored(setup, 0, net->depth * hidden, &net->h));
   GLOW_TRY(glow_setup_backward_scratch(setup, back, 0, &net->back));
   GLOW_TRY(glow_setup_backward_scratch(setup, 0, net->depth * hidden, &net->d));
   GLOW_TRY(glow_setup_backward_scratch(setup, 0, in, &net->d_input));
@@ -90,21 +90,21 @@ static glow_status configure(void *self, glow_setup *setup, const glow_shape *in
   GLOW_TRY(declare_tensors(net, setup));
   GLOW_TRY(declare_regions(net, setup, kernels, place_packed(net, kernels)));
   if (net->context)
-    GLOW_TRY(glow_setup_context_vector(setup, net->context));
+    GLOW_TRY(glow_setup_condition(setup, net->context));
   return glow_setup_derived(setup, (size_t)net->packed_size * sizeof(float));
 }
 
 /* ---- values ---------------------------------------------------------------------------------- */
 
-static glow_status build(const void *self, const glow_pass *pass) {
+static glow_status build(const void *self, const glow_call *call) {
   const glow__mlp_net *net = self;
   uint64_t position = 0;
   for (int32_t l = 0; l < net->depth; l++) {
     const glow__mlp_layer *layer = &net->layers[l];
     int64_t count = layer->inputs * layer->outputs;
-    float *w = glow_pass_tensor_mutable(pass, layer->weight);
+    float *w = glow_call_tensor_mutable(call, layer->weight);
     float deviation = sqrtf(2.0f / (float)layer->inputs);
-    glow__rng_normal(net->seed, GLOW_STREAM_BUILD, position, w, count);
+    glow_random_normal(net->seed, GLOW_STREAM_RESET, position, w, count);
     for (int64_t j = 0; j < count; j++)
       w[j] *= deviation;
     position += (uint64_t)count;
@@ -113,13 +113,13 @@ static glow_status build(const void *self, const glow_pass *pass) {
 }
 
 /* Passes multiply with W' [inputs, outputs]: packed once for each change of the weights. */
-static glow_status prepare(const void *self, const glow_pass *pass) {
+static glow_status prepare(const void *self, const glow_call *call) {
   const glow__mlp_net *net = self;
-  const glow__kernels *kernels = glow_pass_context(pass)->kernels;
-  float *packed = glow_pass_derived_mutable(pass);
+  const glow__kernels *kernels = glow_call_context(call)->kernels;
+  float *packed = glow_call_derived_mutable(call);
   for (int32_t l = 0; l <= net->depth; l++) {
     const glow__mlp_layer *layer = &net->layers[l];
-    kernels->pack(layer->inputs, layer->outputs, glow_pass_tensor(pass, layer->weight), 1,
+    kernels->pack(layer->inputs, layer->outputs, glow_call_tensor(call, layer->weight), 1,
                   layer->inputs, packed + layer->packed, 0, glow__panels(kernels, layer->outputs));
   }
   return GLOW_OK;
@@ -141,7 +141,7 @@ static const glow_net_ops ops = {
     .type = "mlp",
     .flags = GLOW_NET_ALWAYS_PREPARES,
     .configure = configure,
-    .build = build,
+    .reset = build,
     .prepare = prepare,
     .forward = glow__mlp_net_forward,
     .backward = glow__mlp_net_backward,

@@ -46,15 +46,15 @@ enum { GLOW_MLP_ROWS = 256, GLOW_MLP_COLUMNS = 64 };
  * cost more. */
 #define GLOW_MLP_WORK ((int64_t)1 << 21)
 
-void glow__mlp_net_forward(const void *self, const glow_pass *pass, const float *x, int64_t stride,
+void glow__mlp_net_forward(const void *self, const glow_call *call, const float *x, int64_t stride,
                            float *out);
-void glow__mlp_net_backward(const void *self, const glow_pass *pass, const float *x, int64_t stride,
+void glow__mlp_net_backward(const void *self, const glow_call *call, const float *x, int64_t stride,
                             const float *out, float *dout, float *dx, int64_t dx_stride);
 
 /* Shared by the passes. */
 typedef struct glow__mlp_run {
   const glow__mlp_net *net;
-  const glow_pass *pass;
+  const glow_call *call;
   const struct glow__kernels *kernels;
   int64_t samples;
   const float *x; /* what the layer above gave: pixels of `stride` floats */
@@ -65,7 +65,7 @@ typedef struct glow__mlp_run {
 } glow__mlp_run;
 
 /* x0 is x itself where that is a matrix already, else gathered in scratch. */
-glow__mlp_run glow__mlp_net_run(const glow__mlp_net *net, const glow_pass *pass, const float *x,
+glow__mlp_run glow__mlp_net_run(const glow__mlp_net *net, const glow_call *call, const float *x,
                                 int64_t stride);
 
 /* How a product [samples, n] with inner size k is cut into tasks: strips of samples, and groups of

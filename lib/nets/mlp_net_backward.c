@@ -32,7 +32,7 @@ static rows inputs_of(const back_run *b, int32_t l) {
   int64_t size = run->samples * run->net->hidden;
   if (!l)
     return (rows){run->input, run->input_stride};
-  return (rows){glow_pass_saved(run->pass, run->net->h) + (l - 1) * size, run->net->hidden};
+  return (rows){glow_call_stored(run->call, run->net->h) + (l - 1) * size, run->net->hidden};
 }
 
 /* d_l. */
@@ -40,7 +40,7 @@ static const float *gradient_of(const back_run *b, int32_t l) {
   const glow__mlp_net *net = b->run.net;
   if (l == net->depth)
     return b->dout;
-  return glow_pass_scratch(b->run.pass, net->d) + l * b->run.samples * net->hidden;
+  return glow_call_scratch(b->run.call, net->d) + l * b->run.samples * net->hidden;
 }
 
 /* ---- packed weights -------------------------------------------------------------------------- */
@@ -67,8 +67,8 @@ static void pack_part(void *arg, uint32_t task, uint32_t worker) {
     part -= pack_tasks(run, layer);
   int64_t once = panels_at_once(run, layer), panels = glow__panels(run->kernels, layer->inputs);
   int64_t last = (part + 1) * once < panels ? (part + 1) * once : panels;
-  run->kernels->pack(layer->outputs, layer->inputs, glow_pass_tensor(run->pass, layer->weight),
-                     layer->inputs, 1, glow_pass_scratch(run->pass, run->net->back) + layer->back,
+  run->kernels->pack(layer->outputs, layer->inputs, glow_call_tensor(run->call, layer->weight),
+                     layer->inputs, 1, glow_call_scratch(run->call, run->net->back) + layer->back,
                      part * once, last);
 }
 
@@ -87,7 +87,7 @@ static void pack(back_run *b) {
   int64_t count = 0;
   for (int32_t l = 0; l <= net->depth; l++)
     count += pack_tasks(&b->run, &net->layers[l]);
-  glow_pass_run(b->run.pass, net->narrow ? 1 : (uint32_t)count, net->narrow ? pack_all : pack_part,
+  glow_call_run(b->run.call, net->narrow ? 1 : (uint32_t)count, net->narrow ? pack_all : pack_part,
                 b);
 }
 
@@ -98,14 +98,14 @@ static void through_layer(const back_run *b, int32_t l, const glow__mlp_part *pa
   const glow__mlp_run *run = &b->run;
   const glow__mlp_net *net = run->net;
   const glow__mlp_layer *layer = &net->layers[l];
-  const glow__epilogue none = {0};
+  const glow_epilogue none = {0};
   const float *d = gradient_of(b, l) + part->first * layer->outputs;
   float *to =
-      l ? (float *)(uintptr_t)gradient_of(b, l - 1) : glow_pass_scratch(run->pass, net->d_input);
+      l ? (float *)(uintptr_t)gradient_of(b, l - 1) : glow_call_scratch(run->call, net->d_input);
   to += part->first * layer->inputs;
   run->kernels->gemm(part->rows, layer->inputs, layer->outputs, d,
                      glow__in_rows(run->kernels, layer->outputs),
-                     glow_pass_scratch(run->pass, net->back) + layer->back, to,
+                     glow_call_scratch(run->call, net->back) + layer->back, to,
                      glow__in_rows(run->kernels, layer->inputs), part->from, part->to, &none);
   if (!l)
     return;
@@ -142,13 +142,13 @@ static void backward_part(void *arg, uint32_t task, uint32_t worker) {
 static void data_gradients(back_run *b) {
   const glow__mlp_net *net = b->run.net;
   if (net->narrow) {
-    glow_pass_run(b->run.pass, (uint32_t)glow__strip_count(b->run.samples), backward_strip, b);
+    glow_call_run(b->run.call, (uint32_t)glow__strip_count(b->run.samples), backward_strip, b);
     return;
   }
   for (int32_t l = net->depth; l >= 0; l--) {
     glow__mlp_cut cut = glow__mlp_net_cut(&b->run, net->layers[l].inputs, net->layers[l].outputs);
     b->run.layer = l;
-    glow_pass_run(b->run.pass, (uint32_t)(cut.strips * cut.groups), backward_part, b);
+    glow_call_run(b->run.call, (uint32_t)(cut.strips * cut.groups), backward_part, b);
   }
 }
 
@@ -156,9 +156,9 @@ static void data_gradients(back_run *b) {
 static void hand_back(const back_run *b) {
   const glow__mlp_run *run = &b->run;
   const glow__mlp_net *net = run->net;
-  const float *d = glow_pass_scratch(run->pass, net->d_input);
+  const float *d = glow_call_scratch(run->call, net->d_input);
   for (int64_t n = 0; n < run->samples; n++) {
-    float *context = net->context ? glow_pass_context_gradient(run->pass, n) : NULL;
+    float *context = net->context ? glow_call_condition_gradient(run->call, n) : NULL;
     for (int64_t p = 0; p < net->pixels; p++, d += net->channels)
       for (int64_t c = 0; c < net->channels; c++)
         b->dx[(n * net->pixels + p) * b->dx_stride + c] += d[c];
@@ -174,8 +174,8 @@ static void bias_gradient(const back_run *b, int32_t l, uint32_t worker) {
   const glow__mlp_run *run = &b->run;
   const glow__mlp_layer *layer = &run->net->layers[l];
   const float *d = gradient_of(b, l);
-  float *g = glow_pass_gradient(run->pass, layer->bias);
-  double *sums = (double *)(void *)glow_pass_worker_scratch(run->pass, run->net->block, worker);
+  float *g = glow_call_gradient(run->call, layer->bias);
+  double *sums = (double *)(void *)glow_call_worker_scratch(run->call, run->net->block, worker);
   memset(sums, 0, (size_t)layer->outputs * sizeof *sums);
   for (int64_t n = 0; n < run->samples; n++)
     for (int64_t j = 0; j < layer->outputs; j++)
@@ -189,11 +189,11 @@ static void weight_gradient(const back_run *b, int32_t l, int64_t column, uint32
   const glow__mlp_run *run = &b->run;
   const glow__mlp_layer *layer = &run->net->layers[l];
   const glow__kernels *kernels = run->kernels;
-  const glow__epilogue add = {.accumulate = 1};
+  const glow_epilogue add = {.accumulate = 1};
   const float *d = gradient_of(b, l);
   rows h = inputs_of(b, l);
-  float *packed = glow_pass_worker_scratch(run->pass, run->net->block, worker);
-  float *g = glow_pass_gradient(run->pass, layer->weight) + column;
+  float *packed = glow_call_worker_scratch(run->call, run->net->block, worker);
+  float *g = glow_call_gradient(run->call, layer->weight) + column;
   int64_t left = layer->inputs - column;
   int64_t columns = left < GLOW_MLP_COLUMNS ? left : GLOW_MLP_COLUMNS;
   int64_t panels = glow__panels(kernels, columns);
@@ -233,12 +233,12 @@ static void parameters(back_run *b) {
   }
   b->tasks = (work + GLOW_MLP_WORK - 1) / GLOW_MLP_WORK;
   b->tasks = b->tasks < items ? b->tasks : items;
-  glow_pass_run(b->run.pass, (uint32_t)b->tasks, parameter_gradients, b);
+  glow_call_run(b->run.call, (uint32_t)b->tasks, parameter_gradients, b);
 }
 
-void glow__mlp_net_backward(const void *self, const glow_pass *pass, const float *x, int64_t stride,
+void glow__mlp_net_backward(const void *self, const glow_call *call, const float *x, int64_t stride,
                             const float *out, float *dout, float *dx, int64_t dx_stride) {
-  back_run b = {.run = glow__mlp_net_run(self, pass, x, stride),
+  back_run b = {.run = glow__mlp_net_run(self, call, x, stride),
                 .dout = dout,
                 .dx = dx,
                 .dx_stride = dx_stride};

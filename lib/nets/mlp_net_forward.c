@@ -18,23 +18,23 @@ static void gather(const glow__mlp_run *run, float *input) {
       memcpy(input, run->x + (n * net->pixels + p) * run->stride,
              (size_t)net->channels * sizeof *input);
     if (net->context)
-      memcpy(input, glow_pass_context_vector(run->pass, n), (size_t)net->context * sizeof *input);
+      memcpy(input, glow_call_condition(run->call, n), (size_t)net->context * sizeof *input);
     input += net->context;
   }
 }
 
-glow__mlp_run glow__mlp_net_run(const glow__mlp_net *net, const glow_pass *pass, const float *x,
+glow__mlp_run glow__mlp_net_run(const glow__mlp_net *net, const glow_call *call, const float *x,
                                 int64_t stride) {
   glow__mlp_run run = {.net = net,
-                       .pass = pass,
-                       .kernels = glow_pass_context(pass)->kernels,
-                       .samples = glow_pass_samples(pass),
+                       .call = call,
+                       .kernels = glow_call_context(call)->kernels,
+                       .samples = glow_call_sample_count(call),
                        .x = x,
                        .stride = stride,
                        .input = x,
                        .input_stride = stride};
   if (net->pixels > 1 || net->context) {
-    float *input = glow_pass_scratch(pass, net->input);
+    float *input = glow_call_scratch(call, net->input);
     gather(&run, input);
     run.input = input;
     run.input_stride = net->layers[0].inputs;
@@ -72,8 +72,8 @@ typedef struct forward_run {
 static void layer_product(const glow__mlp_run *run, int32_t l, int64_t rows, const float *in,
                           int64_t in_stride, float *out, int64_t from, int64_t to) {
   const glow__mlp_layer *layer = &run->net->layers[l];
-  const float *packed = (const float *)glow_pass_derived(run->pass) + layer->packed;
-  glow__epilogue end = {.bias = glow_pass_tensor(run->pass, layer->bias),
+  const float *packed = (const float *)glow_call_derived(run->call) + layer->packed;
+  glow_epilogue end = {.bias = glow_call_tensor(run->call, layer->bias),
                         .relu = l < run->net->depth};
   run->kernels->gemm(rows, layer->outputs, layer->inputs, in,
                      glow__in_rows(run->kernels, in_stride), packed, out,
@@ -82,17 +82,17 @@ static void layer_product(const glow__mlp_run *run, int32_t l, int64_t rows, con
 
 /* h of layer l, all samples: kept for backward, or one of two. */
 static float *hidden_of(const glow__mlp_run *run, int32_t l) {
-  float *saved = glow_pass_saved(run->pass, run->net->h);
+  float *saved = glow_call_stored(run->call, run->net->h);
   int64_t size = run->samples * run->net->hidden;
-  return saved ? saved + l * size : glow_pass_scratch(run->pass, run->net->states) + l % 2 * size;
+  return saved ? saved + l * size : glow_call_scratch(run->call, run->net->states) + l % 2 * size;
 }
 
 static void forward_strip(void *arg, uint32_t task, uint32_t worker) {
   const forward_run *f = arg;
   const glow__mlp_run *run = &f->run;
   const glow__mlp_net *net = run->net;
-  float *own = glow_pass_worker_scratch(run->pass, net->strip, worker);
-  bool saved = glow_pass_saved(run->pass, net->h) != NULL;
+  float *own = glow_call_worker_scratch(run->call, net->strip, worker);
+  bool saved = glow_call_stored(run->call, net->h) != NULL;
   int64_t first = (int64_t)task * GLOW_STRIP, stride = run->input_stride;
   int64_t rows = run->samples - first < GLOW_STRIP ? run->samples - first : GLOW_STRIP;
   const float *in = run->input + first * stride;
@@ -122,17 +122,17 @@ static void forward_part(void *arg, uint32_t task, uint32_t worker) {
                 out + part.first * layer->outputs, part.from, part.to);
 }
 
-void glow__mlp_net_forward(const void *self, const glow_pass *pass, const float *x, int64_t stride,
+void glow__mlp_net_forward(const void *self, const glow_call *call, const float *x, int64_t stride,
                            float *out) {
   const glow__mlp_net *net = self;
-  forward_run f = {glow__mlp_net_run(net, pass, x, stride), out};
+  forward_run f = {glow__mlp_net_run(net, call, x, stride), out};
   if (net->narrow) {
-    glow_pass_run(pass, (uint32_t)glow__strip_count(f.run.samples), forward_strip, &f);
+    glow_call_run(call, (uint32_t)glow__strip_count(f.run.samples), forward_strip, &f);
     return;
   }
   for (int32_t l = 0; l <= net->depth; l++) {
     glow__mlp_cut cut = glow__mlp_net_cut(&f.run, net->layers[l].outputs, net->layers[l].inputs);
     f.run.layer = l;
-    glow_pass_run(pass, (uint32_t)(cut.strips * cut.groups), forward_part, &f);
+    glow_call_run(call, (uint32_t)(cut.strips * cut.groups), forward_part, &f);
   }
 }

@@ -23,7 +23,7 @@ static inline uint32_t glow__net_layer_flags(const glow_net *net) {
 }
 
 /* The net's inference form, or NULL when it has none. */
-glow_status glow__net_freeze(const glow_net *net, const glow_pass *pass, glow_net **out);
+glow_status glow__net_inference_form(const glow_net *net, const glow_call *call, glow_net **out);
 
 /* Factories of the built-in types, for the registry. */
 glow_status glow__conv_net_make(glow_context *context, const glow_config *config, glow_net **out);

@@ -40,8 +40,8 @@ static glow_status declare_norm(const glow__res_net *net, glow_setup *setup, glo
     return GLOW_OK;
   GLOW_TRY(glow_setup_push(setup, name));
   GLOW_TRY(glow_setup_tensor(setup, "bias", GLOW_TYPE_F32, 1, 1, dims, &norm->bias));
-  GLOW_TRY(glow_setup_running(setup, "mean", 1, dims, MOMENTUM, &norm->mean));
-  GLOW_TRY(glow_setup_running(setup, "var", 1, dims, MOMENTUM, &norm->var));
+  GLOW_TRY(glow_setup_running_average(setup, "mean", 1, dims, MOMENTUM, &norm->mean));
+  GLOW_TRY(glow_setup_running_average(setup, "var", 1, dims, MOMENTUM, &norm->var));
   glow_setup_pop(setup);
   return GLOW_OK;
 }
@@ -91,7 +91,7 @@ static glow_status declare_memory(glow__res_net *net, glow_setup *setup) {
     worker = larger(worker, glow__wn_conv_gradient_worker(convs[i], kernels));
   }
   net->room = net->derived_floats;
-  GLOW_TRY(glow_setup_saved(setup, 0, (2 * (int64_t)net->blocks + 2) * image, &net->saved));
+  GLOW_TRY(glow_setup_stored(setup, 0, (2 * (int64_t)net->blocks + 2) * image, &net->saved));
   GLOW_TRY(glow_setup_scratch(setup, 0, image, &net->h));
   GLOW_TRY(glow_setup_scratch(setup, 0, image, &net->r));
   GLOW_TRY(glow_setup_scratch(setup, 0, image, &net->a));
@@ -118,13 +118,13 @@ static glow_status configure(void *self, glow_setup *setup, const glow_shape *in
   net->width = input->width;
   net->in = input->channels;
   net->out = out_channels;
-  if (!glow__mul(net->height, net->width, &net->image) ||
-      !glow__mul(net->image, (int64_t)net->hidden * (2 * net->blocks + 2), &floats))
+  if (!glow_size_multiply(net->height, net->width, &net->image) ||
+      !glow_size_multiply(net->image, (int64_t)net->hidden * (2 * net->blocks + 2), &floats))
     return glow_error(GLOW_E_LIMIT, "a residual net on %lld x %lld pixels is too large",
                       (long long)net->height, (long long)net->width);
   GLOW_TRY(declare_tensors(net, setup));
   int64_t each = 9 * net->in + net->out + net->hidden * (19 * (int64_t)net->blocks + 1);
-  if (!glow__mul(net->image * net->hidden, each, &work))
+  if (!glow_size_multiply(net->image * net->hidden, each, &work))
     work = INT64_MAX;
   GLOW_TRY(glow_setup_work(setup, work));
   return declare_memory(net, setup);
@@ -142,31 +142,31 @@ static const glow__wn_conv *conv_at(const glow__res_net *net, int32_t i) {
   return i == 2 + 3 * net->blocks ? &net->last : NULL;
 }
 
-static glow_status build(const void *self, const glow_pass *pass) {
+static glow_status build(const void *self, const glow_call *call) {
   const glow__res_net *net = self;
   uint64_t position = 0;
   for (int32_t i = 0; conv_at(net, i); i++)
-    glow__wn_conv_build(conv_at(net, i), pass, net->seed, &position);
+    glow__wn_conv_build(conv_at(net, i), call, net->seed, &position);
   for (int32_t i = 0; net->batch_norm && i < glow__res_norms(net); i++) {
-    float *var = glow_pass_tensor_mutable(pass, glow__res_norm(net, i)->var);
+    float *var = glow_call_tensor_mutable(call, glow__res_norm(net, i)->var);
     for (int64_t j = 0; j < net->hidden; j++)
       var[j] = 1.0f;
   }
   return GLOW_OK;
 }
 
-static glow_status prepare(const void *self, const glow_pass *pass) {
+static glow_status prepare(const void *self, const glow_call *call) {
   const glow__res_net *net = self;
-  float *derived = glow_pass_derived_mutable(pass);
+  float *derived = glow_call_derived_mutable(call);
   for (int32_t i = 0; net->batch_norm && i < glow__res_norms(net); i++) {
-    const float *var = glow_pass_tensor(pass, glow__res_norm(net, i)->var);
+    const float *var = glow_call_tensor(call, glow__res_norm(net, i)->var);
     for (int64_t j = 0; j < net->hidden; j++)
       if (!(var[j] >= 0.0f)) /* from a file */
         return glow_error(GLOW_E_NUMERIC, "net: the variance of channel %lld of norm %d is %g",
                           (long long)j, (int)i, (double)var[j]);
   }
   for (int32_t i = 0; conv_at(net, i); i++)
-    glow__wn_conv_prepare(conv_at(net, i), pass, derived, derived + net->room);
+    glow__wn_conv_prepare(conv_at(net, i), call, derived, derived + net->room);
   return GLOW_OK;
 }
 
@@ -176,9 +176,9 @@ static void init_size(const void *self, int32_t *rounds, size_t *bytes) {
   *bytes = glow__moments_size(net->hidden);
 }
 
-static void forward(const void *self, const glow_pass *pass, const float *x, int64_t stride,
+static void forward(const void *self, const glow_call *call, const float *x, int64_t stride,
                     float *out) {
-  const glow__res_run run = glow__res_run_of(self, pass, x, stride);
+  const glow__res_run run = glow__res_run_of(self, call, x, stride);
   glow__res_forward(&run, -1, out);
 }
 
@@ -201,10 +201,10 @@ static const glow_net_ops ops = {
     .type = "res",
     .flags = GLOW_NET_ALWAYS_PREPARES,
     .configure = configure,
-    .build = build,
-    .init_size = init_size,
+    .reset = build,
+    .initialise_size = init_size,
     .prepare = prepare,
-    .init = glow__res_net_init,
+    .initialise = glow__res_net_init,
     .forward = forward,
     .backward = glow__res_net_backward,
     .save = save,

@@ -54,13 +54,13 @@ typedef struct glow__norm_view {
 
 typedef struct glow__res_run {
   const glow__res_net *net;
-  const glow_pass *pass;
+  const glow_call *call;
   const float *x;
   int64_t stride, pixels;
   glow__wn_run conv; /* without the conv itself */
 } glow__res_run;
 
-glow__res_run glow__res_run_of(const glow__res_net *net, const glow_pass *pass, const float *x,
+glow__res_run glow__res_run_of(const glow__res_net *net, const glow_call *call, const float *x,
                                int64_t stride);
 static inline glow__wn_run glow__res_conv(const glow__res_run *run, const glow__wn_conv *conv) {
   glow__wn_run one = run->conv;
@@ -94,9 +94,9 @@ void glow__res_activate(const glow__norm_view *view, int64_t hidden, int64_t row
 /* `stop`: number of the norm whose input's moments are wanted, which are then all that is computed;
  * -1: none. */
 void glow__res_forward(const glow__res_run *run, int32_t stop, float *out);
-void glow__res_net_backward(const void *self, const glow_pass *pass, const float *x, int64_t stride,
+void glow__res_net_backward(const void *self, const glow_call *call, const float *x, int64_t stride,
                             const float *out, float *dout, float *dx, int64_t dx_stride);
-glow_status glow__res_net_init(const void *self, const glow_pass *pass, int32_t round,
+glow_status glow__res_net_init(const void *self, const glow_call *call, int32_t round,
                                int32_t phase, const float *x, int64_t stride);
 
 #endif

@@ -31,7 +31,7 @@ static void strip_of(const glow__res_run *run, uint32_t task, int64_t *first, in
 }
 
 static void run_strips(stage *s, glow_task_fn fn) {
-  glow_pass_run(s->run->pass, (uint32_t)glow__strip_count(s->run->pixels), fn, s);
+  glow_call_run(s->run->call, (uint32_t)glow__strip_count(s->run->pixels), fn, s);
 }
 
 /* h again, du, and its sums. */
@@ -40,8 +40,8 @@ static void norm_strip(void *arg, uint32_t task, uint32_t worker) {
   const glow__res_run *run = s->run;
   int64_t hidden = run->net->hidden, first, last;
   strip_of(run, task, &first, &last);
-  float *room = glow_pass_worker_scratch(run->pass, run->net->strip, worker);
-  float *h = glow_pass_scratch(run->pass, run->net->h) + first * hidden;
+  float *room = glow_call_worker_scratch(run->call, run->net->strip, worker);
+  float *h = glow_call_scratch(run->call, run->net->h) + first * hidden;
   float *du = s->du + first * hidden;
   const float *x = s->x + first * hidden;
   const glow__wn_run conv = glow__res_conv(run, s->conv);
@@ -75,15 +75,15 @@ static void finish_strip(void *arg, uint32_t task, uint32_t worker) {
   if (!s->skip)
     return;
   const glow__wn_run skip = glow__res_conv(run, s->skip);
-  glow__wn_conv_data_gradient(&skip, glow_pass_scratch(run->pass, run->net->o), first, last, true,
+  glow__wn_conv_data_gradient(&skip, glow_call_scratch(run->call, run->net->o), first, last, true,
                               s->dx + first * hidden, hidden,
-                              glow_pass_worker_scratch(run->pass, run->net->strip, worker));
+                              glow_call_worker_scratch(run->call, run->net->strip, worker));
 }
 
 static void gradients(const glow__res_run *run, const glow__wn_conv *conv, const float *h,
                       int64_t stride, const float *dy) {
   const glow__wn_run one = glow__res_conv(run, conv);
-  glow__wn_conv_gradients(&one, h, stride, dy, glow_pass_scratch(run->pass, run->net->d),
+  glow__wn_conv_gradients(&one, h, stride, dy, glow_call_scratch(run->call, run->net->d),
                           run->net->gradient);
 }
 
@@ -92,8 +92,8 @@ static void norm_sums(const glow__res_run *run, int32_t number, const glow__norm
   const glow__net_norm *norm = glow__res_norm(run->net, number);
   int64_t hidden = run->net->hidden;
   const double *sums = glow__res_total(run);
-  bool through = norm->mean >= 0 && glow_pass_observed(run->pass, norm->mean);
-  float *d_bias = norm->mean < 0 ? NULL : glow_pass_gradient(run->pass, norm->bias);
+  bool through = norm->mean >= 0 && glow_call_observed(run->call, norm->mean);
+  float *d_bias = norm->mean < 0 ? NULL : glow_call_gradient(run->call, norm->bias);
   for (int64_t j = 0; j < hidden; j++) {
     if (d_bias)
       d_bias[j] += (float)sums[j];
@@ -107,9 +107,9 @@ static void through_conv(stage *s, int32_t number) {
   const glow__res_run *run = s->run;
   glow__res_choose(run, number);
   s->view = glow__res_view(run, number);
-  s->du = glow_pass_scratch(run->pass, run->net->du);
+  s->du = glow_call_scratch(run->call, run->net->du);
   run_strips(s, norm_strip);
-  gradients(run, s->conv, glow_pass_scratch(run->pass, run->net->h), run->net->hidden, s->dy);
+  gradients(run, s->conv, glow_call_scratch(run->call, run->net->h), run->net->hidden, s->dy);
   norm_sums(run, number, &s->view);
   run_strips(s, finish_strip);
 }
@@ -123,7 +123,7 @@ static void input_strip(void *arg, uint32_t task, uint32_t worker) {
   const glow__wn_run conv = glow__res_conv(run, s->conv);
   glow__wn_conv_data_gradient(&conv, s->dy, first, last, true, s->to + first * s->to_stride,
                               s->to_stride,
-                              glow_pass_worker_scratch(run->pass, run->net->strip, worker));
+                              glow_call_worker_scratch(run->call, run->net->strip, worker));
 }
 
 /* r_k's gradient is that of r_{k+1}, what comes through the block, and the skip's; the last r's is
@@ -135,7 +135,7 @@ static void skip_strip(void *arg, uint32_t task, uint32_t worker) {
   strip_of(run, task, &first, &last);
   const glow__wn_run skip = glow__res_conv(run, s->skip);
   glow__wn_conv_data_gradient(&skip, s->dy, first, last, false, s->dx + first * hidden, hidden,
-                              glow_pass_worker_scratch(run->pass, run->net->strip, worker));
+                              glow_call_worker_scratch(run->call, run->net->strip, worker));
 }
 
 static const glow__wn_conv *skip_of(const glow__res_net *net, int32_t k) {
@@ -145,7 +145,7 @@ static const glow__wn_conv *skip_of(const glow__res_net *net, int32_t k) {
 static void through_block(const glow__res_run *run, int32_t k) {
   const glow__res_net *net = run->net;
   const glow__res_block *block = &net->block[k - 1];
-  float *dr = glow_pass_scratch(run->pass, net->r), *da = glow_pass_scratch(run->pass, net->a);
+  float *dr = glow_call_scratch(run->call, net->r), *da = glow_call_scratch(run->call, net->a);
   stage second = {.run = run, .conv = &block->conv2, .dy = dr, .x = glow__res_a(run, k), .dx = da};
   through_conv(&second, 2 * k - 1);
   stage first = {.run = run,
@@ -158,11 +158,11 @@ static void through_block(const glow__res_run *run, int32_t k) {
   through_conv(&first, 2 * k - 2);
 }
 
-void glow__res_net_backward(const void *self, const glow_pass *pass, const float *x, int64_t stride,
+void glow__res_net_backward(const void *self, const glow_call *call, const float *x, int64_t stride,
                             const float *out, float *dout, float *dx, int64_t dx_stride) {
   const glow__res_net *net = self;
-  const glow__res_run run = glow__res_run_of(net, pass, x, stride);
-  float *dr = glow_pass_scratch(pass, net->r), *d_o = glow_pass_scratch(pass, net->o);
+  const glow__res_run run = glow__res_run_of(net, call, x, stride);
+  float *dr = glow_call_scratch(call, net->r), *d_o = glow_call_scratch(call, net->o);
   (void)out;
   stage last = {.run = &run, .conv = &net->last, .dy = dout, .x = glow__res_o(&run), .dx = d_o};
   through_conv(&last, 2 * net->blocks);

@@ -5,25 +5,25 @@
 #include "nets/res_net.h"
 #include "nets/strips.h"
 
-glow__res_run glow__res_run_of(const glow__res_net *net, const glow_pass *pass, const float *x,
+glow__res_run glow__res_run_of(const glow__res_net *net, const glow_call *call, const float *x,
                                int64_t stride) {
-  int64_t pixels = glow_pass_samples(pass) * net->image;
+  int64_t pixels = glow_call_sample_count(call) * net->image;
   return (glow__res_run){.net = net,
-                         .pass = pass,
+                         .call = call,
                          .x = x,
                          .stride = stride,
                          .pixels = pixels,
-                         .conv = {.pass = pass,
-                                  .kernels = glow_pass_context(pass)->kernels,
-                                  .derived = glow_pass_derived(pass),
+                         .conv = {.call = call,
+                                  .kernels = glow_call_context(call)->kernels,
+                                  .derived = glow_call_derived(call),
                                   .pixels = pixels}};
 }
 
 /* Number `index` of the saved images, or the scratch that stands for it. */
 static float *image_of(const glow__res_run *run, int32_t index, int32_t scratch) {
-  float *saved = glow_pass_saved(run->pass, run->net->saved);
+  float *saved = glow_call_stored(run->call, run->net->saved);
   return saved ? saved + index * run->pixels * run->net->hidden
-               : glow_pass_scratch(run->pass, scratch);
+               : glow_call_scratch(run->call, scratch);
 }
 
 float *glow__res_r(const glow__res_run *run, int32_t k) {
@@ -62,7 +62,7 @@ static void conv_strip(void *arg, uint32_t task, uint32_t worker) {
   const glow__res_run *run = s->run;
   int64_t first = (int64_t)task * GLOW_STRIP, out = s->conv->out;
   int64_t last = run->pixels - first < GLOW_STRIP ? run->pixels : first + GLOW_STRIP;
-  float *room = glow_pass_worker_scratch(run->pass, run->net->strip, worker);
+  float *room = glow_call_worker_scratch(run->call, run->net->strip, worker);
   glow__wn_run conv = glow__res_conv(run, s->conv);
   if (s->base && s->base != s->to)
     memcpy(s->to + first * out, s->base + first * out, (size_t)((last - first) * out) * 4);
@@ -76,13 +76,13 @@ static void conv_strip(void *arg, uint32_t task, uint32_t worker) {
 }
 
 static void run_strips(const stage *s, glow_task_fn fn) {
-  glow_pass_run(s->run->pass, (uint32_t)glow__strip_count(s->run->pixels), fn,
+  glow_call_run(s->run->call, (uint32_t)glow__strip_count(s->run->pixels), fn,
                 (void *)(uintptr_t)s);
 }
 
 /* h = relu(norm(from)). */
 static const float *activate(const glow__res_run *run, int32_t number, const float *from) {
-  float *h = glow_pass_scratch(run->pass, run->net->h);
+  float *h = glow_call_scratch(run->call, run->net->h);
   glow__res_choose(run, number);
   stage s = {.run = run, .from = from, .to = h, .view = glow__res_view(run, number)};
   run_strips(&s, activate_strip);
@@ -92,7 +92,7 @@ static const float *activate(const glow__res_run *run, int32_t number, const flo
 /* The moments of a norm's input, where the pass makes statistics or the norm is the one wanted. */
 static const float *wanted(const glow__res_run *run, int32_t number, int32_t stop,
                            const float *image) {
-  bool batch = run->net->batch_norm && glow_pass_statistics(run->pass) == GLOW_STATISTICS_BATCH;
+  bool batch = run->net->batch_norm && glow_call_statistics(run->call) == GLOW_STATISTICS_BATCH;
   return batch || number == stop ? image : NULL;
 }
 

@@ -21,12 +21,12 @@ const glow__net_norm *glow__res_norm(const glow__res_net *net, int32_t number) {
 
 glow__norm_view glow__res_view(const glow__res_run *run, int32_t number) {
   int64_t hidden = run->net->hidden;
-  float *at = glow_pass_scratch(run->pass, run->net->views) + number * VECTORS * hidden;
+  float *at = glow_call_scratch(run->call, run->net->views) + number * VECTORS * hidden;
   return (glow__norm_view){at, at + hidden, at + 2 * hidden, at + 3 * hidden, at + 4 * hidden};
 }
 
 double *glow__res_partial(const glow__res_run *run, uint32_t strip) {
-  double *partial = (double *)(void *)glow_pass_scratch(run->pass, run->net->partial);
+  double *partial = (double *)(void *)glow_call_scratch(run->call, run->net->partial);
   return partial + (int64_t)strip * 2 * run->net->hidden;
 }
 
@@ -53,15 +53,15 @@ void glow__res_choose(const glow__res_run *run, int32_t number) {
       view.mean[j] = view.bias[j] = 0.0f, view.inverse[j] = 1.0f;
     return;
   }
-  const float *mean = glow_pass_tensor(run->pass, norm->mean);
-  const float *var = glow_pass_tensor(run->pass, norm->var);
-  float *batch_mean = glow_pass_observed(run->pass, norm->mean);
-  float *batch_var = glow_pass_observed(run->pass, norm->var);
-  if (glow_pass_statistics(run->pass) == GLOW_STATISTICS_BATCH)
+  const float *mean = glow_call_tensor(run->call, norm->mean);
+  const float *var = glow_call_tensor(run->call, norm->var);
+  float *batch_mean = glow_call_observed(run->call, norm->mean);
+  float *batch_var = glow_call_observed(run->call, norm->var);
+  if (glow_call_statistics(run->call) == GLOW_STATISTICS_BATCH)
     (void)glow__moments_finish((double)run->pixels, hidden, glow__res_total(run), batch_mean,
                                batch_var); /* not finite: so will be the loss */
   memcpy(view.mean, batch_mean ? batch_mean : mean, (size_t)hidden * sizeof(float));
-  memcpy(view.bias, glow_pass_tensor(run->pass, norm->bias), (size_t)hidden * sizeof(float));
+  memcpy(view.bias, glow_call_tensor(run->call, norm->bias), (size_t)hidden * sizeof(float));
   for (int64_t j = 0; j < hidden; j++)
     view.inverse[j] = (float)(1.0 / sqrt((double)(batch_var ? batch_var : var)[j] + EPSILON));
 }
@@ -77,23 +77,23 @@ void glow__res_activate(const glow__norm_view *view, int64_t hidden, int64_t row
     }
 }
 
-glow_status glow__res_net_init(const void *self, const glow_pass *pass, int32_t round,
+glow_status glow__res_net_init(const void *self, const glow_call *call, int32_t round,
                                int32_t phase, const float *x, int64_t stride) {
   const glow__res_net *net = self;
   const glow__net_norm *norm = glow__res_norm(net, round);
-  glow__moments *moments = glow_pass_init_state(pass);
-  if (phase == GLOW_INIT_BATCH) {
-    glow__res_run run = glow__res_run_of(net, pass, x, stride);
+  glow__moments *moments = glow_call_initialise_state(call);
+  if (phase == GLOW_INITIALISE_BATCH) {
+    glow__res_run run = glow__res_run_of(net, call, x, stride);
     glow__res_forward(&run, round, NULL);
     const double *sums = glow__res_total(&run);
     for (int64_t j = 0; j < 2 * (int64_t)net->hidden; j++)
       moments->sums[j] += sums[j];
     moments->pixels += (double)run.pixels;
   }
-  if (phase != GLOW_INIT_END)
+  if (phase != GLOW_INITIALISE_END)
     return GLOW_OK;
   glow_status status = glow__moments_finish(moments->pixels, net->hidden, moments->sums,
-                                            glow_pass_tensor_mutable(pass, norm->mean),
-                                            glow_pass_tensor_mutable(pass, norm->var));
+                                            glow_call_tensor_mutable(call, norm->mean),
+                                            glow_call_tensor_mutable(call, norm->var));
   return status == GLOW_OK ? GLOW_OK : glow__error_prefix(status, "net, norm %d", round);
 }

@@ -24,19 +24,19 @@ glow_status glow__wn_conv_declare(glow__wn_conv *c, glow_setup *setup, const cha
     GLOW_TRY(glow_setup_tensor(setup, "bias", GLOW_TYPE_F32, 1, 1, vector, &c->bias));
   glow_setup_pop(setup);
   c->packed = *derived;
-  c->back = c->packed + glow__aligned_floats(glow__packed_size(kernels, c->taps * c->in, c->out));
-  c->inverse = c->back + glow__aligned_floats(glow__packed_size(kernels, c->taps * c->out, c->in));
-  *derived = c->inverse + glow__aligned_floats(c->out);
+  c->back = c->packed + glow_aligned_floats(glow__packed_size(kernels, c->taps * c->in, c->out));
+  c->inverse = c->back + glow_aligned_floats(glow__packed_size(kernels, c->taps * c->out, c->in));
+  *derived = c->inverse + glow_aligned_floats(c->out);
   return GLOW_OK;
 }
 
-void glow__wn_conv_build(const glow__wn_conv *c, const glow_pass *pass, uint64_t seed,
+void glow__wn_conv_build(const glow__wn_conv *c, const glow_call *call, uint64_t seed,
                          uint64_t *position) {
   int64_t count = c->out * c->in * c->taps;
-  float *v = glow_pass_tensor_mutable(pass, c->v);
-  float *gain = c->gain < 0 ? NULL : glow_pass_tensor_mutable(pass, c->gain);
+  float *v = glow_call_tensor_mutable(call, c->v);
+  float *gain = c->gain < 0 ? NULL : glow_call_tensor_mutable(call, c->gain);
   float deviation = (float)sqrt(2.0 / (double)(c->in * c->taps));
-  glow__rng_normal(seed, GLOW_STREAM_BUILD, *position, v, count);
+  glow_random_normal(seed, GLOW_STREAM_RESET, *position, v, count);
   *position += (uint64_t)count;
   for (int64_t i = 0; i < count; i++)
     v[i] *= deviation;
@@ -56,11 +56,11 @@ static float inverse_norm(const glow__wn_conv *c, const float *v) {
 
 /* Weights go to the packers through room: as [(t, i), o] for forward, as [(t, o), i] for the data
  * gradient. */
-void glow__wn_conv_prepare(const glow__wn_conv *c, const glow_pass *pass, float *derived,
+void glow__wn_conv_prepare(const glow__wn_conv *c, const glow_call *call, float *derived,
                            float *room) {
-  const glow__kernels *kernels = glow_pass_context(pass)->kernels;
-  const float *v = glow_pass_tensor(pass, c->v);
-  const float *gain = c->gain < 0 ? NULL : glow_pass_tensor(pass, c->gain);
+  const glow__kernels *kernels = glow_call_context(call)->kernels;
+  const float *v = glow_call_tensor(call, c->v);
+  const float *gain = c->gain < 0 ? NULL : glow_call_tensor(call, c->gain);
   int64_t in = c->in, out = c->out, taps = c->taps;
   float *inverse = derived + c->inverse;
   for (int64_t o = 0; o < out; o++)
@@ -101,7 +101,7 @@ static const float *rows_of(const glow__wn_run *run, const float *x, int64_t cha
 void glow__wn_conv_forward(const glow__wn_run *run, const float *h, int64_t stride, int64_t first,
                            int64_t last, bool add, float *y, float *room) {
   const glow__wn_conv *c = run->conv;
-  const glow__epilogue end = {.bias = c->bias < 0 ? NULL : glow_pass_tensor(run->pass, c->bias),
+  const glow_epilogue end = {.bias = c->bias < 0 ? NULL : glow_call_tensor(run->call, c->bias),
                               .accumulate = add};
   int64_t row_stride;
   const float *rows = rows_of(run, h, c->in, stride, 1, first, last, room, &row_stride);
@@ -115,7 +115,7 @@ void glow__wn_conv_data_gradient(const glow__wn_run *run, const float *dy, int64
                                  int64_t last, bool add, float *dh, int64_t dh_stride,
                                  float *room) {
   const glow__wn_conv *c = run->conv;
-  const glow__epilogue end = {.accumulate = add};
+  const glow_epilogue end = {.accumulate = add};
   int64_t row_stride;
   const float *rows = rows_of(run, dy, c->out, c->out, -1, first, last, room, &row_stride);
   run->kernels->gemm(last - first, c->in, c->taps * c->out, rows,

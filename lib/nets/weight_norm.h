@@ -24,16 +24,16 @@ glow_status glow__wn_conv_declare(glow__wn_conv *conv, glow_setup *setup, const 
                                   bool gain, bool bias, int64_t *derived);
 /* v from N(0, 2 / (in taps)) (He et al. 2015), of stream position *position and on, and the gain 1.
  */
-void glow__wn_conv_build(const glow__wn_conv *conv, const glow_pass *pass, uint64_t seed,
+void glow__wn_conv_build(const glow__wn_conv *conv, const glow_call *call, uint64_t seed,
                          uint64_t *position);
 /* room: [taps in out] floats. */
-void glow__wn_conv_prepare(const glow__wn_conv *conv, const glow_pass *pass, float *derived,
+void glow__wn_conv_prepare(const glow__wn_conv *conv, const glow_call *call, float *derived,
                            float *room);
 
 /* What a conv is run on: images whose pixels have `stride` floats. */
 typedef struct glow__wn_run {
   const glow__wn_conv *conv;
-  const glow_pass *pass;
+  const glow_call *call;
   const glow__kernels *kernels;
   const float *derived;
   int64_t pixels; /* of the batch */

@@ -48,7 +48,7 @@ static void gather(const glow__wn_conv *c, const float *h, int64_t stride, int64
 
 static void bias_gradient(const back_run *b, double *sums) {
   const glow__wn_conv *c = b->run->conv;
-  float *g = c->bias < 0 ? NULL : glow_pass_gradient(b->run->pass, c->bias);
+  float *g = c->bias < 0 ? NULL : glow_call_gradient(b->run->call, c->bias);
   if (!g)
     return;
   memset(sums, 0, (size_t)c->out * sizeof *sums);
@@ -66,7 +66,7 @@ static void block_task(void *arg, uint32_t task, uint32_t worker) {
   const glow__kernels *kernels = b->run->kernels;
   int64_t all = c->taps * c->in, row = ((int64_t)task - 1) * ROWS;
   int64_t rows = all - row < ROWS ? all - row : ROWS, panels = glow__panels(kernels, c->out);
-  float *packed = glow_pass_worker_scratch(b->run->pass, b->worker, worker);
+  float *packed = glow_call_worker_scratch(b->run->call, b->worker, worker);
   float *gathered = packed + glow__packed_size(kernels, PIXELS, c->out);
   if (task == 0) {
     bias_gradient(b, (double *)(void *)packed);
@@ -74,7 +74,7 @@ static void block_task(void *arg, uint32_t task, uint32_t worker) {
   }
   for (int64_t p = 0; p < b->run->pixels; p += PIXELS) {
     int64_t last = b->run->pixels - p < PIXELS ? b->run->pixels : p + PIXELS;
-    const glow__epilogue end = {.accumulate = p > 0};
+    const glow_epilogue end = {.accumulate = p > 0};
     gather(c, b->h, b->stride, p, last, row, rows, gathered);
     kernels->pack(last - p, c->out, b->dy + p * c->out, c->out, 1, packed, 0, panels);
     kernels->gemm_transposed(rows, c->out, last - p, gathered, glow__in_rows(kernels, rows), packed,
@@ -87,9 +87,9 @@ static void output_task(void *arg, uint32_t o, uint32_t worker) {
   const back_run *b = arg;
   const glow__wn_conv *c = b->run->conv;
   int64_t in = c->in, taps = c->taps;
-  const float *v = (const float *)glow_pass_tensor(b->run->pass, c->v) + o * in * taps;
-  const float *gain = c->gain < 0 ? NULL : glow_pass_tensor(b->run->pass, c->gain);
-  float *dv = glow_pass_gradient(b->run->pass, c->v) + o * in * taps;
+  const float *v = (const float *)glow_call_tensor(b->run->call, c->v) + o * in * taps;
+  const float *gain = c->gain < 0 ? NULL : glow_call_tensor(b->run->call, c->gain);
+  float *dv = glow_call_gradient(b->run->call, c->v) + o * in * taps;
   double inverse = (double)b->run->derived[c->inverse + o], along = 0;
   double factor = inverse * (gain ? (double)gain[o] : 1.0);
   (void)worker;
@@ -98,7 +98,7 @@ static void output_task(void *arg, uint32_t o, uint32_t worker) {
     for (int64_t t = 0; t < taps; t++)
       along += (double)v[i * taps + t] * D(i, t);
   if (gain)
-    glow_pass_gradient(b->run->pass, c->gain)[o] += (float)(along * inverse);
+    glow_call_gradient(b->run->call, c->gain)[o] += (float)(along * inverse);
   along *= inverse * inverse;
   for (int64_t i = 0; i < in; i++)
     for (int64_t t = 0; t < taps; t++)
@@ -111,6 +111,6 @@ void glow__wn_conv_gradients(const glow__wn_run *run, const float *h, int64_t st
   const glow__wn_conv *c = run->conv;
   back_run b = {run, h, dy, stride, scratch, worker};
   uint32_t blocks = (uint32_t)((c->taps * c->in + ROWS - 1) / ROWS);
-  glow_pass_run(run->pass, blocks + 1, block_task, &b);
-  glow_pass_run(run->pass, (uint32_t)c->out, output_task, &b);
+  glow_call_run(run->call, blocks + 1, block_task, &b);
+  glow_call_run(run->call, (uint32_t)c->out, output_task, &b);
 }

@@ -54,7 +54,7 @@ static void squares(void *arg, uint32_t task, uint32_t worker) {
 double glow__flat_squares(glow__flat *flat, const float *x) {
   job j = {flat, NULL, NULL, x, 0.0f};
   double sum = 0.0;
-  glow__run(flat->context, flat->blocks, squares, &j);
+  glow_context_run(flat->context, flat->blocks, squares, &j);
   for (uint32_t b = 0; b < flat->blocks; b++)
     sum += flat->sums[b];
   return sum;
@@ -71,7 +71,7 @@ static void clamp(void *arg, uint32_t task, uint32_t worker) {
 
 void glow__flat_clamp(glow__flat *flat, float *x, float limit) {
   job j = {flat, x, NULL, NULL, limit};
-  glow__run(flat->context, flat->blocks, clamp, &j);
+  glow_context_run(flat->context, flat->blocks, clamp, &j);
 }
 
 static void scale(void *arg, uint32_t task, uint32_t worker) {
@@ -85,7 +85,7 @@ static void scale(void *arg, uint32_t task, uint32_t worker) {
 
 void glow__flat_scale(glow__flat *flat, float *x, float factor) {
   job j = {flat, x, NULL, NULL, factor};
-  glow__run(flat->context, flat->blocks, scale, &j);
+  glow_context_run(flat->context, flat->blocks, scale, &j);
 }
 
 static void approach(void *arg, uint32_t task, uint32_t worker) {
@@ -101,7 +101,7 @@ static void approach(void *arg, uint32_t task, uint32_t worker) {
 
 void glow__flat_approach(glow__flat *flat, float *x, const float *y, float weight) {
   job j = {flat, x, NULL, y, weight};
-  glow__run(flat->context, flat->blocks, approach, &j);
+  glow_context_run(flat->context, flat->blocks, approach, &j);
 }
 
 static void swap(void *arg, uint32_t task, uint32_t worker) {
@@ -118,5 +118,5 @@ static void swap(void *arg, uint32_t task, uint32_t worker) {
 
 void glow__flat_swap(glow__flat *flat, float *x, float *y) {
   job j = {flat, x, y, NULL, 0.0f};
-  glow__run(flat->context, flat->blocks, swap, &j);
+  glow_context_run(flat->context, flat->blocks, swap, &j);
 }

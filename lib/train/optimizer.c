@@ -14,7 +14,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "model/parts.h"
+#include "host/parts.h"
 #include "train/train.h"
 
 enum { BLOCK = 1024, SERIAL_BELOW = 65536, MAX_SLOTS = 64 };
@@ -202,7 +202,7 @@ static bool may_overflow(const glow_optimizer *o, double squares, double rate) {
 
 static void run(const glow_optimizer *o, uint32_t tasks, glow_task_fn fn, job *j) {
   if (o->flat.count >= SERIAL_BELOW) {
-    glow__run(o->context, tasks, fn, j);
+    glow_context_run(o->context, tasks, fn, j);
     return;
   }
   for (uint32_t t = 0; t < tasks; t++)
@@ -324,7 +324,7 @@ glow_status glow_optimizer_step(glow_optimizer *optimizer, glow_model *model,
   return glow__optimizer_apply(optimizer, gradients, squares, rate);
 }
 
-int64_t glow_optimizer_steps(const glow_optimizer *optimizer) {
+int64_t glow_optimizer_step_count(const glow_optimizer *optimizer) {
   return optimizer ? optimizer->steps : 0;
 }
 

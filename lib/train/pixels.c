@@ -3,7 +3,7 @@
  * models", 2016. SPDX-License-Identifier: MIT */
 #include <math.h>
 
-#include "model/model.h"
+#include "host/host.h"
 #include "train/train.h"
 
 enum { BLOCK = 16384, RUN = 256 }; /* elements of a task, and of one draw of noise */
@@ -12,7 +12,7 @@ glow_status glow__batch_elements(const glow_model *model, int64_t count, int64_t
   if (count < 1)
     return glow_error(GLOW_E_ARGUMENT, "a batch has at least one sample, not %lld",
                       (long long)count);
-  if (!glow__mul(count, glow_model_dims(model), elements) || *elements > INT64_MAX / 8)
+  if (!glow_size_multiply(count, glow_model_dims(model), elements) || *elements > INT64_MAX / 8)
     return glow_error(GLOW_E_LIMIT, "%lld samples of %lld numbers are too many", (long long)count,
                       (long long)glow_model_dims(model));
   return GLOW_OK;
@@ -43,7 +43,7 @@ static glow_status run(const glow_model *model, job *j, glow_task_fn fn) {
   int64_t tasks = j->count / BLOCK + (j->count % BLOCK != 0);
   if (tasks > UINT32_MAX)
     return glow_error(GLOW_E_LIMIT, "%lld pixels are too many", (long long)j->count);
-  glow__run(glow__model_context(model), (uint32_t)tasks, fn, j);
+  glow_context_run(glow__model_context(model), (uint32_t)tasks, fn, j);
   return GLOW_OK;
 }
 
@@ -62,16 +62,16 @@ static void dequantise(void *arg, uint32_t task, uint32_t worker) {
   (void)worker;
   for (int64_t first = (int64_t)task * BLOCK; first < end; first += RUN) {
     int64_t count = end - first < RUN ? end - first : RUN;
-    glow__rng_uniform(j->seed, GLOW_STREAM_NOISE, j->position + (uint64_t)first, noise, count);
+    glow_random_uniform(j->seed, GLOW_STREAM_NOISE, j->position + (uint64_t)first, noise, count);
     for (int64_t i = 0; i < count; i++)
       j->x_out[first + i] = in_bin(j->pixels[first + i] >> (8 - j->bits), noise[i], j->bits);
   }
 }
 
-glow_status glow_dequantise(const glow_model *model, const uint8_t *pixels, int64_t count,
+glow_status glow_model_dequantise(const glow_model *model, const uint8_t *pixels, int64_t count,
                             uint64_t seed, uint64_t position, float *x) {
   if (!model || !pixels || !x)
-    return glow_error(GLOW_E_ARGUMENT, "glow_dequantise: NULL argument");
+    return glow_error(GLOW_E_ARGUMENT, "glow_model_dequantise: NULL argument");
   job j = {.pixels = pixels,
            .x_out = x,
            .bits = glow_model_bits(model),
@@ -93,9 +93,9 @@ static void quantise(void *arg, uint32_t task, uint32_t worker) {
   }
 }
 
-glow_status glow_quantise(const glow_model *model, const float *x, int64_t count, uint8_t *pixels) {
+glow_status glow_model_quantise(const glow_model *model, const float *x, int64_t count, uint8_t *pixels) {
   if (!model || !pixels || !x)
-    return glow_error(GLOW_E_ARGUMENT, "glow_quantise: NULL argument");
+    return glow_error(GLOW_E_ARGUMENT, "glow_model_quantise: NULL argument");
   job j = {.x = x, .pixels_out = pixels, .bits = glow_model_bits(model)};
   GLOW_TRY(glow__check_pixels(model));
   GLOW_TRY(glow__batch_elements(model, count, &j.count));

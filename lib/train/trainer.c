@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "model/model.h"
+#include "host/host.h"
 #include "train/train.h"
 
 /* Of the options' first version: docs/abi.md. */
@@ -53,7 +53,7 @@ static glow_status check_options(const glow_trainer_options *o) {
   if (o->micro_batch < 1)
     return glow_error(GLOW_E_ARGUMENT, "trainer: a micro-batch has at least one sample, not %lld",
                       (long long)o->micro_batch);
-  if (o->mode < GLOW_MODE_STORED || o->mode > GLOW_MODE_FIT)
+  if (o->mode < GLOW_MODE_STORED || o->mode > GLOW_MODE_BUDGET)
     return glow_error(GLOW_E_ARGUMENT, "trainer: mode %d is not a training mode", (int)o->mode);
   if (o->average != 0 && o->average != 1)
     return glow_error(GLOW_E_ARGUMENT, "trainer: average is %d, not 0 or 1", (int)o->average);
@@ -78,10 +78,10 @@ static glow_status check_options(const glow_trainer_options *o) {
 /* Logits of something else than the classes are the caller's to train. */
 static glow_status make_classifier(glow_trainer *t) {
   int64_t floats;
-  if (!glow_model_logits(t->model) || glow_model_logits(t->model) != glow_model_classes(t->model))
+  if (!glow_model_logit_count(t->model) || glow_model_logit_count(t->model) != glow_model_class_count(t->model))
     return GLOW_OK;
-  t->classes = glow_model_logits(t->model);
-  if (!glow__mul(t->options.micro_batch, t->classes, &floats) || floats > INT64_MAX / 64)
+  t->classes = glow_model_logit_count(t->model);
+  if (!glow_size_multiply(t->options.micro_batch, t->classes, &floats) || floats > INT64_MAX / 64)
     return glow_error(GLOW_E_LIMIT, "trainer: micro-batches of %lld are too large",
                       (long long)t->options.micro_batch);
   t->d_logits = glow_allocate(t->context, (size_t)floats * sizeof(float));
@@ -94,9 +94,9 @@ static glow_status fill(glow_trainer *t) {
   int64_t elements;
   ws.batch = o->micro_batch;
   ws.mode = o->mode;
-  ws.memory_limit = o->memory_limit;
+  ws.memory_budget = o->memory_budget;
   ws.drift_bound = o->drift_bound;
-  ws.keep_packed = o->keep_packed;
+  ws.cache_packed = o->cache_packed;
   t->dims = glow_model_dims(t->model);
   GLOW_TRY(glow__batch_elements(t->model, o->micro_batch, &elements));
   GLOW_TRY(glow__schedule_copy(&t->schedule, o->schedule));
@@ -166,7 +166,7 @@ void glow_trainer_destroy(glow_trainer **trainer) {
   *trainer = NULL;
 }
 
-int64_t glow_trainer_steps(const glow_trainer *trainer) {
+int64_t glow_trainer_step_count(const glow_trainer *trainer) {
   return trainer ? trainer->steps : 0;
 }
 
@@ -192,11 +192,11 @@ glow_workspace *glow_trainer_workspace(glow_trainer *trainer) {
 
 /* ---- context vectors ------------------------------------------------------------------------- */
 
-glow_status glow_trainer_set_context(glow_trainer *t, const float *context, int64_t count,
+glow_status glow_trainer_set_condition(glow_trainer *t, const float *context, int64_t count,
                                      int64_t size) {
   if (!t)
-    return glow_error(GLOW_E_ARGUMENT, "glow_trainer_set_context: NULL argument");
-  GLOW_TRY(glow_workspace_set_context(t->workspace, context, count, size));
+    return glow_error(GLOW_E_ARGUMENT, "glow_trainer_set_condition: NULL argument");
+  GLOW_TRY(glow_workspace_set_condition(t->workspace, context, count, size));
   t->vectors = context;
   t->vector_count = count;
   return GLOW_OK;
@@ -204,13 +204,13 @@ glow_status glow_trainer_set_context(glow_trainer *t, const float *context, int6
 
 /* The workspace's passes get the vectors of samples `first` and on of a batch of `count`. */
 static glow_status aim_context(glow_trainer *t, int64_t first, int64_t count) {
-  int64_t size = glow_model_context_size(t->model), have = t->vector_count;
+  int64_t size = glow_model_condition_size(t->model), have = t->vector_count;
   if (have > 1 && have != count)
     return glow_error(GLOW_E_ARGUMENT, "%lld context vectors for a batch of %lld samples",
                       (long long)have, (long long)count);
   if (have > 1)
-    return glow_workspace_set_context(t->workspace, t->vectors + first * size, have - first, size);
-  return glow_workspace_set_context(t->workspace, t->vectors, have, size);
+    return glow_workspace_set_condition(t->workspace, t->vectors + first * size, have - first, size);
+  return glow_workspace_set_condition(t->workspace, t->vectors, have, size);
 }
 
 /* ---- initialisation -------------------------------------------------------------------------- */
@@ -241,7 +241,7 @@ glow_status glow_trainer_initialise_pixels(glow_trainer *trainer, const uint8_t 
   if (!x)
     return GLOW_E_MEMORY;
   glow_status status =
-      glow_dequantise(trainer->model, pixels, count, trainer->options.seed, trainer->position, x);
+      glow_model_dequantise(trainer->model, pixels, count, trainer->options.seed, trainer->position, x);
   if (status == GLOW_OK)
     status = glow_trainer_initialise(trainer, x, labels, count);
   glow_release(trainer->context, x);
@@ -257,7 +257,7 @@ static glow_status fetch(glow_trainer *t, const batch *b, int64_t first, int64_t
   *x = b->pixels ? t->x : b->x + offset;
   if (!b->pixels)
     return GLOW_OK;
-  return glow_dequantise(t->model, b->pixels + offset, count, t->options.seed,
+  return glow_model_dequantise(t->model, b->pixels + offset, count, t->options.seed,
                          t->position + (uint64_t)offset, t->x);
 }
 
@@ -265,7 +265,7 @@ static glow_status fetch(glow_trainer *t, const batch *b, int64_t first, int64_t
 static glow_status refuse_loss(glow_trainer *t, const float *x, const int32_t *labels,
                                int64_t count) {
   const char *layer = NULL;
-  GLOW_TRY(glow_find_nonfinite(t->workspace, x, labels, count, &layer));
+  GLOW_TRY(glow_workspace_find_nonfinite(t->workspace, x, labels, count, &layer));
   if (layer && strcmp(layer, "input") == 0)
     return glow_error(GLOW_E_NUMERIC, "step %lld refused: the input is not finite",
                       (long long)t->steps + 1);
@@ -316,7 +316,7 @@ static glow_status pass(glow_trainer *t, const batch *b, int64_t first, int64_t 
   if (!b->pixels && !finite_input(x, count * t->dims))
     return glow_error(GLOW_E_NUMERIC, "step %lld refused: the input is not finite",
                       (long long)t->steps + 1);
-  GLOW_TRY(glow_forward(t->workspace, x, labels, count, GLOW_LATENTS_RAW, NULL, NULL, t->log_prob));
+  GLOW_TRY(glow_workspace_forward(t->workspace, x, count, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = labels, .log_prob = t->log_prob}));
   for (int64_t i = 0; i < count; i++) {
     if (!isfinite(t->log_prob[i]))
       return refuse_loss(t, x, labels, count);
@@ -325,7 +325,7 @@ static glow_status pass(glow_trainer *t, const batch *b, int64_t first, int64_t 
   GLOW_TRY(classify(t, x, labels, count, &sum->classes, &backward));
   backward.weight = t->weight;
   glow_workspace_info info = GLOW_WORKSPACE_INFO_INIT;
-  glow_status status = glow_backward(t->workspace, &backward);
+  glow_status status = glow_workspace_backward(t->workspace, &backward);
   GLOW_TRY(glow_workspace_get_info(t->workspace, &info));
   if (info.drift > sum->drift)
     sum->drift = info.drift;
@@ -364,7 +364,7 @@ static glow_status accumulate(glow_trainer *t, const batch *b, glow_step_report 
     return status;
   report->drift = sum.drift;
   report->recomputes = glow__workspace_recomputes(t->workspace);
-  report->loss = glow_bits_per_dim(t->model, sum.log_prob / (double)b->count);
+  report->loss = glow_model_bits_per_dim(t->model, sum.log_prob / (double)b->count);
   if (sum.classes.labelled) {
     report->class_loss = sum.classes.loss / (double)sum.classes.labelled;
     report->accuracy = (double)sum.classes.right / (double)sum.classes.labelled;
@@ -522,7 +522,7 @@ glow_status glow_trainer_run(glow_trainer *trainer, int64_t steps, int64_t sampl
   if (!pixels)
     return GLOW_E_MEMORY;
   glow_status status = GLOW_OK;
-  if (glow_model_classes(trainer->model)) {
+  if (glow_model_class_count(trainer->model)) {
     labels = glow_allocate(trainer->context, (size_t)samples * sizeof *labels);
     status = labels ? GLOW_OK : GLOW_E_MEMORY;
   }
@@ -549,7 +549,7 @@ void glow__trainer_vectors_of(const glow_trainer *t, glow__trainer_vectors *out)
 }
 
 void glow__trainer_progress(const glow_trainer *t, glow__progress *out) {
-  *out = (glow__progress){t->steps, glow_optimizer_steps(t->optimizer), t->position,
+  *out = (glow__progress){t->steps, glow_optimizer_step_count(t->optimizer), t->position,
                           glow__workspace_recomputes(t->workspace)};
 }
 

@@ -3,7 +3,7 @@
 # Usage: folders.sh SOURCE_ROOT. SPDX-License-Identifier: MIT
 set -eu
 cd "$1/lib"
-order="base math nets layers model train io check"
+order="base math host nets layers presets train io check"
 failed=0
 
 allowed=""

@@ -116,16 +116,16 @@ static void multiply16(const product *p) {
                      glow__panels16(p->kernels16, s->n), s->transposed ? &add : &norm);
 }
 
-static glow__layout layout_of(const glow__kernels *kernels, int in_panels, int64_t k, int64_t n) {
+static glow_layout layout_of(const glow__kernels *kernels, int in_panels, int64_t k, int64_t n) {
   return in_panels ? glow__in_panels(kernels, k, n) : glow__in_rows(kernels, n);
 }
 
 static void multiply32(const product *p) {
   const shape *s = p->s;
   const glow__kernels *kernels = p->kernels;
-  const glow__epilogue norm = {p->bias, p->scale, 1, 0}, add = {.accumulate = 1};
+  const glow_epilogue norm = {p->bias, p->scale, 1, 0}, add = {.accumulate = 1};
   int64_t panels = glow__panels(kernels, s->n);
-  glow__layout c = layout_of(kernels, s->c_in_panels, s->m, s->n);
+  glow_layout c = layout_of(kernels, s->c_in_panels, s->m, s->n);
   if (s->transposed)
     kernels->gemm_transposed(s->m, s->n, s->k, p->a, layout_of(kernels, s->a_in_panels, s->k, s->m),
                              p->packed, p->c, c, 0, panels, &add);

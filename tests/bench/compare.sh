@@ -9,7 +9,7 @@
 #   train, train_...        a training step of 16, in each mode
 #   memory_...              peak resident set of a training step, in each mode
 #   beyond_...              the same without parameters, gradients and Adam's two averages, on both sides
-#   working_...             libglow's workspace without gradients, by glow_workspace_bytes, over PyTorch's
+#   working_...             libglow's workspace without gradients, by glow_workspace_plan_bytes, over PyTorch's
 #                           "beyond"
 #   flow2d_..._N            the 2-D flow of torch_flow2d.py: log-probability and sampling of N
 #

@@ -29,7 +29,7 @@ typedef struct settings {
   int64_t batch, threads, repeat, batches[MOST_BATCHES];
   int32_t batch_count;
   const char *what, *modes, *kernels, *products;
-  bool json, keep_packed, frozen;
+  bool json, cache_packed, frozen;
 } settings;
 
 typedef struct bench {
@@ -128,7 +128,7 @@ static void draw(bench *b) {
 static void open_workspace(bench *b, int64_t batch) {
   glow_workspace_options o = GLOW_WORKSPACE_OPTIONS_INIT;
   o.batch = batch;
-  o.keep_packed = b->s.keep_packed;
+  o.cache_packed = b->s.cache_packed;
   check(glow_workspace_create(b->frozen ? b->frozen : b->model, &o, &b->workspace));
 }
 
@@ -155,13 +155,13 @@ static void run_train(bench *b, int64_t batch) {
 }
 
 static void run_eval(bench *b, int64_t batch) {
-  check(glow_log_prob(b->workspace, b->x, NULL, batch, b->log_prob));
+  check(glow_workspace_log_prob(b->workspace, b->x, NULL, batch, b->log_prob));
 }
 
 static void run_sample(bench *b, int64_t batch) {
   glow_sample_options o = GLOW_SAMPLE_OPTIONS_INIT;
   o.temperature = 0.7;
-  check(glow_sample(b->workspace, &o, NULL, batch, b->x));
+  check(glow_workspace_sample(b->workspace, &o, NULL, batch, b->x));
 }
 
 /* ---- measuring ------------------------------------------------------------------------------- */
@@ -225,7 +225,7 @@ static void measure_memory(const bench *b, run *r) {
   const glow_workspace *ws = b->trainer ? glow_trainer_workspace(b->trainer) : b->workspace;
   r->rss = peak_bytes();
   r->beyond = r->rss - vector * (b->trainer ? 4 : b->frozen ? 2 : 1); /* frozen: about as large */
-  r->workspace = (double)glow_workspace_size(ws);
+  r->workspace = (double)glow_workspace_plan_bytes(ws);
   r->working = r->workspace - (b->trainer ? vector : 0);
 }
 
@@ -287,7 +287,7 @@ static void measure_all(bench *b) {
     measure(b, (run){.what = "train", .mode = name, .batch = s->batch, .fn = run_train});
   }
   if (s->frozen) { /* last: what it leaves in the heap is not training's */
-    check(glow_model_freeze(b->model, &b->frozen));
+    check(glow_model_inference_form(b->model, &b->frozen));
     measure_inference(b, "frozen");
     glow_model_destroy(&b->frozen);
   }
@@ -352,7 +352,7 @@ static settings parse(int argc, char **argv) {
     case 'p': s.products = optarg; break;
     case 'j': s.json = true; break;
     case 'f': s.frozen = true; break;
-    case 'K': s.keep_packed = true; break;
+    case 'K': s.cache_packed = true; break;
     default: exit(2);
     }
   }

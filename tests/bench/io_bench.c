@@ -78,7 +78,7 @@ static void run(bench *b, int way) {
   case 0: command("cp '%s' '%s'", b->path, b->copy); break;
   case 1: save(b, b->path, 0); break;
   case 2: command("cp '%s' '%s' && sync '%2$s'", b->path, b->copy); break;
-  case 3: save(b, b->half, GLOW_FILE_BF16); break;
+  case 3: save(b, b->half, GLOW_TYPE_BF16); break;
   case 4: load(b, b->path, 0); break;
   case 5: load(b, b->half, 0); break;
   default: load(b, b->path, GLOW_INPUT_MAP); break;
@@ -98,7 +98,7 @@ static void prepare(bench *b, const char *folder, int32_t hidden) {
   snprintf(b->half, sizeof b->half, "%s/io_bench.half", folder);
   check(glow_context_create(NULL, &b->context));
   check(glow_model_create_glow(b->context, &o, &b->model));
-  check(glow_model_mark_initialised(b->model));
+  check(glow_model_set_initialised(b->model));
 }
 
 static void timed(bench *b, int way, double *seconds, double *work) {
@@ -120,7 +120,7 @@ int main(int argc, char **argv) {
   rounds = rounds < 1 ? 1 : rounds > MOST ? MOST : rounds;
   prepare(&b, argc > 1 ? argv[1] : ".", argc > 3 ? atoi(argv[3]) : 512);
   save(&b, b.path, 0);
-  save(&b, b.half, GLOW_FILE_BF16);
+  save(&b, b.half, GLOW_TYPE_BF16);
   for (int round = 0; round < rounds; round++)
     for (int way = 0; way < WAYS; way++)
       timed(&b, way, &times[way][round], &work[way][round]);

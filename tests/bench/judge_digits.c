@@ -145,8 +145,8 @@ static int64_t judge_class(const digits *real, const glow_model *model, glow_wor
   for (int64_t first = 0; first < count; first += BATCH) {
     int64_t n = count - first < BATCH ? count - first : BATCH;
     options.first = (uint64_t)(class * count + first);
-    ok(glow_sample(ws, &options, labels, n, x));
-    ok(glow_quantise(model, x, n, pixels));
+    ok(glow_workspace_sample(ws, &options, labels, n, x));
+    ok(glow_model_quantise(model, x, n, pixels));
     for (int64_t i = 0; i < n; i++)
       right += judge(real, pixels + i * real->size) == class;
   }
@@ -171,7 +171,7 @@ int main(int argc, char **argv) {
   ok(glow_context_create(&context_options, &context));
   ok(glow_model_load(context, argv[1], &model));
   ok(glow_workspace_create(model, &options, &ws));
-  int32_t classes = glow_model_classes(model);
+  int32_t classes = glow_model_class_count(model);
   glow_shape shape;
   ok(glow_model_input_shape(model, &shape));
   if (shape.height != shape.width || shape.channels != 1 || shape.height > real.side ||

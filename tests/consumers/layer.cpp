@@ -26,26 +26,26 @@ glow_status configure(void *self, glow_setup *, const glow_shape *input, glow_sh
   return GLOW_OK;
 }
 
-void scale(const void *self, const glow_pass *pass, const float *from, float *to, float factor,
+void scale(const void *self, const glow_call *call, const float *from, float *to, float factor,
            double *logdet) {
   const auto numbers = static_cast<const Doubling *>(self)->numbers;
-  for (std::int64_t i = 0; i < numbers * glow_pass_samples(pass); i++)
+  for (std::int64_t i = 0; i < numbers * glow_call_sample_count(call); i++)
     to[i] = factor * from[i];
-  for (std::int64_t n = 0; n < glow_pass_samples(pass); n++)
+  for (std::int64_t n = 0; n < glow_call_sample_count(call); n++)
     logdet[n] += static_cast<double>(numbers) * std::log(static_cast<double>(factor));
 }
 
-void forward(const void *self, const glow_pass *pass, const float *x, float *y, double *logdet,
+void forward(const void *self, const glow_call *call, const float *x, float *y, double *logdet,
              double *) {
-  scale(self, pass, x, y, 2.0f, logdet);
+  scale(self, call, x, y, 2.0f, logdet);
 }
 
-void inverse(const void *self, const glow_pass *pass, const float *y, float *x, double *logdet) {
-  scale(self, pass, y, x, 0.5f, logdet);
+void inverse(const void *self, const glow_call *call, const float *y, float *x, double *logdet) {
+  scale(self, call, y, x, 0.5f, logdet);
 }
 
-void backward(const void *self, const glow_pass *pass, const glow_layer_gradient *gradient) {
-  const auto count = static_cast<const Doubling *>(self)->numbers * glow_pass_samples(pass);
+void backward(const void *self, const glow_call *call, const glow_layer_gradient *gradient) {
+  const auto count = static_cast<const Doubling *>(self)->numbers * glow_call_sample_count(call);
   for (std::int64_t i = 0; i < count; i++)
     gradient->dx[i] = 2.0f * gradient->dy[i];
 }
@@ -96,14 +96,12 @@ void run() {
   const std::vector<float> x{0.5f, -1.0f, 0.0f, 2.0f};
   std::vector<float> latents(4), back(4);
   double log_prob = 0;
-  check(glow_forward(workspace, x.data(), nullptr, 1, GLOW_LATENTS_RAW, latents.data(), nullptr,
-                     &log_prob));
-  check(glow_inverse(workspace, latents.data(), GLOW_LATENTS_RAW, nullptr, 1, back.data(),
-                     nullptr));
+  check(glow_workspace_forward(workspace, x.data(), 1, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = nullptr, .latents = latents.data(), .logdet = nullptr, .log_prob = &log_prob}));
+  check(glow_workspace_inverse(workspace, latents.data(), 1, &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options), .labels = nullptr, .logdet = nullptr}, back.data()));
   std::printf("libglow %s: log-density %.6f\n", glow_version(), log_prob);
   if (std::fabs(log_prob - expected(x)) > 1e-5 || back != x || latents[0] != 1.0f)
     throw std::runtime_error("the layer's results are wrong");
-  if (glow_forward(workspace, nullptr, nullptr, 1, GLOW_LATENTS_RAW, nullptr, nullptr, nullptr) !=
+  if (glow_workspace_forward(workspace, nullptr, 1, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = nullptr, .latents = nullptr, .logdet = nullptr, .log_prob = nullptr}) !=
       GLOW_E_ARGUMENT)
     throw std::runtime_error("NULL was taken for an input");
 

@@ -58,7 +58,7 @@ static void log_probs(const bench *b, int32_t label, double *out) {
   int32_t labels[BATCH];
   for (int i = 0; i < BATCH; i++)
     labels[i] = label;
-  OK(glow_log_prob(b->ws, b->x, labels, BATCH, out));
+  OK(glow_workspace_log_prob(b->ws, b->x, labels, BATCH, out));
 }
 
 /* p(x) = 1/K sum_k p(x|k). */
@@ -82,7 +82,7 @@ static void test_mixture(void **state) {
   float means[CLASSES * 16];
   for (int i = 0; i < CLASSES * 16; i++)
     means[i] = 50.0f * (float)(i / 16);
-  OK(glow_model_set(b->model, "prior.class_mean", means, CLASSES * 16));
+  OK(glow_model_set_tensor(b->model, "prior.class_mean", means, CLASSES * 16));
   OK(glow_model_prepare(b->model));
   check_mixture(b);
 }
@@ -91,9 +91,9 @@ static void test_mixture(void **state) {
 static void test_mixed_batch(void **state) {
   bench *b = *state;
   double mixed[BATCH], alone;
-  OK(glow_log_prob(b->ws, b->x, b->labels, BATCH, mixed));
+  OK(glow_workspace_log_prob(b->ws, b->x, b->labels, BATCH, mixed));
   for (int i = 0; i < BATCH; i++) {
-    OK(glow_log_prob(b->ws, b->x + i * b->dims, b->labels + i, 1, &alone));
+    OK(glow_workspace_log_prob(b->ws, b->x + i * b->dims, b->labels + i, 1, &alone));
     assert_true(alone == mixed[i]);
   }
 }
@@ -103,17 +103,17 @@ static void test_unknown_is_refused_where_a_law_is_needed(void **state) {
   const char *layer;
   const int32_t *labels = b->labels; /* the first is -1 */
   const char *words = "label of sample 0 is -1";
-  REFUSED(glow_forward(b->ws, b->x, labels, BATCH, GLOW_LATENTS_WHITENED, b->z, NULL, NULL),
+  REFUSED(helper_forward(b->ws, b->x, labels, BATCH, GLOW_LATENTS_WHITENED, b->z, NULL, NULL),
           GLOW_E_ARGUMENT, words);
-  REFUSED(glow_inverse(b->ws, b->x, GLOW_LATENTS_WHITENED, labels, BATCH, b->z, NULL),
+  REFUSED(helper_inverse(b->ws, b->x, GLOW_LATENTS_WHITENED, labels, BATCH, b->z, NULL),
           GLOW_E_ARGUMENT, words);
-  REFUSED(glow_sample(b->ws, NULL, labels, BATCH, b->z), GLOW_E_ARGUMENT, words);
-  OK(glow_forward(b->ws, b->x, labels, BATCH, GLOW_LATENTS_WHITENED, NULL, NULL, b->log_prob));
-  OK(glow_forward(b->ws, b->x, labels, BATCH, GLOW_LATENTS_RAW, b->z, NULL, NULL));
+  REFUSED(helper_sample(b->ws, NULL, labels, BATCH, b->z), GLOW_E_ARGUMENT, words);
+  OK(helper_forward(b->ws, b->x, labels, BATCH, GLOW_LATENTS_WHITENED, NULL, NULL, b->log_prob));
+  OK(helper_forward(b->ws, b->x, labels, BATCH, GLOW_LATENTS_RAW, b->z, NULL, NULL));
   float *back = helper_allocate((size_t)(BATCH * b->dims) * sizeof *back);
-  OK(glow_inverse(b->ws, b->z, GLOW_LATENTS_RAW, labels, BATCH, back, NULL));
+  OK(helper_inverse(b->ws, b->z, GLOW_LATENTS_RAW, labels, BATCH, back, NULL));
   assert_true(helper_relative(back, b->x, BATCH * b->dims) < 1e-5);
-  OK(glow_find_nonfinite(b->ws, b->x, labels, BATCH, &layer));
+  OK(glow_workspace_find_nonfinite(b->ws, b->x, labels, BATCH, &layer));
   assert_null(layer);
   OK(glow_workspace_initialise(b->ws, b->model, b->x, labels, BATCH));
   free(back);
@@ -125,12 +125,12 @@ static void test_logits(void **state) {
   bench *b = *state;
   float logits[BATCH * CLASSES], again[BATCH * CLASSES], weight[CLASSES * 16], bias[CLASSES];
   int64_t top = 0;
-  assert_int_equal(glow_model_logits(b->model), CLASSES);
+  assert_int_equal(glow_model_logit_count(b->model), CLASSES);
   OK(glow_model_latent_block(b->model, 1, &top, NULL));
-  OK(glow_model_get(b->model, "prior.class_weight", weight, CLASSES * 16));
-  OK(glow_model_get(b->model, "prior.class_bias", bias, CLASSES));
-  OK(glow_classify(b->ws, b->x, NULL, BATCH, logits));
-  OK(glow_forward(b->ws, b->x, b->labels, BATCH, GLOW_LATENTS_RAW, b->z, NULL, NULL));
+  OK(glow_model_get_tensor(b->model, "prior.class_weight", weight, CLASSES * 16));
+  OK(glow_model_get_tensor(b->model, "prior.class_bias", bias, CLASSES));
+  OK(glow_workspace_classify(b->ws, b->x, NULL, BATCH, logits));
+  OK(helper_forward(b->ws, b->x, b->labels, BATCH, GLOW_LATENTS_RAW, b->z, NULL, NULL));
   for (int n = 0; n < BATCH; n++)
     for (int k = 0; k < CLASSES; k++) {
       double sum = (double)bias[k];
@@ -139,9 +139,9 @@ static void test_logits(void **state) {
       assert_true(fabs((double)logits[n * CLASSES + k] - sum) < 1e-6 * (1 + fabs(sum)));
     }
   assert_memory_equal(glow_workspace_logits(b->ws), logits, sizeof logits);
-  OK(glow_classify(b->ws, b->x, b->labels, BATCH, again));
+  OK(glow_workspace_classify(b->ws, b->x, b->labels, BATCH, again));
   assert_memory_equal(again, logits, sizeof logits);
-  OK(glow_classify_latents(b->ws, b->z, GLOW_LATENTS_RAW, NULL, BATCH, again));
+  OK(glow_workspace_classify_latents(b->ws, b->z, GLOW_LATENTS_RAW, NULL, BATCH, again));
   assert_memory_equal(again, logits, sizeof logits);
 }
 
@@ -150,15 +150,15 @@ static void test_logits_beside_passes(void **state) {
   bench *b = *state;
   float logits[BATCH * CLASSES], again[BATCH * CLASSES];
   int32_t labels[BATCH] = {0, 1, 2, 0, 1, 2, 0};
-  OK(glow_classify(b->ws, b->x, NULL, BATCH, logits));
+  OK(glow_workspace_classify(b->ws, b->x, NULL, BATCH, logits));
   for (int32_t mode = GLOW_MODE_INFERENCE; mode <= GLOW_MODE_RECONSTRUCTED; mode++) {
     glow_workspace *ws = helper_workspace(b->model, BATCH, mode);
     assert_null(glow_workspace_logits(ws));
-    OK(glow_log_prob(ws, b->x, labels, BATCH, NULL));
+    OK(glow_workspace_log_prob(ws, b->x, labels, BATCH, NULL));
     assert_memory_equal(glow_workspace_logits(ws), logits, sizeof logits);
-    OK(glow_forward(ws, b->x, labels, BATCH, GLOW_LATENTS_WHITENED, b->z, NULL, NULL));
+    OK(helper_forward(ws, b->x, labels, BATCH, GLOW_LATENTS_WHITENED, b->z, NULL, NULL));
     assert_memory_equal(glow_workspace_logits(ws), logits, sizeof logits);
-    OK(glow_classify_latents(ws, b->z, GLOW_LATENTS_WHITENED, labels, BATCH, again));
+    OK(glow_workspace_classify_latents(ws, b->z, GLOW_LATENTS_WHITENED, labels, BATCH, again));
     for (int i = 0; i < BATCH * CLASSES; i++) /* float32 there and back */
       assert_true(fabsf(again[i] - logits[i]) < 1e-5f * (1 + fabsf(logits[i])));
     glow_workspace_destroy(&ws);
@@ -170,9 +170,9 @@ static void test_backward_after_classifying(void **state) {
   bench *b = *state;
   float logits[BATCH * CLASSES];
   glow_backward_options o = GLOW_BACKWARD_OPTIONS_INIT;
-  OK(glow_forward(b->ws, b->x, b->labels, BATCH, GLOW_LATENTS_RAW, NULL, NULL, NULL));
-  OK(glow_classify(b->ws, b->x, NULL, BATCH, logits));
-  REFUSED(glow_backward(b->ws, &o), GLOW_E_STATE, "glow_forward");
+  OK(helper_forward(b->ws, b->x, b->labels, BATCH, GLOW_LATENTS_RAW, NULL, NULL, NULL));
+  OK(glow_workspace_classify(b->ws, b->x, NULL, BATCH, logits));
+  REFUSED(glow_workspace_backward(b->ws, &o), GLOW_E_STATE, "glow_workspace_forward");
 }
 
 static void test_refusals(void **state) {
@@ -180,38 +180,38 @@ static void test_refusals(void **state) {
   glow_glow_options o = helper_small_glow();
   float logits[BATCH * CLASSES], good = b->x[5];
   int32_t labels[BATCH] = {0, 1, -2, 0, 0, 0, 0};
-  REFUSED(glow_classify(NULL, b->x, NULL, 1, logits), GLOW_E_ARGUMENT, "NULL");
-  REFUSED(glow_classify(b->ws, NULL, NULL, 1, logits), GLOW_E_ARGUMENT, "NULL");
-  REFUSED(glow_classify(b->ws, b->x, NULL, 1, NULL), GLOW_E_ARGUMENT, "NULL");
-  REFUSED(glow_classify(b->ws, b->x, NULL, BATCH + 1, logits), GLOW_E_ARGUMENT, "1 to 7");
-  REFUSED(glow_classify(b->ws, b->x, labels, BATCH, logits), GLOW_E_ARGUMENT, "sample 2 is -2");
-  REFUSED(glow_classify_latents(NULL, b->x, GLOW_LATENTS_RAW, NULL, 1, logits), GLOW_E_ARGUMENT,
+  REFUSED(glow_workspace_classify(NULL, b->x, NULL, 1, logits), GLOW_E_ARGUMENT, "NULL");
+  REFUSED(glow_workspace_classify(b->ws, NULL, NULL, 1, logits), GLOW_E_ARGUMENT, "NULL");
+  REFUSED(glow_workspace_classify(b->ws, b->x, NULL, 1, NULL), GLOW_E_ARGUMENT, "NULL");
+  REFUSED(glow_workspace_classify(b->ws, b->x, NULL, BATCH + 1, logits), GLOW_E_ARGUMENT, "1 to 7");
+  REFUSED(glow_workspace_classify(b->ws, b->x, labels, BATCH, logits), GLOW_E_ARGUMENT, "sample 2 is -2");
+  REFUSED(glow_workspace_classify_latents(NULL, b->x, GLOW_LATENTS_RAW, NULL, 1, logits), GLOW_E_ARGUMENT,
           "NULL");
-  REFUSED(glow_classify_latents(b->ws, b->x, 3, NULL, 1, logits), GLOW_E_ARGUMENT, "form");
-  REFUSED(glow_classify_latents(b->ws, b->x, GLOW_LATENTS_WHITENED, NULL, 1, logits),
+  REFUSED(glow_workspace_classify_latents(b->ws, b->x, 3, NULL, 1, logits), GLOW_E_ARGUMENT, "form");
+  REFUSED(glow_workspace_classify_latents(b->ws, b->x, GLOW_LATENTS_WHITENED, NULL, 1, logits),
           GLOW_E_ARGUMENT, "needs labels");
-  REFUSED(glow_classify_latents(b->ws, b->x, GLOW_LATENTS_WHITENED, b->labels, 1, logits),
+  REFUSED(glow_workspace_classify_latents(b->ws, b->x, GLOW_LATENTS_WHITENED, b->labels, 1, logits),
           GLOW_E_ARGUMENT, "is -1");
   b->x[5] = NAN;
-  REFUSED(glow_classify(b->ws, b->x, NULL, 1, logits), GLOW_E_NUMERIC, "element 5");
-  REFUSED(glow_classify_latents(b->ws, b->x, GLOW_LATENTS_RAW, NULL, 1, logits), GLOW_E_NUMERIC,
+  REFUSED(glow_workspace_classify(b->ws, b->x, NULL, 1, logits), GLOW_E_NUMERIC, "element 5");
+  REFUSED(glow_workspace_classify_latents(b->ws, b->x, GLOW_LATENTS_RAW, NULL, 1, logits), GLOW_E_NUMERIC,
           "element 5");
   b->x[5] = good;
   glow_model_parameters_mutable(b->model);
-  REFUSED(glow_classify(b->ws, b->x, NULL, 1, logits), GLOW_E_STATE, "glow_model_prepare");
+  REFUSED(glow_workspace_classify(b->ws, b->x, NULL, 1, logits), GLOW_E_STATE, "glow_model_prepare");
   assert_null(glow_workspace_logits(NULL));
-  assert_int_equal(glow_model_logits(NULL), 0);
+  assert_int_equal(glow_model_logit_count(NULL), 0);
 
   o.classes = CLASSES; /* without a classifier */
   glow_model *model = helper_glow(b->context, &o, 23);
   glow_workspace *ws = helper_workspace(model, 1, GLOW_MODE_STORED);
   glow_backward_options backward = GLOW_BACKWARD_OPTIONS_INIT;
   backward.d_logits = logits;
-  OK(glow_log_prob(ws, b->x, b->labels, 1, NULL));
+  OK(glow_workspace_log_prob(ws, b->x, b->labels, 1, NULL));
   assert_null(glow_workspace_logits(ws));
-  REFUSED(glow_classify(ws, b->x, NULL, 1, logits), GLOW_E_STATE, "no classifier");
-  OK(glow_forward(ws, b->x, b->labels, 1, GLOW_LATENTS_RAW, NULL, NULL, NULL));
-  REFUSED(glow_backward(ws, &backward), GLOW_E_ARGUMENT, "no logits");
+  REFUSED(glow_workspace_classify(ws, b->x, NULL, 1, logits), GLOW_E_STATE, "no classifier");
+  OK(helper_forward(ws, b->x, b->labels, 1, GLOW_LATENTS_RAW, NULL, NULL, NULL));
+  REFUSED(glow_workspace_backward(ws, &backward), GLOW_E_ARGUMENT, "no logits");
   glow_workspace_destroy(&ws);
   glow_model_destroy(&model);
   o.classes = 0;
@@ -227,9 +227,9 @@ static void test_nonfinite_logits(void **state) {
   bench *b = *state;
   const float bias[CLASSES] = {0, INFINITY, 0};
   const char *layer = NULL;
-  OK(glow_model_set(b->model, "prior.class_bias", bias, CLASSES));
+  OK(glow_model_set_tensor(b->model, "prior.class_bias", bias, CLASSES));
   OK(glow_model_prepare(b->model));
-  OK(glow_find_nonfinite(b->ws, b->x, b->labels, BATCH, &layer));
+  OK(glow_workspace_find_nonfinite(b->ws, b->x, b->labels, BATCH, &layer));
   assert_string_equal(layer, "prior");
 }
 
@@ -256,36 +256,36 @@ static glow_status configure(void *self, glow_setup *setup, const glow_shape *in
   return r->logits ? glow_setup_logits(setup, 2) : GLOW_OK;
 }
 
-static void copy(const void *self, const glow_pass *pass, const float *x, float *y, double *logdet,
+static void copy(const void *self, const glow_call *call, const float *x, float *y, double *logdet,
                  double *logprior) {
   (void)self, (void)logdet, (void)logprior;
-  memcpy(y, x, (size_t)glow_pass_samples(pass) * 8 * sizeof *y);
+  memcpy(y, x, (size_t)glow_call_sample_count(call) * 8 * sizeof *y);
 }
 
-static void copy_back(const void *self, const glow_pass *pass, const float *y, float *x,
+static void copy_back(const void *self, const glow_call *call, const float *y, float *x,
                       double *logdet) {
-  copy(self, pass, y, x, logdet, NULL);
+  copy(self, call, y, x, logdet, NULL);
 }
 
-static void copy_gradient(const void *self, const glow_pass *pass, const glow_layer_gradient *g) {
-  copy(self, pass, g->dy, g->dx, NULL, NULL);
+static void copy_gradient(const void *self, const glow_call *call, const glow_layer_gradient *g) {
+  copy(self, call, g->dy, g->dx, NULL, NULL);
 }
 
-static void logits(const void *self, const glow_pass *pass, const float *x, float *out) {
+static void logits(const void *self, const glow_call *call, const float *x, float *out) {
   const reader *r = self;
-  const float *scale = glow_pass_tensor(pass, r->scale);
-  for (int64_t i = 0; i < 2 * glow_pass_samples(pass); i++)
+  const float *scale = glow_call_tensor(call, r->scale);
+  for (int64_t i = 0; i < 2 * glow_call_sample_count(call); i++)
     out[i] = *scale * x[(r->fault == READS_NEIGHBOURS ? 0 : i / 2) * 8 + i % 2];
   if (r->fault == WRITES_BEYOND)
-    out[2 * glow_pass_samples(pass)] = 0;
+    out[2 * glow_call_sample_count(call)] = 0;
 }
 
-static void logits_backward(const void *self, const glow_pass *pass, const float *x, const float *d,
+static void logits_backward(const void *self, const glow_call *call, const float *x, const float *d,
                             float *dx) {
   const reader *r = self;
-  const float *scale = glow_pass_tensor(pass, r->scale);
-  for (int64_t i = 0; i < 2 * glow_pass_samples(pass); i++) {
-    float g = d[i] * x[i / 2 * 8 + i % 2], *at = glow_pass_gradient(pass, r->scale);
+  const float *scale = glow_call_tensor(call, r->scale);
+  for (int64_t i = 0; i < 2 * glow_call_sample_count(call); i++) {
+    float g = d[i] * x[i / 2 * 8 + i % 2], *at = glow_call_gradient(call, r->scale);
     *at = r->fault == NOT_ADDED ? g : *at + (r->fault == WRONG_SIGN ? -g : g);
     at = dx + i / 2 * 8 + i % 2;
     *at = (r->fault == OVERWRITES_DX ? 0 : *at) + d[i] * *scale;
@@ -342,16 +342,16 @@ static void test_reader_of_labels(void **state) {
   reader strict = {0}, open = {.unlabelled = true};
   OK(build(b, &strict, 0, false, 1, &model));
   glow_workspace *ws = helper_workspace(model, BATCH, GLOW_MODE_INFERENCE);
-  REFUSED(glow_log_prob(ws, b->x, labels, BATCH, b->log_prob), GLOW_E_ARGUMENT, "sample 6 is -1");
-  REFUSED(glow_classify(ws, b->x, NULL, BATCH, out), GLOW_E_ARGUMENT, "needs labels");
+  REFUSED(glow_workspace_log_prob(ws, b->x, labels, BATCH, b->log_prob), GLOW_E_ARGUMENT, "sample 6 is -1");
+  REFUSED(glow_workspace_classify(ws, b->x, NULL, BATCH, out), GLOW_E_ARGUMENT, "needs labels");
   labels[6] = 0;
-  OK(glow_classify(ws, b->x, labels, BATCH, out));
+  OK(glow_workspace_classify(ws, b->x, labels, BATCH, out));
   glow_workspace_destroy(&ws);
   glow_model_destroy(&model);
   labels[6] = -1;
   OK(build(b, &open, 0, false, 1, &model));
   ws = helper_workspace(model, BATCH, GLOW_MODE_INFERENCE);
-  OK(glow_log_prob(ws, b->x, labels, BATCH, b->log_prob));
+  OK(glow_workspace_log_prob(ws, b->x, labels, BATCH, b->log_prob));
   glow_workspace_destroy(&ws);
   glow_model_destroy(&model);
 }
@@ -364,13 +364,13 @@ static void test_logits_of_a_callers_layer(void **state) {
     glow_model *model = NULL;
     float two = 2.0f, out[BATCH * 2], d[BATCH * 2], dx[BATCH * 8], sum = 0;
     OK(build(b, &r, (uint32_t)flags, true, 0, &model));
-    OK(glow_model_set(model, "reader.scale", &two, 1));
+    OK(glow_model_set_tensor(model, "reader.scale", &two, 1));
     OK(glow_model_prepare(model));
-    assert_int_equal(glow_model_logits(model), 2);
+    assert_int_equal(glow_model_logit_count(model), 2);
     for (int32_t mode = GLOW_MODE_STORED; mode <= GLOW_MODE_RECONSTRUCTED; mode++) {
       glow_workspace *ws = helper_workspace(model, BATCH, mode);
       glow_backward_options o = GLOW_BACKWARD_OPTIONS_INIT;
-      OK(glow_forward(ws, b->x, b->labels, BATCH, GLOW_LATENTS_RAW, b->z, NULL, NULL));
+      OK(helper_forward(ws, b->x, b->labels, BATCH, GLOW_LATENTS_RAW, b->z, NULL, NULL));
       sum = 0;
       for (int i = 0; i < BATCH * 2; i++) {
         assert_true(glow_workspace_logits(ws)[i] == 2 * b->x[i / 2 * 8 + i % 2]);
@@ -379,11 +379,11 @@ static void test_logits_of_a_callers_layer(void **state) {
       }
       o.d_logits = d;
       o.dx = dx;
-      OK(glow_backward(ws, &o));
+      OK(glow_workspace_backward(ws, &o));
       for (int i = 0; i < BATCH * 8; i++)
         assert_true(dx[i] == (i % 8 < 2 ? 2 * d[i / 8 * 2 + i % 8] : 0));
       assert_true(fabsf(glow_workspace_gradients(ws)[0] - sum) < 1e-5f * (1 + fabsf(sum)));
-      OK(glow_classify_latents(ws, b->z, GLOW_LATENTS_RAW, NULL, BATCH, out));
+      OK(glow_workspace_classify_latents(ws, b->z, GLOW_LATENTS_RAW, NULL, BATCH, out));
       for (int i = 0; i < BATCH * 2; i++)
         assert_true(out[i] == 2 * b->x[i / 2 * 8 + i % 2]);
       glow_workspace_destroy(&ws);
@@ -428,10 +428,10 @@ static void test_blocks(void **state) {
   OK(glow_builder_add(block, "prior", &top));
   OK(glow_builder_add_block(outer, "top", &block));
   OK(glow_builder_finish(&outer, &model));
-  assert_int_equal(glow_model_logits(model), CLASSES);
+  assert_int_equal(glow_model_logit_count(model), CLASSES);
   float logits[CLASSES];
   glow_workspace *ws = helper_workspace(model, 1, GLOW_MODE_INFERENCE);
-  OK(glow_classify(ws, b->x, NULL, 1, logits));
+  OK(glow_workspace_classify(ws, b->x, NULL, 1, logits));
   glow_workspace_destroy(&ws);
   glow_model_destroy(&model);
 }

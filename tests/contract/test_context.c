@@ -72,19 +72,19 @@ static void test_each_has_its_own(void **state) {
   ready(b);
   glow_workspace *ws = helper_workspace(b->model, COUNT, GLOW_MODE_INFERENCE);
   double all[COUNT], alone, shared[COUNT];
-  assert_int_equal(glow_model_context_size(b->model), SIZE);
-  OK(glow_workspace_set_context(ws, b->contexts, COUNT, SIZE));
-  OK(glow_log_prob(ws, b->x, NULL, COUNT, all));
+  assert_int_equal(glow_model_condition_size(b->model), SIZE);
+  OK(glow_workspace_set_condition(ws, b->contexts, COUNT, SIZE));
+  OK(glow_workspace_log_prob(ws, b->x, NULL, COUNT, all));
   for (int n = 0; n < COUNT; n++) {
-    OK(glow_workspace_set_context(ws, b->contexts + n * SIZE, 1, SIZE));
-    OK(glow_log_prob(ws, b->x + n * DIMS, NULL, 1, &alone));
+    OK(glow_workspace_set_condition(ws, b->contexts + n * SIZE, 1, SIZE));
+    OK(glow_workspace_log_prob(ws, b->x + n * DIMS, NULL, 1, &alone));
     if (strcmp(glow_context_kernels(b->context), "cblas") == 0)
       assert_true(fabs(alone - all[n]) < 1e-4);
     else
       assert_true(alone == all[n]);
   }
-  OK(glow_workspace_set_context(ws, b->contexts, 1, SIZE));
-  OK(glow_log_prob(ws, b->x, NULL, COUNT, shared));
+  OK(glow_workspace_set_condition(ws, b->contexts, 1, SIZE));
+  OK(glow_workspace_log_prob(ws, b->x, NULL, COUNT, shared));
   assert_true(fabs(shared[0] - all[0]) < 1e-4);
   assert_true(fabs(shared[1] - all[1]) > 1e-3);
   glow_workspace_destroy(&ws);
@@ -95,12 +95,12 @@ static void test_round_trip(void **state) {
   ready(b);
   glow_workspace *ws = helper_workspace(b->model, COUNT, GLOW_MODE_INFERENCE);
   float z[COUNT * DIMS], back[COUNT * DIMS], other[COUNT * DIMS];
-  OK(glow_workspace_set_context(ws, b->contexts, COUNT, SIZE));
-  OK(glow_forward(ws, b->x, NULL, COUNT, GLOW_LATENTS_WHITENED, z, NULL, NULL));
-  OK(glow_inverse(ws, z, GLOW_LATENTS_WHITENED, NULL, COUNT, back, NULL));
+  OK(glow_workspace_set_condition(ws, b->contexts, COUNT, SIZE));
+  OK(helper_forward(ws, b->x, NULL, COUNT, GLOW_LATENTS_WHITENED, z, NULL, NULL));
+  OK(helper_inverse(ws, z, GLOW_LATENTS_WHITENED, NULL, COUNT, back, NULL));
   assert_true(helper_relative(back, b->x, COUNT * DIMS) < 1e-5);
-  OK(glow_workspace_set_context(ws, b->contexts, 1, SIZE));
-  OK(glow_inverse(ws, z, GLOW_LATENTS_WHITENED, NULL, COUNT, other, NULL));
+  OK(glow_workspace_set_condition(ws, b->contexts, 1, SIZE));
+  OK(helper_inverse(ws, z, GLOW_LATENTS_WHITENED, NULL, COUNT, other, NULL));
   assert_true(helper_relative(other, b->x, COUNT * DIMS) > 1e-2);
   glow_workspace_destroy(&ws);
 }
@@ -111,28 +111,28 @@ static void test_refusals(void **state) {
   glow_workspace *ws = helper_workspace(b->model, COUNT, GLOW_MODE_STORED);
   float z[COUNT * DIMS], d[COUNT * SIZE];
   glow_backward_options options = GLOW_BACKWARD_OPTIONS_INIT;
-  REFUSED(glow_log_prob(ws, b->x, NULL, 1, NULL), GLOW_E_ARGUMENT, "needs a context of 3 numbers");
-  REFUSED(glow_inverse(ws, b->x, GLOW_LATENTS_RAW, NULL, 1, z, NULL), GLOW_E_ARGUMENT,
+  REFUSED(glow_workspace_log_prob(ws, b->x, NULL, 1, NULL), GLOW_E_ARGUMENT, "needs a context of 3 numbers");
+  REFUSED(helper_inverse(ws, b->x, GLOW_LATENTS_RAW, NULL, 1, z, NULL), GLOW_E_ARGUMENT,
           "needs a context");
-  REFUSED(glow_sample(ws, NULL, NULL, 1, z), GLOW_E_ARGUMENT, "needs a context");
+  REFUSED(helper_sample(ws, NULL, NULL, 1, z), GLOW_E_ARGUMENT, "needs a context");
   REFUSED(glow_workspace_initialise(ws, b->model, b->x, NULL, COUNT), GLOW_E_ARGUMENT,
           "needs a context");
-  REFUSED(glow_workspace_set_context(NULL, b->contexts, 1, SIZE), GLOW_E_ARGUMENT, "NULL");
-  REFUSED(glow_workspace_set_context(ws, b->contexts, 1, SIZE + 1), GLOW_E_SHAPE, "takes 3");
-  REFUSED(glow_workspace_set_context(ws, b->contexts, 0, SIZE), GLOW_E_ARGUMENT, "1 or more");
-  REFUSED(glow_workspace_set_context(ws, b->contexts, -1, SIZE), GLOW_E_ARGUMENT, "1 or more");
-  REFUSED(glow_workspace_set_context(ws, NULL, 2, SIZE), GLOW_E_ARGUMENT, "no memory");
-  OK(glow_workspace_set_context(ws, b->contexts, 4, SIZE));
-  REFUSED(glow_log_prob(ws, b->x, NULL, 5, NULL), GLOW_E_ARGUMENT, "4 context vectors for 5");
-  OK(glow_log_prob(ws, b->x, NULL, 4, NULL));
+  REFUSED(glow_workspace_set_condition(NULL, b->contexts, 1, SIZE), GLOW_E_ARGUMENT, "NULL");
+  REFUSED(glow_workspace_set_condition(ws, b->contexts, 1, SIZE + 1), GLOW_E_SHAPE, "takes 3");
+  REFUSED(glow_workspace_set_condition(ws, b->contexts, 0, SIZE), GLOW_E_ARGUMENT, "1 or more");
+  REFUSED(glow_workspace_set_condition(ws, b->contexts, -1, SIZE), GLOW_E_ARGUMENT, "1 or more");
+  REFUSED(glow_workspace_set_condition(ws, NULL, 2, SIZE), GLOW_E_ARGUMENT, "no memory");
+  OK(glow_workspace_set_condition(ws, b->contexts, 4, SIZE));
+  REFUSED(glow_workspace_log_prob(ws, b->x, NULL, 5, NULL), GLOW_E_ARGUMENT, "4 context vectors for 5");
+  OK(glow_workspace_log_prob(ws, b->x, NULL, 4, NULL));
   b->contexts[SIZE + 1] = NAN;
-  REFUSED(glow_log_prob(ws, b->x, NULL, 4, NULL), GLOW_E_NUMERIC,
+  REFUSED(glow_workspace_log_prob(ws, b->x, NULL, 4, NULL), GLOW_E_NUMERIC,
           "context: element 1 of sample 1 is not finite");
   b->contexts[SIZE + 1] = 0.5f;
-  OK(glow_forward(ws, b->x, NULL, 4, GLOW_LATENTS_RAW, NULL, NULL, NULL));
-  OK(glow_workspace_set_context(ws, NULL, 0, 0));
-  options.d_context = d;
-  REFUSED(glow_backward(ws, &options), GLOW_E_ARGUMENT, "needs a context");
+  OK(helper_forward(ws, b->x, NULL, 4, GLOW_LATENTS_RAW, NULL, NULL, NULL));
+  OK(glow_workspace_set_condition(ws, NULL, 0, 0));
+  options.d_condition = d;
+  REFUSED(glow_workspace_backward(ws, &options), GLOW_E_ARGUMENT, "needs a context");
   glow_workspace_destroy(&ws);
 }
 
@@ -143,16 +143,16 @@ static void test_unconditional_models(void **state) {
   helper_perturb(plain, &random, 0.1f);
   glow_workspace *ws = helper_workspace(plain, COUNT, GLOW_MODE_STORED);
   glow_backward_options options = GLOW_BACKWARD_OPTIONS_INIT;
-  assert_int_equal(glow_model_context_size(plain), 0);
-  assert_int_equal(glow_model_context_size(NULL), 0);
-  REFUSED(glow_workspace_set_context(ws, b->contexts, 1, SIZE), GLOW_E_ARGUMENT, "takes no");
-  OK(glow_workspace_set_context(ws, NULL, 0, 0));
-  OK(glow_forward(ws, b->x, NULL, 2, GLOW_LATENTS_RAW, NULL, NULL, NULL));
-  options.d_context = b->contexts;
-  REFUSED(glow_backward(ws, &options), GLOW_E_ARGUMENT, "takes no context");
-  /* A program compiled before there was d_context. */
-  options.struct_size = offsetof(glow_backward_options, d_context);
-  OK(glow_backward(ws, &options));
+  assert_int_equal(glow_model_condition_size(plain), 0);
+  assert_int_equal(glow_model_condition_size(NULL), 0);
+  REFUSED(glow_workspace_set_condition(ws, b->contexts, 1, SIZE), GLOW_E_ARGUMENT, "takes no");
+  OK(glow_workspace_set_condition(ws, NULL, 0, 0));
+  OK(helper_forward(ws, b->x, NULL, 2, GLOW_LATENTS_RAW, NULL, NULL, NULL));
+  options.d_condition = b->contexts;
+  REFUSED(glow_workspace_backward(ws, &options), GLOW_E_ARGUMENT, "takes no context");
+  /* A program compiled before there was d_condition. */
+  options.struct_size = offsetof(glow_backward_options, d_condition);
+  OK(glow_workspace_backward(ws, &options));
   glow_workspace_destroy(&ws);
   glow_model_destroy(&plain);
 }
@@ -200,14 +200,14 @@ static void test_micro_batches(void **state) {
     OK(glow_trainer_create(model, &options, &trainer));
     REFUSED(glow_trainer_initialise(trainer, b->x, NULL, COUNT), GLOW_E_ARGUMENT,
             "needs a context");
-    REFUSED(glow_trainer_set_context(NULL, b->contexts, COUNT, SIZE), GLOW_E_ARGUMENT, "NULL");
-    OK(glow_trainer_set_context(trainer, b->contexts, COUNT, SIZE));
+    REFUSED(glow_trainer_set_condition(NULL, b->contexts, COUNT, SIZE), GLOW_E_ARGUMENT, "NULL");
+    OK(glow_trainer_set_condition(trainer, b->contexts, COUNT, SIZE));
     OK(glow_trainer_initialise(trainer, b->x, NULL, COUNT));
     for (int step = 0; step < 3; step++)
       OK(glow_trainer_step(trainer, b->x, NULL, COUNT, NULL));
     REFUSED(glow_trainer_step(trainer, b->x, NULL, COUNT - 1, NULL), GLOW_E_ARGUMENT,
             "9 context vectors for a batch of 8");
-    assert_int_equal(glow_trainer_steps(trainer), 3);
+    assert_int_equal(glow_trainer_step_count(trainer), 3);
     after[i] = helper_allocate((size_t)parameters * sizeof(float));
     memcpy(after[i], glow_model_parameters(model), (size_t)parameters * sizeof(float));
     glow_trainer_destroy(&trainer);
@@ -234,8 +234,8 @@ static double mean_of_samples(glow_workspace *ws, const float *context) {
   enum { DRAWN = 64 };
   float x[DRAWN * DIMS];
   double sum = 0;
-  OK(glow_workspace_set_context(ws, context, 1, SIZE));
-  OK(glow_sample(ws, NULL, NULL, DRAWN, x));
+  OK(glow_workspace_set_condition(ws, context, 1, SIZE));
+  OK(helper_sample(ws, NULL, NULL, DRAWN, x));
   for (int i = 0; i < DRAWN * DIMS; i++)
     sum += x[i];
   return sum / (DRAWN * DIMS);
@@ -260,15 +260,15 @@ static void test_modes(void **state) {
   OK(glow_trainer_create(b->model, &options, &trainer));
   for (int step = 0; step <= STEPS; step++) {
     draw(&random, BATCH, x, contexts);
-    OK(glow_trainer_set_context(trainer, contexts, BATCH, SIZE));
+    OK(glow_trainer_set_condition(trainer, contexts, BATCH, SIZE));
     if (!step)
       OK(glow_trainer_initialise(trainer, x, NULL, BATCH));
     OK(glow_trainer_step(trainer, x, NULL, BATCH, NULL));
   }
   glow_workspace *ws = glow_trainer_workspace(trainer);
   draw(&random, BATCH, x, contexts);
-  OK(glow_workspace_set_context(ws, contexts, BATCH, SIZE));
-  OK(glow_log_prob(ws, x, NULL, BATCH, own));
+  OK(glow_workspace_set_condition(ws, contexts, BATCH, SIZE));
+  OK(glow_workspace_log_prob(ws, x, NULL, BATCH, own));
   for (int n = 0; n < BATCH; n++)
     mean += own[n] / BATCH;
   assert_true(mean > -2.9 - 1.0); /* entropy, and a nat for 300 steps and the luck of 64 samples */
@@ -276,8 +276,8 @@ static void test_modes(void **state) {
   assert_true(fabs(mean_of_samples(ws, down) + 2.0) < 0.3);
   for (int n = 0; n < BATCH; n++) {
     double other;
-    OK(glow_workspace_set_context(ws, contexts[n * SIZE] > 0 ? down : up, 1, SIZE));
-    OK(glow_log_prob(ws, x + n * DIMS, NULL, 1, &other));
+    OK(glow_workspace_set_condition(ws, contexts[n * SIZE] > 0 ? down : up, 1, SIZE));
+    OK(glow_workspace_log_prob(ws, x + n * DIMS, NULL, 1, &other));
     assert_true(other < own[n] - 5.0);
   }
   glow_trainer_destroy(&trainer);

@@ -22,69 +22,69 @@ static glow_status configure(void *self, glow_setup *setup, const glow_shape *in
   if (status == GLOW_OK)
     status = glow_setup_tensor(setup, "b", GLOW_TYPE_F32, 1, 1, dims, &s->b);
   if (status == GLOW_OK)
-    status = glow_setup_saved(setup, 0, s->pixels * s->channels, &s->kept);
+    status = glow_setup_stored(setup, 0, s->pixels * s->channels, &s->kept);
   return status;
 }
 
-static glow_status build(const void *self, const glow_pass *pass) {
+static glow_status build(const void *self, const glow_call *call) {
   const bend *s = self;
   for (int64_t c = 0; c < s->channels; c++)
-    ((float *)glow_pass_tensor_mutable(pass, s->b))[c] = 0.5f;
+    ((float *)glow_call_tensor_mutable(call, s->b))[c] = 0.5f;
   return GLOW_OK;
 }
 
-static float log_scale(const bend *s, const glow_pass *pass, int64_t c) {
-  const float *a = glow_pass_tensor(pass, s->a), *b = glow_pass_tensor(pass, s->b);
+static float log_scale(const bend *s, const glow_call *call, int64_t c) {
+  const float *a = glow_call_tensor(call, s->a), *b = glow_call_tensor(call, s->b);
   return a[c] * tanhf(b[c]);
 }
 
-static void add_logdet(const bend *s, const glow_pass *pass, double sign, double *logdet) {
+static void add_logdet(const bend *s, const glow_call *call, double sign, double *logdet) {
   double sum = 0;
   for (int64_t c = 0; c < s->channels; c++)
-    sum += (double)log_scale(s, pass, c) * (double)s->pixels;
-  for (int64_t n = 0; n < glow_pass_samples(pass); n++)
+    sum += (double)log_scale(s, call, c) * (double)s->pixels;
+  for (int64_t n = 0; n < glow_call_sample_count(call); n++)
     logdet[n] += sign * sum;
 }
 
-static void forward(const void *self, const glow_pass *pass, const float *x, float *y,
+static void forward(const void *self, const glow_call *call, const float *x, float *y,
                     double *logdet, double *logprior) {
   const bend *s = self;
-  int64_t count = glow_pass_samples(pass) * s->pixels * s->channels;
-  float *kept = glow_pass_saved(pass, s->kept);
+  int64_t count = glow_call_sample_count(call) * s->pixels * s->channels;
+  float *kept = glow_call_stored(call, s->kept);
   (void)logprior;
   for (int64_t i = 0; i < count; i++)
-    y[i] = x[i] * expf(log_scale(s, pass, i % s->channels));
+    y[i] = x[i] * expf(log_scale(s, call, i % s->channels));
   if (kept)
     memcpy(kept, x, (size_t)count * sizeof *x);
-  add_logdet(s, pass, 1.0, logdet);
+  add_logdet(s, call, 1.0, logdet);
 }
 
-static void inverse(const void *self, const glow_pass *pass, const float *y, float *x,
+static void inverse(const void *self, const glow_call *call, const float *y, float *x,
                     double *logdet) {
   const bend *s = self;
-  int64_t count = glow_pass_samples(pass) * s->pixels * s->channels;
+  int64_t count = glow_call_sample_count(call) * s->pixels * s->channels;
   for (int64_t i = 0; i < count; i++)
-    x[i] = y[i] * expf(-log_scale(s, pass, i % s->channels));
-  add_logdet(s, pass, -1.0, logdet);
+    x[i] = y[i] * expf(-log_scale(s, call, i % s->channels));
+  add_logdet(s, call, -1.0, logdet);
 }
 
-static void backward(const void *self, const glow_pass *pass, const glow_layer_gradient *g) {
+static void backward(const void *self, const glow_call *call, const glow_layer_gradient *g) {
   const bend *s = self;
-  int64_t samples = glow_pass_samples(pass), size = s->pixels * s->channels;
-  const float *kept = glow_pass_saved(pass, s->kept);
-  const float *a = glow_pass_tensor(pass, s->a), *b = glow_pass_tensor(pass, s->b);
+  int64_t samples = glow_call_sample_count(call), size = s->pixels * s->channels;
+  const float *kept = glow_call_stored(call, s->kept);
+  const float *a = glow_call_tensor(call, s->a), *b = glow_call_tensor(call, s->b);
   double weight = 0;
   for (int64_t n = 0; n < samples; n++)
     weight += g->d_logdet[n] * (double)s->pixels;
   for (int64_t c = 0; c < s->channels; c++) {
-    float scale = expf(log_scale(s, pass, c)), t = tanhf(b[c]);
+    float scale = expf(log_scale(s, call, c)), t = tanhf(b[c]);
     double d = weight; /* of the log-scale */
     for (int64_t i = c; i < samples * size; i += s->channels) {
       g->dx[i] = g->dy[i] * scale;
       d += (double)(g->dx[i] * kept[i]);
     }
-    glow_pass_gradient(pass, s->a)[c] += (float)d * t;
-    glow_pass_gradient(pass, s->b)[c] += (float)d * a[c] * (1.0f - t * t);
+    glow_call_gradient(call, s->a)[c] += (float)d * t;
+    glow_call_gradient(call, s->b)[c] += (float)d * a[c] * (1.0f - t * t);
   }
 }
 
@@ -100,7 +100,7 @@ static void destroy(void *self, glow_context *context) {
 static glow_layer_ops table(void) {
   glow_layer_ops ops = {.struct_size = sizeof ops, .type = "bend"};
   ops.configure = configure;
-  ops.build = build;
+  ops.reset = build;
   ops.forward = forward;
   ops.inverse = inverse;
   ops.backward = backward;
@@ -158,8 +158,8 @@ static float *gradients(const glow_model *model, int32_t mode, const float *x, f
     weight[i] = 1;
   o.weight = weight;
   o.dx = dx;
-  OK(glow_forward(ws, x, NULL, COUNT, GLOW_LATENTS_RAW, NULL, NULL, NULL));
-  OK(glow_backward(ws, &o));
+  OK(helper_forward(ws, x, NULL, COUNT, GLOW_LATENTS_RAW, NULL, NULL, NULL));
+  OK(glow_workspace_backward(ws, &o));
   float *result = helper_allocate(bytes);
   memcpy(result, glow_workspace_gradients(ws), bytes);
   glow_workspace_destroy(&ws);
@@ -169,7 +169,7 @@ static float *gradients(const glow_model *model, int32_t mode, const float *x, f
 static double sum_log_prob(glow_model *model, const float *x) {
   glow_workspace *ws = helper_workspace(model, COUNT, GLOW_MODE_INFERENCE);
   double log_prob[COUNT], sum = 0;
-  OK(glow_log_prob(ws, x, NULL, COUNT, log_prob));
+  OK(glow_workspace_log_prob(ws, x, NULL, COUNT, log_prob));
   for (int i = 0; i < COUNT; i++)
     sum += log_prob[i];
   glow_workspace_destroy(&ws);
@@ -194,13 +194,13 @@ static void test_gradients(void **state) {
     glow_tensor_info info = GLOW_TENSOR_INFO_INIT;
     float values[4], moved[4];
     OK(glow_model_find_tensor(model, names[k], &info));
-    OK(glow_model_get(model, names[k], values, 4));
+    OK(glow_model_get_tensor(model, names[k], values, 4));
     for (int c = 0; c < 4; c++) {
       double sums[2];
       for (int side = 0; side < 2; side++) {
         memcpy(moved, values, sizeof moved);
         moved[c] += side ? 1e-2f : -1e-2f;
-        OK(glow_model_set(model, names[k], moved, 4));
+        OK(glow_model_set_tensor(model, names[k], moved, 4));
         OK(glow_model_prepare(model));
         sums[side] = sum_log_prob(model, x);
       }
@@ -208,7 +208,7 @@ static void test_gradients(void **state) {
       /* central differences of step 1e-2 are off by its square */
       assert_true(fabs(difference - gradient) < 1e-3 * (1 + fabs(gradient)));
     }
-    OK(glow_model_set(model, names[k], values, 4));
+    OK(glow_model_set_tensor(model, names[k], values, 4));
     OK(glow_model_prepare(model));
   }
   free(x);
@@ -338,14 +338,14 @@ static void net_init_size(const void *self, int32_t *rounds, size_t *bytes) {
   (void)self, (void)rounds, (void)bytes;
 }
 
-static void net_forward(const void *self, const glow_pass *pass, const float *x, int64_t stride,
+static void net_forward(const void *self, const glow_call *call, const float *x, int64_t stride,
                         float *out) {
-  (void)self, (void)pass, (void)x, (void)stride, (void)out;
+  (void)self, (void)call, (void)x, (void)stride, (void)out;
 }
 
-static void net_backward(const void *self, const glow_pass *pass, const float *x, int64_t stride,
+static void net_backward(const void *self, const glow_call *call, const float *x, int64_t stride,
                          const float *out, float *dout, float *dx, int64_t dx_stride) {
-  (void)self, (void)pass, (void)x, (void)stride, (void)out, (void)dout, (void)dx, (void)dx_stride;
+  (void)self, (void)call, (void)x, (void)stride, (void)out, (void)dout, (void)dx, (void)dx_stride;
 }
 
 static glow_net_ops net_table(void) {

@@ -100,11 +100,11 @@ static void test_batches(void **state) {
           *back = helper_allocate(COUNT * DIMS * sizeof *z);
     float *z1 = helper_allocate(DIMS * sizeof *z), *back1 = helper_allocate(DIMS * sizeof *z);
     double log_prob[COUNT], alone;
-    OK(glow_forward(ws, x, NULL, COUNT, GLOW_LATENTS_WHITENED, z, NULL, log_prob));
-    OK(glow_inverse(ws, z, GLOW_LATENTS_WHITENED, NULL, COUNT, back, NULL));
+    OK(helper_forward(ws, x, NULL, COUNT, GLOW_LATENTS_WHITENED, z, NULL, log_prob));
+    OK(helper_inverse(ws, z, GLOW_LATENTS_WHITENED, NULL, COUNT, back, NULL));
     for (int i = 0; i < COUNT; i++) {
-      OK(glow_forward(ws, x + i * DIMS, NULL, 1, GLOW_LATENTS_WHITENED, z1, NULL, &alone));
-      OK(glow_inverse(ws, z1, GLOW_LATENTS_WHITENED, NULL, 1, back1, NULL));
+      OK(helper_forward(ws, x + i * DIMS, NULL, 1, GLOW_LATENTS_WHITENED, z1, NULL, &alone));
+      OK(helper_inverse(ws, z1, GLOW_LATENTS_WHITENED, NULL, 1, back1, NULL));
       assert_true(helper_same_bits(z1, z + i * DIMS, DIMS, sizeof *z));
       assert_true(helper_same_bits(back1, back + i * DIMS, DIMS, sizeof *z));
       assert_true(helper_same_bits(&alone, &log_prob[i], 1, sizeof alone));

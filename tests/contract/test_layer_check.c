@@ -98,21 +98,21 @@ static glow_status configure(void *self, glow_setup *setup, const glow_shape *in
     status = glow_setup_derived(setup, (size_t)in->channels * sizeof(float));
   if (status == GLOW_OK)
     status = glow_setup_scratch(setup, 0, size, &b->scratch);
-  return status == GLOW_OK ? glow_setup_saved(setup, 0, size, &b->saved) : status;
+  return status == GLOW_OK ? glow_setup_stored(setup, 0, size, &b->saved) : status;
 }
 
-static glow_status build(const void *self, const glow_pass *pass) {
+static glow_status build(const void *self, const glow_call *call) {
   const bend *b = self;
-  float *logs = glow_pass_tensor_mutable(pass, b->logs);
+  float *logs = glow_call_tensor_mutable(call, b->logs);
   for (int64_t c = 0; c < b->channels; c++)
     logs[c] = b->fault == BUILDS_NAN && c == 1 ? NAN : 0.1f;
   return GLOW_OK;
 }
 
-static glow_status prepare(const void *self, const glow_pass *pass) {
+static glow_status prepare(const void *self, const glow_call *call) {
   const bend *b = self;
-  const float *logs = glow_pass_tensor(pass, b->logs);
-  float *slope = glow_pass_derived_mutable(pass);
+  const float *logs = glow_call_tensor(call, b->logs);
+  float *slope = glow_call_derived_mutable(call);
   for (int64_t c = 0; c < b->channels; c++) {
     if (b->fault == PREPARE_FAILS && logs[c] > 1)
       return glow_error(GLOW_E_NUMERIC, "the slope of channel %d is too steep", (int)c);
@@ -123,17 +123,17 @@ static glow_status prepare(const void *self, const glow_pass *pass) {
 
 /* ---- passes ---------------------------------------------------------------------------------- */
 
-static const float *bias_of(const bend *b, const glow_pass *pass, int64_t n) {
-  const float *bias = glow_pass_tensor(pass, b->bias);
-  return b->traits & LABELS ? bias + glow_pass_labels(pass)[n] * b->channels : bias;
+static const float *bias_of(const bend *b, const glow_call *call, int64_t n) {
+  const float *bias = glow_call_tensor(call, b->bias);
+  return b->traits & LABELS ? bias + glow_call_labels(call)[n] * b->channels : bias;
 }
 
 /* Where output channel c of pixel p of sample n is. */
-static float *place(const bend *b, const glow_pass *pass, float *y, int64_t n, int64_t p,
+static float *place(const bend *b, const glow_call *call, float *y, int64_t n, int64_t p,
                     int64_t c) {
   if (c < b->kept)
     return y + (n * b->pixels + p) * b->kept + c;
-  return glow_pass_latents(pass) + n * glow_pass_latent_stride(pass) + p * (b->channels - b->kept) +
+  return glow_call_latents(call) + n * glow_call_latent_stride(call) + p * (b->channels - b->kept) +
          c - b->kept;
 }
 
@@ -141,17 +141,17 @@ static double gaussian(double z) {
   return -0.5 * (z * z + log(2 * M_PI));
 }
 
-static void forward_sample(const bend *b, const glow_pass *pass, int64_t n, const float *x,
+static void forward_sample(const bend *b, const glow_call *call, int64_t n, const float *x,
                            float *y, double *logdet, double *logprior) {
-  const float *slope = glow_pass_derived(pass), *bias = bias_of(b, pass, n);
-  float *scratch = glow_pass_scratch(pass, b->scratch), *kept = glow_pass_saved(pass, b->saved);
+  const float *slope = glow_call_derived(call), *bias = bias_of(b, call, n);
+  float *scratch = glow_call_scratch(call, b->scratch), *kept = glow_call_stored(call, b->saved);
   double sum = 0, first = 0;
   for (int64_t p = 0; p < b->pixels; p++) {
     for (int64_t c = 0; c < b->channels; c++) {
       int64_t i = (n * b->pixels + p) * b->channels + c;
       double in = (double)x[b->fault == MIXES_SAMPLES ? i % (b->pixels * b->channels) : i];
       double t = asinh(in) * (double)slope[c] + (double)bias[c] + (double)b->hidden;
-      float *out = place(b, pass, y, n, p, c);
+      float *out = place(b, call, y, n, p, c);
       if (b->fault == HAS_STATE)
         t += 1e-3 * (double)((bend *)(uintptr_t)b)->calls;
       sum += log(cosh(t)) + log((double)slope[c]) - 0.5 * log1p(in * in);
@@ -168,7 +168,7 @@ static void forward_sample(const bend *b, const glow_pass *pass, int64_t n, cons
       if (c >= b->kept)
         *logprior += gaussian((double)*out) + (b->fault == LOGPRIOR_CONSTANT ? 0.5 : 0.0);
       if (c >= b->kept && b->fault == WHITENED_OFF &&
-          glow_pass_latent_form(pass) == GLOW_LATENTS_WHITENED)
+          glow_call_latent_form(call) == GLOW_LATENTS_WHITENED)
         *out *= 0.5f;
     }
     if (p == 0)
@@ -181,7 +181,7 @@ static void forward_sample(const bend *b, const glow_pass *pass, int64_t n, cons
 
 typedef struct run {
   const bend *b;
-  const glow_pass *pass;
+  const glow_call *call;
   const float *x;
   float *y;
   double *logdet, *logprior;
@@ -191,45 +191,45 @@ typedef struct run {
 static void forward_task(void *arg, uint32_t n, uint32_t worker) {
   const run *r = arg;
   (void)worker;
-  forward_sample(r->b, r->pass, n, r->x, r->y, &r->logdet[n], &r->logprior[n]);
+  forward_sample(r->b, r->call, n, r->x, r->y, &r->logdet[n], &r->logprior[n]);
 }
 
-static void for_samples(const bend *b, const glow_pass *pass, glow_task_fn fn, run *r) {
-  uint32_t samples = (uint32_t)glow_pass_samples(pass);
+static void for_samples(const bend *b, const glow_call *call, glow_task_fn fn, run *r) {
+  uint32_t samples = (uint32_t)glow_call_sample_count(call);
   if (b->traits & BY_TASKS)
-    glow_pass_run(pass, samples, fn, r);
+    glow_call_run(call, samples, fn, r);
   else
     for (uint32_t n = 0; n < samples; n++)
       fn(r, n, 0);
 }
 
-static void forward(const void *self, const glow_pass *pass, const float *x, float *y,
+static void forward(const void *self, const glow_call *call, const float *x, float *y,
                     double *logdet, double *logprior) {
   const bend *b = self;
-  int64_t samples = glow_pass_samples(pass);
-  run r = {.b = b, .pass = pass, .x = x, .y = y, .logdet = logdet, .logprior = logprior};
-  for_samples(b, pass, forward_task, &r);
+  int64_t samples = glow_call_sample_count(call);
+  run r = {.b = b, .call = call, .x = x, .y = y, .logdet = logdet, .logprior = logprior};
+  for_samples(b, call, forward_task, &r);
   ((bend *)(uintptr_t)b)->calls += b->fault == HAS_STATE;
   if (b->fault == CHANGES_INPUT)
     ((float *)(uintptr_t)x)[5] = 7;
   if (b->fault == WRITES_BEYOND_Y)
     y[samples * b->pixels * b->kept + 3] = 0;
   if (b->fault == WRITES_BEYOND_SCRATCH)
-    glow_pass_scratch(pass, b->scratch)[samples * b->pixels * b->channels] = 0;
+    glow_call_scratch(call, b->scratch)[samples * b->pixels * b->channels] = 0;
   if (b->fault == ALLOCATES)
-    glow_release(glow_pass_context(pass), glow_allocate(glow_pass_context(pass), 16));
+    glow_release(glow_call_context(call), glow_allocate(glow_call_context(call), 16));
 }
 
 /* x of sample n; returns forward's log-det. */
-static double undo_sample(const bend *b, const glow_pass *pass, int64_t n, const float *y,
+static double undo_sample(const bend *b, const glow_call *call, int64_t n, const float *y,
                           float *x) {
-  const float *slope = glow_pass_derived(pass), *bias = bias_of(b, pass, n);
+  const float *slope = glow_call_derived(call), *bias = bias_of(b, call, n);
   double sum = 0;
   for (int64_t p = 0; p < b->pixels; p++)
     for (int64_t c = 0; c < b->channels; c++) {
-      double out = (double)*place(b, pass, (float *)(uintptr_t)y, n, p, c);
+      double out = (double)*place(b, call, (float *)(uintptr_t)y, n, p, c);
       if (c >= b->kept && b->fault == WHITENED_OFF &&
-          glow_pass_latent_form(pass) == GLOW_LATENTS_WHITENED)
+          glow_call_latent_form(call) == GLOW_LATENTS_WHITENED)
         out *= 2;
       double t = asinh(out);
       double in = sinh((t - (double)bias[c] - (double)b->hidden) / (double)slope[c]);
@@ -240,8 +240,8 @@ static double undo_sample(const bend *b, const glow_pass *pass, int64_t n, const
 }
 
 /* Forward's log-det of the first pixel alone. */
-static double first_pixel(const bend *b, const glow_pass *pass, int64_t n, const float *x) {
-  const float *slope = glow_pass_derived(pass), *bias = bias_of(b, pass, n);
+static double first_pixel(const bend *b, const glow_call *call, int64_t n, const float *x) {
+  const float *slope = glow_call_derived(call), *bias = bias_of(b, call, n);
   double sum = 0;
   for (int64_t c = 0; c < b->channels; c++) {
     double in = (double)x[n * b->pixels * b->channels + c];
@@ -251,13 +251,13 @@ static double first_pixel(const bend *b, const glow_pass *pass, int64_t n, const
   return sum;
 }
 
-static void inverse(const void *self, const glow_pass *pass, const float *y, float *x,
+static void inverse(const void *self, const glow_call *call, const float *y, float *x,
                     double *logdet) {
   const bend *b = self;
-  for (int64_t n = 0; n < glow_pass_samples(pass); n++) {
-    double sum = undo_sample(b, pass, n, y, x);
+  for (int64_t n = 0; n < glow_call_sample_count(call); n++) {
+    double sum = undo_sample(b, call, n, y, x);
     if (b->fault == LOGDET_OF_A_PIXEL) /* as wrong as forward's, so that the Jacobian must tell */
-      sum = first_pixel(b, pass, n, x);
+      sum = first_pixel(b, call, n, x);
     logdet[n] -= b->fault == INVERSE_LOGDET || b->fault == LOGDET_SIGN ? -sum : sum;
   }
   if (b->fault == INVERSE_OFF) /* row 1, column 2, channel 3 of 4 x 4 x 4 */
@@ -266,23 +266,23 @@ static void inverse(const void *self, const glow_pass *pass, const float *y, flo
 
 /* dt = dy cosh t + w tanh t; db = dt; dlogs = (dt asinh x + w / slope) e^logs;
  * dx = dt slope / sqrt(1 + x^2) - w x / (1 + x^2). */
-static void backward_sample(const bend *b, const glow_pass *pass, int64_t n,
+static void backward_sample(const bend *b, const glow_call *call, int64_t n,
                             const glow_layer_gradient *g, const float *x) {
-  const float *slope = glow_pass_derived(pass), *logs = glow_pass_tensor(pass, b->logs);
-  const float *kept = glow_pass_saved(pass, b->saved);
-  int64_t row = b->traits & LABELS ? glow_pass_labels(pass)[n] * b->channels : 0;
+  const float *slope = glow_call_derived(call), *logs = glow_call_tensor(call, b->logs);
+  const float *kept = glow_call_stored(call, b->saved);
+  int64_t row = b->traits & LABELS ? glow_call_labels(call)[n] * b->channels : 0;
   double w = g->d_logdet[n];
   for (int64_t p = 0; p < b->pixels; p++)
     for (int64_t c = 0; c < b->channels; c++) {
       int64_t i = (n * b->pixels + p) * b->channels + c;
       double in = (double)x[i], d = 0, s = (double)slope[c];
-      double t = asinh((double)*place(b, pass, (float *)(uintptr_t)g->y, n, p, c));
-      if (glow_pass_saved_valid(pass))
+      double t = asinh((double)*place(b, call, (float *)(uintptr_t)g->y, n, p, c));
+      if (glow_call_stored_valid(call))
         t = (double)(b->last ? b->last[i % 1024] : kept[i]);
       if (c < b->kept) {
         d = (double)g->dy[(n * b->pixels + p) * b->kept + c];
       } else {
-        int64_t at = n * glow_pass_latent_stride(pass) + p * (b->channels - b->kept) + c - b->kept;
+        int64_t at = n * glow_call_latent_stride(call) + p * (b->channels - b->kept) + c - b->kept;
         d = g->d_latents ? (double)g->d_latents[at] : 0;
         if (b->fault != GRADIENT_OF_LOGPRIOR)
           d -= g->d_logprior[n] * sinh(t);
@@ -290,11 +290,11 @@ static void backward_sample(const bend *b, const glow_pass *pass, int64_t n,
       double dt = d * cosh(t) + w * tanh(t), of_logdet = w / s;
       if (b->fault == GRADIENT_WITHOUT_LOGDET)
         of_logdet = 0;
-      float *d_bias = glow_pass_gradient(pass, b->bias) + row + c;
+      float *d_bias = glow_call_gradient(call, b->bias) + row + c;
       if (b->fault == GRADIENT_OVERWRITES && n == 0 && p == 0)
         *d_bias = 0;
       *d_bias += (float)(b->fault == GRADIENT_SIGN && c == 2 ? -dt : dt);
-      glow_pass_gradient(pass, b->logs)[c] +=
+      glow_call_gradient(call, b->logs)[c] +=
           (float)((dt * asinh(in) + of_logdet) * exp((double)logs[c]));
       double dx = dt * s / sqrt(1 + in * in) - w * in / (1 + in * in);
       if (b->fault != DX_NOT_WRITTEN || i != 69)
@@ -305,23 +305,23 @@ static void backward_sample(const bend *b, const glow_pass *pass, int64_t n,
 static void backward_task(void *arg, uint32_t n, uint32_t worker) {
   const run *r = arg;
   (void)worker;
-  backward_sample(r->b, r->pass, n, r->g, r->x);
+  backward_sample(r->b, r->call, n, r->g, r->x);
 }
 
-static void backward(const void *self, const glow_pass *pass, const glow_layer_gradient *g) {
+static void backward(const void *self, const glow_call *call, const glow_layer_gradient *g) {
   const bend *b = self;
-  run r = {.b = b, .pass = pass, .x = g->x, .g = g};
+  run r = {.b = b, .call = call, .x = g->x, .g = g};
   if (!g->x) {
-    for (int64_t n = 0; n < glow_pass_samples(pass); n++)
-      undo_sample(b, pass, n, g->y, g->x_out);
+    for (int64_t n = 0; n < glow_call_sample_count(call); n++)
+      undo_sample(b, call, n, g->y, g->x_out);
     if (b->fault == RECONSTRUCTS_WRONG)
       g->x_out[1] += 0.5f;
     r.x = g->x_out;
   }
   if (b->fault == ORDER_OF_TASKS) /* tasks add to the same sums */
-    for_samples(b, pass, backward_task, &r);
+    for_samples(b, call, backward_task, &r);
   else
-    for (uint32_t n = 0; n < (uint32_t)glow_pass_samples(pass); n++)
+    for (uint32_t n = 0; n < (uint32_t)glow_call_sample_count(call); n++)
       backward_task(&r, n, 0);
 }
 
@@ -378,7 +378,7 @@ static glow_status make(glow_context *context, fault wrong, int32_t traits, doub
               (traits & RECONSTRUCTS ? GLOW_LAYER_RECONSTRUCTS : 0) |
               (traits & ALWAYS ? GLOW_LAYER_ALWAYS_PREPARES : 0);
   ops.configure = configure;
-  ops.build = build;
+  ops.reset = build;
   ops.prepare = prepare;
   ops.forward = forward;
   ops.inverse = inverse;
@@ -569,13 +569,13 @@ static glow_status mix_configure(void *self, glow_setup *setup, const glow_shape
   return glow_setup_tensor(setup, "w", GLOW_TYPE_F32, 1, 2, dims, &m->w);
 }
 
-static void mix_forward(const void *self, const glow_pass *pass, const float *x, int64_t stride,
+static void mix_forward(const void *self, const glow_call *call, const float *x, int64_t stride,
                         float *out) {
   const mix *m = self;
-  const float *w = glow_pass_tensor(pass, m->w);
+  const float *w = glow_call_tensor(call, m->w);
   if (m->fault == NET_IGNORES_STRIDE)
     stride = m->in;
-  for (int64_t i = 0; i < glow_pass_samples(pass) * m->pixels; i++)
+  for (int64_t i = 0; i < glow_call_sample_count(call) * m->pixels; i++)
     for (int64_t o = 0; o < m->out; o++) {
       out[i * m->out + o] = 0;
       for (int64_t k = 0; k < m->in; k++)
@@ -583,13 +583,13 @@ static void mix_forward(const void *self, const glow_pass *pass, const float *x,
     }
 }
 
-static void mix_backward(const void *self, const glow_pass *pass, const float *x, int64_t stride,
+static void mix_backward(const void *self, const glow_call *call, const float *x, int64_t stride,
                          const float *out, float *dout, float *dx, int64_t dx_stride) {
   const mix *m = self;
-  const float *w = glow_pass_tensor(pass, m->w);
-  float *dw = glow_pass_gradient(pass, m->w);
+  const float *w = glow_call_tensor(call, m->w);
+  float *dw = glow_call_gradient(call, m->w);
   (void)out;
-  for (int64_t i = 0; i < glow_pass_samples(pass) * m->pixels; i++)
+  for (int64_t i = 0; i < glow_call_sample_count(call) * m->pixels; i++)
     for (int64_t k = 0; k < m->in; k++) {
       float t = tanhf(x[i * stride + k]), dt = 0;
       for (int64_t o = 0; o < m->out; o++) {

@@ -119,7 +119,7 @@ static void settle_averages(glow_model *model, helper_random *random) {
     float *values = helper_new_normals(random, 0.3f, info.elements);
     for (int64_t i = 0; var && i < info.elements; i++)
       values[i] = expf(values[i]);
-    OK(glow_model_set(model, info.name, values, info.elements));
+    OK(glow_model_set_tensor(model, info.name, values, info.elements));
     free(values);
   }
   OK(glow_model_prepare(model));
@@ -143,7 +143,7 @@ static glow_model *create_model(const bench *b, glow_context *context) {
 static void give_context(const bench *b, glow_workspace *ws, int64_t first) {
   int64_t size = b->layer->context;
   if (size)
-    OK(glow_workspace_set_context(ws, b->contexts + first * size, BATCH - first, size));
+    OK(glow_workspace_set_condition(ws, b->contexts + first * size, BATCH - first, size));
 }
 
 static int open_bench(void **state) {
@@ -194,8 +194,8 @@ static bool is_spline(const bench *b) {
 static void data_and_back(const bench *b, const char *what, const float *x, int32_t form,
                           double bound) {
   float *z = new_batch(b), *back = new_batch(b);
-  OK(glow_forward(b->inference, x, b->labels, BATCH, form, z, NULL, NULL));
-  OK(glow_inverse(b->inference, z, form, b->labels, BATCH, back, NULL));
+  OK(helper_forward(b->inference, x, b->labels, BATCH, form, z, NULL, NULL));
+  OK(helper_inverse(b->inference, z, form, b->labels, BATCH, back, NULL));
   at_most(b, what, helper_relative(back, x, BATCH * b->dims), bound);
   free(z);
   free(back);
@@ -203,8 +203,8 @@ static void data_and_back(const bench *b, const char *what, const float *x, int3
 
 static void latents_and_back(const bench *b, const char *what, const float *z, int32_t form) {
   float *x = new_batch(b), *back = new_batch(b);
-  OK(glow_inverse(b->inference, z, form, b->labels, BATCH, x, NULL));
-  OK(glow_forward(b->inference, x, b->labels, BATCH, form, back, NULL, NULL));
+  OK(helper_inverse(b->inference, z, form, b->labels, BATCH, x, NULL));
+  OK(helper_forward(b->inference, x, b->labels, BATCH, form, back, NULL, NULL));
   at_most(b, what, helper_relative(back, z, BATCH * b->dims), round_trip);
   free(x);
   free(back);
@@ -223,7 +223,7 @@ static void check_round_trips(bench *b) {
   glow_sample_options options = GLOW_SAMPLE_OPTIONS_INIT;
   options.seed = 11;
   if (!b->layer->unlabelled) {
-    OK(glow_sample(b->inference, &options, b->labels, BATCH, z));
+    OK(helper_sample(b->inference, &options, b->labels, BATCH, z));
     data_and_back(b, "sample -> z -> sample", z, GLOW_LATENTS_RAW, round_trip);
   }
   free(far);
@@ -236,8 +236,8 @@ static void check_round_trips(bench *b) {
 static void check_inverse_logdet(bench *b) {
   double forward[BATCH], inverse[BATCH];
   float *z = new_batch(b), *x = new_batch(b);
-  OK(glow_forward(b->inference, b->x, b->labels, BATCH, GLOW_LATENTS_RAW, z, forward, NULL));
-  OK(glow_inverse(b->inference, z, GLOW_LATENTS_RAW, b->labels, BATCH, x, inverse));
+  OK(helper_forward(b->inference, b->x, b->labels, BATCH, GLOW_LATENTS_RAW, z, forward, NULL));
+  OK(helper_inverse(b->inference, z, GLOW_LATENTS_RAW, b->labels, BATCH, x, inverse));
   for (int i = 0; i < BATCH; i++)
     at_most(b, "log-det of the inverse", fabs(forward[i] + inverse[i]),
             (is_spline(b) ? spline_slope : 1e-6) * (1 + fabs(forward[i])));
@@ -263,7 +263,7 @@ static objective make_objective(bench *b, int which) {
   if (which == LATENTS)
     o.d_latents = helper_new_normals(&b->random, 1.0f, BATCH * b->dims);
   if (which == LOGITS)
-    o.d_logits = helper_new_normals(&b->random, 1.0f, BATCH * glow_model_logits(b->model));
+    o.d_logits = helper_new_normals(&b->random, 1.0f, BATCH * glow_model_logit_count(b->model));
   for (int i = 0; i < BATCH; i++) {
     o.weight[i] = which == DENSITY ? 0.5 + helper_uniform(&b->random) : 0.0;
     o.weight_logdet[i] = which == LATENTS ? 0.5 + helper_uniform(&b->random) : 0.0;
@@ -274,27 +274,27 @@ static objective make_objective(bench *b, int which) {
 static double evaluate(const bench *b, const objective *o, const float *x, float *z) {
   double logdet[BATCH], log_prob[BATCH], sum = 0;
   glow_workspace *ws = b->layer->batch ? b->stored : b->inference;
-  OK(glow_forward(ws, x, b->labels, BATCH, GLOW_LATENTS_RAW, z, logdet, log_prob));
+  OK(helper_forward(ws, x, b->labels, BATCH, GLOW_LATENTS_RAW, z, logdet, log_prob));
   for (int i = 0; i < BATCH; i++)
     sum += o->weight[i] * log_prob[i] + o->weight_logdet[i] * logdet[i];
   for (int64_t i = 0; o->d_latents && i < BATCH * b->dims; i++)
     sum += (double)o->d_latents[i] * (double)z[i];
-  for (int64_t i = 0; o->d_logits && i < BATCH * glow_model_logits(b->model); i++)
+  for (int64_t i = 0; o->d_logits && i < BATCH * glow_model_logit_count(b->model); i++)
     sum += (double)o->d_logits[i] * (double)glow_workspace_logits(ws)[i];
   return sum;
 }
 
 static void backward(const bench *b, const objective *o, glow_workspace *ws, float *dx,
-                     float *d_context) {
+                     float *d_condition) {
   glow_backward_options options = GLOW_BACKWARD_OPTIONS_INIT;
   options.weight = o->weight;
   options.weight_logdet = o->weight_logdet;
   options.d_latents = o->d_latents;
   options.d_logits = o->d_logits;
   options.dx = dx;
-  options.d_context = b->layer->context ? d_context : NULL;
-  OK(glow_forward(ws, b->x, b->labels, BATCH, GLOW_LATENTS_RAW, NULL, NULL, NULL));
-  OK(glow_backward(ws, &options));
+  options.d_condition = b->layer->context ? d_condition : NULL;
+  OK(helper_forward(ws, b->x, b->labels, BATCH, GLOW_LATENTS_RAW, NULL, NULL, NULL));
+  OK(glow_workspace_backward(ws, &options));
 }
 
 static double root_mean_square(const float *v, int64_t count) {
@@ -384,20 +384,20 @@ static void check_objective(bench *b, int which) {
   objective o = make_objective(b, which);
   int64_t count = glow_model_parameter_count(b->model);
   float *dx = new_batch(b), *dx2 = new_batch(b);
-  float d_context[BATCH * 3], d_context2[BATCH * 3];
+  float d_condition[BATCH * 3], d_context2[BATCH * 3];
   int64_t contexts = BATCH * (int64_t)b->layer->context;
   const float *g = glow_workspace_gradients(b->stored);
   const float *g2 = glow_workspace_gradients(b->reconstructed);
   OK(glow_workspace_zero_gradients(b->stored));
   OK(glow_workspace_zero_gradients(b->reconstructed));
-  backward(b, &o, b->stored, dx, d_context);
+  backward(b, &o, b->stored, dx, d_condition);
   backward(b, &o, b->reconstructed, dx2, d_context2);
   double same = is_spline(b) ? spline_slope : same_gradient;
   at_most(b, "dx, reconstructed against stored", helper_relative(dx2, dx, BATCH * b->dims), same);
   at_most(b, "gradients, reconstructed against stored", helper_relative(g2, g, count), same);
   if (contexts)
     at_most(b, "gradient of the context, reconstructed against stored",
-            helper_relative(d_context2, d_context, contexts), same);
+            helper_relative(d_context2, d_condition, contexts), same);
   double typical = root_mean_square(g, count);
   for (int32_t i = 0; i < glow_model_tensor_count(b->model); i++) {
     glow_tensor_info info = GLOW_TENSOR_INFO_INIT;
@@ -409,7 +409,7 @@ static void check_objective(bench *b, int which) {
   OK(glow_model_prepare(b->model));
   check_differences(b, &o, "the input", b->x, dx, BATCH * b->dims, 0.0);
   if (contexts)
-    check_differences(b, &o, "the context", b->contexts, d_context, contexts, 0.0);
+    check_differences(b, &o, "the context", b->contexts, d_condition, contexts, 0.0);
   free(o.d_latents);
   free(o.d_logits);
   free(dx);
@@ -419,7 +419,7 @@ static void check_objective(bench *b, int which) {
 static void check_gradients(bench *b) {
   check_objective(b, DENSITY);
   check_objective(b, LATENTS);
-  if (glow_model_logits(b->model))
+  if (glow_model_logit_count(b->model))
     check_objective(b, LOGITS);
 }
 
@@ -456,11 +456,11 @@ static void run_samples(const bench *b, glow_workspace *ws, const objective *o, 
   options.weight = o->weight + first;
   options.dx = to->dx + at;
   give_context(b, ws, first);
-  OK(glow_forward(ws, b->x + at, b->labels + first, count, GLOW_LATENTS_RAW, to->z + at,
+  OK(helper_forward(ws, b->x + at, b->labels + first, count, GLOW_LATENTS_RAW, to->z + at,
                   to->logdet + first, to->log_prob + first));
   if (glow_workspace_gradients(ws))
-    OK(glow_backward(ws, &options));
-  OK(glow_inverse(ws, r->z + at, GLOW_LATENTS_RAW, b->labels + first, count, to->x + at,
+    OK(glow_workspace_backward(ws, &options));
+  OK(helper_inverse(ws, r->z + at, GLOW_LATENTS_RAW, b->labels + first, count, to->x + at,
                   to->inverse + first));
 }
 
@@ -519,8 +519,8 @@ static void check_saved(const bench *b) {
   OK(glow_model_load(context, path, &loaded));
   glow_workspace *ws = helper_workspace(loaded, BATCH, GLOW_MODE_INFERENCE);
   give_context(b, ws, 0);
-  OK(glow_log_prob(b->inference, b->x, b->labels, BATCH, before));
-  OK(glow_log_prob(ws, b->x, b->labels, BATCH, after));
+  OK(glow_workspace_log_prob(b->inference, b->x, b->labels, BATCH, before));
+  OK(glow_workspace_log_prob(ws, b->x, b->labels, BATCH, after));
   if (!helper_same_bits(before, after, BATCH, sizeof *before))
     fail_msg("%s: other log-probabilities after saving and loading", b->name);
   glow_workspace_destroy(&ws);

@@ -12,17 +12,17 @@ static void all_passes(const bench *b, glow_workspace *ws, bool training) {
   options.dx = b->y;
   options.d_latents = b->z;
   for (int32_t form = GLOW_LATENTS_RAW; form <= GLOW_LATENTS_WHITENED; form++) {
-    OK(glow_forward(ws, b->x, b->labels, BATCH, form, b->z, out, out));
-    OK(glow_inverse(ws, b->z, form, b->labels, BATCH, b->y, out));
-    OK(glow_log_prob(ws, b->x, b->labels, BATCH, out));
+    OK(glow_workspace_forward(ws, b->x, BATCH, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = b->labels, .form = form, .latents = b->z, .logdet = out, .log_prob = out}));
+    OK(glow_workspace_inverse(ws, b->z, BATCH, &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options), .labels = b->labels, .form = form, .logdet = out}, b->y));
+    OK(glow_workspace_log_prob(ws, b->x, b->labels, BATCH, out));
     if (training) {
-      OK(glow_forward(ws, b->x, b->labels, BATCH, form, NULL, NULL, out));
-      OK(glow_backward(ws, &options));
+      OK(glow_workspace_forward(ws, b->x, BATCH, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = b->labels, .form = form, .log_prob = out}));
+      OK(glow_workspace_backward(ws, &options));
       OK(glow_workspace_zero_gradients(ws));
     }
   }
-  OK(glow_sample(ws, NULL, b->labels, BATCH, b->y));
-  OK(glow_find_nonfinite(ws, b->x, b->labels, BATCH, &layer));
+  OK(glow_workspace_sample(ws, NULL, b->labels, BATCH, b->y));
+  OK(glow_workspace_find_nonfinite(ws, b->x, b->labels, BATCH, &layer));
 }
 
 static void test_passes_allocate_nothing(void **state) {
@@ -90,12 +90,12 @@ static void test_workspace_bytes(void **state) {
       int64_t before = b->memory.bytes, calls = b->memory.calls;
       options.batch = batch;
       options.mode = mode;
-      OK(glow_workspace_bytes(b->model, &options, &bytes));
+      OK(glow_workspace_plan_bytes(b->model, &options, &bytes));
       assert_int_equal(b->memory.calls, calls);
       OK(glow_workspace_create(b->model, &options, &ws));
       int64_t used = b->memory.bytes - before;
       assert_true(used >= (int64_t)bytes && used <= (int64_t)bytes + 128);
-      assert_int_equal(glow_workspace_size(ws), bytes);
+      assert_int_equal(glow_workspace_bytes(ws), bytes);
       glow_workspace_destroy(&ws);
       assert_int_equal(b->memory.bytes, before);
     }
@@ -110,7 +110,7 @@ static uint64_t bytes_of_depth(const bench *b, int32_t depth, int32_t mode, int6
   options.batch = 16;
   options.mode = mode;
   OK(glow_model_create_glow(b->context, &o, &model));
-  OK(glow_workspace_bytes(model, &options, &bytes));
+  OK(glow_workspace_plan_bytes(model, &options, &bytes));
   *parameters = glow_model_parameter_count(model);
   glow_model_destroy(&model);
   return bytes;
@@ -134,7 +134,7 @@ static void test_too_large(void **state) {
   glow_workspace *ws = NULL;
   uint64_t bytes = 0;
   options.batch = INT64_MAX / 2;
-  REFUSED(glow_workspace_bytes(b->model, &options, &bytes), GLOW_E_LIMIT, "too large");
+  REFUSED(glow_workspace_plan_bytes(b->model, &options, &bytes), GLOW_E_LIMIT, "too large");
   REFUSED(glow_workspace_create(b->model, &options, &ws), GLOW_E_LIMIT, "too large");
   assert_null(ws);
 }

@@ -12,7 +12,7 @@ static glow_workspace *workspace(const glow_model *model, int32_t mode, uint64_t
   glow_workspace *ws = NULL;
   o.batch = BATCH;
   o.mode = mode;
-  o.memory_limit = limit;
+  o.memory_budget = limit;
   OK(glow_workspace_create(model, &o, &ws));
   return ws;
 }
@@ -22,8 +22,8 @@ static uint64_t bytes_of(const glow_model *model, int32_t mode, uint64_t limit) 
   uint64_t bytes = 0;
   o.batch = BATCH;
   o.mode = mode;
-  o.memory_limit = limit;
-  OK(glow_workspace_bytes(model, &o, &bytes));
+  o.memory_budget = limit;
+  OK(glow_workspace_plan_bytes(model, &o, &bytes));
   return bytes;
 }
 
@@ -40,8 +40,8 @@ static glow_status go(const bench *b, glow_workspace *ws, float *dx) {
   o.d_latents = b->z;
   o.dx = dx;
   OK(glow_workspace_zero_gradients(ws));
-  OK(glow_forward(ws, b->x, b->labels, BATCH, GLOW_LATENTS_RAW, NULL, NULL, NULL));
-  return glow_backward(ws, &o);
+  OK(glow_workspace_forward(ws, b->x, BATCH, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = b->labels}));
+  return glow_workspace_backward(ws, &o);
 }
 
 static result result_of(const bench *b, const glow_model *model, glow_workspace *ws) {
@@ -75,11 +75,11 @@ static void test_fit(void **state) {
   for (int step = 0; step <= 40; step++) {
     uint64_t limit = most - span + span * (uint64_t)step / 40;
     int64_t used = b->memory.bytes;
-    glow_workspace *ws = workspace(model, GLOW_MODE_FIT, limit);
+    glow_workspace *ws = workspace(model, GLOW_MODE_BUDGET, limit);
     used = b->memory.bytes - used;
     glow_workspace_info info = info_of(ws);
     assert_true(info.bytes <= limit);
-    assert_int_equal(info.bytes, bytes_of(model, GLOW_MODE_FIT, limit));
+    assert_int_equal(info.bytes, bytes_of(model, GLOW_MODE_BUDGET, limit));
     assert_true(used >= (int64_t)info.bytes && used <= (int64_t)info.bytes + 128);
     int64_t calls = b->memory.calls;
     result have = result_of(b, model, ws);
@@ -111,26 +111,26 @@ static void test_fit_refuses(void **state) {
   glow_workspace *ws = NULL;
   snprintf(words, sizeof words, "at least %llu", (unsigned long long)least);
   o.batch = BATCH;
-  o.mode = GLOW_MODE_FIT;
-  REFUSED(glow_workspace_bytes(b->model, &o, &bytes), GLOW_E_ARGUMENT, "memory_limit");
-  o.memory_limit = least - 1;
-  REFUSED(glow_workspace_bytes(b->model, &o, &bytes), GLOW_E_LIMIT, words);
+  o.mode = GLOW_MODE_BUDGET;
+  REFUSED(glow_workspace_plan_bytes(b->model, &o, &bytes), GLOW_E_ARGUMENT, "memory_budget");
+  o.memory_budget = least - 1;
+  REFUSED(glow_workspace_plan_bytes(b->model, &o, &bytes), GLOW_E_LIMIT, words);
   REFUSED(glow_workspace_create(b->model, &o, &ws), GLOW_E_LIMIT, words);
   assert_null(ws);
-  o.memory_limit = least;
-  OK(glow_workspace_bytes(b->model, &o, &bytes));
+  o.memory_budget = least;
+  OK(glow_workspace_plan_bytes(b->model, &o, &bytes));
   assert_int_equal(bytes, least);
-  o.memory_limit = UINT64_MAX;
-  OK(glow_workspace_bytes(b->model, &o, &bytes));
+  o.memory_budget = UINT64_MAX;
+  OK(glow_workspace_plan_bytes(b->model, &o, &bytes));
   o.mode = GLOW_MODE_STORED;
-  REFUSED(glow_workspace_bytes(b->model, &o, &bytes), GLOW_E_ARGUMENT, "memory_limit");
-  o.memory_limit = 0;
+  REFUSED(glow_workspace_plan_bytes(b->model, &o, &bytes), GLOW_E_ARGUMENT, "memory_budget");
+  o.memory_budget = 0;
   o.drift_bound = -1;
-  REFUSED(glow_workspace_bytes(b->model, &o, &bytes), GLOW_E_ARGUMENT, "drift_bound");
+  REFUSED(glow_workspace_plan_bytes(b->model, &o, &bytes), GLOW_E_ARGUMENT, "drift_bound");
   o.drift_bound = NAN;
-  REFUSED(glow_workspace_bytes(b->model, &o, &bytes), GLOW_E_ARGUMENT, "drift_bound");
-  o.struct_size = offsetof(glow_workspace_options, memory_limit); /* an older program */
-  OK(glow_workspace_bytes(b->model, &o, &bytes));
+  REFUSED(glow_workspace_plan_bytes(b->model, &o, &bytes), GLOW_E_ARGUMENT, "drift_bound");
+  o.struct_size = offsetof(glow_workspace_options, memory_budget); /* an older program */
+  OK(glow_workspace_plan_bytes(b->model, &o, &bytes));
 }
 
 /* Numbers that are squashed lose their last bits to the shifts that are added after that. */
@@ -141,7 +141,7 @@ static void make_ill(glow_model *model) {
   assert_true(info.elements <= 64);
   for (int i = 0; i < 64; i++)
     logs[i] = -14.0f;
-  OK(glow_model_set(model, info.name, logs, info.elements));
+  OK(glow_model_set_tensor(model, info.name, logs, info.elements));
   OK(glow_model_prepare(model));
 }
 
@@ -172,7 +172,7 @@ static void test_drift(void **state) {
   bench *b = *state;
   make_ill(b->model);
   check_fallback(b, GLOW_MODE_RECONSTRUCTED, 0);
-  check_fallback(b, GLOW_MODE_FIT, bytes_of(b->model, GLOW_MODE_RECONSTRUCTED, 0));
+  check_fallback(b, GLOW_MODE_BUDGET, bytes_of(b->model, GLOW_MODE_RECONSTRUCTED, 0));
 }
 
 /* No bound: it is measured, and that is all. */
@@ -243,7 +243,7 @@ static void test_fit_on_threads(void **state) {
     int64_t count = glow_model_parameter_count(model);
     if (t == 0)
       limit = helper_limit_of_all(model, BATCH) - 4096;
-    glow_workspace *ws = workspace(model, GLOW_MODE_FIT, limit);
+    glow_workspace *ws = workspace(model, GLOW_MODE_BUDGET, limit);
     result have = result_of(b, model, ws);
     if (t == 0) {
       want = have;

@@ -84,11 +84,11 @@ static void check_case(const shape_case *c, const char *kernels, int32_t mode) {
   float *contexts = helper_new_normals(&random, 1.0f, COUNT * c->context + 1);
   float *y = helper_allocate((size_t)(COUNT * dims) * sizeof *y);
   if (c->context)
-    OK(glow_workspace_set_context(ws, contexts, COUNT, c->context));
-  OK(glow_forward(ws, x, NULL, COUNT, GLOW_LATENTS_RAW, y, NULL, NULL));
+    OK(glow_workspace_set_condition(ws, contexts, COUNT, c->context));
+  OK(helper_forward(ws, x, NULL, COUNT, GLOW_LATENTS_RAW, y, NULL, NULL));
   assert_memory_equal(x, y, (size_t)(COUNT * dims) * sizeof *x); /* the last layer starts at 0 */
   helper_perturb(model, &random, 0.1f);
-  OK(glow_forward(ws, x, NULL, COUNT, GLOW_LATENTS_RAW, y, NULL, NULL));
+  OK(helper_forward(ws, x, NULL, COUNT, GLOW_LATENTS_RAW, y, NULL, NULL));
   /* Sums of a few hundred numbers of size 1 in float32. */
   for (int n = 0; n < COUNT; n++)
     assert_true(worst_error(c, model, x + n * dims, contexts + n * c->context, y + n * dims) <
@@ -131,9 +131,9 @@ static void test_threads(void **state) {
         weight[n] = 1.0;
       options.weight = weight;
       if (cases[i].context)
-        OK(glow_workspace_set_context(ws, contexts, COUNT, cases[i].context));
-      OK(glow_forward(ws, x, NULL, COUNT, GLOW_LATENTS_RAW, NULL, NULL, NULL));
-      OK(glow_backward(ws, &options));
+        OK(glow_workspace_set_condition(ws, contexts, COUNT, cases[i].context));
+      OK(helper_forward(ws, x, NULL, COUNT, GLOW_LATENTS_RAW, NULL, NULL, NULL));
+      OK(glow_workspace_backward(ws, &options));
       if (first)
         assert_true(helper_same_bits(first, glow_workspace_gradients(ws), count, sizeof *first));
       else {

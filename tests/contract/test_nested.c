@@ -29,7 +29,7 @@ static void add_step(glow_context *context, glow_builder *builder, const char *p
   glow_layer *layer = NULL;
   glow_net *net = NULL;
   conv.hidden = HIDDEN;
-  permute.kind = GLOW_PERMUTE_SHUFFLE;
+  permute.kind = GLOW_PERMUTATION_SHUFFLE;
   OK(glow_actnorm_create(context, NULL, &layer));
   add(builder, prefix, "norm", layer);
   OK(glow_invconv_create(context, NULL, &layer));
@@ -113,14 +113,14 @@ static void same_tensors(const glow_model *a, const glow_model *b) {
     assert_int_equal(one.elements, other.elements);
     size_t bytes = (size_t)one.elements * 4;
     void *x = helper_allocate(bytes), *y = helper_allocate(bytes);
-    OK(glow_model_get(a, one.name, x, one.elements));
-    OK(glow_model_get(b, one.name, y, one.elements));
+    OK(glow_model_get_tensor(a, one.name, x, one.elements));
+    OK(glow_model_get_tensor(b, one.name, y, one.elements));
     assert_memory_equal(x, y, bytes);
     free(x);
     free(y);
   }
-  assert_int_equal(glow_model_latent_count(a), glow_model_latent_count(b));
-  for (int32_t i = 0; i < glow_model_latent_count(a); i++) {
+  assert_int_equal(glow_model_latent_block_count(a), glow_model_latent_block_count(b));
+  for (int32_t i = 0; i < glow_model_latent_block_count(a); i++) {
     int64_t one = 0, other = 0;
     OK(glow_model_latent_block(a, i, &one, NULL));
     OK(glow_model_latent_block(b, i, &other, NULL));
@@ -243,8 +243,8 @@ static void test_model(void **state) {
     size_t bytes = (size_t)info.elements * 4;
     void *a = helper_allocate(bytes), *b = helper_allocate(bytes);
     snprintf(name, sizeof name, "in.pretrained.%s", info.name);
-    OK(glow_model_get(model, info.name, a, info.elements));
-    OK(glow_model_get(outer, name, b, info.elements));
+    OK(glow_model_get_tensor(model, info.name, a, info.elements));
+    OK(glow_model_get_tensor(outer, name, b, info.elements));
     assert_memory_equal(a, b, bytes);
     free(a);
     free(b);
@@ -344,17 +344,17 @@ static glow_status keep_shape(void *self, glow_setup *setup, const glow_shape *i
   *out = *in;
   return GLOW_OK;
 }
-static void nothing_forward(const void *self, const glow_pass *pass, const float *x, float *y,
+static void nothing_forward(const void *self, const glow_call *call, const float *x, float *y,
                             double *logdet, double *logprior) {
-  (void)self, (void)pass, (void)x, (void)y, (void)logdet, (void)logprior;
+  (void)self, (void)call, (void)x, (void)y, (void)logdet, (void)logprior;
 }
-static void nothing_inverse(const void *self, const glow_pass *pass, const float *y, float *x,
+static void nothing_inverse(const void *self, const glow_call *call, const float *y, float *x,
                             double *logdet) {
-  (void)self, (void)pass, (void)y, (void)x, (void)logdet;
+  (void)self, (void)call, (void)y, (void)x, (void)logdet;
 }
-static void nothing_backward(const void *self, const glow_pass *pass,
+static void nothing_backward(const void *self, const glow_call *call,
                              const glow_layer_gradient *gradient) {
-  (void)self, (void)pass, (void)gradient;
+  (void)self, (void)call, (void)gradient;
 }
 static void nothing_destroy(void *self, glow_context *context) {
   (void)self, (void)context;

@@ -13,16 +13,16 @@ static void test_inverse_first(void **state) {
   glow_sample_options options = GLOW_SAMPLE_OPTIONS_INIT;
   float *other = helper_allocate(batch_bytes(b));
   options.seed = 5;
-  OK(glow_forward(used, b->x, b->labels, BATCH, GLOW_LATENTS_RAW, NULL, NULL, NULL));
+  OK(glow_workspace_forward(used, b->x, BATCH, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = b->labels}));
   for (int32_t mode = GLOW_MODE_INFERENCE; mode <= GLOW_MODE_RECONSTRUCTED; mode++) {
     glow_workspace *ws = helper_workspace(b->model, BATCH, mode);
-    OK(glow_inverse(ws, b->z, GLOW_LATENTS_WHITENED, b->labels, BATCH, b->y, NULL));
-    OK(glow_inverse(used, b->z, GLOW_LATENTS_WHITENED, b->labels, BATCH, other, NULL));
+    OK(glow_workspace_inverse(ws, b->z, BATCH, &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options), .labels = b->labels, .form = GLOW_LATENTS_WHITENED}, b->y));
+    OK(glow_workspace_inverse(used, b->z, BATCH, &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options), .labels = b->labels, .form = GLOW_LATENTS_WHITENED}, other));
     assert_memory_equal(b->y, other, batch_bytes(b));
     glow_workspace_destroy(&ws);
     ws = helper_workspace(b->model, BATCH, mode);
-    OK(glow_sample(ws, &options, b->labels, BATCH, b->y));
-    OK(glow_sample(used, &options, b->labels, BATCH, other));
+    OK(glow_workspace_sample(ws, &options, b->labels, BATCH, b->y));
+    OK(glow_workspace_sample(used, &options, b->labels, BATCH, other));
     assert_memory_equal(b->y, other, batch_bytes(b));
     glow_workspace_destroy(&ws);
   }
@@ -36,27 +36,27 @@ static void test_sample_numbers(void **state) {
   glow_workspace *ws = helper_workspace(b->model, BATCH, GLOW_MODE_INFERENCE);
   glow_sample_options options = GLOW_SAMPLE_OPTIONS_INIT;
   options.seed = 9;
-  OK(glow_sample(ws, &options, b->labels, BATCH, b->x));
+  OK(glow_workspace_sample(ws, &options, b->labels, BATCH, b->x));
   for (int first = 0; first < BATCH; first++)
     for (int count = 1; first + count <= BATCH; count++) {
       options.first = (uint64_t)first;
-      OK(glow_sample(ws, &options, b->labels + first, count, b->y));
+      OK(glow_workspace_sample(ws, &options, b->labels + first, count, b->y));
       assert_memory_equal(b->y, b->x + first * b->dims, (size_t)(count * b->dims) * sizeof(float));
     }
   assert_memory_not_equal(b->x, b->x + 3 * b->dims, (size_t)b->dims * sizeof(float));
   options.first = 0;
   options.seed = 10;
-  OK(glow_sample(ws, &options, b->labels, BATCH, b->y));
+  OK(glow_workspace_sample(ws, &options, b->labels, BATCH, b->y));
   assert_memory_not_equal(b->x, b->y, batch_bytes(b));
-  OK(glow_sample(ws, NULL, b->labels, BATCH, b->y)); /* defaults */
+  OK(glow_workspace_sample(ws, NULL, b->labels, BATCH, b->y)); /* defaults */
   glow_workspace_destroy(&ws);
 }
 
 /* Whitened latents of samples drawn with these options. */
 static void whitened_samples(const bench *b, glow_workspace *ws, const glow_sample_options *options,
                              float *z) {
-  OK(glow_sample(ws, options, b->labels, BATCH, b->y));
-  OK(glow_forward(ws, b->y, b->labels, BATCH, GLOW_LATENTS_WHITENED, z, NULL, NULL));
+  OK(glow_workspace_sample(ws, options, b->labels, BATCH, b->y));
+  OK(glow_workspace_forward(ws, b->y, BATCH, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = b->labels, .form = GLOW_LATENTS_WHITENED, .latents = z}));
 }
 
 static void test_temperatures(void **state) {
@@ -83,23 +83,23 @@ static void test_temperatures(void **state) {
   zero.temperature = 0;
   zero.seed = 77;
   memset(b->z, 0, batch_bytes(b));
-  OK(glow_inverse(ws, b->z, GLOW_LATENTS_WHITENED, b->labels, BATCH, cold, NULL));
-  OK(glow_sample(ws, &zero, b->labels, BATCH, b->y));
+  OK(glow_workspace_inverse(ws, b->z, BATCH, &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options), .labels = b->labels, .form = GLOW_LATENTS_WHITENED}, cold));
+  OK(glow_workspace_sample(ws, &zero, b->labels, BATCH, b->y));
   assert_true(helper_relative(b->y, cold, BATCH * b->dims) < 1e-6);
 
   const double nonsense[] = {-1.0, NAN, INFINITY};
   for (int i = 0; i < 3; i++) {
     glow_sample_options bad = GLOW_SAMPLE_OPTIONS_INIT;
     bad.temperature = nonsense[i];
-    REFUSED(glow_sample(ws, &bad, b->labels, BATCH, b->y), GLOW_E_ARGUMENT, "temperature");
+    REFUSED(glow_workspace_sample(ws, &bad, b->labels, BATCH, b->y), GLOW_E_ARGUMENT, "temperature");
     bad.temperature = 1;
     per_latent[1] = nonsense[i];
     bad.per_latent = per_latent;
-    REFUSED(glow_sample(ws, &bad, b->labels, BATCH, b->y), GLOW_E_ARGUMENT, "latents 1");
+    REFUSED(glow_workspace_sample(ws, &bad, b->labels, BATCH, b->y), GLOW_E_ARGUMENT, "latents 1");
     bad.per_latent = NULL;
     per_sample[2] = nonsense[i];
     bad.per_sample = per_sample;
-    REFUSED(glow_sample(ws, &bad, b->labels, BATCH, b->y), GLOW_E_ARGUMENT, "sample 2");
+    REFUSED(glow_workspace_sample(ws, &bad, b->labels, BATCH, b->y), GLOW_E_ARGUMENT, "sample 2");
   }
   free(expected);
   free(cold);
@@ -142,9 +142,9 @@ static void test_whitened(void **state) {
          (size_t)info.elements * sizeof(float));
   OK(glow_model_prepare(b->model));
   glow_workspace *ws = helper_workspace(b->model, BATCH, GLOW_MODE_INFERENCE);
-  OK(glow_forward(ws, b->x, b->labels, BATCH, GLOW_LATENTS_RAW, raw, logdet, log_prob));
-  OK(glow_forward(ws, b->x, b->labels, BATCH, GLOW_LATENTS_WHITENED, b->z, NULL, again));
-  assert_int_equal(glow_model_latent_count(b->model), 2);
+  OK(glow_workspace_forward(ws, b->x, BATCH, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = b->labels, .latents = raw, .logdet = logdet, .log_prob = log_prob}));
+  OK(glow_workspace_forward(ws, b->x, BATCH, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = b->labels, .form = GLOW_LATENTS_WHITENED, .latents = b->z, .log_prob = again}));
+  assert_int_equal(glow_model_latent_block_count(b->model), 2);
   for (int n = 0; n < BATCH; n++) {
     double density = logdet[n];
     for (int block = 0; block < 2; block++) {
@@ -172,8 +172,8 @@ static void test_bits_per_dim(void **state) {
   bench *b = *state;
   double expected = -100.0 / 128 / log(2.0) + 8;
   assert_int_equal(b->dims, 128);
-  assert_true(fabs(glow_bits_per_dim(b->model, 100.0) - expected) < 1e-12);
-  assert_true(isnan(glow_bits_per_dim(NULL, 0)));
+  assert_true(fabs(glow_model_bits_per_dim(b->model, 100.0) - expected) < 1e-12);
+  assert_true(isnan(glow_model_bits_per_dim(NULL, 0)));
 }
 
 /* Outputs that are not wanted change nothing in the others; x is left alone. */
@@ -184,14 +184,14 @@ static void test_outputs_may_be_null(void **state) {
   memcpy(copy, b->x, batch_bytes(b));
   for (int32_t mode = GLOW_MODE_INFERENCE; mode <= GLOW_MODE_RECONSTRUCTED; mode++) {
     glow_workspace *ws = helper_workspace(b->model, BATCH, mode);
-    OK(glow_forward(ws, b->x, b->labels, BATCH, GLOW_LATENTS_RAW, z, logdet, log_prob));
-    OK(glow_forward(ws, b->x, b->labels, BATCH, GLOW_LATENTS_RAW, b->z, NULL, NULL));
+    OK(glow_workspace_forward(ws, b->x, BATCH, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = b->labels, .latents = z, .logdet = logdet, .log_prob = log_prob}));
+    OK(glow_workspace_forward(ws, b->x, BATCH, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = b->labels, .latents = b->z}));
     assert_memory_equal(z, b->z, batch_bytes(b));
-    OK(glow_forward(ws, b->x, b->labels, BATCH, GLOW_LATENTS_WHITENED, NULL, alone, NULL));
+    OK(glow_workspace_forward(ws, b->x, BATCH, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = b->labels, .form = GLOW_LATENTS_WHITENED, .logdet = alone}));
     assert_memory_equal(logdet, alone, sizeof alone);
-    OK(glow_log_prob(ws, b->x, b->labels, BATCH, alone));
+    OK(glow_workspace_log_prob(ws, b->x, b->labels, BATCH, alone));
     assert_memory_equal(log_prob, alone, sizeof alone);
-    OK(glow_inverse(ws, z, GLOW_LATENTS_RAW, b->labels, BATCH, b->y, inverse));
+    OK(glow_workspace_inverse(ws, z, BATCH, &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options), .labels = b->labels, .logdet = inverse}, b->y));
     assert_memory_equal(z, b->z, batch_bytes(b));
     assert_memory_equal(copy, b->x, batch_bytes(b));
     for (int n = 0; n < BATCH; n++)
@@ -210,9 +210,8 @@ static void accumulate(const bench *b, glow_workspace *ws, int64_t first, int64_
   for (int i = 0; i < BATCH; i++)
     weight[i] = 1 + i;
   options.weight = weight + first;
-  OK(glow_forward(ws, b->x + first * b->dims, b->labels + first, count, GLOW_LATENTS_RAW, NULL,
-                  NULL, NULL));
-  OK(glow_backward(ws, &options));
+  OK(glow_workspace_forward(ws, b->x + first * b->dims, count, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = b->labels + first}));
+  OK(glow_workspace_backward(ws, &options));
 }
 
 static void test_micro_batches(void **state) {
@@ -233,7 +232,7 @@ static void test_micro_batches(void **state) {
 }
 
 static glow_status forward(const bench *b, glow_workspace *ws) {
-  return glow_forward(ws, b->x, b->labels, BATCH, GLOW_LATENTS_RAW, NULL, NULL, NULL);
+  return glow_workspace_forward(ws, b->x, BATCH, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = b->labels});
 }
 
 /* Once for each forward, in a training mode, with nothing in between. */
@@ -243,30 +242,30 @@ static void test_backward_needs_forward(void **state) {
   const char *layer;
   glow_workspace *ws = helper_workspace(b->model, BATCH, GLOW_MODE_INFERENCE);
   OK(forward(b, ws));
-  REFUSED(glow_backward(ws, &options), GLOW_E_STATE, "inference");
+  REFUSED(glow_workspace_backward(ws, &options), GLOW_E_STATE, "inference");
   assert_null(glow_workspace_gradients(ws));
   REFUSED(glow_workspace_zero_gradients(ws), GLOW_E_STATE, "inference");
   glow_workspace_destroy(&ws);
   ws = helper_workspace(b->model, BATCH, GLOW_MODE_STORED);
-  REFUSED(glow_backward(ws, &options), GLOW_E_STATE, "glow_forward");
+  REFUSED(glow_workspace_backward(ws, &options), GLOW_E_STATE, "glow_workspace_forward");
   OK(forward(b, ws));
-  OK(glow_backward(ws, &options));
-  REFUSED(glow_backward(ws, &options), GLOW_E_STATE, "glow_forward");
+  OK(glow_workspace_backward(ws, &options));
+  REFUSED(glow_workspace_backward(ws, &options), GLOW_E_STATE, "glow_workspace_forward");
   OK(forward(b, ws));
-  OK(glow_log_prob(ws, b->x, b->labels, BATCH, NULL));
-  REFUSED(glow_backward(ws, &options), GLOW_E_STATE, "glow_forward");
+  OK(glow_workspace_log_prob(ws, b->x, b->labels, BATCH, NULL));
+  REFUSED(glow_workspace_backward(ws, &options), GLOW_E_STATE, "glow_workspace_forward");
   OK(forward(b, ws));
-  OK(glow_inverse(ws, b->z, GLOW_LATENTS_RAW, b->labels, BATCH, b->y, NULL));
-  REFUSED(glow_backward(ws, &options), GLOW_E_STATE, "glow_forward");
+  OK(glow_workspace_inverse(ws, b->z, BATCH, &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options), .labels = b->labels}, b->y));
+  REFUSED(glow_workspace_backward(ws, &options), GLOW_E_STATE, "glow_workspace_forward");
   OK(forward(b, ws));
-  OK(glow_sample(ws, NULL, b->labels, BATCH, b->y));
-  REFUSED(glow_backward(ws, &options), GLOW_E_STATE, "glow_forward");
+  OK(glow_workspace_sample(ws, NULL, b->labels, BATCH, b->y));
+  REFUSED(glow_workspace_backward(ws, &options), GLOW_E_STATE, "glow_workspace_forward");
   OK(forward(b, ws));
-  OK(glow_find_nonfinite(ws, b->x, b->labels, BATCH, &layer));
-  REFUSED(glow_backward(ws, &options), GLOW_E_STATE, "glow_forward");
+  OK(glow_workspace_find_nonfinite(ws, b->x, b->labels, BATCH, &layer));
+  REFUSED(glow_workspace_backward(ws, &options), GLOW_E_STATE, "glow_workspace_forward");
   OK(forward(b, ws));
   glow_model_parameters_mutable(b->model);
-  REFUSED(glow_backward(ws, &options), GLOW_E_STATE, "glow_model_prepare");
+  REFUSED(glow_workspace_backward(ws, &options), GLOW_E_STATE, "glow_model_prepare");
   glow_workspace_destroy(&ws);
 }
 
@@ -285,7 +284,7 @@ static void *share(void *arg) {
   options.batch = BATCH;
   s->status = glow_workspace_create(s->b->model, &options, &ws);
   for (int i = 0; i < 10 && s->status == GLOW_OK; i++)
-    s->status = glow_log_prob(ws, s->b->x, s->b->labels, BATCH, s->log_prob);
+    s->status = glow_workspace_log_prob(ws, s->b->x, s->b->labels, BATCH, s->log_prob);
   glow_workspace_destroy(&ws);
   return NULL;
 }

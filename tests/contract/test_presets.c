@@ -60,10 +60,10 @@ static void test_nice_formula(void **state) {
   OK(glow_model_create_nice(context, &o, &model));
   helper_normals(&random, 0.5f, logs, DIMS);
   helper_normals(&random, 3.0f, x, DIMS);
-  OK(glow_model_set(model, "scaling.logs", logs, DIMS));
+  OK(glow_model_set_tensor(model, "scaling.logs", logs, DIMS));
   OK(glow_model_prepare(model));
   glow_workspace *ws = helper_workspace(model, 1, GLOW_MODE_INFERENCE);
-  OK(glow_forward(ws, x, NULL, 1, GLOW_LATENTS_RAW, z, &logdet, &log_prob));
+  OK(helper_forward(ws, x, NULL, 1, GLOW_LATENTS_RAW, z, &logdet, &log_prob));
   for (int i = 0; i < DIMS; i++) {
     double at = exp((double)logs[i]) * (double)x[i < DIMS / 2 ? 2 * i : 2 * (i - DIMS / 2) + 1];
     assert_true(fabs(z[i] - at) < 1e-5 * (1 + fabs(at)));
@@ -90,9 +90,9 @@ static void test_nice_data_init(void **state) {
   glow_workspace *ws = helper_workspace(model, COUNT, GLOW_MODE_INFERENCE);
   for (int i = 0; i < COUNT * DIMS; i++)
     x[i] = (float)(0.01 * (1 + i % DIMS) * helper_normal(&random) + i % DIMS);
-  REFUSED(glow_log_prob(ws, x, NULL, COUNT, NULL), GLOW_E_STATE, "not initialised");
+  REFUSED(glow_workspace_log_prob(ws, x, NULL, COUNT, NULL), GLOW_E_STATE, "not initialised");
   OK(glow_workspace_initialise(ws, model, x, NULL, COUNT));
-  OK(glow_forward(ws, x, NULL, COUNT, GLOW_LATENTS_RAW, z, NULL, NULL));
+  OK(helper_forward(ws, x, NULL, COUNT, GLOW_LATENTS_RAW, z, NULL, NULL));
   for (int i = 0; i < DIMS; i++) {
     double mean = 0, squares = 0;
     for (int n = 0; n < COUNT; n++)
@@ -151,8 +151,8 @@ static void test_logistic_samples(void **state) {
   for (int t = 1; t <= 2; t++) {
     int below = 0, small = 0;
     options.temperature = t;
-    OK(glow_sample(ws, &options, NULL, COUNT, x));
-    OK(glow_forward(ws, x, NULL, COUNT, GLOW_LATENTS_WHITENED, z, NULL, NULL));
+    OK(helper_sample(ws, &options, NULL, COUNT, x));
+    OK(helper_forward(ws, x, NULL, COUNT, GLOW_LATENTS_WHITENED, z, NULL, NULL));
     for (int i = 0; i < COUNT * DIMS; i++) {
       assert_true(isfinite(z[i]));
       below += z[i] < 0;
@@ -163,11 +163,11 @@ static void test_logistic_samples(void **state) {
     assert_true(abs(small - COUNT * DIMS / 2) < 275);
   }
   options.first = 17;
-  OK(glow_sample(ws, &options, NULL, 1, one));
+  OK(helper_sample(ws, &options, NULL, 1, one));
   assert_memory_equal(one, x + 17 * DIMS, sizeof one);
   options.temperature = 0;
-  OK(glow_sample(ws, &options, NULL, 1, one));
-  OK(glow_forward(ws, one, NULL, 1, GLOW_LATENTS_RAW, z, NULL, NULL));
+  OK(helper_sample(ws, &options, NULL, 1, one));
+  OK(helper_forward(ws, one, NULL, 1, GLOW_LATENTS_RAW, z, NULL, NULL));
   for (int i = 0; i < DIMS; i++)
     assert_true(z[i] == 0);
   glow_workspace_destroy(&ws);
@@ -189,7 +189,7 @@ static void test_logistic_tails(void **state) {
   OK(glow_prior_create(context, &options, &layer));
   OK(helper_wrap_layer(context, layer, false, &shape, &model));
   glow_workspace *ws = helper_workspace(model, 7, GLOW_MODE_INFERENCE);
-  OK(glow_log_prob(ws, x, NULL, 7, log_prob));
+  OK(glow_workspace_log_prob(ws, x, NULL, 7, log_prob));
   for (int i = 0; i < 7; i++) {
     assert_true(log_prob[i] == log_prob[6 - i]);
     double size = fabs((double)x[i]);
@@ -219,7 +219,7 @@ static void test_vector_flow(void **state) {
     assert_string_equal(glow_model_layer_name(model, 5), "step1.coupling");
     assert_string_equal(glow_model_layer_type(model, 5),
                         kind == GLOW_COUPLING_SPLINE ? "spline_coupling" : "coupling");
-    assert_int_equal(glow_model_context_size(model), o.context);
+    assert_int_equal(glow_model_condition_size(model), o.context);
     assert_int_equal(glow_model_bits(model), 0);
     glow_model_destroy(&model);
   }
@@ -287,7 +287,7 @@ static void test_learns_a_ring(void **state) {
     if (step < STEPS)
       OK(glow_trainer_step(trainer, x, NULL, BATCH, NULL));
   }
-  OK(glow_log_prob(glow_trainer_workspace(trainer), x, NULL, BATCH, log_prob));
+  OK(glow_workspace_log_prob(glow_trainer_workspace(trainer), x, NULL, BATCH, log_prob));
   for (int n = 0; n < BATCH; n++)
     mean += log_prob[n] / BATCH;
   /* A Gaussian of variance 2 in each direction gives -1 - log(2 pi 2) = -3.53; the truth is

@@ -90,9 +90,9 @@ typedef struct results {
 static void pass(glow_workspace *ws, int32_t form, const float *x, int first, int count,
                  results *r) {
   float *z = r->z + first * DIMS;
-  OK(glow_forward(ws, x + first * DIMS, NULL, count, form, z, r->logdet + first,
+  OK(helper_forward(ws, x + first * DIMS, NULL, count, form, z, r->logdet + first,
                   r->log_prob + first));
-  OK(glow_inverse(ws, z, form, NULL, count, r->back + first * DIMS, NULL));
+  OK(helper_inverse(ws, z, form, NULL, count, r->back + first * DIMS, NULL));
 }
 
 /* ---- batches --------------------------------------------------------------------------------- */
@@ -224,8 +224,8 @@ static float *gradients(int32_t product, const char *kernels, int kind, int32_t 
     weight[i] = 1.0;
   o.weight = weight;
   o.dx = out + parameters;
-  OK(glow_forward(ws, x, NULL, COUNT, GLOW_LATENTS_RAW, NULL, NULL, NULL));
-  OK(glow_backward(ws, &o));
+  OK(helper_forward(ws, x, NULL, COUNT, GLOW_LATENTS_RAW, NULL, NULL, NULL));
+  OK(glow_workspace_backward(ws, &o));
   memcpy(out, glow_workspace_gradients(ws), (size_t)parameters * sizeof *out);
   *count = parameters;
   glow_workspace_destroy(&ws);

@@ -126,7 +126,7 @@ static void test_latents(void **state) {
   OK(glow_model_create_realnvp(context, &o, &model));
   const glow_shape shapes[] = {{4, 4, 6}, {2, 2, 12}, {2, 2, 12}};
   const int64_t offsets[] = {0, 96, 144};
-  assert_int_equal(glow_model_latent_count(model), 3);
+  assert_int_equal(glow_model_latent_block_count(model), 3);
   for (int32_t i = 0; i < 3; i++) {
     glow_shape shape;
     int64_t offset;
@@ -157,10 +157,10 @@ static glow_status net_configure(void *self, glow_setup *setup, const glow_shape
   return GLOW_OK;
 }
 
-static void net_forward(const void *self, const glow_pass *pass, const float *x, int64_t stride,
+static void net_forward(const void *self, const glow_call *call, const float *x, int64_t stride,
                         float *out) {
   const test_net *net = self;
-  for (int64_t p = 0; p < glow_pass_samples(pass) * net->image; p++) {
+  for (int64_t p = 0; p < glow_call_sample_count(call) * net->image; p++) {
     float sum = 0;
     for (int64_t j = 0; j < net->in; j++)
       sum += x[p * stride + j];
@@ -171,9 +171,9 @@ static void net_forward(const void *self, const glow_pass *pass, const float *x,
   }
 }
 
-static void net_backward(const void *self, const glow_pass *pass, const float *x, int64_t stride,
+static void net_backward(const void *self, const glow_call *call, const float *x, int64_t stride,
                          const float *out, float *dout, float *dx, int64_t dx_stride) {
-  (void)self, (void)pass, (void)x, (void)stride, (void)out, (void)dout, (void)dx, (void)dx_stride;
+  (void)self, (void)call, (void)x, (void)stride, (void)out, (void)dout, (void)dx, (void)dx_stride;
 }
 
 static void net_destroy(void *self, glow_context *context) {
@@ -211,11 +211,11 @@ static void check_formula(int32_t mask, int32_t invert, int32_t order) {
   OK(glow_coupling_create(context, &o, &net, &layer));
   OK(helper_wrap_layer(context, layer, true, &shape, &model));
   int64_t changed = mask == GLOW_MASK_CHECKERBOARD ? CHANNELS : CHANNELS / 2;
-  OK(glow_model_set(model, "layer.scale", k, changed));
+  OK(glow_model_set_tensor(model, "layer.scale", k, changed));
   OK(glow_model_prepare(model));
   glow_workspace *ws = helper_workspace(model, 1, GLOW_MODE_INFERENCE);
   helper_normals(&random, 1.0f, x, DIMS);
-  OK(glow_forward(ws, x, NULL, 1, GLOW_LATENTS_RAW, y, &logdet, NULL));
+  OK(helper_forward(ws, x, NULL, 1, GLOW_LATENTS_RAW, y, &logdet, NULL));
   for (int64_t i = 0; i < DIMS; i++) {
     int64_t pixel = i / CHANNELS, j = i % CHANNELS % changed;
     double sum = 0, expected = (double)x[i];
@@ -256,10 +256,10 @@ static void test_first_scale(void **state) {
   glow_context *context = helper_context(1, NULL, NULL);
   glow_model *model = new_realnvp(context);
   float scale[6];
-  OK(glow_model_get(model, "scale0.checkerboard0.coupling.scale", scale, 3));
+  OK(glow_model_get_tensor(model, "scale0.checkerboard0.coupling.scale", scale, 3));
   for (int i = 0; i < 3; i++)
     assert_true(scale[i] == 0.0f);
-  OK(glow_model_get(model, "scale0.channels1.coupling.scale", scale, 6));
+  OK(glow_model_get_tensor(model, "scale0.channels1.coupling.scale", scale, 6));
   for (int i = 0; i < 6; i++)
     assert_true(scale[i] == 1.0f);
   glow_model_destroy(&model);
@@ -309,7 +309,7 @@ static float *train(uint32_t threads, int32_t mode, double *first, double *last,
     OK(glow_model_tensor(model, t, &info));
     all = realloc(all, (size_t)(*count + info.elements) * sizeof *all);
     assert_non_null(all);
-    OK(glow_model_get(model, info.name, all + *count, info.elements));
+    OK(glow_model_get_tensor(model, info.name, all + *count, info.elements));
     *count += info.elements;
   }
   free(pixels);
@@ -349,11 +349,11 @@ static void test_round_trip(void **state) {
   uint8_t *pixels = new_pictures(), *again = helper_allocate(BATCH * PIXELS);
   float *x = helper_allocate(sizeof *x * BATCH * PIXELS),
         *z = helper_allocate(sizeof *z * BATCH * PIXELS);
-  OK(glow_dequantise(model, pixels, BATCH, 1, 0, x));
+  OK(glow_model_dequantise(model, pixels, BATCH, 1, 0, x));
   OK(glow_workspace_initialise(ws, model, x, NULL, BATCH));
-  OK(glow_forward(ws, x, NULL, BATCH, GLOW_LATENTS_WHITENED, z, NULL, NULL));
-  OK(glow_inverse(ws, z, GLOW_LATENTS_WHITENED, NULL, BATCH, x, NULL));
-  OK(glow_quantise(model, x, BATCH, again));
+  OK(helper_forward(ws, x, NULL, BATCH, GLOW_LATENTS_WHITENED, z, NULL, NULL));
+  OK(helper_inverse(ws, z, GLOW_LATENTS_WHITENED, NULL, BATCH, x, NULL));
+  OK(glow_model_quantise(model, x, BATCH, again));
   int different = 0; /* a pixel's noise may lie at the very edge of its bin */
   for (int64_t i = 0; i < BATCH * PIXELS; i++) {
     assert_true(abs((int)pixels[i] - (int)again[i]) <= 1);

@@ -8,13 +8,13 @@ static void refuse_all_passes(const bench *b, glow_model *model, const char *wor
   glow_workspace *ws = helper_workspace(model, BATCH, GLOW_MODE_STORED);
   const char *layer = "";
   double d[BATCH];
-  REFUSED(glow_forward(ws, b->x, b->labels, BATCH, GLOW_LATENTS_RAW, NULL, NULL, NULL),
+  REFUSED(glow_workspace_forward(ws, b->x, BATCH, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = b->labels}),
           GLOW_E_STATE, words);
-  REFUSED(glow_log_prob(ws, b->x, b->labels, BATCH, d), GLOW_E_STATE, words);
-  REFUSED(glow_inverse(ws, b->z, GLOW_LATENTS_RAW, b->labels, BATCH, b->y, NULL), GLOW_E_STATE,
+  REFUSED(glow_workspace_log_prob(ws, b->x, b->labels, BATCH, d), GLOW_E_STATE, words);
+  REFUSED(glow_workspace_inverse(ws, b->z, BATCH, &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options), .labels = b->labels}, b->y), GLOW_E_STATE,
           words);
-  REFUSED(glow_sample(ws, NULL, b->labels, BATCH, b->y), GLOW_E_STATE, words);
-  REFUSED(glow_find_nonfinite(ws, b->x, b->labels, BATCH, &layer), GLOW_E_STATE, words);
+  REFUSED(glow_workspace_sample(ws, NULL, b->labels, BATCH, b->y), GLOW_E_STATE, words);
+  REFUSED(glow_workspace_find_nonfinite(ws, b->x, b->labels, BATCH, &layer), GLOW_E_STATE, words);
   assert_null(layer);
   glow_workspace_destroy(&ws);
 }
@@ -32,7 +32,7 @@ static void test_uninitialised(void **state) {
   glow_workspace *ws = helper_workspace(model, 2, GLOW_MODE_INFERENCE);
   OK(glow_workspace_initialise(ws, model, b->x, b->labels, BATCH));
   assert_int_equal(glow_model_initialised(model), 1);
-  OK(glow_log_prob(ws, b->x, b->labels, 2, NULL));
+  OK(glow_workspace_log_prob(ws, b->x, b->labels, 2, NULL));
   glow_workspace_destroy(&ws);
   glow_model_destroy(&model);
 }
@@ -40,8 +40,8 @@ static void test_uninitialised(void **state) {
 static void test_unprepared(void **state) {
   bench *b = *state;
   float mean[32];
-  OK(glow_model_get(b->model, "prior.mean", mean, 16));
-  OK(glow_model_set(b->model, "prior.mean", mean, 16));
+  OK(glow_model_get_tensor(b->model, "prior.mean", mean, 16));
+  OK(glow_model_set_tensor(b->model, "prior.mean", mean, 16));
   refuse_all_passes(b, b->model, "glow_model_prepare");
   OK(glow_model_prepare(b->model));
   glow_model_parameters_mutable(b->model);
@@ -56,17 +56,17 @@ static void test_singular(void **state) {
   OK(glow_model_find_tensor(b->model, name, &info));
   float *good = helper_allocate((size_t)info.elements * sizeof *good);
   float *bad = helper_allocate((size_t)info.elements * sizeof *bad);
-  OK(glow_model_get(b->model, name, good, info.elements));
+  OK(glow_model_get_tensor(b->model, name, good, info.elements));
   const float row[] = {0.0f, NAN};
   for (int i = 0; i < 2; i++) {
     memcpy(bad, good, (size_t)info.elements * sizeof *bad);
     for (int64_t j = 0; j < info.dims[1]; j++)
       bad[3 * info.dims[1] + j] = row[i];
-    OK(glow_model_set(b->model, name, bad, info.elements));
+    OK(glow_model_set_tensor(b->model, name, bad, info.elements));
     REFUSED(glow_model_prepare(b->model), GLOW_E_NUMERIC, "level1.step0.invconv");
     refuse_all_passes(b, b->model, "glow_model_prepare");
   }
-  OK(glow_model_set(b->model, name, good, info.elements));
+  OK(glow_model_set_tensor(b->model, name, good, info.elements));
   OK(glow_model_prepare(b->model));
   free(good);
   free(bad);
@@ -77,17 +77,17 @@ static void refuse_labels(const bench *b, const int32_t *labels, const char *wor
   glow_trainer *trainer = NULL;
   const char *layer;
   double d[BATCH];
-  REFUSED(glow_forward(ws, b->x, labels, BATCH, GLOW_LATENTS_RAW, NULL, NULL, NULL),
+  REFUSED(glow_workspace_forward(ws, b->x, BATCH, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = labels}),
           GLOW_E_ARGUMENT, words);
-  REFUSED(glow_log_prob(ws, b->x, labels, BATCH, d), GLOW_E_ARGUMENT, words);
-  REFUSED(glow_inverse(ws, b->z, GLOW_LATENTS_RAW, labels, BATCH, b->y, NULL), GLOW_E_ARGUMENT,
+  REFUSED(glow_workspace_log_prob(ws, b->x, labels, BATCH, d), GLOW_E_ARGUMENT, words);
+  REFUSED(glow_workspace_inverse(ws, b->z, BATCH, &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options), .labels = labels}, b->y), GLOW_E_ARGUMENT,
           words);
-  REFUSED(glow_sample(ws, NULL, labels, BATCH, b->y), GLOW_E_ARGUMENT, words);
-  REFUSED(glow_find_nonfinite(ws, b->x, labels, BATCH, &layer), GLOW_E_ARGUMENT, words);
+  REFUSED(glow_workspace_sample(ws, NULL, labels, BATCH, b->y), GLOW_E_ARGUMENT, words);
+  REFUSED(glow_workspace_find_nonfinite(ws, b->x, labels, BATCH, &layer), GLOW_E_ARGUMENT, words);
   REFUSED(glow_workspace_initialise(ws, b->model, b->x, labels, BATCH), GLOW_E_ARGUMENT, words);
   OK(glow_trainer_create(b->model, NULL, &trainer));
   REFUSED(glow_trainer_step(trainer, b->x, labels, BATCH, NULL), GLOW_E_ARGUMENT, words);
-  assert_int_equal(glow_trainer_steps(trainer), 0);
+  assert_int_equal(glow_trainer_step_count(trainer), 0);
   glow_trainer_destroy(&trainer);
   glow_workspace_destroy(&ws);
 }
@@ -107,11 +107,11 @@ static void test_counts(void **state) {
   const int64_t counts[] = {0, -1, 4, INT64_MIN, INT64_MAX};
   const char *layer;
   for (int i = 0; i < 5; i++) {
-    REFUSED(glow_log_prob(ws, b->x, b->labels, counts[i], NULL), GLOW_E_ARGUMENT, "1 to 3");
-    REFUSED(glow_inverse(ws, b->z, GLOW_LATENTS_RAW, b->labels, counts[i], b->y, NULL),
+    REFUSED(glow_workspace_log_prob(ws, b->x, b->labels, counts[i], NULL), GLOW_E_ARGUMENT, "1 to 3");
+    REFUSED(glow_workspace_inverse(ws, b->z, counts[i], &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options), .labels = b->labels}, b->y),
             GLOW_E_ARGUMENT, "1 to 3");
-    REFUSED(glow_sample(ws, NULL, b->labels, counts[i], b->y), GLOW_E_ARGUMENT, "1 to 3");
-    REFUSED(glow_find_nonfinite(ws, b->x, b->labels, counts[i], &layer), GLOW_E_ARGUMENT, "1 to 3");
+    REFUSED(glow_workspace_sample(ws, NULL, b->labels, counts[i], b->y), GLOW_E_ARGUMENT, "1 to 3");
+    REFUSED(glow_workspace_find_nonfinite(ws, b->x, b->labels, counts[i], &layer), GLOW_E_ARGUMENT, "1 to 3");
   }
   glow_workspace_destroy(&ws);
 }
@@ -123,20 +123,20 @@ static void test_nonfinite_input(void **state) {
   glow_workspace *ws = helper_workspace(b->model, BATCH, GLOW_MODE_STORED);
   const char *layer = "";
   const float bad[] = {NAN, INFINITY, -INFINITY};
-  OK(glow_find_nonfinite(ws, b->x, b->labels, BATCH, &layer));
+  OK(glow_workspace_find_nonfinite(ws, b->x, b->labels, BATCH, &layer));
   assert_null(layer);
   for (int i = 0; i < 3; i++) {
     float good = b->x[2 * b->dims + 5];
     b->x[2 * b->dims + 5] = b->z[2 * b->dims + 5] = bad[i];
-    REFUSED(glow_log_prob(ws, b->x, b->labels, BATCH, NULL), GLOW_E_NUMERIC,
+    REFUSED(glow_workspace_log_prob(ws, b->x, b->labels, BATCH, NULL), GLOW_E_NUMERIC,
             "element 5 of sample 2");
-    REFUSED(glow_inverse(ws, b->z, GLOW_LATENTS_RAW, b->labels, BATCH, b->y, NULL), GLOW_E_NUMERIC,
+    REFUSED(glow_workspace_inverse(ws, b->z, BATCH, &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options), .labels = b->labels}, b->y), GLOW_E_NUMERIC,
             "element 5 of sample 2");
     REFUSED(glow_workspace_initialise(ws, b->model, b->x, b->labels, BATCH), GLOW_E_NUMERIC,
             "element 5 of sample 2");
-    OK(glow_find_nonfinite(ws, b->x, b->labels, BATCH, &layer));
+    OK(glow_workspace_find_nonfinite(ws, b->x, b->labels, BATCH, &layer));
     assert_string_equal(layer, "input");
-    OK(glow_find_nonfinite(ws, b->x, b->labels, 2, &layer)); /* the samples before it are fine */
+    OK(glow_workspace_find_nonfinite(ws, b->x, b->labels, 2, &layer)); /* the samples before it are fine */
     assert_null(layer);
     b->x[2 * b->dims + 5] = good;
   }
@@ -163,7 +163,7 @@ static void test_nonfinite_layer(void **state) {
     OK(glow_model_prepare(b->model));
     for (int32_t mode = GLOW_MODE_INFERENCE; mode <= GLOW_MODE_RECONSTRUCTED; mode++) {
       glow_workspace *ws = helper_workspace(b->model, BATCH, mode);
-      OK(glow_find_nonfinite(ws, b->x, b->labels, BATCH, &layer));
+      OK(glow_workspace_find_nonfinite(ws, b->x, b->labels, BATCH, &layer));
       assert_non_null(layer);
       assert_string_equal(layer, cases[i].layer);
       glow_workspace_destroy(&ws);
@@ -191,7 +191,7 @@ static void test_constant_channel(void **state) {
   char level[8];
   snprintf(level, sizeof level, "%d ", GLOW_LOG_WARNING);
   assert_true(strncmp(b->log, level, strlen(level)) == 0);
-  OK(glow_model_get(model, "level0.step0.actnorm.logs", logs, 8));
+  OK(glow_model_get_tensor(model, "level0.step0.actnorm.logs", logs, 8));
   for (int c = 4; c < 8; c++) /* -log(0 + 1e-6) */
     assert_true(fabs(logs[c] + log(1e-6)) < 1e-3);
   glow_workspace_destroy(&ws);

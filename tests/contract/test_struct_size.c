@@ -75,7 +75,7 @@ static glow_status read_res_net(const bench *b, const void *options) {
 
 static glow_status read_split(const bench *b, const void *options) {
   glow_layer *layer = NULL;
-  glow_status status = glow_split_create_with(b->context, options, &layer);
+  glow_status status = glow_split_create(b->context, options, &layer);
   glow_layer_destroy(&layer);
   return status;
 }
@@ -167,12 +167,12 @@ static glow_status read_workspace(const bench *b, const void *options) {
 }
 
 static glow_status read_sample(const bench *b, const void *options) {
-  return glow_sample(b->ws, options, NULL, 1, (float *)(uintptr_t)b->x);
+  return helper_sample(b->ws, options, NULL, 1, (float *)(uintptr_t)b->x);
 }
 
 static glow_status read_backward(const bench *b, const void *options) {
-  OK(glow_forward(b->ws, b->x, NULL, 1, GLOW_LATENTS_RAW, NULL, NULL, NULL));
-  return glow_backward(b->ws, options);
+  OK(helper_forward(b->ws, b->x, NULL, 1, GLOW_LATENTS_RAW, NULL, NULL, NULL));
+  return glow_workspace_backward(b->ws, options);
 }
 
 static glow_status read_optimizer(const bench *b, const void *options) {
@@ -258,10 +258,10 @@ static void test_struct_sizes(void **state) {
   CHECK_FROM(offsetof(glow_conv_net_options, edge), glow_conv_net_options, read_conv_net,
              GLOW_CONV_NET_OPTIONS_INIT);
   CHECK(glow_builder_options, read_builder, GLOW_BUILDER_OPTIONS_INIT);
-  CHECK_FROM(offsetof(glow_workspace_options, memory_limit), glow_workspace_options, read_workspace,
+  CHECK_FROM(offsetof(glow_workspace_options, memory_budget), glow_workspace_options, read_workspace,
              GLOW_WORKSPACE_OPTIONS_INIT);
   CHECK(glow_sample_options, read_sample, GLOW_SAMPLE_OPTIONS_INIT);
-  CHECK_FROM(offsetof(glow_backward_options, d_context), glow_backward_options, read_backward,
+  CHECK_FROM(offsetof(glow_backward_options, d_condition), glow_backward_options, read_backward,
              GLOW_BACKWARD_OPTIONS_INIT);
   CHECK(glow_optimizer_options, read_optimizer, GLOW_OPTIMIZER_OPTIONS_INIT);
   CHECK_FROM(offsetof(glow_trainer_options, class_weight), glow_trainer_options, read_trainer,
@@ -311,7 +311,7 @@ static void test_filled_structs(void **state) {
   report.struct_size = 8; /* known before anything changes */
   REFUSED(glow_trainer_step(b->trainer, b->x, NULL, 1, &report), GLOW_E_ARGUMENT,
           "glow_step_report");
-  assert_int_equal(glow_trainer_steps(b->trainer), 0);
+  assert_int_equal(glow_trainer_step_count(b->trainer), 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, open_bench, close_bench)

@@ -143,7 +143,7 @@ typedef struct fixture {
   float *before; /* its parameters */
   const float *x;
   int32_t mode;
-  uint64_t limit; /* of GLOW_MODE_FIT: one byte too few for all layers */
+  uint64_t limit; /* of GLOW_MODE_BUDGET: one byte too few for all layers */
 } fixture;
 
 typedef glow_status (*action)(fixture *f);
@@ -191,8 +191,8 @@ static glow_status make_workspace(fixture *f) {
   glow_workspace *ws = NULL;
   o.batch = BATCH;
   o.mode = f->mode;
-  if (f->mode == GLOW_MODE_FIT) { /* so that a choice is made */
-    o.memory_limit = f->limit;
+  if (f->mode == GLOW_MODE_BUDGET) { /* so that a choice is made */
+    o.memory_budget = f->limit;
     o.drift_bound = 0; /* else so small a model would rather keep all than room to run again */
   }
   glow_status status = glow_workspace_create(f->model, &o, &ws);
@@ -203,7 +203,7 @@ static glow_status make_workspace(fixture *f) {
 
 static void test_workspace(void **state) {
   (void)state;
-  for (int32_t mode = GLOW_MODE_INFERENCE; mode <= GLOW_MODE_FIT; mode++)
+  for (int32_t mode = GLOW_MODE_INFERENCE; mode <= GLOW_MODE_BUDGET; mode++)
     fail_each_of_action(make_workspace, true, false, mode);
 }
 

@@ -71,7 +71,7 @@ static void two_tensors(glow_file_tensor *tensors) {
   for (int i = 0; i < 2; i++) {
     tensors[i] = (glow_file_tensor)GLOW_FILE_TENSOR_INIT;
     tensors[i].name = i ? "second" : "first";
-    tensors[i].type = GLOW_FILE_F32;
+    tensors[i].type = GLOW_TYPE_F32;
     tensors[i].rank = 1;
     tensors[i].dims[0] = 2;
     tensors[i].bytes = 8;
@@ -196,7 +196,7 @@ static void test_load(void **state) {
   fail_each(load_model, FROM_PATH);
   fail_each(load_model, FROM_MAPPING);
   fail_each(load_model, FROM_MEMORY);
-  save_to_buffer(model, GLOW_FILE_BF16);
+  save_to_buffer(model, GLOW_TYPE_BF16);
   fail_each(load_model, FROM_CALLBACK);
   glow_model_destroy(&model);
   glow_context_destroy(&context);
@@ -213,7 +213,7 @@ static void test_save(void **state) {
     int64_t live = memory.live;
     out.buffer = buffer;
     out.capacity = sizeof buffer;
-    out.storage = GLOW_FILE_BF16;
+    out.storage = GLOW_TYPE_BF16;
     memory.fail_at = memory.calls + n;
     glow_status status = glow_model_save_output(model, &out);
     failed = memory.failures;

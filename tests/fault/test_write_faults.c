@@ -102,13 +102,13 @@ static const uint8_t bytes[5] = {1, 2, 3, 4, 5};
 static void list_tensors(glow_file_tensor *tensors) {
   tensors[0] = tensors[1] = (glow_file_tensor)GLOW_FILE_TENSOR_INIT;
   tensors[0].name = "numbers";
-  tensors[0].type = GLOW_FILE_F32;
+  tensors[0].type = GLOW_TYPE_F32;
   tensors[0].rank = 1;
   tensors[0].dims[0] = 600;
   tensors[0].bytes = sizeof numbers;
   tensors[0].data = numbers;
   tensors[1].name = "bytes";
-  tensors[1].type = GLOW_FILE_U8;
+  tensors[1].type = GLOW_TYPE_U8;
   tensors[1].rank = 1;
   tensors[1].dims[0] = tensors[1].bytes = sizeof bytes;
   tensors[1].data = bytes;

@@ -37,8 +37,8 @@ glow_context *fuzz_context(fuzz_memory *memory, size_t budget) {
   glow_context_options options = GLOW_CONTEXT_OPTIONS_INIT;
   glow_context *context = NULL;
   *memory = (fuzz_memory){0, 0, budget};
-  allocator.alloc = take;
-  allocator.free = give;
+  allocator.allocate = take;
+  allocator.release = give;
   allocator.payload = memory;
   options.allocator = &allocator;
   PROMISE(glow_context_create(&options, &context) == GLOW_OK);

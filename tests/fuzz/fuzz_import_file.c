@@ -14,7 +14,7 @@ enum {
 typedef glow_status (*writer)(const glow_model *model, const glow_output *output);
 
 static glow_status export_model(const glow_model *model, const glow_output *output) {
-  return glow_export(model, GLOW_FORMAT_Y0AST, output);
+  return glow_model_export(model, GLOW_FORMAT_Y0AST, output);
 }
 
 /* The bytes of a model, or NULL when it cannot be written so. */
@@ -55,7 +55,7 @@ static void export_and_import(glow_context *context, const glow_model *model,
     return;
   input.size = (int64_t)size;
   o.format = GLOW_FORMAT_Y0AST;
-  glow_status status = glow_import(context, &input, &o, &again);
+  glow_status status = glow_model_import(context, &input, &o, &again);
   PROMISE((status == GLOW_OK) == (again != NULL));
   PROMISE(status == GLOW_OK || status == GLOW_E_FORMAT || status == GLOW_E_LIMIT);
   glow_model_destroy(&again);
@@ -74,11 +74,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   input.size = (int64_t)size;
   options.height = options.width = SIDE;
   options.ignore_unknown = size % 2;
-  glow_status status = glow_import(context, &input, &options, &model);
+  glow_status status = glow_model_import(context, &input, &options, &model);
   PROMISE((status == GLOW_OK) == (model != NULL));
   if (status == GLOW_E_ARGUMENT) { /* the file tells its size itself, and it is another */
     options.height = options.width = 0;
-    status = glow_import(context, &input, &options, &model);
+    status = glow_model_import(context, &input, &options, &model);
     PROMISE((status == GLOW_OK) == (model != NULL));
   }
   PROMISE(status != GLOW_E_ARGUMENT && status != GLOW_E_IO && status != GLOW_E_MEMORY);

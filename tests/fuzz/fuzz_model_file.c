@@ -27,7 +27,7 @@ static void pass(glow_model *model) {
   uint64_t bytes = 0;
   int64_t dims = glow_model_dims(model);
   options.mode = GLOW_MODE_STORED;
-  if (dims > MOST_DIMS || glow_workspace_bytes(model, &options, &bytes) != GLOW_OK ||
+  if (dims > MOST_DIMS || glow_workspace_plan_bytes(model, &options, &bytes) != GLOW_OK ||
       bytes > MOST_PASS_BYTES || glow_workspace_create(model, &options, &workspace) != GLOW_OK)
     return;
   float *x = malloc(2 * (size_t)dims * sizeof *x);
@@ -39,12 +39,12 @@ static void pass(glow_model *model) {
   for (int64_t i = 0; i < dims; i++)
     x[i] = (float)(i % 17) / 17 - 0.5f;
   back.weight = &weight;
-  if (glow_model_context_size(model) > 0 && glow_model_context_size(model) <= dims)
-    glow_workspace_set_context(workspace, x, 1, glow_model_context_size(model));
-  if (glow_forward(workspace, x, &label, 1, GLOW_LATENTS_RAW, x + dims, &logdet, &log_prob) ==
+  if (glow_model_condition_size(model) > 0 && glow_model_condition_size(model) <= dims)
+    glow_workspace_set_condition(workspace, x, 1, glow_model_condition_size(model));
+  if (glow_workspace_forward(workspace, x, 1, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = &label, .latents = x + dims, .logdet = &logdet, .log_prob = &log_prob}) ==
       GLOW_OK)
-    glow_backward(workspace, &back);
-  glow_inverse(workspace, x + dims, GLOW_LATENTS_RAW, &label, 1, x, NULL);
+    glow_workspace_backward(workspace, &back);
+  glow_workspace_inverse(workspace, x + dims, 1, &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options), .labels = &label}, x);
   glow_workspace_destroy(&workspace);
   free(x);
 }
@@ -69,7 +69,7 @@ static void save_again(glow_context *context, const glow_model *model, int32_t s
   size_t size = 0, size_again = 0;
   void *first, *second;
   glow_status status = save(model, storage, &first, &size);
-  if (storage == GLOW_FILE_BF16 && status == GLOW_E_NUMERIC) {
+  if (storage == GLOW_TYPE_BF16 && status == GLOW_E_NUMERIC) {
     free(first);
     return;
   }
@@ -77,7 +77,7 @@ static void save_again(glow_context *context, const glow_model *model, int32_t s
   input.data = first;
   input.size = (int64_t)size;
   status = glow_model_load_input(context, &input, &again);
-  PROMISE(status == GLOW_OK || (storage == GLOW_FILE_BF16 && status == GLOW_E_FORMAT));
+  PROMISE(status == GLOW_OK || (storage == GLOW_TYPE_BF16 && status == GLOW_E_FORMAT));
   if (again) {
     PROMISE(save(again, storage, &second, &size_again) == GLOW_OK);
     PROMISE(size == size_again && memcmp(first, second, size) == 0);
@@ -123,7 +123,7 @@ static void load_checkpoint(glow_context *context, const glow_input *from) {
   glow_limits limits = GLOW_LIMITS_INIT;
   glow_model *model = NULL;
   glow_trainer *trainer = NULL;
-  limits.pass_bytes = MOST_PASS_BYTES;
+  limits.workspace_bytes = MOST_PASS_BYTES;
   input.limits = &limits;
   glow_status status = glow_checkpoint_load_input(context, &input, &model, &trainer);
   PROMISE((status == GLOW_OK) == (model != NULL) && (status == GLOW_OK) == (trainer != NULL));
@@ -151,8 +151,8 @@ static glow_status load_it(const glow_input *input, size_t size, bool all) {
     PROMISE(*glow_last_error());
   } else if (all) {
     pass(model);
-    save_again(context, model, GLOW_FILE_F32);
-    save_again(context, model, GLOW_FILE_BF16);
+    save_again(context, model, GLOW_TYPE_F32);
+    save_again(context, model, GLOW_TYPE_BF16);
   }
   glow_model_destroy(&model);
   if (all && memmem(input->data, size, "glow.checkpoint", 15))

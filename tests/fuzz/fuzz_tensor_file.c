@@ -37,7 +37,7 @@ static void read_tensor(const glow_tensor_file *file, int64_t index, const glow_
 }
 
 static void look_at_tensors(const glow_tensor_file *file) {
-  for (int64_t i = 0; i < glow_tensor_file_count(file); i++) {
+  for (int64_t i = 0; i < glow_tensor_file_tensor_count(file); i++) {
     glow_file_tensor t = GLOW_FILE_TENSOR_INIT, found = GLOW_FILE_TENSOR_INIT;
     PROMISE(glow_tensor_file_get(file, i, &t) == GLOW_OK);
     PROMISE(glow_tensor_file_find(file, t.name, &found) == GLOW_OK);
@@ -64,7 +64,7 @@ typedef struct contents {
 } contents;
 
 static contents list(const glow_tensor_file *file) {
-  contents c = {.count = glow_tensor_file_count(file),
+  contents c = {.count = glow_tensor_file_tensor_count(file),
                 .pairs = glow_tensor_file_metadata_count(file)};
   c.tensors = calloc((size_t)c.count + 1, sizeof *c.tensors);
   c.metadata = calloc(2 * (size_t)c.pairs + 1, sizeof *c.metadata);

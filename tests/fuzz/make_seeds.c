@@ -46,7 +46,7 @@ static void tensor_seeds(void) {
   int64_t count = 0;
   write_tensors("empty", NULL, 0, NULL, 0);
   write_tensors("metadata", NULL, 0, metadata, 4);
-  for (int32_t type = GLOW_FILE_U8; type <= GLOW_FILE_BF16; type++) {
+  for (int32_t type = GLOW_TYPE_U8; type <= GLOW_TYPE_BF16; type++) {
     glow_file_tensor one = tensor("a", type, 1, 3);
     write_tensors(names[type], &one, 1, metadata, 1);
     all[count++] = tensor(names[type], type, type, 2);
@@ -54,12 +54,12 @@ static void tensor_seeds(void) {
   for (int32_t rank = 0; rank <= GLOW_FILE_MAX_RANK; rank++) {
     static char name[GLOW_FILE_MAX_RANK + 1][16];
     snprintf(name[rank], sizeof name[rank], "rank%d", rank);
-    all[count++] = tensor(name[rank], GLOW_FILE_F32, rank, 2);
+    all[count++] = tensor(name[rank], GLOW_TYPE_F32, rank, 2);
     write_tensors(name[rank], &all[count - 1], 1, NULL, 0);
   }
-  all[count++] = tensor("no elements", GLOW_FILE_F64, 2, 0);
-  all[count++] = tensor("none either", GLOW_FILE_U8, 1, 0);
-  all[count++] = tensor("\xc3\xa4/\t", GLOW_FILE_U8, 1, 1);
+  all[count++] = tensor("no elements", GLOW_TYPE_F64, 2, 0);
+  all[count++] = tensor("none either", GLOW_TYPE_U8, 1, 0);
+  all[count++] = tensor("\xc3\xa4/\t", GLOW_TYPE_U8, 1, 1);
   write_tensors("all", all, count, metadata, 4);
 }
 
@@ -78,7 +78,7 @@ static void save(glow_model *model, const char *name) {
   OK(glow_model_save_output(model, &output));
   snprintf(bf16, sizeof bf16, "%s bf16", name);
   output.path = path_of("model", bf16);
-  output.storage = GLOW_FILE_BF16;
+  output.storage = GLOW_TYPE_BF16;
   OK(glow_model_save_output(model, &output));
 }
 

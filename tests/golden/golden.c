@@ -162,7 +162,7 @@ static void compare_all(const run *r, enum quantity q, const char *prefix, const
 static void compare_initialised(const run *r, enum quantity q, const glow_model *model) {
   const char *prefix = "initialised.";
   const float *parameters = glow_model_parameters(model);
-  for (int64_t i = 0; i < glow_tensor_file_count(r->c->file); i++) {
+  for (int64_t i = 0; i < glow_tensor_file_tensor_count(r->c->file); i++) {
     glow_file_tensor t = GLOW_FILE_TENSOR_INIT;
     glow_tensor_info info = GLOW_TENSOR_INFO_INIT;
     if (!ok(r, q, glow_tensor_file_get(r->c->file, i, &t)) ||
@@ -186,7 +186,7 @@ static void check_initialisation(const run *r, enum quantity q, int64_t batch) {
 /* ---- values ---------------------------------------------------------------------------------- */
 
 static void compare_latents(const run *r, const glow_model *model, const float *latents) {
-  for (int32_t l = 0; l < glow_model_latent_count(model); l++) {
+  for (int32_t l = 0; l < glow_model_latent_block_count(model); l++) {
     char name[40];
     int64_t offset = 0;
     glow_shape shape;
@@ -215,7 +215,7 @@ static void compare_doubles(const run *r, enum quantity q, const char *name, con
 
 /* The reference's latents, rounded to float32, as one flat vector for each sample. */
 static bool golden_latents(const run *r, const glow_model *model, float *out) {
-  for (int32_t l = 0; l < glow_model_latent_count(model); l++) {
+  for (int32_t l = 0; l < glow_model_latent_block_count(model); l++) {
     char name[40];
     int64_t offset = 0;
     glow_shape shape;
@@ -256,7 +256,7 @@ static double condition_of(const run *r, glow_workspace *ws, float *latents, con
   }
   if (holds(r, INVERSE, moved != NULL) &&
       ok(r, INVERSE,
-         glow_inverse(ws, latents, GLOW_LATENTS_RAW, c->labels, c->count, moved, NULL))) {
+         glow_workspace_inverse(ws, latents, c->count, &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options), .labels = c->labels}, moved))) {
     for (int64_t i = 0; i < count; i++) {
       change += ((double)moved[i] - x[i]) * ((double)moved[i] - x[i]);
       norm += (double)x[i] * x[i];
@@ -271,13 +271,13 @@ static void check_forward(const run *r, glow_workspace *ws, const glow_model *mo
                           double *logdet, double *log_prob) {
   const golden_case *c = r->c;
   if (!ok(r, LATENTS,
-          glow_forward(ws, c->x, c->labels, c->count, GLOW_LATENTS_RAW, latents, logdet, log_prob)))
+          glow_workspace_forward(ws, c->x, c->count, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = c->labels, .latents = latents, .logdet = logdet, .log_prob = log_prob})))
     return;
   compare_latents(r, model, latents);
   compare_doubles(r, LOGDET, "out.logdet", logdet);
   compare_doubles(r, LOG_PROB, "out.log_prob", log_prob);
   for (int64_t n = 0; n < c->count; n++)
-    log_prob[n] = glow_bits_per_dim(model, log_prob[n]);
+    log_prob[n] = glow_model_bits_per_dim(model, log_prob[n]);
   compare_doubles(r, BITS_PER_DIM, "out.bits_per_dim", log_prob);
 }
 
@@ -286,14 +286,14 @@ static void check_inverse(const run *r, glow_workspace *ws, const glow_model *mo
   const golden_case *c = r->c;
   double condition = 1.0;
   if (holds(r, INVERSE, golden_latents(r, model, latents)) &&
-      ok(r, INVERSE, glow_inverse(ws, latents, GLOW_LATENTS_RAW, c->labels, c->count, x, NULL))) {
+      ok(r, INVERSE, glow_workspace_inverse(ws, latents, c->count, &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options), .labels = c->labels}, x))) {
     condition = condition_of(r, ws, latents, x);
     compare_x(r, INVERSE, x, condition);
   }
   if (ok(r, INVERSE_WHITENED,
-         glow_forward(ws, c->x, c->labels, c->count, GLOW_LATENTS_WHITENED, latents, NULL, NULL)) &&
+         glow_workspace_forward(ws, c->x, c->count, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = c->labels, .form = GLOW_LATENTS_WHITENED, .latents = latents})) &&
       ok(r, INVERSE_WHITENED,
-         glow_inverse(ws, latents, GLOW_LATENTS_WHITENED, c->labels, c->count, x, NULL)))
+         glow_workspace_inverse(ws, latents, c->count, &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options), .labels = c->labels, .form = GLOW_LATENTS_WHITENED}, x)))
     compare_x(r, INVERSE_WHITENED, x, condition);
 }
 
@@ -305,7 +305,7 @@ static void check_values(const run *r) {
   float *latents = malloc(floats), *x = malloc(floats);
   double *logdet = malloc((size_t)c->count * sizeof *logdet);
   double *log_prob = malloc((size_t)c->count * sizeof *log_prob);
-  if (model && ok(r, LATENTS, glow_model_mark_initialised(model)))
+  if (model && ok(r, LATENTS, glow_model_set_initialised(model)))
     ws = make_workspace(r, LATENTS, model, c->count, GLOW_MODE_INFERENCE);
   if (ws && holds(r, LATENTS, latents && x && logdet && log_prob)) {
     check_forward(r, ws, model, latents, logdet, log_prob);
@@ -330,8 +330,8 @@ static glow_status backward(const run *r, glow_workspace *ws, double *weight, fl
   options.weight = weight;
   options.dx = dx;
   glow_status status =
-      glow_forward(ws, c->x, c->labels, c->count, GLOW_LATENTS_RAW, NULL, NULL, NULL);
-  return status == GLOW_OK ? glow_backward(ws, &options) : status;
+      glow_workspace_forward(ws, c->x, c->count, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = c->labels});
+  return status == GLOW_OK ? glow_workspace_backward(ws, &options) : status;
 }
 
 static void check_gradients(const run *r, int32_t mode) {
@@ -342,7 +342,7 @@ static void check_gradients(const run *r, int32_t mode) {
   glow_workspace *ws = NULL;
   double *weight = malloc((size_t)c->count * sizeof *weight);
   float *dx = malloc((size_t)(c->count * c->dims) * sizeof *dx);
-  if (model && ok(r, q, glow_model_mark_initialised(model)))
+  if (model && ok(r, q, glow_model_set_initialised(model)))
     ws = make_workspace(r, q, model, c->count, mode);
   if (ws && holds(r, q, weight && dx) && ok(r, q, backward(r, ws, weight, dx))) {
     compare_all(r, q, "grad", model, glow_workspace_gradients(ws));
@@ -425,7 +425,7 @@ static void train(const run *r, glow_model *model, glow_trainer *trainer) {
 static void check_training(const run *r, int64_t micro_batch, int32_t mode) {
   glow_model *model = make_model(r, ADAM_PARAMETERS, "param");
   glow_trainer *trainer = NULL;
-  if (model && ok(r, ADAM_PARAMETERS, glow_model_mark_initialised(model)))
+  if (model && ok(r, ADAM_PARAMETERS, glow_model_set_initialised(model)))
     trainer = make_trainer(r, model, micro_batch, mode);
   if (trainer)
     train(r, model, trainer);

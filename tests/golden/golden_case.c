@@ -95,8 +95,8 @@ static bool read_input(golden_case *c) {
   if (!find(c, "x", &x) || !find(c, "y", &y))
     return false;
   const glow_shape *s = &c->options.input;
-  if (x.type != GLOW_FILE_F32 || x.rank != 4 || x.dims[1] != s->height || x.dims[2] != s->width ||
-      x.dims[3] != s->channels || y.type != GLOW_FILE_I32 || elements_of(&y) != x.dims[0])
+  if (x.type != GLOW_TYPE_F32 || x.rank != 4 || x.dims[1] != s->height || x.dims[2] != s->width ||
+      x.dims[3] != s->channels || y.type != GLOW_TYPE_I32 || elements_of(&y) != x.dims[0])
     return complain("x or y", "has another shape than the configuration");
   c->count = x.dims[0];
   c->dims = s->height * s->width * s->channels;
@@ -131,14 +131,14 @@ double *golden_values(const golden_case *c, const char *name, int64_t elements) 
   glow_file_tensor t;
   double *out = malloc((size_t)elements * sizeof *out + 1);
   if (!out || !find(c, name, &t) || elements_of(&t) != elements ||
-      (t.type != GLOW_FILE_F32 && t.type != GLOW_FILE_F64)) {
+      (t.type != GLOW_TYPE_F32 && t.type != GLOW_TYPE_F64)) {
     complain(name, "is not there with the expected type and size");
     free(out);
     return NULL;
   }
   for (int64_t i = 0; i < elements; i++) {
     float single;
-    if (t.type == GLOW_FILE_F64) {
+    if (t.type == GLOW_TYPE_F64) {
       memcpy(out + i, (const char *)t.data + i * 8, sizeof *out);
     } else {
       memcpy(&single, (const char *)t.data + i * 4, sizeof single);
@@ -151,7 +151,7 @@ double *golden_values(const golden_case *c, const char *name, int64_t elements) 
 bool golden_set(const golden_case *c, glow_model *model, const char *prefix) {
   size_t length = strlen(prefix);
   int64_t set = 0, trainable = 0;
-  for (int64_t i = 0; i < glow_tensor_file_count(c->file); i++) {
+  for (int64_t i = 0; i < glow_tensor_file_tensor_count(c->file); i++) {
     glow_file_tensor t = GLOW_FILE_TENSOR_INIT;
     if (glow_tensor_file_get(c->file, i, &t) != GLOW_OK)
       return complain(prefix, glow_last_error());
@@ -159,7 +159,7 @@ bool golden_set(const golden_case *c, glow_model *model, const char *prefix) {
       continue;
     glow_tensor_info info = GLOW_TENSOR_INFO_INIT;
     if (glow_model_find_tensor(model, t.name + length + 1, &info) != GLOW_OK ||
-        glow_model_set(model, t.name + length + 1, t.data, elements_of(&t)) != GLOW_OK)
+        glow_model_set_tensor(model, t.name + length + 1, t.data, elements_of(&t)) != GLOW_OK)
       return complain(t.name, glow_last_error());
     set += info.trainable;
   }

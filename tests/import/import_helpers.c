@@ -61,7 +61,7 @@ glow_status vectors_import(glow_context *context, const char *name, const vector
   options.bits = v->bits;
   if (strcmp(glow_tensor_file_metadata(v->file, "permutation"), "reverse") == 0)
     options.permutation = GLOW_PERMUTATION_REVERSE;
-  return glow_import(context, &input, &options, out);
+  return glow_model_import(context, &input, &options, out);
 }
 
 /* Largest difference, relative to the largest number. */
@@ -78,7 +78,7 @@ static double relative(const double *ours, const double *theirs, int64_t count) 
 
 /* A model has logits exactly where the vectors do. */
 static double compare_logits(const glow_model *model, const glow_workspace *ws, const vectors *v) {
-  int32_t classes = glow_model_logits(model);
+  int32_t classes = glow_model_logit_count(model);
   assert_int_equal(classes > 0, v->logits != NULL);
   if (!classes)
     return 0;
@@ -98,7 +98,7 @@ double vectors_compare(const glow_model *model, const char *name, const vectors 
   double *wide = helper_allocate((size_t)numbers * sizeof *wide);
   double *log_prob = helper_allocate((size_t)v->count * sizeof *log_prob);
   glow_workspace *ws = helper_workspace(model, v->count, GLOW_MODE_INFERENCE);
-  OK(glow_forward(ws, v->x, v->labels, v->count, GLOW_LATENTS_RAW, latents, NULL, log_prob));
+  OK(glow_workspace_forward(ws, v->x, v->count, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = v->labels, .latents = latents, .log_prob = log_prob}));
   for (int64_t i = 0; i < numbers; i++)
     wide[i] = (double)latents[i];
   double of_latents = relative(wide, v->latents, numbers);

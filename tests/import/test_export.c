@@ -15,7 +15,7 @@ static glow_input exported(const glow_model *model, int which) {
   output.buffer = memory[which];
   output.capacity = ROOM;
   output.written = &written;
-  OK(glow_export(model, GLOW_FORMAT_Y0AST, &output));
+  OK(glow_model_export(model, GLOW_FORMAT_Y0AST, &output));
   input.data = memory[which];
   input.size = (int64_t)written;
   return input;
@@ -26,7 +26,7 @@ static glow_model *imported(glow_context *context, const glow_input *input, int3
   glow_model *model = NULL;
   options.permutation = permutation;
   options.bits = 5;
-  OK(glow_import(context, input, &options, &model));
+  OK(glow_model_import(context, input, &options, &model));
   return model;
 }
 
@@ -45,7 +45,7 @@ static glow_file_tensor tensor_of(const side *s, const char *name) {
 static double at(const side *s, const char *name, int64_t index) {
   glow_file_tensor tensor = tensor_of(s, name);
   float value;
-  assert_int_equal(tensor.type, GLOW_FILE_F32);
+  assert_int_equal(tensor.type, GLOW_TYPE_F32);
   memcpy(&value, (const char *)tensor.data + 4 * index, sizeof value);
   return (double)value;
 }
@@ -116,8 +116,8 @@ static void comes_out_again(const char *name) {
   glow_input input = exported(model, 0);
   OK(glow_tensor_file_open(context, vectors_path(name, ".safetensors"), &a.file));
   OK(glow_tensor_file_open_input(context, &input, &b.file));
-  assert_int_equal(glow_tensor_file_count(a.file), glow_tensor_file_count(b.file));
-  for (int64_t i = 0; i < glow_tensor_file_count(a.file); i++) {
+  assert_int_equal(glow_tensor_file_tensor_count(a.file), glow_tensor_file_tensor_count(b.file));
+  for (int64_t i = 0; i < glow_tensor_file_tensor_count(a.file); i++) {
     glow_file_tensor tensor = GLOW_FILE_TENSOR_INIT;
     OK(glow_tensor_file_get(a.file, i, &tensor));
     same_tensor(&a, &b, tensor.name);
@@ -177,7 +177,7 @@ static void log_probs(const glow_model *model, double *out) {
   helper_random random = helper_random_of(12);
   float *x = helper_new_normals(&random, 0.2f, COUNT * DIMS);
   glow_workspace *ws = helper_workspace(model, COUNT, GLOW_MODE_INFERENCE);
-  OK(glow_log_prob(ws, x, glow_model_classes(model) ? labels : NULL, COUNT, out));
+  OK(glow_workspace_log_prob(ws, x, glow_model_class_count(model) ? labels : NULL, COUNT, out));
   glow_workspace_destroy(&ws);
   free(x);
 }
@@ -231,7 +231,7 @@ static void refuse(const glow_model *model, glow_status status, const char *word
   glow_output output = GLOW_OUTPUT_INIT;
   output.buffer = memory[0];
   output.capacity = ROOM;
-  REFUSED(glow_export(model, GLOW_FORMAT_Y0AST, &output), status, words);
+  REFUSED(glow_model_export(model, GLOW_FORMAT_Y0AST, &output), status, words);
 }
 
 static void refuse_preset(const glow_glow_options *o, const char *words) {
@@ -262,7 +262,7 @@ static void test_other_layers_refused(void **state) {
     if (!helper_layer_fits(&helper_layers[i], &shape))
       continue;
     OK(helper_create_model(context, &helper_layers[i], &shape, 3, &model));
-    OK(glow_model_mark_initialised(model));
+    OK(glow_model_set_initialised(model));
     refuse(model, GLOW_E_UNSUPPORTED, "y0ast/Glow-PyTorch");
     glow_model_destroy(&model);
   }
@@ -301,7 +301,7 @@ static glow_model *two_steps(glow_context *context, char first, char second, int
   OK(glow_prior_create(context, NULL, &layer));
   OK(glow_builder_add(builder, "top", &layer));
   OK(glow_builder_finish(&builder, &model));
-  OK(glow_model_mark_initialised(model));
+  OK(glow_model_set_initialised(model));
   return model;
 }
 
@@ -321,7 +321,7 @@ static void test_mixed_models_refused(void **state) {
   glow_input input = exported(model, 0);
   assert_true(input.size > 0);
   const int32_t order[8] = {0, 1, 2, 3, 4, 5, 7, 6};
-  OK(glow_model_set(model, "mix1.index", order, 8));
+  OK(glow_model_set_tensor(model, "mix1.index", order, 8));
   OK(glow_model_prepare(model));
   refuse(model, GLOW_E_UNSUPPORTED, "layer 'mix1' shuffles");
   glow_model_destroy(&model);
@@ -336,15 +336,15 @@ static void test_arguments_refused(void **state) {
   (void)state;
   OK(glow_model_create_glow(context, &o, &model));
   refuse(model, GLOW_E_STATE, "not been initialised");
-  OK(glow_model_mark_initialised(model));
+  OK(glow_model_set_initialised(model));
   output.buffer = memory[0];
   output.capacity = ROOM;
-  REFUSED(glow_export(NULL, GLOW_FORMAT_Y0AST, &output), GLOW_E_ARGUMENT, "NULL");
-  REFUSED(glow_export(model, GLOW_FORMAT_Y0AST, NULL), GLOW_E_ARGUMENT, "NULL");
-  REFUSED(glow_export(model, GLOW_FORMAT_OPENAI, &output), GLOW_E_ARGUMENT, "format is 1");
-  REFUSED(glow_export(model, 0, &output), GLOW_E_ARGUMENT, "format is 0");
+  REFUSED(glow_model_export(NULL, GLOW_FORMAT_Y0AST, &output), GLOW_E_ARGUMENT, "NULL");
+  REFUSED(glow_model_export(model, GLOW_FORMAT_Y0AST, NULL), GLOW_E_ARGUMENT, "NULL");
+  REFUSED(glow_model_export(model, GLOW_FORMAT_OPENAI, &output), GLOW_E_ARGUMENT, "format is 1");
+  REFUSED(glow_model_export(model, 0, &output), GLOW_E_ARGUMENT, "format is 0");
   output.capacity = 100;
-  REFUSED(glow_export(model, GLOW_FORMAT_Y0AST, &output), GLOW_E_LIMIT, "");
+  REFUSED(glow_model_export(model, GLOW_FORMAT_Y0AST, &output), GLOW_E_LIMIT, "");
   glow_model_destroy(&model);
   glow_context_destroy(&context);
 }

@@ -37,7 +37,7 @@ static void start(const char *name) {
   f.options.height = f.vectors.height;
   f.options.width = f.vectors.width;
   OK(glow_tensor_file_open(f.context, vectors_path(name, ".safetensors"), &file));
-  f.count = glow_tensor_file_count(file);
+  f.count = glow_tensor_file_tensor_count(file);
   for (int64_t i = 0; i < f.count; i++) {
     glow_file_tensor *t = &f.tensors[i];
     *t = (glow_file_tensor)GLOW_FILE_TENSOR_INIT;
@@ -71,9 +71,9 @@ static void drop(const char *name) {
 }
 
 static int64_t size_of(int32_t type) {
-  return type == GLOW_FILE_F64 || type == GLOW_FILE_I64 ? 8
-         : type == GLOW_FILE_BF16                       ? 2
-         : type == GLOW_FILE_U8                         ? 1
+  return type == GLOW_TYPE_F64 || type == GLOW_TYPE_I64 ? 8
+         : type == GLOW_TYPE_BF16                       ? 2
+         : type == GLOW_TYPE_U8                         ? 1
                                                         : 4;
 }
 
@@ -92,7 +92,7 @@ static void shape(glow_file_tensor *t, int32_t type, const char *dims) {
 }
 
 static void reshape(const char *name, const char *dims) {
-  shape(get(name), GLOW_FILE_F32, dims);
+  shape(get(name), GLOW_TYPE_F32, dims);
 }
 
 static void add(const char *name, int32_t type, const char *dims) {
@@ -127,7 +127,7 @@ static glow_status import_in(glow_context *context, glow_model **model) {
   glow_input input = GLOW_INPUT_INIT;
   input.data = f.bytes;
   input.size = f.size;
-  return glow_import(context, &input, &f.options, model);
+  return glow_model_import(context, &input, &f.options, model);
 }
 
 /* Writes the changed file and imports it with counted memory. */
@@ -189,15 +189,15 @@ static void test_names_and_shapes(void **state) {
   CASE(LU, reshape("prior_h", "1,16,0,2"), "dimension 2 is 0");
   CASE(LU, reshape("prior_h", "1,16,2"), "has 3 dimensions where 4");
   CASE(LU, reshape("prior_h", "1,12,2,2"), "'prior_h' has the shape [1, 12, 2, 2]");
-  CASE(LU, add("surprise", GLOW_FILE_F32, "1"), "'surprise' has no place");
-  CASE(LU, add("flow.layers.7.actnorm.bias", GLOW_FILE_F32, "1"), "0 to 7 are not levels");
-  CASE(LU, add("flow.layers.10.actnorm.bias", GLOW_FILE_F32, "1"),
+  CASE(LU, add("surprise", GLOW_TYPE_F32, "1"), "'surprise' has no place");
+  CASE(LU, add("flow.layers.7.actnorm.bias", GLOW_TYPE_F32, "1"), "0 to 7 are not levels");
+  CASE(LU, add("flow.layers.10.actnorm.bias", GLOW_TYPE_F32, "1"),
        "no tensor 'flow.layers.9.actnorm.bias'");
-  CASE(LU, add("flow.layers.99999999999999999999.x", GLOW_FILE_F32, "1"), "levels");
-  CASE(LU, add("flow.layers.x", GLOW_FILE_F32, "1"), "'flow.layers.x' has no place");
-  CASE(LU, add("module.flow.layers.1.actnorm.bias", GLOW_FILE_F32, "1"), "has no place");
-  CASE(LU, shape(get(STEP "actnorm.bias"), GLOW_FILE_I32, "1,4,1,1"), "not of floating-point");
-  CASE(LU, shape(get(STEP "actnorm.bias"), GLOW_FILE_U8, "1,4,1,1"), "not of floating-point");
+  CASE(LU, add("flow.layers.99999999999999999999.x", GLOW_TYPE_F32, "1"), "levels");
+  CASE(LU, add("flow.layers.x", GLOW_TYPE_F32, "1"), "'flow.layers.x' has no place");
+  CASE(LU, add("module.flow.layers.1.actnorm.bias", GLOW_TYPE_F32, "1"), "has no place");
+  CASE(LU, shape(get(STEP "actnorm.bias"), GLOW_TYPE_I32, "1,4,1,1"), "not of floating-point");
+  CASE(LU, shape(get(STEP "actnorm.bias"), GLOW_TYPE_U8, "1,4,1,1"), "not of floating-point");
 }
 
 static void test_values(void **state) {
@@ -208,7 +208,7 @@ static void test_values(void **state) {
   CASE(LU, put("learn_top_fn.conv.weight", 3, -INFINITY), "element 3 is not finite");
   CASE(LU, put(STEP "invconv.p", 0, 0.5f), "not a permutation matrix at row");
   CASE(LU, (put(STEP "invconv.p", 0, 1), put(STEP "invconv.p", 1, 1)), "not a permutation");
-  CASE(LU, shape(get(STEP "invconv.p"), GLOW_FILE_F32, "4,4"), "not a permutation");
+  CASE(LU, shape(get(STEP "invconv.p"), GLOW_TYPE_F32, "4,4"), "not a permutation");
   CASE(LU, put(STEP "invconv.sign_s", 2, 0), "'flow.layers.1.invconv.sign_s': element 2 is 0");
   CASE(LU, put(STEP "invconv.log_s", 2, 500), "'level0.step0.invconv'");
   CASE(LU, put("prior_h", 5, 1e-3f), "'prior_h' is not all zeros: element 5");
@@ -222,7 +222,7 @@ static void test_permutations_that_are_not_there(void **state) {
        "'flow.layers.1.shuffle.indices' is not a permutation");
   CASE("y0ast_affine_shuffle_classes", put_integer(STEP "shuffle.indices", 1, -1),
        "not a permutation");
-  CASE("y0ast_affine_shuffle_classes", shape(get(STEP "shuffle.indices"), GLOW_FILE_F32, "4"),
+  CASE("y0ast_affine_shuffle_classes", shape(get(STEP "shuffle.indices"), GLOW_TYPE_F32, "4"),
        "not of whole numbers");
   CASE("y0ast_affine_shuffle_classes", drop("flow.layers.4.shuffle.indices"),
        "no permutation at 'flow.layers.4.'");
@@ -235,7 +235,7 @@ static void test_classes(void **state) {
   CASE(name, drop("project_ycond.logs"), "no tensor 'project_ycond.logs'");
   CASE(name, reshape("project_class.linear.weight", "5,8"), "[5, 8] where [4, 8]");
   CASE(name, reshape("project_ycond.linear.weight", "1,2000000"), "not 1 to 1000000");
-  CASE(name, shape(get(STEP "invconv.weight"), GLOW_FILE_F32, "4,4"), "singular");
+  CASE(name, shape(get(STEP "invconv.weight"), GLOW_TYPE_F32, "4,4"), "singular");
 }
 
 /* ---- the others ------------------------------------------------------------------------------ */
@@ -253,14 +253,14 @@ static void test_openai(void **state) {
   CASE(name, reshape("model/0/0/f1/l_last/W", "10,3,3,4"), "[10, 3, 3, 4] where");
   CASE(name, put("model/0/0/f1/l_last/logs", 1, NAN), "element 1 is not finite");
   CASE(name, put("model/0/0/actnorm_scale/logs", 1, 3e38f), "'level0.step0.actnorm.logs'");
-  CASE(name, add("model/0/0/f1/l_3/W", GLOW_FILE_F32, "1"), "'model/0/0/f1/l_3/W' has no place");
+  CASE(name, add("model/0/0/f1/l_3/W", GLOW_TYPE_F32, "1"), "'model/0/0/f1/l_3/W' has no place");
   CASE(name, f.options.format = GLOW_FORMAT_Y0AST, "every model of y0ast/Glow-PyTorch has");
   CASE(shuffled, put_integer("model/0/0/shuffle/indices", 0, 12), "not a permutation");
   CASE(shuffled,
        put_integer("model/0/0/shuffle/indices_inverse", 0,
                    *(const int32_t *)get("model/0/0/shuffle/indices_inverse")->data ^ 1),
        "shuffle/indices_inverse'");
-  CASE(shuffled, add("model/classifier/W", GLOW_FILE_F32, "24,4"), "[24, 4] where [24, 3]");
+  CASE(shuffled, add("model/classifier/W", GLOW_TYPE_F32, "24,4"), "[24, 4] where [24, 3]");
   CASE("openai_additive_lu_classes", drop("model/prior/y_emb/W"), "no prior of the classes");
   CASE("openai_additive_lu_classes", put("model/0/0/invconv/sign_S", 0, 2), "neither -1 nor 1");
 }
@@ -270,9 +270,9 @@ static void test_rosinality(void **state) {
   (void)state;
   CASE(name, put("blocks.0.flows.1.actnorm.scale", 3, 0),
        "'blocks.0.flows.1.actnorm.scale': element 3 is 0");
-  CASE(name, shape(get("blocks.1.flows.0.actnorm.initialized"), GLOW_FILE_U8, ""),
+  CASE(name, shape(get("blocks.1.flows.0.actnorm.initialized"), GLOW_TYPE_U8, ""),
        "'blocks.1.flows.0.actnorm.initialized' is 0");
-  CASE(name, shape(get("blocks.1.flows.0.actnorm.initialized"), GLOW_FILE_U8, "3"),
+  CASE(name, shape(get("blocks.1.flows.0.actnorm.initialized"), GLOW_TYPE_U8, "3"),
        "is not one number");
   CASE(name, drop("blocks.1.prior.scale"), "no tensor 'blocks.1.prior.scale'");
   CASE(name, reshape("blocks.1.prior.conv.weight", "16,16,3,3"), "where [16, 8, 3, 3]");
@@ -281,7 +281,7 @@ static void test_rosinality(void **state) {
   CASE(plain, drop("module.blocks.1.flows.0.actnorm.loc"),
        "no tensor 'module.blocks.1.flows.0.actnorm.loc'");
   CASE(plain, put("module.blocks.2.flows.0.coupling.net.4.scale", 0, NAN), "not finite");
-  CASE(plain, shape(get("module.blocks.0.flows.0.invconv.weight"), GLOW_FILE_F32, "4,4,1,1"),
+  CASE(plain, shape(get("module.blocks.0.flows.0.invconv.weight"), GLOW_TYPE_F32, "4,4,1,1"),
        "layer 'level0.step0.invconv'");
 }
 
@@ -292,15 +292,15 @@ static void many(const char *format, int count) {
   f.count = 0;
   for (int i = 0; i < count; i++) {
     snprintf(name, sizeof name, format, i);
-    add(name, GLOW_FILE_F32, "1,4,1,1");
+    add(name, GLOW_TYPE_F32, "1,4,1,1");
   }
   snprintf(name, sizeof name, format, 0);
   *strstr(name, "actnorm") = 0;
   strcat(name, "coupling.net.0.weight");
-  add(name, GLOW_FILE_F32, "1,2,3,3");
+  add(name, GLOW_TYPE_F32, "1,2,3,3");
   *strstr(name, "0.weight") = 0;
   strcat(name, "4.conv.weight");
-  add(name, GLOW_FILE_F32, "4,1,3,3");
+  add(name, GLOW_TYPE_F32, "4,1,3,3");
 }
 
 static void test_counts(void **state) {
@@ -353,12 +353,12 @@ static void test_null_arguments(void **state) {
   glow_model *model = NULL;
   (void)state;
   start(LU);
-  REFUSED(glow_import(NULL, &input, NULL, &model), GLOW_E_ARGUMENT, "NULL");
-  REFUSED(glow_import(f.context, NULL, NULL, &model), GLOW_E_ARGUMENT, "NULL");
-  REFUSED(glow_import(f.context, &input, NULL, NULL), GLOW_E_ARGUMENT, "NULL");
-  REFUSED(glow_import(f.context, &input, NULL, &model), GLOW_E_ARGUMENT, "");
+  REFUSED(glow_model_import(NULL, &input, NULL, &model), GLOW_E_ARGUMENT, "NULL");
+  REFUSED(glow_model_import(f.context, NULL, NULL, &model), GLOW_E_ARGUMENT, "NULL");
+  REFUSED(glow_model_import(f.context, &input, NULL, NULL), GLOW_E_ARGUMENT, "NULL");
+  REFUSED(glow_model_import(f.context, &input, NULL, &model), GLOW_E_ARGUMENT, "");
   input.path = "/nowhere/at/all.safetensors";
-  REFUSED(glow_import(f.context, &input, NULL, &model), GLOW_E_IO, "/nowhere/at/all");
+  REFUSED(glow_model_import(f.context, &input, NULL, &model), GLOW_E_IO, "/nowhere/at/all");
   stop();
 }
 
@@ -367,13 +367,13 @@ static void test_accepted(void **state) {
   (void)state;
   start(LU);
   f.options.height = f.options.width = 0; /* prior_h tells */
-  add("surprise", GLOW_FILE_F32, "3");
+  add("surprise", GLOW_TYPE_F32, "3");
   f.options.ignore_unknown = 1;
   accepted();
   stop();
   start("openai_affine_plain");
-  add("model/0/0/actnorm_center/b/ExponentialMovingAverage", GLOW_FILE_F32, "1,1,1,4");
-  add("Variable_12", GLOW_FILE_F32, "1");
+  add("model/0/0/actnorm_center/b/ExponentialMovingAverage", GLOW_TYPE_F32, "1,1,1,4");
+  add("Variable_12", GLOW_TYPE_F32, "1");
   f.options.format = GLOW_FORMAT_OPENAI;
   accepted();
   stop();
@@ -444,7 +444,7 @@ static void reading_fails(const char *name) {
     input.size = f.size;
     input.flags = GLOW_INPUT_LAZY;
     reads_left = n;
-    glow_status status = glow_import(context, &input, &f.options, &model);
+    glow_status status = glow_model_import(context, &input, &f.options, &model);
     bool done = reads_left > 0;
     assert_int_equal(status, done ? GLOW_OK : GLOW_E_IO);
     assert_true(done == (model != NULL));
@@ -480,7 +480,7 @@ static void test_memory_fails_in_export(void **state) {
     output.buffer = f.bytes;
     output.capacity = ROOM;
     memory.fail_at = memory.calls + n;
-    glow_status status = glow_export(model, GLOW_FORMAT_Y0AST, &output);
+    glow_status status = glow_model_export(model, GLOW_FORMAT_Y0AST, &output);
     bool done = !memory.failures;
     assert_int_equal(status, done ? GLOW_OK : GLOW_E_MEMORY);
     assert_int_equal(memory.live, live);

@@ -82,11 +82,11 @@ static inline void make_steps(glow_trainer *trainer, const glow_model *model, in
                               bool pixels) {
   glow_context *context = new_context(1, NULL);
   for (int i = 0; i < steps; i++) {
-    uint64_t seed = (uint64_t)glow_trainer_steps(trainer) + 1;
+    uint64_t seed = (uint64_t)glow_trainer_step_count(trainer) + 1;
     uint8_t *p = new_pixels(context, model, CASE_BATCH, seed);
     float *x = new_input(context, model, CASE_BATCH, seed);
     int32_t labels[CASE_BATCH];
-    const int32_t *given = glow_model_classes(model) ? labels : NULL;
+    const int32_t *given = glow_model_class_count(model) ? labels : NULL;
     for (int k = 0; k < CASE_BATCH; k++)
       labels[k] = (int32_t)((seed + (uint64_t)k) % CASE_CLASSES);
     ok(pixels ? glow_trainer_step_pixels(trainer, p, given, CASE_BATCH, NULL)

@@ -512,7 +512,7 @@ def checkpoints():
          checkpoint_file(record('progress', 'optimizer_steps', 2)),
          'steps')
     case('checkpoint', 'limit-pass', checkpoint_file(record('trainer', 'micro_batch', 1 << 20)),
-         'pass_bytes', status='LIMIT', limit='pass_bytes=1000000')
+         'workspace_bytes', status='LIMIT', limit='workspace_bytes=1000000')
     case(both, 'part-missing', checkpoint_file(RECORD, PARTS[1:]), "no tensor 'norm.bias/m'")
     case(both, 'part-extra',
          checkpoint_file(RECORD, PARTS + [('norm.bias/w', 'F32', [2], f32(0, 0))]),

@@ -63,7 +63,7 @@ static glow_limits limits_of(const char *limit) {
   } all[] = {{"file_bytes", &l.file_bytes}, {"header_bytes", &l.header_bytes},
              {"tensors", &l.tensors},       {"rank", &l.rank},
              {"name_bytes", &l.name_bytes}, {"layers", &l.layers},
-             {"parameters", &l.parameters}, {"pass_bytes", &l.pass_bytes}};
+             {"parameters", &l.parameters}, {"workspace_bytes", &l.workspace_bytes}};
   const char *equals = strchr(limit, '=');
   bool found = !equals;
   for (size_t i = 0; equals && i < sizeof all / sizeof *all; i++)

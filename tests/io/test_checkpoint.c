@@ -182,11 +182,11 @@ static void test_outputs_and_inputs(void **state) {
   output.buffer = given.bytes;
   output.capacity = sizeof given.bytes;
   output.written = &written;
-  output.storage = GLOW_FILE_F32;
+  output.storage = GLOW_TYPE_F32;
   ok(glow_checkpoint_save_output(b.trainer, &output, NULL, 0));
   assert_int_equal(written, taken.used);
   assert_memory_equal(given.bytes, taken.bytes, written);
-  output.storage = GLOW_FILE_BF16;
+  output.storage = GLOW_TYPE_BF16;
   refused(glow_checkpoint_save_output(b.trainer, &output, NULL, 0), GLOW_E_ARGUMENT, "bfloat16");
   refused(glow_checkpoint_save_output(b.trainer, NULL, NULL, 0), GLOW_E_ARGUMENT, "NULL");
   make_steps(b.trainer, b.model, 2, true);
@@ -209,16 +209,16 @@ static void test_outputs_and_inputs(void **state) {
   input.payload = &taken;
   goes_on(&b, &input);
   glow_limits limits = GLOW_LIMITS_INIT;
-  limits.pass_bytes = 1000;
+  limits.workspace_bytes = 1000;
   input.limits = &limits;
   refused(glow_checkpoint_load_input(b.context, &input, &model, &trainer), GLOW_E_LIMIT,
-          "pass_bytes");
+          "workspace_bytes");
   assert_true(!model && !trainer);
-  limits.pass_bytes = (int64_t)glow_workspace_size(glow_trainer_workspace(b.trainer));
+  limits.workspace_bytes = (int64_t)glow_workspace_plan_bytes(glow_trainer_workspace(b.trainer));
   goes_on(&b, &input);
-  limits.pass_bytes = -1;
+  limits.workspace_bytes = -1;
   refused(glow_checkpoint_load_input(b.context, &input, &model, &trainer), GLOW_E_ARGUMENT,
-          "pass_bytes");
+          "workspace_bytes");
   refused(glow_checkpoint_load_input(b.context, NULL, &model, &trainer), GLOW_E_ARGUMENT, "NULL");
   refused(glow_checkpoint_load_average_input(b.context, NULL, &model), GLOW_E_ARGUMENT, "NULL");
   close_bench(&b);
@@ -458,8 +458,8 @@ static void write_bad(glow_context *context, const spoil *how) {
   float values[4096];
   int64_t count = 0;
   ok(glow_tensor_file_open(context, path_of("a"), &file));
-  assert_true(glow_tensor_file_count(file) < 600);
-  for (int64_t i = 0; i < glow_tensor_file_count(file); i++) {
+  assert_true(glow_tensor_file_tensor_count(file) < 600);
+  for (int64_t i = 0; i < glow_tensor_file_tensor_count(file); i++) {
     glow_file_tensor *t = &tensors[count];
     *t = (glow_file_tensor)GLOW_FILE_TENSOR_INIT;
     ok(glow_tensor_file_get(file, i, t));
@@ -583,7 +583,7 @@ static void test_wrong_tensors(void **state) {
   ok(glow_tensor_file_open(b.context, path_of("a"), &file));
   for (size_t i = 0; i < sizeof surplus / sizeof *surplus; i++) {
     glow_file_tensor tensors[600];
-    int64_t count = glow_tensor_file_count(file);
+    int64_t count = glow_tensor_file_tensor_count(file);
     for (int64_t k = 0; k < count; k++) {
       tensors[k] = (glow_file_tensor)GLOW_FILE_TENSOR_INIT;
       ok(glow_tensor_file_get(file, k, &tensors[k]));

@@ -89,8 +89,8 @@ static void measure_to(const char *what, text *header, size_t data, bool model,
   *header = (text){NULL, 0, 0};
   in.data = file.bytes;
   in.size = (int64_t)file.size;
-  allocator.alloc = context_alloc;
-  allocator.free = context_free;
+  allocator.allocate = context_alloc;
+  allocator.release = context_free;
   o.allocator = &allocator;
   OK(glow_context_create(&o, &context));
   peak = live;

@@ -75,7 +75,7 @@ static glow_model *make(int32_t permutation, int32_t coupling, int32_t scale, in
     p[i] += 0.1f * noise[i];
   free(noise);
   ok(glow_model_prepare(model));
-  ok(glow_model_mark_initialised(model));
+  ok(glow_model_set_initialised(model));
   return model;
 }
 
@@ -87,7 +87,7 @@ static void log_probs(const glow_model *model, double *out) {
   o.batch = COUNT;
   fill(x, COUNT * DIMS, 5);
   ok(glow_workspace_create(model, &o, &ws));
-  ok(glow_log_prob(ws, x, labels, COUNT, out));
+  ok(glow_workspace_log_prob(ws, x, labels, COUNT, out));
   glow_workspace_destroy(&ws);
 }
 
@@ -117,7 +117,7 @@ static void round_trip(int32_t permutation, int32_t coupling, int32_t scale, int
   ok(glow_model_save(model, path_of("model")));
   ok(glow_model_load(other, path_of("model"), &loaded));
   assert_int_equal(glow_model_bits(loaded), 5);
-  assert_int_equal(glow_model_classes(loaded), classes);
+  assert_int_equal(glow_model_class_count(loaded), classes);
   assert_true(glow_model_initialised(loaded));
   assert_int_equal(glow_model_parameter_count(loaded), glow_model_parameter_count(model));
   assert_memory_equal(glow_model_parameters(loaded), glow_model_parameters(model),
@@ -222,7 +222,7 @@ static void rewrite(const char *extra, const char *spoiled) {
   glow_file_tensor tensors[300];
   float nan[64];
   ok(glow_tensor_file_open(context, path_of("model"), &file));
-  int64_t count = glow_tensor_file_count(file);
+  int64_t count = glow_tensor_file_tensor_count(file);
   for (int i = 0; i < 64; i++)
     nan[i] = NAN;
   for (int64_t i = 0; i < count; i++) {

@@ -22,7 +22,7 @@ static void log_probs(const glow_model *model, double *out) {
   helper_random random = helper_random_of(5);
   float *x = helper_new_normals(&random, 0.2f, COUNT * DIMS);
   glow_workspace *ws = helper_workspace(model, COUNT, GLOW_MODE_INFERENCE);
-  OK(glow_log_prob(ws, x, NULL, COUNT, out));
+  OK(glow_workspace_log_prob(ws, x, NULL, COUNT, out));
   glow_workspace_destroy(&ws);
   free(x);
 }
@@ -137,7 +137,7 @@ static void test_order(void **state) {
   bytes b = save(model, 0);
   glow_input in = in_memory(&b);
   OK(glow_tensor_file_open_input(context, &in, &file));
-  for (int64_t i = 0; i < glow_tensor_file_count(file); i++) {
+  for (int64_t i = 0; i < glow_tensor_file_tensor_count(file); i++) {
     glow_file_tensor t = GLOW_FILE_TENSOR_INIT;
     OK(glow_tensor_file_get(file, i, &t));
     OK(glow_model_find_tensor(model, t.name, &info));
@@ -188,7 +188,7 @@ static void test_mapped_copies(void **state) {
   glow_input in = GLOW_INPUT_INIT;
   (void)state;
   o.path = in.path = path_of("model");
-  o.storage = GLOW_FILE_BF16;
+  o.storage = GLOW_TYPE_BF16;
   OK(glow_model_save_output(model, &o));
   in.flags = GLOW_INPUT_MAP;
   OK(glow_model_load_input(context, &in, &mapped));
@@ -255,7 +255,7 @@ static void test_bfloat16(void **state) {
   p[1] = 1.01171875f; /* 0x3f818000: the lower one is odd */
   p[2] = 1e-40f;      /* below the normal numbers */
   p[3] = -0.0f;
-  bytes b = save(model, GLOW_FILE_BF16), whole = save(model, GLOW_FILE_F32);
+  bytes b = save(model, GLOW_TYPE_BF16), whole = save(model, GLOW_TYPE_F32);
   assert_true(b.size < whole.size - 2 * (size_t)glow_model_parameter_count(model) + 256);
   glow_input in = in_memory(&b);
   OK(glow_model_load_input(context, &in, &loaded));
@@ -265,7 +265,7 @@ static void test_bfloat16(void **state) {
   assert_int_equal(bits_of(q[3]), 0x80000000);
   for (int64_t i = 4; i < glow_model_parameter_count(model); i++)
     check_rounded(p[i], q[i]);
-  bytes again = save(loaded, GLOW_FILE_BF16);
+  bytes again = save(loaded, GLOW_TYPE_BF16);
   assert_int_equal(again.size, b.size);
   assert_memory_equal(again.data, b.data, b.size);
   free(again.data);
@@ -294,11 +294,11 @@ static void test_not_finite(void **state) {
   (void)state;
   refuse_value(model, 0, NAN, 0, "'level0.step0.actnorm.bias': element 0, nan, is not finite");
   refuse_value(model, last, INFINITY, 0, "'prior.logs': element");
-  refuse_value(model, last, -INFINITY, GLOW_FILE_BF16, "'prior.logs': element");
-  refuse_value(model, 1, NAN, GLOW_FILE_BF16, "element 1, nan");
-  refuse_value(model, 1, 3.4e38f, GLOW_FILE_BF16, "element 1, 3.4e+38, is not finite in bfloat16");
+  refuse_value(model, last, -INFINITY, GLOW_TYPE_BF16, "'prior.logs': element");
+  refuse_value(model, 1, NAN, GLOW_TYPE_BF16, "element 1, nan");
+  refuse_value(model, 1, 3.4e38f, GLOW_TYPE_BF16, "element 1, 3.4e+38, is not finite in bfloat16");
   glow_model_parameters_mutable(model)[1] = 3.38e38f; /* below 0x7f7f8000 */
-  bytes b = save(model, GLOW_FILE_BF16);
+  bytes b = save(model, GLOW_TYPE_BF16);
   free(b.data);
   glow_model_destroy(&model);
 }
@@ -323,7 +323,7 @@ static void test_version_1_0(void **state) {
     OK(glow_model_load_input(context, &in, &model));
     assert_int_equal(glow_model_mapped(model), 0); /* fixed tensors stand between the others */
     glow_workspace *ws = helper_workspace(model, 3, GLOW_MODE_INFERENCE);
-    OK(glow_log_prob(ws, x, labels, 3, log_prob));
+    OK(glow_workspace_log_prob(ws, x, labels, 3, log_prob));
     for (int i = 0; i < 3; i++) /* other kernels add in another order */
       assert_true(fabs(log_prob[i] - expected[i]) < 1e-4);
     glow_workspace_destroy(&ws);
@@ -383,7 +383,7 @@ static void test_no_prior(void **state) {
   for (int i = 0; i < 2; i++) {
     tensors[i] = (glow_file_tensor)GLOW_FILE_TENSOR_INIT;
     tensors[i].name = i ? "a.logs" : "a.bias";
-    tensors[i].type = GLOW_FILE_F32;
+    tensors[i].type = GLOW_TYPE_F32;
     tensors[i].rank = 1;
     tensors[i].dims[0] = 2;
     tensors[i].bytes = sizeof zeros;

@@ -66,19 +66,19 @@ static void test_round_trip(void **state) {
   const int64_t longs[2] = {-1, 1};
   const uint16_t halves[2] = {0x3f80, 0xbf80};
   const glow_file_tensor tensors[] = {
-      tensor("bytes", GLOW_FILE_U8, 1, 5, 0, 5, bytes),
-      tensor("doubles", GLOW_FILE_F64, 2, 3, 1, 24, doubles),
-      tensor("empty", GLOW_FILE_F32, 2, 0, 7, 0, NULL),
-      tensor("scalar", GLOW_FILE_I32, 0, 0, 0, 4, bytes),
-      tensor("longs", GLOW_FILE_I64, 1, 2, 0, 16, longs),
-      tensor("halves", GLOW_FILE_BF16, 1, 2, 0, 4, halves),
+      tensor("bytes", GLOW_TYPE_U8, 1, 5, 0, 5, bytes),
+      tensor("doubles", GLOW_TYPE_F64, 2, 3, 1, 24, doubles),
+      tensor("empty", GLOW_TYPE_F32, 2, 0, 7, 0, NULL),
+      tensor("scalar", GLOW_TYPE_I32, 0, 0, 0, 4, bytes),
+      tensor("longs", GLOW_TYPE_I64, 1, 2, 0, 16, longs),
+      tensor("halves", GLOW_TYPE_BF16, 1, 2, 0, 4, halves),
   };
   const char *metadata[] = {"key", "a \"text\" of \xc3\xa9", "other", ""};
   glow_tensor_file *file = NULL;
   (void)state;
   assert_int_equal(glow_tensor_file_write(context, path_of("a"), tensors, 6, metadata, 2), GLOW_OK);
   assert_int_equal(glow_tensor_file_open(context, path_of("a"), &file), GLOW_OK);
-  assert_int_equal(glow_tensor_file_count(file), 6);
+  assert_int_equal(glow_tensor_file_tensor_count(file), 6);
   assert_string_equal(glow_tensor_file_metadata(file, "key"), metadata[1]);
   assert_null(glow_tensor_file_metadata(file, "none"));
   for (int i = 0; i < 6; i++) {
@@ -219,7 +219,7 @@ static void test_not_files(void **state) {
 
 static void test_failed_write_keeps_the_old_file(void **state) {
   const uint8_t bytes[1] = {7};
-  const glow_file_tensor good = tensor("a", GLOW_FILE_U8, 1, 1, 0, 1, bytes);
+  const glow_file_tensor good = tensor("a", GLOW_TYPE_U8, 1, 1, 0, 1, bytes);
   const glow_file_tensor twice[] = {good, good};
   glow_file_tensor wrong = good;
   glow_tensor_file *file = NULL;
@@ -242,7 +242,7 @@ static void test_failed_write_keeps_the_old_file(void **state) {
   assert_int_equal(glow_tensor_file_write(context, folder, &good, 1, NULL, 0), GLOW_E_IO);
   assert_int_equal(count_files(), files);
   assert_int_equal(glow_tensor_file_open(context, path_of("kept"), &file), GLOW_OK);
-  assert_int_equal(glow_tensor_file_count(file), 1);
+  assert_int_equal(glow_tensor_file_tensor_count(file), 1);
   glow_tensor_file_close(&file);
 }
 
@@ -276,8 +276,8 @@ static glow_status give(void *payload, int64_t offset, void *buffer, size_t coun
 static const float floats[6] = {1, 2, 3, 4, 5, 6};
 
 static void two_tensors(glow_file_tensor *tensors) {
-  tensors[0] = tensor("b", GLOW_FILE_F32, 2, 2, 2, 16, floats);
-  tensors[1] = tensor("a", GLOW_FILE_F32, 1, 2, 0, 8, floats + 4);
+  tensors[0] = tensor("b", GLOW_TYPE_F32, 2, 2, 2, 16, floats);
+  tensors[1] = tensor("a", GLOW_TYPE_F32, 1, 2, 0, 8, floats + 4);
 }
 
 static void test_write_anywhere(void **state) {
@@ -324,7 +324,7 @@ static void test_write_anywhere(void **state) {
 static void check_two(const glow_tensor_file *file, bool has_data) {
   float read[4] = {0};
   glow_file_tensor t = GLOW_FILE_TENSOR_INIT;
-  assert_int_equal(glow_tensor_file_count(file), 2);
+  assert_int_equal(glow_tensor_file_tensor_count(file), 2);
   assert_int_equal(glow_tensor_file_index(file, "b"), 0);
   assert_int_equal(glow_tensor_file_index(file, "a"), 1);
   assert_int_equal(glow_tensor_file_index(file, "c"), -1);
@@ -487,9 +487,9 @@ static void test_output_arguments(void **state) {
   o.flags = 1;
   refuse_output(o, "flags");
   o.flags = 0;
-  o.storage = GLOW_FILE_BF16;
+  o.storage = GLOW_TYPE_BF16;
   refuse_output(o, "storage is for models");
-  o.storage = GLOW_FILE_U8;
+  o.storage = GLOW_TYPE_U8;
   refuse_output(o, "storage is 1");
   o.storage = 0;
   o.struct_size = 1;
@@ -544,7 +544,7 @@ static void test_writer(void **state) {
   (void)state;
   two_tensors(tensors);
   tensors[0].data = tensors[1].data = NULL;
-  tensors[2] = tensor("empty", GLOW_FILE_U8, 1, 0, 0, 0, NULL);
+  tensors[2] = tensor("empty", GLOW_TYPE_U8, 1, 0, 0, 0, NULL);
   unlink(path_of("t"));
   int files = count_files();
   const char *metadata[] = {"l", "", "k", "v\n\"\x01\xc3\xa9"};

@@ -50,7 +50,7 @@ static void write_types(const char *folder) {
   for (int i = 0; i < 8; i++) {
     glow_file_tensor *t = &tensors[i];
     *t = (glow_file_tensor)GLOW_FILE_TENSOR_INIT;
-    t->type = i < 6 ? i + 1 : GLOW_FILE_F32;
+    t->type = i < 6 ? i + 1 : GLOW_TYPE_F32;
     t->name = i < 6 ? names[i] : i == 6 ? "scalar" : "empty";
     t->rank = i < 6 ? 2 : i == 6 ? 0 : 2;
     t->dims[0] = 2;
@@ -82,10 +82,10 @@ static void write_model(const char *folder, const char *name, int32_t storage) {
   for (int32_t i = 0; i < glow_model_tensor_count(model); i++) {
     glow_tensor_info info = GLOW_TENSOR_INFO_INIT;
     check(glow_model_tensor(model, i, &info));
-    bool half = info.trainable && storage == GLOW_FILE_BF16;
+    bool half = info.trainable && storage == GLOW_TYPE_BF16;
     int64_t count = info.elements;
     uint32_t *values = malloc((size_t)count * 4);
-    check(values ? glow_model_get(model, info.name, values, count) : GLOW_E_MEMORY);
+    check(values ? glow_model_get_tensor(model, info.name, values, count) : GLOW_E_MEMORY);
     for (int64_t k = 0; half && k < count; k++)
       ((uint16_t *)values)[k] = (uint16_t)(values[k] >> 16);
     expect(out, info.name,
@@ -107,8 +107,8 @@ int main(int argc, char **argv) {
     return 2;
   check(glow_context_create(NULL, &context));
   write_types(argv[1]);
-  write_model(argv[1], "model.safetensors", GLOW_FILE_F32);
-  write_model(argv[1], "half.safetensors", GLOW_FILE_BF16);
+  write_model(argv[1], "model.safetensors", GLOW_TYPE_F32);
+  write_model(argv[1], "half.safetensors", GLOW_TYPE_BF16);
   glow_context_destroy(&context);
   return 0;
 }

@@ -128,7 +128,7 @@ void helper_perturb(glow_model *model, helper_random *random, float scale) {
   for (int64_t i = 0; i < glow_model_parameter_count(model); i++)
     parameters[i] += scale * (float)helper_normal(random);
   OK(glow_model_prepare(model));
-  OK(glow_model_mark_initialised(model));
+  OK(glow_model_set_initialised(model));
 }
 
 /* ---- comparing ------------------------------------------------------------------------------- */
@@ -166,8 +166,8 @@ const helper_layer helper_layers[] = {
     {.name = "actnorm", .kind = HELPER_ACTNORM},
     {.name = "invconv", .kind = HELPER_INVCONV, .option = 0},
     {.name = "invconv lu", .kind = HELPER_INVCONV, .option = 1},
-    {.name = "reverse", .kind = HELPER_PERMUTE, .option = GLOW_PERMUTE_REVERSE},
-    {.name = "shuffle", .kind = HELPER_PERMUTE, .option = GLOW_PERMUTE_SHUFFLE},
+    {.name = "reverse", .kind = HELPER_PERMUTE, .option = GLOW_PERMUTATION_REVERSE},
+    {.name = "shuffle", .kind = HELPER_PERMUTE, .option = GLOW_PERMUTATION_SHUFFLE},
 #define COUPLING(text, option_, scale_)                                                            \
   { .name = text, .kind = HELPER_COUPLING, .option = option_, .scale = scale_, .even = 1 }
 #define EDGE(text, option_, scale_)                                                                \
@@ -222,7 +222,7 @@ const helper_layer helper_layers[] = {
      .context = 3},
     {.name = "spline coupling, conv", .kind = HELPER_SPLINE, .option = 1},
     {.name = "spline coupling, odd, conv with biases", .kind = HELPER_SPLINE, .option = -2},
-    {.name = "even and odd", .kind = HELPER_PERMUTE, .option = GLOW_PERMUTE_EVEN_ODD},
+    {.name = "even and odd", .kind = HELPER_PERMUTE, .option = GLOW_PERMUTATION_EVEN_ODD},
     {.name = "scaling", .kind = HELPER_SCALING},
     {.name = "flatten", .kind = HELPER_FLATTEN},
     {.name = "squeeze", .kind = HELPER_SQUEEZE, .even_hw = 1},
@@ -377,7 +377,7 @@ glow_status helper_create_layer(glow_context *context, const helper_layer *layer
   case HELPER_SQUEEZE: return glow_squeeze_create(context, out);
   case HELPER_BATCHNORM: return glow_batchnorm_create(context, &batchnorm, out);
   case HELPER_LOGIT: return glow_logit_create(context, NULL, out);
-  case HELPER_SPLIT: return glow_split_create_with(context, &split, out);
+  case HELPER_SPLIT: return glow_split_create(context, &split, out);
   default: return glow_prior_create(context, &prior, out);
   }
 }
@@ -464,9 +464,9 @@ static uint64_t bytes_of(const glow_model *model, int64_t batch, int32_t mode, u
   uint64_t bytes = 0;
   o.batch = batch;
   o.mode = mode;
-  o.memory_limit = limit;
+  o.memory_budget = limit;
   o.drift_bound = 0;
-  glow_status status = glow_workspace_bytes(model, &o, &bytes);
+  glow_status status = glow_workspace_plan_bytes(model, &o, &bytes);
   assert_true(status == GLOW_OK || status == GLOW_E_LIMIT);
   return status == GLOW_OK ? bytes : 0;
 }
@@ -475,7 +475,7 @@ uint64_t helper_limit_of_all(const glow_model *model, int64_t batch) {
   uint64_t all = bytes_of(model, batch, GLOW_MODE_STORED, 0), low = 1, high = 1 << 30;
   while (high - low > 1) {
     uint64_t middle = low + (high - low) / 2;
-    if (bytes_of(model, batch, GLOW_MODE_FIT, middle) == all)
+    if (bytes_of(model, batch, GLOW_MODE_BUDGET, middle) == all)
       high = middle;
     else
       low = middle;

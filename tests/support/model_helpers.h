@@ -148,7 +148,7 @@ glow_model *helper_glow(glow_context *context, const glow_glow_options *options,
 glow_workspace *helper_workspace(const glow_model *model, int64_t batch, int32_t mode);
 /* A copy of the parameters, to be freed; how many they are. */
 float *helper_parameters(const glow_model *model, int64_t *count);
-/* The lowest memory_limit of GLOW_MODE_FIT with which all layers keep their activations. */
+/* The lowest memory_budget of GLOW_MODE_BUDGET with which all layers keep their activations. */
 uint64_t helper_limit_of_all(const glow_model *model, int64_t batch);
 
 #endif

@@ -87,7 +87,7 @@ static inline glow_model *new_stirred_model(glow_context *context,
   for (int64_t i = 0; i < count; i++)
     parameters[i] += 0.02f * noise[i];
   ok(glow_model_prepare(model));
-  ok(glow_model_mark_initialised(model));
+  ok(glow_model_set_initialised(model));
   glow_rng_destroy(&rng);
   free(noise);
   return model;
@@ -129,7 +129,7 @@ static inline float *new_input(glow_context *context, const glow_model *model, i
   uint8_t *pixels = new_pixels(context, model, count, seed);
   float *x = malloc((size_t)(count * glow_model_dims(model)) * sizeof *x);
   assert_non_null(x);
-  ok(glow_dequantise(model, pixels, count, seed, 0, x));
+  ok(glow_model_dequantise(model, pixels, count, seed, 0, x));
   free(pixels);
   return x;
 }

@@ -42,7 +42,7 @@ static void by_hand(const bench *b, glow_workspace *ws, const float *x, double w
   float d[BATCH * CLASSES] = {0};
   glow_backward_options o = GLOW_BACKWARD_OPTIONS_INIT;
   ok(glow_workspace_zero_gradients(ws));
-  ok(glow_forward(ws, x, labels, BATCH, GLOW_LATENTS_RAW, NULL, NULL, NULL));
+  ok(glow_workspace_forward(ws, x, BATCH, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = labels}));
   for (int i = 0; i < BATCH; i++) {
     const float *l = glow_workspace_logits(ws) + i * CLASSES;
     double p[CLASSES], sum = 0;
@@ -61,7 +61,7 @@ static void by_hand(const bench *b, glow_workspace *ws, const float *x, double w
   }
   o.weight = weights;
   o.d_logits = d;
-  ok(glow_backward(ws, &o));
+  ok(glow_workspace_backward(ws, &o));
   *class_loss = loss;
   *accuracy = right;
 }
@@ -136,9 +136,9 @@ static void test_weight_0(void **state) {
   options.class_weight = 0;
   bench b = open_bench(1, &options);
   float *x = new_input(b.context, b.model, BATCH, 1);
-  ok(glow_model_get(b.model, "prior.class_weight", before, CLASSES * 16));
+  ok(glow_model_get_tensor(b.model, "prior.class_weight", before, CLASSES * 16));
   ok(glow_trainer_step(b.trainer, x, labels, BATCH, &report));
-  ok(glow_model_get(b.model, "prior.class_weight", after, CLASSES * 16));
+  ok(glow_model_get_tensor(b.model, "prior.class_weight", after, CLASSES * 16));
   assert_memory_equal(before, after, sizeof before);
   assert_true(isfinite(report.class_loss));
   free(x);
@@ -157,10 +157,10 @@ static void test_refusals(void **state) {
     options.class_weight = bad[i];
     refused(glow_trainer_create(b.model, &options, &trainer), GLOW_E_ARGUMENT, "class_weight");
   }
-  ok(glow_model_set(b.model, "prior.class_bias", bias, CLASSES));
+  ok(glow_model_set_tensor(b.model, "prior.class_bias", bias, CLASSES));
   ok(glow_model_prepare(b.model));
   refused(glow_trainer_step(b.trainer, x, labels, BATCH, NULL), GLOW_E_NUMERIC, "'prior'");
-  assert_int_equal(glow_trainer_steps(b.trainer), 0);
+  assert_int_equal(glow_trainer_step_count(b.trainer), 0);
   free(x);
   close_bench(&b);
 }

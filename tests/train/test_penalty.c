@@ -14,7 +14,7 @@ static glow_model *new_realnvp(glow_context *context) {
   o.blocks = 1;
   o.seed = 2;
   ok(glow_model_create_realnvp(context, &o, &model));
-  ok(glow_model_mark_initialised(model));
+  ok(glow_model_set_initialised(model));
   return model;
 }
 

@@ -1,6 +1,6 @@
 /* Runs of steps with callbacks, and the way between pixels and floats.
  * SPDX-License-Identifier: MIT */
-#include <glow/sys/pass.h>
+#include <glow/sys/call.h>
 
 #include "fixture.h"
 
@@ -25,20 +25,20 @@ static void test_pixels_there_and_back(void **state) {
     double n = (double)(1 << bits), mean = 0.0;
     for (int64_t i = 0; i < elements; i++)
       pixels[i] = (uint8_t)(i * 7 + i / 256);
-    ok(glow_dequantise(model, pixels, count, 12, 1000, x));
+    ok(glow_model_dequantise(model, pixels, count, 12, 1000, x));
     for (int64_t i = 0; i < elements; i++) {
       double level = floor(pixels[i] / (256.0 / n)), u = ((double)x[i] + 0.5) * n - level;
       assert_true(u >= 0.0 && u < 1.0); /* in the bin, to the last bit */
       mean += u / (double)elements;
     }
     assert_true(fabs(mean - 0.5) < 5.0 * sqrt(1.0 / 12.0 / (double)elements));
-    ok(glow_quantise(model, x, count, back));
+    ok(glow_model_quantise(model, x, count, back));
     for (int64_t i = 0; i < elements; i++)
       assert_int_equal(back[i], (pixels[i] >> (8 - bits)) << (8 - bits));
     /* In parts, with the position moved along: the same bits. */
-    ok(glow_dequantise(model, pixels, 77, 12, 1000, part));
+    ok(glow_model_dequantise(model, pixels, 77, 12, 1000, part));
     int64_t done = 77 * glow_model_dims(model);
-    ok(glow_dequantise(model, pixels + done, count - 77, 12, 1000 + (uint64_t)done, part + done));
+    ok(glow_model_dequantise(model, pixels + done, count - 77, 12, 1000 + (uint64_t)done, part + done));
     assert_memory_equal(x, part, (size_t)elements * sizeof *x);
     free(pixels);
     free(back);
@@ -58,7 +58,7 @@ static void test_quantise_out_of_range(void **state) {
   uint8_t pixels[128];
   (void)state;
   assert_int_equal(glow_model_dims(model), 128);
-  ok(glow_quantise(model, x, 1, pixels));
+  ok(glow_model_quantise(model, x, 1, pixels));
   for (size_t i = 0; i < sizeof expected; i++)
     assert_int_equal(pixels[i], expected[i]);
   glow_model_destroy(&model);
@@ -71,13 +71,13 @@ static void test_pixels_need_bits(void **state) {
   uint8_t pixels[128] = {0};
   float x[128] = {0};
   (void)state;
-  assert_int_equal(glow_dequantise(model, pixels, 1, 0, 0, x), GLOW_E_STATE);
-  assert_int_equal(glow_quantise(model, x, 1, pixels), GLOW_E_STATE);
-  assert_int_equal(glow_dequantise(good, pixels, 0, 0, 0, x), GLOW_E_ARGUMENT);
-  assert_int_equal(glow_dequantise(good, NULL, 1, 0, 0, x), GLOW_E_ARGUMENT);
-  assert_int_equal(glow_dequantise(NULL, pixels, 1, 0, 0, x), GLOW_E_ARGUMENT);
-  assert_int_equal(glow_quantise(good, x, -1, pixels), GLOW_E_ARGUMENT);
-  assert_int_equal(glow_quantise(good, x, INT64_MAX, pixels), GLOW_E_LIMIT);
+  assert_int_equal(glow_model_dequantise(model, pixels, 1, 0, 0, x), GLOW_E_STATE);
+  assert_int_equal(glow_model_quantise(model, x, 1, pixels), GLOW_E_STATE);
+  assert_int_equal(glow_model_dequantise(good, pixels, 0, 0, 0, x), GLOW_E_ARGUMENT);
+  assert_int_equal(glow_model_dequantise(good, NULL, 1, 0, 0, x), GLOW_E_ARGUMENT);
+  assert_int_equal(glow_model_dequantise(NULL, pixels, 1, 0, 0, x), GLOW_E_ARGUMENT);
+  assert_int_equal(glow_model_quantise(good, x, -1, pixels), GLOW_E_ARGUMENT);
+  assert_int_equal(glow_model_quantise(good, x, INT64_MAX, pixels), GLOW_E_LIMIT);
   glow_model_destroy(&model);
   glow_model_destroy(&good);
   glow_context_destroy(&context);
@@ -153,7 +153,7 @@ static void check_run(int32_t classes) {
   assert_int_equal(s.calls, 5);
   assert_int_equal(s.last_step, 5);
   assert_int_equal(w.reports, 3);
-  assert_int_equal(glow_trainer_steps(ta), 5);
+  assert_int_equal(glow_trainer_step_count(ta), 5);
   for (int64_t t = 1; t <= 5; t++) { /* by hand */
     int32_t labels[BATCH];
     glow_step_report report = GLOW_STEP_REPORT_INIT;
@@ -187,7 +187,7 @@ static void test_run_that_ends_early(void **state) {
   (void)state;
   refused(glow_trainer_run(trainer, 10, BATCH, next_batch, &s, progress, &w), GLOW_E_CANCELLED,
           "after step 3");
-  assert_int_equal(glow_trainer_steps(trainer), 3);
+  assert_int_equal(glow_trainer_step_count(trainer), 3);
   assert_int_equal(s.calls, 3);
   float *before = copy_of_parameters(model);
   s.fail_at = 4;
@@ -199,7 +199,7 @@ static void test_run_that_ends_early(void **state) {
   s.fail_with = 5;
   refused(glow_trainer_run(trainer, 10, BATCH, next_batch, &s, NULL, NULL), GLOW_E_ARGUMENT,
           "not a status");
-  assert_int_equal(glow_trainer_steps(trainer), 3);
+  assert_int_equal(glow_trainer_step_count(trainer), 3);
   same_bits(model, before);
   free(before);
   free(pixels);
@@ -225,7 +225,7 @@ static void test_bad_labels(void **state) {
   assert_int_equal(glow_trainer_step_pixels(trainer, pixels, labels, BATCH, NULL), GLOW_E_ARGUMENT);
   assert_int_equal(glow_trainer_step_pixels(trainer, pixels, NULL, BATCH, NULL), GLOW_E_ARGUMENT);
   same_bits(model, before);
-  assert_int_equal(glow_trainer_steps(trainer), 0);
+  assert_int_equal(glow_trainer_step_count(trainer), 0);
   labels[BATCH - 1] = 2;
   ok(glow_trainer_step_pixels(trainer, pixels, labels, BATCH, NULL));
   free(before);

@@ -23,7 +23,7 @@ static glow_model *new_batchnorm(glow_context *context, const glow_batchnorm_opt
   ok(glow_prior_create(context, &top, &layer));
   ok(glow_builder_add(builder, "prior", &layer));
   ok(glow_builder_finish(&builder, &model));
-  ok(glow_model_mark_initialised(model));
+  ok(glow_model_set_initialised(model));
   return model;
 }
 
@@ -66,8 +66,8 @@ static void close_to(double value, double expected) {
 }
 
 static void read_averages(const glow_model *model, float *mean, float *var) {
-  ok(glow_model_get(model, "norm.mean", mean, CHANNELS));
-  ok(glow_model_get(model, "norm.var", var, CHANNELS));
+  ok(glow_model_get_tensor(model, "norm.mean", mean, CHANNELS));
+  ok(glow_model_get_tensor(model, "norm.var", var, CHANNELS));
 }
 
 /* y and log-det of one sample from given statistics. */
@@ -93,17 +93,17 @@ static void test_which_statistics(void **state) {
   for (int64_t c = 0; c < CHANNELS; c++)
     moments(x, BATCH, c, &mean[c], &var[c]);
   glow_workspace *inference = new_workspace(model, BATCH, GLOW_MODE_INFERENCE);
-  ok(glow_forward(inference, x, NULL, BATCH, GLOW_LATENTS_RAW, y, logdet, running));
+  ok(glow_workspace_forward(inference, x, BATCH, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .latents = y, .logdet = logdet, .log_prob = running}));
   check_output(x, y, logdet[0], zeros, ones);
   glow_workspace *training = new_workspace(model, BATCH, GLOW_MODE_STORED);
-  ok(glow_forward(training, x, NULL, BATCH, GLOW_LATENTS_RAW, y, logdet, batch));
+  ok(glow_workspace_forward(training, x, BATCH, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .latents = y, .logdet = logdet, .log_prob = batch}));
   check_output(x, y, logdet[0], mean, var);
-  ok(glow_forward(training, x, NULL, BATCH, GLOW_LATENTS_WHITENED, y, NULL, NULL));
+  ok(glow_workspace_forward(training, x, BATCH, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .form = GLOW_LATENTS_WHITENED, .latents = y}));
   check_output(x, y, logdet[0], mean, var);
-  ok(glow_log_prob(training, x, NULL, BATCH, logdet));
+  ok(glow_workspace_log_prob(training, x, NULL, BATCH, logdet));
   assert_memory_equal(logdet, running, sizeof running);
   glow_backward_options o = GLOW_BACKWARD_OPTIONS_INIT;
-  refused(glow_backward(training, &o), GLOW_E_STATE, "glow_forward just before");
+  refused(glow_workspace_backward(training, &o), GLOW_E_STATE, "glow_workspace_forward just before");
   glow_workspace_destroy(&inference);
   glow_workspace_destroy(&training);
   free(x);
@@ -143,8 +143,8 @@ static void test_update(void **state) {
   glow_workspace *ws = new_workspace(model, 4, GLOW_MODE_RECONSTRUCTED);
   glow_backward_options o = GLOW_BACKWARD_OPTIONS_INIT;
   for (int64_t at = 0; at < BATCH; at += 4) {
-    ok(glow_forward(ws, x + at * DIMS, NULL, at ? 2 : 4, GLOW_LATENTS_RAW, NULL, NULL, NULL));
-    ok(glow_backward(ws, &o));
+    ok(glow_workspace_forward(ws, x + at * DIMS, at ? 2 : 4, &(glow_forward_options){.struct_size = sizeof(glow_forward_options)}));
+    ok(glow_workspace_backward(ws, &o));
   }
   ok(glow_workspace_update_statistics(ws, model));
   read_averages(model, mean, var);
@@ -193,7 +193,7 @@ static void test_trainer(void **state) {
   read_averages(model, m1, v1);
   assert_memory_equal(mean, m1, sizeof mean);
   assert_memory_equal(var, v1, sizeof var);
-  assert_int_equal(glow_trainer_steps(trainer), 1);
+  assert_int_equal(glow_trainer_step_count(trainer), 1);
   glow_trainer_destroy(&trainer);
   free(x);
   glow_model_destroy(&model);
@@ -206,7 +206,7 @@ static void test_negative_variance(void **state) {
   glow_context *context = new_context(1, NULL);
   glow_model *model = new_batchnorm(context, NULL);
   const float var[CHANNELS] = {1.0f, -1.0f};
-  ok(glow_model_set(model, "norm.var", var, CHANNELS));
+  ok(glow_model_set_tensor(model, "norm.var", var, CHANNELS));
   refused(glow_model_prepare(model), GLOW_E_NUMERIC, "variance of channel 1");
   glow_model_destroy(&model);
   glow_context_destroy(&context);
@@ -262,8 +262,8 @@ static void check_logit(double alpha) {
   double edge = log((1 - alpha) / alpha), steep = (1 - 2 * alpha) / (alpha * (1 - alpha));
   for (int i = 0; i < COUNT; i++)
     x[i] = (float)(i - 40) / 64.0f; /* -0.625 to 0.625 */
-  ok(glow_forward(ws, x, NULL, COUNT, GLOW_LATENTS_RAW, y, logdet, NULL));
-  ok(glow_inverse(ws, y, GLOW_LATENTS_RAW, NULL, COUNT, back, inverse));
+  ok(glow_workspace_forward(ws, x, COUNT, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .latents = y, .logdet = logdet}));
+  ok(glow_workspace_inverse(ws, y, COUNT, &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options), .logdet = inverse}, back));
   for (int i = 0; i < COUNT; i++) {
     double q = (double)x[i] + 0.5, p = alpha + (1 - 2 * alpha) * q, expected = log(p / (1 - p));
     double slope = (1 - 2 * alpha) / (p * (1 - p));

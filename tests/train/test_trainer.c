@@ -64,10 +64,10 @@ static void test_step_by_hand(void **state) {
     backward.weight = weight;
     ok(glow_trainer_step(b.trainer, x, NULL, BATCH, &report));
     ok(glow_workspace_zero_gradients(ws));
-    ok(glow_forward(ws, x, NULL, BATCH, GLOW_LATENTS_RAW, NULL, NULL, log_prob));
-    ok(glow_backward(ws, &backward));
+    ok(glow_workspace_forward(ws, x, BATCH, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .log_prob = log_prob}));
+    ok(glow_workspace_backward(ws, &backward));
     for (int i = 0; i < BATCH; i++)
-      loss += glow_bits_per_dim(model, log_prob[i]) / BATCH;
+      loss += glow_model_bits_per_dim(model, log_prob[i]) / BATCH;
     for (int64_t i = 0; i < glow_model_parameter_count(model); i++)
       norm += pow(glow_workspace_gradients(ws)[i], 2.0);
     ok(glow_optimizer_step(optimizer, model, glow_workspace_gradients(ws), 1e-3));
@@ -152,12 +152,12 @@ static void test_pixels_are_dequantised_floats(void **state) {
   uint64_t position = 0;
   (void)state;
   ok(glow_trainer_initialise_pixels(a.trainer, pixels, NULL, BATCH));
-  ok(glow_dequantise(b.model, pixels, BATCH, 31, 0, x));
+  ok(glow_model_dequantise(b.model, pixels, BATCH, 31, 0, x));
   ok(glow_trainer_initialise(b.trainer, x, NULL, BATCH));
   same_bits(a.model, glow_model_parameters(b.model));
   for (int64_t count = BATCH; count > 5; count--) {
     ok(glow_trainer_step_pixels(a.trainer, pixels, NULL, count, NULL));
-    ok(glow_dequantise(b.model, pixels, count, 31, position, x));
+    ok(glow_model_dequantise(b.model, pixels, count, 31, position, x));
     ok(glow_trainer_step(b.trainer, x, NULL, count, NULL));
     position += (uint64_t)(count * dims);
     same_bits(a.model, glow_model_parameters(b.model));
@@ -248,7 +248,7 @@ static void test_schedule_is_per_step(void **state) {
     float *before = copy_of_parameters(b.model);
     ok(glow_trainer_step(b.trainer, x, NULL, BATCH, &report));
     assert_true(report.rate == glow_schedule_rate(&copy, t));
-    assert_int_equal(glow_trainer_steps(b.trainer), t);
+    assert_int_equal(glow_trainer_step_count(b.trainer), t);
     const float *g = glow_workspace_gradients(glow_trainer_workspace(b.trainer));
     for (int64_t i = 0; i < glow_model_parameter_count(b.model); i++)
       assert_true(fabs(glow_model_parameters(b.model)[i] - (before[i] - report.rate * g[i])) <
@@ -280,7 +280,7 @@ static void test_average(void **state) {
     }
   }
   float *trained = copy_of_parameters(b.model);
-  ok(glow_log_prob(glow_trainer_workspace(b.trainer), x, NULL, BATCH, log_prob));
+  ok(glow_workspace_log_prob(glow_trainer_workspace(b.trainer), x, NULL, BATCH, log_prob));
   ok(glow_trainer_use_average(b.trainer, 0)); /* not in use: nothing to do */
   same_bits(b.model, trained);
   ok(glow_trainer_use_average(b.trainer, 1));
@@ -288,12 +288,12 @@ static void test_average(void **state) {
   for (int64_t i = 0; i < count; i++)
     assert_true(fabs(glow_model_parameters(b.model)[i] - average[i]) <
                 1e-6 * (1.0 + fabs(average[i])));
-  ok(glow_log_prob(glow_trainer_workspace(b.trainer), x, NULL, BATCH, average_log_prob));
+  ok(glow_workspace_log_prob(glow_trainer_workspace(b.trainer), x, NULL, BATCH, average_log_prob));
   assert_true(average_log_prob[0] != log_prob[0]);
   refused(glow_trainer_step(b.trainer, x, NULL, BATCH, NULL), GLOW_E_STATE, "average");
   ok(glow_trainer_use_average(b.trainer, 0));
   same_bits(b.model, trained);
-  ok(glow_log_prob(glow_trainer_workspace(b.trainer), x, NULL, BATCH, average_log_prob));
+  ok(glow_workspace_log_prob(glow_trainer_workspace(b.trainer), x, NULL, BATCH, average_log_prob));
   assert_memory_equal(average_log_prob, log_prob, sizeof log_prob);
   ok(glow_trainer_step(b.trainer, x, NULL, BATCH, NULL));
   assert_int_equal(glow_trainer_use_average(b.trainer, 2), GLOW_E_ARGUMENT);
@@ -375,7 +375,7 @@ static void test_refused_steps_change_nothing(void **state) {
             "'level0.step1.actnorm'");
     same_bits(a.model, spoilt);
     set_one(a.model, name, before[info.offset]);
-    assert_int_equal(glow_trainer_steps(a.trainer), t);
+    assert_int_equal(glow_trainer_step_count(a.trainer), t);
     free(spoilt);
     free(before);
   }
@@ -400,7 +400,7 @@ static void test_update_that_cannot_be_prepared(void **state) {
   refused(glow_trainer_step(b.trainer, x, NULL, BATCH, NULL), GLOW_E_NUMERIC,
           "step 1 refused: layer");
   same_bits(b.model, before);
-  assert_int_equal(glow_trainer_steps(b.trainer), 0);
+  assert_int_equal(glow_trainer_step_count(b.trainer), 0);
   free(before);
   free(x);
   close_bench(&b);
@@ -423,24 +423,24 @@ static glow_status faulty_configure(void *self, glow_setup *setup, const glow_sh
   return glow_setup_tensor(setup, "unused", GLOW_TYPE_F32, 1, 1, &one, &f->tensor);
 }
 
-static void faulty_forward(const void *self, const glow_pass *pass, const float *x, float *y,
+static void faulty_forward(const void *self, const glow_call *call, const float *x, float *y,
                            double *logdet, double *logprior) {
   (void)logdet;
   (void)logprior;
-  memcpy(y, x, (size_t)(glow_pass_samples(pass) * ((const faulty *)self)->size) * sizeof *y);
+  memcpy(y, x, (size_t)(glow_call_sample_count(call) * ((const faulty *)self)->size) * sizeof *y);
 }
 
-static void faulty_inverse(const void *self, const glow_pass *pass, const float *y, float *x,
+static void faulty_inverse(const void *self, const glow_call *call, const float *y, float *x,
                            double *logdet) {
-  faulty_forward(self, pass, y, x, logdet, NULL);
+  faulty_forward(self, call, y, x, logdet, NULL);
 }
 
-static void faulty_backward(const void *self, const glow_pass *pass,
+static void faulty_backward(const void *self, const glow_call *call,
                             const glow_layer_gradient *gradient) {
   const faulty *f = self;
-  faulty_forward(self, pass, gradient->dy, gradient->dx, NULL, NULL);
+  faulty_forward(self, call, gradient->dy, gradient->dx, NULL, NULL);
   if (*f->broken)
-    glow_pass_gradient(pass, f->tensor)[0] += NAN;
+    glow_call_gradient(call, f->tensor)[0] += NAN;
 }
 
 static void faulty_destroy(void *self, glow_context *context) {
@@ -485,7 +485,7 @@ static void test_nonfinite_gradient_names_the_layer(void **state) {
   broken = true;
   refused(glow_trainer_step(trainer, x, NULL, BATCH, NULL), GLOW_E_NUMERIC, "'the.culprit'");
   same_bits(model, before);
-  assert_int_equal(glow_trainer_steps(trainer), 1);
+  assert_int_equal(glow_trainer_step_count(trainer), 1);
   broken = false;
   ok(glow_trainer_step(trainer, x, NULL, BATCH, NULL));
   free(before);
@@ -584,8 +584,8 @@ static void test_arguments(void **state) {
   assert_int_equal(glow_trainer_step(b.trainer, x, NULL, 1, &small), GLOW_E_ARGUMENT);
   assert_int_equal(glow_trainer_initialise(b.trainer, NULL, NULL, 1), GLOW_E_ARGUMENT);
   assert_int_equal(glow_trainer_use_average(NULL, 1), GLOW_E_ARGUMENT);
-  assert_int_equal(glow_trainer_steps(b.trainer), 0);
-  assert_int_equal(glow_trainer_steps(NULL), 0);
+  assert_int_equal(glow_trainer_step_count(b.trainer), 0);
+  assert_int_equal(glow_trainer_step_count(NULL), 0);
   assert_null(glow_trainer_workspace(NULL));
   same_bits(b.model, before);
   glow_trainer_destroy(&none);

@@ -47,8 +47,8 @@ static inline float *copy_of(const float *from, int64_t count) {
 }
 
 /* Any of its parts, or none. */
-static inline glow__epilogue random_epilogue(const float *bias, const float *scale) {
-  glow__epilogue e = {0};
+static inline glow_epilogue random_epilogue(const float *bias, const float *scale) {
+  glow_epilogue e = {0};
   e.bias = below(2) ? bias : NULL;
   e.scale = below(2) ? scale : NULL;
   e.relu = (int32_t)below(2);
@@ -57,7 +57,7 @@ static inline glow__epilogue random_epilogue(const float *bias, const float *sca
 }
 
 /* glow__finish in double. */
-static inline double finish_exactly(double sum, float before, int64_t j, const glow__epilogue *e) {
+static inline double finish_exactly(double sum, float before, int64_t j, const glow_epilogue *e) {
   if (e->accumulate)
     sum += (double)before;
   if (e->bias)

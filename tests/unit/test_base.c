@@ -305,9 +305,9 @@ static void test_log(void **state) {
   glow_context context = {.log = keep_line, .log_payload = line};
   glow_context silent = {0};
   (void)state;
-  glow__log(&context, GLOW_LOG_WARNING, "channel %d of %s", 3, "a");
+  glow_context_log(&context, GLOW_LOG_WARNING, "channel %d of %s", 3, "a");
   assert_string_equal(line, "30 channel 3 of a");
-  glow__log(&silent, GLOW_LOG_WARNING, "nobody hears %d", 1);
+  glow_context_log(&silent, GLOW_LOG_WARNING, "nobody hears %d", 1);
   assert_string_equal(line, "30 channel 3 of a");
 }
 

@@ -31,7 +31,7 @@ enum { IMAGES = sizeof images / sizeof *images };
 static float *numbers(int64_t count, uint64_t seed) {
   float *x = malloc((size_t)count * sizeof *x);
   assert_non_null(x);
-  glow__rng_normal(seed, GLOW_STREAM_USER, 0, x, count);
+  glow_random_normal(seed, GLOW_STREAM_USER, 0, x, count);
   return x;
 }
 
@@ -102,7 +102,7 @@ static void test_sum_adds_and_keeps_to_its_range(void **unused) {
   const image m = {4, 4, 2, 2};
   float a[16 * 18], out[32], whole[32];
   (void)unused;
-  glow__rng_normal(6, GLOW_STREAM_USER, 0, a, 16 * 18);
+  glow_random_normal(6, GLOW_STREAM_USER, 0, a, 16 * 18);
   memset(whole, 0, sizeof whole);
   passes->sum3x3(m.height, m.width, m.channels, a, 1, 0, 16, whole, 2);
   for (int i = 0; i < 32; i++)

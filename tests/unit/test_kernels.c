@@ -21,17 +21,17 @@ typedef struct product {
   int64_t panel;
   float *a, *b, *bias, *scale, *before;
   bool a_transposed, b_transposed;
-  glow__layout a_layout, c_layout;
+  glow_layout a_layout, c_layout;
   int64_t c_size;
-  glow__epilogue epilogue;
+  glow_epilogue epilogue;
 } product;
 
 /* Rows, which may have something between them, or panels, for a matrix [k, n]. */
-static glow__layout random_layout(const glow__kernels *kernels, int64_t k, int64_t n) {
+static glow_layout random_layout(const glow__kernels *kernels, int64_t k, int64_t n) {
   return below(2) ? glow__in_panels(kernels, k, n) : glow__in_rows(kernels, n + below(5));
 }
 
-static int64_t place(const product *p, glow__layout layout, int64_t i, int64_t j) {
+static int64_t place(const product *p, glow_layout layout, int64_t i, int64_t j) {
   return i * layout.row + j / p->panel * layout.panel + j % p->panel;
 }
 
@@ -161,7 +161,7 @@ static void test_relu_keeps_nan(void **unused) {
     const glow__kernels *kernels = glow__kernels_at(i);
     float a[2] = {NAN, -1.0f}, b[40], c[80] = {0};
     float *packed = packed_room(kernels, 1, 40);
-    glow__epilogue relu = {.relu = 1};
+    glow_epilogue relu = {.relu = 1};
     for (int j = 0; j < 40; j++)
       b[j] = 1.0f;
     kernels->pack(1, 40, b, 40, 1, packed, 0, glow__panels(kernels, 40));
@@ -183,7 +183,7 @@ static void test_back_through_norm(void **unused) {
     state = 3;
     for (int round = 0; round < 50; round++) {
       product p = {.m = 1 + below(MOST_M), .n = 1 + below(MOST_N), .panel = kernels->panel};
-      glow__layout layout = random_layout(kernels, p.m, p.n);
+      glow_layout layout = random_layout(kernels, p.m, p.n);
       int64_t size = (p.m + 1) * (p.n + p.panel);
       float *h = numbers(size), *before = numbers(size), *d = copy_of(before, size);
       float *scale = numbers(p.n), *sum_bias = numbers(p.n), *sum_scale = numbers(p.n);

@@ -17,7 +17,7 @@ enum { MOST = 48 };
 
 static void random_matrix(int64_t n, uint64_t seed, double *a) {
   float x[MOST * MOST];
-  glow__rng_normal(seed, GLOW_STREAM_USER, 0, x, n * n);
+  glow_random_normal(seed, GLOW_STREAM_USER, 0, x, n * n);
   for (int64_t i = 0; i < n * n; i++)
     a[i] = (double)x[i];
 }

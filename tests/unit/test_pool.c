@@ -269,7 +269,7 @@ static void test_without_memory(void **state) {
   }
 }
 
-/* ---- glow__run ------------------------------------------------------------------------------- */
+/* ---- glow_context_run ------------------------------------------------------------------------------- */
 
 static void test_context_runs_tasks(void **state) {
   glow_executor executor;
@@ -279,11 +279,11 @@ static void test_context_runs_tasks(void **state) {
   (void)state;
   for (uint32_t tasks = 0; tasks < 50; tasks++) {
     record *r = new_record(&executor, tasks);
-    glow__run(&parallel, tasks, count_task, r);
+    glow_context_run(&parallel, tasks, count_task, r);
     expect_once(r);
     free(r);
     r = new_record(&serial.executor, tasks);
-    glow__run(&serial, tasks, count_task, r);
+    glow_context_run(&serial, tasks, count_task, r);
     expect_once(r);
     free(r);
   }

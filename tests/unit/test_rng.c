@@ -34,7 +34,7 @@ static void test_uniform_is_philox(void **state) {
   static const uint32_t words[4] = {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8};
   float x[4];
   (void)state;
-  glow__rng_uniform(0, 0, 0, x, 4);
+  glow_random_uniform(0, 0, 0, x, 4);
   for (int i = 0; i < 4; i++)
     assert_true((double)x[i] == (double)(words[i] >> 8) / 16777216.0);
 }
@@ -46,7 +46,7 @@ static void test_normal_is_box_muller(void **state) {
   float x[2];
   (void)state;
   glow__philox(counter, key, w);
-  glow__rng_normal(5, 0, 0, x, 2);
+  glow_random_normal(5, 0, 0, x, 2);
   double u1 = ((double)((w[0] | (uint64_t)w[1] << 32) >> 11) + 0.5) / 9007199254740992.0;
   double u2 = (double)((w[2] | (uint64_t)w[3] << 32) >> 11) / 9007199254740992.0;
   double radius = sqrt(-2.0 * log(u1)), angle = 2.0 * 3.14159265358979323846 * u2;
@@ -71,8 +71,8 @@ static void test_cuts_do_not_matter(void **state) {
   static const uint64_t starts[] = {0, 1, 2, 3, 1000001, UINT32_MAX - 10ull, UINT64_MAX - 50};
   (void)state;
   for (size_t i = 0; i < sizeof starts / sizeof *starts; i++) {
-    check_cuts(glow__rng_uniform, starts[i]);
-    check_cuts(glow__rng_normal, starts[i]);
+    check_cuts(glow_random_uniform, starts[i]);
+    check_cuts(glow_random_normal, starts[i]);
   }
 }
 
@@ -81,19 +81,19 @@ static void test_sequences_differ(void **state) {
   enum { N = 64, SEQUENCES = 6 };
   float x[SEQUENCES][N];
   (void)state;
-  glow__rng_uniform(1, 0, 0, x[0], N);
-  glow__rng_uniform(2, 0, 0, x[1], N);
-  glow__rng_uniform(1, 1, 0, x[2], N);
-  glow__rng_uniform(1, 0, (uint64_t)1 << 34, x[3], N); /* block counter beyond 32 bits */
-  glow__rng_uniform((uint64_t)1 << 32 | 1, 0, 0, x[4], N);
-  glow__rng_uniform(1, (uint64_t)1 << 32, 0, x[5], N);
+  glow_random_uniform(1, 0, 0, x[0], N);
+  glow_random_uniform(2, 0, 0, x[1], N);
+  glow_random_uniform(1, 1, 0, x[2], N);
+  glow_random_uniform(1, 0, (uint64_t)1 << 34, x[3], N); /* block counter beyond 32 bits */
+  glow_random_uniform((uint64_t)1 << 32 | 1, 0, 0, x[4], N);
+  glow_random_uniform(1, (uint64_t)1 << 32, 0, x[5], N);
   for (int a = 0; a < SEQUENCES; a++)
     for (int b = 0; b < a; b++)
       for (int i = 0; i < N; i++)
         assert_true(x[a][i] != x[b][i]);
-  assert_true(glow__rng_derive(1, 0) != glow__rng_derive(1, 1));
-  assert_true(glow__rng_derive(1, 0) != glow__rng_derive(2, 0));
-  assert_true(glow__rng_derive(1, 0) == glow__rng_derive(1, 0));
+  assert_true(glow_random_derive(1, 0) != glow_random_derive(1, 1));
+  assert_true(glow_random_derive(1, 0) != glow_random_derive(2, 0));
+  assert_true(glow_random_derive(1, 0) == glow_random_derive(1, 0));
 }
 
 /* Means of n independent draws lie within 5 standard errors; the seed is fixed, so no flakes. */
@@ -103,7 +103,7 @@ static void test_moments(void **state) {
   double sums[4] = {0}, lag = 0.0;
   (void)state;
   assert_non_null(x);
-  glow__rng_uniform(7, 1, 12345, x, N);
+  glow_random_uniform(7, 1, 12345, x, N);
   for (int i = 0; i < N; i++) {
     assert_true(x[i] >= 0.0f && x[i] < 1.0f);
     assert_true((double)x[i] * 16777216.0 == floor((double)x[i] * 16777216.0));
@@ -113,7 +113,7 @@ static void test_moments(void **state) {
   assert_true(fabs(sums[0] / N - 0.5) < 5.0 * sqrt(1.0 / 12.0 / N));
   assert_true(fabs(sums[1] / N - 1.0 / 3.0) < 5.0 * sqrt(4.0 / 45.0 / N));
   memset(sums, 0, sizeof sums);
-  glow__rng_normal(7, 1, 12345, x, N);
+  glow_random_normal(7, 1, 12345, x, N);
   for (int i = 0; i < N; i++) {
     double square = (double)x[i] * x[i];
     sums[0] += x[i];
@@ -136,8 +136,8 @@ static void test_permutations(void **state) {
   (void)state;
   for (int64_t n = 0; n <= 500; n += 25) {
     bool seen[500] = {false};
-    glow__rng_permutation(9, 2, (uint64_t)n, p, n);
-    glow__rng_permutation(9, 2, (uint64_t)n, again, n);
+    glow_random_permutation(9, 2, (uint64_t)n, p, n);
+    glow_random_permutation(9, 2, (uint64_t)n, again, n);
     assert_memory_equal(p, again, (size_t)n * sizeof *p);
     for (int64_t i = 0; i < n; i++) {
       assert_in_range(p[i], 0, n - 1);
@@ -146,7 +146,7 @@ static void test_permutations(void **state) {
     }
   }
   for (uint64_t i = 0; i < 6000; i++) {
-    glow__rng_permutation(11, 0, 3 * i, p, 3);
+    glow_random_permutation(11, 0, 3 * i, p, 3);
     for (int k = 0; k < 3; k++)
       counts[k][p[k]]++;
   }
@@ -167,10 +167,10 @@ static void test_generator(void **state) {
   assert_int_equal(glow_rng_uniform(rng, a, 3), GLOW_OK);
   assert_int_equal(glow_rng_uniform(rng, a + 3, 7), GLOW_OK);
   assert_int_equal(glow_rng_position(rng), 10);
-  glow__rng_uniform(77, GLOW_STREAM_USER, 0, b, 10);
+  glow_random_uniform(77, GLOW_STREAM_USER, 0, b, 10);
   assert_memory_equal(a, b, sizeof a);
   assert_int_equal(glow_rng_normal(rng, a, 10), GLOW_OK);
-  glow__rng_normal(77, GLOW_STREAM_USER, 10, b, 10);
+  glow_random_normal(77, GLOW_STREAM_USER, 10, b, 10);
   assert_memory_equal(a, b, sizeof a);
   assert_int_equal(glow_rng_permutation(rng, p, 10), GLOW_OK);
   assert_int_equal(glow_rng_position(rng), 30);

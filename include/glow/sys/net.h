@@ -1,12 +1,15 @@
-/* The table behind a conditioner network. A net maps an image of in channels to one of out channels
- * of the same height and width; it is called by a layer that is run by tasks, with that layer's
- * pass. It declares its tensors and regions through the layer's setup and keeps their numbers.
- * SPDX-License-Identifier: MIT */
+/* The table behind a conditioner network, and how a layer calls the nets that it hosts.
+ *
+ * A net maps an image of in channels to one of out channels of the same height and width. It is
+ * called by a layer that is run by tasks. It declares its tensors and regions through the setup that
+ * it is given and keeps their numbers; names, derived values and initialisation are its own,
+ * whatever else the layer hosts. SPDX-License-Identifier: MIT */
 #ifndef GLOW_SYS_NET_H
 #define GLOW_SYS_NET_H
 
 #include <glow/net.h>
-#include <glow/sys/pass.h>
+#include <glow/sys/call.h>
+#include <glow/sys/options.h>
 #include <glow/workspace.h>
 
 #ifdef __cplusplus
@@ -23,41 +26,66 @@ typedef struct glow_net_ops {
   const char *type;
   uint32_t flags;
   uint32_t reserved; /* 0 */
+  /* As in glow_layer_ops. */
+  const glow_options_table *options;
+  size_t self_size;
   /* Declares what the net needs to map [H, W, input->channels] to [H, W, out_channels]. */
   glow_status (*configure)(void *self, glow_setup *setup, const glow_shape *input,
                            int64_t out_channels);
-  glow_status (*build)(const void *self, const glow_pass *pass); /* optional */
-  /* Rounds and bytes of data-dependent initialisation, for the layer to declare. Optional. */
-  void (*init_size)(const void *self, int32_t *rounds, size_t *bytes);
-  /* Fills the layer's derived values, which are the net's alone. Optional. */
-  glow_status (*prepare)(const void *self, const glow_pass *pass);
-  /* Optional unless init_size gives rounds. x: pixels of `stride` floats of which the first
-   * in-channels are the input. */
-  glow_status (*init)(const void *self, const glow_pass *pass, int32_t round, int32_t phase,
-                      const float *x, int64_t stride);
-  /* out: [samples, H, W, out_channels]. Fills the saved regions when the pass has them. */
-  void (*forward)(const void *self, const glow_pass *pass, const float *x, int64_t stride,
+  /* Starting values. Optional. */
+  glow_status (*reset)(const void *self, const glow_call *call);
+  /* Data-dependent initialisation, of rounds that the net declared (glow_setup_initialise), counted
+   * from 0. x: pixels of `stride` floats of which the first in-channels are the input. Needed when it
+   * declared some. */
+  glow_status (*initialise)(const void *self, const glow_call *call, int32_t round, int32_t phase,
+                            const float *x, int64_t stride);
+  /* Fills the derived values that the net declared. Optional. */
+  glow_status (*prepare)(const void *self, const glow_call *call);
+  /* out: [samples, H, W, out_channels]. Fills the stored regions when the call has them. */
+  void (*forward)(const void *self, const glow_call *call, const float *x, int64_t stride,
                   float *out);
-  /* Given the saved regions as forward filled them and dout [samples, H, W, out_channels], which it
+  /* Given the stored regions as forward filled them and dout [samples, H, W, out_channels], which it
    * may overwrite: adds parameter gradients, and ADDS the gradient of the input to dx (pixels of
    * dx_stride floats). `out` is forward's result. */
-  void (*backward)(const void *self, const glow_pass *pass, const float *x, int64_t stride,
+  void (*backward)(const void *self, const glow_call *call, const float *x, int64_t stride,
                    const float *out, float *dout, float *dx, int64_t dx_stride);
-  glow_status (*save)(const void *self, glow_config *config); /* keys start with "net." */
+  /* Releases what `self` holds besides options. Optional. */
   void (*destroy)(void *self, glow_context *context);
-  /* Like glow_layer_ops.freeze, which calls it. Optional. */
-  glow_status (*freeze)(const void *self, const glow_pass *pass, glow_net **out);
+  /* As in glow_layer_ops: the net's form for inference, *out NULL for none. Optional. */
+  glow_status (*inference_form)(const void *self, const glow_call *call, glow_net **out);
+  /* Makes a net of this type from options that were read, where that is not glow_net_create with
+   * this table. Optional. */
+  glow_status (*create)(glow_context *context, const void *options, glow_net **out);
 } glow_net_ops;
 
-/* Wraps `self` in a net. The table is copied. Takes `self` over: ops->destroy is called in the end,
- * and also when this fails, if the table is long enough to have one. */
-GLOW_API glow_status glow_net_create(glow_context *context, const glow_net_ops *ops, void *self,
-                                     glow_net **out);
+/* Makes a net; options NULL: the defaults. The table is copied; what it points to lives as long as
+ * the net. */
+GLOW_API glow_status glow_net_create(glow_context *context, const glow_net_ops *ops,
+                                     const void *options, glow_net **out);
+/* The net's `self`, for a constructor that puts more than options there. */
+GLOW_API void *glow_net_self(glow_net *net);
 
-typedef glow_status (*glow_net_factory)(glow_context *context, const glow_config *config,
-                                        glow_net **out);
-GLOW_API glow_status glow_context_register_net(glow_context *context, const char *type,
-                                               glow_net_factory factory);
+/* As glow_context_register_layer. */
+GLOW_API glow_status glow_context_register_net(glow_context *context, const glow_net_ops *ops);
+
+/* ---- hosting: for layers whose table names nets ---------------------------------------------- */
+
+/* Net number `net` of the layer, while it is configured: it is to map [H, W, input->channels] to
+ * [H, W, out_channels]. Once for each net. */
+GLOW_API glow_status glow_setup_net(glow_setup *setup, int32_t net, const glow_shape *input,
+                                    int64_t out_channels);
+/* In the layer's `initialise`, for each net: does nothing in rounds that are not this net's. x: what
+ * the net is to see, pixels of `stride` floats; NULL but for BATCH. */
+GLOW_API glow_status glow_call_net_initialise(const glow_call *call, int32_t net, int32_t round,
+                                              int32_t phase, const float *x, int64_t stride);
+/* Whether a round of initialisation is this net's: what it is to see need be made only then. */
+GLOW_API int32_t glow_call_net_has_round(const glow_call *call, int32_t net, int32_t round);
+/* glow_net_ops.forward and backward of net number `net`. */
+GLOW_API void glow_call_net_forward(const glow_call *call, int32_t net, const float *x,
+                                    int64_t stride, float *out);
+GLOW_API void glow_call_net_backward(const glow_call *call, int32_t net, const float *x,
+                                     int64_t stride, const float *out, float *dout, float *dx,
+                                     int64_t dx_stride);
 
 #ifdef __cplusplus
 }

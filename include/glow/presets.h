@@ -1,0 +1,152 @@
+/* Models that are ready made: Glow, RealNVP, NICE, and a flow for vectors.
+ * SPDX-License-Identifier: MIT */
+#ifndef GLOW_PRESETS_H
+#define GLOW_PRESETS_H
+
+#include <glow/model.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What a coupling of a preset asks of a conditioner network. */
+typedef struct glow_conditioner_request {
+  size_t struct_size;
+  glow_shape input;     /* what the net sees: H x W x channels */
+  int64_t out_channels; /* it is to give H x W x out_channels */
+  int32_t level;        /* of Glow, or scale of RealNVP; else 0 */
+  int32_t step;         /* number of the coupling in its level, from 0 */
+  uint64_t seed;        /* of the net's starting values: each coupling has another */
+  glow_shape condition; /* that the preset's options tell; channels 0: none */
+} glow_conditioner_request;
+/* Makes a net for a coupling; what it returns ends the making of the model if it is not GLOW_OK. To
+ * be saved, the net must be of a type that is registered with the context. */
+typedef glow_status (*glow_conditioner_fn)(glow_context *context,
+                                           const glow_conditioner_request *request, glow_net **out,
+                                           void *payload);
+
+/* Glow (Kingma and Dhariwal 2018): `levels` times squeeze, `depth` steps of actnorm, permutation
+ * and coupling, and a split (but for the last level), then the top prior. Names: level{l}.squeeze,
+ * level{l}.step{k}.{actnorm, invconv | permute, coupling}, level{l}.split, prior. */
+typedef struct glow_glow_options {
+  size_t struct_size;
+  glow_shape input;    /* default 32 x 32 x 3; height and width divisible by 2^levels */
+  int32_t levels;      /* L, default 3 */
+  int32_t depth;       /* K, default 32 */
+  int32_t hidden;      /* default 512 */
+  int32_t permutation; /* default GLOW_PERMUTATION_INVCONV_LU */
+  int32_t coupling;    /* default GLOW_COUPLING_AFFINE */
+  int32_t scale;       /* default GLOW_SCALE_SIGMOID */
+  double floor;        /* for GLOW_SCALE_SIGMOID_FLOOR, default 0.05 */
+  int32_t net_actnorm; /* default 1 */
+  int32_t learn_top;   /* default 1 */
+  int32_t classes;     /* default 0 */
+  int32_t bits;        /* 0 to 8, default 8 */
+  uint64_t seed;       /* of all starting values */
+  int32_t border;      /* 1: all 3x3 convolutions see the border of the image; default 0 */
+  int32_t spatial_top; /* 1: the top prior's mean and log-sd for each position; default 0 */
+  int32_t classifier;  /* 1: a classifier on the top latents; needs classes; default 0 */
+  int32_t reserved;    /* 0 */
+  glow_shape condition; /* that the couplings' nets read; channels 0 (default): none */
+  glow_conditioner_fn conditioner; /* makes the couplings' nets; NULL: glow_conv_net_create */
+  void *conditioner_payload;
+} glow_glow_options;
+#define GLOW_GLOW_OPTIONS_INIT                                                                     \
+  {                                                                                                \
+    sizeof(glow_glow_options), {32, 32, 3}, 3, 32, 512, GLOW_PERMUTATION_INVCONV_LU,               \
+        GLOW_COUPLING_AFFINE, GLOW_SCALE_SIGMOID, 0.05, 1, 1, 0, 8, 0, 0, 0, 0, 0, {1, 1, 0},      \
+        NULL, NULL                                                                                 \
+  }
+GLOW_API glow_status glow_model_create_glow(glow_context *context, const glow_glow_options *options,
+                                            glow_model **out);
+
+/* RealNVP (Dinh et al. 2016): logit; at each scale three couplings under checkerboard masks,
+ * squeeze, three under channel masks, and a split with a standard normal prior; at the last scale
+ * four under checkerboard masks; a standard normal top prior. Masks alternate; couplings are
+ * affine, x2 s + shift with s = exp(scale tanh(raw)), their nets residual, twice as wide after each
+ * squeeze; a batch normalisation follows each. Names: logit, scale{s}.{checkerboard{k},
+ * channels{k}}.{coupling, batchnorm}, scale{s}.squeeze, scale{s}.split, prior. */
+typedef struct glow_realnvp_options {
+  size_t struct_size;
+  glow_shape input;    /* default 32 x 32 x 3; height and width divisible by 2^(scales - 1) */
+  int32_t scales;      /* default 2 */
+  int32_t hidden;      /* of the nets at the first checkerboards; default 64 */
+  int32_t blocks;      /* residual blocks of each net, 1 to 64; default 8 */
+  int32_t weight_norm; /* of the nets; default 1 */
+  int32_t batch_norm;  /* in the nets and after couplings; default 1 */
+  int32_t bits;        /* 0 to 8, default 8; data in [-1/2, 1/2) in any case */
+  double alpha;        /* of the logit; default 0.05 */
+  double lag;          /* of the batch normalisations after couplings; default 0 */
+  uint64_t seed;       /* of all starting values */
+  glow_shape condition; /* that the couplings' nets read; channels 0 (default): none */
+  glow_conditioner_fn conditioner; /* makes the couplings' nets; NULL: glow_res_net_create */
+  void *conditioner_payload;
+} glow_realnvp_options;
+#define GLOW_REALNVP_OPTIONS_INIT                                                                  \
+  {                                                                                                \
+    sizeof(glow_realnvp_options), {32, 32, 3}, 2, 64, 8, 1, 1, 8, 0.05, 0.0, 0, {1, 1, 0}, NULL,   \
+        NULL                                                                                       \
+  }
+GLOW_API glow_status glow_model_create_realnvp(glow_context *context,
+                                               const glow_realnvp_options *options,
+                                               glow_model **out);
+
+/* NICE (Dinh et al. 2014): the image as one vector, its even and odd elements as the halves;
+ * `couplings` additive couplings with MLPs of `depth` hidden layers, the halves taking turns; a
+ * factor for each element; a fixed prior. Names: flatten, separate, step{k}.{reverse, coupling},
+ * scaling, prior. */
+typedef struct glow_nice_options {
+  size_t struct_size;
+  glow_shape input;  /* default 28 x 28 x 1; two elements or more, an even number of them */
+  int32_t couplings; /* default 4 */
+  int32_t hidden;    /* default 1000 */
+  int32_t depth;     /* default 5 */
+  int32_t density;   /* of the prior; default GLOW_DENSITY_LOGISTIC */
+  int32_t bits;      /* 0 to 8, default 8 */
+  int32_t from_data; /* 1 (default): the factors take first values from data, so that training need
+                        not find the scale of each pixel; 0: they start at 1, as in the paper */
+  int32_t reserved;  /* 0 */
+  uint64_t seed;     /* of all starting values */
+  glow_shape condition; /* that the couplings' nets read; channels 0 (default): none */
+  glow_conditioner_fn conditioner; /* makes the couplings' nets; NULL: glow_mlp_net_create */
+  void *conditioner_payload;
+} glow_nice_options;
+#define GLOW_NICE_OPTIONS_INIT                                                                     \
+  {                                                                                                \
+    sizeof(glow_nice_options), {28, 28, 1}, 4, 1000, 5, GLOW_DENSITY_LOGISTIC, 8, 1, 0, 0,         \
+        {1, 1, 0}, NULL, NULL                                                                      \
+  }
+GLOW_API glow_status glow_model_create_nice(glow_context *context, const glow_nice_options *options,
+                                            glow_model **out);
+
+/* A density of vectors: `steps` of actnorm, LU mixing (1x1 convolution) and coupling with MLPs,
+ * then a learned Gaussian prior; continuous data. Names: step{k}.{actnorm, invconv, coupling},
+ * prior. */
+typedef struct glow_vector_flow_options {
+  size_t struct_size;
+  int64_t dims;      /* default 2; 1 only with a condition */
+  int64_t condition; /* elements of the vector that the density is conditioned on; default 0: none */
+  int32_t steps;   /* default 8 */
+  int32_t hidden;  /* default 64 */
+  int32_t depth;   /* hidden layers of the MLPs; default 2 */
+  int32_t coupling; /* default GLOW_COUPLING_SPLINE */
+  int32_t scale;    /* of affine couplings; default GLOW_SCALE_TANH */
+  int32_t bins;     /* of splines; default 8 */
+  double bound;     /* of splines; default 4 */
+  uint64_t seed;    /* of all starting values */
+  glow_conditioner_fn conditioner; /* makes the couplings' nets; NULL: glow_mlp_net_create */
+  void *conditioner_payload;
+} glow_vector_flow_options;
+#define GLOW_VECTOR_FLOW_OPTIONS_INIT                                                              \
+  {                                                                                                \
+    sizeof(glow_vector_flow_options), 2, 0, 8, 64, 2, GLOW_COUPLING_SPLINE, GLOW_SCALE_TANH, 8,    \
+        4.0, 0, NULL, NULL                                                                         \
+  }
+GLOW_API glow_status glow_model_create_vector_flow(glow_context *context,
+                                                   const glow_vector_flow_options *options,
+                                                   glow_model **out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

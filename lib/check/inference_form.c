@@ -1,0 +1,24 @@
+/* Freezing: what `linear` and `freeze` give maps as the layer does.
+ * SPDX-License-Identifier: MIT */
+#include "check/check.h"
+
+/* Roundings in another order, of x, of sums over channels, and of what an inverse stretches: as far
+ * apart as there and back may be. */
+glow_status glow__check_freeze(glow__check *c) {
+  const glow_layer_ops *ops = &c->node->layer->ops;
+  glow_model *frozen = NULL;
+  if (!ops->linear && !ops->inference_form)
+    return GLOW_OK;
+  glow_status status = glow__model_inference_form(c->model, 1, &frozen);
+  if (status == GLOW_OK)
+    status = glow__check_same_model(c, frozen, "frozen",
+                                    ops->linear ? "(W x + b of `linear` is something else?)"
+                                                : "(the layer of `freeze` does something else?)",
+                                    c->o.round_trip);
+  else if (status != GLOW_E_MEMORY && status != GLOW_E_UNSUPPORTED) {
+    glow__check_fault(c, "%s", glow_last_error());
+    status = GLOW_OK;
+  }
+  glow_model_destroy(&frozen);
+  return status == GLOW_E_UNSUPPORTED ? GLOW_OK : status; /* a part of it cannot be made again */
+}

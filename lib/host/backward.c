@@ -1,0 +1,199 @@
+/* Gradients: back through the layers of the last forward. Stored layers use their activations;
+ * the others reconstruct their input from their output, one after the other, down to a state that
+ * was stored, with which the reconstructed one is compared. SPDX-License-Identifier: MIT */
+#include <math.h>
+#include <string.h>
+
+#include "host/run.h"
+
+void glow__back_begin(const glow__back *b, int32_t i, glow_call *call) {
+  glow_workspace *ws = b->ws;
+  glow__call_begin(ws, &ws->model->nodes[i], ws->samples, ws->labels, GLOW_LATENTS_RAW,
+                   ws->memory + ws->plan.latents, call);
+  call->gradients = b->gradients;
+  call->d_condition = b->d_condition;
+  call->statistics = GLOW_STATISTICS_OBSERVED;
+}
+
+void glow__back_node(const glow__back *b, int32_t i, const glow_call *call,
+                     glow_layer_gradient *g) {
+  const glow_workspace *ws = b->ws;
+  const glow__node *node = &ws->model->nodes[i];
+  const int64_t *gradients_x = ws->plan.gradients_x;
+  g->struct_size = sizeof *g;
+  g->dy = i == ws->model->node_count - 1 ? NULL : ws->memory + gradients_x[(i + 1) & 1];
+  g->dx = ws->memory + gradients_x[i & 1];
+  g->d_logdet = b->d_logdet;
+  g->d_logprior = b->d_logprior;
+  g->d_latents = b->d_latents && node->latent_size ? b->d_latents + node->latent_offset : NULL;
+  float *blocks = ws->memory + ws->plan.block_gradients;
+  glow__node_backward(call, g, blocks, ws->plan.block_stride);
+  if (b->d_logits && node->logits)
+    glow__node_logits_backward(call, g->x ? g->x : g->x_out, b->d_logits, g->dx, blocks,
+                               ws->plan.block_stride);
+}
+
+static void stored(const glow__back *b, int32_t i) {
+  glow_workspace *ws = b->ws;
+  glow_call call;
+  glow__back_begin(b, i, &call);
+  call.stored = ws->memory + ws->stored[i];
+  call.stored_valid = true;
+  glow_layer_gradient g = {.y = glow__stored_input(ws, i + 1), .x = glow__stored_input(ws, i)};
+  glow__back_node(b, i, &call, &g);
+}
+
+/* For a layer that cannot reconstruct: inverse gives x, and forward again what it saves. */
+static glow_status invert(const glow_workspace *ws, const glow__node *node, glow_call *call,
+                          const float *y, float *x) {
+  double *ignored = (double *)(void *)(ws->memory + ws->plan.logdet);
+  GLOW_TRY(glow__node_inverse(call, y, x, ignored));
+  if (node->stored.count)
+    glow__node_forward(call, x, node->out_size ? ws->memory + ws->plan.spare : NULL, ignored,
+                       ignored);
+  return GLOW_OK;
+}
+
+/* Nodes [first, last); the output of the last is stored, or there is none. Gives the input of the
+ * first. */
+static glow_status reconstructed(const glow__back *b, int32_t first, int32_t last,
+                                 const float **out) {
+  glow_workspace *ws = b->ws;
+  const float *y = glow__stored_input(ws, last);
+  for (int32_t i = last - 1; i >= first; i--) {
+    const glow__node *node = &ws->model->nodes[i];
+    float *x = ws->memory + ws->plan.states[i & 1];
+    glow_call call;
+    glow__back_begin(b, i, &call);
+    call.stored = ws->memory + ws->plan.stored;
+    glow_layer_gradient g = {.y = y};
+    if (glow__reconstructs(node)) {
+      g.x_out = x;
+    } else {
+      GLOW_TRY(invert(ws, node, &call, y, x));
+      call.stored_valid = true;
+      g.x = x;
+    }
+    glow__back_node(b, i, &call, &g);
+    y = x;
+  }
+  *out = y;
+  return GLOW_OK;
+}
+
+/* max |a - x| / rms(x); where x is 0, as if its size were 1. INFINITY: a is not finite. */
+static double relative_difference(const float *a, const float *x, int64_t count) {
+  double largest = 0, squares = 0;
+  for (int64_t i = 0; i < count; i++) {
+    double difference = fabs((double)a[i] - (double)x[i]);
+    if (!(difference <= largest))
+      largest = isfinite(difference) ? difference : INFINITY;
+    squares += (double)x[i] * (double)x[i];
+  }
+  double size = sqrt(squares / (double)count);
+  return size > 0 ? largest / size : largest;
+}
+
+static glow_status fall_back(glow_workspace *ws, int32_t first, int32_t last) {
+  const glow__node *nodes = ws->model->nodes;
+  ws->recomputes = true;
+  glow_context_log(ws->model->context, GLOW_LOG_WARNING,
+            "reconstruction from layer '%s' down to '%s' drifted by %.2g of its size, past the "
+            "bound %.2g: from now on layers are run forward again instead",
+            nodes[last - 1].name, nodes[first].name, ws->drift, ws->drift_bound);
+  return glow_error(GLOW_E_NUMERIC,
+                    "reconstruction from layer '%s' down to '%s' drifted by %.2g of its size, past "
+                    "the bound %.2g: zero the gradients and run forward and backward again",
+                    nodes[last - 1].name, nodes[first].name, ws->drift, ws->drift_bound);
+}
+
+/* Nodes [first, last), of which only the input of the first is stored. */
+static glow_status not_stored(const glow__back *b, int32_t first, int32_t last) {
+  glow_workspace *ws = b->ws;
+  if (ws->recomputes) {
+    glow__back_recomputed(b, first, last);
+    return GLOW_OK;
+  }
+  const float *x = NULL;
+  GLOW_TRY(reconstructed(b, first, last, &x));
+  double drift = relative_difference(x, glow__stored_input(ws, first),
+                                     ws->samples * ws->model->nodes[first].in_size);
+  if (drift > ws->drift)
+    ws->drift = drift;
+  if (drift > ws->largest_drift)
+    ws->largest_drift = drift;
+  return ws->drift_bound > 0 && drift > ws->drift_bound ? fall_back(ws, first, last) : GLOW_OK;
+}
+
+static glow_status through(const glow__back *b) {
+  glow_workspace *ws = b->ws;
+  ws->drift = 0;
+  for (int32_t last = ws->model->node_count, first; last > 0; last = first) {
+    first = last - 1;
+    if (glow__is_stored(ws, first)) {
+      stored(b, first);
+      continue;
+    }
+    while (first > 0 && !glow__is_stored(ws, first - 1))
+      first--;
+    GLOW_TRY(not_stored(b, first, last));
+  }
+  return GLOW_OK;
+}
+
+static void set_weights(const glow_workspace *ws, const glow_backward_options *o, double *logdet,
+                        double *logprior) {
+  for (int64_t n = 0; n < ws->samples; n++) {
+    logprior[n] = o->weight ? o->weight[n] : 0.0;
+    logdet[n] = logprior[n] + (o->weight_logdet ? o->weight_logdet[n] : 0.0);
+  }
+}
+
+/* The conditions of the forward pass may have been replaced since. */
+static glow_status check_condition(const glow_workspace *ws, const glow_backward_options *o) {
+  if (o->d_condition && !ws->model->condition_size)
+    return glow_error(GLOW_E_ARGUMENT, "d_condition is given, and the model takes no condition");
+  return glow__check_condition(ws, ws->samples);
+}
+
+static glow_status check(const glow_workspace *ws, const glow_backward_options *o) {
+  if (!glow__is_training(ws))
+    return glow_error(GLOW_E_STATE,
+                      "the workspace is for inference and stores nothing for backward");
+  if (!ws->samples)
+    return glow_error(GLOW_E_STATE, "glow_workspace_backward needs a glow_workspace_forward just before it");
+  GLOW_TRY(glow__check_ready(ws->model));
+  GLOW_TRY(check_condition(ws, o));
+  if (o->d_logits && !ws->model->logits)
+    return glow_error(GLOW_E_ARGUMENT, "d_logits is given, and the model has no logits");
+  return GLOW_OK;
+}
+
+glow_status glow_workspace_backward(glow_workspace *ws, const glow_backward_options *options) {
+  glow_backward_options o = GLOW_BACKWARD_OPTIONS_INIT;
+  if (!ws || !options)
+    return glow_error(GLOW_E_ARGUMENT, "glow_workspace_backward: NULL argument");
+  GLOW_TRY(glow__options_copy(&o, sizeof o, options, offsetof(glow_backward_options, d_condition),
+                              "glow_backward_options"));
+  GLOW_TRY(check(ws, &o));
+  double *d_logdet = (double *)(void *)(ws->memory + ws->plan.weight_logdet);
+  double *d_logprior = (double *)(void *)(ws->memory + ws->plan.weight_logprior);
+  set_weights(ws, &o, d_logdet, d_logprior);
+  const glow__back b = {.ws = ws,
+                        .gradients = ws->memory + ws->plan.parameter_gradients,
+                        .d_logdet = d_logdet,
+                        .d_logprior = d_logprior,
+                        .d_latents = o.d_latents,
+                        .d_condition = o.d_condition,
+                        .d_logits = o.d_logits};
+  if (o.d_condition)
+    memset(o.d_condition, 0, (size_t)(ws->samples * ws->model->condition_size) * sizeof(float));
+  glow_status status = through(&b);
+  if (status == GLOW_OK && o.dx)
+    memcpy(o.dx, ws->memory + ws->plan.gradients_x[0],
+           (size_t)(ws->samples * ws->model->dims) * sizeof(float));
+  if (status == GLOW_OK)
+    glow__running_gather(ws);
+  ws->samples = 0;
+  return status;
+}

@@ -1,0 +1,322 @@
+/* glow_builder: a model while it is put together. Shapes are checked at every step.
+ * SPDX-License-Identifier: MIT */
+#include <math.h>
+#include <string.h>
+
+#include "host/workspace.h"
+
+static glow_status check_input(const glow_shape *input, int64_t *dims) {
+  if (input->height < 1 || input->width < 1 || input->channels < 1)
+    return glow_error(
+        GLOW_E_SHAPE, "input of %lld x %lld pixels and %lld channels: all must be 1 or more",
+        (long long)input->height, (long long)input->width, (long long)input->channels);
+  if (!glow_size_multiply(input->height, input->width, dims) || !glow_size_multiply(*dims, input->channels, dims) ||
+      *dims > (int64_t)1 << 40)
+    return glow_error(GLOW_E_LIMIT, "input of %lld x %lld x %lld is too large",
+                      (long long)input->height, (long long)input->width,
+                      (long long)input->channels);
+  return GLOW_OK;
+}
+
+glow_status glow_builder_create(glow_context *context, const glow_shape *input,
+                                const glow_builder_options *options, glow_builder **out) {
+  glow_builder_options o = GLOW_BUILDER_OPTIONS_INIT;
+  int64_t dims = 0;
+  if (out)
+    *out = NULL;
+  if (!context || !input || !out)
+    return glow_error(GLOW_E_ARGUMENT, "glow_builder_create: NULL argument");
+  GLOW_TRY(glow__options_copy(&o, sizeof o, options, sizeof o, "glow_builder_options"));
+  GLOW_TRY(check_input(input, &dims));
+  if (o.bits < 0 || o.bits > 8 || o.reserved)
+    return glow_error(GLOW_E_ARGUMENT, "bits is %d; it must be 1 to 8, or 0 for continuous data",
+                      o.bits);
+  glow_builder *builder = glow_allocate(context, sizeof *builder);
+  glow_model *model = glow_allocate(context, sizeof *model);
+  if (!builder || !model) {
+    glow_release(context, builder);
+    glow_release(context, model);
+    return GLOW_E_MEMORY;
+  }
+  model->context = context;
+  model->input = *input;
+  model->dims = dims;
+  model->bits = o.bits;
+  builder->model = model;
+  builder->shape = *input;
+  *out = builder;
+  return GLOW_OK;
+}
+
+void glow_builder_destroy(glow_builder **builder) {
+  if (!builder || !*builder)
+    return;
+  glow_builder *b = *builder;
+  glow_context *context = b->model->context;
+  glow__values_free(context, b->values);
+  glow__model_free(b->model);
+  glow_release(context, b);
+  *builder = NULL;
+}
+
+glow_status glow__check_layer_name(const glow_model *model, const char *name) {
+  if (!name || !*name || strlen(name) > 200)
+    return glow_error(GLOW_E_ARGUMENT, "a layer needs a name of 1 to 200 bytes");
+  for (const char *c = name; *c; c++)
+    if ((unsigned char)*c <= ' ' || *c == 127)
+      return glow_error(GLOW_E_ARGUMENT, "layer name '%s' has a space or control character", name);
+  if (strchr(name, '/')) /* NAME/part are a checkpoint's tensors */
+    return glow_error(GLOW_E_ARGUMENT, "layer name '%s' has a '/'", name);
+  for (int32_t i = 0; i < model->node_count; i++)
+    if (strcmp(model->nodes[i].name, name) == 0)
+      return glow_error(GLOW_E_ARGUMENT, "layer name '%s' is taken", name);
+  return GLOW_OK;
+}
+
+glow_status glow__reserve_node(glow_model *model) {
+  if (model->node_count < model->node_capacity)
+    return GLOW_OK;
+  int32_t capacity = model->node_capacity ? 2 * model->node_capacity : 16;
+  if (model->node_count >= GLOW_MAX_LAYERS)
+    return glow_error(GLOW_E_LIMIT, "more than %d layers", GLOW_MAX_LAYERS);
+  glow__node *more = glow_allocate(model->context, (size_t)capacity * sizeof *more);
+  if (!more)
+    return GLOW_E_MEMORY;
+  if (model->nodes)
+    memcpy(more, model->nodes, (size_t)model->node_count * sizeof *more);
+  glow_release(model->context, model->nodes);
+  model->nodes = more;
+  model->node_capacity = capacity;
+  return GLOW_OK;
+}
+
+/* What goes in is what comes out, as output or as latents. */
+static glow_status check_output(glow__node *node) {
+  if (node->out.height == 0)
+    node->out_size = 0;
+  else if (node->out.height < 1 || node->out.width < 1 || node->out.channels < 1)
+    return glow_error(GLOW_E_SHAPE, "the output shape is not valid");
+  else
+    node->out_size = glow_shape_size(&node->out);
+  if (node->out_size < 0 || node->out_size + node->latent_size != node->in_size)
+    return glow_error(GLOW_E_SHAPE, "%lld numbers go in, %lld and %lld latents come out",
+                      (long long)node->in_size, (long long)node->out_size,
+                      (long long)node->latent_size);
+  return GLOW_OK;
+}
+
+static glow_status no_fixed_scratch(const glow__node *node) {
+  if (!glow__by_tasks(node))
+    for (int32_t i = 0; i < node->scratch.count; i++)
+      if (node->scratch.at[i].backward)
+        return glow_error(GLOW_E_ARGUMENT, "a layer run by samples has no backward scratch");
+  return GLOW_OK;
+}
+
+/* Most layers declare few of the many regions that glow_setup has room for. */
+static glow_status keep_regions(glow_context *context, glow__node *node) {
+  glow__regions *all[] = {&node->scratch, &node->worker, &node->stored};
+  size_t count = 0;
+  for (int i = 0; i < 3; i++)
+    count += (size_t)all[i]->count;
+  node->regions = count ? glow_allocate(context, count * sizeof *node->regions) : NULL;
+  if (count && !node->regions)
+    return GLOW_E_MEMORY;
+  for (int i = 0, at = 0; i < 3; at += all[i++]->count) {
+    if (all[i]->count)
+      memcpy(node->regions + at, all[i]->at, (size_t)all[i]->count * sizeof *node->regions);
+    all[i]->at = node->regions ? node->regions + at : NULL;
+  }
+  return GLOW_OK;
+}
+
+static glow_status check_nets(const glow_layer *layer) {
+  for (int32_t i = 0; i < layer->ops.net_count; i++)
+    if (!layer->nets[i]->configured)
+      return glow_error(GLOW_E_STATE, "net '%s' was not configured (glow_setup_net)",
+                        layer->ops.nets[i].prefix);
+  return GLOW_OK;
+}
+
+/* One part's derived values after those before it; each was checked to be far from overflow. */
+static void place_part(glow__part *part, int64_t *total) {
+  part->derived_offset = *total;
+  *total += (int64_t)((part->derived_bytes + GLOW_ALIGN - 1) / GLOW_ALIGN * GLOW_ALIGN);
+}
+
+/* Bytes of the derived values of a layer and its nets. */
+static int64_t place_derived(glow_layer *layer) {
+  int64_t total = 0;
+  place_part(&layer->part, &total);
+  for (int32_t i = 0; i < layer->ops.net_count; i++)
+    place_part(&layer->nets[i]->part, &total);
+  return total;
+}
+
+static glow_status configure(glow_builder *builder, glow__node *node) {
+  glow_model *model = builder->model;
+  glow_layer *layer = node->layer;
+  glow_setup setup = {.model = model, .node = node, .part = &layer->part};
+  node->scratch.at = setup.regions[0];
+  node->worker.at = setup.regions[1];
+  node->stored.at = setup.regions[2];
+  node->in = builder->shape;
+  node->in_size = glow_shape_size(&node->in);
+  node->first_tensor = model->tensor_count;
+  node->first_parameter = model->parameter_count;
+  node->latent_density = GLOW_DENSITY_GAUSSIAN;
+  GLOW_TRY(layer->ops.configure(layer->self, &setup, &node->in, &node->out));
+  GLOW_TRY(check_nets(layer));
+  GLOW_TRY(check_output(node));
+  GLOW_TRY(no_fixed_scratch(node));
+  if (node->classes && !node->unlabelled)
+    model->needs_class = true;
+  if (glow__layer_flags(layer) & GLOW_LAYER_INFERENCE_ONLY)
+    model->inference_only = true;
+  GLOW_TRY(keep_regions(model->context, node));
+  if (node->latent_size) {
+    node->latent_offset = model->dims - node->in_size; /* all else is latents already */
+    model->latent_count++;
+  }
+  node->derived_offset = model->derived_size;
+  model->derived_size += place_derived(layer);
+  return GLOW_OK;
+}
+
+static glow_status add(glow_builder *builder, const char *name, glow_layer *layer) {
+  glow_model *model = builder->model;
+  GLOW_TRY(glow__check_layer_name(model, name));
+  if (builder->shape.height == 0)
+    return glow_error(GLOW_E_SHAPE, "layer '%s' comes after '%s', which left nothing", name,
+                      model->nodes[model->node_count - 1].name);
+  if (layer->context != model->context)
+    return glow_error(GLOW_E_ARGUMENT, "layer '%s' was made with another context", name);
+  GLOW_TRY(glow__reserve_node(model));
+  glow__node *node = &model->nodes[model->node_count];
+  memset(node, 0, sizeof *node);
+  node->layer = layer;
+  node->name = glow__model_name(model, strlen(name) + 1);
+  if (!node->name)
+    return GLOW_E_MEMORY;
+  memcpy(node->name, name, strlen(name) + 1);
+  glow_status status = configure(builder, node);
+  if (status != GLOW_OK) {
+    node->layer = NULL; /* the caller of this function destroys it */
+    glow__error_prefix(status, "layer '%s' (%s) after shape %lld x %lld x %lld", name,
+                       layer->ops.type, (long long)builder->shape.height,
+                       (long long)builder->shape.width, (long long)builder->shape.channels);
+    return status;
+  }
+  builder->shape = node->out;
+  model->node_count++;
+  return GLOW_OK;
+}
+
+glow_status glow_builder_add(glow_builder *builder, const char *name, glow_layer **layer) {
+  if (!layer || !*layer)
+    return glow_error(GLOW_E_ARGUMENT, "glow_builder_add: no layer");
+  glow_status status = GLOW_OK;
+  if (!builder)
+    status = glow_error(GLOW_E_ARGUMENT, "glow_builder_add: no builder");
+  else if (builder->failed)
+    status = glow_error(GLOW_E_STATE, "the builder has failed before");
+  else
+    status = add(builder, name, *layer);
+  if (status != GLOW_OK) {
+    if (builder)
+      builder->failed = true;
+    glow_layer_destroy(layer);
+  }
+  *layer = NULL;
+  return status;
+}
+
+glow_status glow_builder_shape(const glow_builder *builder, glow_shape *out) {
+  if (!builder || !out)
+    return glow_error(GLOW_E_ARGUMENT, "glow_builder_shape: NULL argument");
+  *out = builder->shape;
+  return GLOW_OK;
+}
+
+const glow_model *glow__builder_model(const glow_builder *builder) {
+  return builder->model;
+}
+
+static glow_status allocate(glow_model *model) {
+  glow_context *context = model->context;
+  if (!model->parameters)
+    model->parameters = glow_allocate(context, (size_t)model->parameter_count * sizeof(float) + 1);
+  model->fixed = glow_allocate(context, (size_t)model->fixed_count * 4 + 1);
+  model->derived = glow_allocate(context, (size_t)model->derived_size + 1);
+  if (!model->parameters || !model->fixed || !model->derived)
+    return GLOW_E_MEMORY;
+  model->initialised = true;
+  for (int32_t i = 0; i < model->node_count; i++)
+    if (model->nodes[i].rounds)
+      model->initialised = false;
+  return GLOW_OK;
+}
+
+/* Each layer writes the starting values of its tensors. */
+glow_status glow__reset_layers(glow_model *model, void *arg) {
+  (void)arg;
+  for (int32_t i = 0; i < model->node_count; i++) {
+    const glow__node *node = &model->nodes[i];
+    glow_call call = {.model = model, .node = node, .may_write = true};
+    glow_status status = glow__call_reset(&call);
+    if (status != GLOW_OK)
+      return glow__error_prefix(status, "layer '%s'", node->name);
+  }
+  return GLOW_OK;
+}
+
+static glow_status finish(const glow_builder *builder, glow__read_fn read, void *arg) {
+  const glow_shape *left = &builder->shape;
+  if (builder->failed)
+    return glow_error(GLOW_E_STATE, "the builder has failed before");
+  if (left->height != 0)
+    return glow_error(GLOW_E_SHAPE,
+                      "%lld x %lld x %lld numbers are left: the last layer must be a prior",
+                      (long long)left->height, (long long)left->width, (long long)left->channels);
+  GLOW_TRY(allocate(builder->model));
+  GLOW_TRY(read(builder->model, arg));
+  glow__values_write(builder->values, builder->model);
+  return glow_model_prepare(builder->model);
+}
+
+glow_status glow__builder_finish_from(glow_builder **builder, glow__read_fn read, void *arg,
+                                      glow_model **out) {
+  glow_status status = finish(*builder, read, arg);
+  if (status != GLOW_OK) {
+    glow_builder_destroy(builder);
+    return status;
+  }
+  *out = (*builder)->model;
+  glow__values_free((*out)->context, (*builder)->values);
+  glow_release((*out)->context, *builder);
+  *builder = NULL;
+  return GLOW_OK;
+}
+
+glow_status glow__builder_finish_at(glow_builder **builder, glow__read_fn read, void *arg,
+                                    float *parameters, glow_model **out) {
+  glow_model *model = (*builder)->model;
+  const size_t bytes = (size_t)model->parameter_count * sizeof(float) + 1;
+  model->adopted = parameters != NULL;
+  model->parameters = parameters ? parameters : glow__allocate_unset(model->context, bytes);
+  if (model->parameters) /* the model's own from here on, on failure too */
+    return glow__builder_finish_from(builder, read, arg, out);
+  glow_builder_destroy(builder);
+  return GLOW_E_MEMORY;
+}
+
+glow_status glow_builder_finish(glow_builder **builder, glow_model **out) {
+  if (out)
+    *out = NULL;
+  if (!builder || !*builder)
+    return glow_error(GLOW_E_ARGUMENT, "glow_builder_finish: no builder");
+  if (out)
+    return glow__builder_finish_from(builder, glow__reset_layers, NULL, out);
+  glow_builder_destroy(builder);
+  return glow_error(GLOW_E_ARGUMENT, "glow_builder_finish: NULL argument");
+}

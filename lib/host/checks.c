@@ -1,0 +1,111 @@
+/* What every pass checks first. SPDX-License-Identifier: MIT */
+#include <math.h>
+
+#include "host/workspace.h"
+
+glow_status glow__check_ready(const glow_model *model) {
+  if (!model->prepared)
+    return glow_error(GLOW_E_STATE, "parameters have changed: call glow_model_prepare first");
+  if (!model->initialised)
+    return glow_error(GLOW_E_STATE, "the model is not initialised: give it data to take its "
+                                    "first values from (glow_workspace_initialise)");
+  return GLOW_OK;
+}
+
+glow_status glow__check_count(const glow_workspace *ws, int64_t count) {
+  int64_t elements = 0;
+  if (count < 1 || !glow_size_multiply(count, ws->model->dims, &elements) ||
+      elements > INT64_MAX / 64)
+    return glow_error(GLOW_E_ARGUMENT, "%lld samples; 1 or more are needed", (long long)count);
+  return GLOW_OK;
+}
+
+glow_status glow__check_batch(const glow_workspace *ws, int64_t count) {
+  if (count < 1 || count > ws->plan.batch)
+    return glow_error(GLOW_E_ARGUMENT,
+                      "%lld samples at once; this pass takes one batch, and the workspace's is 1 to "
+                      "%lld: make a larger one, or several passes",
+                      (long long)count, (long long)ws->plan.batch);
+  return GLOW_OK;
+}
+
+glow_status glow__check_form(int32_t *form) {
+  if (*form == 0)
+    *form = GLOW_LATENTS_RAW;
+  if (*form != GLOW_LATENTS_RAW && *form != GLOW_LATENTS_WHITENED)
+    return glow_error(GLOW_E_ARGUMENT,
+                      "form is %d; it must be GLOW_LATENTS_RAW (%d) or GLOW_LATENTS_WHITENED (%d)",
+                      (int)*form, GLOW_LATENTS_RAW, GLOW_LATENTS_WHITENED);
+  return GLOW_OK;
+}
+
+glow_status glow__check_finite(const glow_model *model, const char *what, const float *x,
+                               int64_t count) {
+  for (int64_t i = 0; i < count * model->dims; i++)
+    if (!isfinite(x[i]))
+      return glow_error(GLOW_E_NUMERIC, "%s: element %lld of sample %lld is not finite", what,
+                        (long long)(i % model->dims), (long long)(i / model->dims));
+  return GLOW_OK;
+}
+
+glow_status glow__check_condition(const glow_workspace *ws, int64_t count) {
+  int64_t size = ws->model->condition_size;
+  if (!size)
+    return GLOW_OK;
+  if (!ws->condition)
+    return glow_error(GLOW_E_ARGUMENT,
+                      "the model needs a condition of %lld elements for each sample "
+                      "(glow_workspace_set_condition)",
+                      (long long)size);
+  if (ws->condition_count != 1 && ws->condition_count < count)
+    return glow_error(GLOW_E_ARGUMENT, "%lld conditions for %lld samples; one for each is needed, or one for all",
+                      (long long)ws->condition_count, (long long)count);
+  for (int64_t i = 0; i < (ws->condition_count == 1 ? 1 : count) * size; i++)
+    if (!isfinite(ws->condition[i]))
+      return glow_error(GLOW_E_NUMERIC, "condition: element %lld of sample %lld is not finite",
+                        (long long)(i % size), (long long)(i / size));
+  return GLOW_OK;
+}
+
+/* Images are dequantised into [-1/2, 1/2); samples that a model draws go somewhat beyond. */
+#define LARGEST_OF_AN_IMAGE 2.0f
+
+static void warn_of_scale(glow_workspace *ws, const float *x, int64_t elements) {
+  for (int64_t i = 0; ws->model->bits && !ws->told_scale && i < elements; i++) {
+    if (fabsf(x[i]) <= LARGEST_OF_AN_IMAGE)
+      continue;
+    ws->told_scale = true;
+    glow_context_log(ws->model->context, GLOW_LOG_WARNING,
+                     "input: element %lld of sample %lld is %g; the model is of %d-bit images, which "
+                     "lie in [-0.5, 0.5): pixels of 0 to 255 go through glow_model_dequantise first",
+                     (long long)(i % ws->model->dims), (long long)(i / ws->model->dims),
+                     (double)x[i], (int)ws->model->bits);
+  }
+}
+
+glow_status glow__check_input(glow_workspace *ws, const float *x, int64_t count) {
+  GLOW_TRY(glow__check_finite(ws->model, "input", x, count));
+  warn_of_scale(ws, x, count * ws->model->dims);
+  return GLOW_OK;
+}
+
+glow_status glow__check_labels(const glow_model *model, const int32_t *labels, int64_t count,
+                               int32_t form) {
+  bool needs_class = model->needs_class || form == GLOW_LATENTS_WHITENED;
+  if (!model->classes)
+    return GLOW_OK;
+  if (!labels)
+    return glow_error(GLOW_E_ARGUMENT, "the model has %d classes and needs labels", model->classes);
+  for (int64_t i = 0; i < count; i++) {
+    if (labels[i] < -1 || labels[i] >= model->classes)
+      return glow_error(GLOW_E_ARGUMENT, "label of sample %lld is %d; classes are 0 to %d",
+                        (long long)i, labels[i], model->classes - 1);
+    if (labels[i] == -1 && needs_class)
+      return glow_error(GLOW_E_ARGUMENT,
+                        "label of sample %lld is -1, class unknown: %s needs a class from 0 to %d",
+                        (long long)i,
+                        model->needs_class ? "a layer" : "the distribution of its latents",
+                        model->classes - 1);
+  }
+  return GLOW_OK;
+}

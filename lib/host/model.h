@@ -1,0 +1,150 @@
+/* What a model is made of, and how it is built: between the files of host/ and what stands below
+ * them. SPDX-License-Identifier: MIT */
+#ifndef GLOW_HOST_MODEL_H
+#define GLOW_HOST_MODEL_H
+
+#include <string.h>
+
+#include "host/handles.h"
+#include "host/host.h"
+
+#define GLOW_MAX_LAYERS 100000
+
+typedef struct glow__tensor {
+  char *name; /* whole: layer.name */
+  int32_t type, trainable, rank;
+  int64_t dims[GLOW_MAX_RANK];
+  int64_t elements;
+  int64_t offset; /* in parameters or in fixed state */
+  bool running;   /* a running average */
+  float momentum;
+  int64_t observed; /* its place among all that is observed */
+} glow__tensor;
+
+/* Of one type and shape, and both or neither trained. */
+static inline bool glow__tensors_alike(const glow__tensor *a, const glow__tensor *b) {
+  return a->type == b->type && a->trainable == b->trainable && a->rank == b->rank &&
+         memcmp(a->dims, b->dims, sizeof a->dims) == 0;
+}
+
+typedef struct glow__region {
+  int64_t fixed, per_sample;
+  bool backward; /* absent from inference */
+  bool packed;   /* of parameters alone: a workspace may cache it */
+} glow__region;
+
+typedef struct glow__regions {
+  int32_t count;
+  glow__region *at;
+} glow__regions;
+
+/* A layer in its place in a model, with all that it declared. */
+typedef struct glow__node {
+  char *name;
+  glow_layer *layer;
+  glow_shape in, out;
+  int64_t in_size, out_size; /* floats of one sample; out_size 0 after the top prior */
+  int32_t first_tensor, tensors;
+  int64_t first_parameter, parameters; /* its part of the flat vector */
+  glow__regions scratch, worker, stored;
+  glow__region *regions; /* the memory of all three */
+  int64_t derived_offset;
+  glow_shape latent_shape;
+  int64_t latent_size, latent_offset;
+  int32_t latent_density; /* GLOW_DENSITY_..., of the whitened form */
+  int32_t classes;
+  bool unlabelled; /* label -1 is fine */
+  int64_t logits;
+  int64_t forward_work, inverse_work; /* multiply-adds on a sample, 0: not declared */
+  bool conditioned;                   /* reads the condition */
+  int32_t rounds;                     /* of data-dependent initialisation, */
+  size_t round_bytes;                 /* and the most that one of them keeps */
+} glow__node;
+
+/* Names of layers and tensors lie one behind the other in blocks: many are shorter than what an
+ * allocation costs. */
+typedef struct glow__names {
+  struct glow__names *next;
+  size_t used, size;
+  char text[];
+} glow__names;
+
+struct glow_model {
+  glow_context *context;
+  glow__names *names;
+  glow_shape input;
+  int64_t dims;
+  int32_t bits;
+  int32_t classes;
+  bool needs_class; /* some layer that reads labels does not take -1 */
+  int64_t logits;
+  glow_shape condition;  /* of a sample, height 0: none */
+  int64_t condition_size;
+  int32_t latent_count;
+  glow__node *nodes;
+  int32_t node_count, node_capacity;
+  glow__tensor *tensors;
+  int32_t tensor_count, tensor_capacity;
+  float *parameters;
+  int64_t parameter_count;
+  bool is_inference_form;
+  bool inference_only; /* some layer has no backward */
+  bool adopted;        /* the parameters lie in memory of another: */
+  void *adopted_memory;
+  int64_t adopted_bytes;
+  void (*adopted_release)(void *memory, int64_t bytes);
+  void *fixed; /* 4-byte elements */
+  int64_t fixed_count;
+  int64_t observed_count; /* floats of all running averages */
+  unsigned char *derived;
+  int64_t derived_size;
+  bool prepared, initialised;
+  uint64_t version; /* of the parameters: grows as they are prepared; from 1 */
+};
+
+/* Numbers of a finished model that is a part of the one that is built (nested.c). */
+typedef struct glow__values glow__values;
+
+struct glow_builder {
+  glow_model *model;
+  glow_shape shape; /* after the last layer; height 0: nothing is left */
+  bool failed;
+  glow__values *values;
+};
+
+struct glow_setup {
+  glow_model *model;
+  glow__node *node;
+  glow__part *part; /* the layer's own, or that of the net which is being configured */
+  char prefix[256];
+  glow__region regions[3][GLOW_MAX_REGIONS]; /* scratch, worker, stored, while they are declared */
+};
+
+static inline bool glow__by_tasks(const glow__node *node) {
+  return (node->layer->ops.flags & GLOW_LAYER_BY_TASKS) != 0;
+}
+/* Can the layer's backward give its input back from its output? */
+static inline bool glow__reconstructs(const glow__node *node) {
+  return (node->layer->ops.flags & GLOW_LAYER_RECONSTRUCTS) != 0;
+}
+
+/* Memory for a name of so many bytes, for as long as the model lives. NULL: there is none. */
+char *glow__model_name(glow_model *model, size_t bytes);
+/* A half-built model is fine. */
+void glow__model_free(glow_model *model);
+/* While a model is built: that a layer's name is one, and free; room for one more. */
+glow_status glow__check_layer_name(const glow_model *model, const char *name);
+glow_status glow__reserve_node(glow_model *model);
+glow_status glow__reserve_tensor(glow_model *model);
+/* Over the starting values of a model that has its memory. */
+void glow__values_write(const glow__values *values, glow_model *model);
+void glow__values_free(glow_context *context, glow__values *values);
+/* A glow__read_fn: each layer writes the starting values of its tensors. */
+glow_status glow__reset_layers(glow_model *model, void *arg);
+/* Refuses a model that is an inference form, whose layers cannot be made again. */
+glow_status glow__check_copies(const glow_model *model);
+/* Derived values of one node. */
+glow_status glow__node_prepare(glow_model *model, const glow__node *node);
+
+
+#endif

@@ -1,0 +1,100 @@
+/* The handle of a conditioner network: its table and its options. SPDX-License-Identifier: MIT */
+#include "host/handles.h"
+
+static const uint32_t known_flags = GLOW_NET_ALWAYS_PREPARES | GLOW_NET_INFERENCE_ONLY;
+
+static glow_status check_ops(const glow_net_ops *ops) {
+  if (!ops->type || !*ops->type)
+    return glow_error(GLOW_E_ARGUMENT, "net table: no type name");
+  const char *missing = !ops->configure                                             ? "configure"
+                        : !ops->forward                                             ? "forward"
+                        : !ops->backward && !(ops->flags & GLOW_NET_INFERENCE_ONLY) ? "backward"
+                                                                                    : NULL;
+  if (missing)
+    return glow_error(GLOW_E_ARGUMENT, "net table of '%s': %s is missing", ops->type, missing);
+  if (ops->flags & ~known_flags || ops->reserved)
+    return glow_error(GLOW_E_ARGUMENT, "net table of '%s': unknown flags (0x%x)", ops->type,
+                      (unsigned)(ops->flags & ~known_flags));
+  return GLOW_OK;
+}
+
+glow_status glow_net_create(glow_context *context, const glow_net_ops *ops, const void *options,
+                            glow_net **out) {
+  glow_net_ops table = {.struct_size = sizeof table};
+  void *self = NULL;
+  if (out)
+    *out = NULL;
+  if (!context || !ops || !out)
+    return glow_error(GLOW_E_ARGUMENT, "glow_net_create: NULL argument");
+  GLOW_TRY(glow__table_copy(&table, sizeof table, ops, GLOW_NET_OPS_SMALLEST, "glow_net_ops"));
+  GLOW_TRY(check_ops(&table));
+  GLOW_TRY(glow__self_create(context, table.options, table.self_size, options, &self));
+  glow_net *net = glow_allocate(context, sizeof *net);
+  if (!net) {
+    glow__self_release(context, table.options, self);
+    return GLOW_E_MEMORY;
+  }
+  net->context = context;
+  net->ops = table;
+  net->self = self;
+  *out = net;
+  return GLOW_OK;
+}
+
+void *glow_net_self(glow_net *net) {
+  return net ? net->self : NULL;
+}
+
+void glow_net_destroy(glow_net **net) {
+  if (!net || !*net)
+    return;
+  glow_net *n = *net;
+  if (n->ops.destroy)
+    n->ops.destroy(n->self, n->context);
+  glow__self_release(n->context, n->ops.options, n->self);
+  glow_release(n->context, n);
+  *net = NULL;
+}
+
+/* ---- made again ------------------------------------------------------------------------------ */
+
+static glow_status make(glow_context *context, const glow_net_ops *ops, const void *options,
+                        glow_net **out) {
+  return ops->create ? ops->create(context, options, out)
+                     : glow_net_create(context, ops, options, out);
+}
+
+glow_status glow__net_save(const glow_net *net, glow__config *config) {
+  const glow_net_ops *registered = NULL;
+  if (net->ops.flags & GLOW_NET_INFERENCE_ONLY)
+    return glow_error(GLOW_E_UNSUPPORTED,
+                      "a net of type '%s' is for inference alone and cannot be saved",
+                      net->ops.type);
+  if (glow__registry_find_net(net->context, net->ops.type, &registered) != GLOW_OK)
+    return glow_error(GLOW_E_UNSUPPORTED,
+                      "nets of type '%s' cannot be saved, because no file could be loaded with "
+                      "them: register the type first (glow_context_register_net)",
+                      net->ops.type);
+  return glow__options_save(net->ops.options, net->self, config);
+}
+
+glow_status glow__net_load(glow_context *context, const char *type, const glow__config *config,
+                           glow_net **out) {
+  const glow_net_ops *ops = NULL;
+  void *options = NULL;
+  *out = NULL;
+  GLOW_TRY(glow__registry_find_net(context, type, &ops));
+  if (ops->options && !(options = glow_allocate(context, ops->options->size)))
+    return GLOW_E_MEMORY;
+  glow_status status =
+      options ? glow__options_load(ops->options, config, options) : GLOW_OK;
+  if (status == GLOW_OK)
+    status = make(context, ops, options, out);
+  if (options)
+    glow__self_release(context, ops->options, options);
+  return status;
+}
+
+glow_status glow__net_like(const glow_net *net, glow_net **out) {
+  return make(net->context, &net->ops, net->ops.options ? net->self : NULL, out);
+}

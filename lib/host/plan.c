@@ -1,0 +1,236 @@
+/* The plan of a workspace: where in its one block everything lies that passes use, from the model,
+ * the batch and the mode; and under GLOW_MODE_BUDGET which layers are stored.
+ * SPDX-License-Identifier: MIT */
+#include "host/workspace.h"
+
+static int64_t max64(int64_t a, int64_t b) {
+  return a > b ? a : b;
+}
+
+/* Reserves `floats` at the end of the block, aligned. False: overflow. */
+static bool place(glow__plan *plan, int64_t floats, int64_t *offset) {
+  const int64_t unit = GLOW_ALIGN / (int64_t)sizeof(float);
+  *offset = plan->total;
+  return glow_size_add(plan->total, floats, &plan->total) &&
+         glow_size_add(plan->total, unit - 1, &plan->total) &&
+         (plan->total = plan->total / unit * unit) < INT64_MAX / 16;
+}
+
+static bool place_samples(glow__plan *plan, int64_t per_sample, int64_t *offset) {
+  int64_t floats = 0;
+  return glow_size_multiply(per_sample, plan->batch, &floats) && place(plan, floats, offset);
+}
+
+/* Scratch of one node: of the call, or for each worker when it is run by samples. */
+static bool node_scratch(const glow__plan *plan, const glow__node *node, int64_t *call,
+                         int64_t *worker) {
+  bool training = plan->mode != GLOW_MODE_INFERENCE;
+  bool by_tasks = glow__by_tasks(node);
+  int64_t capacity = by_tasks ? plan->batch : glow__block_samples(node, plan->batch);
+  return glow__regions_size(&node->worker, 0, true, worker) &&
+         glow__regions_size(&node->scratch, capacity, training, call) &&
+         (by_tasks || glow_size_add(*worker, *call, worker)) && (by_tasks || (*call = 0, true));
+}
+
+static bool place_scratch(const glow_model *model, glow__plan *plan) {
+  int64_t call = 0, worker = 0;
+  for (int32_t i = 0; i < model->node_count; i++) {
+    int64_t c = 0, w = 0;
+    if (!node_scratch(plan, &model->nodes[i], &c, &w))
+      return false;
+    call = max64(call, c);
+    worker = max64(worker, w);
+  }
+  plan->worker_stride = worker;
+  return place(plan, call, &plan->scratch) && glow_size_multiply(worker, plan->workers, &worker) &&
+         place(plan, worker, &plan->worker_scratch);
+}
+
+/* Packed regions of all nodes. offsets: NULL when only the size is wanted. */
+static bool place_packed(const glow_model *model, glow__plan *plan, int64_t *offsets) {
+  bool training = plan->mode != GLOW_MODE_INFERENCE;
+  for (int32_t i = 0; plan->cache_packed && i < model->node_count; i++) {
+    int64_t floats = 0, offset = 0;
+    if (!glow__packed_regions(&model->nodes[i], training, &floats) || !place(plan, floats, &offset))
+      return false;
+    if (offsets)
+      offsets[i] = offset;
+  }
+  return true;
+}
+
+/* Is node i to be stored? store: which nodes are; NULL: by the mode. */
+static bool is_stored(const glow__plan *plan, const unsigned char *store, int32_t i) {
+  return store ? store[i] : plan->mode == GLOW_MODE_STORED;
+}
+
+/* The input of node i, which it needs when it is stored, and node i - 1 as its output. */
+static bool place_input(const glow_model *model, glow__plan *plan, const unsigned char *store,
+                        int32_t i, int64_t *offset) {
+  *offset = -1;
+  if (i == 0 || is_stored(plan, store, i) || is_stored(plan, store, i - 1))
+    return place_samples(plan, model->nodes[i].in_size, offset);
+  return true;
+}
+
+/* Activations that forward leaves for backward, and room for those of one layer that does not. */
+static bool place_stored(const glow_model *model, glow__plan *plan, const unsigned char *store,
+                        int64_t *inputs, int64_t *stored) {
+  int64_t largest = 0;
+  for (int32_t i = 0; i < model->node_count; i++) {
+    const glow__node *node = &model->nodes[i];
+    int64_t floats = 0, input = -1, offset = -1;
+    bool store_it = is_stored(plan, store, i);
+    if (!glow__regions_size(&node->stored, plan->batch, true, &floats) ||
+        !place_input(model, plan, store, i, &input) || (store_it && !place(plan, floats, &offset)))
+      return false;
+    if (i == 0)
+      plan->input = input;
+    if (store_it)
+      plan->stored_count++;
+    else
+      largest = max64(largest, floats);
+    if (!store_it && !glow__reconstructs(node))
+      plan->needs_spare = true;
+    if (inputs) {
+      inputs[i] = input;
+      stored[i] = offset;
+    }
+  }
+  return place(plan, largest, &plan->stored);
+}
+
+/* States from which layers are run again when reconstruction drifts. */
+static bool place_slots(const glow_model *model, glow__plan *plan, double drift_bound) {
+  int64_t floats = 0;
+  if (plan->stored_count < model->node_count && drift_bound > 0)
+    plan->slot_count = glow__recompute_slots(model->node_count);
+  return glow_size_multiply(plan->state, plan->batch, &floats) &&
+         glow__aligned(floats, &plan->slot_stride) &&
+         glow_size_multiply(plan->slot_stride, plan->slot_count, &floats) &&
+         place(plan, floats, &plan->slots);
+}
+
+static bool place_training(const glow_model *model, glow__plan *plan) {
+  int64_t stride = 0;
+  for (int32_t i = 0; i < model->node_count; i++) {
+    const glow__node *node = &model->nodes[i];
+    if (!glow__by_tasks(node))
+      stride = max64(stride, node->parameters);
+  }
+  plan->block_stride = stride;
+  return place_samples(plan, plan->state, &plan->gradients_x[0]) &&
+         place_samples(plan, plan->state, &plan->gradients_x[1]) &&
+         place_samples(plan, plan->needs_spare ? plan->state : 0, &plan->spare) &&
+         glow_size_multiply(stride, GLOW_MAX_BLOCKS, &stride) &&
+         place(plan, stride, &plan->block_gradients) &&
+         place(plan, model->parameter_count, &plan->parameter_gradients) &&
+         place(plan, model->observed_count, &plan->observed) &&
+         place(plan, 2 * model->observed_count, &plan->observed_sum);
+}
+
+/* Offsets for each node; NULL: only sizes are wanted. */
+typedef struct tables {
+  int64_t *inputs, *stored, *packed;
+} tables;
+
+/* store: which nodes are stored; NULL: by the mode. */
+static glow_status make_plan(const glow_model *model, const glow_workspace_options *o,
+                             uint32_t workers, const unsigned char *store, glow__plan *plan,
+                             const tables *t) {
+  *plan = (glow__plan){
+      .batch = o->batch, .mode = o->mode, .workers = workers, .cache_packed = o->cache_packed == 1};
+  plan->state = model->dims; /* no layer makes more elements than it is given */
+  bool training = o->mode != GLOW_MODE_INFERENCE;
+  bool ok =
+      place_samples(plan, plan->state, &plan->states[0]) &&
+      place_samples(plan, plan->state, &plan->states[1]) &&
+      place_samples(plan, model->dims, &plan->latents) && place_samples(plan, 2, &plan->logdet) &&
+      place_samples(plan, 2, &plan->logprior) &&
+      place_samples(plan, model->logits, &plan->logits) &&
+      place_samples(plan, training ? 2 : 0, &plan->weight_logdet) &&
+      place_samples(plan, training ? 2 : 0, &plan->weight_logprior) && place_scratch(model, plan) &&
+      place_packed(model, plan, t->packed) &&
+      (!training || (place_stored(model, plan, store, t->inputs, t->stored) &&
+                     place_slots(model, plan, o->drift_bound) && place_training(model, plan)));
+  if (!ok)
+    return glow_error(GLOW_E_LIMIT, "a workspace for batches of %lld is too large",
+                      (long long)o->batch);
+  return GLOW_OK;
+}
+
+/* The handle and its tables lie in front of the floats. */
+size_t glow__plan_header(const glow_model *model, const glow__plan *plan) {
+  size_t offsets = (plan->stored_count ? 2 : 0) + (plan->cache_packed ? 1 : 0);
+  size_t table_bytes = offsets * (size_t)model->node_count * sizeof(int64_t);
+  size_t labels = model->classes ? (size_t)plan->batch * sizeof(int32_t) : 0;
+  size_t size = sizeof(glow_workspace) + table_bytes + labels;
+  return (size + GLOW_ALIGN - 1) / GLOW_ALIGN * GLOW_ALIGN;
+}
+
+uint64_t glow__plan_bytes(const glow_model *model, const glow__plan *plan) {
+  return glow__plan_header(model, plan) + (uint64_t)plan->total * sizeof(float);
+}
+
+/* ---- which nodes are stored ------------------------------------------------------------------ */
+
+/* Nodes whose inverse is dear are, in any case. */
+static void store_dear(const glow_model *model, unsigned char *store) {
+  for (int32_t i = 0; i < model->node_count; i++)
+    store[i] = glow__inverse_is_dear(&model->nodes[i]);
+}
+
+/* Within the budget. Counted for so many workers at least, so that on as many the choice, and with it
+ * every bit of the gradients, is the same. */
+enum { BUDGET_WORKERS = 16 };
+
+static glow_status choose(const glow_model *model, const glow_workspace_options *o,
+                          unsigned char *store) {
+  uint32_t workers = glow_context_workers(model->context);
+  uint32_t counted = workers > BUDGET_WORKERS ? workers : BUDGET_WORKERS;
+  int64_t unit = (int64_t)sizeof(float);
+  glow__plan plan;
+  store_dear(model, store);
+  GLOW_TRY(make_plan(model, o, workers, store, &plan, &(tables){0}));
+  if (glow__plan_bytes(model, &plan) > o->memory_budget)
+    return glow_error(GLOW_E_LIMIT,
+                      "memory_budget is %llu bytes; batches of %lld of this model need at least "
+                      "%llu",
+                      (unsigned long long)o->memory_budget, (long long)o->batch,
+                      (unsigned long long)glow__plan_bytes(model, &plan));
+  memset(store, 1, (size_t)model->node_count);
+  if (make_plan(model, o, counted, store, &plan, &(tables){0}) == GLOW_OK &&
+      glow__plan_bytes(model, &plan) <= o->memory_budget)
+    return GLOW_OK;
+  uint64_t header = glow__plan_header(
+      model,
+      &(glow__plan){.batch = o->batch, .stored_count = 1, .cache_packed = o->cache_packed == 1});
+  store_dear(model, store);
+  GLOW_TRY(make_plan(model, o, counted, store, &plan, &(tables){0}));
+  if (o->memory_budget / (uint64_t)unit > (uint64_t)INT64_MAX / 16)
+    return glow__choose_stored(model, o->batch, plan.total, INT64_MAX / 16, store);
+  int64_t room = (int64_t)((o->memory_budget - (header < o->memory_budget ? header : 0)) / unit);
+  return room > plan.total ? glow__choose_stored(model, o->batch, plan.total, room, store)
+                           : GLOW_OK;
+}
+
+glow_status glow__plan_make(const glow_model *model, const glow_workspace_options *o,
+                            glow__plan *plan, unsigned char **store) {
+  *store = NULL;
+  if (o->mode == GLOW_MODE_BUDGET || o->mode == GLOW_MODE_RECONSTRUCTED) {
+    *store = glow_allocate(model->context, (size_t)model->node_count + 1);
+    if (!*store)
+      return GLOW_E_MEMORY;
+    if (o->mode == GLOW_MODE_BUDGET)
+      GLOW_TRY(choose(model, o, *store));
+    else
+      store_dear(model, *store);
+  }
+  return make_plan(model, o, glow_context_workers(model->context), *store, plan, &(tables){0});
+}
+
+void glow__plan_place(const glow_workspace_options *o, const unsigned char *store, uint32_t workers,
+                      glow_workspace *ws) {
+  const tables t = {ws->inputs, ws->stored, ws->packed};
+  make_plan(ws->model, o, workers, store, &ws->plan, &t);
+}

@@ -1,0 +1,91 @@
+/* Running averages: what training passes observe of their batches, gathered over the micro-batches
+ * of a step as gradients are, and followed by fixed state of the model.
+ *   average += momentum (mean - average),  mean = sum_b samples_b observed_b / sum_b samples_b
+ * SPDX-License-Identifier: MIT */
+#include <math.h>
+
+#include "host/run.h"
+
+static double *sums(const glow_workspace *ws) {
+  return (double *)(void *)(ws->memory + ws->plan.observed_sum);
+}
+
+void glow__running_gather(glow_workspace *ws) {
+  const float *observed = ws->memory + ws->plan.observed;
+  for (int64_t i = 0; i < ws->model->observed_count; i++)
+    sums(ws)[i] += (double)ws->samples * (double)observed[i];
+  ws->observed_samples += ws->samples;
+}
+
+void glow__running_clear(glow_workspace *ws) {
+  for (int64_t i = 0; i < ws->model->observed_count; i++)
+    sums(ws)[i] = 0.0;
+  ws->observed_samples = 0;
+}
+
+/* The averages as they will be, in the place of what was observed. */
+static glow_status compute(glow_workspace *ws, const glow__tensor *tensor) {
+  const float *average = (const float *)ws->model->fixed + tensor->offset;
+  float *next = ws->memory + ws->plan.observed + tensor->observed;
+  const double *sum = sums(ws) + tensor->observed;
+  double momentum = (double)tensor->momentum, samples = (double)ws->observed_samples;
+  for (int64_t i = 0; i < tensor->elements; i++) {
+    double now = (double)average[i];
+    next[i] = (float)(now + momentum * (sum[i] / samples - now));
+    if (!isfinite(next[i]))
+      return glow_error(GLOW_E_NUMERIC, "running average '%s': element %lld is not finite",
+                        tensor->name, (long long)i);
+  }
+  return GLOW_OK;
+}
+
+static void exchange(const glow_workspace *ws, glow_model *model) {
+  for (int32_t t = 0; t < model->tensor_count; t++) {
+    const glow__tensor *tensor = &model->tensors[t];
+    float *average = (float *)model->fixed + tensor->offset;
+    float *other = ws->memory + ws->plan.observed + tensor->observed;
+    for (int64_t i = 0; tensor->running && i < tensor->elements; i++) {
+      float kept = average[i];
+      average[i] = other[i];
+      other[i] = kept;
+    }
+  }
+}
+
+static bool nothing(const glow_workspace *ws) {
+  return !ws->model->observed_count || !ws->observed_samples;
+}
+
+glow_status glow__running_move(glow_workspace *ws, glow_model *model) {
+  if (nothing(ws))
+    return GLOW_OK;
+  ws->samples = 0; /* what the last forward observed is overwritten */
+  for (int32_t t = 0; t < model->tensor_count; t++)
+    if (model->tensors[t].running)
+      GLOW_TRY(compute(ws, &model->tensors[t]));
+  exchange(ws, model);
+  return GLOW_OK;
+}
+
+glow_status glow__running_undo(glow_workspace *ws, glow_model *model) {
+  if (nothing(ws))
+    return GLOW_OK;
+  exchange(ws, model);
+  return glow_model_prepare(model);
+}
+
+glow_status glow_workspace_update_statistics(glow_workspace *ws, glow_model *model) {
+  if (!ws || !model)
+    return glow_error(GLOW_E_ARGUMENT, "glow_workspace_update_statistics: NULL argument");
+  if (ws->model != model)
+    return glow_error(GLOW_E_ARGUMENT, "the workspace is of another model");
+  if (!glow__is_training(ws))
+    return glow_error(GLOW_E_STATE, "the workspace is for inference and observes nothing");
+  GLOW_TRY(glow__running_move(ws, model));
+  glow_status status = glow_model_prepare(model);
+  if (status == GLOW_OK)
+    glow__running_clear(ws);
+  else
+    GLOW_TRY(glow__running_undo(ws, model));
+  return status;
+}

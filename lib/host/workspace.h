@@ -1,0 +1,143 @@
+/* The workspace: the plan of its memory, and what every pass checks first.
+ * SPDX-License-Identifier: MIT */
+#ifndef GLOW_HOST_WORKSPACE_H
+#define GLOW_HOST_WORKSPACE_H
+
+#include "host/call.h"
+
+/* A layer run by samples is cut into at most so many blocks: enough to share among threads, few
+ * enough that a gradient buffer for each is cheap. */
+#define GLOW_MAX_BLOCKS 16
+/* Below so many elements a call by samples is one block: waking a thread costs more than the
+ * work. */
+#define GLOW_BLOCK_MIN 8192
+/* Samples in a block of a by-samples call on `samples` samples: from shapes alone. */
+int64_t glow__block_samples(const glow__node *node, int64_t samples);
+
+/* Where everything lies in the workspace's one block, in floats. */
+typedef struct glow__plan {
+  int64_t batch;
+  int32_t mode;
+  uint32_t workers;
+  int32_t stored_count;   /* nodes that are stored */
+  bool needs_spare;       /* some layer cannot reconstruct and must run forward again */
+  int64_t state;          /* floats of the largest state, all samples */
+  int64_t states[2];      /* ping-pong: offsets */
+  int64_t gradients_x[2]; /* backward */
+  int64_t spare;
+  int64_t latents;
+  int64_t logdet, logprior, weight_logdet, weight_logprior; /* doubles */
+  int64_t logits;
+  int64_t scratch, worker_scratch, worker_stride;
+  bool cache_packed;
+  int64_t input; /* copy of x, where layers are reconstructed: what they are compared with */
+  int64_t stored; /* room for the stored regions of one layer that is reconstructed, the largest */
+  /* States for running layers again (recompute.c), all of one size. */
+  int64_t slots, slot_stride;
+  int32_t slot_count;
+  int64_t block_gradients; /* buffers of by-samples layers */
+  int64_t block_stride;
+  int64_t parameter_gradients;
+  int64_t observed;     /* of the last forward */
+  int64_t observed_sum; /* doubles: of the batches since gradients were zeroed, times samples */
+  int64_t total;
+} glow__plan;
+
+struct glow_workspace {
+  const glow_model *model;
+  glow__plan plan;
+  float *memory;
+  uint64_t bytes;
+  /* Offsets, for each node, of its input and of its stored regions where it is stored; -1 where not.
+   * NULL: of no node. */
+  int64_t *inputs, *stored;
+  int64_t *packed; /* of each node's packed regions; NULL: not cached */
+  double drift_bound, drift, largest_drift;
+  bool recomputes;      /* a drift was past the bound: see recompute.c */
+  const float *condition; /* the caller's [condition_count, condition size] */
+  int64_t condition_count;
+  int64_t first;    /* of the samples of the pass that the present batch starts with */
+  bool told_scale;  /* a warning of input that cannot be right was given */
+  /* The last forward, for backward. */
+  int64_t samples; /* 0: none */
+  const int32_t *labels;
+  int32_t *label_copy;      /* room for the batch's, in models with classes */
+  int64_t observed_samples; /* in the sums of what was observed */
+  bool has_logits;          /* a pass has computed them */
+};
+
+static inline bool glow__is_training(const glow_workspace *ws) {
+  return ws->plan.mode != GLOW_MODE_INFERENCE;
+}
+
+/* Is node i stored: its input, its output and its stored regions, as backward needs them? */
+static inline bool glow__is_stored(const glow_workspace *ws, int32_t i) {
+  return ws->stored && ws->stored[i] >= 0;
+}
+/* The input of node i as forward left it for backward, or NULL: it was not stored. */
+static inline float *glow__stored_input(const glow_workspace *ws, int32_t i) {
+  if (i >= ws->model->node_count)
+    return NULL;
+  int64_t offset = ws->inputs ? ws->inputs[i] : i == 0 ? ws->plan.input : -1;
+  return offset < 0 ? NULL : ws->memory + offset;
+}
+
+/* Inverses that cost more than so many forwards are not run for want of memory. */
+enum { GLOW_DEAR_INVERSE = 4 };
+static inline bool glow__inverse_is_dear(const glow__node *node) {
+  return node->inverse_work / GLOW_DEAR_INVERSE > node->forward_work;
+}
+/* The plan of a workspace of these options; store: which nodes are stored, of so many bytes, NULL: by
+ * the mode alone. *store is the caller's to release. */
+glow_status glow__plan_make(const glow_model *model, const glow_workspace_options *options,
+                            glow__plan *plan, unsigned char **store);
+/* Bytes of the handle with its tables, which lie in front of the floats; and of all. */
+size_t glow__plan_header(const glow_model *model, const glow__plan *plan);
+uint64_t glow__plan_bytes(const glow_model *model, const glow__plan *plan);
+/* The same plan once more, with the offsets of each node written into the workspace's tables. */
+void glow__plan_place(const glow_workspace_options *options, const unsigned char *store,
+                      uint32_t workers, glow_workspace *ws);
+/* Chooses the nodes to store, besides those that are chosen already, so that a workspace takes at
+ * most `room` floats: store[i] = 1. least: floats when only those chosen are stored. */
+glow_status glow__choose_stored(const glow_model *model, int64_t batch, int64_t least, int64_t room,
+                                unsigned char *store);
+/* What a region of so many floats takes in the workspace. False: overflow. */
+static inline bool glow__aligned(int64_t floats, int64_t *out) {
+  const int64_t unit = GLOW_ALIGN / (int64_t)sizeof(float);
+  return glow_size_add(floats, unit - 1, out) && (*out = *out / unit * unit, true);
+}
+
+/* Parameters and derived values are a new version, ready for passes. */
+static inline void glow__model_ready(glow_model *model) {
+  model->prepared = true;
+  model->version++;
+}
+
+/* Slots that running nodes forward again needs (recompute.c). */
+int32_t glow__recompute_slots(int32_t nodes);
+/* Zeroes the sums of what passes observed (running.c). */
+void glow__running_clear(glow_workspace *ws);
+
+glow_status glow__check_ready(const glow_model *model);
+/* form: GLOW_LATENTS_WHITENED where latents are whitened or the contrary, which needs a class. */
+glow_status glow__check_labels(const glow_model *model, const int32_t *labels, int64_t count,
+                               int32_t form);
+/* NaN or infinity in what the caller gives is the caller's error, and named. x: [count, dims]. */
+glow_status glow__check_finite(const glow_model *model, const char *what, const float *x,
+                               int64_t count);
+/* That there is a finite condition for each of `count` samples, if the model takes them. */
+glow_status glow__check_condition(const glow_workspace *ws, int64_t count);
+/* 1 or more samples; and at most one batch. */
+glow_status glow__check_count(const glow_workspace *ws, int64_t count);
+glow_status glow__check_batch(const glow_workspace *ws, int64_t count);
+/* The data x [count, dims]: finite, or else an error; and of a scale that can be right, or else a
+ * warning. */
+glow_status glow__check_input(glow_workspace *ws, const float *x, int64_t count);
+/* 0 becomes raw. */
+glow_status glow__check_form(int32_t *form);
+/* Samples of the batch that starts at `first` of `count`. */
+static inline int64_t glow__batch_at(const glow_workspace *ws, int64_t first, int64_t count) {
+  return count - first < ws->plan.batch ? count - first : ws->plan.batch;
+}
+
+#endif

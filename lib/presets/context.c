@@ -1,0 +1,118 @@
+/* glow_context: allocator, executor, log, kernels and registry. SPDX-License-Identifier: MIT */
+#include <stdlib.h>
+
+#include "base/base.h"
+#include "layers/layers.h"
+#include "math/kernels16.h"
+#include "host/host.h"
+#include "nets/nets.h"
+
+static void *default_alloc(size_t size, void *payload) {
+  (void)payload;
+  return malloc(size);
+}
+
+static void default_free(void *memory, void *payload) {
+  (void)payload;
+  free(memory);
+}
+
+static glow_status choose_allocator(const glow_allocator *from, glow_allocator *to) {
+  *to = (glow_allocator){sizeof *to, default_alloc, default_free, NULL};
+  if (!from)
+    return GLOW_OK;
+  GLOW_TRY(glow__table_copy(to, sizeof *to, from, sizeof *to, "glow_allocator"));
+  if (!to->allocate || !to->release)
+    return glow_error(GLOW_E_ARGUMENT, "the allocator needs allocate and release");
+  return GLOW_OK;
+}
+
+static void run_serially(void *payload, glow_task_fn fn, void *arg, uint32_t tasks) {
+  (void)payload;
+  for (uint32_t t = 0; t < tasks; t++)
+    fn(arg, t, 0);
+}
+
+static glow_status choose_executor(glow_context *context, const glow_context_options *o) {
+  context->executor = (glow_executor){sizeof(glow_executor), 1, 0, run_serially, NULL};
+  if (o->executor) {
+    GLOW_TRY(glow__table_copy(&context->executor, sizeof context->executor, o->executor,
+                              sizeof context->executor, "glow_executor"));
+    if (!context->executor.run || !context->executor.workers || context->executor.workers > 65536)
+      return glow_error(GLOW_E_ARGUMENT, "the executor needs run and 1 to 65536 workers");
+    return GLOW_OK;
+  }
+  if (o->threads <= 1)
+    return GLOW_OK;
+  GLOW_TRY(glow_pool_create(&context->allocator, o->threads, &context->pool));
+  return glow_pool_executor(context->pool, &context->executor);
+}
+
+static glow_status register_types(glow_context *context) {
+#define GLOW_REGISTER(type)                                                                        \
+  GLOW_TRY(glow_context_register_layer(context, #type, glow__##type##_make));
+  GLOW_LAYER_LIST(GLOW_REGISTER)
+#undef GLOW_REGISTER
+  GLOW_TRY(glow_context_register_net(context, "conv", glow__conv_net_make));
+  GLOW_TRY(glow_context_register_net(context, "res", glow__res_net_make));
+  return glow_context_register_net(context, "mlp", glow__mlp_net_make);
+}
+
+static glow_status fill(glow_context *context, const glow_context_options *o) {
+  context->log = o->log;
+  context->log_payload = o->log_payload;
+  context->kernels = glow__kernels_find(o->kernels);
+  if (!context->kernels)
+    return glow_error(GLOW_E_UNSUPPORTED, "this build and CPU have no kernels '%s'", o->kernels);
+  if (o->products == GLOW_PRODUCTS_BFLOAT16)
+    context->kernels16 = glow__kernels16_of(context->kernels);
+  GLOW_TRY(choose_executor(context, o));
+  return register_types(context);
+}
+
+glow_status glow_context_create(const glow_context_options *options, glow_context **out) {
+  glow_context_options o = GLOW_CONTEXT_OPTIONS_INIT;
+  glow_allocator allocator;
+  if (!out)
+    return glow_error(GLOW_E_ARGUMENT, "glow_context_create: NULL argument");
+  *out = NULL;
+  GLOW_TRY(glow__options_copy(&o, sizeof o, options, offsetof(glow_context_options, products),
+                              "glow_context_options"));
+  if (o.reserved || o.reserved2)
+    return glow_error(GLOW_E_ARGUMENT, "glow_context_options: reserved must be 0");
+  if (o.products != GLOW_PRODUCTS_FLOAT32 && o.products != GLOW_PRODUCTS_BFLOAT16)
+    return glow_error(GLOW_E_ARGUMENT, "products is %d; it must be 0 (float32) or 1 (bfloat16)",
+                      o.products);
+  GLOW_TRY(choose_allocator(o.allocator, &allocator));
+  glow_context *context = glow__allocate(&allocator, sizeof *context);
+  if (!context)
+    return glow_error(GLOW_E_MEMORY, "no memory for a context");
+  context->allocator = allocator;
+  glow_status status = fill(context, &o);
+  if (status != GLOW_OK)
+    glow_context_destroy(&context);
+  *out = context;
+  return status;
+}
+
+void glow_context_destroy(glow_context **context) {
+  if (!context || !*context)
+    return;
+  glow_allocator allocator = (*context)->allocator;
+  glow__registry_destroy(*context);
+  glow_pool_destroy(&(*context)->pool);
+  glow__release(&allocator, *context);
+  *context = NULL;
+}
+
+uint32_t glow_context_workers(const glow_context *context) {
+  return context ? context->executor.workers : 0;
+}
+
+const char *glow_context_kernels(const glow_context *context) {
+  return context ? context->kernels->name : NULL;
+}
+
+int32_t glow_context_products(const glow_context *context) {
+  return context && context->kernels16 ? GLOW_PRODUCTS_BFLOAT16 : GLOW_PRODUCTS_FLOAT32;
+}
