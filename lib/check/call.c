@@ -131,7 +131,7 @@ static bool finite_sums(glow__check *c, const char *function, const char *what,
 static void begin(glow__check *c, int64_t first, int64_t samples, int32_t form, float *z,
                   glow_call *call) {
   const glow__plan *plan = &c->ws->plan;
-  int64_t own = 0, call = 0;
+  int64_t own = 0, floats = 0;
   glow__call_begin(c->ws, c->node, samples, c->labels + first, form, z, call);
   glow__call_skip(call, first);
   if (c->of_batch)
@@ -141,8 +141,8 @@ static void begin(glow__check *c, int64_t first, int64_t samples, int32_t form, 
     call->scratch = call->worker_scratch + own;
     call->packed = NULL;
   } else {
-    glow__regions_size(&c->node->scratch, call->capacity, true, &call);
-    fill(call->scratch, call, of_region);
+    glow__regions_size(&c->node->scratch, call->capacity, true, &floats);
+    fill(call->scratch, floats, of_region);
   }
   fill(call->worker_scratch, plan->worker_stride, of_region); /* worker 0: these calls are serial */
   c->allocations = 0;
@@ -197,7 +197,12 @@ bool glow__check_inverse(glow__check *c, const glow__outputs *in, int64_t first,
   begin(c, first, samples, form, in->z, &call);
   for (int64_t n = 0; n < samples; n++)
     logdet[n] = c->start;
-  node->layer->ops.inverse(node->layer->self, &call, node->out_size ? in->y : NULL, x, logdet);
+  glow_status status = node->layer->ops.inverse(node->layer->self, &call,
+                                                node->out_size ? in->y : NULL, x, logdet);
+  if (status != GLOW_OK) {
+    glow__check_fault(c, "inverse fails on what forward gave: %s", glow_last_error());
+    return false;
+  }
   return end(c, "inverse", &call) && glow__check_written(c, "inverse", "x", x, &grid) &&
          finite_sums(c, "inverse", "the log-det", logdet, samples);
 }

@@ -5,8 +5,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "nets/nets.h"
-
 /* ---- a context like the caller's ------------------------------------------------------------- */
 
 static void *counted_alloc(size_t size, void *payload) {
@@ -247,7 +245,7 @@ static bool check_build(glow__check *c) {
   if (!initialise(c) || !finite_parameters(c, "after data-dependent initialisation"))
     return false;
   memcpy(c->base, c->model->parameters, bytes);
-  bool always = (c->node->layer->ops.flags & GLOW_LAYER_ALWAYS_PREPARES) != 0;
+  bool always = (glow__layer_flags(c->node->layer) & GLOW_LAYER_ALWAYS_PREPARES) != 0;
   for (int i = 0; always && i < TRIES; i++)
     if (!perturb(c, i % 2 ? 10 : 100)) {
       glow__check_fault(c, "GLOW_LAYER_ALWAYS_PREPARES is set, but prepare fails: %s",
@@ -301,8 +299,8 @@ static glow_status run_steps(glow__check *c) {
   GLOW_TRY(glow__check_save(c));
   if (glow__check_over(c))
     return GLOW_OK;
-  begin_step(c, "freeze");
-  return glow__check_freeze(c);
+  begin_step(c, "inference form");
+  return glow__check_inference_form(c);
 }
 
 static glow_status check_options(const glow_check_options *o) {

@@ -45,7 +45,7 @@ static glow_status infer(glow__import *im) {
   GLOW_TRY(glow__import_dim(im, "f1/l_1/W", 4, 3, GLOW_IMPORT_HIDDEN, &hidden));
   GLOW_TRY(glow__import_dim(im, "f1/l_last/W", 4, 3, GLOW_IMPORT_CHANNELS, &out));
   GLOW_TRY(glow__import_plan_step(im, channels, hidden, out));
-  plan->net_actnorm = plan->edge = 1;
+  plan->net_actnorm = plan->border = 1;
   at_top(im);
   plan->learned = plan->spatial = glow__import_has(im, "prior/p/W");
   plan->classifier = glow__import_has(im, "classifier/W");
@@ -136,7 +136,7 @@ static glow_status net(glow__import *im, int64_t in, int64_t out) {
       .out = hidden, .in = hidden, .taps = 1, .count = hidden, .inputs_first = true, .factor = 1};
   glow__import_layout vector = glow__import_vector(out, order, 1);
   GLOW_TRY(convolution(im, "f1/l_1/W", in, hidden, GLOW_ORDER_SAME, "coupling.net.conv1.weight",
-                       "coupling.net.conv1.edge"));
+                       "coupling.net.conv1.border"));
   GLOW_TRY(
       actnorm(im, "f1/l_1/actnorm", hidden, "coupling.net.norm1.bias", "coupling.net.norm1.logs"));
   GLOW_TRY(glow__import_copy(im, "f1/l_2/W", GLOW_SHAPE(1, 1, hidden, hidden), &square,
@@ -144,7 +144,7 @@ static glow_status net(glow__import *im, int64_t in, int64_t out) {
   GLOW_TRY(
       actnorm(im, "f1/l_2/actnorm", hidden, "coupling.net.norm2.bias", "coupling.net.norm2.logs"));
   GLOW_TRY(convolution(im, "f1/l_last/W", hidden, out, order, "coupling.net.conv3.weight",
-                       "coupling.net.conv3.edge"));
+                       "coupling.net.conv3.border"));
   GLOW_TRY(glow__import_copy(im, "f1/l_last/b", GLOW_SHAPE(1, 1, 1, out), &vector,
                              "coupling.net.conv3.bias"));
   return glow__import_copy(im, "f1/l_last/logs", GLOW_SHAPE(1, out), &vector,
@@ -154,7 +154,7 @@ static glow_status net(glow__import *im, int64_t in, int64_t out) {
 static glow_status split(glow__import *im, int64_t channels) {
   glow__import_layout vector = glow__import_vector(channels, GLOW_ORDER_INTERLEAVED, 1);
   GLOW_TRY(convolution(im, "W", channels / 2, channels, GLOW_ORDER_INTERLEAVED, "prior.weight",
-                       "prior.edge"));
+                       "prior.border"));
   GLOW_TRY(glow__import_copy(im, "b", GLOW_SHAPE(1, 1, 1, channels), &vector, "prior.bias"));
   return glow__import_copy(im, "logs", GLOW_SHAPE(1, channels), &vector, "prior.logs");
 }

@@ -48,7 +48,7 @@ static glow_status infer(glow__import *im) {
   GLOW_TRY(glow__import_dim(im, "actnorm.loc", 4, 1, GLOW_IMPORT_CHANNELS, &channels));
   GLOW_TRY(glow__import_dim(im, "coupling.net.0.weight", 4, 0, GLOW_IMPORT_HIDDEN, &hidden));
   GLOW_TRY(glow__import_dim(im, "coupling.net.4.conv.weight", 4, 0, GLOW_IMPORT_CHANNELS, &out));
-  plan->edge = plan->learned = plan->spatial = 1;
+  plan->border = plan->learned = plan->spatial = 1;
   return glow__import_plan_step(im, channels, hidden, out);
 }
 
@@ -156,7 +156,7 @@ static glow_status net(glow__import *im, int64_t in, int64_t out) {
   glow__import_layout first = weights(hidden, in, 9, GLOW_ORDER_SAME);
   glow__import_layout second = weights(hidden, hidden, 1, GLOW_ORDER_SAME);
   glow__import_layout vector = glow__import_vector(hidden, GLOW_ORDER_SAME, 1);
-  /* conv1.edge stays 0: this convolution is padded with zeros */
+  /* conv1.border stays 0: this convolution is padded with zeros */
   GLOW_TRY(glow__import_copy(im, "coupling.net.0.weight", GLOW_SHAPE(hidden, in, 3, 3), &first,
                              "coupling.net.conv1.weight"));
   GLOW_TRY(glow__import_copy(im, "coupling.net.0.bias", GLOW_SHAPE(hidden), &vector,

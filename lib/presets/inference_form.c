@@ -3,8 +3,9 @@
  * their options. SPDX-License-Identifier: MIT */
 #include <string.h>
 
-#include "layers/affine.h"
 #include "host/run.h"
+#include "layers/affine.h"
+#include "presets/presets.h"
 
 static glow_call call_of(const glow_model *model, const glow__node *node) {
   return (glow_call){.model = model, .node = node};
@@ -87,20 +88,18 @@ static bool same_tensor(const glow__tensor *a, const glow__tensor *b) {
 
 /* ---- layers ---------------------------------------------------------------------------------- */
 
-static glow_status freeze_layer(const glow_model *model, int32_t index, bool *like,
-                                glow_layer **out) {
+/* The layer's form for inference; *like: it has none, and is made again. */
+static glow_status form_of(const glow_model *model, int32_t index, bool *like, glow_layer **out) {
   const glow__node *node = &model->nodes[index];
   glow_call call = call_of(model, node);
-  glow_status status = GLOW_OK;
-  if (node->layer->ops.inference_form)
-    status = node->layer->ops.inference_form(node->layer->self, &call, out);
+  glow_status status = glow__layer_inference_form(node->layer, &call, out);
   *like = status == GLOW_OK && !*out;
   if (*like)
-    status = glow__layer_like(model->context, model, index, out);
+    status = glow__layer_like(node->layer, out);
   return status == GLOW_OK ? GLOW_OK : glow__error_prefix(status, "layer '%s'", node->name);
 }
 
-/* A factory might forget an option: what it makes has the tensors of layer `index`. */
+/* A `create` might forget an option: what it makes has the tensors of layer `index`. */
 static glow_status check_like(const glow_model *made, const glow_model *model, int32_t index) {
   const glow__node *a = &made->nodes[made->node_count - 1], *b = &model->nodes[index];
   bool same = a->tensors == b->tensors;
@@ -121,7 +120,7 @@ static glow_status add_layers(glow_builder *builder, const glow_model *model, in
     if (folded)
       GLOW_TRY(fold(model, i, run, &layer));
     else
-      GLOW_TRY(freeze_layer(model, i, &like, &layer));
+      GLOW_TRY(form_of(model, i, &like, &layer));
     GLOW_TRY(glow_builder_add(builder, model->nodes[i].name, &layer));
     if (like)
       GLOW_TRY(check_like(glow__builder_model(builder), model, i));
@@ -132,7 +131,7 @@ static glow_status add_layers(glow_builder *builder, const glow_model *model, in
 
 /* ---- values ---------------------------------------------------------------------------------- */
 
-/* Tensors that a frozen layer still has keep their values; both models have them in one order. What
+/* Tensors that a layer still has keep their values; both models have them in one order. What
  * is new starts as the layer builds it. */
 static glow_status copy_values(glow_model *model, void *arg) {
   const glow_model *from = arg;
@@ -158,7 +157,7 @@ glow_status glow__model_inference_form(const glow_model *model, int32_t least, g
   if (!model || !out)
     return glow_error(GLOW_E_ARGUMENT, "glow_model_inference_form: NULL argument");
   if (model->is_inference_form)
-    return glow_error(GLOW_E_STATE, "the model is frozen already");
+    return glow_error(GLOW_E_STATE, "the model is an inference form already");
   GLOW_TRY(glow__check_ready(model));
   o.bits = model->bits;
   GLOW_TRY(glow_builder_create(model->context, &model->input, &o, &builder));

@@ -14,7 +14,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "host/parts.h"
+#include "host/workspace.h"
 #include "train/train.h"
 
 enum { BLOCK = 1024, SERIAL_BELOW = 65536, MAX_SLOTS = 64 };
