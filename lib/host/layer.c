@@ -138,7 +138,10 @@ glow_status glow_layer_create(glow_context *context, const glow_layer_ops *ops, 
 }
 
 void *glow_layer_self(glow_layer *layer) {
-  return layer ? layer->self : NULL;
+  if (!layer)
+    return NULL;
+  layer->has_more = !layer->ops.create;
+  return layer->self;
 }
 
 void glow_layer_destroy(glow_layer **layer) {
@@ -161,16 +164,23 @@ static glow_status make(glow_context *context, const glow_layer_ops *ops, const 
                      : glow_layer_create(context, ops, options, nets, out);
 }
 
+static glow_status check_whole(const glow_layer *layer) {
+  if (layer->has_more || layer->ops.flags & GLOW_LAYER_INFERENCE_ONLY)
+    return glow_error(GLOW_E_UNSUPPORTED,
+                      "a layer of type '%s' %s: it can be neither saved nor copied",
+                      layer->ops.type,
+                      layer->has_more ? "holds more than its options (glow_layer_self)"
+                                      : "is for inference alone");
+  return GLOW_OK;
+}
+
 static const void *options_of(const glow_layer *layer) {
   return layer->ops.options ? layer->self : NULL;
 }
 
 glow_status glow__layer_save(const glow_layer *layer, glow__config *config) {
   const glow_layer_ops *registered = NULL;
-  if (layer->ops.flags & GLOW_LAYER_INFERENCE_ONLY)
-    return glow_error(GLOW_E_UNSUPPORTED, "a layer of type '%s' is for inference alone and cannot "
-                                          "be saved",
-                      layer->ops.type);
+  GLOW_TRY(check_whole(layer));
   if (glow__registry_find_layer(layer->context, layer->ops.type, &registered) != GLOW_OK)
     return glow_error(GLOW_E_UNSUPPORTED,
                       "layers of type '%s' cannot be saved, because no file could be loaded with "
@@ -226,6 +236,7 @@ glow_status glow__layer_like(const glow_layer *layer, glow_layer **out) {
   glow_net *nets[GLOW_MAX_HOSTED_NETS] = {NULL};
   glow_status status = GLOW_OK;
   *out = NULL;
+  GLOW_TRY(check_whole(layer));
   for (int32_t i = 0; status == GLOW_OK && i < layer->ops.net_count; i++)
     status = glow__net_like(layer->nets[i], &nets[i]);
   if (status == GLOW_OK)
@@ -257,5 +268,8 @@ glow_status glow__layer_inference_form(const glow_layer *layer, const glow_call 
   *out = NULL;
   if (layer->ops.inference_form)
     GLOW_TRY(layer->ops.inference_form(layer->self, call, out));
-  return *out || !layer->ops.net_count ? GLOW_OK : with_forms_of_nets(layer, call, out);
+  if (*out || !layer->ops.net_count)
+    return GLOW_OK;
+  GLOW_TRY(check_whole(layer));
+  return with_forms_of_nets(layer, call, out);
 }

@@ -42,7 +42,10 @@ glow_status glow_net_create(glow_context *context, const glow_net_ops *ops, cons
 }
 
 void *glow_net_self(glow_net *net) {
-  return net ? net->self : NULL;
+  if (!net)
+    return NULL;
+  net->has_more = !net->ops.create;
+  return net->self;
 }
 
 void glow_net_destroy(glow_net **net) {
@@ -64,12 +67,18 @@ static glow_status make(glow_context *context, const glow_net_ops *ops, const vo
                      : glow_net_create(context, ops, options, out);
 }
 
+static glow_status check_whole(const glow_net *net) {
+  if (net->has_more || net->ops.flags & GLOW_NET_INFERENCE_ONLY)
+    return glow_error(GLOW_E_UNSUPPORTED,
+                      "a net of type '%s' %s: it can be neither saved nor copied", net->ops.type,
+                      net->has_more ? "holds more than its options (glow_net_self)"
+                                    : "is for inference alone");
+  return GLOW_OK;
+}
+
 glow_status glow__net_save(const glow_net *net, glow__config *config) {
   const glow_net_ops *registered = NULL;
-  if (net->ops.flags & GLOW_NET_INFERENCE_ONLY)
-    return glow_error(GLOW_E_UNSUPPORTED,
-                      "a net of type '%s' is for inference alone and cannot be saved",
-                      net->ops.type);
+  GLOW_TRY(check_whole(net));
   if (glow__registry_find_net(net->context, net->ops.type, &registered) != GLOW_OK)
     return glow_error(GLOW_E_UNSUPPORTED,
                       "nets of type '%s' cannot be saved, because no file could be loaded with "
@@ -96,5 +105,7 @@ glow_status glow__net_load(glow_context *context, const char *type, const glow__
 }
 
 glow_status glow__net_like(const glow_net *net, glow_net **out) {
+  *out = NULL;
+  GLOW_TRY(check_whole(net));
   return make(net->context, &net->ops, net->ops.options ? net->self : NULL, out);
 }
