@@ -173,7 +173,7 @@ const helper_layer helper_layers[] = {
 #define EDGE(text, option_, scale_)                                                                \
   {                                                                                                \
     .name = text, .kind = HELPER_COUPLING, .option = option_, .scale = scale_, .even = 1,          \
-    .border = 1                                                                                      \
+    .border = 1                                                                                    \
   }
     COUPLING("coupling sigmoid", GLOW_COUPLING_AFFINE, GLOW_SCALE_SIGMOID),
     COUPLING("coupling exp", GLOW_COUPLING_AFFINE, GLOW_SCALE_EXP),
@@ -189,10 +189,10 @@ const helper_layer helper_layers[] = {
     EDGE("coupling additive, edge, biases", -GLOW_COUPLING_ADDITIVE, GLOW_SCALE_SIGMOID),
 #undef COUPLING
 #undef EDGE
-#define MLP(text, option_, scale_, condition_)                                                       \
+#define MLP(text, option_, scale_, condition_)                                                     \
   {                                                                                                \
     .name = text, .kind = HELPER_COUPLING, .option = option_, .scale = scale_, .even = 1,          \
-    .net = HELPER_MLP, .condition = condition_                                                         \
+    .net = HELPER_MLP, .condition = condition_                                                     \
   }
     MLP("coupling sigmoid, MLP", GLOW_COUPLING_AFFINE, GLOW_SCALE_SIGMOID, 0),
     MLP("coupling exp, MLP", GLOW_COUPLING_AFFINE, GLOW_SCALE_EXP, 0),
@@ -203,11 +203,11 @@ const helper_layer helper_layers[] = {
     MLP("coupling additive, MLP with condition", GLOW_COUPLING_ADDITIVE, GLOW_SCALE_SIGMOID, 2),
     MLP("coupling learned, MLP", GLOW_COUPLING_AFFINE, GLOW_SCALE_TANH_LEARNED, 0),
 #undef MLP
-#define MLP(text, scale_, mask_, invert_, condition_)                                                \
+#define MLP(text, scale_, mask_, invert_, condition_)                                              \
   {                                                                                                \
     .name = text, .kind = HELPER_COUPLING, .option = GLOW_COUPLING_AFFINE,                         \
     .scale = GLOW_SCALE_##scale_, .mask = GLOW_MASK_##mask_, .invert = invert_,                    \
-    .even = GLOW_MASK_##mask_ == GLOW_MASK_CHANNELS, .net = HELPER_MLP, .condition = condition_        \
+    .even = GLOW_MASK_##mask_ == GLOW_MASK_CHANNELS, .net = HELPER_MLP, .condition = condition_    \
   }
     MLP("coupling inverted, MLP with condition", TANH, CHANNELS, 1, 3),
     MLP("coupling under a checkerboard, MLP", TANH, CHECKERBOARD, 0, 0),

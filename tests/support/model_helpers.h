@@ -85,7 +85,7 @@ typedef struct helper_layer {
   int32_t invert;     /* coupling */
   int32_t order;      /* coupling: GLOW_ORDER_..., 0 for shift, then scale */
   int32_t classes;    /* prior */
-  int32_t border;       /* coupling, split: with the border indicator */
+  int32_t border;     /* coupling, split: with the border indicator */
   int32_t spatial;    /* prior: a distribution for each position */
   int32_t classifier; /* prior: with logits */
   int32_t density;    /* prior: GLOW_DENSITY_... */

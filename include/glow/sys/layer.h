@@ -48,7 +48,7 @@ typedef struct glow_layer_gradient {
 
 /* A net that a layer hosts. */
 typedef struct glow_hosted_net {
-  const char *prefix;   /* of its tensors ("net" makes "net.fc1.weight"), and of its options in files,
+  const char *prefix; /* of its tensors ("net" makes "net.fc1.weight"), and of its options in files,
                            where "net" itself is the net's type */
   const char *fallback; /* its type where a file names none; NULL: a file must */
 } glow_hosted_net;
