@@ -220,10 +220,10 @@ static void logits_backward_block(void *arg, uint32_t task, uint32_t worker) {
   const block_run *c = arg;
   glow_call call = block_call(c, task, worker);
   const glow__node *node = call.node;
-  int64_t offset_of = call.first * node->in_size;
+  int64_t first = call.first * node->in_size;
   begin_gradients(c, task, &call);
-  node->layer->ops.logits_backward(node->layer->self, &call, c->x + offset_of,
-                                   c->d_logits + call.first * node->logits, c->to_x + offset_of);
+  node->layer->ops.logits_backward(node->layer->self, &call, c->x + first,
+                                   c->d_logits + call.first * node->logits, c->to_x + first);
 }
 
 void glow__node_logits_backward(const glow_call *call, const float *x, const float *d_logits,
