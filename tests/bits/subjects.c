@@ -9,14 +9,14 @@ struct bits_preset {
   const char *name;
   int32_t family;
   int32_t permutation, coupling, scale;
-  int32_t edge, classes, classifier, fixed_top, spatial_top; /* Glow */
+  int32_t border, classes, classifier, fixed_top, spatial_top; /* Glow */
   int32_t wide;   /* Glow: several strips of pixels, and more than a panel of weights */
   int32_t biases; /* Glow: networks without actnorms */
   int32_t bits;   /* 0: 8; -1: continuous */
   int32_t scales, without_weight_norm, without_batch_norm; /* RealNVP */
   double lag;
   int32_t density, without_data_init; /* NICE */
-  int64_t dims, context;              /* vector flow */
+  int64_t dims, condition;             /* vector flow */
 };
 
 #define GLOW_PRESET(text, ...)                                                                     \
@@ -63,13 +63,13 @@ static const bits_preset presets[] = {
     NICE_PRESET("from 1", .density = GLOW_DENSITY_LOGISTIC, .without_data_init = 1),
     SPLINES("spline", .dims = 4),
     SPLINES("spline, odd", .dims = 3),
-    SPLINES("spline with context", .dims = 4, .condition = 3),
+    SPLINES("spline with condition", .dims = 4, .condition = 3),
     AFFINE("sigmoid", GLOW_SCALE_SIGMOID, .dims = 6),
     AFFINE("exp", GLOW_SCALE_EXP, .dims = 6),
     AFFINE("tanh", GLOW_SCALE_TANH, .dims = 6),
     AFFINE("floor", GLOW_SCALE_SIGMOID_FLOOR, .dims = 6),
     AFFINE("learned", GLOW_SCALE_TANH_LEARNED, .dims = 6),
-    AFFINE("tanh with context", GLOW_SCALE_TANH, .dims = 6, .condition = 3),
+    AFFINE("tanh with condition", GLOW_SCALE_TANH, .dims = 6, .condition = 3),
     {.name = "vectors additive",
      .family = VECTOR,
      .coupling = GLOW_COUPLING_ADDITIVE,

@@ -92,12 +92,12 @@ static void net(const bench *b, int64_t n) {
   const glow_model *m = b->model;
   widen(b, n);
   convolve(b->shape, b->half, HIDDEN, b->wide, b->shape->channels,
-           tensor(m, "layer.net.conv1.weight"), tensor(m, "layer.net.conv1.border"), b->a1);
+           tensor(m, "layer.net.conv1.weight"), tensor(m, "layer.net.conv1.edge"), b->a1);
   norm_relu(tensor(m, "layer.net.norm1.bias"), tensor(m, "layer.net.norm1.logs"), b->pixels, b->a1);
   multiply(tensor(m, "layer.net.conv2.weight"), b->pixels, b->a1, b->a2);
   norm_relu(tensor(m, "layer.net.norm2.bias"), tensor(m, "layer.net.norm2.logs"), b->pixels, b->a2);
   convolve(b->shape, HIDDEN, b->half, b->a2, HIDDEN, tensor(m, "layer.net.conv3.weight"),
-           tensor(m, "layer.net.conv3.border"), b->out);
+           tensor(m, "layer.net.conv3.edge"), b->out);
   const float *bias = tensor(m, "layer.net.conv3.bias"), *logs = tensor(m, "layer.net.conv3.logs");
   for (int64_t i = 0; i < b->pixels * b->half; i++)
     b->out[i] = (b->out[i] + (double)bias[i % b->half]) * exp(3 * (double)logs[i % b->half]);
@@ -158,7 +158,7 @@ static void test_initialisation(void **state) {
   for (int64_t n = 0; n < BATCH; n++) {
     widen(&b, n);
     convolve(b.shape, b.half, HIDDEN, b.wide, b.shape->channels,
-             tensor(b.model, "layer.net.conv1.weight"), tensor(b.model, "layer.net.conv1.border"),
+             tensor(b.model, "layer.net.conv1.weight"), tensor(b.model, "layer.net.conv1.edge"),
              b.a1);
     moments(b.a1, mean, square, b.pixels);
   }
@@ -175,13 +175,13 @@ static void test_first_values(void **state) {
   double square = 0;
   (void)state;
   open_coupling(&b, &shapes[0]);
-  const float *edge = tensor(b.model, "layer.net.conv1.border");
+  const float *edge = tensor(b.model, "layer.net.conv1.edge");
   for (int i = 0; i < 9 * HIDDEN; i++)
     square += (double)edge[i] * (double)edge[i];
   /* 63 numbers N(0, 0.05): the deviation's own is 9 % of it */
   assert_true(fabs(sqrt(square / (9 * HIDDEN)) - 0.05) < 0.02);
   for (int i = 0; i < 9 * b.half; i++)
-    assert_true(tensor(b.model, "layer.net.conv3.border")[i] == 0.0f);
+    assert_true(tensor(b.model, "layer.net.conv3.edge")[i] == 0.0f);
   close_bench(&b);
 }
 
@@ -206,7 +206,7 @@ static void test_split(void **state) {
     for (int64_t n = 0; n < BATCH; n++) {
       widen(&b, n);
       convolve(b.shape, b.half, channels, b.wide, channels, tensor(model, "layer.prior.weight"),
-               tensor(model, "layer.prior.border"), b.out);
+               tensor(model, "layer.prior.edge"), b.out);
       for (int64_t i = 0; i < b.pixels * b.half; i++) {
         int64_t p = i / b.half, j = i % b.half, o = j + b.half;
         double mean = (b.out[p * channels + j] + (double)bias[j]) * exp(3 * (double)logs[j]);
@@ -228,9 +228,9 @@ static void test_preset(void **state) {
   (void)state;
   o.border = o.spatial_top = 1;
   glow_model *model = helper_glow(context, &o, 5);
-  OK(glow_model_find_tensor(model, "level1.step1.coupling.net.conv1.border", &info));
-  OK(glow_model_find_tensor(model, "level0.step0.coupling.net.conv3.border", &info));
-  OK(glow_model_find_tensor(model, "level0.split.prior.border", &info));
+  OK(glow_model_find_tensor(model, "level1.step1.coupling.net.conv1.edge", &info));
+  OK(glow_model_find_tensor(model, "level0.step0.coupling.net.conv3.edge", &info));
+  OK(glow_model_find_tensor(model, "level0.split.prior.edge", &info));
   OK(glow_model_find_tensor(model, "prior.logs", &info));
   assert_int_equal(info.rank, 3);
   assert_int_equal(info.elements, 2 * 2 * 16);
