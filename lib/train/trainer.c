@@ -49,7 +49,7 @@ typedef struct batch {
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
-static glow_status check_options(const glow_trainer_options *o) {
+static glow_status trainer_check_options(const glow_trainer_options *o) {
   if (o->micro_batch < 1)
     return glow_error(GLOW_E_ARGUMENT, "trainer: a micro-batch has at least one sample, not %lld",
                       (long long)o->micro_batch);
@@ -78,7 +78,8 @@ static glow_status check_options(const glow_trainer_options *o) {
 /* Logits of something else than the classes are the caller's to train. */
 static glow_status make_classifier(glow_trainer *t) {
   int64_t floats;
-  if (!glow_model_logit_count(t->model) || glow_model_logit_count(t->model) != glow_model_class_count(t->model))
+  if (!glow_model_logit_count(t->model) ||
+      glow_model_logit_count(t->model) != glow_model_class_count(t->model))
     return GLOW_OK;
   t->classes = glow_model_logit_count(t->model);
   if (!glow_size_multiply(t->options.micro_batch, t->classes, &floats) || floats > INT64_MAX / 64)
@@ -88,7 +89,7 @@ static glow_status make_classifier(glow_trainer *t) {
   return t->d_logits ? GLOW_OK : GLOW_E_MEMORY;
 }
 
-static glow_status fill(glow_trainer *t) {
+static glow_status trainer_fill(glow_trainer *t) {
   const glow_trainer_options *o = &t->options;
   glow_workspace_options ws = GLOW_WORKSPACE_OPTIONS_INIT;
   int64_t elements;
@@ -133,7 +134,7 @@ glow_status glow_trainer_create(glow_model *model, const glow_trainer_options *o
   if (!model || !out)
     return glow_error(GLOW_E_ARGUMENT, "glow_trainer_create: NULL argument");
   GLOW_TRY(glow__options_copy(&o, sizeof o, options, SMALLEST_OPTIONS, "glow_trainer_options"));
-  GLOW_TRY(check_options(&o));
+  GLOW_TRY(trainer_check_options(&o));
   glow_context *context = glow__model_context(model);
   glow_trainer *trainer = glow_allocate(context, sizeof *trainer);
   if (!trainer)
@@ -141,7 +142,7 @@ glow_status glow_trainer_create(glow_model *model, const glow_trainer_options *o
   trainer->context = context;
   trainer->model = model;
   trainer->options = o;
-  glow_status status = fill(trainer);
+  glow_status status = trainer_fill(trainer);
   if (status != GLOW_OK)
     glow_trainer_destroy(&trainer);
   *out = trainer;
@@ -193,7 +194,7 @@ glow_workspace *glow_trainer_workspace(glow_trainer *trainer) {
 /* ---- context vectors ------------------------------------------------------------------------- */
 
 glow_status glow_trainer_set_condition(glow_trainer *t, const float *context, int64_t count,
-                                     int64_t size) {
+                                       int64_t size) {
   if (!t)
     return glow_error(GLOW_E_ARGUMENT, "glow_trainer_set_condition: NULL argument");
   GLOW_TRY(glow_workspace_set_condition(t->workspace, context, count, size));
@@ -209,7 +210,8 @@ static glow_status aim_context(glow_trainer *t, int64_t first, int64_t count) {
     return glow_error(GLOW_E_ARGUMENT, "%lld context vectors for a batch of %lld samples",
                       (long long)have, (long long)count);
   if (have > 1)
-    return glow_workspace_set_condition(t->workspace, t->vectors + first * size, have - first, size);
+    return glow_workspace_set_condition(t->workspace, t->vectors + first * size, have - first,
+                                        size);
   return glow_workspace_set_condition(t->workspace, t->vectors, have, size);
 }
 
@@ -240,8 +242,8 @@ glow_status glow_trainer_initialise_pixels(glow_trainer *trainer, const uint8_t 
   float *x = glow_allocate(trainer->context, (size_t)elements * sizeof *x);
   if (!x)
     return GLOW_E_MEMORY;
-  glow_status status =
-      glow_model_dequantise(trainer->model, pixels, count, trainer->options.seed, trainer->position, x);
+  glow_status status = glow_model_dequantise(trainer->model, pixels, count, trainer->options.seed,
+                                             trainer->position, x);
   if (status == GLOW_OK)
     status = glow_trainer_initialise(trainer, x, labels, count);
   glow_release(trainer->context, x);
@@ -258,7 +260,7 @@ static glow_status fetch(glow_trainer *t, const batch *b, int64_t first, int64_t
   if (!b->pixels)
     return GLOW_OK;
   return glow_model_dequantise(t->model, b->pixels + offset, count, t->options.seed,
-                         t->position + (uint64_t)offset, t->x);
+                               t->position + (uint64_t)offset, t->x);
 }
 
 /* Every pass of a refused batch reads the input alone, so naming the layer changes nothing. */
@@ -316,7 +318,10 @@ static glow_status pass(glow_trainer *t, const batch *b, int64_t first, int64_t 
   if (!b->pixels && !finite_input(x, count * t->dims))
     return glow_error(GLOW_E_NUMERIC, "step %lld refused: the input is not finite",
                       (long long)t->steps + 1);
-  GLOW_TRY(glow_workspace_forward(t->workspace, x, count, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = labels, .log_prob = t->log_prob}));
+  GLOW_TRY(glow_workspace_forward(
+      t->workspace, x, count,
+      &(glow_forward_options){
+          .struct_size = sizeof(glow_forward_options), .labels = labels, .log_prob = t->log_prob}));
   for (int64_t i = 0; i < count; i++) {
     if (!isfinite(t->log_prob[i]))
       return refuse_loss(t, x, labels, count);
@@ -340,7 +345,7 @@ static int64_t count_labelled(const glow_trainer *t, const batch *b) {
 }
 
 /* All micro-batches. */
-static glow_status passes(glow_trainer *t, const batch *b, step_sums *sum) {
+static glow_status trainer_passes(glow_trainer *t, const batch *b, step_sums *sum) {
   *sum = (step_sums){.classes.labelled = count_labelled(t, b), .drift = sum->drift};
   GLOW_TRY(glow_workspace_zero_gradients(t->workspace));
   for (int64_t first = 0; first < b->count; first += t->options.micro_batch) {
@@ -352,14 +357,14 @@ static glow_status passes(glow_trainer *t, const batch *b, step_sums *sum) {
 
 /* Gradients of the mean loss, summed over the micro-batches, and its parts. A workspace that goes
  * over to running layers again wants the whole sum again. */
-static glow_status accumulate(glow_trainer *t, const batch *b, glow_step_report *report) {
+static glow_status trainer_accumulate(glow_trainer *t, const batch *b, glow_step_report *report) {
   step_sums sum = {0};
   for (int64_t i = 0; i < t->options.micro_batch; i++)
     t->weight[i] = -1.0 / ((double)b->count * (double)t->dims * 0.69314718055994530942);
   bool before = glow__workspace_recomputes(t->workspace);
-  glow_status status = passes(t, b, &sum);
+  glow_status status = trainer_passes(t, b, &sum);
   if (status != GLOW_OK && !before && glow__workspace_recomputes(t->workspace))
-    status = passes(t, b, &sum);
+    status = trainer_passes(t, b, &sum);
   if (status != GLOW_OK)
     return status;
   report->drift = sum.drift;
@@ -419,7 +424,7 @@ static glow_status step(glow_trainer *t, const batch *b, glow_step_report *repor
     GLOW_TRY(glow__struct_fill(report, &done, sizeof done, SMALLEST_REPORT, "glow_step_report"));
   done.step = t->steps + 1;
   done.rate = glow_schedule_rate(&t->schedule, done.step);
-  GLOW_TRY(accumulate(t, b, &done));
+  GLOW_TRY(trainer_accumulate(t, b, &done));
   GLOW_TRY(glow__penalise_gains(t->model, t->options.gain_l2, gradients));
   GLOW_TRY(clip(t, gradients, &done.gradient_norm));
   glow_status status = apply(t, gradients, &done);
@@ -493,9 +498,9 @@ static glow_status next_batch(const glow_trainer *t, const batch *room, glow_bat
                             (long long)t->steps + 1);
 }
 
-static glow_status run_steps(glow_trainer *t, int64_t steps, const batch *room, glow_batch_fn next,
-                             void *next_payload, glow_progress_fn progress,
-                             void *progress_payload) {
+static glow_status trainer_run_steps(glow_trainer *t, int64_t steps, const batch *room,
+                                     glow_batch_fn next, void *next_payload,
+                                     glow_progress_fn progress, void *progress_payload) {
   for (int64_t i = 0; i < steps; i++) {
     glow_step_report report = GLOW_STEP_REPORT_INIT;
     GLOW_TRY(next_batch(t, room, next, next_payload));
@@ -528,7 +533,8 @@ glow_status glow_trainer_run(glow_trainer *trainer, int64_t steps, int64_t sampl
   }
   const batch room = {NULL, pixels, labels, samples};
   if (status == GLOW_OK)
-    status = run_steps(trainer, steps, &room, next, next_payload, progress, progress_payload);
+    status =
+        trainer_run_steps(trainer, steps, &room, next, next_payload, progress, progress_payload);
   glow_release(trainer->context, labels);
   glow_release(trainer->context, pixels);
   return status;
