@@ -160,7 +160,7 @@ void glow__check_backwards(glow__check *c);
 void glow__check_logits(glow__check *c);
 void glow__check_threads(glow__check *c);
 glow_status glow__check_save(glow__check *c);
-glow_status glow__check_freeze(glow__check *c);
+glow_status glow__check_inference_form(glow__check *c);
 /* Whether the other model gives what the layer's does: "`when`, the output of forward differs
  * `why`". */
 glow_status glow__check_same_model(glow__check *c, const glow_model *other, const char *when,

@@ -1,24 +1,26 @@
-/* Freezing: what `linear` and `freeze` give maps as the layer does.
+/* The inference form: what `linear` and `inference_form` give maps as the layer does.
  * SPDX-License-Identifier: MIT */
 #include "check/check.h"
+#include "presets/presets.h"
 
 /* Roundings in another order, of x, of sums over channels, and of what an inverse stretches: as far
  * apart as there and back may be. */
-glow_status glow__check_freeze(glow__check *c) {
+glow_status glow__check_inference_form(glow__check *c) {
   const glow_layer_ops *ops = &c->node->layer->ops;
-  glow_model *frozen = NULL;
-  if (!ops->linear && !ops->inference_form)
+  glow_model *form = NULL;
+  if (!ops->linear && !ops->inference_form && !ops->net_count)
     return GLOW_OK;
-  glow_status status = glow__model_inference_form(c->model, 1, &frozen);
+  glow_status status = glow__model_inference_form(c->model, 1, &form);
   if (status == GLOW_OK)
-    status = glow__check_same_model(c, frozen, "frozen",
-                                    ops->linear ? "(W x + b of `linear` is something else?)"
-                                                : "(the layer of `freeze` does something else?)",
-                                    c->o.round_trip);
+    status =
+        glow__check_same_model(c, form, "as an inference form",
+                               ops->linear ? "(W x + b of `linear` is something else?)"
+                                           : "(the layer of `inference_form` does something else?)",
+                               c->o.round_trip);
   else if (status != GLOW_E_MEMORY && status != GLOW_E_UNSUPPORTED) {
     glow__check_fault(c, "%s", glow_last_error());
     status = GLOW_OK;
   }
-  glow_model_destroy(&frozen);
+  glow_model_destroy(&form);
   return status == GLOW_E_UNSUPPORTED ? GLOW_OK : status; /* a part of it cannot be made again */
 }

@@ -9,6 +9,8 @@
 
 #include "check/check.h"
 
+#define LOG_2PI 1.8378770664093454836
+
 /* log|det| of a [n, n], by elimination with partial pivoting; -infinity when it is singular. */
 static double log_abs_det(double *a, int64_t n) {
   double sum = 0;
@@ -131,7 +133,7 @@ void glow__check_logpriors(glow__check *c) {
     double normal = 0, logistic = 0, with_normal, with_logistic;
     for (int64_t i = 0; i < c->node->latent_size; i++) {
       double e = (double)out.z[n * c->dims + i];
-      normal += -0.5 * (e * e + GLOW_LOG_2PI);
+      normal += -0.5 * (e * e + LOG_2PI);
       logistic += -fabs(e) - 2 * log1p(exp(-fabs(e)));
     }
     if (!nearest(c, n, GLOW_LATENTS_WHITENED, logprior[n] + logdet[n] - normal, enough / 10,

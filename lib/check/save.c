@@ -1,6 +1,6 @@
-/* Saving and loading: the options that `save` writes and the declared tensors must be all that the
- * layer is. Its architecture goes through JSON as in a file; tensors are copied. The factory that
- * makes it again must free what it takes, also when memory runs out at any point.
+/* Saving and loading: the options of its table and the declared tensors must be all that the layer
+ * is. Its architecture goes through JSON as in a file; tensors are copied. Making it again must give
+ * back what it takes, also when memory runs out at any point.
  * SPDX-License-Identifier: MIT */
 #include <stdio.h>
 #include <string.h>
@@ -39,18 +39,18 @@ static bool same_tensors(glow__check *c, const glow_model *copy) {
 
 /* ---- options --------------------------------------------------------------------------------- */
 
-static bool same_value(const glow__config_entry *a, const glow__config_entry *b) {
+static bool save_same_value(const glow__config_entry *a, const glow__config_entry *b) {
   return a->type == b->type && a->integer == b->integer && a->real == b->real &&
          (a->type != GLOW_CONFIG_TEXT || strcmp(a->text, b->text) == 0);
 }
 
-static void compare_options(glow__check *c, const glow_config *a, const glow_config *b) {
+static void save_compare_options(glow__check *c, const glow__config *a, const glow__config *b) {
   for (int32_t i = 0; i < glow__config_count(a); i++) {
     const glow__config_entry *one = glow__config_at(a, i), *other = NULL;
     for (int32_t j = 0; j < glow__config_count(b) && !other; j++)
       if (strcmp(glow__config_at(b, j)->key, one->key) == 0)
         other = glow__config_at(b, j);
-    if (other && same_value(one, other))
+    if (other && save_same_value(one, other))
       continue;
     glow__check_fault(c, "option '%s' is saved, but %s by the layer that is made from it", one->key,
                       other ? "saved with another value" : "not saved");
@@ -59,16 +59,16 @@ static void compare_options(glow__check *c, const glow_config *a, const glow_con
 }
 
 static glow_status same_options(glow__check *c, const glow_model *copy) {
-  glow_config *a = NULL, *b = NULL;
+  glow__config a = {.list = NULL}, b = {.list = NULL};
   glow_status status = glow__config_create(c->context, &a);
   if (status == GLOW_OK)
     status = glow__config_create(c->context, &b);
   if (status == GLOW_OK)
-    status = glow__model_save_layer(c->model, 0, a);
+    status = glow__model_save_layer(c->model, 0, &a);
   if (status == GLOW_OK)
-    status = glow__model_save_layer(copy, 0, b);
+    status = glow__model_save_layer(copy, 0, &b);
   if (status == GLOW_OK)
-    compare_options(c, a, b);
+    save_compare_options(c, &a, &b);
   glow__config_destroy(&a);
   glow__config_destroy(&b);
   return status;
@@ -89,9 +89,18 @@ static glow_status run_model(glow__check *c, const glow_model *model, const resu
   if (status == GLOW_OK && model->condition_size)
     status = glow_workspace_set_condition(ws, c->vectors[0], c->samples, model->condition_size);
   if (status == GLOW_OK)
-    status = glow_workspace_forward(ws, c->arrays[CHECK_X], c->samples, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = c->labels, .latents = r->z, .logdet = r->logdet, .log_prob = r->log_prob});
+    status =
+        glow_workspace_forward(ws, c->arrays[CHECK_X], c->samples,
+                               &(glow_forward_options){.struct_size = sizeof(glow_forward_options),
+                                                       .labels = c->labels,
+                                                       .latents = r->z,
+                                                       .logdet = r->logdet,
+                                                       .log_prob = r->log_prob});
   if (status == GLOW_OK)
-    status = glow_workspace_inverse(ws, r->z, c->samples, &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options), .labels = c->labels}, r->x);
+    status = glow_workspace_inverse(
+        ws, r->z, c->samples,
+        &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options), .labels = c->labels},
+        r->x);
   glow_workspace_destroy(&ws);
   return status;
 }
@@ -161,7 +170,7 @@ static void without_memory(glow__check *c, const char *architecture) {
                         failed ? ", memory having run out in between" : "");
     else if (failed && status != GLOW_E_MEMORY)
       glow__check_fault(c,
-                        "allocation %lld of making the layer fails, and the factory does not give "
+                        "allocation %lld of making the layer fails, and that does not give "
                         "GLOW_E_MEMORY",
                         (long long)n);
     else if (failed)
@@ -172,11 +181,9 @@ static void without_memory(glow__check *c, const char *architecture) {
 
 glow_status glow__check_save(glow__check *c) {
   char *architecture = NULL;
-  if (!c->node->layer->ops.save)
-    return GLOW_OK;
   glow_status status = glow__architecture_write(c->model, &architecture);
   if (status == GLOW_E_UNSUPPORTED)
-    return GLOW_OK; /* a part of the layer cannot be saved, and says so */
+    return GLOW_OK; /* the type is not registered, and so it says */
   if (status == GLOW_OK)
     status = compare_copy(c, architecture);
   if (status != GLOW_OK && status != GLOW_E_MEMORY) {

@@ -6,6 +6,7 @@
 #include <glow/workspace.h>
 
 #include "base/base.h"
+#include "host/handles.h"
 
 glow_context *glow__model_context(const glow_model *model);
 const glow_model *glow__workspace_model(const glow_workspace *workspace);

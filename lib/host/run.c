@@ -93,11 +93,11 @@ void glow__node_forward(const glow_call *call, const float *x, float *y, double 
     return;
   }
   block_run c = {.call = call,
-            .block = glow__block_samples(call->node, call->samples),
-            .x = x,
-            .to_y = y,
-            .logdet = logdet,
-            .logprior = logprior};
+                 .block = glow__block_samples(call->node, call->samples),
+                 .x = x,
+                 .to_y = y,
+                 .logdet = logdet,
+                 .logprior = logprior};
   glow_context_run(call->model->context, block_count(&c), forward_block, &c);
 }
 
@@ -127,8 +127,7 @@ glow_status glow__node_inverse(const glow_call *call, const float *y, float *x, 
     glow_status status = layer->ops.inverse(layer->self, &own, y, x, logdet);
     if (failure.failed)
       return tell(call, &failure);
-    return status == GLOW_OK ? GLOW_OK
-                             : glow__error_prefix(status, "layer '%s'", call->node->name);
+    return status == GLOW_OK ? GLOW_OK : glow__error_prefix(status, "layer '%s'", call->node->name);
   }
   block_run c = {.call = &own,
                  .block = glow__block_samples(call->node, call->samples),
@@ -139,7 +138,7 @@ glow_status glow__node_inverse(const glow_call *call, const float *y, float *x, 
   return failure.failed ? tell(call, &failure) : GLOW_OK;
 }
 
-static const float *at(const float *base, int64_t offset) {
+static const float *offset_of(const float *base, int64_t offset) {
   return base ? base + offset : NULL;
 }
 
@@ -169,14 +168,14 @@ static void backward_block(void *arg, uint32_t task, uint32_t worker) {
   const glow_layer_gradient *g = c->gradient;
   int64_t first = call.first;
   glow_layer_gradient part = {.struct_size = sizeof part,
-                              .y = at(g->y, first * node->out_size),
-                              .dy = at(g->dy, first * node->out_size),
-                              .x = at(g->x, first * node->in_size),
+                              .y = offset_of(g->y, first * node->out_size),
+                              .dy = offset_of(g->dy, first * node->out_size),
+                              .x = offset_of(g->x, first * node->in_size),
                               .x_out = g->x_out ? g->x_out + first * node->in_size : NULL,
                               .dx = g->dx + first * node->in_size,
                               .d_logdet = g->d_logdet + first,
                               .d_logprior = g->d_logprior + first,
-                              .d_latents = at(g->d_latents, first * call.latent_stride)};
+                              .d_latents = offset_of(g->d_latents, first * call.latent_stride)};
   begin_gradients(c, task, &call);
   node->layer->ops.backward(node->layer->self, &call, &part);
 }
@@ -189,10 +188,10 @@ void glow__node_backward(const glow_call *call, const glow_layer_gradient *gradi
     return;
   }
   block_run c = {.call = call,
-            .block = glow__block_samples(node, call->samples),
-            .gradient = gradient,
-            .blocks = blocks,
-            .block_stride = block_stride};
+                 .block = glow__block_samples(node, call->samples),
+                 .gradient = gradient,
+                 .blocks = blocks,
+                 .block_stride = block_stride};
   run_with_gradients(&c, backward_block);
 }
 
@@ -221,10 +220,10 @@ static void logits_backward_block(void *arg, uint32_t task, uint32_t worker) {
   const block_run *c = arg;
   glow_call call = block_call(c, task, worker);
   const glow__node *node = call.node;
-  int64_t at = call.first * node->in_size;
+  int64_t first = call.first * node->in_size;
   begin_gradients(c, task, &call);
-  node->layer->ops.logits_backward(node->layer->self, &call, c->x + at,
-                                   c->d_logits + call.first * node->logits, c->to_x + at);
+  node->layer->ops.logits_backward(node->layer->self, &call, c->x + first,
+                                   c->d_logits + call.first * node->logits, c->to_x + first);
 }
 
 void glow__node_logits_backward(const glow_call *call, const float *x, const float *d_logits,
@@ -235,11 +234,11 @@ void glow__node_logits_backward(const glow_call *call, const float *x, const flo
     return;
   }
   block_run c = {.call = call,
-            .block = glow__block_samples(node, call->samples),
-            .x = x,
-            .to_x = dx,
-            .d_logits = d_logits,
-            .blocks = blocks,
-            .block_stride = block_stride};
+                 .block = glow__block_samples(node, call->samples),
+                 .x = x,
+                 .to_x = dx,
+                 .d_logits = d_logits,
+                 .blocks = blocks,
+                 .block_stride = block_stride};
   run_with_gradients(&c, logits_backward_block);
 }

@@ -27,7 +27,7 @@ static json_t *option_to_json(const glow__config_entry *e) {
   }
 }
 
-static json_t *options_to_json(const glow_config *config) {
+static json_t *options_to_json(const glow__config *config) {
   json_t *object = json_object();
   for (int32_t i = 0; object && i < glow__config_count(config); i++) {
     const glow__config_entry *e = glow__config_at(config, i);
@@ -39,7 +39,7 @@ static json_t *options_to_json(const glow_config *config) {
   return object;
 }
 
-static glow_status put_layer(const glow_model *model, int32_t index, const glow_config *config,
+static glow_status put_layer(const glow_model *model, int32_t index, const glow__config *config,
                              glow__text *out) {
   const char *name = glow_model_layer_name(model, index);
   json_t *layer =
@@ -61,11 +61,11 @@ static glow_status put_layer(const glow_model *model, int32_t index, const glow_
 }
 
 static glow_status layer_to_text(const glow_model *model, int32_t index, glow__text *out) {
-  glow_config *config = NULL;
+  glow__config config = {.list = NULL};
   GLOW_TRY(glow__config_create(glow__model_context(model), &config));
-  glow_status status = glow__model_save_layer(model, index, config);
+  glow_status status = glow__model_save_layer(model, index, &config);
   if (status == GLOW_OK)
-    status = put_layer(model, index, config, out);
+    status = put_layer(model, index, &config, out);
   glow__config_destroy(&config);
   return status;
 }
@@ -212,17 +212,17 @@ static glow_status read_outline(const char *text, int64_t most, outline *o) {
 
 /* ---- reading: building ----------------------------------------------------------------------- */
 
-static glow_status option_from_json(const char *key, const json_t *value, glow_config *config) {
+static glow_status option_from_json(const char *key, const json_t *value, glow__config *config) {
   if (json_is_integer(value))
-    return glow_config_set_int(config, key, json_integer_value(value));
+    return glow__config_set_int(config, key, json_integer_value(value));
   if (json_is_real(value))
-    return glow_config_set_real(config, key, json_real_value(value));
+    return glow__config_set_real(config, key, json_real_value(value));
   if (json_is_string(value))
-    return glow_config_set_text(config, key, json_string_value(value));
+    return glow__config_set_text(config, key, json_string_value(value));
   return glow_error(GLOW_E_FORMAT, "option '%.100s' is neither a number nor a text", key);
 }
 
-static glow_status options_from_json(json_t *options, glow_config *config) {
+static glow_status options_from_json(json_t *options, glow__config *config) {
   const char *key;
   json_t *value;
   if (!json_is_object(options) || json_object_size(options) > MAX_OPTIONS)
@@ -233,8 +233,8 @@ static glow_status options_from_json(json_t *options, glow_config *config) {
 
 /* An option that the factory did not ask for would be ignored, and the layer be another one. */
 static glow_status make_from_config(glow_context *context, const char *type,
-                                    const glow_config *config, glow_layer **out) {
-  GLOW_TRY(glow__registry_make_layer(context, type, config, out));
+                                    const glow__config *config, glow_layer **out) {
+  GLOW_TRY(glow__layer_load(context, type, config, out));
   const char *ignored = glow__config_unasked(config);
   if (!ignored)
     return GLOW_OK;
@@ -245,11 +245,11 @@ static glow_status make_from_config(glow_context *context, const char *type,
 
 static glow_status make_layer(glow_context *context, const char *type, json_t *options,
                               glow_layer **out) {
-  glow_config *config = NULL;
+  glow__config config = {.list = NULL};
   GLOW_TRY(glow__config_create(context, &config));
-  glow_status status = options_from_json(options, config);
+  glow_status status = options_from_json(options, &config);
   if (status == GLOW_OK)
-    status = make_from_config(context, type, config, out);
+    status = make_from_config(context, type, &config, out);
   glow__config_destroy(&config);
   return status;
 }

@@ -18,7 +18,7 @@ enum {
   GLOW_FIELD_INT64 = 2,
   GLOW_FIELD_REAL = 3,
   GLOW_FIELD_UINT64 = 4, /* as text: JSON's integers have 63 bits here */
-  GLOW_FIELD_NAME = 5    /* int32_t k as the text names[k - 1] */
+  GLOW_FIELD_NAME = 5    /* int32_t k as the text names[k - first] */
 };
 typedef struct glow__field {
   const char *key;
@@ -26,6 +26,7 @@ typedef struct glow__field {
   int32_t type;
   bool later; /* not there in the first version: when it is missing, the default holds */
   const char *const *names;
+  int32_t first;
 } glow__field;
 
 /* One struct, an object of the record. */

@@ -20,11 +20,16 @@ static const char *const schedules[] = {"constant", "cosine", "exponential", NUL
 
 #define FIELD(name, kind, ...)                                                                     \
   { .key = #name, .offset = offsetof(STRUCT, name), .type = GLOW_FIELD_##kind, __VA_ARGS__ }
+/* A field that is called otherwise in files than it is now. */
+#define FIELD_AS(in_files, name, kind, ...)                                                        \
+  {                                                                                                \
+    .key = #in_files, .offset = offsetof(STRUCT, name), .type = GLOW_FIELD_##kind, __VA_ARGS__     \
+  }
 
 #define STRUCT glow_trainer_options
 static const glow__field trainer_fields[] = {
     FIELD(micro_batch, INT64),
-    FIELD(mode, NAME, .names = modes),
+    FIELD(mode, NAME, .names = modes, .first = GLOW_MODE_INFERENCE),
     FIELD(average, INT32),
     FIELD(average_decay, REAL),
     FIELD(clip_norm, REAL),
@@ -32,15 +37,15 @@ static const glow__field trainer_fields[] = {
     FIELD(seed, UINT64),
     FIELD(class_weight, REAL),
     FIELD(gain_l2, REAL, .later = true),
-    FIELD(memory_budget, UINT64, .later = true),
+    FIELD_AS(memory_limit, memory_budget, UINT64, .later = true),
     FIELD(drift_bound, REAL, .later = true),
-    FIELD(cache_packed, INT32, .later = true),
+    FIELD_AS(keep_packed, cache_packed, INT32, .later = true),
 };
 #undef STRUCT
 
 #define STRUCT glow_optimizer_options
 static const glow__field optimizer_fields[] = {
-    FIELD(kind, NAME, .names = optimizers),
+    FIELD(kind, NAME, .names = optimizers, .first = GLOW_OPTIMIZER_SGD),
     FIELD(beta1, REAL),
     FIELD(beta2, REAL),
     FIELD(epsilon, REAL),
@@ -50,7 +55,7 @@ static const glow__field optimizer_fields[] = {
 
 #define STRUCT glow_schedule
 static const glow__field schedule_fields[] = {
-    FIELD(kind, NAME, .names = schedules),
+    FIELD(kind, NAME, .names = schedules, .first = GLOW_SCHEDULE_CONSTANT),
     FIELD(rate, REAL),
     FIELD(final, REAL),
     FIELD(warmup, INT64),
@@ -91,8 +96,9 @@ int32_t glow__record_parts(const glow__record *record, const char *parts[GLOW_CH
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
-static json_t *name_to_json(const char *const *names, int32_t value) {
-  for (int32_t k = 1; *names; k++, names++)
+static json_t *name_to_json(const glow__field *field, int32_t value) {
+  const char *const *names = field->names;
+  for (int32_t k = field->first; *names; k++, names++)
     if (k == value)
       return json_string(*names);
   return NULL;
@@ -110,7 +116,7 @@ static json_t *field_to_json(const glow__field *field, const void *from) {
   case GLOW_FIELD_REAL: memcpy(&real, from, sizeof real); return json_real(real);
   case GLOW_FIELD_NAME:
     memcpy(&narrow, from, sizeof narrow);
-    return name_to_json(field->names, narrow);
+    return name_to_json(field, narrow);
   default:
     memcpy(&natural, from, sizeof natural);
     snprintf(text, sizeof text, "%" PRIu64, natural);
@@ -154,9 +160,10 @@ glow_status glow__record_write(glow_context *context, const glow__record *record
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-static bool name_from_json(const char *const *names, const json_t *value, int32_t *out) {
+static bool name_from_json(const glow__field *field, const json_t *value, int32_t *out) {
+  const char *const *names = field->names;
   const char *text = json_string_value(value);
-  for (int32_t k = 1; text && *names; k++, names++)
+  for (int32_t k = field->first; text && *names; k++, names++)
     if (strcmp(*names, text) == 0) {
       *out = k;
       return true;
@@ -187,7 +194,7 @@ static bool field_from_json(const glow__field *field, const json_t *value, void 
   case GLOW_FIELD_INT64: memcpy(to, &wide, sizeof wide); return json_is_integer(value);
   case GLOW_FIELD_REAL: memcpy(to, &real, sizeof real); return json_is_number(value);
   case GLOW_FIELD_NAME:
-    if (!name_from_json(field->names, value, &narrow))
+    if (!name_from_json(field, value, &narrow))
       return false;
     memcpy(to, &narrow, sizeof narrow);
     return true;

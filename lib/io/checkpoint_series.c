@@ -209,7 +209,7 @@ static glow_status find_good(const series *s, int64_t *found) {
 static glow_status newest(const series *s, char *path, size_t size) {
   int64_t step;
   if (!s->count)
-    return glow_error(GLOW_E_IO, "there is no checkpoint in '%s'", s->folder);
+    return glow_error(GLOW_E_NOT_FOUND, "there is no checkpoint in '%s'", s->folder);
   GLOW_TRY(find_good(s, &step));
   if (step < 0)
     return glow__error_prefix(GLOW_E_FORMAT, "none of the %lld checkpoints in '%s' is good",

@@ -26,23 +26,23 @@ static bool is(const exporter *x, int32_t layer, const char *type) {
   return strcmp(type_of(x, layer), type) == 0;
 }
 
-static glow_status read_coupling(exporter *x, const glow_config *config) {
+static glow_status read_coupling(exporter *x, const glow__config *config) {
   const char *kind = "";
   int64_t hidden = 0, actnorm = 0;
-  GLOW_TRY(glow_config_get_text(config, "kind", &kind));
-  GLOW_TRY(glow_config_get_int(config, "net.hidden", 0, INT32_MAX, &hidden));
-  GLOW_TRY(glow_config_get_int(config, "net.actnorm", 0, 1, &actnorm));
+  GLOW_TRY(glow__config_get_text(config, "kind", &kind));
+  GLOW_TRY(glow__config_get_int(config, "net.hidden", 0, INT32_MAX, &hidden));
+  GLOW_TRY(glow__config_get_int(config, "net.actnorm", 0, 1, &actnorm));
   x->plan->coupling = strcmp(kind, "additive") == 0 ? GLOW_COUPLING_ADDITIVE : GLOW_COUPLING_AFFINE;
   x->plan->hidden = hidden ? (int32_t)hidden : 1; /* another kind of net, found when compared */
   x->plan->net_actnorm = (int32_t)actnorm;
   return GLOW_OK;
 }
 
-static glow_status read_prior(exporter *x, const glow_config *config) {
+static glow_status read_prior(exporter *x, const glow__config *config) {
   int64_t learned = 0, classes = 0, classifier = 0;
-  GLOW_TRY(glow_config_get_int(config, "learned", 0, 1, &learned));
-  GLOW_TRY(glow_config_get_int(config, "classes", 0, INT32_MAX, &classes));
-  GLOW_TRY(glow_config_get_int(config, "classifier", 0, 1, &classifier));
+  GLOW_TRY(glow__config_get_int(config, "learned", 0, 1, &learned));
+  GLOW_TRY(glow__config_get_int(config, "classes", 0, INT32_MAX, &classes));
+  GLOW_TRY(glow__config_get_int(config, "classifier", 0, 1, &classifier));
   x->plan->learned = (int32_t)learned;
   x->plan->classes = (int32_t)classes;
   x->plan->classifier = (int32_t)classifier;
@@ -50,12 +50,12 @@ static glow_status read_prior(exporter *x, const glow_config *config) {
 }
 
 static glow_status read_options(exporter *x, int32_t layer,
-                                glow_status (*read)(exporter *x, const glow_config *config)) {
-  glow_config *config = NULL;
+                                glow_status (*read)(exporter *x, const glow__config *config)) {
+  glow__config config = {.list = NULL};
   GLOW_TRY(glow__config_create(x->context, &config));
-  glow_status status = glow__model_save_layer(x->model, layer, config);
+  glow_status status = glow__model_save_layer(x->model, layer, &config);
   if (status == GLOW_OK)
-    status = read(x, config);
+    status = read(x, &config);
   glow__config_destroy(&config);
   return status;
 }
@@ -99,7 +99,7 @@ static glow_status read_plan(exporter *x) {
 
 /* ---- comparing options ----------------------------------------------------------------------- */
 
-static const glow__config_entry *entry_of(const glow_config *config, const char *key) {
+static const glow__config_entry *entry_of(const glow__config *config, const char *key) {
   for (int32_t i = 0; i < glow__config_count(config); i++)
     if (strcmp(glow__config_at(config, i)->key, key) == 0)
       return glow__config_at(config, i);
@@ -132,8 +132,8 @@ static bool without_effect(const exporter *x, int32_t layer, const char *key) {
   return strcmp(key, "floor") == 0 || is(x, layer, "invconv") || is(x, layer, "permute");
 }
 
-static glow_status compare_options(const exporter *x, int32_t layer, const glow_config *ours,
-                                   const glow_config *theirs) {
+static glow_status compare_options(const exporter *x, int32_t layer, const glow__config *ours,
+                                   const glow__config *theirs) {
   for (int32_t i = 0; i < glow__config_count(ours); i++) {
     const glow__config_entry *a = glow__config_at(ours, i), *b = entry_of(theirs, a->key);
     char here[64], there[64];
@@ -148,7 +148,7 @@ static glow_status compare_options(const exporter *x, int32_t layer, const glow_
 
 static glow_status compare_layer(const exporter *x, const glow_model *theirs, int32_t layer) {
   const char *type = glow_model_layer_type(theirs, layer);
-  glow_config *a = NULL, *b = NULL;
+  glow__config a = {.list = NULL}, b = {.list = NULL};
   if (!type || !is(x, layer, type))
     return glow_error(GLOW_E_UNSUPPORTED, "layer '%s' is of type %s, where %s has %s",
                       glow_model_layer_name(x->model, layer), type_of(x, layer), x->project,
@@ -157,11 +157,11 @@ static glow_status compare_layer(const exporter *x, const glow_model *theirs, in
   if (status == GLOW_OK)
     status = glow__config_create(x->context, &b);
   if (status == GLOW_OK)
-    status = glow__model_save_layer(x->model, layer, a);
+    status = glow__model_save_layer(x->model, layer, &a);
   if (status == GLOW_OK)
-    status = glow__model_save_layer(theirs, layer, b);
+    status = glow__model_save_layer(theirs, layer, &b);
   if (status == GLOW_OK)
-    status = compare_options(x, layer, a, b);
+    status = compare_options(x, layer, &a, &b);
   glow__config_destroy(&a);
   glow__config_destroy(&b);
   return status;

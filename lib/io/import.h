@@ -25,7 +25,7 @@ typedef struct glow__import_plan {
   int32_t levels, depth, hidden;
   int32_t coupling;    /* GLOW_COUPLING_... */
   int32_t net_actnorm; /* 0: plain biases */
-  int32_t edge;        /* convolutions see the border of the image */
+  int32_t border;      /* convolutions see the border of the image */
   int32_t learned;     /* a learned top prior */
   int32_t spatial;     /* which depends on the position */
   int32_t classes;     /* rows for each class in the top prior; 0: none */

@@ -112,7 +112,7 @@ static glow_status add_coupling(building *b) {
   glow_layer *layer = NULL;
   net_options.hidden = b->plan->hidden;
   net_options.actnorm = b->plan->net_actnorm;
-  net_options.edge = b->plan->edge;
+  net_options.border = b->plan->border;
   options.kind = b->plan->coupling;
   GLOW_TRY(glow_conv_net_create(b->context, &net_options, &net));
   return add(b, glow_coupling_create(b->context, &options, &net, &layer), &layer, "coupling");
@@ -130,13 +130,13 @@ static glow_status add_level(building *b, int32_t level) {
   glow_layer *layer = NULL;
   glow_split_options split = GLOW_SPLIT_OPTIONS_INIT;
   snprintf(b->prefix, sizeof b->prefix, "level%d.", level);
-  GLOW_TRY(add(b, glow_squeeze_create(b->context, &layer), &layer, "squeeze"));
+  GLOW_TRY(add(b, glow_squeeze_create(b->context, NULL, &layer), &layer, "squeeze"));
   for (int32_t step = 0; step < b->plan->depth; step++)
     GLOW_TRY(add_step(b, level, step));
   if (level == b->plan->levels - 1)
     return GLOW_OK;
   snprintf(b->prefix, sizeof b->prefix, "level%d.", level);
-  split.edge = b->plan->edge;
+  split.border = b->plan->border;
   return add(b, glow_split_create(b->context, &split, &layer), &layer, "split");
 }
 

@@ -45,7 +45,7 @@ static glow_status infer(glow__import *im) {
   GLOW_TRY(glow__import_dim(im, "f1/l_1/W", 4, 3, GLOW_IMPORT_HIDDEN, &hidden));
   GLOW_TRY(glow__import_dim(im, "f1/l_last/W", 4, 3, GLOW_IMPORT_CHANNELS, &out));
   GLOW_TRY(glow__import_plan_step(im, channels, hidden, out));
-  plan->net_actnorm = plan->edge = 1;
+  plan->net_actnorm = plan->border = 1;
   at_top(im);
   plan->learned = plan->spatial = glow__import_has(im, "prior/p/W");
   plan->classifier = glow__import_has(im, "classifier/W");

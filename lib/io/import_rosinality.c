@@ -48,7 +48,7 @@ static glow_status infer(glow__import *im) {
   GLOW_TRY(glow__import_dim(im, "actnorm.loc", 4, 1, GLOW_IMPORT_CHANNELS, &channels));
   GLOW_TRY(glow__import_dim(im, "coupling.net.0.weight", 4, 0, GLOW_IMPORT_HIDDEN, &hidden));
   GLOW_TRY(glow__import_dim(im, "coupling.net.4.conv.weight", 4, 0, GLOW_IMPORT_CHANNELS, &out));
-  plan->edge = plan->learned = plan->spatial = 1;
+  plan->border = plan->learned = plan->spatial = 1;
   return glow__import_plan_step(im, channels, hidden, out);
 }
 

@@ -175,7 +175,7 @@ glow_status glow_tensor_file_find(const glow_tensor_file *file, const char *name
   const glow__entry *e = glow__header_find(&file->header, name);
   if (e)
     return describe(file, e, out);
-  return glow_error(GLOW_E_FORMAT, "the file has no tensor '%s'", name);
+  return glow_error(GLOW_E_NOT_FOUND, "the file has no tensor '%s'", name);
 }
 
 int64_t glow_tensor_file_index(const glow_tensor_file *file, const char *name) {

@@ -1,11 +1,9 @@
-/* glow_context: allocator, executor, log, kernels and registry. SPDX-License-Identifier: MIT */
+/* Making a context: allocator, executor, log, kernels, and the registry with the built-in types. SPDX-License-Identifier: MIT */
 #include <stdlib.h>
 
 #include "base/base.h"
-#include "layers/layers.h"
 #include "math/kernels16.h"
-#include "host/host.h"
-#include "nets/nets.h"
+#include "presets/presets.h"
 
 static void *default_alloc(size_t size, void *payload) {
   (void)payload;
@@ -27,14 +25,14 @@ static glow_status choose_allocator(const glow_allocator *from, glow_allocator *
   return GLOW_OK;
 }
 
-static void run_serially(void *payload, glow_task_fn fn, void *arg, uint32_t tasks) {
+static void context_run_serially(void *payload, glow_task_fn fn, void *arg, uint32_t tasks) {
   (void)payload;
   for (uint32_t t = 0; t < tasks; t++)
     fn(arg, t, 0);
 }
 
 static glow_status choose_executor(glow_context *context, const glow_context_options *o) {
-  context->executor = (glow_executor){sizeof(glow_executor), 1, 0, run_serially, NULL};
+  context->executor = (glow_executor){sizeof(glow_executor), 1, 0, context_run_serially, NULL};
   if (o->executor) {
     GLOW_TRY(glow__table_copy(&context->executor, sizeof context->executor, o->executor,
                               sizeof context->executor, "glow_executor"));
@@ -48,17 +46,7 @@ static glow_status choose_executor(glow_context *context, const glow_context_opt
   return glow_pool_executor(context->pool, &context->executor);
 }
 
-static glow_status register_types(glow_context *context) {
-#define GLOW_REGISTER(type)                                                                        \
-  GLOW_TRY(glow_context_register_layer(context, #type, glow__##type##_make));
-  GLOW_LAYER_LIST(GLOW_REGISTER)
-#undef GLOW_REGISTER
-  GLOW_TRY(glow_context_register_net(context, "conv", glow__conv_net_make));
-  GLOW_TRY(glow_context_register_net(context, "res", glow__res_net_make));
-  return glow_context_register_net(context, "mlp", glow__mlp_net_make);
-}
-
-static glow_status fill(glow_context *context, const glow_context_options *o) {
+static glow_status context_fill(glow_context *context, const glow_context_options *o) {
   context->log = o->log;
   context->log_payload = o->log_payload;
   context->kernels = glow__kernels_find(o->kernels);
@@ -67,7 +55,7 @@ static glow_status fill(glow_context *context, const glow_context_options *o) {
   if (o->products == GLOW_PRODUCTS_BFLOAT16)
     context->kernels16 = glow__kernels16_of(context->kernels);
   GLOW_TRY(choose_executor(context, o));
-  return register_types(context);
+  return glow__register_types(context);
 }
 
 glow_status glow_context_create(const glow_context_options *options, glow_context **out) {
@@ -80,33 +68,20 @@ glow_status glow_context_create(const glow_context_options *options, glow_contex
                               "glow_context_options"));
   if (o.reserved || o.reserved2)
     return glow_error(GLOW_E_ARGUMENT, "glow_context_options: reserved must be 0");
-  if (o.products != GLOW_PRODUCTS_FLOAT32 && o.products != GLOW_PRODUCTS_BFLOAT16)
-    return glow_error(GLOW_E_ARGUMENT, "products is %d; it must be 0 (float32) or 1 (bfloat16)",
-                      o.products);
+  if (o.products && o.products != GLOW_PRODUCTS_FLOAT32 && o.products != GLOW_PRODUCTS_BFLOAT16)
+    return glow_error(GLOW_E_ARGUMENT,
+                      "products is %d; it must be GLOW_PRODUCTS_FLOAT32 (%d) or _BFLOAT16 (%d)",
+                      (int)o.products, GLOW_PRODUCTS_FLOAT32, GLOW_PRODUCTS_BFLOAT16);
   GLOW_TRY(choose_allocator(o.allocator, &allocator));
   glow_context *context = glow__allocate(&allocator, sizeof *context);
   if (!context)
     return glow_error(GLOW_E_MEMORY, "no memory for a context");
   context->allocator = allocator;
-  glow_status status = fill(context, &o);
+  glow_status status = context_fill(context, &o);
   if (status != GLOW_OK)
     glow_context_destroy(&context);
   *out = context;
   return status;
-}
-
-void glow_context_destroy(glow_context **context) {
-  if (!context || !*context)
-    return;
-  glow_allocator allocator = (*context)->allocator;
-  glow__registry_destroy(*context);
-  glow_pool_destroy(&(*context)->pool);
-  glow__release(&allocator, *context);
-  *context = NULL;
-}
-
-uint32_t glow_context_workers(const glow_context *context) {
-  return context ? context->executor.workers : 0;
 }
 
 const char *glow_context_kernels(const glow_context *context) {

@@ -3,8 +3,9 @@
  * their options. SPDX-License-Identifier: MIT */
 #include <string.h>
 
-#include "layers/affine.h"
 #include "host/run.h"
+#include "layers/affine.h"
+#include "presets/presets.h"
 
 static glow_call call_of(const glow_model *model, const glow__node *node) {
   return (glow_call){.model = model, .node = node};
@@ -30,7 +31,7 @@ typedef struct maps {
 } maps;
 
 /* W = next_w W, b = next_w b + next_b. */
-static void compose(maps *m, int64_t c) {
+static void inference_form_compose(maps *m, int64_t c) {
   for (int64_t i = 0; i < c; i++) {
     double *row = m->both + i * c;
     memset(row, 0, (size_t)c * sizeof *row);
@@ -59,14 +60,15 @@ static glow_status compose_run(const glow_model *model, int32_t first, int32_t c
     glow_status status = node->layer->ops.linear(node->layer->self, &call, m->next_w, m->next_b);
     if (status != GLOW_OK)
       return glow__error_prefix(status, "layer '%s'", node->name);
-    compose(m, c);
+    inference_form_compose(m, c);
   }
   return GLOW_OK;
 }
 
 static glow_status fold(const glow_model *model, int32_t first, int32_t count, glow_layer **out) {
   int64_t c = model->nodes[first].in.channels, square = 0, doubles = 0;
-  if (!glow_size_multiply(c, c, &square) || !glow_size_multiply(square, 3, &doubles) || doubles > INT64_MAX / 64)
+  if (!glow_size_multiply(c, c, &square) || !glow_size_multiply(square, 3, &doubles) ||
+      doubles > INT64_MAX / 64)
     return glow_error(GLOW_E_LIMIT, "layer '%s': too many channels", model->nodes[first].name);
   double *memory =
       glow_allocate(model->context, (size_t)(doubles + 2 * c) * sizeof *memory); /* zeroed */
@@ -87,20 +89,19 @@ static bool same_tensor(const glow__tensor *a, const glow__tensor *b) {
 
 /* ---- layers ---------------------------------------------------------------------------------- */
 
-static glow_status freeze_layer(const glow_model *model, int32_t index, bool *like,
-                                glow_layer **out) {
+/* The layer's form for inference; *like: it has none, and is made again. */
+static glow_status inference_form_form_of(const glow_model *model, int32_t index, bool *like,
+                                          glow_layer **out) {
   const glow__node *node = &model->nodes[index];
   glow_call call = call_of(model, node);
-  glow_status status = GLOW_OK;
-  if (node->layer->ops.inference_form)
-    status = node->layer->ops.inference_form(node->layer->self, &call, out);
+  glow_status status = glow__layer_inference_form(node->layer, &call, out);
   *like = status == GLOW_OK && !*out;
   if (*like)
-    status = glow__layer_like(model->context, model, index, out);
+    status = glow__layer_like(node->layer, out);
   return status == GLOW_OK ? GLOW_OK : glow__error_prefix(status, "layer '%s'", node->name);
 }
 
-/* A factory might forget an option: what it makes has the tensors of layer `index`. */
+/* A `create` might forget an option: what it makes has the tensors of layer `index`. */
 static glow_status check_like(const glow_model *made, const glow_model *model, int32_t index) {
   const glow__node *a = &made->nodes[made->node_count - 1], *b = &model->nodes[index];
   bool same = a->tensors == b->tensors;
@@ -113,7 +114,8 @@ static glow_status check_like(const glow_model *made, const glow_model *model, i
 }
 
 /* Several layers that become one have the name of the first. */
-static glow_status add_layers(glow_builder *builder, const glow_model *model, int32_t least) {
+static glow_status inference_form_add_layers(glow_builder *builder, const glow_model *model,
+                                             int32_t least) {
   for (int32_t i = 0; i < model->node_count;) {
     glow_layer *layer = NULL;
     int32_t run = linear_run(model, i);
@@ -121,7 +123,7 @@ static glow_status add_layers(glow_builder *builder, const glow_model *model, in
     if (folded)
       GLOW_TRY(fold(model, i, run, &layer));
     else
-      GLOW_TRY(freeze_layer(model, i, &like, &layer));
+      GLOW_TRY(inference_form_form_of(model, i, &like, &layer));
     GLOW_TRY(glow_builder_add(builder, model->nodes[i].name, &layer));
     if (like)
       GLOW_TRY(check_like(glow__builder_model(builder), model, i));
@@ -132,7 +134,7 @@ static glow_status add_layers(glow_builder *builder, const glow_model *model, in
 
 /* ---- values ---------------------------------------------------------------------------------- */
 
-/* Tensors that a frozen layer still has keep their values; both models have them in one order. What
+/* Tensors that a layer still has keep their values; both models have them in one order. What
  * is new starts as the layer builds it. */
 static glow_status copy_values(glow_model *model, void *arg) {
   const glow_model *from = arg;
@@ -158,11 +160,11 @@ glow_status glow__model_inference_form(const glow_model *model, int32_t least, g
   if (!model || !out)
     return glow_error(GLOW_E_ARGUMENT, "glow_model_inference_form: NULL argument");
   if (model->is_inference_form)
-    return glow_error(GLOW_E_STATE, "the model is frozen already");
+    return glow_error(GLOW_E_STATE, "the model is an inference form already");
   GLOW_TRY(glow__check_ready(model));
   o.bits = model->bits;
   GLOW_TRY(glow_builder_create(model->context, &model->input, &o, &builder));
-  glow_status status = add_layers(builder, model, least);
+  glow_status status = inference_form_add_layers(builder, model, least);
   if (status != GLOW_OK) {
     glow_builder_destroy(&builder);
     return status;

@@ -1,92 +1,105 @@
-/* The NICE preset: an image as one vector; its even and odd numbers as the halves; additive
- * couplings with fully connected nets, the halves taking turns; a factor for each number; and a
+/* The NICE preset: an image as one vector; its even and odd elements as the halves; additive
+ * couplings with fully connected nets, the halves taking turns; a factor for each element; and a
  * fixed factorial prior. Dinh et al. 2014, sections 3 and 5.1. SPDX-License-Identifier: MIT */
-#include <stdio.h>
+#include "presets/presets.h"
 
-#include "host/run.h"
+enum { MAX_COUPLINGS = 4096, MAX_HIDDEN = 65536, MAX_DEPTH = 64 };
 
-enum { MAX_COUPLINGS = 4096 };
+static const glow_option rows[] = {
+    GLOW_INPUT_ROWS(glow_nice_options, 28, 28, 1),
+    GLOW_OPTION(glow_nice_options, couplings, INT32, .low = 1, .high = MAX_COUPLINGS,
+                .fallback = 4),
+    GLOW_OPTION(glow_nice_options, hidden, INT32, .low = 1, .high = MAX_HIDDEN, .fallback = 1000),
+    GLOW_OPTION(glow_nice_options, depth, INT32, .low = 1, .high = MAX_DEPTH, .fallback = 5),
+    GLOW_OPTION(glow_nice_options, density, CHOICE, .choices = glow__densities,
+                .prefix = "GLOW_DENSITY_", .fallback = GLOW_DENSITY_LOGISTIC),
+    GLOW_OPTION(glow_nice_options, bits, INT32, .high = 8, .fallback = 8),
+    GLOW_OPTION(glow_nice_options, from_data, INT32, .high = 1, .fallback = 1),
+    GLOW_OPTION(glow_nice_options, reserved, RESERVED),
+    GLOW_OPTION(glow_nice_options, seed, UINT64),
+    GLOW_CONDITION_ROWS(glow_nice_options),
+};
+static const glow_options_table table = {GLOW_OPTIONS_TABLE(glow_nice_options, rows)};
 
-static glow_status check(const glow_nice_options *o) {
-  if (o->couplings < 1 || o->couplings > MAX_COUPLINGS)
-    return glow_error(GLOW_E_ARGUMENT, "couplings is %d; it must be 1 to %d", o->couplings,
-                      MAX_COUPLINGS);
-  if (o->reserved)
-    return glow_error(GLOW_E_ARGUMENT, "glow_nice_options: reserved must be 0");
-  return GLOW_OK;
-}
+/* What is being built. */
+typedef struct nice {
+  glow_context *context;
+  glow_builder *builder;
+  const glow_nice_options *o;
+} nice;
 
-static glow_status add(glow_builder *builder, glow_status made, glow_layer *layer,
-                       const char *name) {
-  return made == GLOW_OK ? glow_builder_add(builder, name, &layer) : made;
-}
-
-static glow_status add_permutation(glow_context *context, glow_builder *builder, int32_t kind,
-                                   const char *name) {
+static glow_status nice_add_permutation(const nice *p, int32_t kind, const char *name,
+                                        int32_t step) {
   glow_permute_options options = GLOW_PERMUTE_OPTIONS_INIT;
   glow_layer *layer = NULL;
   options.kind = kind;
-  glow_status made = glow_permute_create(context, &options, &layer);
-  return add(builder, made, layer, name);
+  glow_status made = glow_permute_create(p->context, &options, &layer);
+  return step < 0 ? glow__preset_add(p->builder, made, layer, "%s", name)
+                  : glow__preset_add(p->builder, made, layer, "step%d.%s", (int)step, name);
 }
 
-static glow_status add_coupling(glow_context *context, glow_builder *builder,
-                                const glow_nice_options *o, int32_t step) {
-  glow_mlp_net_options net_options = GLOW_MLP_NET_OPTIONS_INIT;
+static glow_status nice_make_net(const nice *p, int32_t step, glow_net **out) {
+  const glow_nice_options *o = p->o;
+  glow_conditioner_request request = {.struct_size = sizeof request,
+                                      .step = step,
+                                      .seed = glow_random_derive(o->seed, (uint64_t)step),
+                                      .condition = o->condition};
+  GLOW_TRY(glow_builder_shape(p->builder, &request.input));
+  request.out_channels = request.input.channels / 2;
+  request.input.channels -= request.out_channels;
+  GLOW_TRY(glow__preset_net(p->context, o->conditioner, o->conditioner_payload, &request, out));
+  if (*out)
+    return GLOW_OK;
+  glow_mlp_net_options net = GLOW_MLP_NET_OPTIONS_INIT;
+  net.hidden = o->hidden;
+  net.depth = o->depth;
+  net.condition = o->condition;
+  net.seed = request.seed;
+  return glow_mlp_net_create(p->context, &net, out);
+}
+
+static glow_status nice_add_coupling(const nice *p, int32_t step) {
   glow_coupling_options options = GLOW_COUPLING_OPTIONS_INIT;
   glow_net *net = NULL;
   glow_layer *layer = NULL;
-  char name[64];
-  net_options.hidden = o->hidden;
-  net_options.depth = o->depth;
-  net_options.seed = glow_random_derive(o->seed, (uint64_t)step);
   options.kind = GLOW_COUPLING_ADDITIVE;
-  snprintf(name, sizeof name, "step%d.coupling", step);
-  GLOW_TRY(glow_mlp_net_create(context, &net_options, &net));
-  glow_status made = glow_coupling_create(context, &options, &net, &layer);
-  return add(builder, made, layer, name);
+  GLOW_TRY(nice_make_net(p, step, &net));
+  glow_status made = glow_coupling_create(p->context, &options, &net, &layer);
+  return glow__preset_add(p->builder, made, layer, "step%d.coupling", (int)step);
 }
 
-static glow_status add_layers(glow_context *context, glow_builder *builder,
-                              const glow_nice_options *o) {
+static glow_status nice_add_layers(const nice *p) {
   glow_scaling_options scaling = GLOW_SCALING_OPTIONS_INIT;
   glow_prior_options prior = GLOW_PRIOR_OPTIONS_INIT;
   glow_layer *layer = NULL;
-  glow_status made = glow_flatten_create(context, &layer);
-  GLOW_TRY(add(builder, made, layer, "flatten"));
-  GLOW_TRY(add_permutation(context, builder, GLOW_PERMUTATION_EVEN_ODD, "separate"));
-  for (int32_t step = 0; step < o->couplings; step++) {
-    char name[64];
-    snprintf(name, sizeof name, "step%d.reverse", step);
+  glow_status made = glow_flatten_create(p->context, NULL, &layer);
+  GLOW_TRY(glow__preset_add(p->builder, made, layer, "flatten"));
+  GLOW_TRY(nice_add_permutation(p, GLOW_PERMUTATION_EVEN_ODD, "separate", -1));
+  for (int32_t step = 0; step < p->o->couplings; step++) {
     if (step) /* reversing the whole vector puts the second half first */
-      GLOW_TRY(add_permutation(context, builder, GLOW_PERMUTATION_REVERSE, name));
-    GLOW_TRY(add_coupling(context, builder, o, step));
+      GLOW_TRY(nice_add_permutation(p, GLOW_PERMUTATION_REVERSE, "reverse", step));
+    GLOW_TRY(nice_add_coupling(p, step));
   }
-  scaling.data_init = o->data_init;
-  made = glow_scaling_create(context, &scaling, &layer);
-  GLOW_TRY(add(builder, made, layer, "scaling"));
+  scaling.from_data = p->o->from_data;
+  made = glow_scaling_create(p->context, &scaling, &layer);
+  GLOW_TRY(glow__preset_add(p->builder, made, layer, "scaling"));
   prior.learned = 0;
-  prior.density = o->density;
-  made = glow_prior_create(context, &prior, &layer);
-  return add(builder, made, layer, "prior");
+  prior.density = p->o->density;
+  made = glow_prior_create(p->context, &prior, &layer);
+  return glow__preset_add(p->builder, made, layer, "prior");
 }
 
 glow_status glow_model_create_nice(glow_context *context, const glow_nice_options *options,
                                    glow_model **out) {
-  glow_nice_options o = GLOW_NICE_OPTIONS_INIT;
-  glow_builder *builder = NULL;
+  glow_nice_options o;
   if (out)
     *out = NULL;
   if (!context || !out)
     return glow_error(GLOW_E_ARGUMENT, "glow_model_create_nice: NULL argument");
-  GLOW_TRY(glow__options_copy(&o, sizeof o, options, sizeof o, "glow_nice_options"));
-  GLOW_TRY(check(&o));
-  glow_builder_options builder_options = GLOW_BUILDER_OPTIONS_INIT;
-  builder_options.bits = o.bits;
-  GLOW_TRY(glow_builder_create(context, &o.input, &builder_options, &builder));
-  glow_status status = add_layers(context, builder, &o);
-  if (status == GLOW_OK)
-    return glow_builder_finish(&builder, out);
-  glow_builder_destroy(&builder);
-  return status;
+  GLOW_TRY(glow_options_read(&table, options, &o));
+  glow_builder_options builder = GLOW_BUILDER_OPTIONS_INIT;
+  builder.bits = o.bits;
+  nice p = {.context = context, .o = &o};
+  GLOW_TRY(glow_builder_create(context, &o.input, &builder, &p.builder));
+  return glow__preset_finish(&p.builder, nice_add_layers(&p), out);
 }

@@ -10,26 +10,40 @@
  * each squeeze, as in the code published with the paper. SPDX-License-Identifier: MIT */
 #include <stdio.h>
 
-#include "host/run.h"
+#include "presets/presets.h"
 
-enum { MAX_SCALES = 16, CHECKERBOARDS = 3, LAST_CHECKERBOARDS = 4, CHANNELS = 3 };
+enum { MAX_SCALES = 16, MAX_HIDDEN = 65536, MAX_BLOCKS = 64 };
+enum { CHECKERBOARDS = 3, LAST_CHECKERBOARDS = 4, CHANNELS = 3 };
 
-static glow_status check(const glow_realnvp_options *o) {
-  if (o->scales < 1 || o->scales > MAX_SCALES)
-    return glow_error(GLOW_E_ARGUMENT, "scales is %d; it must be 1 to %d", o->scales, MAX_SCALES);
-  if (o->hidden < 1 || o->hidden > 65536 >> o->scales)
-    return glow_error(GLOW_E_ARGUMENT, "hidden is %d; with %d scales it must be 1 to %d", o->hidden,
-                      o->scales, 65536 >> o->scales);
-  if (o->batch_norm < 0 || o->batch_norm > 1)
-    return glow_error(GLOW_E_ARGUMENT, "batch_norm is %d; it must be 0 or 1", o->batch_norm);
+static glow_status realnvp_check(const void *options) {
+  const glow_realnvp_options *o = options;
   int64_t factor = (int64_t)1 << (o->scales - 1);
-  if (o->input.height < 1 || o->input.width < 1 || o->input.height % factor ||
-      o->input.width % factor)
+  if (o->hidden > MAX_HIDDEN >> o->scales)
+    return glow_error(GLOW_E_ARGUMENT, "hidden is %d; with %d scales it must be 1 to %d",
+                      (int)o->hidden, (int)o->scales, MAX_HIDDEN >> o->scales);
+  if (o->input.height % factor || o->input.width % factor)
     return glow_error(GLOW_E_SHAPE,
                       "height %lld and width %lld must be divisible by 2^(scales - 1) = %lld",
                       (long long)o->input.height, (long long)o->input.width, (long long)factor);
   return GLOW_OK;
 }
+
+static const glow_option rows[] = {
+    GLOW_INPUT_ROWS(glow_realnvp_options, 32, 32, 3),
+    GLOW_OPTION(glow_realnvp_options, scales, INT32, .low = 1, .high = MAX_SCALES, .fallback = 2),
+    GLOW_OPTION(glow_realnvp_options, hidden, INT32, .low = 1, .high = MAX_HIDDEN, .fallback = 64),
+    GLOW_OPTION(glow_realnvp_options, blocks, INT32, .low = 1, .high = MAX_BLOCKS, .fallback = 8),
+    GLOW_OPTION(glow_realnvp_options, weight_norm, INT32, .high = 1, .fallback = 1),
+    GLOW_OPTION(glow_realnvp_options, batch_norm, INT32, .high = 1, .fallback = 1),
+    GLOW_OPTION(glow_realnvp_options, bits, INT32, .high = 8, .fallback = 8),
+    GLOW_OPTION(glow_realnvp_options, alpha, REAL, .flags = GLOW_OPTION_BELOW_HIGH, .low = 1e-6,
+                .high = 0.5, .fallback = 0.05),
+    GLOW_OPTION(glow_realnvp_options, lag, REAL, .flags = GLOW_OPTION_BELOW_HIGH, .high = 1),
+    GLOW_OPTION(glow_realnvp_options, seed, UINT64),
+    GLOW_CONDITION_ROWS(glow_realnvp_options),
+};
+static const glow_options_table table = {GLOW_OPTIONS_TABLE(glow_realnvp_options, rows),
+                                         .check = realnvp_check};
 
 /* What is being built. */
 typedef struct preset {
@@ -40,29 +54,49 @@ typedef struct preset {
   uint64_t couplings; /* so far, from which nets have their seeds */
 } preset;
 
-static glow_status add(const preset *p, glow_status made, glow_layer *layer, const char *what) {
-  char name[64];
-  if (made != GLOW_OK)
-    return made;
-  snprintf(name, sizeof name, "scale%d.%s", (int)p->scale, what);
-  return glow_builder_add(p->builder, name, &layer);
+static glow_status realnvp_add(const preset *p, glow_status made, glow_layer *layer,
+                               const char *what) {
+  return glow__preset_add(p->builder, made, layer, "scale%d.%s", (int)p->scale, what);
 }
 
-static glow_status create_coupling(preset *p, int32_t mask, int32_t invert, int32_t hidden,
+/* mask: channels of which the net sees half, or a checkerboard of which it sees all. */
+static glow_status realnvp_make_net(preset *p, int32_t mask, int32_t step, int32_t hidden,
+                                    glow_net **out) {
+  const glow_realnvp_options *o = p->o;
+  glow_conditioner_request request = {.struct_size = sizeof request,
+                                      .level = p->scale,
+                                      .step = step,
+                                      .seed = glow_random_derive(o->seed, p->couplings++),
+                                      .condition = o->condition};
+  GLOW_TRY(glow_builder_shape(p->builder, &request.input));
+  int64_t changed = request.input.channels;
+  if (mask == GLOW_MASK_CHANNELS) {
+    changed /= 2;
+    request.input.channels -= changed;
+  }
+  request.out_channels = 2 * changed;
+  GLOW_TRY(glow__preset_net(p->context, o->conditioner, o->conditioner_payload, &request, out));
+  if (*out)
+    return GLOW_OK;
+  glow_res_net_options net = GLOW_RES_NET_OPTIONS_INIT;
+  net.hidden = hidden;
+  net.blocks = o->blocks;
+  net.weight_norm = o->weight_norm;
+  net.batch_norm = o->batch_norm;
+  net.seed = request.seed;
+  net.condition = o->condition;
+  return glow_res_net_create(p->context, &net, out);
+}
+
+static glow_status create_coupling(preset *p, int32_t mask, int32_t step, int32_t hidden,
                                    glow_layer **out) {
-  glow_res_net_options net_options = GLOW_RES_NET_OPTIONS_INIT;
   glow_coupling_options options = GLOW_COUPLING_OPTIONS_INIT;
   glow_net *net = NULL;
-  net_options.hidden = hidden;
-  net_options.blocks = p->o->blocks;
-  net_options.weight_norm = p->o->weight_norm;
-  net_options.batch_norm = p->o->batch_norm;
-  net_options.seed = glow_random_derive(p->o->seed, p->couplings++);
   options.scale = GLOW_SCALE_TANH_LEARNED;
   options.order = GLOW_ORDER_SCALE_SHIFT;
   options.mask = mask;
-  options.invert = invert;
-  GLOW_TRY(glow_res_net_create(p->context, &net_options, &net));
+  options.invert = step % 2;
+  GLOW_TRY(realnvp_make_net(p, mask, step, hidden, &net));
   return glow_coupling_create(p->context, &options, &net, out);
 }
 
@@ -75,13 +109,13 @@ static glow_status add_couplings(preset *p, int32_t mask, int32_t count, int32_t
     glow_layer *layer = NULL;
     char name[48];
     snprintf(name, sizeof name, "%s%d.coupling", kind, (int)k);
-    glow_status made = create_coupling(p, mask, k % 2, hidden, &layer);
-    GLOW_TRY(add(p, made, layer, name));
+    glow_status made = create_coupling(p, mask, k, hidden, &layer);
+    GLOW_TRY(realnvp_add(p, made, layer, name));
     if (!p->o->batch_norm)
       continue;
     snprintf(name, sizeof name, "%s%d.batchnorm", kind, (int)k);
     made = glow_batchnorm_create(p->context, &norm, &layer);
-    GLOW_TRY(add(p, made, layer, name));
+    GLOW_TRY(realnvp_add(p, made, layer, name));
   }
   return GLOW_OK;
 }
@@ -93,15 +127,15 @@ static glow_status add_scale(preset *p) {
   if (p->scale == p->o->scales - 1)
     return add_couplings(p, GLOW_MASK_CHECKERBOARD, LAST_CHECKERBOARDS, hidden);
   GLOW_TRY(add_couplings(p, GLOW_MASK_CHECKERBOARD, CHECKERBOARDS, hidden));
-  glow_status made = glow_squeeze_create(p->context, &layer);
-  GLOW_TRY(add(p, made, layer, "squeeze"));
+  glow_status made = glow_squeeze_create(p->context, NULL, &layer);
+  GLOW_TRY(realnvp_add(p, made, layer, "squeeze"));
   GLOW_TRY(add_couplings(p, GLOW_MASK_CHANNELS, CHANNELS, 2 * hidden));
   split_options.fixed = 1;
   made = glow_split_create(p->context, &split_options, &layer);
-  return add(p, made, layer, "split");
+  return realnvp_add(p, made, layer, "split");
 }
 
-static glow_status add_layers(preset *p) {
+static glow_status realnvp_add_layers(preset *p) {
   const glow_logit_options logit = {sizeof logit, p->o->alpha};
   glow_prior_options prior = GLOW_PRIOR_OPTIONS_INIT;
   glow_layer *layer = NULL;
@@ -116,20 +150,15 @@ static glow_status add_layers(preset *p) {
 
 glow_status glow_model_create_realnvp(glow_context *context, const glow_realnvp_options *options,
                                       glow_model **out) {
-  glow_realnvp_options o = GLOW_REALNVP_OPTIONS_INIT;
+  glow_realnvp_options o;
   if (out)
     *out = NULL;
   if (!context || !out)
     return glow_error(GLOW_E_ARGUMENT, "glow_model_create_realnvp: NULL argument");
-  GLOW_TRY(glow__options_copy(&o, sizeof o, options, sizeof o, "glow_realnvp_options"));
-  GLOW_TRY(check(&o));
-  glow_builder_options builder_options = GLOW_BUILDER_OPTIONS_INIT;
-  builder_options.bits = o.bits;
+  GLOW_TRY(glow_options_read(&table, options, &o));
+  glow_builder_options builder = GLOW_BUILDER_OPTIONS_INIT;
+  builder.bits = o.bits;
   preset p = {.context = context, .o = &o};
-  GLOW_TRY(glow_builder_create(context, &o.input, &builder_options, &p.builder));
-  glow_status status = add_layers(&p);
-  if (status == GLOW_OK)
-    return glow_builder_finish(&p.builder, out);
-  glow_builder_destroy(&p.builder);
-  return status;
+  GLOW_TRY(glow_builder_create(context, &o.input, &builder, &p.builder));
+  return glow__preset_finish(&p.builder, realnvp_add_layers(&p), out);
 }

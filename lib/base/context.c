@@ -1,0 +1,17 @@
+/* glow_context: what is asked of one, and its end. How it is made stands in presets/context.c, for
+ * that needs the built-in types. SPDX-License-Identifier: MIT */
+#include "base/base.h"
+
+void glow_context_destroy(glow_context **context) {
+  if (!context || !*context)
+    return;
+  glow_allocator allocator = (*context)->allocator;
+  glow__registry_destroy(*context);
+  glow_pool_destroy(&(*context)->pool);
+  glow__release(&allocator, *context);
+  *context = NULL;
+}
+
+uint32_t glow_context_workers(const glow_context *context) {
+  return context ? context->executor.workers : 0;
+}
