@@ -79,8 +79,7 @@ static bool is_default(const glow_option *option, const void *options) {
   case GLOW_OPTION_INT32:
   case GLOW_OPTION_INT64:
   case GLOW_OPTION_CHOICE: return read_integer(option, options) == (int64_t)option->fallback;
-  case GLOW_OPTION_REAL:
-    return read_real(field_const(option, options)) == option->fallback;
+  case GLOW_OPTION_REAL: return read_real(field_const(option, options)) == option->fallback;
   case GLOW_OPTION_INDICES: return read_indices(option, options).count == 0;
   default: return true;
   }
@@ -104,7 +103,8 @@ static bool inside(const glow_option *option, double value) {
 
 /* "1 to 64", "0 or 1", "above 0 and below 1", "1 or more". */
 static void describe_range(const glow_option *option, char *text, size_t size) {
-  bool above = option->flags & GLOW_OPTION_ABOVE_LOW, below = option->flags & GLOW_OPTION_BELOW_HIGH;
+  bool above = option->flags & GLOW_OPTION_ABOVE_LOW,
+       below = option->flags & GLOW_OPTION_BELOW_HIGH;
   bool endless = option->type == GLOW_OPTION_REAL ? option->high >= 1e300 : option->high >= 0x1p62;
   if (endless)
     snprintf(text, size, above ? "above %.15g" : "%.15g or more", option->low);
@@ -163,14 +163,16 @@ static glow_status check_choice(const glow_option *option, const void *options) 
 }
 
 static glow_status check_indices(const glow_option *option, const void *options) {
+  char range[120];
   indices list = read_indices(option, options);
   if (list.count < 0 || (list.count && !list.at) || list.count > (int64_t)1 << 24)
     return glow_error(GLOW_E_ARGUMENT, "%s: a list of %lld; it must have 0 to 2^24 and an address",
                       option->name, (long long)list.count);
+  describe_range(option, range, sizeof range);
   for (int64_t i = 0; i < list.count; i++)
     if (!inside(option, (double)list.at[i]))
-      return glow_error(GLOW_E_ARGUMENT, "%s[%lld] is %d; it must be %.15g or more", option->name,
-                        (long long)i, (int)list.at[i], option->low);
+      return glow_error(GLOW_E_ARGUMENT, "%s[%lld] is %d; it must be %s", option->name,
+                        (long long)i, (int)list.at[i], range);
   return GLOW_OK;
 }
 
@@ -267,8 +269,8 @@ static glow_status load_choice(const glow_option *option, const glow__config *co
   if (!name)
     return GLOW_OK;
   describe_choices(option, false, known, sizeof known);
-  return glow_error(GLOW_E_FORMAT, "option '%s' is '%.50s'; it must be one of %s", key_of(option),
-                    name, known);
+  return glow_error(GLOW_E_FORMAT, "option '%s%s' is '%.50s'; it must be one of %s", config->prefix,
+                    key_of(option), name, known);
 }
 
 /* The list lies in memory of the context; the caller releases it (glow__options_release). */
@@ -287,8 +289,8 @@ static glow_status load_indices(const glow_option *option, const glow__config *c
     char *end = NULL;
     long value = *c >= '0' && *c <= '9' ? strtol(c, &end, 10) : -1;
     if (value < 0 || value > INT32_MAX || (*end && (*end != ',' || !end[1])))
-      return glow_error(GLOW_E_FORMAT, "option '%s' is '%.50s', not a list such as 0,2,5",
-                        key_of(option), text);
+      return glow_error(GLOW_E_FORMAT, "option '%s%s' is '%.50s', not a list such as 0,2,5",
+                        config->prefix, key_of(option), text);
     at[list.count++] = (int32_t)value;
     c = *end ? end + 1 : end;
   }

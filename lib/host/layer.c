@@ -120,17 +120,17 @@ glow_status glow_layer_create(glow_context *context, const glow_layer_ops *ops, 
   glow_status status = GLOW_OK;
   if (out)
     *out = NULL;
-  if (!context || !ops || !out)
-    status = glow_error(GLOW_E_ARGUMENT, "glow_layer_create: NULL argument");
-  if (status == GLOW_OK)
+  if (ops) /* first, for the number of nets that are taken over */
     status = glow__table_copy(&table, sizeof table, ops, GLOW_LAYER_OPS_SMALLEST, "glow_layer_ops");
+  if (status == GLOW_OK && (!context || !ops || !out))
+    status = glow_error(GLOW_E_ARGUMENT, "glow_layer_create: NULL argument");
   if (status == GLOW_OK)
     status = check_ops(&table);
   if (status == GLOW_OK)
     status = create(context, &table, options, nets, out);
   if (status != GLOW_OK) {
-    int32_t count = table.net_count < 0 || table.net_count > GLOW_MAX_HOSTED_NETS ? 0
-                                                                                  : table.net_count;
+    int32_t count =
+        table.net_count < 0 || table.net_count > GLOW_MAX_HOSTED_NETS ? 0 : table.net_count;
     forget_doubles(nets, count);
     destroy_nets(nets, count);
   }
@@ -168,8 +168,9 @@ static const void *options_of(const glow_layer *layer) {
 glow_status glow__layer_save(const glow_layer *layer, glow__config *config) {
   const glow_layer_ops *registered = NULL;
   if (layer->ops.flags & GLOW_LAYER_INFERENCE_ONLY)
-    return glow_error(GLOW_E_UNSUPPORTED, "a layer of type '%s' is for inference alone and cannot "
-                                          "be saved",
+    return glow_error(GLOW_E_UNSUPPORTED,
+                      "a layer of type '%s' is for inference alone and cannot "
+                      "be saved",
                       layer->ops.type);
   if (glow__registry_find_layer(layer->context, layer->ops.type, &registered) != GLOW_OK)
     return glow_error(GLOW_E_UNSUPPORTED,
