@@ -25,7 +25,8 @@ static glow_status check_row(const glow_options_table *table, int32_t index) {
   const char *fault = NULL;
   if (!size)
     fault = "its type is none of GLOW_OPTION_...";
-  else if (option->offset < sizeof(size_t) || option->offset > table->size - size)
+  else if (option->offset < sizeof(size_t) || option->offset > table->size ||
+           table->size - option->offset < size)
     fault = "the field lies outside of the struct";
   else if (option->type == GLOW_OPTION_CHOICE && (!option->choices || !option->choices->name))
     fault = "it has no choices";
