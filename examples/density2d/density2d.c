@@ -134,7 +134,7 @@ static void fill_samples(glow_workspace *ws, double *density) {
   for (int b = 0; b < BATCHES; b++) {
     glow_sample_options options = GLOW_SAMPLE_OPTIONS_INIT;
     options.first = (uint64_t)b * BATCH;
-    check(glow_workspace_sample(ws, &options, NULL, BATCH, x), "sampling");
+    check(glow_workspace_sample(ws, BATCH, &options, x), "sampling");
     for (int n = 0; n < BATCH; n++) {
       double column = ((double)x[2 * n] + 4) / 8 * SIDE,
              row = (4 - (double)x[2 * n + 1]) / 8 * SIDE;

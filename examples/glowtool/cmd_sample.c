@@ -84,8 +84,8 @@ static int sample_batch(const sample_settings *s, const opened_model *m,
                       : classes     ? (int32_t)((first + i) % classes)
                                     : 0;
   options->first = (uint64_t)(s->first + first);
-  glow_status status =
-      glow_workspace_sample(m->workspace, options, classes ? room->labels : NULL, count, room->x);
+  options->labels = classes ? room->labels : NULL;
+  glow_status status = glow_workspace_sample(m->workspace, count, options, room->x);
   return status == GLOW_OK ? sample_file_append(file, room->x, room->labels, NULL, count)
                            : complain_status(status, "sampling");
 }

@@ -196,7 +196,7 @@ static void start_event(train_run *run, uint64_t memory) {
 
 static int tell_start(train_run *run) {
   char parameters[32], bytes[32], test[64] = "";
-  uint64_t memory = glow_workspace_plan_bytes(glow_trainer_workspace(run->trainer));
+  uint64_t memory = glow_workspace_bytes(glow_trainer_workspace(run->trainer));
   if (run->test.count)
     snprintf(test, sizeof test, " and %lld to test", (long long)run->test.count);
   progress_tell(&run->progress,

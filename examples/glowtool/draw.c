@@ -33,7 +33,8 @@ int draw_samples(glow_workspace *workspace, const glow_model *model, int64_t bat
   for (int64_t first = 0; first < count && status == GLOW_OK; first += batch) {
     int64_t n = count - first < batch ? count - first : batch;
     now.first = options->first + (uint64_t)first;
-    status = glow_workspace_sample(workspace, &now, labels ? labels + first : NULL, n, x);
+    now.labels = labels ? labels + first : NULL;
+    status = glow_workspace_sample(workspace, n, &now, x);
     if (status == GLOW_OK)
       status = glow_model_quantise(model, x, n, pixels + first * dims);
     if (status == GLOW_OK)

@@ -35,7 +35,7 @@ const preset presets[] = {
       "steps", "5000", "batch", "100", "micro-batch", "100", "lr", "0.002",
       "schedule", "cosine", "test-every", "500", "temperature", "0.8", NULL}},
     {"mnist-classes", "16 x 16 grey digits by class: L 2, K 12, width 96, 5 bits, a classifier",
-     {"size", "16", "levels", "2", "depth", "12", "hidden", "96", "bits", "5", "edge", "",
+     {"size", "16", "levels", "2", "depth", "12", "hidden", "96", "bits", "5", "border", "",
       "spatial-prior", "", "conditional", "", "class-weight", "0.1", "steps", "4000",
       "batch", "32", "lr", "0.002", "schedule", "cosine", "warmup", "50", "ema", "0.998", NULL}},
     {"realnvp-cifar10", "paper: RealNVP, 2 scales, 8 blocks of 64 maps, flips (3.49 bits/dim)",

@@ -22,7 +22,7 @@ static glow_status create_glow(glow_context *context, const train_settings *s,
   o.learn_top = !s->fixed_prior;
   o.classes = classes;
   o.spatial_top = s->spatial_prior;
-  o.edge = s->edge;
+  o.border = s->border;
   o.classifier = classes > 0 && s->class_weight > 0.0;
   o.bits = (int32_t)s->bits;
   o.seed = (uint64_t)s->seed;
@@ -51,14 +51,14 @@ static glow_status create_nice(glow_context *context, const train_settings *s,
   o.hidden = (int32_t)s->hidden;
   o.depth = (int32_t)s->net_depth;
   o.density = (int32_t)s->density;
-  o.data_init = !s->no_data_init;
+  o.from_data = !s->no_data_init;
   o.bits = (int32_t)s->bits;
   o.seed = (uint64_t)s->seed;
   return glow_model_create_nice(context, &o, out);
 }
 
 #define OF_NICE "couplings", "net-depth", "no-data-init", "density"
-#define OF_PRIORS "fixed-prior", "spatial-prior", "edge"
+#define OF_PRIORS "fixed-prior", "spatial-prior", "border"
 static const train_model models[] = {
     {"glow", "Kingma and Dhariwal 2018", create_glow, {"blocks", "gain-l2", OF_NICE, NULL}},
     {"nice",

@@ -63,7 +63,7 @@ static const option_row rows[] = {
     FLAG("no-net-actnorm", no_net_actnorm, "plain biases in the networks instead of actnorms"),
     FLAG("fixed-prior", fixed_prior, "standard normal top prior instead of a learned one"),
     FLAG("spatial-prior", spatial_prior, "a top prior that depends on the position"),
-    FLAG("edge", edge, "convolutions that see the border of the image, as in the published code"),
+    FLAG("border", border, "convolutions that see the border of the image, as in the published code"),
     FLAG("conditional", conditional, "a top prior for each class of the labels"),
     INT("bits", bits, "8", 1, 8, "bits of each channel that are modelled"),
     INT("couplings", couplings, "4", 1, 4096, "nice: number of couplings"),

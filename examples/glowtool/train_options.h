@@ -16,7 +16,7 @@ typedef struct train_settings {
   int64_t couplings, net_depth, density;
   int64_t levels, depth, hidden, blocks, permutation, coupling, scale, bits;
   double floor;
-  bool no_net_actnorm, fixed_prior, spatial_prior, edge, conditional, no_data_init;
+  bool no_net_actnorm, fixed_prior, spatial_prior, border, conditional, no_data_init;
   /* training */
   int64_t steps, batch, micro_batch, optimizer, schedule, warmup, init_images, seed;
   double class_weight, labelled;

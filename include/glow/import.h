@@ -38,12 +38,12 @@ typedef struct glow_import_options {
  * shapes. Layers are named as in the Glow preset. Values are folded in double and rounded once.
  * GLOW_E_FORMAT names the tensor that is missing, misshapen, not finite or without a place. */
 GLOW_API glow_status glow_model_import(glow_context *context, const glow_input *input,
-                                 const glow_import_options *options, glow_model **out);
+                                       const glow_import_options *options, glow_model **out);
 
 /* Writes the tensors of a model under the names of another project: GLOW_FORMAT_Y0AST.
  * GLOW_E_UNSUPPORTED names the layer that the project does not have. */
 GLOW_API glow_status glow_model_export(const glow_model *model, int32_t format,
-                                 const glow_output *output);
+                                       const glow_output *output);
 
 #ifdef __cplusplus
 }

@@ -20,14 +20,14 @@ typedef glow_status (*glow_write_fn)(void *payload, const void *data, size_t byt
 /* Caps on what a reader takes from a file; 0: the default. Beyond one: GLOW_E_LIMIT. */
 typedef struct glow_limits {
   size_t struct_size;
-  int64_t file_bytes;   /* default: none */
-  int64_t header_bytes; /* of the JSON text; default 100,000,000, at most 2^31 - 1 */
-  int64_t tensors;      /* default 1,048,576, at most 2^31 - 1 */
-  int64_t rank;         /* default and at most GLOW_FILE_MAX_RANK */
-  int64_t name_bytes;   /* of a tensor; default 4096, at most 2^24 */
-  int64_t layers;       /* default 16,384, at most 100,000 */
-  int64_t parameters;   /* trainable numbers of a model; default: none (the file bounds them) */
-  int64_t workspace_bytes;   /* workspace of a checkpoint's trainer; default: none */
+  int64_t file_bytes;      /* default: none */
+  int64_t header_bytes;    /* of the JSON text; default 100,000,000, at most 2^31 - 1 */
+  int64_t tensors;         /* default 1,048,576, at most 2^31 - 1 */
+  int64_t rank;            /* default and at most GLOW_FILE_MAX_RANK */
+  int64_t name_bytes;      /* of a tensor; default 4096, at most 2^24 */
+  int64_t layers;          /* default 16,384, at most 100,000 */
+  int64_t parameters;      /* trainable numbers of a model; default: none (the file bounds them) */
+  int64_t workspace_bytes; /* workspace of a checkpoint's trainer; default: none */
 } glow_limits;
 #define GLOW_LIMITS_INIT                                                                           \
   { sizeof(glow_limits), 0, 0, 0, 0, 0, 0, 0, 0 }

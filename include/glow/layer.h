@@ -95,13 +95,13 @@ enum {
 };
 typedef struct glow_coupling_options {
   size_t struct_size;
-  int32_t kind;     /* GLOW_COUPLING_AFFINE (default) or _ADDITIVE */
-  int32_t scale;    /* scale function of the affine kind; default GLOW_SCALE_SIGMOID */
-  double floor;     /* of GLOW_SCALE_SIGMOID_FLOOR, in (0, 1); default 0.05 */
-  int32_t mask;     /* GLOW_MASK_...; default channels */
-  int32_t invert;   /* 1: x1 and x2 exchanged; default 0 */
-  int32_t order;    /* GLOW_ORDER_... of the affine kind; default shift, then scale */
-  int32_t reserved; /* 0 */
+  int32_t kind;           /* GLOW_COUPLING_AFFINE (default) or _ADDITIVE */
+  int32_t scale;          /* scale function of the affine kind; default GLOW_SCALE_SIGMOID */
+  double floor;           /* of GLOW_SCALE_SIGMOID_FLOOR, in (0, 1); default 0.05 */
+  int32_t mask;           /* GLOW_MASK_...; default channels */
+  int32_t invert;         /* 1: x1 and x2 exchanged; default 0 */
+  int32_t order;          /* GLOW_ORDER_... of the affine kind; default shift, then scale */
+  int32_t reserved;       /* 0 */
   const int32_t *indices; /* of GLOW_MASK_INDICES: the channels of x1, each once. Copied. */
   int64_t index_count;    /* how many they are, at most one less than the channels */
 } glow_coupling_options;
@@ -181,8 +181,8 @@ typedef struct glow_split_options {
 } glow_split_options;
 #define GLOW_SPLIT_OPTIONS_INIT                                                                    \
   { sizeof(glow_split_options), 0, 0 }
-GLOW_API glow_status glow_split_create(glow_context *context,
-                                            const glow_split_options *options, glow_layer **out);
+GLOW_API glow_status glow_split_create(glow_context *context, const glow_split_options *options,
+                                       glow_layer **out);
 
 /* Batch normalisation: y_c = (x_c - mean_c) / sqrt(var_c + epsilon); log-det = -H W / 2 sum_c
  * log(var_c + epsilon). In training passes (glow_workspace_forward of a workspace in a training mode) mean

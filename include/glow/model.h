@@ -127,9 +127,9 @@ GLOW_API glow_status glow_model_find_tensor(const glow_model *model, const char 
 /* Copies all elements (4 bytes each) out of, or into, a tensor. After setting, call
  * glow_model_prepare before the next pass. */
 GLOW_API glow_status glow_model_get_tensor(const glow_model *model, const char *name, void *out,
-                                    int64_t elements);
+                                           int64_t elements);
 GLOW_API glow_status glow_model_set_tensor(glow_model *model, const char *name, const void *data,
-                                    int64_t elements);
+                                           int64_t elements);
 /* The trainable parameters as one vector. The pointer lives as long as the model. Writing through
  * the mutable form needs glow_model_prepare afterwards, like glow_model_set_tensor. */
 GLOW_API int64_t glow_model_parameter_count(const glow_model *model);

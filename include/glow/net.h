@@ -25,15 +25,19 @@ typedef struct glow_net glow_net;
  * it. */
 typedef struct glow_conv_net_options {
   size_t struct_size;
-  int32_t hidden;   /* channels of both hidden layers; default 512 */
-  int32_t actnorm;  /* 1: norms are actnorms (default); 0: plain biases */
-  uint64_t seed;    /* of the hidden weights, N(0, 0.05) */
-  int32_t border;   /* 1: convolutions see the border of the image; default 0 */
-  int32_t reserved; /* 0 */
+  int32_t hidden;       /* channels of both hidden layers; default 512 */
+  int32_t actnorm;      /* 1: norms are actnorms (default); 0: plain biases */
+  uint64_t seed;        /* of the hidden weights, N(0, 0.05) */
+  int32_t border;       /* 1: convolutions see the border of the image; default 0 */
+  int32_t reserved;     /* 0 */
   glow_shape condition; /* of a sample; channels 0 (default): none */
 } glow_conv_net_options;
 #define GLOW_CONV_NET_OPTIONS_INIT                                                                 \
-  { sizeof(glow_conv_net_options), 512, 1, 0, 0, 0, {1, 1, 0} }
+  {                                                                                                \
+    sizeof(glow_conv_net_options), 512, 1, 0, 0, 0, {                                              \
+      1, 1, 0                                                                                      \
+    }                                                                                              \
+  }
 
 /* options NULL: defaults. The net belongs to the caller until it is given to a layer. */
 GLOW_API glow_status glow_conv_net_create(glow_context *context,
@@ -45,8 +49,8 @@ GLOW_API glow_status glow_conv_net_create(glow_context *context,
  * fc{depth+1}. Its input is followed by the sample's condition. Dinh et al. 2014, 5.1. */
 typedef struct glow_mlp_net_options {
   size_t struct_size;
-  int32_t hidden;  /* default 64 */
-  int32_t depth;   /* hidden layers, 1 to 64; default 2 */
+  int32_t hidden;       /* default 64 */
+  int32_t depth;        /* hidden layers, 1 to 64; default 2 */
   glow_shape condition; /* of a sample; channels 0 (default): none */
   uint64_t seed;        /* of the hidden weights, N(0, 2 / inputs) */
 } glow_mlp_net_options;
@@ -69,11 +73,16 @@ typedef struct glow_res_net_options {
   int32_t weight_norm; /* default 1 */
   int32_t batch_norm;  /* default 1 */
   uint64_t seed;       /* of the weights */
-  glow_shape condition; /* of a sample, further input of the first convolution; channels 0 (default):
+  glow_shape
+      condition; /* of a sample, further input of the first convolution; channels 0 (default):
                            none */
 } glow_res_net_options;
 #define GLOW_RES_NET_OPTIONS_INIT                                                                  \
-  { sizeof(glow_res_net_options), 32, 4, 1, 1, 0, {1, 1, 0} }
+  {                                                                                                \
+    sizeof(glow_res_net_options), 32, 4, 1, 1, 0, {                                                \
+      1, 1, 0                                                                                      \
+    }                                                                                              \
+  }
 GLOW_API glow_status glow_res_net_create(glow_context *context, const glow_res_net_options *options,
                                          glow_net **out);
 /* Only for a net that was not given to a layer. Sets *net to NULL. */

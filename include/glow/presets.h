@@ -30,23 +30,23 @@ typedef glow_status (*glow_conditioner_fn)(glow_context *context,
  * level{l}.step{k}.{actnorm, invconv | permute, coupling}, level{l}.split, prior. */
 typedef struct glow_glow_options {
   size_t struct_size;
-  glow_shape input;    /* default 32 x 32 x 3; height and width divisible by 2^levels */
-  int32_t levels;      /* L, default 3 */
-  int32_t depth;       /* K, default 32 */
-  int32_t hidden;      /* default 512 */
-  int32_t permutation; /* default GLOW_PERMUTATION_INVCONV_LU */
-  int32_t coupling;    /* default GLOW_COUPLING_AFFINE */
-  int32_t scale;       /* default GLOW_SCALE_SIGMOID */
-  double floor;        /* for GLOW_SCALE_SIGMOID_FLOOR, default 0.05 */
-  int32_t net_actnorm; /* default 1 */
-  int32_t learn_top;   /* default 1 */
-  int32_t classes;     /* default 0 */
-  int32_t bits;        /* 0 to 8, default 8 */
-  uint64_t seed;       /* of all starting values */
-  int32_t border;      /* 1: all 3x3 convolutions see the border of the image; default 0 */
-  int32_t spatial_top; /* 1: the top prior's mean and log-sd for each position; default 0 */
-  int32_t classifier;  /* 1: a classifier on the top latents; needs classes; default 0 */
-  int32_t reserved;    /* 0 */
+  glow_shape input;     /* default 32 x 32 x 3; height and width divisible by 2^levels */
+  int32_t levels;       /* L, default 3 */
+  int32_t depth;        /* K, default 32 */
+  int32_t hidden;       /* default 512 */
+  int32_t permutation;  /* default GLOW_PERMUTATION_INVCONV_LU */
+  int32_t coupling;     /* default GLOW_COUPLING_AFFINE */
+  int32_t scale;        /* default GLOW_SCALE_SIGMOID */
+  double floor;         /* for GLOW_SCALE_SIGMOID_FLOOR, default 0.05 */
+  int32_t net_actnorm;  /* default 1 */
+  int32_t learn_top;    /* default 1 */
+  int32_t classes;      /* default 0 */
+  int32_t bits;         /* 0 to 8, default 8 */
+  uint64_t seed;        /* of all starting values */
+  int32_t border;       /* 1: all 3x3 convolutions see the border of the image; default 0 */
+  int32_t spatial_top;  /* 1: the top prior's mean and log-sd for each position; default 0 */
+  int32_t classifier;   /* 1: a classifier on the top latents; needs classes; default 0 */
+  int32_t reserved;     /* 0 */
   glow_shape condition; /* that the couplings' nets read; channels 0 (default): none */
   glow_conditioner_fn conditioner; /* makes the couplings' nets; NULL: glow_conv_net_create */
   void *conditioner_payload;
@@ -68,16 +68,16 @@ GLOW_API glow_status glow_model_create_glow(glow_context *context, const glow_gl
  * channels{k}}.{coupling, batchnorm}, scale{s}.squeeze, scale{s}.split, prior. */
 typedef struct glow_realnvp_options {
   size_t struct_size;
-  glow_shape input;    /* default 32 x 32 x 3; height and width divisible by 2^(scales - 1) */
-  int32_t scales;      /* default 2 */
-  int32_t hidden;      /* of the nets at the first checkerboards; default 64 */
-  int32_t blocks;      /* residual blocks of each net, 1 to 64; default 8 */
-  int32_t weight_norm; /* of the nets; default 1 */
-  int32_t batch_norm;  /* in the nets and after couplings; default 1 */
-  int32_t bits;        /* 0 to 8, default 8; data in [-1/2, 1/2) in any case */
-  double alpha;        /* of the logit; default 0.05 */
-  double lag;          /* of the batch normalisations after couplings; default 0 */
-  uint64_t seed;       /* of all starting values */
+  glow_shape input;     /* default 32 x 32 x 3; height and width divisible by 2^(scales - 1) */
+  int32_t scales;       /* default 2 */
+  int32_t hidden;       /* of the nets at the first checkerboards; default 64 */
+  int32_t blocks;       /* residual blocks of each net, 1 to 64; default 8 */
+  int32_t weight_norm;  /* of the nets; default 1 */
+  int32_t batch_norm;   /* in the nets and after couplings; default 1 */
+  int32_t bits;         /* 0 to 8, default 8; data in [-1/2, 1/2) in any case */
+  double alpha;         /* of the logit; default 0.05 */
+  double lag;           /* of the batch normalisations after couplings; default 0 */
+  uint64_t seed;        /* of all starting values */
   glow_shape condition; /* that the couplings' nets read; channels 0 (default): none */
   glow_conditioner_fn conditioner; /* makes the couplings' nets; NULL: glow_res_net_create */
   void *conditioner_payload;
@@ -107,7 +107,7 @@ typedef struct glow_nice_options {
                         not find the scale of each pixel; 0: they start at 1, as in the paper */
   int32_t reserved;  /* 0 */
   uint64_t seed;     /* of all starting values */
-  glow_shape condition; /* that the couplings' nets read; channels 0 (default): none */
+  glow_shape condition;            /* that the couplings' nets read; channels 0 (default): none */
   glow_conditioner_fn conditioner; /* makes the couplings' nets; NULL: glow_mlp_net_create */
   void *conditioner_payload;
 } glow_nice_options;
@@ -124,11 +124,12 @@ GLOW_API glow_status glow_model_create_nice(glow_context *context, const glow_ni
  * prior. */
 typedef struct glow_vector_flow_options {
   size_t struct_size;
-  int64_t dims;      /* default 2; 1 only with a condition */
-  int64_t condition; /* elements of the vector that the density is conditioned on; default 0: none */
-  int32_t steps;   /* default 8 */
-  int32_t hidden;  /* default 64 */
-  int32_t depth;   /* hidden layers of the MLPs; default 2 */
+  int64_t dims; /* default 2; 1 only with a condition */
+  int64_t
+      condition;    /* elements of the vector that the density is conditioned on; default 0: none */
+  int32_t steps;    /* default 8 */
+  int32_t hidden;   /* default 64 */
+  int32_t depth;    /* hidden layers of the MLPs; default 2 */
   int32_t coupling; /* default GLOW_COUPLING_SPLINE */
   int32_t scale;    /* of affine couplings; default GLOW_SCALE_TANH */
   int32_t bins;     /* of splines; default 8 */

@@ -11,11 +11,7 @@ extern "C" {
 
 /* ---- schedule -------------------------------------------------------------------------------- */
 
-enum {
-  GLOW_SCHEDULE_CONSTANT = 901,
-  GLOW_SCHEDULE_COSINE = 902,
-  GLOW_SCHEDULE_EXPONENTIAL = 903
-};
+enum { GLOW_SCHEDULE_CONSTANT = 901, GLOW_SCHEDULE_COSINE = 902, GLOW_SCHEDULE_EXPONENTIAL = 903 };
 /* Learning rate of step s = 1, 2, ...: rate * min(1, s / warmup) * curve, where with
  * t = clamp((s - warmup) / (steps - warmup), 0, 1) the curve is 1, or
  * final + (1 - final) (1 + cos(pi t)) / 2, or final^t. */
@@ -72,25 +68,26 @@ typedef struct glow_trainer_options {
   size_t struct_size;
   const glow_optimizer_options *optimizer; /* NULL: defaults. Copied. */
   const glow_schedule *schedule;           /* NULL: defaults. Copied. */
-  int64_t micro_batch;   /* samples per pass; default 16; a step may be given any number */
-  int32_t mode;          /* GLOW_MODE_STORED (default), _RECONSTRUCTED or _FIT */
-  int32_t average;       /* 1: keep an exponential moving average of the parameters; default 0 */
-  double average_decay;  /* default 0.999 */
-  double clip_norm;      /* > 0: scale gradients to at most this Euclidean norm; default 0, off */
-  double clip_value;     /* > 0: clamp each gradient to [-v, v], before the norm; default 0, off */
-  uint64_t seed;         /* of the dequantisation noise */
-  double class_weight;   /* of the classifier's part of the loss, for models that have one; default
+  int64_t micro_batch;  /* samples per pass; default 16; a step may be given any number */
+  int32_t mode;         /* GLOW_MODE_STORED (default), _RECONSTRUCTED or _FIT */
+  int32_t average;      /* 1: keep an exponential moving average of the parameters; default 0 */
+  double average_decay; /* default 0.999 */
+  double clip_norm;     /* > 0: scale gradients to at most this Euclidean norm; default 0, off */
+  double clip_value;    /* > 0: clamp each gradient to [-v, v], before the norm; default 0, off */
+  uint64_t seed;        /* of the dequantisation noise */
+  double class_weight;  /* of the classifier's part of the loss, for models that have one; default
                            0.01 */
-  double gain_l2;        /* adds gain_l2 times the sum of squares of all tensors called "gain", the
+  double gain_l2;       /* adds gain_l2 times the sum of squares of all tensors called "gain", the
                            scales of weight normalisation, to the loss; default 0; RealNVP: 5e-5 */
-  uint64_t memory_budget; /* of GLOW_MODE_BUDGET: bytes of the trainer's workspace, gradients included;
+  uint64_t
+      memory_budget;  /* of GLOW_MODE_BUDGET: bytes of the trainer's workspace, gradients included;
                             the parameters and the optimizer's averages come on top. Else 0. */
-  double drift_bound;    /* see glow_workspace_options: a step whose reconstruction drifts past it
+  double drift_bound; /* see glow_workspace_options: a step whose reconstruction drifts past it
                             is made again, from its start, with layers run forward again, and so
                             are all that follow; default 1e-3; 0: measure only */
-  int32_t cache_packed;   /* see glow_workspace_options: pays where a step has many micro-batches;
+  int32_t cache_packed; /* see glow_workspace_options: pays where a step has many micro-batches;
                             default 0 */
-  int32_t reserved;      /* 0 */
+  int32_t reserved;     /* 0 */
 } glow_trainer_options;
 #define GLOW_TRAINER_OPTIONS_INIT                                                                  \
   {                                                                                                \
@@ -106,7 +103,7 @@ typedef struct glow_step_report {
   double gradient_norm; /* of the whole loss, penalty included, before clipping */
   double class_loss;    /* mean cross-entropy in bits over the labelled samples; NaN where there are
                            none, or no classifier */
-  double accuracy;      /* the part of them that the classifier names rightly; NaN likewise */
+  double accuracy;      /* the share of them whose largest logit is at their label; NaN likewise */
   double drift;         /* the largest of the step's reconstructions, also of one that was past the
                            bound: see glow_workspace_options; 0 where nothing was reconstructed */
   int32_t recomputes;   /* 1: the gradients come from layers that were run forward again */
@@ -123,17 +120,18 @@ GLOW_API void glow_trainer_destroy(glow_trainer **trainer);
 /* Pixels [count, dims] of 8 bits to model input: with the model's n = 2^bits,
  * x = (floor(p / 2^(8-bits)) + u) / n - 1/2, u uniform in [0, 1) from (seed, position + element).
  * Needs a model with bits 1 to 8. */
-GLOW_API glow_status glow_model_dequantise(const glow_model *model, const uint8_t *pixels, int64_t count,
-                                     uint64_t seed, uint64_t position, float *x);
+GLOW_API glow_status glow_model_dequantise(const glow_model *model, const uint8_t *pixels,
+                                           int64_t count, uint64_t seed, uint64_t position,
+                                           float *x);
 /* Model output to pixels: clip(floor((x + 1/2) n) 256 / n, 0, 255). NaN gives 0. */
 GLOW_API glow_status glow_model_quantise(const glow_model *model, const float *x, int64_t count,
-                                   uint8_t *pixels);
+                                         uint8_t *pixels);
 
-/* Context vectors [count, size], for models that are conditioned on one: for each sample of the
- * calls that follow (initialisation, steps) in their order, or one for all of them. Borrowed until
- * others are set; a batch callback may set those of its batch. context NULL and count 0: none. */
-GLOW_API glow_status glow_trainer_set_condition(glow_trainer *trainer, const float *context,
-                                              int64_t count, int64_t size);
+/* Conditions [count, size], for models that are conditioned on one: for each sample of the calls that
+ * follow (initialisation, steps) in their order, or one for all of them. Borrowed until others are
+ * set; a batch callback may set those of its batch. condition NULL and count 0: none. */
+GLOW_API glow_status glow_trainer_set_condition(glow_trainer *trainer, const float *condition,
+                                                int64_t count, int64_t size);
 /* Data-dependent initialisation from these samples. */
 GLOW_API glow_status glow_trainer_initialise(glow_trainer *trainer, const float *x,
                                              const int32_t *labels, int64_t count);

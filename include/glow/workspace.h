@@ -170,10 +170,11 @@ typedef struct glow_sample_options {
   size_t struct_size;
   double temperature; /* of all latents: standard deviations, or the scales of logistic ones, are
                          multiplied by it; default 1 */
-  const double *per_latent; /* NULL, or [glow_model_latent_block_count] temperatures of each block */
+  const double
+      *per_latent; /* NULL, or [glow_model_latent_block_count] temperatures of each block */
   const double *per_sample; /* NULL, or [count]; temperatures multiply */
   uint64_t seed;
-  uint64_t first;        /* number of the first sample: sample i of a seed is the same in any batch */
+  uint64_t first; /* number of the first sample: sample i of a seed is the same in any batch */
   const int32_t *labels; /* [count], for models with classes */
 } glow_sample_options;
 #define GLOW_SAMPLE_OPTIONS_INIT                                                                   \

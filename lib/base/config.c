@@ -38,7 +38,12 @@ void glow__config_destroy(glow__config *config) {
 
 glow__config glow__config_view(const glow__config *config, const char *prefix) {
   glow__config view = {config->list, ""};
-  snprintf(view.prefix, sizeof view.prefix, "%s%s.", config->prefix, prefix);
+  size_t used = strlen(config->prefix), more = strlen(prefix);
+  if (used + more + 2 > sizeof view.prefix) /* prefixes are checked to be short */
+    more = sizeof view.prefix - used - 2;
+  memcpy(view.prefix, config->prefix, used);
+  memcpy(view.prefix + used, prefix, more);
+  memcpy(view.prefix + used + more, ".", 2);
   return view;
 }
 
@@ -61,7 +66,7 @@ const char *glow__config_unasked(const glow__config *config) {
   return NULL;
 }
 
-static glow__config_entry *find(const glow__config *config, const char *key) {
+static glow__config_entry *config_find(const glow__config *config, const char *key) {
   size_t length = strlen(config->prefix);
   for (int32_t i = 0; i < config->list->count; i++) {
     glow__config_entry *e = &config->list->entries[i];
@@ -80,11 +85,12 @@ static char *whole_key(const glow__config *config, const char *key) {
   return whole;
 }
 
-static glow_status grow(glow__config *config) {
+static glow_status config_grow(glow__config *config) {
   int64_t capacity = config->list->capacity ? 2 * (int64_t)config->list->capacity : 8;
   if (capacity > INT32_MAX)
     return glow_error(GLOW_E_LIMIT, "configuration: too many keys");
-  glow__config_entry *entries = glow_allocate(config->list->context, (size_t)capacity * sizeof *entries);
+  glow__config_entry *entries =
+      glow_allocate(config->list->context, (size_t)capacity * sizeof *entries);
   if (!entries)
     return GLOW_E_MEMORY;
   if (config->list->count)
@@ -96,7 +102,8 @@ static glow_status grow(glow__config *config) {
 }
 
 /* Sets `value` (its text copied, its key ignored) under `key`, in place of an older value. */
-static glow_status set(glow__config *config, const char *key, const glow__config_entry *value) {
+static glow_status config_set(glow__config *config, const char *key,
+                              const glow__config_entry *value) {
   if (!config || !key || !*key)
     return glow_error(GLOW_E_ARGUMENT, "configuration: no list or no key");
   glow__config_entry entry = *value;
@@ -105,14 +112,14 @@ static glow_status set(glow__config *config, const char *key, const glow__config
     if (!entry.text)
       return GLOW_E_MEMORY;
   }
-  glow__config_entry *old = find(config, key);
+  glow__config_entry *old = config_find(config, key);
   if (old) {
     entry.key = old->key;
     glow_release(config->list->context, old->text);
     *old = entry;
     return GLOW_OK;
   }
-  glow_status status = config->list->count < config->list->capacity ? GLOW_OK : grow(config);
+  glow_status status = config->list->count < config->list->capacity ? GLOW_OK : config_grow(config);
   entry.key = status == GLOW_OK ? whole_key(config, key) : NULL;
   if (!entry.key) {
     glow_release(config->list->context, entry.text);
@@ -124,7 +131,7 @@ static glow_status set(glow__config *config, const char *key, const glow__config
 
 glow_status glow__config_set_int(glow__config *config, const char *key, int64_t value) {
   const glow__config_entry entry = {.type = GLOW_CONFIG_INT, .integer = value};
-  return set(config, key, &entry);
+  return config_set(config, key, &entry);
 }
 
 /* JSON, where values end up, has no infinities. */
@@ -132,48 +139,49 @@ glow_status glow__config_set_real(glow__config *config, const char *key, double 
   if (!isfinite(value))
     return glow_error(GLOW_E_ARGUMENT, "configuration: '%s' is not finite", key ? key : "");
   const glow__config_entry entry = {.type = GLOW_CONFIG_REAL, .real = value};
-  return set(config, key, &entry);
+  return config_set(config, key, &entry);
 }
 
 glow_status glow__config_set_text(glow__config *config, const char *key, const char *value) {
   if (!value)
     return glow_error(GLOW_E_ARGUMENT, "configuration: '%s' has no text", key ? key : "");
   const glow__config_entry entry = {.type = GLOW_CONFIG_TEXT, .text = (char *)(uintptr_t)value};
-  return set(config, key, &entry);
+  return config_set(config, key, &entry);
 }
 
 /* *entry is NULL when the key is missing. */
-static glow_status get(const glow__config *config, const char *key, int32_t type, const void *out,
-                       const glow__config_entry **entry) {
+static glow_status config_get(const glow__config *config, const char *key, int32_t type,
+                              const void *out, const glow__config_entry **entry) {
   static const char *const names[] = {"", "an integer", "a real number", "text"};
   if (!config || !key || !out)
     return glow_error(GLOW_E_ARGUMENT, "configuration: NULL argument");
-  glow__config_entry *found = find(config, key);
+  glow__config_entry *found = config_find(config, key);
   *entry = found;
   if (found)
     found->asked = true;
   if (found && found->type != type)
-    return glow_error(GLOW_E_FORMAT, "option '%s%s' is %s instead of %s", config->prefix, key, names[found->type],
-                      names[type]);
+    return glow_error(GLOW_E_FORMAT, "option '%s%s' is %s instead of %s", config->prefix, key,
+                      names[found->type], names[type]);
   return GLOW_OK;
 }
 
 glow_status glow__config_get_int(const glow__config *config, const char *key, int64_t low,
-                                int64_t high, int64_t *out) {
+                                 int64_t high, int64_t *out) {
   const glow__config_entry *entry;
-  GLOW_TRY(get(config, key, GLOW_CONFIG_INT, out, &entry));
+  GLOW_TRY(config_get(config, key, GLOW_CONFIG_INT, out, &entry));
   if (!entry)
     return GLOW_OK;
   if (entry->integer < low || entry->integer > high)
-    return glow_error(GLOW_E_FORMAT, "option '%s%s' is %lld; it must be %lld to %lld", config->prefix, key,
-                      (long long)entry->integer, (long long)low, (long long)high);
+    return glow_error(GLOW_E_FORMAT, "option '%s%s' is %lld; it must be %lld to %lld",
+                      config->prefix, key, (long long)entry->integer, (long long)low,
+                      (long long)high);
   *out = entry->integer;
   return GLOW_OK;
 }
 
 glow_status glow__config_get_real(const glow__config *config, const char *key, double *out) {
   const glow__config_entry *entry;
-  GLOW_TRY(get(config, key, GLOW_CONFIG_REAL, out, &entry));
+  GLOW_TRY(config_get(config, key, GLOW_CONFIG_REAL, out, &entry));
   if (entry)
     *out = entry->real;
   return GLOW_OK;
@@ -181,7 +189,7 @@ glow_status glow__config_get_real(const glow__config *config, const char *key, d
 
 glow_status glow__config_get_text(const glow__config *config, const char *key, const char **out) {
   const glow__config_entry *entry;
-  GLOW_TRY(get(config, key, GLOW_CONFIG_TEXT, out, &entry));
+  GLOW_TRY(config_get(config, key, GLOW_CONFIG_TEXT, out, &entry));
   if (entry)
     *out = entry->text;
   return GLOW_OK;

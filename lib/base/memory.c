@@ -41,7 +41,7 @@ void glow__populate(void *memory, size_t bytes) {
 #endif
 }
 
-static void *allocate(const glow_allocator *allocator, size_t bytes) {
+static void *memory_allocate(const glow_allocator *allocator, size_t bytes) {
   const size_t extra = sizeof(void *) + GLOW_ALIGN - 1;
   size_t total;
   char *raw = NULL;
@@ -62,7 +62,7 @@ static void *allocate(const glow_allocator *allocator, size_t bytes) {
 }
 
 void *glow__allocate(const glow_allocator *allocator, size_t bytes) {
-  char *block = allocate(allocator, bytes);
+  char *block = memory_allocate(allocator, bytes);
   for (size_t at = 0; block && at < bytes; at += GLOW_PIECE) {
     size_t here = bytes - at < GLOW_PIECE ? bytes - at : GLOW_PIECE;
     if (here == GLOW_PIECE)
@@ -73,7 +73,7 @@ void *glow__allocate(const glow_allocator *allocator, size_t bytes) {
 }
 
 void *glow__allocate_unset(glow_context *context, size_t bytes) {
-  return allocate(&context->allocator, bytes);
+  return memory_allocate(&context->allocator, bytes);
 }
 
 void glow__release(const glow_allocator *allocator, void *memory) {

@@ -58,7 +58,7 @@ typedef struct indices {
   int64_t count;
 } indices;
 
-static indices read_indices(const glow_option *option, const void *options) {
+static indices options_read_indices(const glow_option *option, const void *options) {
   indices list;
   memcpy(&list, field_const(option, options), sizeof list);
   return list;
@@ -80,7 +80,7 @@ static bool is_default(const glow_option *option, const void *options) {
   case GLOW_OPTION_INT64:
   case GLOW_OPTION_CHOICE: return read_integer(option, options) == (int64_t)option->fallback;
   case GLOW_OPTION_REAL: return read_real(field_const(option, options)) == option->fallback;
-  case GLOW_OPTION_INDICES: return read_indices(option, options).count == 0;
+  case GLOW_OPTION_INDICES: return options_read_indices(option, options).count == 0;
   default: return true;
   }
 }
@@ -164,7 +164,7 @@ static glow_status check_choice(const glow_option *option, const void *options) 
 
 static glow_status check_indices(const glow_option *option, const void *options) {
   char range[120];
-  indices list = read_indices(option, options);
+  indices list = options_read_indices(option, options);
   if (list.count < 0 || (list.count && !list.at) || list.count > (int64_t)1 << 24)
     return glow_error(GLOW_E_ARGUMENT, "%s: a list of %lld; it must have 0 to 2^24 and an address",
                       option->name, (long long)list.count);
@@ -219,7 +219,7 @@ glow_status glow_options_read(const glow_options_table *table, const void *from,
 
 static glow_status save_indices(const glow_option *option, const void *options,
                                 glow__config *config) {
-  indices list = read_indices(option, options);
+  indices list = options_read_indices(option, options);
   size_t room = (size_t)list.count * 12 + 1, used = 0;
   char *text = glow_allocate(glow__config_context(config), room);
   if (!text)
@@ -332,7 +332,8 @@ glow_status glow__options_load(const glow_options_table *table, const glow__conf
 void glow__options_release(const glow_options_table *table, glow_context *context, void *options) {
   for (int32_t i = 0; table && i < table->count; i++)
     if (table->options[i].type == GLOW_OPTION_INDICES)
-      glow_release(context, (void *)(uintptr_t)read_indices(&table->options[i], options).at);
+      glow_release(context,
+                   (void *)(uintptr_t)options_read_indices(&table->options[i], options).at);
 }
 
 glow_status glow__options_own(const glow_options_table *table, glow_context *context,
@@ -342,7 +343,7 @@ glow_status glow__options_own(const glow_options_table *table, glow_context *con
     const glow_option *option = &table->options[i];
     if (option->type != GLOW_OPTION_INDICES)
       continue;
-    indices list = read_indices(option, options), copy = {NULL, 0};
+    indices list = options_read_indices(option, options), copy = {NULL, 0};
     if (status == GLOW_OK && list.count) {
       int32_t *at = glow_allocate(context, (size_t)list.count * sizeof *at);
       if (at)

@@ -10,25 +10,26 @@
 
 enum { KIND_UNIFORM = 0, KIND_NORMAL = 1, KIND_PERMUTATION = 2, KIND_DERIVE = 3 };
 
-static void draw(uint64_t seed, uint64_t stream, uint32_t kind, uint64_t block, uint32_t out[4]) {
+static void rng_draw(uint64_t seed, uint64_t stream, uint32_t kind, uint64_t block,
+                     uint32_t out[4]) {
   const uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
   const uint32_t counter[4] = {(uint32_t)block, (uint32_t)(block >> 32), (uint32_t)stream,
                                (uint32_t)(stream >> 32) ^ kind << 30};
   glow__philox(counter, key, out);
 }
 
-static uint64_t join(const uint32_t words[2]) {
+static uint64_t rng_join(const uint32_t words[2]) {
   return words[0] | (uint64_t)words[1] << 32;
 }
 
 /* Word i % 4 of block i / 4, its upper 24 bits: exact in float32. */
 void glow_random_uniform(uint64_t seed, uint64_t stream, uint64_t position, float *out,
-                       int64_t count) {
+                         int64_t count) {
   uint32_t words[4];
   for (int64_t i = 0; i < count; i++) {
     uint64_t at = position + (uint64_t)i;
     if (i == 0 || at % 4 == 0)
-      draw(seed, stream, KIND_UNIFORM, at / 4, words);
+      rng_draw(seed, stream, KIND_UNIFORM, at / 4, words);
     out[i] = (float)(words[at % 4] >> 8) * 0x1p-24f;
   }
 }
@@ -38,16 +39,16 @@ void glow_random_uniform(uint64_t seed, uint64_t stream, uint64_t position, floa
 static void normal_pair(uint64_t seed, uint64_t stream, uint64_t pair, double out[2]) {
   const double two_pi = 6.283185307179586476925286766559;
   uint32_t words[4];
-  draw(seed, stream, KIND_NORMAL, pair, words);
-  double u1 = ((double)(join(words) >> 11) + 0.5) * 0x1p-53;
-  double u2 = (double)(join(words + 2) >> 11) * 0x1p-53;
+  rng_draw(seed, stream, KIND_NORMAL, pair, words);
+  double u1 = ((double)(rng_join(words) >> 11) + 0.5) * 0x1p-53;
+  double u2 = (double)(rng_join(words + 2) >> 11) * 0x1p-53;
   double radius = sqrt(-2.0 * log(u1));
   out[0] = radius * cos(two_pi * u2);
   out[1] = radius * sin(two_pi * u2);
 }
 
 void glow_random_normal(uint64_t seed, uint64_t stream, uint64_t position, float *out,
-                      int64_t count) {
+                        int64_t count) {
   double pair[2];
   for (int64_t i = 0; i < count; i++) {
     uint64_t at = position + (uint64_t)i;
@@ -59,14 +60,14 @@ void glow_random_normal(uint64_t seed, uint64_t stream, uint64_t position, float
 
 /* Fisher-Yates; the remainder of 64 bits by at most 2^31 is biased by less than 2^-33. */
 void glow_random_permutation(uint64_t seed, uint64_t stream, uint64_t position, int32_t *out,
-                           int64_t count) {
+                             int64_t count) {
   for (int64_t i = 0; i < count; i++)
     out[i] = (int32_t)i;
   for (int64_t i = count - 1; i > 0; i--) {
     uint64_t at = position + (uint64_t)i;
     uint32_t words[4];
-    draw(seed, stream, KIND_PERMUTATION, at / 2, words);
-    int64_t j = (int64_t)(join(words + 2 * (at % 2)) % (uint64_t)(i + 1));
+    rng_draw(seed, stream, KIND_PERMUTATION, at / 2, words);
+    int64_t j = (int64_t)(rng_join(words + 2 * (at % 2)) % (uint64_t)(i + 1));
     int32_t swap = out[i];
     out[i] = out[j];
     out[j] = swap;
@@ -75,8 +76,8 @@ void glow_random_permutation(uint64_t seed, uint64_t stream, uint64_t position, 
 
 uint64_t glow_random_derive(uint64_t seed, uint64_t index) {
   uint32_t words[4];
-  draw(seed, 0, KIND_DERIVE, index, words);
-  return join(words);
+  rng_draw(seed, 0, KIND_DERIVE, index, words);
+  return rng_join(words);
 }
 
 /* ---- the public generator: a seed and a position --------------------------------------------- */

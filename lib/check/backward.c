@@ -43,8 +43,8 @@ static float *zeroed(glow__check *c, int32_t which) {
   return memset(c->gradients[which], 0, (size_t)c->node->parameters * sizeof(float));
 }
 
-static bool forward(glow__check *c, int64_t first, int64_t samples, float *saved,
-                    glow__outputs *out) {
+static bool backward_forward(glow__check *c, int64_t first, int64_t samples, float *saved,
+                             glow__outputs *out) {
   *out = glow__check_outputs(c, false);
   return glow__check_forward(c, c->arrays[CHECK_X] + first * c->dims, first, samples,
                              GLOW_LATENTS_RAW, saved, out);
@@ -55,12 +55,12 @@ static bool forward(glow__check *c, int64_t first, int64_t samples, float *saved
 static bool is_a_function(glow__check *c) {
   glow__grid grid = glow__grid_x(c, c->samples);
   glow__outputs out, other;
-  if (!forward(c, 0, c->samples, c->saved, &out))
+  if (!backward_forward(c, 0, c->samples, c->saved, &out))
     return false;
   glow_layer_gradient g = given(c, &out, 0);
   g.dx = glow__check_fresh(c, CHECK_DX);
   if (!glow__check_backward(c, &g, out.z, 0, c->samples, c->saved, true, zeroed(c, 0)) ||
-      !forward(c, 0, c->samples, c->saved, &out))
+      !backward_forward(c, 0, c->samples, c->saved, &out))
     return false;
   other = glow__check_outputs(c, true);
   bool of_batch = c->of_batch; /* another batch has other statistics */
@@ -92,7 +92,7 @@ static bool alone(glow__check *c) {
   char when[120];
   for (int64_t n = 0; n < c->samples; n++) {
     glow__outputs out;
-    if (!forward(c, n, 1, c->saved, &out))
+    if (!backward_forward(c, n, 1, c->saved, &out))
       return false;
     glow_layer_gradient g = given(c, &out, n);
     g.dx = glow__check_fresh(c, CHECK_DX2);
@@ -111,12 +111,12 @@ static bool alone(glow__check *c) {
 /* ---- without the input ----------------------------------------------------------------------- */
 
 /* The input is as good as its round trip, and that is a step on the way to the gradients. */
-static void reconstructed(glow__check *c) {
+static void backward_reconstructed(glow__check *c) {
   glow__grid grid = glow__grid_x(c, c->samples);
   double tolerance = 10 * c->o.round_trip;
   glow__outputs out;
   if (!(c->node->layer->ops.flags & GLOW_LAYER_RECONSTRUCTS) ||
-      !forward(c, 0, c->samples, NULL, &out))
+      !backward_forward(c, 0, c->samples, NULL, &out))
     return;
   glow_layer_gradient g = given(c, &out, 0);
   g.x = NULL;
@@ -134,7 +134,7 @@ static void reconstructed(glow__check *c) {
 void glow__check_backwards(glow__check *c) {
   c->of_batch = c->model->observed_count > 0;
   if (is_a_function(c) && (c->of_batch || alone(c)))
-    reconstructed(c);
+    backward_reconstructed(c);
   c->of_batch = false;
 }
 
@@ -173,7 +173,7 @@ static void run_all(glow__check *c, bool second) {
   glow__node_inverse(&call, g.y, back, logdet);
 }
 
-static void compare(glow__check *c, const char *when) {
+static void backward_compare(glow__check *c, const char *when) {
   glow__grid x = glow__grid_x(c, c->wide), y = glow__grid_y(c, c->wide),
              z = glow__grid_z(c, c->wide);
   const struct {
@@ -222,7 +222,7 @@ static void with_threads(glow__check *c, const glow_executor *serial) {
   glow_pool_executor(pool, &c->shadow.executor);
   for (int round = 0; round < ROUNDS && !glow__check_over(c); round++) {
     run_all(c, true);
-    compare(c, "on four threads (memory that blocks or tasks share?)");
+    backward_compare(c, "on four threads (memory that blocks or tasks share?)");
   }
   c->shadow.executor = *serial;
   glow_pool_destroy(&pool);
@@ -236,7 +236,7 @@ void glow__check_threads(glow__check *c) {
   c->shadow.executor = (glow_executor){sizeof serial, 3, 0, run_backwards, NULL};
   run_all(c, true);
   c->shadow.executor = serial;
-  compare(c, "when tasks run in another order, on three workers");
+  backward_compare(c, "when tasks run in another order, on three workers");
   if (c->faults == before)
     with_threads(c, &serial);
   c->span = c->samples;

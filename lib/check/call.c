@@ -10,7 +10,7 @@
  * of regions, so that what was not written and what came from unwritten scratch are told apart. */
 static const uint32_t of_array = 0x7ffda5a5, of_region = 0x7ff9a5a5;
 
-static void fill(float *at, int64_t floats, uint32_t pattern) {
+static void call_fill(float *at, int64_t floats, uint32_t pattern) {
   for (int64_t i = 0; i < floats; i++)
     memcpy(at + i, &pattern, sizeof pattern);
 }
@@ -28,7 +28,7 @@ static int64_t array_floats(const glow__check *c) {
 }
 
 float *glow__check_fresh(glow__check *c, int32_t array) {
-  fill(c->arrays[array] - GLOW_CHECK_GUARD, array_floats(c) + 2 * GLOW_CHECK_GUARD, of_array);
+  call_fill(c->arrays[array] - GLOW_CHECK_GUARD, array_floats(c) + 2 * GLOW_CHECK_GUARD, of_array);
   return c->arrays[array];
 }
 
@@ -128,8 +128,8 @@ static bool finite_sums(glow__check *c, const char *function, const char *what,
 /* ---- a call ---------------------------------------------------------------------------------- */
 
 /* The pass of a single block: that of worker 0 when the layer is run by samples. */
-static void begin(glow__check *c, int64_t first, int64_t samples, int32_t form, float *z,
-                  glow_call *call) {
+static void call_begin(glow__check *c, int64_t first, int64_t samples, int32_t form, float *z,
+                       glow_call *call) {
   const glow__plan *plan = &c->ws->plan;
   int64_t own = 0, floats = 0;
   glow__call_begin(c->ws, c->node, samples, c->labels + first, form, z, call);
@@ -142,13 +142,14 @@ static void begin(glow__check *c, int64_t first, int64_t samples, int32_t form, 
     call->packed = NULL;
   } else {
     glow__regions_size(&c->node->scratch, call->capacity, true, &floats);
-    fill(call->scratch, floats, of_region);
+    call_fill(call->scratch, floats, of_region);
   }
-  fill(call->worker_scratch, plan->worker_stride, of_region); /* worker 0: these calls are serial */
+  call_fill(call->worker_scratch, plan->worker_stride,
+            of_region); /* worker 0: these calls are serial */
   c->allocations = 0;
 }
 
-static bool end(glow__check *c, const char *function, const glow_call *call) {
+static bool call_end(glow__check *c, const char *function, const glow_call *call) {
   if (c->allocations)
     glow__check_fault(c, "%s allocates memory: passes have all that configure declared", function);
   bool fine = !c->allocations;
@@ -166,7 +167,7 @@ static bool end(glow__check *c, const char *function, const glow_call *call) {
 static void fill_saved(const glow__check *c, float *saved) {
   int64_t floats = 0;
   glow__regions_size(&c->node->stored, c->ws->plan.batch, true, &floats);
-  fill(saved, floats, of_region);
+  call_fill(saved, floats, of_region);
 }
 
 bool glow__check_forward(glow__check *c, const float *x, int64_t first, int64_t samples,
@@ -174,7 +175,7 @@ bool glow__check_forward(glow__check *c, const float *x, int64_t first, int64_t 
   const glow__node *node = c->node;
   glow__grid y = glow__grid_y(c, samples), z = glow__grid_z(c, samples);
   glow_call call;
-  begin(c, first, samples, form, out->z, &call);
+  call_begin(c, first, samples, form, out->z, &call);
   call.stored = saved;
   if (saved)
     fill_saved(c, saved);
@@ -182,7 +183,7 @@ bool glow__check_forward(glow__check *c, const float *x, int64_t first, int64_t 
     out->logdet[n] = out->logprior[n] = c->start;
   node->layer->ops.forward(node->layer->self, &call, x, node->out_size ? out->y : NULL, out->logdet,
                            out->logprior);
-  return end(c, "forward", &call) &&
+  return call_end(c, "forward", &call) &&
          (!node->out_size || glow__check_written(c, "forward", "y", out->y, &y)) &&
          glow__check_written(c, "forward", "the latents", out->z, &z) &&
          finite_sums(c, "forward", "the log-det", out->logdet, samples) &&
@@ -194,16 +195,16 @@ bool glow__check_inverse(glow__check *c, const glow__outputs *in, int64_t first,
   const glow__node *node = c->node;
   glow__grid grid = glow__grid_x(c, samples);
   glow_call call;
-  begin(c, first, samples, form, in->z, &call);
+  call_begin(c, first, samples, form, in->z, &call);
   for (int64_t n = 0; n < samples; n++)
     logdet[n] = c->start;
-  glow_status status = node->layer->ops.inverse(node->layer->self, &call,
-                                                node->out_size ? in->y : NULL, x, logdet);
+  glow_status status =
+      node->layer->ops.inverse(node->layer->self, &call, node->out_size ? in->y : NULL, x, logdet);
   if (status != GLOW_OK) {
     glow__check_fault(c, "inverse fails on what forward gave: %s", glow_last_error());
     return false;
   }
-  return end(c, "inverse", &call) && glow__check_written(c, "inverse", "x", x, &grid) &&
+  return call_end(c, "inverse", &call) && glow__check_written(c, "inverse", "x", x, &grid) &&
          finite_sums(c, "inverse", "the log-det", logdet, samples);
 }
 
@@ -235,7 +236,7 @@ bool glow__check_backward(glow__check *c, const glow_layer_gradient *gradient, f
   glow_layer_gradient g = *gradient;
   glow_call call;
   g.struct_size = sizeof g;
-  begin(c, first, samples, GLOW_LATENTS_RAW, z, &call);
+  call_begin(c, first, samples, GLOW_LATENTS_RAW, z, &call);
   if (c->of_batch)
     call.statistics = GLOW_STATISTICS_OBSERVED;
   call.stored = saved;
@@ -246,10 +247,10 @@ bool glow__check_backward(glow__check *c, const glow_layer_gradient *gradient, f
   memset(c->vectors[3], 0, (size_t)(samples * c->model->condition_size) * sizeof(float));
   if (!valid)
     fill_saved(c, saved);
-  fill(gradients - GLOW_CHECK_GUARD, GLOW_CHECK_GUARD, of_array);
-  fill(gradients + node->parameters, GLOW_CHECK_GUARD, of_array);
+  call_fill(gradients - GLOW_CHECK_GUARD, GLOW_CHECK_GUARD, of_array);
+  call_fill(gradients + node->parameters, GLOW_CHECK_GUARD, of_array);
   node->layer->ops.backward(node->layer->self, &call, &g);
-  return end(c, "backward", &call) && glow__check_written(c, "backward", "dx", g.dx, &grid) &&
+  return call_end(c, "backward", &call) && glow__check_written(c, "backward", "dx", g.dx, &grid) &&
          (g.x || glow__check_written(c, "backward", "x_out", g.x_out, &grid)) &&
          finite_gradients(c, gradients);
 }
@@ -260,11 +261,11 @@ bool glow__check_logits_call(glow__check *c, const float *x, int64_t first, int6
   int64_t floats = samples * node->logits;
   float *logits = c->logits[set];
   glow_call call;
-  fill(logits - GLOW_CHECK_GUARD, c->wide * node->logits + 2 * GLOW_CHECK_GUARD, of_array);
-  begin(c, first, samples, GLOW_LATENTS_RAW, NULL, &call);
+  call_fill(logits - GLOW_CHECK_GUARD, c->wide * node->logits + 2 * GLOW_CHECK_GUARD, of_array);
+  call_begin(c, first, samples, GLOW_LATENTS_RAW, NULL, &call);
   call.labels = NULL; /* logits do not depend on them */
   node->layer->ops.logits(node->layer->self, &call, x, logits);
-  if (!end(c, "logits", &call))
+  if (!call_end(c, "logits", &call))
     return false;
   for (int64_t i = 0; i < floats; i++)
     if (!isfinite(logits[i])) {
@@ -286,14 +287,14 @@ bool glow__check_logits_backward(glow__check *c, const float *x, const float *d_
   const glow__node *node = c->node;
   glow__grid grid = glow__grid_x(c, c->samples);
   glow_call call;
-  begin(c, 0, c->samples, GLOW_LATENTS_RAW, NULL, &call);
+  call_begin(c, 0, c->samples, GLOW_LATENTS_RAW, NULL, &call);
   call.labels = NULL;
   call.gradients = gradients;
   call.gradient_first = node->first_parameter;
-  fill(gradients - GLOW_CHECK_GUARD, GLOW_CHECK_GUARD, of_array);
-  fill(gradients + node->parameters, GLOW_CHECK_GUARD, of_array);
+  call_fill(gradients - GLOW_CHECK_GUARD, GLOW_CHECK_GUARD, of_array);
+  call_fill(gradients + node->parameters, GLOW_CHECK_GUARD, of_array);
   node->layer->ops.logits_backward(node->layer->self, &call, x, d_logits, dx);
-  return end(c, "logits_backward", &call) &&
+  return call_end(c, "logits_backward", &call) &&
          glow__check_written(c, "logits_backward", "dx", dx, &grid) &&
          finite_gradients(c, gradients);
 }

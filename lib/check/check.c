@@ -27,7 +27,7 @@ static void counted_free(void *memory, void *payload) {
 /* More workers than the executor has, so that a workspace has room for all that are tried. */
 enum { WORKERS = 4 };
 
-static void run_serially(void *payload, glow_task_fn fn, void *arg, uint32_t tasks) {
+static void check_run_serially(void *payload, glow_task_fn fn, void *arg, uint32_t tasks) {
   (void)payload;
   for (uint32_t t = 0; t < tasks; t++)
     fn(arg, t, 0);
@@ -36,12 +36,12 @@ static void run_serially(void *payload, glow_task_fn fn, void *arg, uint32_t tas
 static void make_shadow(glow__check *c) {
   c->shadow = *c->context;
   c->shadow.allocator = (glow_allocator){sizeof(glow_allocator), counted_alloc, counted_free, c};
-  c->shadow.executor = (glow_executor){sizeof(glow_executor), WORKERS, 0, run_serially, NULL};
+  c->shadow.executor = (glow_executor){sizeof(glow_executor), WORKERS, 0, check_run_serially, NULL};
 }
 
 /* ---- the model ------------------------------------------------------------------------------- */
 
-static glow_status add_prior(const glow__check *c, glow_builder *builder) {
+static glow_status check_add_prior(const glow__check *c, glow_builder *builder) {
   glow_prior_options options = GLOW_PRIOR_OPTIONS_INIT;
   glow_layer *prior = NULL;
   glow_shape left;
@@ -65,7 +65,7 @@ static glow_status make_model(glow__check *c, glow_layer *layer) {
   }
   status = glow_builder_add(builder, "layer", &layer);
   if (status == GLOW_OK)
-    status = add_prior(c, builder);
+    status = check_add_prior(c, builder);
   if (status == GLOW_OK)
     return glow_builder_finish(&builder, &c->model);
   glow_builder_destroy(&builder);
@@ -83,7 +83,7 @@ static void widen(glow__regions *regions, glow__region *room, glow__regions *dec
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
-static size_t take(size_t *total, int64_t floats) {
+static size_t check_take(size_t *total, int64_t floats) {
   size_t at = *total;
   *total += ((size_t)floats * sizeof(float) + GLOW_ALIGN - 1) / GLOW_ALIGN * GLOW_ALIGN;
   return at;
@@ -97,7 +97,7 @@ static size_t lay_out(glow__check *c, unsigned char *base) {
   glow__regions_size(&c->node->stored, c->wide, true, &saved);
 #define TAKE(pointer, floats)                                                                      \
   do {                                                                                             \
-    size_t at_ = take(&total, (floats) + guards);                                                  \
+    size_t at_ = check_take(&total, (floats) + guards);                                            \
     if (base)                                                                                      \
       (pointer) = (void *)(base + at_ + GLOW_CHECK_GUARD * sizeof(float));                         \
   } while (0)
@@ -151,7 +151,7 @@ static glow_status make_memory(glow__check *c) {
   return glow_workspace_set_condition(c->ws, c->vectors[0], c->wide, c->model->condition_size);
 }
 
-static void free_all(glow__check *c) {
+static void check_free_all(glow__check *c) {
   glow_release(c->context, c->arena);
   glow_workspace_destroy(&c->ws);
   if (c->model)
@@ -177,7 +177,7 @@ void glow__check_draw_inputs(glow__check *c, uint64_t set) {
   draw_uniform(c, c->o.low + MARGIN, c->o.high - MARGIN, c->arrays[CHECK_X2], c->wide * c->dims);
 }
 
-static void draw(glow__check *c) {
+static void check_draw(glow__check *c) {
   int64_t numbers = c->wide * c->dims;
   glow__check_draw_inputs(c, 0);
   draw_uniform(c, -1, 1, c->arrays[CHECK_DY], numbers);
@@ -223,7 +223,7 @@ static bool finite_parameters(glow__check *c, const char *when) {
 
 /* The first values from data: of parameters that have been moved, so that the norms which are set
  * fit what is around them. */
-static bool initialise(glow__check *c) {
+static bool check_initialise(glow__check *c) {
   if (!c->node->rounds)
     return true;
   if (perturb(c, 1) && glow_model_prepare(c->model) == GLOW_OK &&
@@ -242,7 +242,7 @@ static bool check_build(glow__check *c) {
   if (!finite_parameters(c, "as it is built"))
     return false;
   memcpy(c->base, c->model->parameters, bytes);
-  if (!initialise(c) || !finite_parameters(c, "after data-dependent initialisation"))
+  if (!check_initialise(c) || !finite_parameters(c, "after data-dependent initialisation"))
     return false;
   memcpy(c->base, c->model->parameters, bytes);
   bool always = (glow__layer_flags(c->node->layer) & GLOW_LAYER_ALWAYS_PREPARES) != 0;
@@ -280,9 +280,9 @@ static void begin_step(glow__check *c, const char *name) {
   c->in_step = 0;
 }
 
-static glow_status run_steps(glow__check *c) {
+static glow_status check_run_steps(glow__check *c) {
   begin_step(c, "build");
-  draw(c);
+  check_draw(c);
   if (!check_build(c))
     return GLOW_OK;
   for (size_t i = 0; i < sizeof steps / sizeof *steps && !glow__check_over(c); i++) {
@@ -338,10 +338,10 @@ static glow_status check_layer(glow_context *context, glow_layer *layer,
   if (status == GLOW_OK)
     status = make_memory(c);
   if (status == GLOW_OK)
-    status = run_steps(c);
+    status = check_run_steps(c);
   if (status == GLOW_OK && c->faults)
     status = glow_error(GLOW_E_CHECK, "%s", c->first);
-  free_all(c);
+  check_free_all(c);
   glow_release(context, c);
   return status;
 }

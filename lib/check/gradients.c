@@ -204,8 +204,8 @@ static void report(const probe *p, const glow__tensor *tensor, int64_t element, 
 
 /* Single elements, all when there are few, and random directions. False: one does not agree, which
  * is reported when this is the last attempt. */
-static bool compare(const probe *given, const glow__tensor *tensor, const float *g, double typical,
-                    float *direction, bool last) {
+static bool gradients_compare(const probe *given, const glow__tensor *tensor, const float *g,
+                              double typical, float *direction, bool last) {
   probe p = *given;
   glow__check *c = p.c;
   bool all = p.count <= ELEMENTS;
@@ -286,7 +286,7 @@ static bool compare_one(glow__check *c, int32_t part, int32_t t, double typical,
                      NULL,
                      tensor->elements};
     bool fine = !tensor->trainable ||
-                compare(&p, tensor, g + tensor->offset, typical, c->gradients[1], last);
+                gradients_compare(&p, tensor, g + tensor->offset, typical, c->gradients[1], last);
     glow__check_prepare(c, c->base);
     return fine;
   }
@@ -296,8 +296,8 @@ static bool compare_one(glow__check *c, int32_t part, int32_t t, double typical,
   int64_t count = c->samples * (input ? c->dims : c->model->condition_size);
   memcpy(base, values, (size_t)count * sizeof *base);
   const probe p = {c, part, input ? INPUT : VECTORS, values, base, NULL, count};
-  return !count || compare(&p, NULL, input ? c->arrays[CHECK_DX] : c->vectors[3], 0,
-                           input ? c->arrays[CHECK_WORK2] : c->vectors[2], last);
+  return !count || gradients_compare(&p, NULL, input ? c->arrays[CHECK_DX] : c->vectors[3], 0,
+                                     input ? c->arrays[CHECK_WORK2] : c->vectors[2], last);
 }
 
 /* Compares what is suspect, the same elements at each attempt. Returns how much still is. */

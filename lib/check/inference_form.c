@@ -12,10 +12,11 @@ glow_status glow__check_inference_form(glow__check *c) {
     return GLOW_OK;
   glow_status status = glow__model_inference_form(c->model, 1, &form);
   if (status == GLOW_OK)
-    status = glow__check_same_model(c, form, "as an inference form",
-                                    ops->linear ? "(W x + b of `linear` is something else?)"
-                                                : "(the layer of `inference_form` does something else?)",
-                                    c->o.round_trip);
+    status =
+        glow__check_same_model(c, form, "as an inference form",
+                               ops->linear ? "(W x + b of `linear` is something else?)"
+                                           : "(the layer of `inference_form` does something else?)",
+                               c->o.round_trip);
   else if (status != GLOW_E_MEMORY && status != GLOW_E_UNSUPPORTED) {
     glow__check_fault(c, "%s", glow_last_error());
     status = GLOW_OK;

@@ -39,18 +39,18 @@ static bool same_tensors(glow__check *c, const glow_model *copy) {
 
 /* ---- options --------------------------------------------------------------------------------- */
 
-static bool same_value(const glow__config_entry *a, const glow__config_entry *b) {
+static bool save_same_value(const glow__config_entry *a, const glow__config_entry *b) {
   return a->type == b->type && a->integer == b->integer && a->real == b->real &&
          (a->type != GLOW_CONFIG_TEXT || strcmp(a->text, b->text) == 0);
 }
 
-static void compare_options(glow__check *c, const glow__config *a, const glow__config *b) {
+static void save_compare_options(glow__check *c, const glow__config *a, const glow__config *b) {
   for (int32_t i = 0; i < glow__config_count(a); i++) {
     const glow__config_entry *one = glow__config_at(a, i), *other = NULL;
     for (int32_t j = 0; j < glow__config_count(b) && !other; j++)
       if (strcmp(glow__config_at(b, j)->key, one->key) == 0)
         other = glow__config_at(b, j);
-    if (other && same_value(one, other))
+    if (other && save_same_value(one, other))
       continue;
     glow__check_fault(c, "option '%s' is saved, but %s by the layer that is made from it", one->key,
                       other ? "saved with another value" : "not saved");
@@ -68,7 +68,7 @@ static glow_status same_options(glow__check *c, const glow_model *copy) {
   if (status == GLOW_OK)
     status = glow__model_save_layer(copy, 0, &b);
   if (status == GLOW_OK)
-    compare_options(c, &a, &b);
+    save_compare_options(c, &a, &b);
   glow__config_destroy(&a);
   glow__config_destroy(&b);
   return status;
@@ -89,9 +89,18 @@ static glow_status run_model(glow__check *c, const glow_model *model, const resu
   if (status == GLOW_OK && model->condition_size)
     status = glow_workspace_set_condition(ws, c->vectors[0], c->samples, model->condition_size);
   if (status == GLOW_OK)
-    status = glow_workspace_forward(ws, c->arrays[CHECK_X], c->samples, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = c->labels, .latents = r->z, .logdet = r->logdet, .log_prob = r->log_prob});
+    status =
+        glow_workspace_forward(ws, c->arrays[CHECK_X], c->samples,
+                               &(glow_forward_options){.struct_size = sizeof(glow_forward_options),
+                                                       .labels = c->labels,
+                                                       .latents = r->z,
+                                                       .logdet = r->logdet,
+                                                       .log_prob = r->log_prob});
   if (status == GLOW_OK)
-    status = glow_workspace_inverse(ws, r->z, c->samples, &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options), .labels = c->labels}, r->x);
+    status = glow_workspace_inverse(
+        ws, r->z, c->samples,
+        &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options), .labels = c->labels},
+        r->x);
   glow_workspace_destroy(&ws);
   return status;
 }

@@ -44,8 +44,8 @@ static void stored(const glow__back *b, int32_t i) {
 }
 
 /* For a layer that cannot reconstruct: inverse gives x, and forward again what it saves. */
-static glow_status invert(const glow_workspace *ws, const glow__node *node, glow_call *call,
-                          const float *y, float *x) {
+static glow_status backward_invert(const glow_workspace *ws, const glow__node *node,
+                                   glow_call *call, const float *y, float *x) {
   double *ignored = (double *)(void *)(ws->memory + ws->plan.logdet);
   GLOW_TRY(glow__node_inverse(call, y, x, ignored));
   if (node->stored.count)
@@ -56,8 +56,8 @@ static glow_status invert(const glow_workspace *ws, const glow__node *node, glow
 
 /* Nodes [first, last); the output of the last is stored, or there is none. Gives the input of the
  * first. */
-static glow_status reconstructed(const glow__back *b, int32_t first, int32_t last,
-                                 const float **out) {
+static glow_status backward_reconstructed(const glow__back *b, int32_t first, int32_t last,
+                                          const float **out) {
   glow_workspace *ws = b->ws;
   const float *y = glow__stored_input(ws, last);
   for (int32_t i = last - 1; i >= first; i--) {
@@ -70,7 +70,7 @@ static glow_status reconstructed(const glow__back *b, int32_t first, int32_t las
     if (glow__reconstructs(node)) {
       g.x_out = x;
     } else {
-      GLOW_TRY(invert(ws, node, &call, y, x));
+      GLOW_TRY(backward_invert(ws, node, &call, y, x));
       call.stored_valid = true;
       g.x = x;
     }
@@ -97,10 +97,11 @@ static double relative_difference(const float *a, const float *x, int64_t count)
 static glow_status fall_back(glow_workspace *ws, int32_t first, int32_t last) {
   const glow__node *nodes = ws->model->nodes;
   ws->recomputes = true;
-  glow_context_log(ws->model->context, GLOW_LOG_WARNING,
-            "reconstruction from layer '%s' down to '%s' drifted by %.2g of its size, past the "
-            "bound %.2g: from now on layers are run forward again instead",
-            nodes[last - 1].name, nodes[first].name, ws->drift, ws->drift_bound);
+  glow_context_log(
+      ws->model->context, GLOW_LOG_WARNING,
+      "reconstruction from layer '%s' down to '%s' drifted by %.2g of its size, past the "
+      "bound %.2g: from now on layers are run forward again instead",
+      nodes[last - 1].name, nodes[first].name, ws->drift, ws->drift_bound);
   return glow_error(GLOW_E_NUMERIC,
                     "reconstruction from layer '%s' down to '%s' drifted by %.2g of its size, past "
                     "the bound %.2g: zero the gradients and run forward and backward again",
@@ -115,7 +116,7 @@ static glow_status not_stored(const glow__back *b, int32_t first, int32_t last) 
     return GLOW_OK;
   }
   const float *x = NULL;
-  GLOW_TRY(reconstructed(b, first, last, &x));
+  GLOW_TRY(backward_reconstructed(b, first, last, &x));
   double drift = relative_difference(x, glow__stored_input(ws, first),
                                      ws->samples * ws->model->nodes[first].in_size);
   if (drift > ws->drift)
@@ -156,12 +157,13 @@ static glow_status check_condition(const glow_workspace *ws, const glow_backward
   return glow__check_condition(ws, ws->samples);
 }
 
-static glow_status check(const glow_workspace *ws, const glow_backward_options *o) {
+static glow_status backward_check(const glow_workspace *ws, const glow_backward_options *o) {
   if (!glow__is_training(ws))
     return glow_error(GLOW_E_STATE,
                       "the workspace is for inference and stores nothing for backward");
   if (!ws->samples)
-    return glow_error(GLOW_E_STATE, "glow_workspace_backward needs a glow_workspace_forward just before it");
+    return glow_error(GLOW_E_STATE,
+                      "glow_workspace_backward needs a glow_workspace_forward just before it");
   GLOW_TRY(glow__check_ready(ws->model));
   GLOW_TRY(check_condition(ws, o));
   if (o->d_logits && !ws->model->logits)
@@ -175,7 +177,7 @@ glow_status glow_workspace_backward(glow_workspace *ws, const glow_backward_opti
     return glow_error(GLOW_E_ARGUMENT, "glow_workspace_backward: NULL argument");
   GLOW_TRY(glow__options_copy(&o, sizeof o, options, offsetof(glow_backward_options, d_condition),
                               "glow_backward_options"));
-  GLOW_TRY(check(ws, &o));
+  GLOW_TRY(backward_check(ws, &o));
   double *d_logdet = (double *)(void *)(ws->memory + ws->plan.weight_logdet);
   double *d_logprior = (double *)(void *)(ws->memory + ws->plan.weight_logprior);
   set_weights(ws, &o, d_logdet, d_logprior);

@@ -63,16 +63,16 @@ static int64_t region_floats(const fit *f, int32_t i) {
   return floats;
 }
 
-static bool is_stored(const fit *f, int32_t i) {
+static bool budget_is_stored(const fit *f, int32_t i) {
   return i >= 0 && i < f->model->node_count && f->store[i];
 }
 
 /* What storing node i takes beside what is stored already; the input of the first always is. */
 static int64_t cost(const fit *f, int32_t i) {
   int64_t floats = region_floats(f, i);
-  if (i > 0 && !is_stored(f, i - 1))
+  if (i > 0 && !budget_is_stored(f, i - 1))
     floats += state_floats(f, i);
-  if (i + 1 < f->model->node_count && !is_stored(f, i + 1))
+  if (i + 1 < f->model->node_count && !budget_is_stored(f, i + 1))
     floats += state_floats(f, i + 1);
   return floats;
 }
@@ -105,7 +105,7 @@ static int64_t shared(const fit *f) {
 
 /* ---- the choice ------------------------------------------------------------------------------ */
 
-static void list(fit *f) {
+static void budget_list(fit *f) {
   f->count = 0;
   for (int32_t i = 0; i < f->model->node_count; i++)
     if (!f->store[i])
@@ -115,8 +115,8 @@ static void list(fit *f) {
 }
 
 /* Stores what fits `left` floats. Returns what is left then. */
-static int64_t take(fit *f, int64_t left) {
-  for (list(f); f->count;) {
+static int64_t budget_take(fit *f, int64_t left) {
+  for (budget_list(f); f->count;) {
     int32_t i = take_best(f).node;
     int64_t floats = cost(f, i);
     if (floats > left)
@@ -136,7 +136,7 @@ glow_status glow__choose_stored(const glow_model *model, int64_t batch, int64_t 
   /* Once the largest layers are stored, less room is shared, and there may be more for others. */
   int64_t left = room - least, before, now = shared(&f);
   do {
-    left = take(&f, left);
+    left = budget_take(&f, left);
     before = now;
     now = shared(&f);
     left += before - now;

@@ -10,8 +10,8 @@ static glow_status check_input(const glow_shape *input, int64_t *dims) {
     return glow_error(
         GLOW_E_SHAPE, "input of %lld x %lld pixels and %lld channels: all must be 1 or more",
         (long long)input->height, (long long)input->width, (long long)input->channels);
-  if (!glow_size_multiply(input->height, input->width, dims) || !glow_size_multiply(*dims, input->channels, dims) ||
-      *dims > (int64_t)1 << 40)
+  if (!glow_size_multiply(input->height, input->width, dims) ||
+      !glow_size_multiply(*dims, input->channels, dims) || *dims > (int64_t)1 << 40)
     return glow_error(GLOW_E_LIMIT, "input of %lld x %lld x %lld is too large",
                       (long long)input->height, (long long)input->width,
                       (long long)input->channels);
@@ -130,7 +130,7 @@ static glow_status keep_regions(glow_context *context, glow__node *node) {
   return GLOW_OK;
 }
 
-static glow_status check_nets(const glow_layer *layer) {
+static glow_status builder_check_nets(const glow_layer *layer) {
   for (int32_t i = 0; i < layer->ops.net_count; i++)
     if (!layer->nets[i]->configured)
       return glow_error(GLOW_E_STATE, "net '%s' was not configured (glow_setup_net)",
@@ -153,7 +153,7 @@ static int64_t place_derived(glow_layer *layer) {
   return total;
 }
 
-static glow_status configure(glow_builder *builder, glow__node *node) {
+static glow_status builder_configure(glow_builder *builder, glow__node *node) {
   glow_model *model = builder->model;
   glow_layer *layer = node->layer;
   glow_setup setup = {.model = model, .node = node, .part = &layer->part};
@@ -166,7 +166,7 @@ static glow_status configure(glow_builder *builder, glow__node *node) {
   node->first_parameter = model->parameter_count;
   node->latent_density = GLOW_DENSITY_GAUSSIAN;
   GLOW_TRY(layer->ops.configure(layer->self, &setup, &node->in, &node->out));
-  GLOW_TRY(check_nets(layer));
+  GLOW_TRY(builder_check_nets(layer));
   GLOW_TRY(check_output(node));
   GLOW_TRY(no_fixed_scratch(node));
   if (node->classes && !node->unlabelled)
@@ -183,7 +183,7 @@ static glow_status configure(glow_builder *builder, glow__node *node) {
   return GLOW_OK;
 }
 
-static glow_status add(glow_builder *builder, const char *name, glow_layer *layer) {
+static glow_status builder_add(glow_builder *builder, const char *name, glow_layer *layer) {
   glow_model *model = builder->model;
   GLOW_TRY(glow__check_layer_name(model, name));
   if (builder->shape.height == 0)
@@ -199,7 +199,7 @@ static glow_status add(glow_builder *builder, const char *name, glow_layer *laye
   if (!node->name)
     return GLOW_E_MEMORY;
   memcpy(node->name, name, strlen(name) + 1);
-  glow_status status = configure(builder, node);
+  glow_status status = builder_configure(builder, node);
   if (status != GLOW_OK) {
     node->layer = NULL; /* the caller of this function destroys it */
     glow__error_prefix(status, "layer '%s' (%s) after shape %lld x %lld x %lld", name,
@@ -221,7 +221,7 @@ glow_status glow_builder_add(glow_builder *builder, const char *name, glow_layer
   else if (builder->failed)
     status = glow_error(GLOW_E_STATE, "the builder has failed before");
   else
-    status = add(builder, name, *layer);
+    status = builder_add(builder, name, *layer);
   if (status != GLOW_OK) {
     if (builder)
       builder->failed = true;
@@ -242,7 +242,7 @@ const glow_model *glow__builder_model(const glow_builder *builder) {
   return builder->model;
 }
 
-static glow_status allocate(glow_model *model) {
+static glow_status builder_allocate(glow_model *model) {
   glow_context *context = model->context;
   if (!model->parameters)
     model->parameters = glow_allocate(context, (size_t)model->parameter_count * sizeof(float) + 1);
@@ -270,7 +270,7 @@ glow_status glow__reset_layers(glow_model *model, void *arg) {
   return GLOW_OK;
 }
 
-static glow_status finish(const glow_builder *builder, glow__read_fn read, void *arg) {
+static glow_status builder_finish(const glow_builder *builder, glow__read_fn read, void *arg) {
   const glow_shape *left = &builder->shape;
   if (builder->failed)
     return glow_error(GLOW_E_STATE, "the builder has failed before");
@@ -278,7 +278,7 @@ static glow_status finish(const glow_builder *builder, glow__read_fn read, void 
     return glow_error(GLOW_E_SHAPE,
                       "%lld x %lld x %lld numbers are left: the last layer must be a prior",
                       (long long)left->height, (long long)left->width, (long long)left->channels);
-  GLOW_TRY(allocate(builder->model));
+  GLOW_TRY(builder_allocate(builder->model));
   GLOW_TRY(read(builder->model, arg));
   glow__values_write(builder->values, builder->model);
   return glow_model_prepare(builder->model);
@@ -286,7 +286,7 @@ static glow_status finish(const glow_builder *builder, glow__read_fn read, void 
 
 glow_status glow__builder_finish_from(glow_builder **builder, glow__read_fn read, void *arg,
                                       glow_model **out) {
-  glow_status status = finish(*builder, read, arg);
+  glow_status status = builder_finish(*builder, read, arg);
   if (status != GLOW_OK) {
     glow_builder_destroy(builder);
     return status;

@@ -67,7 +67,7 @@ int64_t glow_call_sample_count(const glow_call *call) {
   return call ? call->samples : 0;
 }
 
-static void *tensor_data(const glow_call *call, int32_t id) {
+static void *call_tensor_data(const glow_call *call, int32_t id) {
   const glow__tensor *tensor = tensor_of(call, id);
   if (!tensor)
     return NULL;
@@ -76,11 +76,11 @@ static void *tensor_data(const glow_call *call, int32_t id) {
 }
 
 const void *glow_call_tensor(const glow_call *call, int32_t id) {
-  return tensor_data(call, id);
+  return call_tensor_data(call, id);
 }
 
 void *glow_call_tensor_mutable(const glow_call *call, int32_t id) {
-  return call && call->may_write ? tensor_data(call, id) : NULL;
+  return call && call->may_write ? call_tensor_data(call, id) : NULL;
 }
 
 float *glow_call_gradient(const glow_call *call, int32_t id) {

@@ -22,10 +22,11 @@ glow_status glow__check_count(const glow_workspace *ws, int64_t count) {
 
 glow_status glow__check_batch(const glow_workspace *ws, int64_t count) {
   if (count < 1 || count > ws->plan.batch)
-    return glow_error(GLOW_E_ARGUMENT,
-                      "%lld samples at once; this pass takes one batch, and the workspace's is 1 to "
-                      "%lld: make a larger one, or several passes",
-                      (long long)count, (long long)ws->plan.batch);
+    return glow_error(
+        GLOW_E_ARGUMENT,
+        "%lld samples at once; this pass takes one batch, and the workspace's is 1 to "
+        "%lld: make a larger one, or several passes",
+        (long long)count, (long long)ws->plan.batch);
   return GLOW_OK;
 }
 
@@ -58,7 +59,8 @@ glow_status glow__check_condition(const glow_workspace *ws, int64_t count) {
                       "(glow_workspace_set_condition)",
                       (long long)size);
   if (ws->condition_count != 1 && ws->condition_count < count)
-    return glow_error(GLOW_E_ARGUMENT, "%lld conditions for %lld samples; one for each is needed, or one for all",
+    return glow_error(GLOW_E_ARGUMENT,
+                      "%lld conditions for %lld samples; one for each is needed, or one for all",
                       (long long)ws->condition_count, (long long)count);
   for (int64_t i = 0; i < (ws->condition_count == 1 ? 1 : count) * size; i++)
     if (!isfinite(ws->condition[i]))
@@ -75,11 +77,12 @@ static void warn_of_scale(glow_workspace *ws, const float *x, int64_t elements) 
     if (fabsf(x[i]) <= LARGEST_OF_AN_IMAGE)
       continue;
     ws->told_scale = true;
-    glow_context_log(ws->model->context, GLOW_LOG_WARNING,
-                     "input: element %lld of sample %lld is %g; the model is of %d-bit images, which "
-                     "lie in [-0.5, 0.5): pixels of 0 to 255 go through glow_model_dequantise first",
-                     (long long)(i % ws->model->dims), (long long)(i / ws->model->dims),
-                     (double)x[i], (int)ws->model->bits);
+    glow_context_log(
+        ws->model->context, GLOW_LOG_WARNING,
+        "input: element %lld of sample %lld is %g; the model is of %d-bit images, which "
+        "lie in [-0.5, 0.5): pixels of 0 to 255 go through glow_model_dequantise first",
+        (long long)(i % ws->model->dims), (long long)(i / ws->model->dims), (double)x[i],
+        (int)ws->model->bits);
   }
 }
 
@@ -101,11 +104,10 @@ glow_status glow__check_labels(const glow_model *model, const int32_t *labels, i
       return glow_error(GLOW_E_ARGUMENT, "label of sample %lld is %d; classes are 0 to %d",
                         (long long)i, labels[i], model->classes - 1);
     if (labels[i] == -1 && needs_class)
-      return glow_error(GLOW_E_ARGUMENT,
-                        "label of sample %lld is -1, class unknown: %s needs a class from 0 to %d",
-                        (long long)i,
-                        model->needs_class ? "a layer" : "the distribution of its latents",
-                        model->classes - 1);
+      return glow_error(
+          GLOW_E_ARGUMENT,
+          "label of sample %lld is -1, class unknown: %s needs a class from 0 to %d", (long long)i,
+          model->needs_class ? "a layer" : "the distribution of its latents", model->classes - 1);
   }
   return GLOW_OK;
 }

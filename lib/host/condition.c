@@ -39,8 +39,8 @@ typedef struct condition_run {
   int64_t stride;
 } condition_run;
 
-static condition_run run_of(const glow_call *call, int64_t height, int64_t width,
-                            int64_t channels) {
+static condition_run condition_run_of(const glow_call *call, int64_t height, int64_t width,
+                                      int64_t channels) {
   const glow_shape *condition = &call->model->condition;
   condition_run r = {.call = call, .height = height, .width = width, .channels = channels};
   r.factor = factor_of(condition, height, width);
@@ -49,7 +49,7 @@ static condition_run run_of(const glow_call *call, int64_t height, int64_t width
 }
 
 /* Where channel k of what the condition adds to pixel p of an image lies in the condition. */
-static int64_t place(const condition_run *r, int64_t p, int64_t k) {
+static int64_t condition_place(const condition_run *r, int64_t p, int64_t k) {
   int64_t f = r->factor, c = r->call->model->condition.channels;
   if (!f)
     return k;
@@ -65,16 +65,15 @@ static void join_sample(void *arg, uint32_t task, uint32_t worker) {
   (void)worker;
   for (int64_t p = 0; p < image; p++) {
     float *to = r->to + ((int64_t)task * image + p) * row;
-    memcpy(to, r->from + ((int64_t)task * image + p) * r->stride,
-           (size_t)r->channels * sizeof *to);
+    memcpy(to, r->from + ((int64_t)task * image + p) * r->stride, (size_t)r->channels * sizeof *to);
     for (int64_t k = 0; k < r->more; k++)
-      to[r->channels + k] = condition[place(r, p, k)];
+      to[r->channels + k] = condition[condition_place(r, p, k)];
   }
 }
 
 void glow_call_condition_join(const glow_call *call, int64_t height, int64_t width,
                               int64_t channels, const float *x, int64_t stride, float *joined) {
-  condition_run r = run_of(call, height, width, channels);
+  condition_run r = condition_run_of(call, height, width, channels);
   r.from = x;
   r.stride = stride;
   r.to = joined;
@@ -92,14 +91,14 @@ static void split_sample(void *arg, uint32_t task, uint32_t worker) {
     for (int64_t j = 0; j < r->channels; j++)
       dx[j] += from[j];
     for (int64_t k = 0; gradient && k < r->more; k++)
-      gradient[place(r, p, k)] += from[r->channels + k];
+      gradient[condition_place(r, p, k)] += from[r->channels + k];
   }
 }
 
 void glow_call_condition_split(const glow_call *call, int64_t height, int64_t width,
                                int64_t channels, const float *d_joined, float *dx,
                                int64_t dx_stride) {
-  condition_run r = run_of(call, height, width, channels);
+  condition_run r = condition_run_of(call, height, width, channels);
   r.from = d_joined;
   r.to = dx;
   r.stride = dx_stride;

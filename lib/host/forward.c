@@ -113,7 +113,7 @@ static void forward_batch(glow_workspace *ws, const float *x, int64_t first, int
            o->log_prob ? o->log_prob + first : NULL);
 }
 
-static glow_status read_options(const glow_forward_options *from, glow_forward_options *o) {
+static glow_status forward_read_options(const glow_forward_options *from, glow_forward_options *o) {
   *o = (glow_forward_options)GLOW_FORWARD_OPTIONS_INIT;
   GLOW_TRY(glow__options_copy(o, sizeof *o, from, sizeof *o, "glow_forward_options"));
   if (o->reserved)
@@ -125,7 +125,7 @@ static glow_status read_options(const glow_forward_options *from, glow_forward_o
 glow_status glow_workspace_forward(glow_workspace *ws, const float *x, int64_t count,
                                    const glow_forward_options *options) {
   glow_forward_options o;
-  GLOW_TRY(read_options(options, &o));
+  GLOW_TRY(forward_read_options(options, &o));
   GLOW_TRY(check_forward(ws, x, o.labels, count, o.latents ? o.form : GLOW_LATENTS_RAW));
   if (glow__is_training(ws))
     GLOW_TRY(glow__check_batch(ws, count));
@@ -213,7 +213,7 @@ static const char *first_nonfinite(glow_workspace *ws, const float *x, const int
 }
 
 glow_status glow_workspace_find_nonfinite(glow_workspace *ws, const float *x, const int32_t *labels,
-                                int64_t count, const char **layer) {
+                                          int64_t count, const char **layer) {
   if (!layer)
     return glow_error(GLOW_E_ARGUMENT, "glow_workspace_find_nonfinite: NULL argument");
   *layer = NULL;

@@ -24,6 +24,7 @@ struct glow_net {
   void *self;      /* options first */
   glow__part part; /* filled when the layer that hosts it is configured */
   bool configured;
+  bool has_more; /* self holds more than options: it cannot be made again from them */
 };
 
 struct glow_layer {
@@ -32,6 +33,7 @@ struct glow_layer {
   void *self;      /* options first */
   glow__part part; /* of the layer without its nets */
   glow_net *nets[GLOW_MAX_HOSTED_NETS];
+  bool has_more; /* self holds more than options: it cannot be made again from them */
 };
 
 /* Flags of a layer together with its nets: it prepares always when all of them do. */

@@ -26,8 +26,9 @@ glow_status glow_setup_net(glow_setup *setup, int32_t net, const glow_shape *inp
   if (status != GLOW_OK)
     return glow__error_prefix(status, "net '%s' (%s)", prefix, n->ops.type);
   if (n->part.rounds && !n->ops.initialise)
-    return glow_error(GLOW_E_ARGUMENT, "net '%s' (%s) has rounds of initialisation, and its table "
-                                       "no initialise",
+    return glow_error(GLOW_E_ARGUMENT,
+                      "net '%s' (%s) has rounds of initialisation, and its table "
+                      "no initialise",
                       prefix, n->ops.type);
   glow_setup_pop(setup);
   return GLOW_OK;

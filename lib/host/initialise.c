@@ -21,8 +21,8 @@ static int64_t call_samples(const initialisation *in, const glow__node *node) {
   return glow__by_tasks(node) ? batch : glow__block_samples(node, batch);
 }
 
-static void begin(const initialisation *in, const glow__node *node, int64_t first, int64_t samples,
-                  glow_call *call) {
+static void initialise_begin(const initialisation *in, const glow__node *node, int64_t first,
+                             int64_t samples, glow_call *call) {
   glow__call_begin(in->ws, node, samples, in->labels ? in->labels + first : NULL, GLOW_LATENTS_RAW,
                    in->ws->memory + in->ws->plan.latents, call);
   glow__call_skip(call, first);
@@ -39,7 +39,7 @@ static void begin(const initialisation *in, const glow__node *node, int64_t firs
 static glow_status phase(const initialisation *in, const glow__node *node, int32_t round,
                          int32_t which, int64_t first, int64_t samples) {
   glow_call call;
-  begin(in, node, first, samples, &call);
+  initialise_begin(in, node, first, samples, &call);
   const float *x = which == GLOW_INITIALISE_BATCH ? in->x + first * node->in_size : NULL;
   return node->layer->ops.initialise(node->layer->self, &call, round, which, x);
 }
@@ -125,8 +125,8 @@ static glow_status initialise(initialisation *in, const float *x, float *backup)
   return status;
 }
 
-static glow_status check(glow_workspace *ws, const glow_model *model, const float *x,
-                         const int32_t *labels, int64_t count) {
+static glow_status initialise_check(glow_workspace *ws, const glow_model *model, const float *x,
+                                    const int32_t *labels, int64_t count) {
   if (!ws || !model || !x)
     return glow_error(GLOW_E_ARGUMENT, "glow_workspace_initialise: NULL argument");
   if (ws->model != model)
@@ -146,7 +146,7 @@ static glow_status check(glow_workspace *ws, const glow_model *model, const floa
 
 glow_status glow_workspace_initialise(glow_workspace *ws, glow_model *model, const float *x,
                                       const int32_t *labels, int64_t count) {
-  GLOW_TRY(check(ws, model, x, labels, count));
+  GLOW_TRY(initialise_check(ws, model, x, labels, count));
   glow_context *context = model->context;
   size_t bytes = (size_t)(count * model->dims) * sizeof(float);
   initialisation in = {.ws = ws, .model = model, .labels = labels, .count = count};

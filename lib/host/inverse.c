@@ -36,11 +36,11 @@ static glow_status check_inverse(const glow_workspace *ws, const int32_t *labels
   return glow__check_condition(ws, count);
 }
 
-static double *logdets(const glow_workspace *ws) {
+static double *inverse_logdets(const glow_workspace *ws) {
   return (double *)(void *)(ws->memory + ws->plan.logdet);
 }
 
-static glow_status read_options(const glow_inverse_options *from, glow_inverse_options *o) {
+static glow_status inverse_read_options(const glow_inverse_options *from, glow_inverse_options *o) {
   *o = (glow_inverse_options)GLOW_INVERSE_OPTIONS_INIT;
   GLOW_TRY(glow__options_copy(o, sizeof *o, from, sizeof *o, "glow_inverse_options"));
   if (o->reserved)
@@ -53,7 +53,7 @@ glow_status glow_workspace_inverse(glow_workspace *ws, const float *latents, int
                                    const glow_inverse_options *options, float *x) {
   glow_inverse_options o;
   glow_status status = GLOW_OK;
-  GLOW_TRY(read_options(options, &o));
+  GLOW_TRY(inverse_read_options(options, &o));
   GLOW_TRY(check_inverse(ws, o.labels, count, o.form, x));
   if (!latents)
     return glow_error(GLOW_E_ARGUMENT, "an inverse pass needs latents");
@@ -63,11 +63,11 @@ glow_status glow_workspace_inverse(glow_workspace *ws, const float *latents, int
   for (int64_t first = 0; status == GLOW_OK && first < count; first += ws->plan.batch) {
     int64_t samples = glow__batch_at(ws, first, count);
     ws->first = first;
-    status = glow__run_inverse(ws, latents + first * dims, o.form,
-                               o.labels ? o.labels + first : NULL, samples, x + first * dims,
-                               logdets(ws));
+    status =
+        glow__run_inverse(ws, latents + first * dims, o.form, o.labels ? o.labels + first : NULL,
+                          samples, x + first * dims, inverse_logdets(ws));
     if (o.logdet)
-      memcpy(o.logdet + first, logdets(ws), (size_t)samples * sizeof *o.logdet);
+      memcpy(o.logdet + first, inverse_logdets(ws), (size_t)samples * sizeof *o.logdet);
   }
   ws->first = 0;
   return status;
@@ -153,7 +153,7 @@ glow_status glow_workspace_sample(glow_workspace *ws, int64_t count,
     glow_context_run(ws->model->context, (uint32_t)samples, draw_sample, &d);
     status = glow__run_inverse(ws, d.latents, GLOW_LATENTS_WHITENED,
                                o.labels ? o.labels + d.first : NULL, samples,
-                               x + d.first * ws->model->dims, logdets(ws));
+                               x + d.first * ws->model->dims, inverse_logdets(ws));
   }
   ws->first = 0;
   return status;

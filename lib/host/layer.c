@@ -10,7 +10,7 @@ static const uint32_t known_flags = GLOW_LAYER_BY_TASKS | GLOW_LAYER_IN_PLACE |
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
-static glow_status check_nets(const glow_layer_ops *ops) {
+static glow_status layer_check_nets(const glow_layer_ops *ops) {
   if (ops->net_count < 0 || ops->net_count > GLOW_MAX_HOSTED_NETS || (ops->net_count && !ops->nets))
     return glow_error(GLOW_E_ARGUMENT, "layer table of '%s': %d nets; it may host 0 to %d",
                       ops->type, (int)ops->net_count, GLOW_MAX_HOSTED_NETS);
@@ -31,7 +31,7 @@ static glow_status check_nets(const glow_layer_ops *ops) {
   return GLOW_OK;
 }
 
-static glow_status check_ops(const glow_layer_ops *ops) {
+static glow_status layer_check_ops(const glow_layer_ops *ops) {
   if (!ops->type || !*ops->type)
     return glow_error(GLOW_E_ARGUMENT, "layer table: no type name");
   const char *missing = !ops->configure                                               ? "configure"
@@ -44,7 +44,7 @@ static glow_status check_ops(const glow_layer_ops *ops) {
   if (ops->flags & ~known_flags)
     return glow_error(GLOW_E_ARGUMENT, "layer table of '%s': unknown flags (0x%x)", ops->type,
                       (unsigned)(ops->flags & ~known_flags));
-  return check_nets(ops);
+  return layer_check_nets(ops);
 }
 
 uint32_t glow__layer_flags(const glow_layer *layer) {
@@ -93,8 +93,8 @@ static void forget_doubles(glow_net **nets, int32_t count) {
         nets[i] = NULL;
 }
 
-static glow_status create(glow_context *context, const glow_layer_ops *ops, const void *options,
-                          glow_net **nets, glow_layer **out) {
+static glow_status layer_create(glow_context *context, const glow_layer_ops *ops,
+                                const void *options, glow_net **nets, glow_layer **out) {
   void *self = NULL;
   GLOW_TRY(check_given(context, ops, nets));
   GLOW_TRY(glow__self_create(context, ops->options, ops->self_size, options, &self));
@@ -125,9 +125,9 @@ glow_status glow_layer_create(glow_context *context, const glow_layer_ops *ops, 
   if (status == GLOW_OK && (!context || !ops || !out))
     status = glow_error(GLOW_E_ARGUMENT, "glow_layer_create: NULL argument");
   if (status == GLOW_OK)
-    status = check_ops(&table);
+    status = layer_check_ops(&table);
   if (status == GLOW_OK)
-    status = create(context, &table, options, nets, out);
+    status = layer_create(context, &table, options, nets, out);
   if (status != GLOW_OK) {
     int32_t count =
         table.net_count < 0 || table.net_count > GLOW_MAX_HOSTED_NETS ? 0 : table.net_count;
@@ -138,7 +138,10 @@ glow_status glow_layer_create(glow_context *context, const glow_layer_ops *ops, 
 }
 
 void *glow_layer_self(glow_layer *layer) {
-  return layer ? layer->self : NULL;
+  if (!layer)
+    return NULL;
+  layer->has_more = !layer->ops.create;
+  return layer->self;
 }
 
 void glow_layer_destroy(glow_layer **layer) {
@@ -155,10 +158,20 @@ void glow_layer_destroy(glow_layer **layer) {
 
 /* ---- made again ------------------------------------------------------------------------------ */
 
-static glow_status make(glow_context *context, const glow_layer_ops *ops, const void *options,
-                        glow_net **nets, glow_layer **out) {
+static glow_status layer_make(glow_context *context, const glow_layer_ops *ops, const void *options,
+                              glow_net **nets, glow_layer **out) {
   return ops->create ? ops->create(context, options, nets, out)
                      : glow_layer_create(context, ops, options, nets, out);
+}
+
+static glow_status layer_check_whole(const glow_layer *layer) {
+  if (layer->has_more || layer->ops.flags & GLOW_LAYER_INFERENCE_ONLY)
+    return glow_error(GLOW_E_UNSUPPORTED,
+                      "a layer of type '%s' %s: it can be neither saved nor copied",
+                      layer->ops.type,
+                      layer->has_more ? "holds more than its options (glow_layer_self)"
+                                      : "is for inference alone");
+  return GLOW_OK;
 }
 
 static const void *options_of(const glow_layer *layer) {
@@ -167,11 +180,7 @@ static const void *options_of(const glow_layer *layer) {
 
 glow_status glow__layer_save(const glow_layer *layer, glow__config *config) {
   const glow_layer_ops *registered = NULL;
-  if (layer->ops.flags & GLOW_LAYER_INFERENCE_ONLY)
-    return glow_error(GLOW_E_UNSUPPORTED,
-                      "a layer of type '%s' is for inference alone and cannot "
-                      "be saved",
-                      layer->ops.type);
+  GLOW_TRY(layer_check_whole(layer));
   if (glow__registry_find_layer(layer->context, layer->ops.type, &registered) != GLOW_OK)
     return glow_error(GLOW_E_UNSUPPORTED,
                       "layers of type '%s' cannot be saved, because no file could be loaded with "
@@ -216,7 +225,7 @@ glow_status glow__layer_load(glow_context *context, const char *type, const glow
   if (status == GLOW_OK)
     status = load_nets(context, ops, config, nets);
   if (status == GLOW_OK)
-    status = make(context, ops, options, nets, out);
+    status = layer_make(context, ops, options, nets, out);
   destroy_nets(nets, ops->net_count);
   if (options)
     glow__self_release(context, ops->options, options);
@@ -227,10 +236,11 @@ glow_status glow__layer_like(const glow_layer *layer, glow_layer **out) {
   glow_net *nets[GLOW_MAX_HOSTED_NETS] = {NULL};
   glow_status status = GLOW_OK;
   *out = NULL;
+  GLOW_TRY(layer_check_whole(layer));
   for (int32_t i = 0; status == GLOW_OK && i < layer->ops.net_count; i++)
     status = glow__net_like(layer->nets[i], &nets[i]);
   if (status == GLOW_OK)
-    return make(layer->context, &layer->ops, options_of(layer), nets, out);
+    return layer_make(layer->context, &layer->ops, options_of(layer), nets, out);
   destroy_nets(nets, layer->ops.net_count);
   return status;
 }
@@ -248,7 +258,7 @@ static glow_status with_forms_of_nets(const glow_layer *layer, const glow_call *
       status = glow__net_like(layer->nets[i], &nets[i]);
   }
   if (status == GLOW_OK && forms)
-    return make(layer->context, &layer->ops, options_of(layer), nets, out);
+    return layer_make(layer->context, &layer->ops, options_of(layer), nets, out);
   destroy_nets(nets, layer->ops.net_count);
   return status;
 }
@@ -258,5 +268,8 @@ glow_status glow__layer_inference_form(const glow_layer *layer, const glow_call 
   *out = NULL;
   if (layer->ops.inference_form)
     GLOW_TRY(layer->ops.inference_form(layer->self, call, out));
-  return *out || !layer->ops.net_count ? GLOW_OK : with_forms_of_nets(layer, call, out);
+  if (*out || !layer->ops.net_count)
+    return GLOW_OK;
+  GLOW_TRY(layer_check_whole(layer));
+  return with_forms_of_nets(layer, call, out);
 }

@@ -11,8 +11,8 @@ static int32_t head_of(const glow_model *model) {
   return i;
 }
 
-static glow_status check(const glow_workspace *ws, const float *from, const int32_t *labels,
-                         int64_t count, int32_t form, const float *logits) {
+static glow_status logits_check(const glow_workspace *ws, const float *from, const int32_t *labels,
+                                int64_t count, int32_t form, const float *logits) {
   if (!ws || !from || !logits)
     return glow_error(GLOW_E_ARGUMENT, "classification: NULL argument");
   if (!ws->model->logits)
@@ -33,22 +33,22 @@ static const int32_t *labels_or_none(glow_workspace *ws, const int32_t *labels, 
   return ws->label_copy;
 }
 
-static void begin(const glow_workspace *ws, int32_t node, const int32_t *labels, int64_t count,
-                  int32_t form, const float *latents, glow_call *call) {
+static void logits_begin(const glow_workspace *ws, int32_t node, const int32_t *labels,
+                         int64_t count, int32_t form, const float *latents, glow_call *call) {
   glow__call_begin(ws, &ws->model->nodes[node], count, labels, form, (float *)(uintptr_t)latents,
                    call);
 }
 
-static double *logdets(const glow_workspace *ws) {
+static double *logits_logdets(const glow_workspace *ws) {
   return (double *)(void *)(ws->memory + ws->plan.logdet);
 }
 
 /* Logits from the input x of the layer that has them. */
-static void finish(glow_workspace *ws, const float *x, int64_t count, float *logits) {
+static void logits_finish(glow_workspace *ws, const float *x, int64_t count, float *logits) {
   float *own = ws->memory + ws->plan.logits;
   glow_call call;
-  begin(ws, head_of(ws->model), NULL, count, GLOW_LATENTS_RAW, ws->memory + ws->plan.latents,
-        &call);
+  logits_begin(ws, head_of(ws->model), NULL, count, GLOW_LATENTS_RAW, ws->memory + ws->plan.latents,
+               &call);
   glow__node_logits(&call, x, own);
   ws->has_logits = true;
   memcpy(logits, own, (size_t)(count * ws->model->logits) * sizeof *logits);
@@ -63,16 +63,16 @@ static void from_data(glow_workspace *ws, const float *x, const int32_t *labels,
   for (int32_t i = 0; i < head; i++) {
     float *y = ws->memory + ws->plan.states[i & 1];
     glow_call call;
-    begin(ws, i, labels, count, GLOW_LATENTS_RAW, ws->memory + ws->plan.latents, &call);
-    glow__node_forward(&call, x, y, logdets(ws), logprior);
+    logits_begin(ws, i, labels, count, GLOW_LATENTS_RAW, ws->memory + ws->plan.latents, &call);
+    glow__node_forward(&call, x, y, logits_logdets(ws), logprior);
     x = y;
   }
-  finish(ws, x, count, logits);
+  logits_finish(ws, x, count, logits);
 }
 
 glow_status glow_workspace_classify(glow_workspace *ws, const float *x, const int32_t *labels,
                                     int64_t count, float *logits) {
-  GLOW_TRY(check(ws, x, labels, count, GLOW_LATENTS_RAW, logits));
+  GLOW_TRY(logits_check(ws, x, labels, count, GLOW_LATENTS_RAW, logits));
   GLOW_TRY(glow__check_input(ws, x, count));
   ws->samples = 0;
   for (int64_t first = 0; first < count; first += ws->plan.batch) {
@@ -92,11 +92,11 @@ static glow_status from_latents(glow_workspace *ws, const float *latents, int32_
   for (int32_t i = ws->model->node_count - 1; i >= head; i--) {
     float *x = ws->memory + ws->plan.states[i & 1];
     glow_call call;
-    begin(ws, i, labels, count, form, latents, &call);
-    GLOW_TRY(glow__node_inverse(&call, y, x, logdets(ws)));
+    logits_begin(ws, i, labels, count, form, latents, &call);
+    GLOW_TRY(glow__node_inverse(&call, y, x, logits_logdets(ws)));
     y = x;
   }
-  finish(ws, y, count, logits);
+  logits_finish(ws, y, count, logits);
   return GLOW_OK;
 }
 
@@ -104,14 +104,14 @@ glow_status glow_workspace_classify_latents(glow_workspace *ws, const float *lat
                                             const int32_t *labels, int64_t count, float *logits) {
   glow_status status = GLOW_OK;
   GLOW_TRY(glow__check_form(&form));
-  GLOW_TRY(check(ws, latents, labels, count, form, logits));
+  GLOW_TRY(logits_check(ws, latents, labels, count, form, logits));
   GLOW_TRY(glow__check_finite(ws->model, "latents", latents, count));
   ws->samples = 0;
   for (int64_t first = 0; status == GLOW_OK && first < count; first += ws->plan.batch) {
     ws->first = first;
-    status = from_latents(ws, latents + first * ws->model->dims, form,
-                          labels ? labels + first : NULL, glow__batch_at(ws, first, count),
-                          logits + first * ws->model->logits);
+    status =
+        from_latents(ws, latents + first * ws->model->dims, form, labels ? labels + first : NULL,
+                     glow__batch_at(ws, first, count), logits + first * ws->model->logits);
   }
   ws->first = 0;
   return status;

@@ -127,7 +127,7 @@ int32_t glow_model_tensor_count(const glow_model *model) {
   return model ? model->tensor_count : 0;
 }
 
-static glow_status describe(const glow__tensor *tensor, glow_tensor_info *out) {
+static glow_status model_describe(const glow__tensor *tensor, glow_tensor_info *out) {
   glow_tensor_info info = {
       sizeof info,       tensor->name,     tensor->type,
       tensor->trainable, tensor->rank,     0,
@@ -139,10 +139,10 @@ static glow_status describe(const glow__tensor *tensor, glow_tensor_info *out) {
 glow_status glow_model_tensor(const glow_model *model, int32_t index, glow_tensor_info *out) {
   if (!model || !out || index < 0 || index >= model->tensor_count)
     return glow_error(GLOW_E_ARGUMENT, "there is no tensor %d", index);
-  return describe(&model->tensors[index], out);
+  return model_describe(&model->tensors[index], out);
 }
 
-static const glow__tensor *find(const glow_model *model, const char *name) {
+static const glow__tensor *model_find(const glow_model *model, const char *name) {
   for (int32_t i = 0; model && name && i < model->tensor_count; i++)
     if (strcmp(model->tensors[i].name, name) == 0)
       return &model->tensors[i];
@@ -152,21 +152,21 @@ static const glow__tensor *find(const glow_model *model, const char *name) {
 
 glow_status glow_model_find_tensor(const glow_model *model, const char *name,
                                    glow_tensor_info *out) {
-  const glow__tensor *tensor = find(model, name);
+  const glow__tensor *tensor = model_find(model, name);
   if (!tensor)
     return GLOW_E_NOT_FOUND;
-  return out ? describe(tensor, out)
+  return out ? model_describe(tensor, out)
              : glow_error(GLOW_E_ARGUMENT, "glow_model_find_tensor: NULL argument");
 }
 
-static void *tensor_data(const glow_model *model, const glow__tensor *tensor) {
+static void *model_tensor_data(const glow_model *model, const glow__tensor *tensor) {
   return tensor->trainable ? (void *)(model->parameters + tensor->offset)
                            : (void *)((float *)model->fixed + tensor->offset);
 }
 
 static glow_status find_sized(const glow_model *model, const char *name, const void *data,
                               int64_t elements, const glow__tensor **out) {
-  *out = find(model, name);
+  *out = model_find(model, name);
   if (!*out)
     return GLOW_E_NOT_FOUND;
   if (data && elements == (*out)->elements)
@@ -176,21 +176,22 @@ static glow_status find_sized(const glow_model *model, const char *name, const v
 }
 
 void *glow__model_tensor_data(const glow_model *model, int32_t index) {
-  return tensor_data(model, &model->tensors[index]);
+  return model_tensor_data(model, &model->tensors[index]);
 }
 
-glow_status glow_model_get_tensor(const glow_model *model, const char *name, void *out, int64_t elements) {
+glow_status glow_model_get_tensor(const glow_model *model, const char *name, void *out,
+                                  int64_t elements) {
   const glow__tensor *tensor = NULL;
   GLOW_TRY(find_sized(model, name, out, elements, &tensor));
-  memcpy(out, tensor_data(model, tensor), (size_t)elements * 4);
+  memcpy(out, model_tensor_data(model, tensor), (size_t)elements * 4);
   return GLOW_OK;
 }
 
 glow_status glow_model_set_tensor(glow_model *model, const char *name, const void *data,
-                           int64_t elements) {
+                                  int64_t elements) {
   const glow__tensor *tensor = NULL;
   GLOW_TRY(find_sized(model, name, data, elements, &tensor));
-  memcpy(tensor_data(model, tensor), data, (size_t)elements * 4);
+  memcpy(model_tensor_data(model, tensor), data, (size_t)elements * 4);
   model->prepared = false;
   return GLOW_OK;
 }

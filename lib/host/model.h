@@ -78,7 +78,7 @@ struct glow_model {
   int32_t classes;
   bool needs_class; /* some layer that reads labels does not take -1 */
   int64_t logits;
-  glow_shape condition;  /* of a sample, height 0: none */
+  glow_shape condition; /* of a sample, height 0: none */
   int64_t condition_size;
   int32_t latent_count;
   glow__node *nodes;
@@ -145,6 +145,5 @@ glow_status glow__reset_layers(glow_model *model, void *arg);
 glow_status glow__check_copies(const glow_model *model);
 /* Derived values of one node. */
 glow_status glow__node_prepare(glow_model *model, const glow__node *node);
-
 
 #endif

@@ -3,7 +3,7 @@
 
 static const uint32_t known_flags = GLOW_NET_ALWAYS_PREPARES | GLOW_NET_INFERENCE_ONLY;
 
-static glow_status check_ops(const glow_net_ops *ops) {
+static glow_status net_check_ops(const glow_net_ops *ops) {
   if (!ops->type || !*ops->type)
     return glow_error(GLOW_E_ARGUMENT, "net table: no type name");
   const char *missing = !ops->configure                                             ? "configure"
@@ -29,7 +29,7 @@ glow_status glow_net_create(glow_context *context, const glow_net_ops *ops, cons
   if (!context || !ops || !out)
     return glow_error(GLOW_E_ARGUMENT, "glow_net_create: NULL argument");
   GLOW_TRY(glow__table_copy(&table, sizeof table, ops, GLOW_NET_OPS_SMALLEST, "glow_net_ops"));
-  GLOW_TRY(check_ops(&table));
+  GLOW_TRY(net_check_ops(&table));
   GLOW_TRY(glow__self_create(context, table.options, table.self_size, options, &self));
   glow_net *net = glow_allocate(context, sizeof *net);
   if (!net) {
@@ -44,7 +44,10 @@ glow_status glow_net_create(glow_context *context, const glow_net_ops *ops, cons
 }
 
 void *glow_net_self(glow_net *net) {
-  return net ? net->self : NULL;
+  if (!net)
+    return NULL;
+  net->has_more = !net->ops.create;
+  return net->self;
 }
 
 void glow_net_destroy(glow_net **net) {
@@ -60,18 +63,24 @@ void glow_net_destroy(glow_net **net) {
 
 /* ---- made again ------------------------------------------------------------------------------ */
 
-static glow_status make(glow_context *context, const glow_net_ops *ops, const void *options,
-                        glow_net **out) {
+static glow_status net_make(glow_context *context, const glow_net_ops *ops, const void *options,
+                            glow_net **out) {
   return ops->create ? ops->create(context, options, out)
                      : glow_net_create(context, ops, options, out);
 }
 
+static glow_status net_check_whole(const glow_net *net) {
+  if (net->has_more || net->ops.flags & GLOW_NET_INFERENCE_ONLY)
+    return glow_error(GLOW_E_UNSUPPORTED,
+                      "a net of type '%s' %s: it can be neither saved nor copied", net->ops.type,
+                      net->has_more ? "holds more than its options (glow_net_self)"
+                                    : "is for inference alone");
+  return GLOW_OK;
+}
+
 glow_status glow__net_save(const glow_net *net, glow__config *config) {
   const glow_net_ops *registered = NULL;
-  if (net->ops.flags & GLOW_NET_INFERENCE_ONLY)
-    return glow_error(GLOW_E_UNSUPPORTED,
-                      "a net of type '%s' is for inference alone and cannot be saved",
-                      net->ops.type);
+  GLOW_TRY(net_check_whole(net));
   if (glow__registry_find_net(net->context, net->ops.type, &registered) != GLOW_OK)
     return glow_error(GLOW_E_UNSUPPORTED,
                       "nets of type '%s' cannot be saved, because no file could be loaded with "
@@ -88,15 +97,16 @@ glow_status glow__net_load(glow_context *context, const char *type, const glow__
   GLOW_TRY(glow__registry_find_net(context, type, &ops));
   if (ops->options && !(options = glow_allocate(context, ops->options->size)))
     return GLOW_E_MEMORY;
-  glow_status status =
-      options ? glow__options_load(ops->options, config, options) : GLOW_OK;
+  glow_status status = options ? glow__options_load(ops->options, config, options) : GLOW_OK;
   if (status == GLOW_OK)
-    status = make(context, ops, options, out);
+    status = net_make(context, ops, options, out);
   if (options)
     glow__self_release(context, ops->options, options);
   return status;
 }
 
 glow_status glow__net_like(const glow_net *net, glow_net **out) {
-  return make(net->context, &net->ops, net->ops.options ? net->self : NULL, out);
+  *out = NULL;
+  GLOW_TRY(net_check_whole(net));
+  return net_make(net->context, &net->ops, net->ops.options ? net->self : NULL, out);
 }

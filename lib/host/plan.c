@@ -8,7 +8,7 @@ static int64_t max64(int64_t a, int64_t b) {
 }
 
 /* Reserves `floats` at the end of the block, aligned. False: overflow. */
-static bool place(glow__plan *plan, int64_t floats, int64_t *offset) {
+static bool plan_place(glow__plan *plan, int64_t floats, int64_t *offset) {
   const int64_t unit = GLOW_ALIGN / (int64_t)sizeof(float);
   *offset = plan->total;
   return glow_size_add(plan->total, floats, &plan->total) &&
@@ -18,7 +18,7 @@ static bool place(glow__plan *plan, int64_t floats, int64_t *offset) {
 
 static bool place_samples(glow__plan *plan, int64_t per_sample, int64_t *offset) {
   int64_t floats = 0;
-  return glow_size_multiply(per_sample, plan->batch, &floats) && place(plan, floats, offset);
+  return glow_size_multiply(per_sample, plan->batch, &floats) && plan_place(plan, floats, offset);
 }
 
 /* Scratch of one node: of the call, or for each worker when it is run by samples. */
@@ -42,16 +42,18 @@ static bool place_scratch(const glow_model *model, glow__plan *plan) {
     worker = max64(worker, w);
   }
   plan->worker_stride = worker;
-  return place(plan, call, &plan->scratch) && glow_size_multiply(worker, plan->workers, &worker) &&
-         place(plan, worker, &plan->worker_scratch);
+  return plan_place(plan, call, &plan->scratch) &&
+         glow_size_multiply(worker, plan->workers, &worker) &&
+         plan_place(plan, worker, &plan->worker_scratch);
 }
 
 /* Packed regions of all nodes. offsets: NULL when only the size is wanted. */
-static bool place_packed(const glow_model *model, glow__plan *plan, int64_t *offsets) {
+static bool plan_place_packed(const glow_model *model, glow__plan *plan, int64_t *offsets) {
   bool training = plan->mode != GLOW_MODE_INFERENCE;
   for (int32_t i = 0; plan->cache_packed && i < model->node_count; i++) {
     int64_t floats = 0, offset = 0;
-    if (!glow__packed_regions(&model->nodes[i], training, &floats) || !place(plan, floats, &offset))
+    if (!glow__packed_regions(&model->nodes[i], training, &floats) ||
+        !plan_place(plan, floats, &offset))
       return false;
     if (offsets)
       offsets[i] = offset;
@@ -60,7 +62,7 @@ static bool place_packed(const glow_model *model, glow__plan *plan, int64_t *off
 }
 
 /* Is node i to be stored? store: which nodes are; NULL: by the mode. */
-static bool is_stored(const glow__plan *plan, const unsigned char *store, int32_t i) {
+static bool plan_is_stored(const glow__plan *plan, const unsigned char *store, int32_t i) {
   return store ? store[i] : plan->mode == GLOW_MODE_STORED;
 }
 
@@ -68,21 +70,22 @@ static bool is_stored(const glow__plan *plan, const unsigned char *store, int32_
 static bool place_input(const glow_model *model, glow__plan *plan, const unsigned char *store,
                         int32_t i, int64_t *offset) {
   *offset = -1;
-  if (i == 0 || is_stored(plan, store, i) || is_stored(plan, store, i - 1))
+  if (i == 0 || plan_is_stored(plan, store, i) || plan_is_stored(plan, store, i - 1))
     return place_samples(plan, model->nodes[i].in_size, offset);
   return true;
 }
 
 /* Activations that forward leaves for backward, and room for those of one layer that does not. */
 static bool place_stored(const glow_model *model, glow__plan *plan, const unsigned char *store,
-                        int64_t *inputs, int64_t *stored) {
+                         int64_t *inputs, int64_t *stored) {
   int64_t largest = 0;
   for (int32_t i = 0; i < model->node_count; i++) {
     const glow__node *node = &model->nodes[i];
     int64_t floats = 0, input = -1, offset = -1;
-    bool store_it = is_stored(plan, store, i);
+    bool store_it = plan_is_stored(plan, store, i);
     if (!glow__regions_size(&node->stored, plan->batch, true, &floats) ||
-        !place_input(model, plan, store, i, &input) || (store_it && !place(plan, floats, &offset)))
+        !place_input(model, plan, store, i, &input) ||
+        (store_it && !plan_place(plan, floats, &offset)))
       return false;
     if (i == 0)
       plan->input = input;
@@ -97,7 +100,7 @@ static bool place_stored(const glow_model *model, glow__plan *plan, const unsign
       stored[i] = offset;
     }
   }
-  return place(plan, largest, &plan->stored);
+  return plan_place(plan, largest, &plan->stored);
 }
 
 /* States from which layers are run again when reconstruction drifts. */
@@ -108,7 +111,7 @@ static bool place_slots(const glow_model *model, glow__plan *plan, double drift_
   return glow_size_multiply(plan->state, plan->batch, &floats) &&
          glow__aligned(floats, &plan->slot_stride) &&
          glow_size_multiply(plan->slot_stride, plan->slot_count, &floats) &&
-         place(plan, floats, &plan->slots);
+         plan_place(plan, floats, &plan->slots);
 }
 
 static bool place_training(const glow_model *model, glow__plan *plan) {
@@ -123,10 +126,10 @@ static bool place_training(const glow_model *model, glow__plan *plan) {
          place_samples(plan, plan->state, &plan->gradients_x[1]) &&
          place_samples(plan, plan->needs_spare ? plan->state : 0, &plan->spare) &&
          glow_size_multiply(stride, GLOW_MAX_BLOCKS, &stride) &&
-         place(plan, stride, &plan->block_gradients) &&
-         place(plan, model->parameter_count, &plan->parameter_gradients) &&
-         place(plan, model->observed_count, &plan->observed) &&
-         place(plan, 2 * model->observed_count, &plan->observed_sum);
+         plan_place(plan, stride, &plan->block_gradients) &&
+         plan_place(plan, model->parameter_count, &plan->parameter_gradients) &&
+         plan_place(plan, model->observed_count, &plan->observed) &&
+         plan_place(plan, 2 * model->observed_count, &plan->observed_sum);
 }
 
 /* Offsets for each node; NULL: only sizes are wanted. */
@@ -135,9 +138,9 @@ typedef struct tables {
 } tables;
 
 /* store: which nodes are stored; NULL: by the mode. */
-static glow_status make_plan(const glow_model *model, const glow_workspace_options *o,
-                             uint32_t workers, const unsigned char *store, glow__plan *plan,
-                             const tables *t) {
+static glow_status plan_make_plan(const glow_model *model, const glow_workspace_options *o,
+                                  uint32_t workers, const unsigned char *store, glow__plan *plan,
+                                  const tables *t) {
   *plan = (glow__plan){
       .batch = o->batch, .mode = o->mode, .workers = workers, .cache_packed = o->cache_packed == 1};
   plan->state = model->dims; /* no layer makes more elements than it is given */
@@ -150,7 +153,7 @@ static glow_status make_plan(const glow_model *model, const glow_workspace_optio
       place_samples(plan, model->logits, &plan->logits) &&
       place_samples(plan, training ? 2 : 0, &plan->weight_logdet) &&
       place_samples(plan, training ? 2 : 0, &plan->weight_logprior) && place_scratch(model, plan) &&
-      place_packed(model, plan, t->packed) &&
+      plan_place_packed(model, plan, t->packed) &&
       (!training || (place_stored(model, plan, store, t->inputs, t->stored) &&
                      place_slots(model, plan, o->drift_bound) && place_training(model, plan)));
   if (!ok)
@@ -184,14 +187,14 @@ static void store_dear(const glow_model *model, unsigned char *store) {
  * every bit of the gradients, is the same. */
 enum { BUDGET_WORKERS = 16 };
 
-static glow_status choose(const glow_model *model, const glow_workspace_options *o,
-                          unsigned char *store) {
+static glow_status plan_choose(const glow_model *model, const glow_workspace_options *o,
+                               unsigned char *store) {
   uint32_t workers = glow_context_workers(model->context);
   uint32_t counted = workers > BUDGET_WORKERS ? workers : BUDGET_WORKERS;
   int64_t unit = (int64_t)sizeof(float);
   glow__plan plan;
   store_dear(model, store);
-  GLOW_TRY(make_plan(model, o, workers, store, &plan, &(tables){0}));
+  GLOW_TRY(plan_make_plan(model, o, workers, store, &plan, &(tables){0}));
   if (glow__plan_bytes(model, &plan) > o->memory_budget)
     return glow_error(GLOW_E_LIMIT,
                       "memory_budget is %llu bytes; batches of %lld of this model need at least "
@@ -199,14 +202,14 @@ static glow_status choose(const glow_model *model, const glow_workspace_options 
                       (unsigned long long)o->memory_budget, (long long)o->batch,
                       (unsigned long long)glow__plan_bytes(model, &plan));
   memset(store, 1, (size_t)model->node_count);
-  if (make_plan(model, o, counted, store, &plan, &(tables){0}) == GLOW_OK &&
+  if (plan_make_plan(model, o, counted, store, &plan, &(tables){0}) == GLOW_OK &&
       glow__plan_bytes(model, &plan) <= o->memory_budget)
     return GLOW_OK;
   uint64_t header = glow__plan_header(
       model,
       &(glow__plan){.batch = o->batch, .stored_count = 1, .cache_packed = o->cache_packed == 1});
   store_dear(model, store);
-  GLOW_TRY(make_plan(model, o, counted, store, &plan, &(tables){0}));
+  GLOW_TRY(plan_make_plan(model, o, counted, store, &plan, &(tables){0}));
   if (o->memory_budget / (uint64_t)unit > (uint64_t)INT64_MAX / 16)
     return glow__choose_stored(model, o->batch, plan.total, INT64_MAX / 16, store);
   int64_t room = (int64_t)((o->memory_budget - (header < o->memory_budget ? header : 0)) / unit);
@@ -222,15 +225,15 @@ glow_status glow__plan_make(const glow_model *model, const glow_workspace_option
     if (!*store)
       return GLOW_E_MEMORY;
     if (o->mode == GLOW_MODE_BUDGET)
-      GLOW_TRY(choose(model, o, *store));
+      GLOW_TRY(plan_choose(model, o, *store));
     else
       store_dear(model, *store);
   }
-  return make_plan(model, o, glow_context_workers(model->context), *store, plan, &(tables){0});
+  return plan_make_plan(model, o, glow_context_workers(model->context), *store, plan, &(tables){0});
 }
 
 void glow__plan_place(const glow_workspace_options *o, const unsigned char *store, uint32_t workers,
                       glow_workspace *ws) {
   const tables t = {ws->inputs, ws->stored, ws->packed};
-  make_plan(ws->model, o, workers, store, &ws->plan, &t);
+  plan_make_plan(ws->model, o, workers, store, &ws->plan, &t);
 }

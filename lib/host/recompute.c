@@ -33,7 +33,8 @@ static int32_t choose_parts(int32_t nodes, int32_t slots) {
 }
 
 /* Forward through nodes [first, last) from x to y, which keeps nothing. */
-static void run(const glow__back *b, int32_t first, int32_t last, const float *x, float *y) {
+static void recompute_run(const glow__back *b, int32_t first, int32_t last, const float *x,
+                          float *y) {
   const glow_workspace *ws = b->ws;
   float *states[2] = {ws->memory + ws->plan.states[0], ws->memory + ws->plan.states[1]};
   double *ignored = (double *)(void *)(ws->memory + ws->plan.logdet);
@@ -46,7 +47,7 @@ static void run(const glow__back *b, int32_t first, int32_t last, const float *x
   }
 }
 
-static void back(const glow__back *b, int32_t i, const float *x) {
+static void recompute_back(const glow__back *b, int32_t i, const float *x) {
   const glow_workspace *ws = b->ws;
   const glow__node *node = &ws->model->nodes[i];
   double *ignored = (double *)(void *)(ws->memory + ws->plan.logdet);
@@ -64,7 +65,7 @@ static void back(const glow__back *b, int32_t i, const float *x) {
 static void go_back(const glow__back *b, int32_t first, int32_t last, const float *x,
                     int32_t most_parts, float *slot) {
   if (last - first == 1) {
-    back(b, first, x);
+    recompute_back(b, first, x);
     return;
   }
   int64_t nodes = last - first, parts = nodes < most_parts ? nodes : most_parts;
@@ -72,8 +73,8 @@ static void go_back(const glow__back *b, int32_t first, int32_t last, const floa
   const float *from = x;
   for (int64_t p = 1; p < parts; p++) {
     float *to = slot + (p - 1) * stride;
-    run(b, first + (int32_t)(nodes * (p - 1) / parts), first + (int32_t)(nodes * p / parts), from,
-        to);
+    recompute_run(b, first + (int32_t)(nodes * (p - 1) / parts),
+                  first + (int32_t)(nodes * p / parts), from, to);
     from = to;
   }
   for (int64_t p = parts - 1; p >= 0; p--)

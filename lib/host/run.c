@@ -149,7 +149,7 @@ glow_status glow__node_inverse(const glow_call *call, const float *y, float *x, 
   return failure.failed ? tell(call, &failure) : GLOW_OK;
 }
 
-static const float *at(const float *base, int64_t offset) {
+static const float *offset_of(const float *base, int64_t offset) {
   return base ? base + offset : NULL;
 }
 
@@ -179,14 +179,14 @@ static void backward_block(void *arg, uint32_t task, uint32_t worker) {
   const glow_layer_gradient *g = c->gradient;
   int64_t first = call.first;
   glow_layer_gradient part = {.struct_size = sizeof part,
-                              .y = at(g->y, first * node->out_size),
-                              .dy = at(g->dy, first * node->out_size),
-                              .x = at(g->x, first * node->in_size),
+                              .y = offset_of(g->y, first * node->out_size),
+                              .dy = offset_of(g->dy, first * node->out_size),
+                              .x = offset_of(g->x, first * node->in_size),
                               .x_out = g->x_out ? g->x_out + first * node->in_size : NULL,
                               .dx = g->dx + first * node->in_size,
                               .d_logdet = g->d_logdet + first,
                               .d_logprior = g->d_logprior + first,
-                              .d_latents = at(g->d_latents, first * call.latent_stride)};
+                              .d_latents = offset_of(g->d_latents, first * call.latent_stride)};
   begin_gradients(c, task, &call);
   node->layer->ops.backward(node->layer->self, &call, &part);
 }
@@ -231,10 +231,10 @@ static void logits_backward_block(void *arg, uint32_t task, uint32_t worker) {
   const block_run *c = arg;
   glow_call call = block_call(c, task, worker);
   const glow__node *node = call.node;
-  int64_t at = call.first * node->in_size;
+  int64_t first = call.first * node->in_size;
   begin_gradients(c, task, &call);
-  node->layer->ops.logits_backward(node->layer->self, &call, c->x + at,
-                                   c->d_logits + call.first * node->logits, c->to_x + at);
+  node->layer->ops.logits_backward(node->layer->self, &call, c->x + first,
+                                   c->d_logits + call.first * node->logits, c->to_x + first);
 }
 
 void glow__node_logits_backward(const glow_call *call, const float *x, const float *d_logits,

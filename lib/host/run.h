@@ -44,7 +44,7 @@ typedef struct glow__back {
   float *gradients;
   const double *d_logdet, *d_logprior;
   const float *d_latents; /* [samples, dims] or NULL */
-  float *d_condition;       /* [samples, condition size] or NULL */
+  float *d_condition;     /* [samples, condition size] or NULL */
   const float *d_logits;  /* [samples, logits] or NULL */
 } glow__back;
 

@@ -2,8 +2,8 @@
  * SPDX-License-Identifier: MIT */
 #include "host/handles.h"
 
-static glow_status fill(glow_context *context, const glow_options_table *table, const void *options,
-                        void *self) {
+static glow_status self_fill(glow_context *context, const glow_options_table *table,
+                             const void *options, void *self) {
   GLOW_TRY(glow_options_read(table, options, self));
   glow_status status = glow__options_own(table, context, self);
   if (status != GLOW_OK)
@@ -23,7 +23,7 @@ glow_status glow__self_create(glow_context *context, const glow_options_table *t
   void *self = glow_allocate(context, size ? size : 1);
   if (!self)
     return GLOW_E_MEMORY;
-  glow_status status = table ? fill(context, table, options, self) : GLOW_OK;
+  glow_status status = table ? self_fill(context, table, options, self) : GLOW_OK;
   if (status == GLOW_OK)
     *out = self;
   else

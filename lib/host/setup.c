@@ -54,8 +54,8 @@ glow_status glow__reserve_tensor(glow_model *model) {
   return GLOW_OK;
 }
 
-static glow_status check_tensor(const char *name, int32_t type, int32_t trainable, int32_t rank,
-                                const int64_t *dims, int64_t *elements) {
+static glow_status setup_check_tensor(const char *name, int32_t type, int32_t trainable,
+                                      int32_t rank, const int64_t *dims, int64_t *elements) {
   if (!name || !*name || !dims || rank < 1 || rank > GLOW_MAX_RANK)
     return glow_error(GLOW_E_ARGUMENT, "a tensor needs a name and 1 to %d dimensions",
                       GLOW_MAX_RANK);
@@ -66,7 +66,8 @@ static glow_status check_tensor(const char *name, int32_t type, int32_t trainabl
                       name);
   *elements = 1;
   for (int32_t i = 0; i < rank; i++)
-    if (dims[i] < 1 || !glow_size_multiply(*elements, dims[i], elements) || *elements > INT64_MAX / 64)
+    if (dims[i] < 1 || !glow_size_multiply(*elements, dims[i], elements) ||
+        *elements > INT64_MAX / 64)
       return glow_error(GLOW_E_LIMIT, "tensor '%s': dimension %d is %lld", name, i,
                         (long long)dims[i]);
   return GLOW_OK;
@@ -77,7 +78,7 @@ glow_status glow_setup_tensor(glow_setup *setup, const char *name, int32_t type,
   int64_t elements = 0;
   if (!setup || !id)
     return glow_error(GLOW_E_ARGUMENT, "glow_setup_tensor: NULL argument");
-  GLOW_TRY(check_tensor(name, type, trainable, rank, dims, &elements));
+  GLOW_TRY(setup_check_tensor(name, type, trainable, rank, dims, &elements));
   glow_model *model = setup->model;
   int64_t *total = trainable ? &model->parameter_count : &model->fixed_count;
   int64_t after = 0;
@@ -105,7 +106,7 @@ glow_status glow_setup_tensor(glow_setup *setup, const char *name, int32_t type,
 }
 
 glow_status glow_setup_running_average(glow_setup *setup, const char *name, int32_t rank,
-                               const int64_t *dims, double momentum, int32_t *id) {
+                                       const int64_t *dims, double momentum, int32_t *id) {
   if (!setup)
     return glow_error(GLOW_E_ARGUMENT, "setup is NULL");
   if (!glow__by_tasks(setup->node))
@@ -164,7 +165,9 @@ glow_status glow_setup_worker_scratch(glow_setup *setup, int64_t floats, int32_t
 
 glow_status glow_setup_stored(glow_setup *setup, int64_t fixed, int64_t per_sample, int32_t *id) {
   if (setup && fixed && !glow__by_tasks(setup->node))
-    return glow_error(GLOW_E_ARGUMENT, "a layer run by samples stores per sample only: its blocks run at the same time");
+    return glow_error(
+        GLOW_E_ARGUMENT,
+        "a layer run by samples stores per sample only: its blocks run at the same time");
   return add_call_region(setup, setup ? &setup->node->stored : NULL, fixed, per_sample, false, id);
 }
 
@@ -192,7 +195,7 @@ glow_status glow_setup_derived(glow_setup *setup, size_t bytes) {
 }
 
 /* Elements of a shape that a layer declares. */
-static glow_status check_shape(const char *function, const glow_shape *shape, int64_t *size) {
+static glow_status setup_check_shape(const char *function, const glow_shape *shape, int64_t *size) {
   if (!shape || shape->height < 1 || shape->width < 1 || shape->channels < 1 ||
       !glow_size_multiply(shape->height, shape->width, size) ||
       !glow_size_multiply(*size, shape->channels, size) || *size > (int64_t)1 << 40)
@@ -206,7 +209,7 @@ glow_status glow_setup_latents(glow_setup *setup, const glow_shape *shape) {
   int64_t size = 0;
   if (!setup)
     return glow_error(GLOW_E_ARGUMENT, "setup is NULL");
-  GLOW_TRY(check_shape("glow_setup_latents", shape, &size));
+  GLOW_TRY(setup_check_shape("glow_setup_latents", shape, &size));
   setup->node->latent_shape = *shape;
   setup->node->latent_size = size;
   return GLOW_OK;
@@ -256,15 +259,15 @@ glow_status glow_setup_condition(glow_setup *setup, const glow_shape *shape) {
   int64_t size = 0;
   if (!setup)
     return glow_error(GLOW_E_ARGUMENT, "setup is NULL");
-  GLOW_TRY(check_shape("glow_setup_condition", shape, &size));
+  GLOW_TRY(setup_check_shape("glow_setup_condition", shape, &size));
   glow_model *model = setup->model;
   if (model->condition_size && memcmp(&model->condition, shape, sizeof *shape) != 0)
     return glow_error(GLOW_E_SHAPE,
                       "a condition of %lld x %lld x %lld, where an earlier layer reads one of "
                       "%lld x %lld x %lld: all read the same",
-                      (long long)shape->height, (long long)shape->width,
-                      (long long)shape->channels, (long long)model->condition.height,
-                      (long long)model->condition.width, (long long)model->condition.channels);
+                      (long long)shape->height, (long long)shape->width, (long long)shape->channels,
+                      (long long)model->condition.height, (long long)model->condition.width,
+                      (long long)model->condition.channels);
   model->condition = *shape;
   model->condition_size = size;
   setup->node->conditioned = true;

@@ -19,8 +19,9 @@ static const glow_option rows[] = {
 };
 static const glow_options_table table = {GLOW_OPTIONS_TABLE(glow_workspace_options, rows)};
 
-static glow_status read_options(const glow_model *model, const glow_workspace_options *from,
-                                glow_workspace_options *o) {
+static glow_status workspace_read_options(const glow_model *model,
+                                          const glow_workspace_options *from,
+                                          glow_workspace_options *o) {
   if (!model)
     return glow_error(GLOW_E_ARGUMENT, "a workspace needs a model");
   GLOW_TRY(glow_options_read(&table, from, o));
@@ -30,21 +31,22 @@ static glow_status read_options(const glow_model *model, const glow_workspace_op
                       "(%d) will do",
                       (int)o->mode, GLOW_MODE_INFERENCE);
   if ((o->mode == GLOW_MODE_BUDGET) != (o->memory_budget != 0))
-    return glow_error(GLOW_E_ARGUMENT,
-                      "memory_budget is %llu; GLOW_MODE_BUDGET needs one, and no other mode has one",
-                      (unsigned long long)o->memory_budget);
+    return glow_error(
+        GLOW_E_ARGUMENT,
+        "memory_budget is %llu; GLOW_MODE_BUDGET needs one, and no other mode has one",
+        (unsigned long long)o->memory_budget);
   return GLOW_OK;
 }
 
-glow_status glow_workspace_plan_bytes(const glow_model *model, const glow_workspace_options *options,
-                                      uint64_t *out) {
+glow_status glow_workspace_plan_bytes(const glow_model *model,
+                                      const glow_workspace_options *options, uint64_t *out) {
   glow_workspace_options o;
   glow__plan plan;
   unsigned char *store = NULL;
   if (!out)
     return glow_error(GLOW_E_ARGUMENT, "glow_workspace_plan_bytes: NULL argument");
   *out = 0;
-  GLOW_TRY(read_options(model, options, &o));
+  GLOW_TRY(workspace_read_options(model, options, &o));
   glow_status status = glow__plan_make(model, &o, &plan, &store);
   glow_release(model->context, store);
   if (status == GLOW_OK)
@@ -52,8 +54,8 @@ glow_status glow_workspace_plan_bytes(const glow_model *model, const glow_worksp
   return status;
 }
 
-static void fill(const glow_model *model, const glow_workspace_options *o, const glow__plan *plan,
-                 const unsigned char *store, glow_workspace *ws) {
+static void workspace_fill(const glow_model *model, const glow_workspace_options *o,
+                           const glow__plan *plan, const unsigned char *store, glow_workspace *ws) {
   unsigned char *block = (unsigned char *)ws;
   int64_t *offsets = (int64_t *)(ws + 1);
   ws->model = model;
@@ -81,12 +83,12 @@ glow_status glow_workspace_create(const glow_model *model, const glow_workspace_
   if (!out)
     return glow_error(GLOW_E_ARGUMENT, "glow_workspace_create: NULL argument");
   *out = NULL;
-  GLOW_TRY(read_options(model, options, &o));
+  GLOW_TRY(workspace_read_options(model, options, &o));
   glow_status status = glow__plan_make(model, &o, &plan, &store);
   if (status == GLOW_OK) {
     *out = glow_allocate(model->context, (size_t)glow__plan_bytes(model, &plan));
     if (*out)
-      fill(model, &o, &plan, store, *out);
+      workspace_fill(model, &o, &plan, store, *out);
     else
       status = GLOW_E_MEMORY;
   }
@@ -152,8 +154,8 @@ glow_status glow_workspace_zero_gradients(glow_workspace *ws) {
   return GLOW_OK;
 }
 
-glow_status glow_workspace_set_condition(glow_workspace *ws, const float *condition,
-                                          int64_t count, int64_t size) {
+glow_status glow_workspace_set_condition(glow_workspace *ws, const float *condition, int64_t count,
+                                         int64_t size) {
   if (!ws)
     return glow_error(GLOW_E_ARGUMENT, "glow_workspace_set_condition: NULL argument");
   if (condition && !ws->model->condition_size)
@@ -168,4 +170,3 @@ glow_status glow_workspace_set_condition(glow_workspace *ws, const float *condit
   ws->condition_count = count;
   return GLOW_OK;
 }
-

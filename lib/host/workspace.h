@@ -30,7 +30,7 @@ typedef struct glow__plan {
   int64_t logits;
   int64_t scratch, worker_scratch, worker_stride;
   bool cache_packed;
-  int64_t input; /* copy of x, where layers are reconstructed: what they are compared with */
+  int64_t input;  /* copy of x, where layers are reconstructed: what they are compared with */
   int64_t stored; /* room for the stored regions of one layer that is reconstructed, the largest */
   /* States for running layers again (recompute.c), all of one size. */
   int64_t slots, slot_stride;
@@ -53,11 +53,11 @@ struct glow_workspace {
   int64_t *inputs, *stored;
   int64_t *packed; /* of each node's packed regions; NULL: not cached */
   double drift_bound, drift, largest_drift;
-  bool recomputes;      /* a drift was past the bound: see recompute.c */
+  bool recomputes;        /* a drift was past the bound: see recompute.c */
   const float *condition; /* the caller's [condition_count, condition size] */
   int64_t condition_count;
-  int64_t first;    /* of the samples of the pass that the present batch starts with */
-  bool told_scale;  /* a warning of input that cannot be right was given */
+  int64_t first;   /* of the samples of the pass that the present batch starts with */
+  bool told_scale; /* a warning of input that cannot be right was given */
   /* The last forward, for backward. */
   int64_t samples; /* 0: none */
   const int32_t *labels;

@@ -136,7 +136,7 @@ static glow_status net(glow__import *im, int64_t in, int64_t out) {
       .out = hidden, .in = hidden, .taps = 1, .count = hidden, .inputs_first = true, .factor = 1};
   glow__import_layout vector = glow__import_vector(out, order, 1);
   GLOW_TRY(convolution(im, "f1/l_1/W", in, hidden, GLOW_ORDER_SAME, "coupling.net.conv1.weight",
-                       "coupling.net.conv1.border"));
+                       "coupling.net.conv1.edge"));
   GLOW_TRY(
       actnorm(im, "f1/l_1/actnorm", hidden, "coupling.net.norm1.bias", "coupling.net.norm1.logs"));
   GLOW_TRY(glow__import_copy(im, "f1/l_2/W", GLOW_SHAPE(1, 1, hidden, hidden), &square,
@@ -144,7 +144,7 @@ static glow_status net(glow__import *im, int64_t in, int64_t out) {
   GLOW_TRY(
       actnorm(im, "f1/l_2/actnorm", hidden, "coupling.net.norm2.bias", "coupling.net.norm2.logs"));
   GLOW_TRY(convolution(im, "f1/l_last/W", hidden, out, order, "coupling.net.conv3.weight",
-                       "coupling.net.conv3.border"));
+                       "coupling.net.conv3.edge"));
   GLOW_TRY(glow__import_copy(im, "f1/l_last/b", GLOW_SHAPE(1, 1, 1, out), &vector,
                              "coupling.net.conv3.bias"));
   return glow__import_copy(im, "f1/l_last/logs", GLOW_SHAPE(1, out), &vector,
@@ -154,7 +154,7 @@ static glow_status net(glow__import *im, int64_t in, int64_t out) {
 static glow_status split(glow__import *im, int64_t channels) {
   glow__import_layout vector = glow__import_vector(channels, GLOW_ORDER_INTERLEAVED, 1);
   GLOW_TRY(convolution(im, "W", channels / 2, channels, GLOW_ORDER_INTERLEAVED, "prior.weight",
-                       "prior.border"));
+                       "prior.edge"));
   GLOW_TRY(glow__import_copy(im, "b", GLOW_SHAPE(1, 1, 1, channels), &vector, "prior.bias"));
   return glow__import_copy(im, "logs", GLOW_SHAPE(1, channels), &vector, "prior.logs");
 }

@@ -156,7 +156,7 @@ static glow_status net(glow__import *im, int64_t in, int64_t out) {
   glow__import_layout first = weights(hidden, in, 9, GLOW_ORDER_SAME);
   glow__import_layout second = weights(hidden, hidden, 1, GLOW_ORDER_SAME);
   glow__import_layout vector = glow__import_vector(hidden, GLOW_ORDER_SAME, 1);
-  /* conv1.border stays 0: this convolution is padded with zeros */
+  /* conv1.edge stays 0: this convolution is padded with zeros */
   GLOW_TRY(glow__import_copy(im, "coupling.net.0.weight", GLOW_SHAPE(hidden, in, 3, 3), &first,
                              "coupling.net.conv1.weight"));
   GLOW_TRY(glow__import_copy(im, "coupling.net.0.bias", GLOW_SHAPE(hidden), &vector,

@@ -2,7 +2,7 @@
 #include <glow/sys/math.h>
 
 #include "base/base.h"
-#include "math/kernels.h"
+#include "math/kernels16.h"
 
 /* A glow_math is the context's table of kernels. */
 static const glow__kernels *kernels_of(const glow_math *math) {
@@ -15,6 +15,10 @@ const glow_math *glow_context_math(const glow_context *context) {
 
 const glow__kernels *glow__math_kernels(const glow_math *math) {
   return kernels_of(math);
+}
+
+const glow__kernels16 *glow__context_kernels16(const glow_context *context) {
+  return context->kernels16;
 }
 
 /* ---- products of matrices -------------------------------------------------------------------- */

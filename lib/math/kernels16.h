@@ -115,5 +115,7 @@ const glow__kernels16 *glow__kernels16_at(uint32_t index);
 /* Those that go with a provider of float32: never of an instruction set beyond it, but that
  * "avx512" has AVX512-BF16 where the CPU has; plain C with "cblas". */
 const glow__kernels16 *glow__kernels16_of(const glow__kernels *kernels);
+/* Those of a context whose products are bfloat16, else NULL. */
+const glow__kernels16 *glow__context_kernels16(const glow_context *context);
 
 #endif

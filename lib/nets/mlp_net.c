@@ -8,15 +8,27 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "math/kernels.h"
-#include "nets/strips.h"
+#include "math/strips.h"
 
-#define MAX_HIDDEN 65536
-#define MAX_DEPTH (GLOW_MLP_MOST_LAYERS - 1)
-#define MAX_CONTEXT (1 << 24)
 #define NARROW ((int64_t)1 << 17) /* weights: half a megabyte */
 
 /* ---- what it needs --------------------------------------------------------------------------- */
+
+static glow_status set_condition(glow__mlp_net *net, glow_setup *setup) {
+  const int64_t limit = (int64_t)1 << 24;
+  const glow_shape *condition = &net->options.condition;
+  net->condition = 0;
+  if (!condition->channels)
+    return GLOW_OK;
+  if (!glow_size_multiply(condition->height, condition->width, &net->condition) ||
+      !glow_size_multiply(net->condition, condition->channels, &net->condition) ||
+      net->condition > limit)
+    return glow_error(GLOW_E_LIMIT,
+                      "a condition of %lld x %lld x %lld; an MLP takes at most %lld elements of it",
+                      (long long)condition->height, (long long)condition->width,
+                      (long long)condition->channels, (long long)limit);
+  return glow_setup_condition(setup, condition);
+}
 
 static glow_status set_sizes(glow__mlp_net *net, const glow_shape *input, int64_t out_channels) {
   const int64_t limit = (int64_t)1 << 24;
@@ -24,12 +36,17 @@ static glow_status set_sizes(glow__mlp_net *net, const glow_shape *input, int64_
   if (!glow_size_multiply(input->height, input->width, &net->pixels) ||
       !glow_size_multiply(net->pixels, input->channels, &in) ||
       !glow_size_multiply(net->pixels, out_channels, &out) || in > limit || out > limit)
-    return glow_error(GLOW_E_LIMIT, "an MLP of %lld x %lld x %lld numbers to %lld channels",
+    return glow_error(GLOW_E_LIMIT, "an MLP of %lld x %lld x %lld elements to %lld channels",
                       (long long)input->height, (long long)input->width, (long long)input->channels,
                       (long long)out_channels);
+  if (in + net->condition < 1)
+    return glow_error(GLOW_E_SHAPE, "an MLP has nothing to read: its input has no channels, and "
+                                    "there is no condition");
   net->channels = input->channels;
+  net->hidden = net->options.hidden;
+  net->depth = net->options.depth;
   for (int32_t l = 0; l <= net->depth; l++) {
-    net->layers[l].inputs = l ? net->hidden : in + net->context;
+    net->layers[l].inputs = l ? net->hidden : in + net->condition;
     net->layers[l].outputs = l < net->depth ? net->hidden : out;
   }
   return GLOW_OK;
@@ -50,27 +67,27 @@ static glow_status declare_tensors(glow__mlp_net *net, glow_setup *setup) {
 }
 
 /* Places of the packed weights; sizes fit, for hidden, inputs and outputs are bounded. */
-static int64_t place_packed(glow__mlp_net *net, const glow__kernels *kernels) {
+static int64_t place_packed(glow__mlp_net *net, const glow_math *math) {
   int64_t weights = 0, back = 0;
   net->packed_size = 0;
   for (int32_t l = 0; l <= net->depth; l++) {
     glow__mlp_layer *layer = &net->layers[l];
     layer->packed = net->packed_size;
     layer->back = back;
-    net->packed_size += glow__packed_size(kernels, layer->inputs, layer->outputs);
-    back += glow__packed_size(kernels, layer->outputs, layer->inputs);
+    net->packed_size += glow_math_packed_floats(math, layer->inputs, layer->outputs);
+    back += glow_math_packed_floats(math, layer->outputs, layer->inputs);
     weights += layer->inputs * layer->outputs;
   }
   net->narrow = weights <= NARROW;
   return back;
 }
 
-static glow_status declare_regions(glow__mlp_net *net, glow_setup *setup,
-                                   const glow__kernels *kernels, int64_t back) {
+static glow_status declare_regions(glow__mlp_net *net, glow_setup *setup, const glow_math *math,
+                                   int64_t back) {
   int64_t in = net->layers[0].inputs, out = net->layers[net->depth].outputs;
   int64_t hidden = net->hidden, widest = hidden > out ? hidden : out;
-  int64_t block = glow__packed_size(kernels, GLOW_MLP_ROWS, GLOW_MLP_COLUMNS);
-  bool gathers = net->pixels > 1 || net->context;
+  int64_t block = glow_math_packed_floats(math, GLOW_MLP_ROWS, GLOW_MLP_COLUMNS);
+  bool gathers = net->pixels > 1 || net->condition;
   GLOW_TRY(glow_setup_scratch(setup, 0, gathers ? in : 0, &net->input));
   GLOW_TRY(glow_setup_scratch(setup, 0, net->narrow ? 0 : 2 * hidden, &net->states));
   GLOW_TRY(
@@ -82,21 +99,20 @@ static glow_status declare_regions(glow__mlp_net *net, glow_setup *setup,
   return glow_setup_worker_scratch(setup, block > 2 * widest ? block : 2 * widest, &net->block);
 }
 
-static glow_status configure(void *self, glow_setup *setup, const glow_shape *input,
-                             int64_t out_channels) {
+static glow_status mlp_net_configure(void *self, glow_setup *setup, const glow_shape *input,
+                                     int64_t out_channels) {
   glow__mlp_net *net = self;
-  const glow__kernels *kernels = glow_setup_context(setup)->kernels;
+  const glow_math *math = glow_context_math(glow_setup_context(setup));
+  GLOW_TRY(set_condition(net, setup));
   GLOW_TRY(set_sizes(net, input, out_channels));
   GLOW_TRY(declare_tensors(net, setup));
-  GLOW_TRY(declare_regions(net, setup, kernels, place_packed(net, kernels)));
-  if (net->context)
-    GLOW_TRY(glow_setup_condition(setup, net->context));
+  GLOW_TRY(declare_regions(net, setup, math, place_packed(net, math)));
   return glow_setup_derived(setup, (size_t)net->packed_size * sizeof(float));
 }
 
 /* ---- values ---------------------------------------------------------------------------------- */
 
-static glow_status build(const void *self, const glow_call *call) {
+static glow_status mlp_net_reset(const void *self, const glow_call *call) {
   const glow__mlp_net *net = self;
   uint64_t position = 0;
   for (int32_t l = 0; l < net->depth; l++) {
@@ -104,7 +120,7 @@ static glow_status build(const void *self, const glow_call *call) {
     int64_t count = layer->inputs * layer->outputs;
     float *w = glow_call_tensor_mutable(call, layer->weight);
     float deviation = sqrtf(2.0f / (float)layer->inputs);
-    glow_random_normal(net->seed, GLOW_STREAM_RESET, position, w, count);
+    glow_random_normal(net->options.seed, GLOW_STREAM_RESET, position, w, count);
     for (int64_t j = 0; j < count; j++)
       w[j] *= deviation;
     position += (uint64_t)count;
@@ -113,74 +129,47 @@ static glow_status build(const void *self, const glow_call *call) {
 }
 
 /* Passes multiply with W' [inputs, outputs]: packed once for each change of the weights. */
-static glow_status prepare(const void *self, const glow_call *call) {
+static glow_status mlp_net_prepare(const void *self, const glow_call *call) {
   const glow__mlp_net *net = self;
-  const glow__kernels *kernels = glow_call_context(call)->kernels;
+  const glow_math *math = glow_context_math(glow_call_context(call));
   float *packed = glow_call_derived_mutable(call);
   for (int32_t l = 0; l <= net->depth; l++) {
     const glow__mlp_layer *layer = &net->layers[l];
-    kernels->pack(layer->inputs, layer->outputs, glow_call_tensor(call, layer->weight), 1,
-                  layer->inputs, packed + layer->packed, 0, glow__panels(kernels, layer->outputs));
+    glow_math_pack(math, layer->inputs, layer->outputs, glow_call_tensor(call, layer->weight), 1,
+                   layer->inputs, packed + layer->packed, 0,
+                   glow_math_panel_count(math, layer->outputs));
   }
   return GLOW_OK;
 }
 
-static glow_status save(const void *self, glow_config *config) {
-  const glow__mlp_net *net = self;
-  GLOW_TRY(glow_config_set_int(config, "net.hidden", net->hidden));
-  GLOW_TRY(glow_config_set_int(config, "net.depth", net->depth));
-  return glow_config_set_int(config, "net.context", net->context);
-}
+/* ---- the type -------------------------------------------------------------------------------- */
 
-static void destroy(void *self, glow_context *context) {
-  glow_release(context, self);
-}
+#define OPTION(field, type, ...) GLOW_OPTION(glow_mlp_net_options, field, type, __VA_ARGS__)
 
-static const glow_net_ops ops = {
+static const glow_option mlp_net_rows[] = {
+    OPTION(hidden, INT32, .low = 1, .high = 65536, .fallback = 64),
+    OPTION(depth, INT32, .low = 1, .high = GLOW_MLP_MOST_LAYERS - 1, .fallback = 2),
+    OPTION(seed, UINT64, .flags = 0),
+    GLOW_CONDITION_ROWS(glow_mlp_net_options, "context", 0),
+};
+
+static const glow_options_table mlp_net_options = {
+    GLOW_OPTIONS_TABLE(glow_mlp_net_options, mlp_net_rows)};
+
+const glow_net_ops glow__mlp_net_ops = {
     .struct_size = sizeof(glow_net_ops),
     .type = "mlp",
     .flags = GLOW_NET_ALWAYS_PREPARES,
-    .configure = configure,
-    .reset = build,
-    .prepare = prepare,
+    .options = &mlp_net_options,
+    .self_size = sizeof(glow__mlp_net),
+    .configure = mlp_net_configure,
+    .reset = mlp_net_reset,
+    .prepare = mlp_net_prepare,
     .forward = glow__mlp_net_forward,
     .backward = glow__mlp_net_backward,
-    .save = save,
-    .destroy = destroy,
 };
 
 glow_status glow_mlp_net_create(glow_context *context, const glow_mlp_net_options *options,
                                 glow_net **out) {
-  glow_mlp_net_options o = GLOW_MLP_NET_OPTIONS_INIT;
-  if (out)
-    *out = NULL;
-  if (!context || !out)
-    return glow_error(GLOW_E_ARGUMENT, "glow_mlp_net_create: NULL argument");
-  GLOW_TRY(glow__options_copy(&o, sizeof o, options, sizeof o, "glow_mlp_net_options"));
-  if (o.hidden < 1 || o.hidden > MAX_HIDDEN)
-    return glow_error(GLOW_E_ARGUMENT, "hidden is %d; it must be 1 to %d", o.hidden, MAX_HIDDEN);
-  if (o.depth < 1 || o.depth > MAX_DEPTH)
-    return glow_error(GLOW_E_ARGUMENT, "depth is %d; it must be 1 to %d", o.depth, MAX_DEPTH);
-  if (o.context < 0 || o.context > MAX_CONTEXT)
-    return glow_error(GLOW_E_ARGUMENT, "context is %lld; it must be 0 to %d", (long long)o.context,
-                      MAX_CONTEXT);
-  glow__mlp_net *net = glow_allocate(context, sizeof *net);
-  if (!net)
-    return GLOW_E_MEMORY;
-  net->hidden = o.hidden;
-  net->depth = o.depth;
-  net->context = o.context;
-  net->seed = o.seed;
-  return glow_net_create(context, &ops, net, out);
-}
-
-glow_status glow__mlp_net_make(glow_context *context, const glow_config *config, glow_net **out) {
-  glow_mlp_net_options o = GLOW_MLP_NET_OPTIONS_INIT;
-  int64_t hidden = o.hidden, depth = o.depth;
-  GLOW_TRY(glow_config_get_int(config, "net.hidden", 1, MAX_HIDDEN, &hidden));
-  GLOW_TRY(glow_config_get_int(config, "net.depth", 1, MAX_DEPTH, &depth));
-  GLOW_TRY(glow_config_get_int(config, "net.context", 0, MAX_CONTEXT, &o.context));
-  o.hidden = (int32_t)hidden;
-  o.depth = (int32_t)depth;
-  return glow_mlp_net_create(context, &o, out);
+  return glow_net_create(context, &glow__mlp_net_ops, options, out);
 }

@@ -1,6 +1,6 @@
 /* Fully connected network, between its files: mlp_net.c (what it is), mlp_net_forward.c,
- * mlp_net_backward.c. A sample's image is taken as one vector x0 = (x, context), so that the net
- * sees all of it at once:
+ * mlp_net_backward.c. A sample's image is taken as one vector x0 = (x, condition), so that the
+ * net sees all of it at once:
  *
  *   h_l = relu(W_l h_{l-1} + b_l)     l = 1 .. depth, h_0 = x0      [samples, hidden]
  *   out = W_{depth+1} h_depth + b_{depth+1}                        [samples, H W out_channels]
@@ -20,14 +20,14 @@ typedef struct glow__mlp_layer {
 } glow__mlp_layer;
 
 typedef struct glow__mlp_net {
+  glow_mlp_net_options options;
   int32_t hidden, depth;
-  int64_t context;
-  uint64_t seed;
+  int64_t condition;        /* elements of a sample's condition, 0: none */
   int64_t pixels, channels; /* of x */
   int64_t packed_size;      /* floats of all W', packed */
   glow__mlp_layer layers[GLOW_MLP_MOST_LAYERS];
   int32_t narrow; /* all weights stay in the cache while a strip of samples goes through them */
-  /* Saved: h_1 .. h_depth [depth, samples, hidden]. */
+  /* Stored: h_1 .. h_depth [depth, samples, hidden]. */
   int32_t h;
   /* Scratch. */
   int32_t input;  /* x0 [samples, inputs] */
@@ -42,8 +42,8 @@ typedef struct glow__mlp_net {
 
 /* Samples in a block of rows that is packed for a weight gradient, and columns in its task. */
 enum { GLOW_MLP_ROWS = 256, GLOW_MLP_COLUMNS = 64 };
-/* A task is at least so many products of two numbers, about 40 us: waking a thread for less would
- * cost more. */
+/* A task is at least so many multiplications, about 40 us: waking a thread for less would cost
+ * more. */
 #define GLOW_MLP_WORK ((int64_t)1 << 21)
 
 void glow__mlp_net_forward(const void *self, const glow_call *call, const float *x, int64_t stride,
@@ -55,7 +55,7 @@ void glow__mlp_net_backward(const void *self, const glow_call *call, const float
 typedef struct glow__mlp_run {
   const glow__mlp_net *net;
   const glow_call *call;
-  const struct glow__kernels *kernels;
+  const glow_math *math;
   int64_t samples;
   const float *x; /* what the layer above gave: pixels of `stride` floats */
   int64_t stride;

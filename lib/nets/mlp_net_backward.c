@@ -8,9 +8,8 @@
  * that no private copies of large gradients exist. SPDX-License-Identifier: MIT */
 #include <string.h>
 
-#include "math/kernels.h"
+#include "math/strips.h"
 #include "nets/mlp_net.h"
-#include "nets/strips.h"
 
 typedef struct back_run {
   glow__mlp_run run;
@@ -45,16 +44,16 @@ static const float *gradient_of(const back_run *b, int32_t l) {
 
 /* ---- packed weights -------------------------------------------------------------------------- */
 
-enum { PACK_NUMBERS = 1 << 17 }; /* copied by a task */
+enum { PACK_ELEMENTS = 1 << 17 }; /* copied by a task */
 
 static int64_t panels_at_once(const glow__mlp_run *run, const glow__mlp_layer *layer) {
-  int64_t panel = layer->outputs * run->kernels->panel;
-  return panel < PACK_NUMBERS ? PACK_NUMBERS / panel : 1;
+  int64_t panel = layer->outputs * glow__panel_columns(run->math);
+  return panel < PACK_ELEMENTS ? PACK_ELEMENTS / panel : 1;
 }
 
 static int64_t pack_tasks(const glow__mlp_run *run, const glow__mlp_layer *layer) {
   int64_t once = panels_at_once(run, layer);
-  return (glow__panels(run->kernels, layer->inputs) + once - 1) / once;
+  return (glow_math_panel_count(run->math, layer->inputs) + once - 1) / once;
 }
 
 static void pack_part(void *arg, uint32_t task, uint32_t worker) {
@@ -65,11 +64,12 @@ static void pack_part(void *arg, uint32_t task, uint32_t worker) {
   (void)worker;
   for (; part >= pack_tasks(run, layer); layer++)
     part -= pack_tasks(run, layer);
-  int64_t once = panels_at_once(run, layer), panels = glow__panels(run->kernels, layer->inputs);
+  int64_t once = panels_at_once(run, layer),
+          panels = glow_math_panel_count(run->math, layer->inputs);
   int64_t last = (part + 1) * once < panels ? (part + 1) * once : panels;
-  run->kernels->pack(layer->outputs, layer->inputs, glow_call_tensor(run->call, layer->weight),
-                     layer->inputs, 1, glow_call_scratch(run->call, run->net->back) + layer->back,
-                     part * once, last);
+  glow_math_pack(run->math, layer->outputs, layer->inputs,
+                 glow_call_tensor(run->call, layer->weight), layer->inputs, 1,
+                 glow_call_scratch(run->call, run->net->back) + layer->back, part * once, last);
 }
 
 static void pack_all(void *arg, uint32_t task, uint32_t worker) {
@@ -103,14 +103,15 @@ static void through_layer(const back_run *b, int32_t l, const glow__mlp_part *pa
   float *to =
       l ? (float *)(uintptr_t)gradient_of(b, l - 1) : glow_call_scratch(run->call, net->d_input);
   to += part->first * layer->inputs;
-  run->kernels->gemm(part->rows, layer->inputs, layer->outputs, d,
-                     glow__in_rows(run->kernels, layer->outputs),
+  glow_math_multiply(run->math, part->rows, layer->inputs, layer->outputs, d,
+                     glow_math_rows(run->math, layer->outputs),
                      glow_call_scratch(run->call, net->back) + layer->back, to,
-                     glow__in_rows(run->kernels, layer->inputs), part->from, part->to, &none);
+                     glow_math_rows(run->math, layer->inputs), part->from, part->to, &none);
   if (!l)
     return;
   rows h = inputs_of(b, l);
-  int64_t first = part->from * run->kernels->panel, last = part->to * run->kernels->panel;
+  int64_t first = part->from * glow__panel_columns(run->math),
+          last = part->to * glow__panel_columns(run->math);
   last = last < layer->inputs ? last : layer->inputs;
   for (int64_t n = 0; n < part->rows; n++)
     for (int64_t j = first; j < last; j++)
@@ -125,7 +126,7 @@ static void backward_strip(void *arg, uint32_t task, uint32_t worker) {
   (void)worker;
   for (int32_t l = run->net->depth; l >= 0; l--) {
     glow__mlp_part part = {first, left < GLOW_STRIP ? left : GLOW_STRIP, 0,
-                           glow__panels(run->kernels, run->net->layers[l].inputs)};
+                           glow_math_panel_count(run->math, run->net->layers[l].inputs)};
     through_layer(b, l, &part);
   }
 }
@@ -152,19 +153,19 @@ static void data_gradients(back_run *b) {
   }
 }
 
-/* Adds the gradient of x0 where x and the context came from. */
+/* Adds the gradient of x0 where x and the condition came from. */
 static void hand_back(const back_run *b) {
   const glow__mlp_run *run = &b->run;
   const glow__mlp_net *net = run->net;
   const float *d = glow_call_scratch(run->call, net->d_input);
   for (int64_t n = 0; n < run->samples; n++) {
-    float *context = net->context ? glow_call_condition_gradient(run->call, n) : NULL;
+    float *condition = net->condition ? glow_call_condition_gradient(run->call, n) : NULL;
     for (int64_t p = 0; p < net->pixels; p++, d += net->channels)
       for (int64_t c = 0; c < net->channels; c++)
         b->dx[(n * net->pixels + p) * b->dx_stride + c] += d[c];
-    for (int64_t j = 0; context && j < net->context; j++)
-      context[j] += d[j];
-    d += net->context;
+    for (int64_t j = 0; condition && j < net->condition; j++)
+      condition[j] += d[j];
+    d += net->condition;
   }
 }
 
@@ -188,7 +189,7 @@ static void bias_gradient(const back_run *b, int32_t l, uint32_t worker) {
 static void weight_gradient(const back_run *b, int32_t l, int64_t column, uint32_t worker) {
   const glow__mlp_run *run = &b->run;
   const glow__mlp_layer *layer = &run->net->layers[l];
-  const glow__kernels *kernels = run->kernels;
+  const glow_math *math = run->math;
   const glow_epilogue add = {.accumulate = 1};
   const float *d = gradient_of(b, l);
   rows h = inputs_of(b, l);
@@ -196,13 +197,14 @@ static void weight_gradient(const back_run *b, int32_t l, int64_t column, uint32
   float *g = glow_call_gradient(run->call, layer->weight) + column;
   int64_t left = layer->inputs - column;
   int64_t columns = left < GLOW_MLP_COLUMNS ? left : GLOW_MLP_COLUMNS;
-  int64_t panels = glow__panels(kernels, columns);
+  int64_t panels = glow_math_panel_count(math, columns);
   for (int64_t n = 0; n < run->samples; n += GLOW_MLP_ROWS) {
     int64_t count = run->samples - n < GLOW_MLP_ROWS ? run->samples - n : GLOW_MLP_ROWS;
-    kernels->pack(count, columns, h.at + n * h.stride + column, h.stride, 1, packed, 0, panels);
-    kernels->gemm_transposed(layer->outputs, columns, count, d + n * layer->outputs,
-                             glow__in_rows(kernels, layer->outputs), packed, g,
-                             glow__in_rows(kernels, layer->inputs), 0, panels, &add);
+    glow_math_pack(math, count, columns, h.at + n * h.stride + column, h.stride, 1, packed, 0,
+                   panels);
+    glow_math_multiply_transposed(math, layer->outputs, columns, count, d + n * layer->outputs,
+                                  glow_math_rows(math, layer->outputs), packed, g,
+                                  glow_math_rows(math, layer->inputs), 0, panels, &add);
   }
 }
 

@@ -4,22 +4,21 @@
  * SPDX-License-Identifier: MIT */
 #include <string.h>
 
-#include "math/kernels.h"
+#include "math/strips.h"
 #include "nets/mlp_net.h"
-#include "nets/strips.h"
 
 /* ---- shared with backward -------------------------------------------------------------------- */
 
-/* x0 of a sample: its pixels one after the other, then its context. */
+/* x0 of a sample: its pixels one after the other, then its condition. */
 static void gather(const glow__mlp_run *run, float *input) {
   const glow__mlp_net *net = run->net;
   for (int64_t n = 0; n < run->samples; n++) {
     for (int64_t p = 0; p < net->pixels; p++, input += net->channels)
       memcpy(input, run->x + (n * net->pixels + p) * run->stride,
              (size_t)net->channels * sizeof *input);
-    if (net->context)
-      memcpy(input, glow_call_condition(run->call, n), (size_t)net->context * sizeof *input);
-    input += net->context;
+    if (net->condition)
+      memcpy(input, glow_call_condition(run->call, n), (size_t)net->condition * sizeof *input);
+    input += net->condition;
   }
 }
 
@@ -27,13 +26,13 @@ glow__mlp_run glow__mlp_net_run(const glow__mlp_net *net, const glow_call *call,
                                 int64_t stride) {
   glow__mlp_run run = {.net = net,
                        .call = call,
-                       .kernels = glow_call_context(call)->kernels,
+                       .math = glow_context_math(glow_call_context(call)),
                        .samples = glow_call_sample_count(call),
                        .x = x,
                        .stride = stride,
                        .input = x,
                        .input_stride = stride};
-  if (net->pixels > 1 || net->context) {
+  if (net->pixels > 1 || net->condition) {
     float *input = glow_call_scratch(call, net->input);
     gather(&run, input);
     run.input = input;
@@ -43,9 +42,10 @@ glow__mlp_run glow__mlp_net_run(const glow__mlp_net *net, const glow_call *call,
 }
 
 glow__mlp_cut glow__mlp_net_cut(const glow__mlp_run *run, int64_t n, int64_t k) {
-  int64_t panels = glow__panels(run->kernels, n);
+  int64_t panels = glow_math_panel_count(run->math, n);
   int64_t rows = run->samples < GLOW_STRIP ? run->samples : GLOW_STRIP;
-  int64_t work = rows * k * run->kernels->panel, group = (GLOW_MLP_WORK + work - 1) / work;
+  int64_t work = rows * k * glow__panel_columns(run->math),
+          group = (GLOW_MLP_WORK + work - 1) / work;
   glow__mlp_cut cut = {.rows = rows, .strips = glow__strip_count(run->samples)};
   cut.panels = group < panels ? group : panels;
   cut.groups = (panels + cut.panels - 1) / cut.panels;
@@ -54,7 +54,7 @@ glow__mlp_cut glow__mlp_net_cut(const glow__mlp_run *run, int64_t n, int64_t k) 
 
 glow__mlp_part glow__mlp_net_part(const glow__mlp_run *run, const glow__mlp_cut *cut, int64_t n,
                                   uint32_t task) {
-  int64_t panels = glow__panels(run->kernels, n), strip = task % cut->strips;
+  int64_t panels = glow_math_panel_count(run->math, n), strip = task % cut->strips;
   glow__mlp_part part = {.first = strip * cut->rows, .from = task / cut->strips * cut->panels};
   part.rows = run->samples - part.first < cut->rows ? run->samples - part.first : cut->rows;
   part.to = part.from + cut->panels < panels ? part.from + cut->panels : panels;
@@ -74,17 +74,17 @@ static void layer_product(const glow__mlp_run *run, int32_t l, int64_t rows, con
   const glow__mlp_layer *layer = &run->net->layers[l];
   const float *packed = (const float *)glow_call_derived(run->call) + layer->packed;
   glow_epilogue end = {.bias = glow_call_tensor(run->call, layer->bias),
-                        .relu = l < run->net->depth};
-  run->kernels->gemm(rows, layer->outputs, layer->inputs, in,
-                     glow__in_rows(run->kernels, in_stride), packed, out,
-                     glow__in_rows(run->kernels, layer->outputs), from, to, &end);
+                       .relu = l < run->net->depth};
+  glow_math_multiply(run->math, rows, layer->outputs, layer->inputs, in,
+                     glow_math_rows(run->math, in_stride), packed, out,
+                     glow_math_rows(run->math, layer->outputs), from, to, &end);
 }
 
-/* h of layer l, all samples: kept for backward, or one of two. */
+/* h of layer l, all samples: stored for backward, or one of two. */
 static float *hidden_of(const glow__mlp_run *run, int32_t l) {
-  float *saved = glow_call_stored(run->call, run->net->h);
+  float *stored = glow_call_stored(run->call, run->net->h);
   int64_t size = run->samples * run->net->hidden;
-  return saved ? saved + l * size : glow_call_scratch(run->call, run->net->states) + l % 2 * size;
+  return stored ? stored + l * size : glow_call_scratch(run->call, run->net->states) + l % 2 * size;
 }
 
 static void forward_strip(void *arg, uint32_t task, uint32_t worker) {
@@ -92,16 +92,16 @@ static void forward_strip(void *arg, uint32_t task, uint32_t worker) {
   const glow__mlp_run *run = &f->run;
   const glow__mlp_net *net = run->net;
   float *own = glow_call_worker_scratch(run->call, net->strip, worker);
-  bool saved = glow_call_stored(run->call, net->h) != NULL;
+  bool stored = glow_call_stored(run->call, net->h) != NULL;
   int64_t first = (int64_t)task * GLOW_STRIP, stride = run->input_stride;
   int64_t rows = run->samples - first < GLOW_STRIP ? run->samples - first : GLOW_STRIP;
   const float *in = run->input + first * stride;
   for (int32_t l = 0; l <= net->depth; l++) {
     int64_t outputs = net->layers[l].outputs;
     float *out = l == net->depth ? f->out + first * outputs
-                 : saved         ? hidden_of(run, l) + first * outputs
+                 : stored        ? hidden_of(run, l) + first * outputs
                                  : own + l % 2 * GLOW_STRIP * outputs;
-    layer_product(run, l, rows, in, stride, out, 0, glow__panels(run->kernels, outputs));
+    layer_product(run, l, rows, in, stride, out, 0, glow_math_panel_count(run->math, outputs));
     in = out;
     stride = outputs;
   }

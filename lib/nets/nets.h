@@ -3,31 +3,35 @@
 #define GLOW_LIB_NETS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
-#include <glow/sys/layer.h>
+#include <glow/sys/math.h>
 #include <glow/sys/net.h>
 
-#include "base/base.h"
+/* The built-in types, for the list that contexts start with. */
+#define GLOW_NET_LIST(X) X(conv) X(res) X(mlp)
 
-struct glow_net {
-  glow_context *context;
-  glow_net_ops ops;
-  void *self;
-};
+#define GLOW_NET_DECLARE(type) extern const glow_net_ops glow__##type##_net_ops;
+GLOW_NET_LIST(GLOW_NET_DECLARE)
+#undef GLOW_NET_DECLARE
 
-/* Flags that a layer has because its net is as it is. */
-static inline uint32_t glow__net_layer_flags(const glow_net *net) {
-  bool prepares = net->ops.flags & GLOW_NET_ALWAYS_PREPARES || !net->ops.prepare;
-  return (prepares ? GLOW_LAYER_ALWAYS_PREPARES : 0u) |
-         (net->ops.flags & GLOW_NET_INFERENCE_ONLY ? GLOW_LAYER_INFERENCE_ONLY : 0u);
+/* Rows of an options table for `glow_shape condition`, in which 0 channels mean no condition.
+ * channels_key: what files call its channels; channels_flags: GLOW_OPTION_... */
+#define GLOW_CONDITION_ROWS(struct_, channels_key, channels_flags)                                 \
+  GLOW_CONDITION_ROW(struct_, channels, channels_key, channels_flags, 0, 0),                       \
+      GLOW_CONDITION_ROW(struct_, height, "condition_height", GLOW_CONDITION_SIDE, 1, 1),          \
+      GLOW_CONDITION_ROW(struct_, width, "condition_width", GLOW_CONDITION_SIDE, 1, 1)
+#define GLOW_CONDITION_SIDE (GLOW_OPTION_QUIET | GLOW_OPTION_ADDED)
+#define GLOW_CONDITION_ROW(struct_, side_, key_, flags_, low_, fallback_)                          \
+  {                                                                                                \
+    .name = "condition." #side_, .key = (key_), .offset = offsetof(struct_, condition.side_),      \
+    .type = GLOW_OPTION_INT64, .flags = (flags_), .low = (low_), .high = 1 << 24,                  \
+    .fallback = (fallback_)                                                                        \
+  }
+
+/* The number of columns in a panel of a packed matrix. */
+static inline int64_t glow__panel_columns(const glow_math *math) {
+  return glow_math_packed_floats(math, 1, 1);
 }
-
-/* The net's inference form, or NULL when it has none. */
-glow_status glow__net_inference_form(const glow_net *net, const glow_call *call, glow_net **out);
-
-/* Factories of the built-in types, for the registry. */
-glow_status glow__conv_net_make(glow_context *context, const glow_config *config, glow_net **out);
-glow_status glow__mlp_net_make(glow_context *context, const glow_config *config, glow_net **out);
-glow_status glow__res_net_make(glow_context *context, const glow_config *config, glow_net **out);
 
 #endif

@@ -9,11 +9,7 @@
 
 #include <stdio.h>
 
-#include "math/moments.h"
-#include "nets/strips.h"
-
 #define MOMENTUM 0.1
-#define MAX_HIDDEN 65536
 
 static glow__wn_conv conv_of(const glow__res_net *net, int64_t in, int64_t out, int64_t taps) {
   return (glow__wn_conv){.height = net->height,
@@ -81,24 +77,23 @@ static int64_t larger(int64_t a, int64_t b) {
 }
 
 static glow_status declare_memory(glow__res_net *net, glow_setup *setup) {
-  const glow__kernels *kernels = glow_setup_context(setup)->kernels;
+  const glow_math *math = glow_context_math(glow_setup_context(setup));
   const glow__wn_conv *convs[] = {&net->first, &net->block[0].conv1, &net->last};
-  int64_t image = net->image * net->hidden, sums = 4 * (int64_t)net->hidden;
+  int64_t image = net->image * net->hidden, sums = 4 * net->hidden;
   int64_t strip = 0, room = 0, worker = 0;
   for (int32_t i = 0; i < 3; i++) {
     strip = larger(strip, glow__wn_conv_strip_room(convs[i]));
     room = larger(room, glow__wn_conv_gradient_room(convs[i]));
-    worker = larger(worker, glow__wn_conv_gradient_worker(convs[i], kernels));
+    worker = larger(worker, glow__wn_conv_gradient_worker(convs[i], math));
   }
   net->room = net->derived_floats;
-  GLOW_TRY(glow_setup_stored(setup, 0, (2 * (int64_t)net->blocks + 2) * image, &net->saved));
+  GLOW_TRY(glow_setup_stored(setup, 0, (2 * (int64_t)net->blocks + 2) * image, &net->stored));
   GLOW_TRY(glow_setup_scratch(setup, 0, image, &net->h));
   GLOW_TRY(glow_setup_scratch(setup, 0, image, &net->r));
   GLOW_TRY(glow_setup_scratch(setup, 0, image, &net->a));
   GLOW_TRY(glow_setup_scratch(setup, 0, image, &net->o));
   GLOW_TRY(glow_setup_backward_scratch(setup, 0, image, &net->du));
-  GLOW_TRY(
-      glow_setup_scratch(setup, glow__res_norms(net) * 5 * (int64_t)net->hidden, 0, &net->views));
+  GLOW_TRY(glow_setup_scratch(setup, glow__res_norms(net) * 5 * net->hidden, 0, &net->views));
   GLOW_TRY(glow_setup_scratch(setup, glow__strip_fixed(sums),
                               glow__strip_per_sample(net->image, sums), &net->partial));
   GLOW_TRY(glow_setup_backward_scratch(setup, room, 0, &net->d));
@@ -107,26 +102,41 @@ static glow_status declare_memory(glow__res_net *net, glow_setup *setup) {
   return glow_setup_derived(setup, (size_t)(net->derived_floats + room) * sizeof(float));
 }
 
-static glow_status configure(void *self, glow_setup *setup, const glow_shape *input,
+static glow_status set_sizes(glow__res_net *net, glow_setup *setup, const glow_shape *input,
                              int64_t out_channels) {
-  glow__res_net *net = self;
-  int64_t limit = (int64_t)1 << 24, floats = 0, work = 0;
-  if (input->channels > limit || out_channels > limit)
-    return glow_error(GLOW_E_LIMIT, "a residual net of %lld to %lld channels",
-                      (long long)input->channels, (long long)out_channels);
+  const int64_t limit = (int64_t)1 << 24;
+  int64_t floats = 0;
+  GLOW_TRY(glow__pixel_input_declare(&net->input, setup, &net->options.condition, input, "res"));
+  if (out_channels < 1 || out_channels > limit)
+    return glow_error(GLOW_E_LIMIT, "a res net to %lld channels; 1 to %lld are possible",
+                      (long long)out_channels, (long long)limit);
   net->height = input->height;
   net->width = input->width;
-  net->in = input->channels;
+  net->image = net->input.image;
+  net->in = net->input.channels;
   net->out = out_channels;
-  if (!glow_size_multiply(net->height, net->width, &net->image) ||
-      !glow_size_multiply(net->image, (int64_t)net->hidden * (2 * net->blocks + 2), &floats))
-    return glow_error(GLOW_E_LIMIT, "a residual net on %lld x %lld pixels is too large",
+  net->hidden = net->options.hidden;
+  net->blocks = net->options.blocks;
+  net->weight_norm = net->options.weight_norm;
+  net->batch_norm = net->options.batch_norm;
+  if (!glow_size_multiply(net->image, net->hidden * (2 * net->blocks + 2), &floats))
+    return glow_error(GLOW_E_LIMIT, "a res net on %lld x %lld pixels is too large",
                       (long long)net->height, (long long)net->width);
+  return GLOW_OK;
+}
+
+static glow_status res_net_configure(void *self, glow_setup *setup, const glow_shape *input,
+                                     int64_t out_channels) {
+  glow__res_net *net = self;
+  int64_t work = 0;
+  GLOW_TRY(set_sizes(net, setup, input, out_channels));
   GLOW_TRY(declare_tensors(net, setup));
   int64_t each = 9 * net->in + net->out + net->hidden * (19 * (int64_t)net->blocks + 1);
   if (!glow_size_multiply(net->image * net->hidden, each, &work))
     work = INT64_MAX;
-  GLOW_TRY(glow_setup_work(setup, work));
+  GLOW_TRY(glow_setup_work(setup, work, work));
+  if (net->batch_norm)
+    GLOW_TRY(glow_setup_initialise(setup, glow__res_norms(net), glow_moments_bytes(net->hidden)));
   return declare_memory(net, setup);
 }
 
@@ -142,11 +152,11 @@ static const glow__wn_conv *conv_at(const glow__res_net *net, int32_t i) {
   return i == 2 + 3 * net->blocks ? &net->last : NULL;
 }
 
-static glow_status build(const void *self, const glow_call *call) {
+static glow_status res_net_reset(const void *self, const glow_call *call) {
   const glow__res_net *net = self;
   uint64_t position = 0;
   for (int32_t i = 0; conv_at(net, i); i++)
-    glow__wn_conv_build(conv_at(net, i), call, net->seed, &position);
+    glow__wn_conv_build(conv_at(net, i), call, net->options.seed, &position);
   for (int32_t i = 0; net->batch_norm && i < glow__res_norms(net); i++) {
     float *var = glow_call_tensor_mutable(call, glow__res_norm(net, i)->var);
     for (int64_t j = 0; j < net->hidden; j++)
@@ -155,7 +165,7 @@ static glow_status build(const void *self, const glow_call *call) {
   return GLOW_OK;
 }
 
-static glow_status prepare(const void *self, const glow_call *call) {
+static glow_status res_net_prepare(const void *self, const glow_call *call) {
   const glow__res_net *net = self;
   float *derived = glow_call_derived_mutable(call);
   for (int32_t i = 0; net->batch_norm && i < glow__res_norms(net); i++) {
@@ -170,91 +180,37 @@ static glow_status prepare(const void *self, const glow_call *call) {
   return GLOW_OK;
 }
 
-static void init_size(const void *self, int32_t *rounds, size_t *bytes) {
-  const glow__res_net *net = self;
-  *rounds = net->batch_norm ? glow__res_norms(net) : 0;
-  *bytes = glow__moments_size(net->hidden);
-}
+/* ---- the type -------------------------------------------------------------------------------- */
 
-static void forward(const void *self, const glow_call *call, const float *x, int64_t stride,
-                    float *out) {
-  const glow__res_run run = glow__res_run_of(self, call, x, stride);
-  glow__res_forward(&run, -1, out);
-}
+#define OPTION(field, type, ...) GLOW_OPTION(glow_res_net_options, field, type, __VA_ARGS__)
 
-/* ---- options --------------------------------------------------------------------------------- */
+static const glow_option res_net_rows[] = {
+    OPTION(hidden, INT32, .low = 1, .high = 65536, .fallback = 32),
+    OPTION(blocks, INT32, .low = 1, .high = GLOW_MAX_BLOCKS_OF_NET, .fallback = 4),
+    OPTION(weight_norm, INT32, .high = 1, .fallback = 1),
+    OPTION(batch_norm, INT32, .high = 1, .fallback = 1),
+    OPTION(seed, UINT64, .flags = 0),
+    GLOW_CONDITION_ROWS(glow_res_net_options, "condition_channels", GLOW_OPTION_QUIET),
+};
 
-static glow_status save(const void *self, glow_config *config) {
-  const glow__res_net *net = self;
-  GLOW_TRY(glow_config_set_int(config, "net.hidden", net->hidden));
-  GLOW_TRY(glow_config_set_int(config, "net.blocks", net->blocks));
-  GLOW_TRY(glow_config_set_int(config, "net.weight_norm", net->weight_norm));
-  return glow_config_set_int(config, "net.batch_norm", net->batch_norm);
-}
+static const glow_options_table res_net_options = {
+    GLOW_OPTIONS_TABLE(glow_res_net_options, res_net_rows)};
 
-static void destroy(void *self, glow_context *context) {
-  glow_release(context, self);
-}
-
-static const glow_net_ops ops = {
+const glow_net_ops glow__res_net_ops = {
     .struct_size = sizeof(glow_net_ops),
     .type = "res",
     .flags = GLOW_NET_ALWAYS_PREPARES,
-    .configure = configure,
-    .reset = build,
-    .initialise_size = init_size,
-    .prepare = prepare,
-    .initialise = glow__res_net_init,
-    .forward = forward,
+    .options = &res_net_options,
+    .self_size = sizeof(glow__res_net),
+    .configure = res_net_configure,
+    .reset = res_net_reset,
+    .initialise = glow__res_net_initialise,
+    .prepare = res_net_prepare,
+    .forward = glow__res_net_forward,
     .backward = glow__res_net_backward,
-    .save = save,
-    .destroy = destroy,
 };
-
-static glow_status check(const glow_res_net_options *o) {
-  if (o->hidden < 1 || o->hidden > MAX_HIDDEN)
-    return glow_error(GLOW_E_ARGUMENT, "hidden is %d; it must be 1 to %d", o->hidden, MAX_HIDDEN);
-  if (o->blocks < 1 || o->blocks > GLOW_MAX_BLOCKS_OF_NET)
-    return glow_error(GLOW_E_ARGUMENT, "blocks is %d; it must be 1 to %d", o->blocks,
-                      GLOW_MAX_BLOCKS_OF_NET);
-  if (o->weight_norm < 0 || o->weight_norm > 1)
-    return glow_error(GLOW_E_ARGUMENT, "weight_norm is %d; it must be 0 or 1", o->weight_norm);
-  if (o->batch_norm < 0 || o->batch_norm > 1)
-    return glow_error(GLOW_E_ARGUMENT, "batch_norm is %d; it must be 0 or 1", o->batch_norm);
-  return GLOW_OK;
-}
 
 glow_status glow_res_net_create(glow_context *context, const glow_res_net_options *options,
                                 glow_net **out) {
-  glow_res_net_options o = GLOW_RES_NET_OPTIONS_INIT;
-  if (out)
-    *out = NULL;
-  if (!context || !out)
-    return glow_error(GLOW_E_ARGUMENT, "glow_res_net_create: NULL argument");
-  GLOW_TRY(glow__options_copy(&o, sizeof o, options, sizeof o, "glow_res_net_options"));
-  GLOW_TRY(check(&o));
-  glow__res_net *net = glow_allocate(context, sizeof *net);
-  if (!net)
-    return GLOW_E_MEMORY;
-  net->hidden = o.hidden;
-  net->blocks = o.blocks;
-  net->weight_norm = o.weight_norm;
-  net->batch_norm = o.batch_norm;
-  net->seed = o.seed;
-  return glow_net_create(context, &ops, net, out);
-}
-
-glow_status glow__res_net_make(glow_context *context, const glow_config *config, glow_net **out) {
-  glow_res_net_options o = GLOW_RES_NET_OPTIONS_INIT;
-  int64_t hidden = o.hidden, blocks = o.blocks, weight_norm = o.weight_norm;
-  int64_t batch_norm = o.batch_norm;
-  GLOW_TRY(glow_config_get_int(config, "net.hidden", 1, MAX_HIDDEN, &hidden));
-  GLOW_TRY(glow_config_get_int(config, "net.blocks", 1, GLOW_MAX_BLOCKS_OF_NET, &blocks));
-  GLOW_TRY(glow_config_get_int(config, "net.weight_norm", 0, 1, &weight_norm));
-  GLOW_TRY(glow_config_get_int(config, "net.batch_norm", 0, 1, &batch_norm));
-  o.hidden = (int32_t)hidden;
-  o.blocks = (int32_t)blocks;
-  o.weight_norm = (int32_t)weight_norm;
-  o.batch_norm = (int32_t)batch_norm;
-  return glow_res_net_create(context, &o, out);
+  return glow_net_create(context, &glow__res_net_ops, options, out);
 }

@@ -7,10 +7,12 @@
  *   o   = sum_{k=0..blocks} skip_k(r_k)                      1x1
  *   out = last(relu(norm(o)))                                1x1
  *
- * SPDX-License-Identifier: MIT */
+ * where x includes the condition's channels (pixel_input.h). SPDX-License-Identifier: MIT */
 #ifndef GLOW_LIB_RES_NET_H
 #define GLOW_LIB_RES_NET_H
 
+#include "math/strips.h"
+#include "nets/pixel_input.h"
 #include "nets/weight_norm.h"
 
 enum { GLOW_MAX_BLOCKS_OF_NET = 64 };
@@ -27,17 +29,19 @@ typedef struct glow__res_block {
 } glow__res_block;
 
 typedef struct glow__res_net {
-  int32_t hidden, blocks, weight_norm, batch_norm;
-  uint64_t seed;
-  int64_t height, width, image, in, out;
+  glow_res_net_options options;
+  glow__pixel_input input;
+  int32_t blocks;
+  bool weight_norm, batch_norm;
+  int64_t height, width, image, in, out, hidden; /* in: channels of x and the condition */
   glow__wn_conv first, skip, last;
   glow__net_norm norm;
   glow__res_block block[GLOW_MAX_BLOCKS_OF_NET];
   int64_t derived_floats, room; /* of derived values; where prepare works in them */
-  /* Saved [pixels, hidden] each: r_0 .. r_blocks, a_1 .. a_blocks, o. */
-  int32_t saved;
+  /* Stored [pixels, hidden] each: r_0 .. r_blocks, a_1 .. a_blocks, o. */
+  int32_t stored;
   /* Scratch [pixels, hidden]: the activation before a convolution; r, a and o where nothing is
-   * saved, and their gradients in backward. */
+   * stored, and their gradients in backward. */
   int32_t h, r, a, o;
   int32_t du;              /* backward scratch [pixels, hidden] */
   int32_t views;           /* scratch: glow__norm_view of each norm */
@@ -55,8 +59,8 @@ typedef struct glow__norm_view {
 typedef struct glow__res_run {
   const glow__res_net *net;
   const glow_call *call;
-  const float *x;
-  int64_t stride, pixels;
+  glow__pixels x;    /* with the condition's channels */
+  int64_t pixels;    /* of the batch */
   glow__wn_run conv; /* without the conv itself */
 } glow__res_run;
 
@@ -67,7 +71,7 @@ static inline glow__wn_run glow__res_conv(const glow__res_run *run, const glow__
   one.conv = conv;
   return one;
 }
-/* r_k, a_k, o: saved, or scratch. */
+/* r_k, a_k, o: stored, or scratch. */
 float *glow__res_r(const glow__res_run *run, int32_t k);
 float *glow__res_a(const glow__res_run *run, int32_t k);
 float *glow__res_o(const glow__res_run *run);
@@ -94,9 +98,11 @@ void glow__res_activate(const glow__norm_view *view, int64_t hidden, int64_t row
 /* `stop`: number of the norm whose input's moments are wanted, which are then all that is computed;
  * -1: none. */
 void glow__res_forward(const glow__res_run *run, int32_t stop, float *out);
+void glow__res_net_forward(const void *self, const glow_call *call, const float *x, int64_t stride,
+                           float *out);
 void glow__res_net_backward(const void *self, const glow_call *call, const float *x, int64_t stride,
                             const float *out, float *dout, float *dx, int64_t dx_stride);
-glow_status glow__res_net_init(const void *self, const glow_call *call, int32_t round,
-                               int32_t phase, const float *x, int64_t stride);
+glow_status glow__res_net_initialise(const void *self, const glow_call *call, int32_t round,
+                                     int32_t phase, const float *x, int64_t stride);
 
 #endif

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "nets/res_net.h"
-#include "nets/strips.h"
 
 /* One layer for the tasks: from the gradient of a convolution's output to that of its input's norm.
  */
@@ -172,7 +171,9 @@ void glow__res_net_backward(const void *self, const glow_call *call, const float
     through_block(&run, k);
   for (int32_t k = 0; k <= net->blocks; k++)
     gradients(&run, skip_of(net, k), glow__res_r(&run, k), net->hidden, d_o);
-  gradients(&run, &net->first, x, stride, dr);
-  stage input = {.run = &run, .conv = &net->first, .dy = dr, .to = dx, .to_stride = dx_stride};
+  gradients(&run, &net->first, run.x.at, run.x.stride, dr);
+  glow__pixels to = glow__pixel_input_gradient(&net->input, call, dx, dx_stride);
+  stage input = {.run = &run, .conv = &net->first, .dy = dr, .to = to.at, .to_stride = to.stride};
   run_strips(&input, input_strip);
+  glow__pixel_input_split(&net->input, call, dx, dx_stride);
 }

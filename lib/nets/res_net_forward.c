@@ -3,27 +3,25 @@
 #include <string.h>
 
 #include "nets/res_net.h"
-#include "nets/strips.h"
 
 glow__res_run glow__res_run_of(const glow__res_net *net, const glow_call *call, const float *x,
                                int64_t stride) {
   int64_t pixels = glow_call_sample_count(call) * net->image;
   return (glow__res_run){.net = net,
                          .call = call,
-                         .x = x,
-                         .stride = stride,
+                         .x = glow__pixel_input_join(&net->input, call, x, stride),
                          .pixels = pixels,
                          .conv = {.call = call,
-                                  .kernels = glow_call_context(call)->kernels,
+                                  .math = glow_context_math(glow_call_context(call)),
                                   .derived = glow_call_derived(call),
                                   .pixels = pixels}};
 }
 
-/* Number `index` of the saved images, or the scratch that stands for it. */
+/* Number `index` of the stored images, or the scratch that stands for it. */
 static float *image_of(const glow__res_run *run, int32_t index, int32_t scratch) {
-  float *saved = glow_call_stored(run->call, run->net->saved);
-  return saved ? saved + index * run->pixels * run->net->hidden
-               : glow_call_scratch(run->call, scratch);
+  float *stored = glow_call_stored(run->call, run->net->stored);
+  return stored ? stored + index * run->pixels * run->net->hidden
+                : glow_call_scratch(run->call, scratch);
 }
 
 float *glow__res_r(const glow__res_run *run, int32_t k) {
@@ -103,8 +101,8 @@ static void begin(const glow__res_run *run, int32_t stop) {
   stage s = {.run = run,
              .conv = &net->first,
              .skip = &net->skip,
-             .from = run->x,
-             .stride = run->stride,
+             .from = run->x.at,
+             .stride = run->x.stride,
              .to = r,
              .moments = wanted(run, 0, stop, r),
              .first_skip = true};
@@ -150,4 +148,10 @@ void glow__res_forward(const glow__res_run *run, int32_t stop, float *out) {
              .stride = net->hidden,
              .to = out};
   run_strips(&s, conv_strip);
+}
+
+void glow__res_net_forward(const void *self, const glow_call *call, const float *x, int64_t stride,
+                           float *out) {
+  const glow__res_run run = glow__res_run_of(self, call, x, stride);
+  glow__res_forward(&run, -1, out);
 }

@@ -7,7 +7,6 @@
 
 #include "math/moments.h"
 #include "nets/res_net.h"
-#include "nets/strips.h"
 
 #define EPSILON 1e-4
 enum { VECTORS = 5 };
@@ -39,7 +38,7 @@ void glow__res_moments(const glow__res_run *run, uint32_t strip, const float *x,
 double *glow__res_total(const glow__res_run *run) {
   double *sums = glow__res_partial(run, 0);
   for (int64_t s = 1; s < glow__strip_count(run->pixels); s++)
-    for (int64_t j = 0; j < 2 * (int64_t)run->net->hidden; j++)
+    for (int64_t j = 0; j < 2 * run->net->hidden; j++)
       sums[j] += glow__res_partial(run, (uint32_t)s)[j];
   return sums;
 }
@@ -77,23 +76,41 @@ void glow__res_activate(const glow__norm_view *view, int64_t hidden, int64_t row
     }
 }
 
-glow_status glow__res_net_init(const void *self, const glow_call *call, int32_t round,
-                               int32_t phase, const float *x, int64_t stride) {
-  const glow__res_net *net = self;
+/* ---- initialisation -------------------------------------------------------------------------- */
+
+static void add_batch(const glow__res_net *net, const glow_call *call, int32_t round,
+                      const float *x, int64_t stride, glow_moments *moments) {
+  glow__res_run run = glow__res_run_of(net, call, x, stride);
+  glow__res_forward(&run, round, NULL);
+  const double *sums = glow__res_total(&run);
+  for (int64_t j = 0; j < 2 * net->hidden; j++)
+    moments->sums[j] += sums[j];
+  moments->pixels += (double)run.pixels;
+}
+
+static glow_status set_averages(const glow__res_net *net, const glow_call *call, int32_t round,
+                                const glow_moments *moments) {
   const glow__net_norm *norm = glow__res_norm(net, round);
-  glow__moments *moments = glow_call_initialise_state(call);
-  if (phase == GLOW_INITIALISE_BATCH) {
-    glow__res_run run = glow__res_run_of(net, call, x, stride);
-    glow__res_forward(&run, round, NULL);
-    const double *sums = glow__res_total(&run);
-    for (int64_t j = 0; j < 2 * (int64_t)net->hidden; j++)
-      moments->sums[j] += sums[j];
-    moments->pixels += (double)run.pixels;
+  float *means = glow_call_tensor_mutable(call, norm->mean);
+  float *variances = glow_call_tensor_mutable(call, norm->var);
+  for (int64_t j = 0; j < net->hidden; j++) {
+    double mean, variance;
+    glow_moments_channel(moments, net->hidden, j, &mean, &variance);
+    means[j] = (float)mean;
+    variances[j] = (float)variance;
+    if (!isfinite(means[j]) || !isfinite(variances[j]))
+      return glow_error(GLOW_E_NUMERIC, "net, norm %d: channel %lld is not finite", (int)round,
+                        (long long)j);
   }
-  if (phase != GLOW_INITIALISE_END)
-    return GLOW_OK;
-  glow_status status = glow__moments_finish(moments->pixels, net->hidden, moments->sums,
-                                            glow_call_tensor_mutable(call, norm->mean),
-                                            glow_call_tensor_mutable(call, norm->var));
-  return status == GLOW_OK ? GLOW_OK : glow__error_prefix(status, "net, norm %d", round);
+  return GLOW_OK;
+}
+
+glow_status glow__res_net_initialise(const void *self, const glow_call *call, int32_t round,
+                                     int32_t phase, const float *x, int64_t stride) {
+  glow_moments *moments = glow_call_initialise_state(call);
+  if (phase == GLOW_INITIALISE_BATCH)
+    add_batch(self, call, round, x, stride, moments);
+  else if (phase == GLOW_INITIALISE_END)
+    return set_averages(self, call, round, moments);
+  return GLOW_OK;
 }

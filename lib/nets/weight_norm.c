@@ -6,14 +6,14 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "nets/strips.h"
+#include "math/strips.h"
 
 /* Added to |v|^2, so that v = 0 is not singular. */
 #define TINY 1e-12
 
 glow_status glow__wn_conv_declare(glow__wn_conv *c, glow_setup *setup, const char *name, bool gain,
                                   bool bias, int64_t *derived) {
-  const glow__kernels *kernels = glow_setup_context(setup)->kernels;
+  const glow_math *math = glow_context_math(glow_setup_context(setup));
   int64_t side = c->taps == 9 ? 3 : 1, dims[] = {c->out, c->in, side, side}, vector[] = {c->out};
   c->gain = c->bias = -1;
   GLOW_TRY(glow_setup_push(setup, name));
@@ -24,8 +24,9 @@ glow_status glow__wn_conv_declare(glow__wn_conv *c, glow_setup *setup, const cha
     GLOW_TRY(glow_setup_tensor(setup, "bias", GLOW_TYPE_F32, 1, 1, vector, &c->bias));
   glow_setup_pop(setup);
   c->packed = *derived;
-  c->back = c->packed + glow_aligned_floats(glow__packed_size(kernels, c->taps * c->in, c->out));
-  c->inverse = c->back + glow_aligned_floats(glow__packed_size(kernels, c->taps * c->out, c->in));
+  c->back = c->packed + glow_aligned_floats(glow_math_packed_floats(math, c->taps * c->in, c->out));
+  c->inverse =
+      c->back + glow_aligned_floats(glow_math_packed_floats(math, c->taps * c->out, c->in));
   *derived = c->inverse + glow_aligned_floats(c->out);
   return GLOW_OK;
 }
@@ -58,7 +59,7 @@ static float inverse_norm(const glow__wn_conv *c, const float *v) {
  * gradient. */
 void glow__wn_conv_prepare(const glow__wn_conv *c, const glow_call *call, float *derived,
                            float *room) {
-  const glow__kernels *kernels = glow_call_context(call)->kernels;
+  const glow_math *math = glow_context_math(glow_call_context(call));
   const float *v = glow_call_tensor(call, c->v);
   const float *gain = c->gain < 0 ? NULL : glow_call_tensor(call, c->gain);
   int64_t in = c->in, out = c->out, taps = c->taps;
@@ -70,13 +71,15 @@ void glow__wn_conv_prepare(const glow__wn_conv *c, const glow_call *call, float 
     for (int64_t i = 0; i < in; i++)
       for (int64_t o = 0; o < out; o++)
         room[(t * in + i) * out + o] = WEIGHT(o, i, t);
-  kernels->pack(taps * in, out, room, out, 1, derived + c->packed, 0, glow__panels(kernels, out));
+  glow_math_pack(math, taps * in, out, room, out, 1, derived + c->packed, 0,
+                 glow_math_panel_count(math, out));
   for (int64_t t = 0; t < taps; t++)
     for (int64_t o = 0; o < out; o++)
       for (int64_t i = 0; i < in; i++)
         room[(t * out + o) * in + i] = WEIGHT(o, i, t);
 #undef WEIGHT
-  kernels->pack(taps * out, in, room, in, 1, derived + c->back, 0, glow__panels(kernels, in));
+  glow_math_pack(math, taps * out, in, room, in, 1, derived + c->back, 0,
+                 glow_math_panel_count(math, in));
 }
 
 int64_t glow__wn_conv_strip_room(const glow__wn_conv *c) {
@@ -93,8 +96,7 @@ static const float *rows_of(const glow__wn_run *run, const float *x, int64_t cha
     return x + first * stride;
   }
   *row_stride = c->taps * channels;
-  glow__strip_gather(run->kernels->passes, c->height, c->width, channels, x, stride, sign, first,
-                     last, room);
+  glow__strip_gather(run->math, c->height, c->width, channels, x, stride, sign, first, last, room);
   return room;
 }
 
@@ -102,13 +104,13 @@ void glow__wn_conv_forward(const glow__wn_run *run, const float *h, int64_t stri
                            int64_t last, bool add, float *y, float *room) {
   const glow__wn_conv *c = run->conv;
   const glow_epilogue end = {.bias = c->bias < 0 ? NULL : glow_call_tensor(run->call, c->bias),
-                              .accumulate = add};
+                             .accumulate = add};
   int64_t row_stride;
   const float *rows = rows_of(run, h, c->in, stride, 1, first, last, room, &row_stride);
-  run->kernels->gemm(last - first, c->out, c->taps * c->in, rows,
-                     glow__in_rows(run->kernels, row_stride), run->derived + c->packed,
-                     y + first * c->out, glow__in_rows(run->kernels, c->out), 0,
-                     glow__panels(run->kernels, c->out), &end);
+  glow_math_multiply(run->math, last - first, c->out, c->taps * c->in, rows,
+                     glow_math_rows(run->math, row_stride), run->derived + c->packed,
+                     y + first * c->out, glow_math_rows(run->math, c->out), 0,
+                     glow_math_panel_count(run->math, c->out), &end);
 }
 
 void glow__wn_conv_data_gradient(const glow__wn_run *run, const float *dy, int64_t first,
@@ -118,8 +120,8 @@ void glow__wn_conv_data_gradient(const glow__wn_run *run, const float *dy, int64
   const glow_epilogue end = {.accumulate = add};
   int64_t row_stride;
   const float *rows = rows_of(run, dy, c->out, c->out, -1, first, last, room, &row_stride);
-  run->kernels->gemm(last - first, c->in, c->taps * c->out, rows,
-                     glow__in_rows(run->kernels, row_stride), run->derived + c->back, dh,
-                     glow__in_rows(run->kernels, dh_stride), 0, glow__panels(run->kernels, c->in),
-                     &end);
+  glow_math_multiply(run->math, last - first, c->in, c->taps * c->out, rows,
+                     glow_math_rows(run->math, row_stride), run->derived + c->back, dh,
+                     glow_math_rows(run->math, dh_stride), 0,
+                     glow_math_panel_count(run->math, c->in), &end);
 }

@@ -5,7 +5,6 @@
 #ifndef GLOW_LIB_WEIGHT_NORM_H
 #define GLOW_LIB_WEIGHT_NORM_H
 
-#include "math/kernels.h"
 #include "nets/nets.h"
 
 typedef struct glow__wn_conv {
@@ -34,7 +33,7 @@ void glow__wn_conv_prepare(const glow__wn_conv *conv, const glow_call *call, flo
 typedef struct glow__wn_run {
   const glow__wn_conv *conv;
   const glow_call *call;
-  const glow__kernels *kernels;
+  const glow_math *math;
   const float *derived;
   int64_t pixels; /* of the batch */
 } glow__wn_run;
@@ -51,7 +50,7 @@ void glow__wn_conv_data_gradient(const glow__wn_run *run, const float *dy, int64
 
 /* Floats of scratch, and of worker scratch, that the gradients of the parameters need. */
 int64_t glow__wn_conv_gradient_room(const glow__wn_conv *conv);
-int64_t glow__wn_conv_gradient_worker(const glow__wn_conv *conv, const glow__kernels *kernels);
+int64_t glow__wn_conv_gradient_worker(const glow__wn_conv *conv, const glow_math *math);
 /* Adds the gradients of v, gain and bias, by tasks. scratch: room of the call; worker: number of
  * the worker scratch. */
 void glow__wn_conv_gradients(const glow__wn_run *run, const float *h, int64_t stride,

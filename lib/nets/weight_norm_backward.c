@@ -21,8 +21,8 @@ int64_t glow__wn_conv_gradient_room(const glow__wn_conv *c) {
   return c->taps * c->in * c->out;
 }
 
-int64_t glow__wn_conv_gradient_worker(const glow__wn_conv *c, const glow__kernels *kernels) {
-  return glow__packed_size(kernels, PIXELS, c->out) + PIXELS * ROWS + 2 * c->out;
+int64_t glow__wn_conv_gradient_worker(const glow__wn_conv *c, const glow_math *math) {
+  return glow_math_packed_floats(math, PIXELS, c->out) + PIXELS * ROWS + 2 * c->out;
 }
 
 /* Columns [row, row + rows) of the gathered h for pixels [first, last). */
@@ -63,11 +63,11 @@ static void bias_gradient(const back_run *b, double *sums) {
 static void block_task(void *arg, uint32_t task, uint32_t worker) {
   const back_run *b = arg;
   const glow__wn_conv *c = b->run->conv;
-  const glow__kernels *kernels = b->run->kernels;
+  const glow_math *math = b->run->math;
   int64_t all = c->taps * c->in, row = ((int64_t)task - 1) * ROWS;
-  int64_t rows = all - row < ROWS ? all - row : ROWS, panels = glow__panels(kernels, c->out);
+  int64_t rows = all - row < ROWS ? all - row : ROWS, panels = glow_math_panel_count(math, c->out);
   float *packed = glow_call_worker_scratch(b->run->call, b->worker, worker);
-  float *gathered = packed + glow__packed_size(kernels, PIXELS, c->out);
+  float *gathered = packed + glow_math_packed_floats(math, PIXELS, c->out);
   if (task == 0) {
     bias_gradient(b, (double *)(void *)packed);
     return;
@@ -76,9 +76,10 @@ static void block_task(void *arg, uint32_t task, uint32_t worker) {
     int64_t last = b->run->pixels - p < PIXELS ? b->run->pixels : p + PIXELS;
     const glow_epilogue end = {.accumulate = p > 0};
     gather(c, b->h, b->stride, p, last, row, rows, gathered);
-    kernels->pack(last - p, c->out, b->dy + p * c->out, c->out, 1, packed, 0, panels);
-    kernels->gemm_transposed(rows, c->out, last - p, gathered, glow__in_rows(kernels, rows), packed,
-                             b->d + row * c->out, glow__in_rows(kernels, c->out), 0, panels, &end);
+    glow_math_pack(math, last - p, c->out, b->dy + p * c->out, c->out, 1, packed, 0, panels);
+    glow_math_multiply_transposed(math, rows, c->out, last - p, gathered,
+                                  glow_math_rows(math, rows), packed, b->d + row * c->out,
+                                  glow_math_rows(math, c->out), 0, panels, &end);
   }
 }
 

@@ -25,14 +25,14 @@ static glow_status choose_allocator(const glow_allocator *from, glow_allocator *
   return GLOW_OK;
 }
 
-static void run_serially(void *payload, glow_task_fn fn, void *arg, uint32_t tasks) {
+static void context_run_serially(void *payload, glow_task_fn fn, void *arg, uint32_t tasks) {
   (void)payload;
   for (uint32_t t = 0; t < tasks; t++)
     fn(arg, t, 0);
 }
 
 static glow_status choose_executor(glow_context *context, const glow_context_options *o) {
-  context->executor = (glow_executor){sizeof(glow_executor), 1, 0, run_serially, NULL};
+  context->executor = (glow_executor){sizeof(glow_executor), 1, 0, context_run_serially, NULL};
   if (o->executor) {
     GLOW_TRY(glow__table_copy(&context->executor, sizeof context->executor, o->executor,
                               sizeof context->executor, "glow_executor"));
@@ -46,7 +46,7 @@ static glow_status choose_executor(glow_context *context, const glow_context_opt
   return glow_pool_executor(context->pool, &context->executor);
 }
 
-static glow_status fill(glow_context *context, const glow_context_options *o) {
+static glow_status context_fill(glow_context *context, const glow_context_options *o) {
   context->log = o->log;
   context->log_payload = o->log_payload;
   context->kernels = glow__kernels_find(o->kernels);
@@ -77,7 +77,7 @@ glow_status glow_context_create(const glow_context_options *options, glow_contex
   if (!context)
     return glow_error(GLOW_E_MEMORY, "no memory for a context");
   context->allocator = allocator;
-  glow_status status = fill(context, &o);
+  glow_status status = context_fill(context, &o);
   if (status != GLOW_OK)
     glow_context_destroy(&context);
   *out = context;

@@ -26,8 +26,8 @@ static const glow_option rows[] = {
                 .prefix = "GLOW_PERMUTATION_", .fallback = GLOW_PERMUTATION_INVCONV_LU),
     GLOW_OPTION(glow_glow_options, coupling, CHOICE, .choices = glow__couplings,
                 .prefix = "GLOW_COUPLING_", .fallback = GLOW_COUPLING_AFFINE),
-    GLOW_OPTION(glow_glow_options, scale, CHOICE, .choices = glow__scales,
-                .prefix = "GLOW_SCALE_", .fallback = GLOW_SCALE_SIGMOID),
+    GLOW_OPTION(glow_glow_options, scale, CHOICE, .choices = glow__scales, .prefix = "GLOW_SCALE_",
+                .fallback = GLOW_SCALE_SIGMOID),
     GLOW_OPTION(glow_glow_options, floor, REAL,
                 .flags = GLOW_OPTION_ABOVE_LOW | GLOW_OPTION_BELOW_HIGH, .high = 1,
                 .fallback = 0.05),
@@ -59,14 +59,15 @@ static uint64_t seed_of(const place *at, int32_t part) {
   return glow_random_derive(at->o->seed, step * 2 + (uint64_t)part);
 }
 
-static glow_status add(const place *at, glow_status made, glow_layer *layer, const char *what) {
+static glow_status glow_add(const place *at, glow_status made, glow_layer *layer,
+                            const char *what) {
   if (at->step < 0)
     return glow__preset_add(at->builder, made, layer, "level%d.%s", (int)at->level, what);
   return glow__preset_add(at->builder, made, layer, "level%d.step%d.%s", (int)at->level,
                           (int)at->step, what);
 }
 
-static glow_status add_permutation(const place *at) {
+static glow_status glow_add_permutation(const place *at) {
   glow_layer *layer = NULL;
   int32_t kind = at->o->permutation;
   if (kind == GLOW_PERMUTATION_INVCONV || kind == GLOW_PERMUTATION_INVCONV_LU) {
@@ -74,16 +75,16 @@ static glow_status add_permutation(const place *at) {
     conv.lu = kind == GLOW_PERMUTATION_INVCONV_LU;
     conv.seed = seed_of(at, 0);
     glow_status made = glow_invconv_create(at->context, &conv, &layer);
-    return add(at, made, layer, "invconv");
+    return glow_add(at, made, layer, "invconv");
   }
   glow_permute_options permute = GLOW_PERMUTE_OPTIONS_INIT;
   permute.kind = kind;
   permute.seed = seed_of(at, 0);
   glow_status made = glow_permute_create(at->context, &permute, &layer);
-  return add(at, made, layer, "permute");
+  return glow_add(at, made, layer, "permute");
 }
 
-static glow_status make_net(const place *at, glow_net **out) {
+static glow_status glow_make_net(const place *at, glow_net **out) {
   const glow_glow_options *o = at->o;
   glow_conditioner_request request = {.struct_size = sizeof request,
                                       .level = at->level,
@@ -106,47 +107,47 @@ static glow_status make_net(const place *at, glow_net **out) {
   return glow_conv_net_create(at->context, &net, out);
 }
 
-static glow_status add_coupling(const place *at) {
+static glow_status glow_add_coupling(const place *at) {
   glow_coupling_options options = GLOW_COUPLING_OPTIONS_INIT;
   glow_net *net = NULL;
   glow_layer *layer = NULL;
   options.kind = at->o->coupling;
   options.scale = at->o->scale;
   options.floor = at->o->floor;
-  GLOW_TRY(make_net(at, &net));
+  GLOW_TRY(glow_make_net(at, &net));
   glow_status made = glow_coupling_create(at->context, &options, &net, &layer);
-  return add(at, made, layer, "coupling");
+  return glow_add(at, made, layer, "coupling");
 }
 
-static glow_status add_step(const place *at) {
+static glow_status glow_add_step(const place *at) {
   glow_layer *layer = NULL;
   glow_status made = glow_actnorm_create(at->context, NULL, &layer);
-  GLOW_TRY(add(at, made, layer, "actnorm"));
-  GLOW_TRY(add_permutation(at));
-  return add_coupling(at);
+  GLOW_TRY(glow_add(at, made, layer, "actnorm"));
+  GLOW_TRY(glow_add_permutation(at));
+  return glow_add_coupling(at);
 }
 
-static glow_status add_level(place *at) {
+static glow_status glow_add_level(place *at) {
   glow_split_options split = GLOW_SPLIT_OPTIONS_INIT;
   glow_layer *layer = NULL;
   at->step = -1;
   glow_status made = glow_squeeze_create(at->context, NULL, &layer);
-  GLOW_TRY(add(at, made, layer, "squeeze"));
+  GLOW_TRY(glow_add(at, made, layer, "squeeze"));
   for (at->step = 0; at->step < at->o->depth; at->step++)
-    GLOW_TRY(add_step(at));
+    GLOW_TRY(glow_add_step(at));
   if (at->level == at->o->levels - 1)
     return GLOW_OK;
   at->step = -1;
   split.border = at->o->border;
   made = glow_split_create(at->context, &split, &layer);
-  return add(at, made, layer, "split");
+  return glow_add(at, made, layer, "split");
 }
 
-static glow_status add_layers(place *at) {
+static glow_status glow_add_layers(place *at) {
   glow_prior_options prior = GLOW_PRIOR_OPTIONS_INIT;
   glow_layer *top = NULL;
   for (; at->level < at->o->levels; at->level++)
-    GLOW_TRY(add_level(at));
+    GLOW_TRY(glow_add_level(at));
   prior.learned = at->o->learn_top;
   prior.classes = at->o->classes;
   prior.spatial = at->o->spatial_top;
@@ -167,5 +168,5 @@ glow_status glow_model_create_glow(glow_context *context, const glow_glow_option
   builder.bits = o.bits;
   place at = {.context = context, .o = &o};
   GLOW_TRY(glow_builder_create(context, &o.input, &builder, &at.builder));
-  return glow__preset_finish(&at.builder, add_layers(&at), out);
+  return glow__preset_finish(&at.builder, glow_add_layers(&at), out);
 }

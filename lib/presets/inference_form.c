@@ -31,7 +31,7 @@ typedef struct maps {
 } maps;
 
 /* W = next_w W, b = next_w b + next_b. */
-static void compose(maps *m, int64_t c) {
+static void inference_form_compose(maps *m, int64_t c) {
   for (int64_t i = 0; i < c; i++) {
     double *row = m->both + i * c;
     memset(row, 0, (size_t)c * sizeof *row);
@@ -60,14 +60,15 @@ static glow_status compose_run(const glow_model *model, int32_t first, int32_t c
     glow_status status = node->layer->ops.linear(node->layer->self, &call, m->next_w, m->next_b);
     if (status != GLOW_OK)
       return glow__error_prefix(status, "layer '%s'", node->name);
-    compose(m, c);
+    inference_form_compose(m, c);
   }
   return GLOW_OK;
 }
 
 static glow_status fold(const glow_model *model, int32_t first, int32_t count, glow_layer **out) {
   int64_t c = model->nodes[first].in.channels, square = 0, doubles = 0;
-  if (!glow_size_multiply(c, c, &square) || !glow_size_multiply(square, 3, &doubles) || doubles > INT64_MAX / 64)
+  if (!glow_size_multiply(c, c, &square) || !glow_size_multiply(square, 3, &doubles) ||
+      doubles > INT64_MAX / 64)
     return glow_error(GLOW_E_LIMIT, "layer '%s': too many channels", model->nodes[first].name);
   double *memory =
       glow_allocate(model->context, (size_t)(doubles + 2 * c) * sizeof *memory); /* zeroed */
@@ -89,7 +90,8 @@ static bool same_tensor(const glow__tensor *a, const glow__tensor *b) {
 /* ---- layers ---------------------------------------------------------------------------------- */
 
 /* The layer's form for inference; *like: it has none, and is made again. */
-static glow_status form_of(const glow_model *model, int32_t index, bool *like, glow_layer **out) {
+static glow_status inference_form_form_of(const glow_model *model, int32_t index, bool *like,
+                                          glow_layer **out) {
   const glow__node *node = &model->nodes[index];
   glow_call call = call_of(model, node);
   glow_status status = glow__layer_inference_form(node->layer, &call, out);
@@ -112,7 +114,8 @@ static glow_status check_like(const glow_model *made, const glow_model *model, i
 }
 
 /* Several layers that become one have the name of the first. */
-static glow_status add_layers(glow_builder *builder, const glow_model *model, int32_t least) {
+static glow_status inference_form_add_layers(glow_builder *builder, const glow_model *model,
+                                             int32_t least) {
   for (int32_t i = 0; i < model->node_count;) {
     glow_layer *layer = NULL;
     int32_t run = linear_run(model, i);
@@ -120,7 +123,7 @@ static glow_status add_layers(glow_builder *builder, const glow_model *model, in
     if (folded)
       GLOW_TRY(fold(model, i, run, &layer));
     else
-      GLOW_TRY(form_of(model, i, &like, &layer));
+      GLOW_TRY(inference_form_form_of(model, i, &like, &layer));
     GLOW_TRY(glow_builder_add(builder, model->nodes[i].name, &layer));
     if (like)
       GLOW_TRY(check_like(glow__builder_model(builder), model, i));
@@ -161,7 +164,7 @@ glow_status glow__model_inference_form(const glow_model *model, int32_t least, g
   GLOW_TRY(glow__check_ready(model));
   o.bits = model->bits;
   GLOW_TRY(glow_builder_create(model->context, &model->input, &o, &builder));
-  glow_status status = add_layers(builder, model, least);
+  glow_status status = inference_form_add_layers(builder, model, least);
   if (status != GLOW_OK) {
     glow_builder_destroy(&builder);
     return status;

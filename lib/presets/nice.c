@@ -28,7 +28,8 @@ typedef struct nice {
   const glow_nice_options *o;
 } nice;
 
-static glow_status add_permutation(const nice *p, int32_t kind, const char *name, int32_t step) {
+static glow_status nice_add_permutation(const nice *p, int32_t kind, const char *name,
+                                        int32_t step) {
   glow_permute_options options = GLOW_PERMUTE_OPTIONS_INIT;
   glow_layer *layer = NULL;
   options.kind = kind;
@@ -37,7 +38,7 @@ static glow_status add_permutation(const nice *p, int32_t kind, const char *name
                   : glow__preset_add(p->builder, made, layer, "step%d.%s", (int)step, name);
 }
 
-static glow_status make_net(const nice *p, int32_t step, glow_net **out) {
+static glow_status nice_make_net(const nice *p, int32_t step, glow_net **out) {
   const glow_nice_options *o = p->o;
   glow_conditioner_request request = {.struct_size = sizeof request,
                                       .step = step,
@@ -57,27 +58,27 @@ static glow_status make_net(const nice *p, int32_t step, glow_net **out) {
   return glow_mlp_net_create(p->context, &net, out);
 }
 
-static glow_status add_coupling(const nice *p, int32_t step) {
+static glow_status nice_add_coupling(const nice *p, int32_t step) {
   glow_coupling_options options = GLOW_COUPLING_OPTIONS_INIT;
   glow_net *net = NULL;
   glow_layer *layer = NULL;
   options.kind = GLOW_COUPLING_ADDITIVE;
-  GLOW_TRY(make_net(p, step, &net));
+  GLOW_TRY(nice_make_net(p, step, &net));
   glow_status made = glow_coupling_create(p->context, &options, &net, &layer);
   return glow__preset_add(p->builder, made, layer, "step%d.coupling", (int)step);
 }
 
-static glow_status add_layers(const nice *p) {
+static glow_status nice_add_layers(const nice *p) {
   glow_scaling_options scaling = GLOW_SCALING_OPTIONS_INIT;
   glow_prior_options prior = GLOW_PRIOR_OPTIONS_INIT;
   glow_layer *layer = NULL;
   glow_status made = glow_flatten_create(p->context, NULL, &layer);
   GLOW_TRY(glow__preset_add(p->builder, made, layer, "flatten"));
-  GLOW_TRY(add_permutation(p, GLOW_PERMUTATION_EVEN_ODD, "separate", -1));
+  GLOW_TRY(nice_add_permutation(p, GLOW_PERMUTATION_EVEN_ODD, "separate", -1));
   for (int32_t step = 0; step < p->o->couplings; step++) {
     if (step) /* reversing the whole vector puts the second half first */
-      GLOW_TRY(add_permutation(p, GLOW_PERMUTATION_REVERSE, "reverse", step));
-    GLOW_TRY(add_coupling(p, step));
+      GLOW_TRY(nice_add_permutation(p, GLOW_PERMUTATION_REVERSE, "reverse", step));
+    GLOW_TRY(nice_add_coupling(p, step));
   }
   scaling.from_data = p->o->from_data;
   made = glow_scaling_create(p->context, &scaling, &layer);
@@ -100,5 +101,5 @@ glow_status glow_model_create_nice(glow_context *context, const glow_nice_option
   builder.bits = o.bits;
   nice p = {.context = context, .o = &o};
   GLOW_TRY(glow_builder_create(context, &o.input, &builder, &p.builder));
-  return glow__preset_finish(&p.builder, add_layers(&p), out);
+  return glow__preset_finish(&p.builder, nice_add_layers(&p), out);
 }

@@ -38,12 +38,10 @@ glow_status glow__preset_net(glow_context *context, glow_conditioner_fn conditio
                             (int)request->step);
 }
 
-const glow_choice glow__permutations[] = {{GLOW_PERMUTATION_REVERSE, 0, "reverse"},
-                                          {GLOW_PERMUTATION_SHUFFLE, 0, "shuffle"},
-                                          {GLOW_PERMUTATION_EVEN_ODD, 0, "even_odd"},
-                                          {GLOW_PERMUTATION_INVCONV, 0, "invconv"},
-                                          {GLOW_PERMUTATION_INVCONV_LU, 0, "invconv_lu"},
-                                          {0, 0, NULL}};
+const glow_choice glow__permutations[] = {
+    {GLOW_PERMUTATION_REVERSE, 0, "reverse"},       {GLOW_PERMUTATION_SHUFFLE, 0, "shuffle"},
+    {GLOW_PERMUTATION_EVEN_ODD, 0, "even_odd"},     {GLOW_PERMUTATION_INVCONV, 0, "invconv"},
+    {GLOW_PERMUTATION_INVCONV_LU, 0, "invconv_lu"}, {0, 0, NULL}};
 const glow_choice glow__couplings[] = {{GLOW_COUPLING_AFFINE, 0, "affine"},
                                        {GLOW_COUPLING_ADDITIVE, 0, "additive"},
                                        {GLOW_COUPLING_SPLINE, 0, "spline"},
@@ -54,6 +52,5 @@ const glow_choice glow__scales[] = {{GLOW_SCALE_SIGMOID, 0, "sigmoid"},
                                     {GLOW_SCALE_SIGMOID_FLOOR, 0, "sigmoid_floor"},
                                     {GLOW_SCALE_TANH_LEARNED, 0, "tanh_learned"},
                                     {0, 0, NULL}};
-const glow_choice glow__densities[] = {{GLOW_DENSITY_GAUSSIAN, 0, "gaussian"},
-                                       {GLOW_DENSITY_LOGISTIC, 0, "logistic"},
-                                       {0, 0, NULL}};
+const glow_choice glow__densities[] = {
+    {GLOW_DENSITY_GAUSSIAN, 0, "gaussian"}, {GLOW_DENSITY_LOGISTIC, 0, "logistic"}, {0, 0, NULL}};

@@ -54,13 +54,14 @@ typedef struct preset {
   uint64_t couplings; /* so far, from which nets have their seeds */
 } preset;
 
-static glow_status add(const preset *p, glow_status made, glow_layer *layer, const char *what) {
+static glow_status realnvp_add(const preset *p, glow_status made, glow_layer *layer,
+                               const char *what) {
   return glow__preset_add(p->builder, made, layer, "scale%d.%s", (int)p->scale, what);
 }
 
 /* mask: channels of which the net sees half, or a checkerboard of which it sees all. */
-static glow_status make_net(preset *p, int32_t mask, int32_t step, int32_t hidden,
-                            glow_net **out) {
+static glow_status realnvp_make_net(preset *p, int32_t mask, int32_t step, int32_t hidden,
+                                    glow_net **out) {
   const glow_realnvp_options *o = p->o;
   glow_conditioner_request request = {.struct_size = sizeof request,
                                       .level = p->scale,
@@ -95,7 +96,7 @@ static glow_status create_coupling(preset *p, int32_t mask, int32_t step, int32_
   options.order = GLOW_ORDER_SCALE_SHIFT;
   options.mask = mask;
   options.invert = step % 2;
-  GLOW_TRY(make_net(p, mask, step, hidden, &net));
+  GLOW_TRY(realnvp_make_net(p, mask, step, hidden, &net));
   return glow_coupling_create(p->context, &options, &net, out);
 }
 
@@ -109,12 +110,12 @@ static glow_status add_couplings(preset *p, int32_t mask, int32_t count, int32_t
     char name[48];
     snprintf(name, sizeof name, "%s%d.coupling", kind, (int)k);
     glow_status made = create_coupling(p, mask, k, hidden, &layer);
-    GLOW_TRY(add(p, made, layer, name));
+    GLOW_TRY(realnvp_add(p, made, layer, name));
     if (!p->o->batch_norm)
       continue;
     snprintf(name, sizeof name, "%s%d.batchnorm", kind, (int)k);
     made = glow_batchnorm_create(p->context, &norm, &layer);
-    GLOW_TRY(add(p, made, layer, name));
+    GLOW_TRY(realnvp_add(p, made, layer, name));
   }
   return GLOW_OK;
 }
@@ -127,14 +128,14 @@ static glow_status add_scale(preset *p) {
     return add_couplings(p, GLOW_MASK_CHECKERBOARD, LAST_CHECKERBOARDS, hidden);
   GLOW_TRY(add_couplings(p, GLOW_MASK_CHECKERBOARD, CHECKERBOARDS, hidden));
   glow_status made = glow_squeeze_create(p->context, NULL, &layer);
-  GLOW_TRY(add(p, made, layer, "squeeze"));
+  GLOW_TRY(realnvp_add(p, made, layer, "squeeze"));
   GLOW_TRY(add_couplings(p, GLOW_MASK_CHANNELS, CHANNELS, 2 * hidden));
   split_options.fixed = 1;
   made = glow_split_create(p->context, &split_options, &layer);
-  return add(p, made, layer, "split");
+  return realnvp_add(p, made, layer, "split");
 }
 
-static glow_status add_layers(preset *p) {
+static glow_status realnvp_add_layers(preset *p) {
   const glow_logit_options logit = {sizeof logit, p->o->alpha};
   glow_prior_options prior = GLOW_PRIOR_OPTIONS_INIT;
   glow_layer *layer = NULL;
@@ -159,5 +160,5 @@ glow_status glow_model_create_realnvp(glow_context *context, const glow_realnvp_
   builder.bits = o.bits;
   preset p = {.context = context, .o = &o};
   GLOW_TRY(glow_builder_create(context, &o.input, &builder, &p.builder));
-  return glow__preset_finish(&p.builder, add_layers(&p), out);
+  return glow__preset_finish(&p.builder, realnvp_add_layers(&p), out);
 }

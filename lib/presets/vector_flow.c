@@ -16,12 +16,10 @@ static glow_status vector_flow_check(const void *options) {
 static const glow_option rows[] = {
     GLOW_OPTION(glow_vector_flow_options, dims, INT64, .low = 1, .high = INT32_MAX, .fallback = 2),
     GLOW_OPTION(glow_vector_flow_options, condition, INT64, .high = 1 << 30),
-    GLOW_OPTION(glow_vector_flow_options, steps, INT32, .low = 1, .high = MAX_STEPS,
-                .fallback = 8),
+    GLOW_OPTION(glow_vector_flow_options, steps, INT32, .low = 1, .high = MAX_STEPS, .fallback = 8),
     GLOW_OPTION(glow_vector_flow_options, hidden, INT32, .low = 1, .high = MAX_HIDDEN,
                 .fallback = 64),
-    GLOW_OPTION(glow_vector_flow_options, depth, INT32, .low = 1, .high = MAX_DEPTH,
-                .fallback = 2),
+    GLOW_OPTION(glow_vector_flow_options, depth, INT32, .low = 1, .high = MAX_DEPTH, .fallback = 2),
     GLOW_OPTION(glow_vector_flow_options, coupling, CHOICE, .choices = glow__couplings,
                 .prefix = "GLOW_COUPLING_", .fallback = GLOW_COUPLING_SPLINE),
     GLOW_OPTION(glow_vector_flow_options, scale, CHOICE, .choices = glow__scales,
@@ -46,14 +44,13 @@ static int64_t seen(const glow_vector_flow_options *o) {
   return o->dims == 1 ? 0 : o->dims - o->dims / 2;
 }
 
-static glow_status make_net(const vector_flow *p, int32_t step, glow_net **out) {
+static glow_status vector_flow_make_net(const vector_flow *p, int32_t step, glow_net **out) {
   const glow_vector_flow_options *o = p->o;
   int64_t changed = o->dims - seen(o);
   glow_conditioner_request request = {.struct_size = sizeof request,
                                       .input = {1, 1, seen(o)},
                                       .step = step,
-                                      .seed =
-                                          glow_random_derive(o->seed, 2 * (uint64_t)step + 1),
+                                      .seed = glow_random_derive(o->seed, 2 * (uint64_t)step + 1),
                                       .condition = {1, 1, o->condition}};
   request.out_channels = o->coupling == GLOW_COUPLING_SPLINE   ? changed * (3 * o->bins - 1)
                          : o->coupling == GLOW_COUPLING_AFFINE ? 2 * changed
@@ -73,7 +70,7 @@ static glow_status make_coupling(const vector_flow *p, int32_t step, glow_layer 
   glow_coupling_options coupling = GLOW_COUPLING_OPTIONS_INIT;
   glow_spline_coupling_options spline = GLOW_SPLINE_COUPLING_OPTIONS_INIT;
   glow_net *net = NULL;
-  GLOW_TRY(make_net(p, step, &net));
+  GLOW_TRY(vector_flow_make_net(p, step, &net));
   spline.bins = p->o->bins;
   spline.bound = p->o->bound;
   if (p->o->coupling == GLOW_COUPLING_SPLINE)
@@ -85,7 +82,7 @@ static glow_status make_coupling(const vector_flow *p, int32_t step, glow_layer 
   return glow_coupling_create(p->context, &coupling, &net, out);
 }
 
-static glow_status add_step(const vector_flow *p, int32_t step) {
+static glow_status vector_flow_add_step(const vector_flow *p, int32_t step) {
   glow_invconv_options mixing = GLOW_INVCONV_OPTIONS_INIT;
   glow_layer *layer = NULL;
   glow_status made = glow_actnorm_create(p->context, NULL, &layer);
@@ -97,10 +94,10 @@ static glow_status add_step(const vector_flow *p, int32_t step) {
   return glow__preset_add(p->builder, made, layer, "step%d.coupling", (int)step);
 }
 
-static glow_status add_layers(const vector_flow *p) {
+static glow_status vector_flow_add_layers(const vector_flow *p) {
   glow_layer *prior = NULL;
   for (int32_t step = 0; step < p->o->steps; step++)
-    GLOW_TRY(add_step(p, step));
+    GLOW_TRY(vector_flow_add_step(p, step));
   glow_status made = glow_prior_create(p->context, NULL, &prior);
   return glow__preset_add(p->builder, made, prior, "prior");
 }
@@ -119,5 +116,5 @@ glow_status glow_model_create_vector_flow(glow_context *context,
   continuous.bits = 0;
   vector_flow p = {.context = context, .o = &o};
   GLOW_TRY(glow_builder_create(context, &input, &continuous, &p.builder));
-  return glow__preset_finish(&p.builder, add_layers(&p), out);
+  return glow__preset_finish(&p.builder, vector_flow_add_layers(&p), out);
 }

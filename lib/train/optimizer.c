@@ -93,7 +93,7 @@ __attribute__((noinline)) static void update(const factors *f, int64_t count, co
 }
 
 /* By bits, which compilers turn into vector code. */
-static bool all_finite(const float *x, int64_t count) {
+static bool optimizer_all_finite(const float *x, int64_t count) {
   uint32_t bad = 0;
   for (int64_t i = 0; i < count; i++) {
     uint32_t bits;
@@ -121,14 +121,14 @@ static void update_at(const job *j, int64_t at, int64_t count, block *out) {
 }
 
 /* Puts the new parameters in place. False if a number is not finite. */
-static bool place(const job *j, const glow__node *node) {
+static bool optimizer_place(const job *j, const glow__node *node) {
   block out;
   bool finite = true;
   for (int64_t i = 0; i < node->parameters; i += BLOCK) {
     int64_t count = node->parameters - i < BLOCK ? node->parameters - i : BLOCK;
     update_at(j, node->first_parameter + i, count, &out);
-    finite &= all_finite(out.p, count) && all_finite(out.m, count);
-    finite &= !j->optimizer->v || all_finite(out.v, count);
+    finite &= optimizer_all_finite(out.p, count) && optimizer_all_finite(out.m, count);
+    finite &= !j->optimizer->v || optimizer_all_finite(out.v, count);
     memcpy(j->optimizer->model->parameters + node->first_parameter + i, out.p,
            (size_t)count * sizeof *out.p);
   }
@@ -142,7 +142,7 @@ static glow_status try_layer(const job *j, const glow__node *node, float *kept) 
   if (bytes)
     memcpy(kept, parameters, bytes);
   glow_status status =
-      place(j, node)
+      optimizer_place(j, node)
           ? glow__node_prepare(model, node)
           : glow_error(GLOW_E_NUMERIC, "layer '%s': the update is not finite", node->name);
   if (bytes)
@@ -200,7 +200,7 @@ static bool may_overflow(const glow_optimizer *o, double squares, double rate) {
   return !(squares < 1e30 && rate < 1e3 && o->options.epsilon > 1e-12);
 }
 
-static void run(const glow_optimizer *o, uint32_t tasks, glow_task_fn fn, job *j) {
+static void optimizer_run(const glow_optimizer *o, uint32_t tasks, glow_task_fn fn, job *j) {
   if (o->flat.count >= SERIAL_BELOW) {
     glow_context_run(o->context, tasks, fn, j);
     return;
@@ -216,7 +216,7 @@ glow_status glow__optimizer_apply(glow_optimizer *optimizer, const float *gradie
            0,         model->node_count, may_overflow(optimizer, squares, rate)};
   bool was_prepared = model->prepared;
   model->prepared = false;
-  run(optimizer, optimizer->slots, try_layers, &j);
+  optimizer_run(optimizer, optimizer->slots, try_layers, &j);
   if (j.failed < model->node_count) {
     /* Once more, for the error text on this thread; then the derived values of the old parameters.
      * */
@@ -225,7 +225,7 @@ glow_status glow__optimizer_apply(glow_optimizer *optimizer, const float *gradie
       GLOW_TRY(glow_model_prepare(model));
     return status;
   }
-  run(optimizer, (uint32_t)model->node_count, move_layer, &j);
+  optimizer_run(optimizer, (uint32_t)model->node_count, move_layer, &j);
   glow__model_ready(model);
   optimizer->steps++;
   return GLOW_OK;
@@ -264,7 +264,7 @@ static void choose_slots(glow_optimizer *o) {
   o->slots = workers < most ? workers : (uint32_t)most;
 }
 
-static glow_status allocate(glow_optimizer *o) {
+static glow_status optimizer_allocate(glow_optimizer *o) {
   size_t bytes = (size_t)o->model->parameter_count * sizeof(float);
   GLOW_TRY(glow__flat_create(o->context, o->model->parameter_count, &o->flat));
   choose_slots(o);
@@ -290,7 +290,7 @@ glow_status glow_optimizer_create(const glow_model *model, const glow_optimizer_
   optimizer->model = (glow_model *)(uintptr_t)model; /* changed only through the mutable pointer
                                                         that a step is given */
   optimizer->options = checked;
-  glow_status status = allocate(optimizer);
+  glow_status status = optimizer_allocate(optimizer);
   if (status != GLOW_OK)
     glow_optimizer_destroy(&optimizer);
   *out = optimizer;

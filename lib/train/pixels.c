@@ -39,7 +39,7 @@ static int64_t end_of(const job *j, uint32_t task) {
   return end < j->count ? end : j->count;
 }
 
-static glow_status run(const glow_model *model, job *j, glow_task_fn fn) {
+static glow_status pixels_run(const glow_model *model, job *j, glow_task_fn fn) {
   int64_t tasks = j->count / BLOCK + (j->count % BLOCK != 0);
   if (tasks > UINT32_MAX)
     return glow_error(GLOW_E_LIMIT, "%lld pixels are too many", (long long)j->count);
@@ -69,7 +69,7 @@ static void dequantise(void *arg, uint32_t task, uint32_t worker) {
 }
 
 glow_status glow_model_dequantise(const glow_model *model, const uint8_t *pixels, int64_t count,
-                            uint64_t seed, uint64_t position, float *x) {
+                                  uint64_t seed, uint64_t position, float *x) {
   if (!model || !pixels || !x)
     return glow_error(GLOW_E_ARGUMENT, "glow_model_dequantise: NULL argument");
   job j = {.pixels = pixels,
@@ -79,7 +79,7 @@ glow_status glow_model_dequantise(const glow_model *model, const uint8_t *pixels
            .position = position};
   GLOW_TRY(glow__check_pixels(model));
   GLOW_TRY(glow__batch_elements(model, count, &j.count));
-  return run(model, &j, dequantise);
+  return pixels_run(model, &j, dequantise);
 }
 
 static void quantise(void *arg, uint32_t task, uint32_t worker) {
@@ -93,11 +93,12 @@ static void quantise(void *arg, uint32_t task, uint32_t worker) {
   }
 }
 
-glow_status glow_model_quantise(const glow_model *model, const float *x, int64_t count, uint8_t *pixels) {
+glow_status glow_model_quantise(const glow_model *model, const float *x, int64_t count,
+                                uint8_t *pixels) {
   if (!model || !pixels || !x)
     return glow_error(GLOW_E_ARGUMENT, "glow_model_quantise: NULL argument");
   job j = {.x = x, .pixels_out = pixels, .bits = glow_model_bits(model)};
   GLOW_TRY(glow__check_pixels(model));
   GLOW_TRY(glow__batch_elements(model, count, &j.count));
-  return run(model, &j, quantise);
+  return pixels_run(model, &j, quantise);
 }

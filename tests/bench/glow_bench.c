@@ -161,7 +161,7 @@ static void run_eval(bench *b, int64_t batch) {
 static void run_sample(bench *b, int64_t batch) {
   glow_sample_options o = GLOW_SAMPLE_OPTIONS_INIT;
   o.temperature = 0.7;
-  check(glow_workspace_sample(b->workspace, &o, NULL, batch, b->x));
+  check(glow_workspace_sample(b->workspace, batch, &o, b->x));
 }
 
 /* ---- measuring ------------------------------------------------------------------------------- */
@@ -225,7 +225,7 @@ static void measure_memory(const bench *b, run *r) {
   const glow_workspace *ws = b->trainer ? glow_trainer_workspace(b->trainer) : b->workspace;
   r->rss = peak_bytes();
   r->beyond = r->rss - vector * (b->trainer ? 4 : b->frozen ? 2 : 1); /* frozen: about as large */
-  r->workspace = (double)glow_workspace_plan_bytes(ws);
+  r->workspace = (double)glow_workspace_bytes(ws);
   r->working = r->workspace - (b->trainer ? vector : 0);
 }
 

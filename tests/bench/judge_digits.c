@@ -145,7 +145,8 @@ static int64_t judge_class(const digits *real, const glow_model *model, glow_wor
   for (int64_t first = 0; first < count; first += BATCH) {
     int64_t n = count - first < BATCH ? count - first : BATCH;
     options.first = (uint64_t)(class * count + first);
-    ok(glow_workspace_sample(ws, &options, labels, n, x));
+    options.labels = labels;
+    ok(glow_workspace_sample(ws, n, &options, x));
     ok(glow_model_quantise(model, x, n, pixels));
     for (int64_t i = 0; i < n; i++)
       right += judge(real, pixels + i * real->size) == class;

@@ -97,12 +97,12 @@ static void test_null_makers(void **state) {
   MAKER(glow_permute_create);
   MAKER(glow_scaling_create);
   MAKER(glow_prior_create);
-  BAD(glow_squeeze_create(NULL, &layer));
-  BAD(glow_squeeze_create(b->context, NULL));
-  BAD(glow_flatten_create(NULL, &layer));
-  BAD(glow_flatten_create(b->context, NULL));
-  BAD(glow_split_create(NULL, &layer));
-  BAD(glow_split_create(b->context, NULL));
+  BAD(glow_squeeze_create(NULL, NULL, &layer));
+  BAD(glow_squeeze_create(b->context, NULL, NULL));
+  BAD(glow_flatten_create(NULL, NULL, &layer));
+  BAD(glow_flatten_create(b->context, NULL, NULL));
+  BAD(glow_split_create(NULL, NULL, &layer));
+  BAD(glow_split_create(b->context, NULL, NULL));
   MAKER(glow_split_create);
 #undef MAKER
   BAD(glow_res_net_create(b->context, NULL, NULL));

@@ -111,7 +111,7 @@ static void open_coupling(bench *b, const glow_shape *shape) {
   glow_layer *layer = NULL;
   glow_model *model = NULL;
   net_options.hidden = HIDDEN;
-  net_options.edge = 1;
+  net_options.border = 1;
   options.kind = GLOW_COUPLING_ADDITIVE;
   OK(glow_conv_net_create(context, &net_options, &made));
   OK(glow_coupling_create(context, &options, &made, &layer));
@@ -194,7 +194,7 @@ static void test_split(void **state) {
     glow_layer *layer = NULL;
     glow_model *model = NULL;
     bench b;
-    options.edge = 1;
+    options.border = 1;
     OK(glow_split_create(context, &options, &layer));
     OK(helper_wrap_layer(context, layer, true, &shapes[s], &model));
     open_bench(&b, &shapes[s], model, context);
@@ -226,7 +226,7 @@ static void test_preset(void **state) {
   glow_glow_options o = helper_small_glow();
   glow_tensor_info info = GLOW_TENSOR_INFO_INIT;
   (void)state;
-  o.edge = o.spatial_top = 1;
+  o.border = o.spatial_top = 1;
   glow_model *model = helper_glow(context, &o, 5);
   OK(glow_model_find_tensor(model, "level1.step1.coupling.net.conv1.edge", &info));
   OK(glow_model_find_tensor(model, "level0.step0.coupling.net.conv3.edge", &info));

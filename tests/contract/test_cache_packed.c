@@ -151,11 +151,12 @@ static void forward(const void *self, const glow_call *call, const float *x, flo
   add_logdet(s, call, 1, logdet);
 }
 
-static void inverse(const void *self, const glow_call *call, const float *y, float *x,
-                    double *logdet) {
+static glow_status inverse(const void *self, const glow_call *call, const float *y, float *x,
+                           double *logdet) {
   const counted *s = self;
   times(s, call, 1 / packed_of(s, call, s->packed, 1, s->packs), y, x);
   add_logdet(s, call, -1, logdet);
+  return GLOW_OK;
 }
 
 static void backward(const void *self, const glow_call *call, const glow_layer_gradient *g) {
@@ -164,10 +165,6 @@ static void backward(const void *self, const glow_call *call, const glow_layer_g
     times(s, call, 1 / packed_of(s, call, s->back, -1, s->back_packs), g->dy, g->dx);
   else
     times(s, call, packed_of(s, call, s->packed, 1, s->packs), g->dy, g->dx);
-}
-
-static void destroy(void *self, glow_context *context) {
-  glow_release(context, self);
 }
 
 static glow_model *counted_model(glow_context *context, bool by_tasks, int *packs,
@@ -182,13 +179,12 @@ static glow_model *counted_model(glow_context *context, bool by_tasks, int *pack
   ops.forward = forward;
   ops.inverse = inverse;
   ops.backward = backward;
-  ops.destroy = destroy;
+  ops.self_size = sizeof(counted);
   OK(glow_builder_create(context, &input, NULL, &builder));
   for (int i = 0; i < 2; i++) { /* two, which must not share what they keep */
-    counted *self = glow_allocate(context, sizeof *self);
-    assert_non_null(self);
-    *self = (counted){.packs = packs, .back_packs = back_packs, .by_tasks = by_tasks};
-    OK(glow_layer_create(context, &ops, self, &layer));
+    OK(glow_layer_create(context, &ops, NULL, NULL, &layer));
+    *(counted *)glow_layer_self(layer) =
+        (counted){.packs = packs, .back_packs = back_packs, .by_tasks = by_tasks};
     OK(glow_builder_add(builder, i ? "second" : "first", &layer));
   }
   OK(glow_prior_create(context, &prior, &layer));

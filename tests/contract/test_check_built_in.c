@@ -105,7 +105,7 @@ static glow_status make_conv_biases(glow_context *context, glow_net **out) {
 static glow_status make_conv_edge(glow_context *context, glow_net **out) {
   glow_conv_net_options o = GLOW_CONV_NET_OPTIONS_INIT;
   o.hidden = 5;
-  o.edge = 1;
+  o.border = 1;
   return glow_conv_net_create(context, &o, out);
 }
 
@@ -115,11 +115,11 @@ static glow_status make_mlp(glow_context *context, glow_net **out) {
   return glow_mlp_net_create(context, &o, out);
 }
 
-static glow_status make_mlp_context(glow_context *context, glow_net **out) {
+static glow_status make_mlp_condition(glow_context *context, glow_net **out) {
   glow_mlp_net_options o = GLOW_MLP_NET_OPTIONS_INIT;
   o.hidden = 5;
   o.depth = 3;
-  o.context = 2;
+  o.condition.channels = 2;
   return glow_mlp_net_create(context, &o, out);
 }
 
@@ -145,7 +145,7 @@ static const net_row net_rows[] = {
     {"conv with biases", make_conv_biases, GLOW_CHECK_OPTIONS_INIT},
     {"conv with the edge", make_conv_edge, GLOW_CHECK_OPTIONS_INIT},
     {"MLP", make_mlp, GLOW_CHECK_OPTIONS_INIT},
-    {"MLP with context", make_mlp_context, GLOW_CHECK_OPTIONS_INIT},
+    {"MLP with context", make_mlp_condition, GLOW_CHECK_OPTIONS_INIT},
 };
 
 static void test_nets(void **state) {

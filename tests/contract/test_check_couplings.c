@@ -9,7 +9,7 @@ static void say(const char *check, const char *fault, void *payload) {
 }
 
 static void check_all(const helper_layer *rows, int32_t count, int32_t net, int32_t batch,
-                      int32_t context_size) {
+                      int32_t condition_size) {
   glow_context *context = helper_context(1, NULL, NULL);
   for (int32_t i = 0; i < count; i++) {
     helper_layer row = rows[i];
@@ -17,7 +17,7 @@ static void check_all(const helper_layer *rows, int32_t count, int32_t net, int3
     glow_layer *layer = NULL;
     char text[200];
     if (net >= 0)
-      row.net = net, row.batch = batch, row.context = context_size;
+      row.net = net, row.batch = batch, row.condition = condition_size;
     snprintf(text, sizeof text, "%s, net %d", row.name, (int)row.net);
     o.shape = (glow_shape){2, 3, 4};
     o.seed = helper_seed();

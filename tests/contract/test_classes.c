@@ -262,9 +262,10 @@ static void copy(const void *self, const glow_call *call, const float *x, float 
   memcpy(y, x, (size_t)glow_call_sample_count(call) * 8 * sizeof *y);
 }
 
-static void copy_back(const void *self, const glow_call *call, const float *y, float *x,
+static glow_status copy_back(const void *self, const glow_call *call, const float *y, float *x,
                       double *logdet) {
   copy(self, call, y, x, logdet, NULL);
+  return GLOW_OK;
 }
 
 static void copy_gradient(const void *self, const glow_call *call, const glow_layer_gradient *g) {
@@ -292,10 +293,6 @@ static void logits_backward(const void *self, const glow_call *call, const float
   }
 }
 
-static void destroy(void *self, glow_context *context) {
-  (void)self, (void)context;
-}
-
 static glow_layer_ops reader_ops(uint32_t flags, bool with_functions) {
   return (glow_layer_ops){.struct_size = sizeof(glow_layer_ops),
                           .type = "reader",
@@ -304,7 +301,7 @@ static glow_layer_ops reader_ops(uint32_t flags, bool with_functions) {
                           .forward = copy,
                           .inverse = copy_back,
                           .backward = copy_gradient,
-                          .destroy = destroy,
+                          .self_size = sizeof(reader),
                           .logits = with_functions ? logits : NULL,
                           .logits_backward = with_functions ? logits_backward : NULL};
 }
@@ -320,7 +317,8 @@ static glow_status build(const bench *b, reader *r, uint32_t flags, bool with_fu
   prior.classes = CLASSES;
   prior.classifier = classifier;
   OK(glow_builder_create(b->context, &shape, NULL, &builder));
-  OK(glow_layer_create(b->context, &ops, r, &layer));
+  OK(glow_layer_create(b->context, &ops, NULL, NULL, &layer));
+  *(reader *)glow_layer_self(layer) = *r;
   OK(glow_prior_create(b->context, &prior, &top));
   glow_status status = glow_builder_add(builder, "reader", &layer);
   if (status == GLOW_OK)
@@ -404,7 +402,8 @@ static void test_kit(void **state) {
     glow_check_options o = GLOW_CHECK_OPTIONS_INIT;
     glow_layer *layer = NULL;
     o.shape = (glow_shape){2, 2, 2};
-    OK(glow_layer_create(b->context, &ops, &r, &layer));
+    OK(glow_layer_create(b->context, &ops, NULL, NULL, &layer));
+    *(reader *)glow_layer_self(layer) = r;
     if (faults[i])
       REFUSED(glow_layer_check(b->context, &layer, &o), GLOW_E_CHECK, faults[i]);
     else

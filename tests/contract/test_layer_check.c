@@ -673,7 +673,7 @@ static void refused(glow_context *context, const glow_check_options *o, glow_sta
                     const char *words) {
   glow_layer *layer = NULL;
   glow_net *net = NULL;
-  OK(glow_split_create(context, &layer));
+  OK(glow_split_create(context, NULL, &layer));
   REFUSED(glow_layer_check(context, &layer, o), status, words);
   assert_null(layer);
   OK(glow_conv_net_create(context, NULL, &net));

@@ -141,7 +141,7 @@ static glow_model *create_model(const bench *b, glow_context *context) {
 
 /* The workspace's next passes start at sample `first`. */
 static void give_context(const bench *b, glow_workspace *ws, int64_t first) {
-  int64_t size = b->layer->context;
+  int64_t size = b->layer->condition;
   if (size)
     OK(glow_workspace_set_condition(ws, b->contexts + first * size, BATCH - first, size));
 }
@@ -292,7 +292,7 @@ static void backward(const bench *b, const objective *o, glow_workspace *ws, flo
   options.d_latents = o->d_latents;
   options.d_logits = o->d_logits;
   options.dx = dx;
-  options.d_condition = b->layer->context ? d_condition : NULL;
+  options.d_condition = b->layer->condition ? d_condition : NULL;
   OK(helper_forward(ws, b->x, b->labels, BATCH, GLOW_LATENTS_RAW, NULL, NULL, NULL));
   OK(glow_workspace_backward(ws, &options));
 }
@@ -385,7 +385,7 @@ static void check_objective(bench *b, int which) {
   int64_t count = glow_model_parameter_count(b->model);
   float *dx = new_batch(b), *dx2 = new_batch(b);
   float d_condition[BATCH * 3], d_context2[BATCH * 3];
-  int64_t contexts = BATCH * (int64_t)b->layer->context;
+  int64_t contexts = BATCH * (int64_t)b->layer->condition;
   const float *g = glow_workspace_gradients(b->stored);
   const float *g2 = glow_workspace_gradients(b->reconstructed);
   OK(glow_workspace_zero_gradients(b->stored));

@@ -21,7 +21,7 @@ static void all_passes(const bench *b, glow_workspace *ws, bool training) {
       OK(glow_workspace_zero_gradients(ws));
     }
   }
-  OK(glow_workspace_sample(ws, NULL, b->labels, BATCH, b->y));
+  OK(helper_sample(ws, NULL, b->labels, BATCH, b->y));
   OK(glow_workspace_find_nonfinite(ws, b->x, b->labels, BATCH, &layer));
 }
 

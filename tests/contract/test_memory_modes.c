@@ -71,7 +71,7 @@ static void test_fit(void **state) {
   glow_workspace *stored = workspace(model, GLOW_MODE_STORED, 0);
   result want = result_of(b, model, stored);
   int32_t before = 0, different = 0;
-  assert_int_equal(info_of(stored).kept, layers);
+  assert_int_equal(info_of(stored).stored_layers, layers);
   for (int step = 0; step <= 40; step++) {
     uint64_t limit = most - span + span * (uint64_t)step / 40;
     int64_t used = b->memory.bytes;
@@ -89,10 +89,10 @@ static void test_fit(void **state) {
     assert_true(helper_relative(have.dx, want.dx, BATCH * b->dims) < 2e-5);
     info = info_of(ws);
     /* some roundings of 6e-8, which badly conditioned layers enlarge by some hundreds */
-    assert_true(info.kept == layers ? info.drift == 0 : info.drift < 1e-4);
+    assert_true(info.stored_layers == layers ? info.drift == 0 : info.drift < 1e-4);
     assert_int_equal(info.recomputes, 0);
-    different += info.kept != before;
-    before = info.kept;
+    different += info.stored_layers != before;
+    before = info.stored_layers;
     free_result(&have);
     glow_workspace_destroy(&ws);
   }
@@ -247,10 +247,10 @@ static void test_fit_on_threads(void **state) {
     result have = result_of(b, model, ws);
     if (t == 0) {
       want = have;
-      kept = info_of(ws).kept;
+      kept = info_of(ws).stored_layers;
       assert_in_range(kept, 1, glow_model_layer_count(model) - 1);
     } else {
-      assert_int_equal(info_of(ws).kept, kept);
+      assert_int_equal(info_of(ws).stored_layers, kept);
       assert_true(helper_same_bits(have.gradients, want.gradients, count, sizeof(float)));
       assert_memory_equal(have.dx, want.dx, batch_bytes(b));
       free_result(&have);

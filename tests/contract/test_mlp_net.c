@@ -8,7 +8,7 @@ enum { COUNT = 300 }; /* several strips of samples, the last one not full */
 typedef struct shape_case {
   glow_shape shape;
   int32_t hidden, depth;
-  int64_t context;
+  int64_t condition;
 } shape_case;
 
 static const shape_case cases[] = {
@@ -24,7 +24,7 @@ static glow_model *additive(glow_context *context, const shape_case *c) {
   glow_model *model = NULL;
   net_options.hidden = c->hidden;
   net_options.depth = c->depth;
-  net_options.context = c->context;
+  net_options.condition.channels = c->condition;
   net_options.seed = 3;
   coupling.kind = GLOW_COUPLING_ADDITIVE;
   OK(glow_mlp_net_create(context, &net_options, &net));
@@ -58,7 +58,7 @@ static double worst_error(const shape_case *c, const glow_model *model, const fl
   for (int64_t p = 0; p < pixels; p++)
     for (int64_t j = 0; j < half; j++)
       a[count++] = x[p * 2 * half + j];
-  for (int64_t j = 0; j < c->context; j++)
+  for (int64_t j = 0; j < c->condition; j++)
     a[count++] = context[j];
   for (int l = 1; l <= c->depth + 1; l++) {
     layer_of(model, l, l <= c->depth, a, b);
@@ -81,20 +81,20 @@ static void check_case(const shape_case *c, const char *kernels, int32_t mode) {
   helper_random random = helper_random_of(1);
   int64_t dims = glow_model_dims(model);
   float *x = helper_new_normals(&random, 1.0f, COUNT * dims);
-  float *contexts = helper_new_normals(&random, 1.0f, COUNT * c->context + 1);
+  float *conditions = helper_new_normals(&random, 1.0f, COUNT * c->condition + 1);
   float *y = helper_allocate((size_t)(COUNT * dims) * sizeof *y);
-  if (c->context)
-    OK(glow_workspace_set_condition(ws, contexts, COUNT, c->context));
+  if (c->condition)
+    OK(glow_workspace_set_condition(ws, conditions, COUNT, c->condition));
   OK(helper_forward(ws, x, NULL, COUNT, GLOW_LATENTS_RAW, y, NULL, NULL));
   assert_memory_equal(x, y, (size_t)(COUNT * dims) * sizeof *x); /* the last layer starts at 0 */
   helper_perturb(model, &random, 0.1f);
   OK(helper_forward(ws, x, NULL, COUNT, GLOW_LATENTS_RAW, y, NULL, NULL));
   /* Sums of a few hundred numbers of size 1 in float32. */
   for (int n = 0; n < COUNT; n++)
-    assert_true(worst_error(c, model, x + n * dims, contexts + n * c->context, y + n * dims) <
+    assert_true(worst_error(c, model, x + n * dims, conditions + n * c->condition, y + n * dims) <
                 2e-4);
   free(x);
-  free(contexts);
+  free(conditions);
   free(y);
   glow_workspace_destroy(&ws);
   glow_model_destroy(&model);
@@ -124,14 +124,14 @@ static void test_threads(void **state) {
       glow_workspace *ws = helper_workspace(model, COUNT, GLOW_MODE_STORED);
       int64_t dims = glow_model_dims(model), count = glow_model_parameter_count(model);
       float *x = helper_new_normals(&random, 1.0f, COUNT * dims);
-      float *contexts = helper_new_normals(&random, 1.0f, COUNT * cases[i].context + 1);
+      float *conditions = helper_new_normals(&random, 1.0f, COUNT * cases[i].condition + 1);
       double weight[COUNT];
       glow_backward_options options = GLOW_BACKWARD_OPTIONS_INIT;
       for (int n = 0; n < COUNT; n++)
         weight[n] = 1.0;
       options.weight = weight;
-      if (cases[i].context)
-        OK(glow_workspace_set_condition(ws, contexts, COUNT, cases[i].context));
+      if (cases[i].condition)
+        OK(glow_workspace_set_condition(ws, conditions, COUNT, cases[i].condition));
       OK(helper_forward(ws, x, NULL, COUNT, GLOW_LATENTS_RAW, NULL, NULL, NULL));
       OK(glow_workspace_backward(ws, &options));
       if (first)
@@ -141,7 +141,7 @@ static void test_threads(void **state) {
         memcpy(first, glow_workspace_gradients(ws), (size_t)count * sizeof *first);
       }
       free(x);
-      free(contexts);
+      free(conditions);
       glow_workspace_destroy(&ws);
       glow_model_destroy(&model);
       glow_context_destroy(&context);
@@ -165,8 +165,8 @@ static void test_bad_options(void **state) {
   BAD_FIELD(hidden, INT32_MAX);
   BAD_FIELD(depth, 0);
   BAD_FIELD(depth, 65);
-  BAD_FIELD(context, -1);
-  BAD_FIELD(context, INT64_MAX);
+  BAD_FIELD(condition.channels, -1);
+  BAD_FIELD(condition.channels, INT64_MAX);
 #undef BAD_FIELD
   REFUSED(glow_mlp_net_create(NULL, NULL, &net), GLOW_E_ARGUMENT, "NULL");
   REFUSED(glow_mlp_net_create(context, NULL, NULL), GLOW_E_ARGUMENT, "NULL");

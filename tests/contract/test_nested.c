@@ -45,7 +45,7 @@ static void add_step(glow_context *context, glow_builder *builder, const char *p
 
 static void add_split(glow_context *context, glow_builder *builder, const char *prefix) {
   glow_layer *layer = NULL;
-  OK(glow_split_create(context, &layer));
+  OK(glow_split_create(context, NULL, &layer));
   add(builder, prefix, "split", layer);
 }
 
@@ -194,7 +194,7 @@ static void test_copies(void **state) {
     snprintf(name, sizeof name, "fine%d", i);
     OK(glow_builder_add_copy(builder, name, block));
   }
-  OK(glow_squeeze_create(context, &layer));
+  OK(glow_squeeze_create(context, NULL, &layer));
   add(builder, "", "squeeze", layer);
   OK(glow_builder_add_copy(builder, "coarse", block));
   glow_builder_destroy(&block);

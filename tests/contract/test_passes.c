@@ -21,8 +21,8 @@ static void test_inverse_first(void **state) {
     assert_memory_equal(b->y, other, batch_bytes(b));
     glow_workspace_destroy(&ws);
     ws = helper_workspace(b->model, BATCH, mode);
-    OK(glow_workspace_sample(ws, &options, b->labels, BATCH, b->y));
-    OK(glow_workspace_sample(used, &options, b->labels, BATCH, other));
+    OK(helper_sample(ws, &options, b->labels, BATCH, b->y));
+    OK(helper_sample(used, &options, b->labels, BATCH, other));
     assert_memory_equal(b->y, other, batch_bytes(b));
     glow_workspace_destroy(&ws);
   }
@@ -36,26 +36,26 @@ static void test_sample_numbers(void **state) {
   glow_workspace *ws = helper_workspace(b->model, BATCH, GLOW_MODE_INFERENCE);
   glow_sample_options options = GLOW_SAMPLE_OPTIONS_INIT;
   options.seed = 9;
-  OK(glow_workspace_sample(ws, &options, b->labels, BATCH, b->x));
+  OK(helper_sample(ws, &options, b->labels, BATCH, b->x));
   for (int first = 0; first < BATCH; first++)
     for (int count = 1; first + count <= BATCH; count++) {
       options.first = (uint64_t)first;
-      OK(glow_workspace_sample(ws, &options, b->labels + first, count, b->y));
+      OK(helper_sample(ws, &options, b->labels + first, count, b->y));
       assert_memory_equal(b->y, b->x + first * b->dims, (size_t)(count * b->dims) * sizeof(float));
     }
   assert_memory_not_equal(b->x, b->x + 3 * b->dims, (size_t)b->dims * sizeof(float));
   options.first = 0;
   options.seed = 10;
-  OK(glow_workspace_sample(ws, &options, b->labels, BATCH, b->y));
+  OK(helper_sample(ws, &options, b->labels, BATCH, b->y));
   assert_memory_not_equal(b->x, b->y, batch_bytes(b));
-  OK(glow_workspace_sample(ws, NULL, b->labels, BATCH, b->y)); /* defaults */
+  OK(helper_sample(ws, NULL, b->labels, BATCH, b->y)); /* defaults */
   glow_workspace_destroy(&ws);
 }
 
 /* Whitened latents of samples drawn with these options. */
 static void whitened_samples(const bench *b, glow_workspace *ws, const glow_sample_options *options,
                              float *z) {
-  OK(glow_workspace_sample(ws, options, b->labels, BATCH, b->y));
+  OK(helper_sample(ws, options, b->labels, BATCH, b->y));
   OK(glow_workspace_forward(ws, b->y, BATCH, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = b->labels, .form = GLOW_LATENTS_WHITENED, .latents = z}));
 }
 
@@ -84,22 +84,22 @@ static void test_temperatures(void **state) {
   zero.seed = 77;
   memset(b->z, 0, batch_bytes(b));
   OK(glow_workspace_inverse(ws, b->z, BATCH, &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options), .labels = b->labels, .form = GLOW_LATENTS_WHITENED}, cold));
-  OK(glow_workspace_sample(ws, &zero, b->labels, BATCH, b->y));
+  OK(helper_sample(ws, &zero, b->labels, BATCH, b->y));
   assert_true(helper_relative(b->y, cold, BATCH * b->dims) < 1e-6);
 
   const double nonsense[] = {-1.0, NAN, INFINITY};
   for (int i = 0; i < 3; i++) {
     glow_sample_options bad = GLOW_SAMPLE_OPTIONS_INIT;
     bad.temperature = nonsense[i];
-    REFUSED(glow_workspace_sample(ws, &bad, b->labels, BATCH, b->y), GLOW_E_ARGUMENT, "temperature");
+    REFUSED(helper_sample(ws, &bad, b->labels, BATCH, b->y), GLOW_E_ARGUMENT, "temperature");
     bad.temperature = 1;
     per_latent[1] = nonsense[i];
     bad.per_latent = per_latent;
-    REFUSED(glow_workspace_sample(ws, &bad, b->labels, BATCH, b->y), GLOW_E_ARGUMENT, "latents 1");
+    REFUSED(helper_sample(ws, &bad, b->labels, BATCH, b->y), GLOW_E_ARGUMENT, "latents 1");
     bad.per_latent = NULL;
     per_sample[2] = nonsense[i];
     bad.per_sample = per_sample;
-    REFUSED(glow_workspace_sample(ws, &bad, b->labels, BATCH, b->y), GLOW_E_ARGUMENT, "sample 2");
+    REFUSED(helper_sample(ws, &bad, b->labels, BATCH, b->y), GLOW_E_ARGUMENT, "sample 2");
   }
   free(expected);
   free(cold);
@@ -258,7 +258,7 @@ static void test_backward_needs_forward(void **state) {
   OK(glow_workspace_inverse(ws, b->z, BATCH, &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options), .labels = b->labels}, b->y));
   REFUSED(glow_workspace_backward(ws, &options), GLOW_E_STATE, "glow_workspace_forward");
   OK(forward(b, ws));
-  OK(glow_workspace_sample(ws, NULL, b->labels, BATCH, b->y));
+  OK(helper_sample(ws, NULL, b->labels, BATCH, b->y));
   REFUSED(glow_workspace_backward(ws, &options), GLOW_E_STATE, "glow_workspace_forward");
   OK(forward(b, ws));
   OK(glow_workspace_find_nonfinite(ws, b->x, b->labels, BATCH, &layer));

@@ -33,7 +33,7 @@ static void test_nice_layers(void **state) {
   assert_int_equal(glow_model_bits(model), 8);
   assert_int_equal(glow_model_initialised(model), 0); /* the scaling takes its values from data */
   glow_model_destroy(&model);
-  o.data_init = 0;
+  o.from_data = 0;
   OK(glow_model_create_nice(context, &o, &model));
   assert_int_equal(glow_model_initialised(model), 1);
   glow_model_destroy(&model);
@@ -56,7 +56,7 @@ static void test_nice_formula(void **state) {
   double log_prob, logdet, expected = 0, sum = 0;
   (void)state;
   o.couplings = 1;
-  o.data_init = 0;
+  o.from_data = 0;
   OK(glow_model_create_nice(context, &o, &model));
   helper_normals(&random, 0.5f, logs, DIMS);
   helper_normals(&random, 3.0f, x, DIMS);
@@ -123,7 +123,7 @@ static void test_bad_nice(void **state) {
   BAD_FIELD(depth, 0, GLOW_E_ARGUMENT, "depth is 0");
   BAD_FIELD(density, 2, GLOW_E_ARGUMENT, "density is 2");
   BAD_FIELD(bits, 9, GLOW_E_ARGUMENT, "bits is 9");
-  BAD_FIELD(data_init, 2, GLOW_E_ARGUMENT, "data_init is 2");
+  BAD_FIELD(from_data, 2, GLOW_E_ARGUMENT, "data_init is 2");
   BAD_FIELD(reserved, 1, GLOW_E_ARGUMENT, "reserved");
   BAD_FIELD(input.width, 0, GLOW_E_SHAPE, "0 pixels");
   BAD_FIELD(input.height, 5, GLOW_E_SHAPE, "even number of channels"); /* 25 numbers */
@@ -145,7 +145,7 @@ static void test_logistic_samples(void **state) {
   glow_sample_options options = GLOW_SAMPLE_OPTIONS_INIT;
   static float x[COUNT * DIMS], z[COUNT * DIMS], one[DIMS];
   (void)state;
-  o.data_init = 0;
+  o.from_data = 0;
   OK(glow_model_create_nice(context, &o, &model));
   glow_workspace *ws = helper_workspace(model, COUNT, GLOW_MODE_INFERENCE);
   for (int t = 1; t <= 2; t++) {
@@ -213,13 +213,13 @@ static void test_vector_flow(void **state) {
     o.coupling = kind;
     o.dims = kind == GLOW_COUPLING_SPLINE ? 3 : 4;
     o.steps = 2;
-    o.context = kind == GLOW_COUPLING_SPLINE ? 5 : 0;
+    o.condition = kind == GLOW_COUPLING_SPLINE ? 5 : 0;
     OK(glow_model_create_vector_flow(context, &o, &model));
     assert_int_equal(glow_model_layer_count(model), 7);
     assert_string_equal(glow_model_layer_name(model, 5), "step1.coupling");
     assert_string_equal(glow_model_layer_type(model, 5),
                         kind == GLOW_COUPLING_SPLINE ? "spline_coupling" : "coupling");
-    assert_int_equal(glow_model_condition_size(model), o.context);
+    assert_int_equal(glow_model_condition_size(model), o.condition);
     assert_int_equal(glow_model_bits(model), 0);
     glow_model_destroy(&model);
   }
@@ -239,7 +239,7 @@ static void test_bad_vector_flow(void **state) {
   } while (0)
   BAD_FIELD(dims, 1, GLOW_E_SHAPE, "dims is 1");
   BAD_FIELD(dims, -2, GLOW_E_SHAPE, "dims is -2");
-  BAD_FIELD(context, -1, GLOW_E_ARGUMENT, "context is -1");
+  BAD_FIELD(condition, -1, GLOW_E_ARGUMENT, "context is -1");
   BAD_FIELD(steps, 0, GLOW_E_ARGUMENT, "steps is 0");
   BAD_FIELD(hidden, 0, GLOW_E_ARGUMENT, "hidden is 0");
   BAD_FIELD(depth, 100, GLOW_E_ARGUMENT, "depth is 100");

@@ -73,7 +73,7 @@ static glow_model *model_of(glow_context *context, int kind) {
     o.levels = kind == ONE_STEP_MODEL ? 1 : 2;
     o.depth = kind == ONE_STEP_MODEL ? 1 : 2;
     o.hidden = kind == ODD_MODEL ? 37 : 40; /* beyond a panel; pairs that are not full */
-    o.edge = kind == ODD_MODEL;
+    o.border = kind == ODD_MODEL;
     o.coupling = kind == ADDITIVE_MODEL ? GLOW_COUPLING_ADDITIVE : GLOW_COUPLING_AFFINE;
     OK(glow_model_create_glow(context, &o, &model));
   }

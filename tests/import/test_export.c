@@ -277,7 +277,7 @@ static glow_model *two_steps(glow_context *context, char first, char second, int
   glow_layer *layer = NULL;
   glow_model *model = NULL;
   OK(glow_builder_create(context, &shape, NULL, &builder));
-  OK(glow_squeeze_create(context, &layer));
+  OK(glow_squeeze_create(context, NULL, &layer));
   OK(glow_builder_add(builder, "one", &layer));
   for (int step = 0; step < 2; step++) {
     char name[16], kind = step ? second : first;

@@ -214,7 +214,7 @@ static void test_outputs_and_inputs(void **state) {
   refused(glow_checkpoint_load_input(b.context, &input, &model, &trainer), GLOW_E_LIMIT,
           "workspace_bytes");
   assert_true(!model && !trainer);
-  limits.workspace_bytes = (int64_t)glow_workspace_plan_bytes(glow_trainer_workspace(b.trainer));
+  limits.workspace_bytes = (int64_t)glow_workspace_bytes(glow_trainer_workspace(b.trainer));
   goes_on(&b, &input);
   limits.workspace_bytes = -1;
   refused(glow_checkpoint_load_input(b.context, &input, &model, &trainer), GLOW_E_ARGUMENT,

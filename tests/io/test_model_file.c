@@ -63,7 +63,7 @@ static glow_model *make(int32_t permutation, int32_t coupling, int32_t scale, in
   o.scale = scale;
   o.classes = classes;
   o.net_actnorm = coupling == GLOW_COUPLING_AFFINE;
-  o.edge = o.spatial_top = o.classifier = classes > 0; /* in half of the round trips */
+  o.border = o.spatial_top = o.classifier = classes > 0; /* in half of the round trips */
   o.bits = 5;
   o.seed = 3;
   ok(glow_model_create_glow(context, &o, &model));

@@ -407,7 +407,7 @@ static void test_no_slash_in_names(void **state) {
   glow_layer *layer = NULL;
   (void)state;
   OK(glow_builder_create(context, &shape, NULL, &builder));
-  OK(glow_squeeze_create(context, &layer));
+  OK(glow_squeeze_create(context, NULL, &layer));
   REFUSED(glow_builder_add(builder, "a/m", &layer), GLOW_E_ARGUMENT, "'a/m' has a '/'");
   assert_null(layer);
   glow_builder_destroy(&builder);

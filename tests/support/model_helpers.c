@@ -173,7 +173,7 @@ const helper_layer helper_layers[] = {
 #define EDGE(text, option_, scale_)                                                                \
   {                                                                                                \
     .name = text, .kind = HELPER_COUPLING, .option = option_, .scale = scale_, .even = 1,          \
-    .edge = 1                                                                                      \
+    .border = 1                                                                                    \
   }
     COUPLING("coupling sigmoid", GLOW_COUPLING_AFFINE, GLOW_SCALE_SIGMOID),
     COUPLING("coupling exp", GLOW_COUPLING_AFFINE, GLOW_SCALE_EXP),
@@ -189,37 +189,37 @@ const helper_layer helper_layers[] = {
     EDGE("coupling additive, edge, biases", -GLOW_COUPLING_ADDITIVE, GLOW_SCALE_SIGMOID),
 #undef COUPLING
 #undef EDGE
-#define MLP(text, option_, scale_, context_)                                                       \
+#define MLP(text, option_, scale_, condition_)                                                     \
   {                                                                                                \
     .name = text, .kind = HELPER_COUPLING, .option = option_, .scale = scale_, .even = 1,          \
-    .net = HELPER_MLP, .context = context_                                                         \
+    .net = HELPER_MLP, .condition = condition_                                                     \
   }
     MLP("coupling sigmoid, MLP", GLOW_COUPLING_AFFINE, GLOW_SCALE_SIGMOID, 0),
     MLP("coupling exp, MLP", GLOW_COUPLING_AFFINE, GLOW_SCALE_EXP, 0),
     MLP("coupling tanh, MLP", GLOW_COUPLING_AFFINE, GLOW_SCALE_TANH, 0),
     MLP("coupling sigmoid floor, MLP", GLOW_COUPLING_AFFINE, GLOW_SCALE_SIGMOID_FLOOR, 0),
     MLP("coupling additive, MLP", GLOW_COUPLING_ADDITIVE, GLOW_SCALE_SIGMOID, 0),
-    MLP("coupling tanh, MLP with context", GLOW_COUPLING_AFFINE, GLOW_SCALE_TANH, 3),
-    MLP("coupling additive, MLP with context", GLOW_COUPLING_ADDITIVE, GLOW_SCALE_SIGMOID, 2),
+    MLP("coupling tanh, MLP with condition", GLOW_COUPLING_AFFINE, GLOW_SCALE_TANH, 3),
+    MLP("coupling additive, MLP with condition", GLOW_COUPLING_ADDITIVE, GLOW_SCALE_SIGMOID, 2),
     MLP("coupling learned, MLP", GLOW_COUPLING_AFFINE, GLOW_SCALE_TANH_LEARNED, 0),
 #undef MLP
-#define MLP(text, scale_, mask_, invert_, context_)                                                \
+#define MLP(text, scale_, mask_, invert_, condition_)                                              \
   {                                                                                                \
     .name = text, .kind = HELPER_COUPLING, .option = GLOW_COUPLING_AFFINE,                         \
     .scale = GLOW_SCALE_##scale_, .mask = GLOW_MASK_##mask_, .invert = invert_,                    \
-    .even = GLOW_MASK_##mask_ == GLOW_MASK_CHANNELS, .net = HELPER_MLP, .context = context_        \
+    .even = GLOW_MASK_##mask_ == GLOW_MASK_CHANNELS, .net = HELPER_MLP, .condition = condition_    \
   }
-    MLP("coupling inverted, MLP with context", TANH, CHANNELS, 1, 3),
+    MLP("coupling inverted, MLP with condition", TANH, CHANNELS, 1, 3),
     MLP("coupling under a checkerboard, MLP", TANH, CHECKERBOARD, 0, 0),
     MLP("coupling under a checkerboard inverted, MLP", TANH_LEARNED, CHECKERBOARD, 1, 2),
 #undef MLP
     {.name = "spline coupling, MLP", .kind = HELPER_SPLINE, .option = 1, .net = HELPER_MLP},
     {.name = "spline coupling, odd, MLP", .kind = HELPER_SPLINE, .option = 2, .net = HELPER_MLP},
-    {.name = "spline coupling, MLP with context",
+    {.name = "spline coupling, MLP with condition",
      .kind = HELPER_SPLINE,
      .option = 1,
      .net = HELPER_MLP,
-     .context = 3},
+     .condition = 3},
     {.name = "spline coupling, conv", .kind = HELPER_SPLINE, .option = 1},
     {.name = "spline coupling, odd, conv with biases", .kind = HELPER_SPLINE, .option = -2},
     {.name = "even and odd", .kind = HELPER_PERMUTE, .option = GLOW_PERMUTATION_EVEN_ODD},
@@ -227,7 +227,7 @@ const helper_layer helper_layers[] = {
     {.name = "flatten", .kind = HELPER_FLATTEN},
     {.name = "squeeze", .kind = HELPER_SQUEEZE, .even_hw = 1},
     {.name = "split", .kind = HELPER_SPLIT, .even = 1},
-    {.name = "split, edge", .kind = HELPER_SPLIT, .even = 1, .edge = 1},
+    {.name = "split, edge", .kind = HELPER_SPLIT, .even = 1, .border = 1},
     {.name = "split with a fixed prior", .kind = HELPER_SPLIT, .option = 1, .even = 1},
     {.name = "batchnorm", .kind = HELPER_BATCHNORM, .batch = 1},
     {.name = "batchnorm with a lag", .kind = HELPER_BATCHNORM, .batch = 1, .lag = 0.75},
@@ -311,8 +311,8 @@ static glow_status create_net(glow_context *context, const helper_layer *layer, 
   conv.hidden = mlp.hidden = res.hidden = hidden;
   conv.actnorm = layer->option > 0;
   conv.seed = mlp.seed = res.seed = 7;
-  conv.edge = layer->edge;
-  mlp.context = layer->context;
+  conv.border = layer->border;
+  mlp.condition.channels = layer->condition;
   res.blocks = 2;
   res.batch_norm = layer->net == HELPER_RES_NET || layer->net == HELPER_RES_NET_WITHOUT_WEIGHT_NORM;
   res.weight_norm = layer->net == HELPER_RES_NET || layer->net == HELPER_RES_NET_WITHOUT_BATCH_NORM;
@@ -363,7 +363,7 @@ glow_status helper_create_layer(glow_context *context, const helper_layer *layer
   batchnorm.lag = layer->lag;
   prior.spatial = layer->spatial;
   prior.classifier = layer->classifier;
-  split.edge = layer->edge;
+  split.border = layer->border;
   split.fixed = layer->option;
   prior.density = layer->density;
   switch (layer->kind) {
@@ -372,9 +372,9 @@ glow_status helper_create_layer(glow_context *context, const helper_layer *layer
   case HELPER_PERMUTE: return glow_permute_create(context, &permute, out);
   case HELPER_SPLINE: return create_spline(context, layer, hidden, out);
   case HELPER_SCALING: return glow_scaling_create(context, NULL, out);
-  case HELPER_FLATTEN: return glow_flatten_create(context, out);
+  case HELPER_FLATTEN: return glow_flatten_create(context, NULL, out);
   case HELPER_COUPLING: return create_coupling(context, layer, hidden, out);
-  case HELPER_SQUEEZE: return glow_squeeze_create(context, out);
+  case HELPER_SQUEEZE: return glow_squeeze_create(context, NULL, out);
   case HELPER_BATCHNORM: return glow_batchnorm_create(context, &batchnorm, out);
   case HELPER_LOGIT: return glow_logit_create(context, NULL, out);
   case HELPER_SPLIT: return glow_split_create(context, &split, out);
@@ -481,4 +481,35 @@ uint64_t helper_limit_of_all(const glow_model *model, int64_t batch) {
       low = middle;
   }
   return high;
+}
+
+/* ---- passes with their options as arguments -------------------------------------------------- */
+
+glow_status helper_forward(glow_workspace *ws, const float *x, const int32_t *labels, int64_t count,
+                           int32_t form, float *latents, double *logdet, double *log_prob) {
+  glow_forward_options o = GLOW_FORWARD_OPTIONS_INIT;
+  o.labels = labels;
+  o.form = form;
+  o.latents = latents;
+  o.logdet = logdet;
+  o.log_prob = log_prob;
+  return glow_workspace_forward(ws, x, count, &o);
+}
+
+glow_status helper_inverse(glow_workspace *ws, const float *latents, int32_t form,
+                           const int32_t *labels, int64_t count, float *x, double *logdet) {
+  glow_inverse_options o = GLOW_INVERSE_OPTIONS_INIT;
+  o.labels = labels;
+  o.form = form;
+  o.logdet = logdet;
+  return glow_workspace_inverse(ws, latents, count, &o, x);
+}
+
+glow_status helper_sample(glow_workspace *ws, const glow_sample_options *options,
+                          const int32_t *labels, int64_t count, float *x) {
+  glow_sample_options o = GLOW_SAMPLE_OPTIONS_INIT;
+  if (options)
+    o = *options;
+  o.labels = labels;
+  return glow_workspace_sample(ws, count, &o, x);
 }

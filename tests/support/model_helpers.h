@@ -58,7 +58,7 @@ typedef struct helper_random {
 helper_random helper_random_of(uint64_t use);
 double helper_uniform(helper_random *random);
 double helper_normal(helper_random *random);
-/* count numbers from the standard normal law, times scale. */
+/* count standard normal numbers, times scale. */
 void helper_normals(helper_random *random, float scale, float *out, int64_t count);
 float *helper_new_normals(helper_random *random, float scale, int64_t count);
 /* Adds normal numbers to all trainable parameters, prepares, and marks the model initialised. */
@@ -85,15 +85,15 @@ typedef struct helper_layer {
   int32_t invert;     /* coupling */
   int32_t order;      /* coupling: GLOW_ORDER_..., 0 for shift, then scale */
   int32_t classes;    /* prior */
-  int32_t edge;       /* coupling, split: with the border indicator */
-  int32_t spatial;    /* prior: a law for each position */
+  int32_t border;     /* coupling, split: with the border indicator */
+  int32_t spatial;    /* prior: a distribution for each position */
   int32_t classifier; /* prior: with logits */
   int32_t density;    /* prior: GLOW_DENSITY_... */
   int32_t unlabelled; /* 1: some samples of the batch have no class */
   int32_t even;       /* 1: needs an even number of channels */
   int32_t even_hw;    /* 1: needs even height and width */
   int32_t net;        /* coupling: of enum helper_net */
-  int32_t context;    /* numbers in the context vector that the net reads */
+  int32_t condition;  /* elements of the condition that the net reads */
   int32_t batch;      /* 1: training passes use statistics of the batch */
   int32_t curved;     /* 1: not affine in what decides the determinant */
   double lag;         /* batch normalisation */
@@ -138,6 +138,15 @@ glow_status helper_create_model(glow_context *context, const helper_layer *layer
 /* The same for a layer made by the caller, which is taken over. */
 glow_status helper_wrap_layer(glow_context *context, glow_layer *layer, bool with_prior,
                               const glow_shape *shape, glow_model **out);
+
+/* ---- passes with their options as arguments -------------------------------------------------- */
+
+glow_status helper_forward(glow_workspace *ws, const float *x, const int32_t *labels, int64_t count,
+                           int32_t form, float *latents, double *logdet, double *log_prob);
+glow_status helper_inverse(glow_workspace *ws, const float *latents, int32_t form,
+                           const int32_t *labels, int64_t count, float *x, double *logdet);
+glow_status helper_sample(glow_workspace *ws, const glow_sample_options *options,
+                          const int32_t *labels, int64_t count, float *x);
 
 /* ---- models and workspaces ------------------------------------------------------------------- */
 

@@ -195,7 +195,7 @@ check "no classifier, no accuracy" sh -c '! grep -q accuracy out'
 
 # A classifier, and labels for half of the images.
 half="--data batch.bin --format cifar10 --conditional --levels 2 --depth 1 --hidden 8 --warmup 0"
-half="$half --batch 4 --samples 10 --class-weight 0.5 --labelled 0.5 --spatial-prior --edge"
+half="$half --batch 4 --samples 10 --class-weight 0.5 --labelled 0.5 --spatial-prior --border"
 good "train with a classifier" train $half --test batch.bin --steps 3 --ema 0.9 --report-every 1 \
   --test-every 3 --checkpoint-every 2 --keep 0 --out run/half
 check "tests tell the accuracy" says '^test at step 3: .*, accuracy [01][.].*, accuracy [01][.]'

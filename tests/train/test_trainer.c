@@ -430,9 +430,10 @@ static void faulty_forward(const void *self, const glow_call *call, const float 
   memcpy(y, x, (size_t)(glow_call_sample_count(call) * ((const faulty *)self)->size) * sizeof *y);
 }
 
-static void faulty_inverse(const void *self, const glow_call *call, const float *y, float *x,
-                           double *logdet) {
+static glow_status faulty_inverse(const void *self, const glow_call *call, const float *y, float *x,
+                                  double *logdet) {
   faulty_forward(self, call, y, x, logdet, NULL);
+  return GLOW_OK;
 }
 
 static void faulty_backward(const void *self, const glow_call *call,
@@ -443,10 +444,6 @@ static void faulty_backward(const void *self, const glow_call *call,
     glow_call_gradient(call, f->tensor)[0] += NAN;
 }
 
-static void faulty_destroy(void *self, glow_context *context) {
-  glow_release(context, self);
-}
-
 static glow_layer *new_faulty(glow_context *context, const bool *broken) {
   const glow_layer_ops ops = {.struct_size = sizeof ops,
                               .type = "faulty",
@@ -454,12 +451,10 @@ static glow_layer *new_faulty(glow_context *context, const bool *broken) {
                               .forward = faulty_forward,
                               .inverse = faulty_inverse,
                               .backward = faulty_backward,
-                              .destroy = faulty_destroy};
-  faulty *self = glow_allocate(context, sizeof *self);
+                              .self_size = sizeof(faulty)};
   glow_layer *layer = NULL;
-  assert_non_null(self);
-  self->broken = broken;
-  ok(glow_layer_create(context, &ops, self, &layer));
+  ok(glow_layer_create(context, &ops, NULL, NULL, &layer));
+  ((faulty *)glow_layer_self(layer))->broken = broken;
   return layer;
 }
 

@@ -130,11 +130,7 @@ GLOW_API void glow_call_run(const glow_call *call, uint32_t tasks, glow_task_fn 
 GLOW_API glow_status glow_call_fail(const glow_call *call, int64_t n, const char *format, ...)
     GLOW_PRINTF(3, 4);
 
-enum {
-  GLOW_INITIALISE_BEGIN = 1401,
-  GLOW_INITIALISE_BATCH = 1402,
-  GLOW_INITIALISE_END = 1403
-};
+enum { GLOW_INITIALISE_BEGIN = 1401, GLOW_INITIALISE_BATCH = 1402, GLOW_INITIALISE_END = 1403 };
 
 /* In `initialise`, at the end of a round: the values of an actnorm that gives each of the channels,
  * whose moments were taken, mean 0 and deviation 1: bias = -mean, logs = -log(sd + floor). A channel

@@ -48,7 +48,7 @@ typedef struct glow_layer_gradient {
 
 /* A net that a layer hosts. */
 typedef struct glow_hosted_net {
-  const char *prefix;   /* of its tensors ("net" makes "net.fc1.weight"), and of its options in files,
+  const char *prefix; /* of its tensors ("net" makes "net.fc1.weight"), and of its options in files,
                            where "net" itself is the net's type */
   const char *fallback; /* its type where a file names none; NULL: a file must */
 } glow_hosted_net;
@@ -119,7 +119,8 @@ typedef struct glow_layer_ops {
  * what it points to lives as long as the layer. nets NULL: none. */
 GLOW_API glow_status glow_layer_create(glow_context *context, const glow_layer_ops *ops,
                                        const void *options, glow_net **nets, glow_layer **out);
-/* The layer's `self`, for a constructor that puts more than options there. */
+/* The layer's `self`, for a constructor that puts more than options there. Such a layer cannot be made
+ * again from its options: it is neither saved nor copied, unless its table has `create`. */
 GLOW_API void *glow_layer_self(glow_layer *layer);
 
 /* Registers a type, so that files can name it and layers of it can be saved. The built-in types are

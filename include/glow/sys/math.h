@@ -46,13 +46,13 @@ GLOW_API glow_layout glow_math_rows(const glow_math *math, int64_t stride);
 /* A packed matrix [k, n]. What one product writes like this can be B, or A, of the next. */
 GLOW_API glow_layout glow_math_panels(const glow_math *math, int64_t k, int64_t n);
 /* Packs panels [first, last) of B [k, n], whose element (i, j) lies at b[i*rs + j*cs]. */
-GLOW_API void glow_math_pack(const glow_math *math, int64_t k, int64_t n, const float *b, int64_t rs,
-                             int64_t cs, float *packed, int64_t first, int64_t last);
+GLOW_API void glow_math_pack(const glow_math *math, int64_t k, int64_t n, const float *b,
+                             int64_t rs, int64_t cs, float *packed, int64_t first, int64_t last);
 /* C [m, n] = epilogue(A B), A [m, k]. Only columns of panels [first, last) are computed; c, bias and
  * scale point at column 0. */
 GLOW_API void glow_math_multiply(const glow_math *math, int64_t m, int64_t n, int64_t k,
-                                 const float *a, glow_layout a_layout, const float *packed, float *c,
-                                 glow_layout c_layout, int64_t first, int64_t last,
+                                 const float *a, glow_layout a_layout, const float *packed,
+                                 float *c, glow_layout c_layout, int64_t first, int64_t last,
                                  const glow_epilogue *epilogue);
 /* The same with A', where A is [k, m]. */
 GLOW_API void glow_math_multiply_transposed(const glow_math *math, int64_t m, int64_t n, int64_t k,
@@ -62,9 +62,9 @@ GLOW_API void glow_math_multiply_transposed(const glow_math *math, int64_t m, in
                                             const glow_epilogue *epilogue);
 /* Back through h = relu((a + bias) scale). d [rows, n], laid out like h, is the gradient of h:
  *   g = d where h > 0, else 0;  sum_scale[j] = sum g h;  d = g scale;  sum_bias[j] = sum d */
-GLOW_API void glow_math_relu_backward(const glow_math *math, int64_t rows, int64_t n, const float *h,
-                                      const float *scale, float *d, glow_layout layout,
-                                      float *sum_bias, float *sum_scale);
+GLOW_API void glow_math_relu_backward(const glow_math *math, int64_t rows, int64_t n,
+                                      const float *h, const float *scale, float *d,
+                                      glow_layout layout, float *sum_bias, float *sum_scale);
 
 /* ---- functions over arrays ------------------------------------------------------------------- */
 

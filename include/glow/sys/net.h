@@ -62,7 +62,8 @@ typedef struct glow_net_ops {
  * the net. */
 GLOW_API glow_status glow_net_create(glow_context *context, const glow_net_ops *ops,
                                      const void *options, glow_net **out);
-/* The net's `self`, for a constructor that puts more than options there. */
+/* The net's `self`, for a constructor that puts more than options there; with what follows from that
+ * for a layer (glow_layer_self). */
 GLOW_API void *glow_net_self(glow_net *net);
 
 /* As glow_context_register_layer. */

@@ -15,9 +15,10 @@ extern "C" {
 
 /* What a field is: its type in the struct, and in files. */
 enum {
-  GLOW_OPTION_INT32 = 1601,   /* int32_t; an integer */
-  GLOW_OPTION_INT64 = 1602,   /* int64_t; an integer */
-  GLOW_OPTION_UINT64 = 1603,  /* uint64_t; any value, not written: the work of a seed is in the tensors */
+  GLOW_OPTION_INT32 = 1601, /* int32_t; an integer */
+  GLOW_OPTION_INT64 = 1602, /* int64_t; an integer */
+  GLOW_OPTION_UINT64 =
+      1603, /* uint64_t; any value, not written: the work of a seed is in the tensors */
   GLOW_OPTION_REAL = 1604,    /* double; a finite real number */
   GLOW_OPTION_CHOICE = 1605,  /* int32_t, one of `choices`; its name */
   GLOW_OPTION_INDICES = 1606, /* const int32_t *, followed by an int64_t that tells how many; a list
@@ -46,8 +47,9 @@ typedef struct glow_option {
   size_t offset;    /* in the options struct */
   int32_t type;     /* GLOW_OPTION_... */
   uint32_t flags;   /* GLOW_OPTION_... */
-  double low, high; /* INT32, INT64, REAL: the range, its ends included unless flags say otherwise */
-  double fallback;  /* the default; of a CHOICE its value */
+  double low,
+      high;        /* INT32, INT64, REAL: the range, its ends included unless flags say otherwise */
+  double fallback; /* the default; of a CHOICE its value */
   const glow_choice *choices;
   const char *prefix; /* of the constants of a CHOICE, for messages: "GLOW_MASK_" */
 } glow_option;

@@ -1,5 +1,5 @@
 /* Context vectors: passes get each sample's own, by whatever way and in whatever batch; what is
- * missing or wrong is named. And a conditional density learns a mode for each context.
+ * missing or wrong is named. And a conditional density learns a mode for each condition.
  * SPDX-License-Identifier: MIT */
 #include "../support/model_helpers.h"
 
@@ -8,10 +8,10 @@ enum { COUNT = 9, SIZE = 3, DIMS = 4 };
 typedef struct bench {
   glow_context *context;
   glow_model *model;
-  float x[COUNT * DIMS], contexts[COUNT * SIZE];
+  float x[COUNT * DIMS], conditions[COUNT * SIZE];
 } bench;
 
-/* actnorm, coupling, reverse, coupling on vectors: both couplings read the context. */
+/* actnorm, coupling, reverse, coupling on vectors: both couplings read the condition. */
 static glow_model *conditional(glow_context *context, int64_t size) {
   const glow_shape shape = {1, 1, DIMS};
   const glow_builder_options options = {sizeof options, 0, 0};
@@ -27,7 +27,7 @@ static glow_model *conditional(glow_context *context, int64_t size) {
     glow_coupling_options coupling = GLOW_COUPLING_OPTIONS_INIT;
     glow_net *net = NULL;
     net_options.hidden = 16;
-    net_options.context = size;
+    net_options.condition.channels = size;
     net_options.seed = (uint64_t)i;
     coupling.scale = GLOW_SCALE_TANH;
     OK(glow_mlp_net_create(context, &net_options, &net));
@@ -48,7 +48,7 @@ static int open_bench(void **state) {
   b->context = helper_context(2, NULL, NULL);
   b->model = conditional(b->context, SIZE);
   helper_normals(&random, 1.0f, b->x, COUNT * DIMS);
-  helper_normals(&random, 1.0f, b->contexts, COUNT * SIZE);
+  helper_normals(&random, 1.0f, b->conditions, COUNT * SIZE);
   *state = b;
   return 0;
 }
@@ -73,17 +73,17 @@ static void test_each_has_its_own(void **state) {
   glow_workspace *ws = helper_workspace(b->model, COUNT, GLOW_MODE_INFERENCE);
   double all[COUNT], alone, shared[COUNT];
   assert_int_equal(glow_model_condition_size(b->model), SIZE);
-  OK(glow_workspace_set_condition(ws, b->contexts, COUNT, SIZE));
+  OK(glow_workspace_set_condition(ws, b->conditions, COUNT, SIZE));
   OK(glow_workspace_log_prob(ws, b->x, NULL, COUNT, all));
   for (int n = 0; n < COUNT; n++) {
-    OK(glow_workspace_set_condition(ws, b->contexts + n * SIZE, 1, SIZE));
+    OK(glow_workspace_set_condition(ws, b->conditions + n * SIZE, 1, SIZE));
     OK(glow_workspace_log_prob(ws, b->x + n * DIMS, NULL, 1, &alone));
     if (strcmp(glow_context_kernels(b->context), "cblas") == 0)
       assert_true(fabs(alone - all[n]) < 1e-4);
     else
       assert_true(alone == all[n]);
   }
-  OK(glow_workspace_set_condition(ws, b->contexts, 1, SIZE));
+  OK(glow_workspace_set_condition(ws, b->conditions, 1, SIZE));
   OK(glow_workspace_log_prob(ws, b->x, NULL, COUNT, shared));
   assert_true(fabs(shared[0] - all[0]) < 1e-4);
   assert_true(fabs(shared[1] - all[1]) > 1e-3);
@@ -95,11 +95,11 @@ static void test_round_trip(void **state) {
   ready(b);
   glow_workspace *ws = helper_workspace(b->model, COUNT, GLOW_MODE_INFERENCE);
   float z[COUNT * DIMS], back[COUNT * DIMS], other[COUNT * DIMS];
-  OK(glow_workspace_set_condition(ws, b->contexts, COUNT, SIZE));
+  OK(glow_workspace_set_condition(ws, b->conditions, COUNT, SIZE));
   OK(helper_forward(ws, b->x, NULL, COUNT, GLOW_LATENTS_WHITENED, z, NULL, NULL));
   OK(helper_inverse(ws, z, GLOW_LATENTS_WHITENED, NULL, COUNT, back, NULL));
   assert_true(helper_relative(back, b->x, COUNT * DIMS) < 1e-5);
-  OK(glow_workspace_set_condition(ws, b->contexts, 1, SIZE));
+  OK(glow_workspace_set_condition(ws, b->conditions, 1, SIZE));
   OK(helper_inverse(ws, z, GLOW_LATENTS_WHITENED, NULL, COUNT, other, NULL));
   assert_true(helper_relative(other, b->x, COUNT * DIMS) > 1e-2);
   glow_workspace_destroy(&ws);
@@ -111,28 +111,28 @@ static void test_refusals(void **state) {
   glow_workspace *ws = helper_workspace(b->model, COUNT, GLOW_MODE_STORED);
   float z[COUNT * DIMS], d[COUNT * SIZE];
   glow_backward_options options = GLOW_BACKWARD_OPTIONS_INIT;
-  REFUSED(glow_workspace_log_prob(ws, b->x, NULL, 1, NULL), GLOW_E_ARGUMENT, "needs a context of 3 numbers");
+  REFUSED(glow_workspace_log_prob(ws, b->x, NULL, 1, NULL), GLOW_E_ARGUMENT, "needs a condition of 3 elements");
   REFUSED(helper_inverse(ws, b->x, GLOW_LATENTS_RAW, NULL, 1, z, NULL), GLOW_E_ARGUMENT,
-          "needs a context");
-  REFUSED(helper_sample(ws, NULL, NULL, 1, z), GLOW_E_ARGUMENT, "needs a context");
+          "needs a condition");
+  REFUSED(helper_sample(ws, NULL, NULL, 1, z), GLOW_E_ARGUMENT, "needs a condition");
   REFUSED(glow_workspace_initialise(ws, b->model, b->x, NULL, COUNT), GLOW_E_ARGUMENT,
-          "needs a context");
-  REFUSED(glow_workspace_set_condition(NULL, b->contexts, 1, SIZE), GLOW_E_ARGUMENT, "NULL");
-  REFUSED(glow_workspace_set_condition(ws, b->contexts, 1, SIZE + 1), GLOW_E_SHAPE, "takes 3");
-  REFUSED(glow_workspace_set_condition(ws, b->contexts, 0, SIZE), GLOW_E_ARGUMENT, "1 or more");
-  REFUSED(glow_workspace_set_condition(ws, b->contexts, -1, SIZE), GLOW_E_ARGUMENT, "1 or more");
+          "needs a condition");
+  REFUSED(glow_workspace_set_condition(NULL, b->conditions, 1, SIZE), GLOW_E_ARGUMENT, "NULL");
+  REFUSED(glow_workspace_set_condition(ws, b->conditions, 1, SIZE + 1), GLOW_E_SHAPE, "takes 3");
+  REFUSED(glow_workspace_set_condition(ws, b->conditions, 0, SIZE), GLOW_E_ARGUMENT, "1 or more");
+  REFUSED(glow_workspace_set_condition(ws, b->conditions, -1, SIZE), GLOW_E_ARGUMENT, "1 or more");
   REFUSED(glow_workspace_set_condition(ws, NULL, 2, SIZE), GLOW_E_ARGUMENT, "no memory");
-  OK(glow_workspace_set_condition(ws, b->contexts, 4, SIZE));
-  REFUSED(glow_workspace_log_prob(ws, b->x, NULL, 5, NULL), GLOW_E_ARGUMENT, "4 context vectors for 5");
+  OK(glow_workspace_set_condition(ws, b->conditions, 4, SIZE));
+  REFUSED(glow_workspace_log_prob(ws, b->x, NULL, 5, NULL), GLOW_E_ARGUMENT, "4 conditions for 5");
   OK(glow_workspace_log_prob(ws, b->x, NULL, 4, NULL));
-  b->contexts[SIZE + 1] = NAN;
+  b->conditions[SIZE + 1] = NAN;
   REFUSED(glow_workspace_log_prob(ws, b->x, NULL, 4, NULL), GLOW_E_NUMERIC,
-          "context: element 1 of sample 1 is not finite");
-  b->contexts[SIZE + 1] = 0.5f;
+          "condition: element 1 of sample 1 is not finite");
+  b->conditions[SIZE + 1] = 0.5f;
   OK(helper_forward(ws, b->x, NULL, 4, GLOW_LATENTS_RAW, NULL, NULL, NULL));
   OK(glow_workspace_set_condition(ws, NULL, 0, 0));
   options.d_condition = d;
-  REFUSED(glow_workspace_backward(ws, &options), GLOW_E_ARGUMENT, "needs a context");
+  REFUSED(glow_workspace_backward(ws, &options), GLOW_E_ARGUMENT, "needs a condition");
   glow_workspace_destroy(&ws);
 }
 
@@ -145,11 +145,11 @@ static void test_unconditional_models(void **state) {
   glow_backward_options options = GLOW_BACKWARD_OPTIONS_INIT;
   assert_int_equal(glow_model_condition_size(plain), 0);
   assert_int_equal(glow_model_condition_size(NULL), 0);
-  REFUSED(glow_workspace_set_condition(ws, b->contexts, 1, SIZE), GLOW_E_ARGUMENT, "takes no");
+  REFUSED(glow_workspace_set_condition(ws, b->conditions, 1, SIZE), GLOW_E_ARGUMENT, "takes no");
   OK(glow_workspace_set_condition(ws, NULL, 0, 0));
   OK(helper_forward(ws, b->x, NULL, 2, GLOW_LATENTS_RAW, NULL, NULL, NULL));
-  options.d_condition = b->contexts;
-  REFUSED(glow_workspace_backward(ws, &options), GLOW_E_ARGUMENT, "takes no context");
+  options.d_condition = b->conditions;
+  REFUSED(glow_workspace_backward(ws, &options), GLOW_E_ARGUMENT, "takes no condition");
   /* A program compiled before there was d_condition. */
   options.struct_size = offsetof(glow_backward_options, d_condition);
   OK(glow_workspace_backward(ws, &options));
@@ -157,7 +157,7 @@ static void test_unconditional_models(void **state) {
   glow_model_destroy(&plain);
 }
 
-/* Layers of one model read one context. */
+/* Layers of one model read one condition. */
 static void test_sizes_that_differ(void **state) {
   bench *b = *state;
   const glow_shape shape = {1, 1, DIMS};
@@ -167,12 +167,12 @@ static void test_sizes_that_differ(void **state) {
     glow_mlp_net_options options = GLOW_MLP_NET_OPTIONS_INIT;
     glow_net *net = NULL;
     glow_layer *layer = NULL;
-    options.context = 2 + i;
+    options.condition.channels = 2 + i;
     OK(glow_mlp_net_create(b->context, &options, &net));
     OK(glow_coupling_create(b->context, NULL, &net, &layer));
     if (i)
       REFUSED(glow_builder_add(builder, "second", &layer), GLOW_E_SHAPE,
-              "a context of 3 numbers, where an earlier layer has 2");
+              "a condition of 1 x 1 x 3, where an earlier layer reads one of 1 x 1 x 2");
     else
       OK(glow_builder_add(builder, "first", &layer));
   }
@@ -199,14 +199,14 @@ static void test_micro_batches(void **state) {
     options.micro_batch = i ? 4 : COUNT;
     OK(glow_trainer_create(model, &options, &trainer));
     REFUSED(glow_trainer_initialise(trainer, b->x, NULL, COUNT), GLOW_E_ARGUMENT,
-            "needs a context");
-    REFUSED(glow_trainer_set_condition(NULL, b->contexts, COUNT, SIZE), GLOW_E_ARGUMENT, "NULL");
-    OK(glow_trainer_set_condition(trainer, b->contexts, COUNT, SIZE));
+            "needs a condition");
+    REFUSED(glow_trainer_set_condition(NULL, b->conditions, COUNT, SIZE), GLOW_E_ARGUMENT, "NULL");
+    OK(glow_trainer_set_condition(trainer, b->conditions, COUNT, SIZE));
     OK(glow_trainer_initialise(trainer, b->x, NULL, COUNT));
     for (int step = 0; step < 3; step++)
       OK(glow_trainer_step(trainer, b->x, NULL, COUNT, NULL));
     REFUSED(glow_trainer_step(trainer, b->x, NULL, COUNT - 1, NULL), GLOW_E_ARGUMENT,
-            "9 context vectors for a batch of 8");
+            "9 conditions for a batch of 8");
     assert_int_equal(glow_trainer_step_count(trainer), 3);
     after[i] = helper_allocate((size_t)parameters * sizeof(float));
     memcpy(after[i], glow_model_parameters(model), (size_t)parameters * sizeof(float));
@@ -218,13 +218,13 @@ static void test_micro_batches(void **state) {
   free(after[1]);
 }
 
-/* Samples lie about +2 in every dimension where the context is (1, 0, 0), about -2 where it is
+/* Samples lie about +2 in every dimension where the condition is (1, 0, 0), about -2 where it is
  * (0, 1, 0). */
-static void draw(helper_random *random, int64_t count, float *x, float *contexts) {
-  memset(contexts, 0, (size_t)(count * SIZE) * sizeof *contexts);
+static void draw(helper_random *random, int64_t count, float *x, float *conditions) {
+  memset(conditions, 0, (size_t)(count * SIZE) * sizeof *conditions);
   for (int64_t n = 0; n < count; n++) {
     int mode = helper_uniform(random) < 0.5;
-    contexts[n * SIZE + mode] = 1.0f;
+    conditions[n * SIZE + mode] = 1.0f;
     for (int i = 0; i < DIMS; i++)
       x[n * DIMS + i] = (mode ? -2.0f : 2.0f) + 0.5f * (float)helper_normal(random);
   }
@@ -241,8 +241,8 @@ static double mean_of_samples(glow_workspace *ws, const float *context) {
   return sum / (DRAWN * DIMS);
 }
 
-/* Each context has its mode: samples lie there, and the density of a sample under the other's
- * context is far below that under its own. The entropy of the data is known: 4 dimensions of
+/* Each condition has its mode: samples lie there, and the density of a sample under the other's
+ * condition is far below that under its own. The entropy of the data is known: 4 dimensions of
  * deviation 0.5, so log-densities are 4 (-log 0.5 - 1/2 log(2 pi e)) = -2.9 on average. */
 static void test_modes(void **state) {
   enum { BATCH = 64, STEPS = 300 };
@@ -251,7 +251,7 @@ static void test_modes(void **state) {
   glow_schedule schedule = GLOW_SCHEDULE_INIT;
   glow_trainer *trainer = NULL;
   helper_random random = helper_random_of(4);
-  static float x[BATCH * DIMS], contexts[BATCH * SIZE];
+  static float x[BATCH * DIMS], conditions[BATCH * SIZE];
   const float up[SIZE] = {1, 0, 0}, down[SIZE] = {0, 1, 0};
   double own[BATCH], mean = 0;
   schedule.rate = 1e-2;
@@ -259,15 +259,15 @@ static void test_modes(void **state) {
   options.micro_batch = BATCH;
   OK(glow_trainer_create(b->model, &options, &trainer));
   for (int step = 0; step <= STEPS; step++) {
-    draw(&random, BATCH, x, contexts);
-    OK(glow_trainer_set_condition(trainer, contexts, BATCH, SIZE));
+    draw(&random, BATCH, x, conditions);
+    OK(glow_trainer_set_condition(trainer, conditions, BATCH, SIZE));
     if (!step)
       OK(glow_trainer_initialise(trainer, x, NULL, BATCH));
     OK(glow_trainer_step(trainer, x, NULL, BATCH, NULL));
   }
   glow_workspace *ws = glow_trainer_workspace(trainer);
-  draw(&random, BATCH, x, contexts);
-  OK(glow_workspace_set_condition(ws, contexts, BATCH, SIZE));
+  draw(&random, BATCH, x, conditions);
+  OK(glow_workspace_set_condition(ws, conditions, BATCH, SIZE));
   OK(glow_workspace_log_prob(ws, x, NULL, BATCH, own));
   for (int n = 0; n < BATCH; n++)
     mean += own[n] / BATCH;
@@ -276,7 +276,7 @@ static void test_modes(void **state) {
   assert_true(fabs(mean_of_samples(ws, down) + 2.0) < 0.3);
   for (int n = 0; n < BATCH; n++) {
     double other;
-    OK(glow_workspace_set_condition(ws, contexts[n * SIZE] > 0 ? down : up, 1, SIZE));
+    OK(glow_workspace_set_condition(ws, conditions[n * SIZE] > 0 ? down : up, 1, SIZE));
     OK(glow_workspace_log_prob(ws, x + n * DIMS, NULL, 1, &other));
     assert_true(other < own[n] - 5.0);
   }

@@ -1,10 +1,13 @@
-/* Strips of pixels: gathering over image borders, sums, gradients of taps.
+/* Strips of pixels: taps gathered and summed over image borders, sums, gradients of taps.
  * SPDX-License-Identifier: MIT */
-#include "nets/strips.h"
+#include "math/strips.h"
 
-void glow__strip_gather(const glow__passes *passes, int64_t height, int64_t width, int64_t channels,
+#include "math/kernels.h"
+
+void glow__strip_gather(const glow_math *math, int64_t height, int64_t width, int64_t channels,
                         const float *x, int64_t stride, int32_t sign, int64_t first, int64_t last,
                         float *out) {
+  const glow__passes *passes = glow__math_kernels(math)->passes;
   int64_t image = height * width;
   while (first < last) {
     int64_t n = first / image, from = first - n * image;
@@ -12,6 +15,20 @@ void glow__strip_gather(const glow__passes *passes, int64_t height, int64_t widt
     passes->gather3x3(height, width, channels, x + n * image * stride, stride, sign, from, to, out);
     out += (to - from) * 9 * channels;
     first += to - from;
+  }
+}
+
+void glow__strip_sum(const glow_math *math, int64_t height, int64_t width, int64_t channels,
+                     const float *a, int32_t sign, int64_t first, int64_t last, float *out,
+                     int64_t stride) {
+  const glow__passes *passes = glow__math_kernels(math)->passes;
+  int64_t image = height * width;
+  while (first < last) {
+    int64_t base = first / image * image;
+    int64_t to = last - base < image ? last - base : image;
+    passes->sum3x3(height, width, channels, a + base * 9 * channels, sign, first - base, to,
+                   out + base * stride, stride);
+    first = base + to;
   }
 }
 

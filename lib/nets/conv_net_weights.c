@@ -1,11 +1,12 @@
-/* Weights of Glow's network, packed: for the products of one call, or once when the net is frozen.
+/* Weights of Glow's network, packed: for the products of one pass, or once for the inference form.
  * W1 and W3 are first put in order of taps, as matrices [hidden, (t, in)] and [(t, out), hidden].
  * SPDX-License-Identifier: MIT */
-#include "nets/conv_net16.h"
+#include "nets/conv_net.h"
 
 enum { CHUNKS = 8 }; /* tasks for each reordering */
 
-/* Where they go by taps. */
+/* ---- order of taps --------------------------------------------------------------------------- */
+
 typedef struct reorder_run {
   const glow__conv_run *run;
   float *by_tap1, *by_tap3;
@@ -47,6 +48,8 @@ static void reorder(void *arg, uint32_t task, uint32_t worker) {
     reorder_third(r->run, task - CHUNKS, r->by_tap3);
 }
 
+/* ---- packing --------------------------------------------------------------------------------- */
+
 /* A matrix B [k, n] to pack: element (i, j) at b[i*rs + j*cs]. */
 typedef struct matrix {
   int64_t k, n;
@@ -56,13 +59,13 @@ typedef struct matrix {
 } matrix;
 
 typedef struct pack_run {
-  const glow__kernels *kernels;
-  const glow__kernels16 *kernels16;
+  const glow__conv_products *products;
+  const glow_context *context;
   matrix matrices[3];
 } pack_run;
 
 static int64_t panels_of(const pack_run *run, const matrix *m) {
-  return run->kernels16 ? glow__panels16(run->kernels16, m->n) : glow__panels(run->kernels, m->n);
+  return run->products->panel_count(run->context, m->n);
 }
 
 static void pack_panel(void *arg, uint32_t task, uint32_t worker) {
@@ -72,19 +75,15 @@ static void pack_panel(void *arg, uint32_t task, uint32_t worker) {
   (void)worker;
   for (; panel >= panels_of(run, m); m++)
     panel -= panels_of(run, m);
-  if (run->kernels16)
-    run->kernels16->pack(m->k, m->n, m->b, m->rs, m->cs, (glow__pair *)(void *)m->packed, panel,
-                         panel + 1);
-  else
-    run->kernels->pack(m->k, m->n, m->b, m->rs, m->cs, m->packed, panel, panel + 1);
+  run->products->pack(run->context, m->k, m->n, m->b, m->rs, m->cs, m->packed, panel, panel + 1);
 }
 
 /* The weights go by taps to by_tap1 and by_tap3; from there, and from W2, as p->matrices say. */
 static void pack(const glow__conv_run *run, float *by_tap1, float *by_tap3, pack_run *p) {
   reorder_run order = {run, by_tap1, by_tap3};
   int64_t panels = 0;
-  p->kernels = run->kernels;
-  p->kernels16 = run->kernels16;
+  p->products = run->net->products;
+  p->context = glow_call_context(run->call);
   for (int32_t i = 0; i < 3; i++)
     panels += panels_of(p, &p->matrices[i]);
   glow_call_run(run->call, 2 * CHUNKS, reorder, &order);
@@ -102,6 +101,12 @@ static void pack_forward(const glow__conv_run *run, float *by_tap1, float *by_ta
   pack(run, by_tap1, by_tap3, &p);
 }
 
+void glow__conv_pack_to(const glow__conv_run *run, float *room, float *const *packed) {
+  pack_forward(run, room, room + run->net->hidden * 9 * run->net->in, packed);
+}
+
+/* ---- for the passes -------------------------------------------------------------------------- */
+
 /* All three, or none: they are packed together. */
 static bool must_pack(const glow_call *call, const int32_t *packed) {
   bool must = false;
@@ -110,10 +115,10 @@ static bool must_pack(const glow_call *call, const int32_t *packed) {
   return must;
 }
 
-void glow__conv_net_pack(const glow__conv_run *run) {
+void glow__conv_pack(const glow__conv_run *run) {
   const glow__conv_net *net = run->net;
   const glow_call *call = run->call;
-  if (glow__conv_net_is_frozen(net) || !must_pack(call, net->packed))
+  if (net->own[0] || !must_pack(call, net->packed))
     return;
   float *const packed[] = {glow_call_scratch(call, net->packed[0]),
                            glow_call_scratch(call, net->packed[1]),
@@ -122,7 +127,7 @@ void glow__conv_net_pack(const glow__conv_run *run) {
                packed);
 }
 
-void glow__conv_net_pack_back(const glow__conv_run *run) {
+void glow__conv_pack_back(const glow__conv_run *run) {
   const glow__conv_net *net = run->net;
   const glow_call *call = run->call;
   int64_t hidden = net->hidden, taps_in = 9 * net->in, taps_out = 9 * net->out;
@@ -139,51 +144,7 @@ void glow__conv_net_pack_back(const glow__conv_run *run) {
   pack(run, by_tap1, by_tap3, &p);
 }
 
-const float *glow__conv_net_weights(const glow__conv_run *run, int32_t layer) {
+const float *glow__conv_weights(const glow__conv_run *run, int32_t layer) {
   const glow__conv_net *net = run->net;
-  return glow__conv_net_is_frozen(net) ? net->frozen[layer]
-                                       : glow_call_scratch(run->call, net->packed[layer]);
-}
-
-/* ---- freezing -------------------------------------------------------------------------------- */
-
-/* Packed weights of run's net, in one block. */
-static glow_status freeze_weights(const glow__conv_run *run, float **frozen) {
-  const glow__conv_net *net = run->net;
-  glow_context *context = glow_call_context(run->call);
-  int64_t hidden = net->hidden, taps_in = 9 * net->in, taps_out = 9 * net->out;
-  const int64_t sizes[] = {
-      glow_aligned_floats(glow__conv_net_packed(run->kernels, run->kernels16, taps_in, hidden)),
-      glow_aligned_floats(glow__conv_net_packed(run->kernels, run->kernels16, hidden, hidden)),
-      glow_aligned_floats(glow__conv_net_packed(run->kernels, run->kernels16, hidden, taps_out))};
-  size_t whole = (size_t)(sizes[0] + sizes[1] + sizes[2]);
-  frozen[0] = glow_allocate(context, whole * sizeof(float));
-  float *room = glow_allocate(context, (size_t)(hidden * (taps_in + taps_out)) * sizeof(float));
-  if (frozen[0] && room) {
-    frozen[1] = frozen[0] + sizes[0];
-    frozen[2] = frozen[1] + sizes[1];
-    pack_forward(run, room, room + hidden * taps_in, frozen);
-  }
-  glow_release(context, room);
-  return frozen[0] && room ? GLOW_OK : GLOW_E_MEMORY;
-}
-
-glow_status glow__conv_net_freeze(const void *self, const glow_call *call, glow_net **out) {
-  const glow__conv_net *net = self;
-  glow_context *context = glow_call_context(call);
-  const glow__conv_run run = {
-      .net = net, .call = call, .kernels = context->kernels, .kernels16 = context->kernels16};
-  glow__conv_net *copy = glow_allocate(context, sizeof *copy);
-  *out = NULL;
-  if (!copy)
-    return GLOW_E_MEMORY;
-  copy->hidden = net->hidden;
-  copy->actnorm = net->actnorm;
-  copy->edge = net->edge;
-  glow_status status = freeze_weights(&run, copy->frozen);
-  if (status == GLOW_OK)
-    return glow__conv_net_wrap(context, copy, out);
-  glow_release(context, copy->frozen[0]);
-  glow_release(context, copy);
-  return status;
+  return net->own[0] ? net->own[layer] : glow_call_scratch(run->call, net->packed[layer]);
 }

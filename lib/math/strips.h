@@ -6,12 +6,16 @@
 
 #include <stdint.h>
 
-#include "math/passes.h"
+#include <glow/sys/math.h>
 
 #define GLOW_STRIP 128 /* pixels: 256 KiB for each 512-channel activation */
 
 static inline int64_t glow__strip_count(int64_t pixels) {
   return (pixels + GLOW_STRIP - 1) / GLOW_STRIP;
+}
+/* Where a strip of a batch of so many pixels ends. */
+static inline int64_t glow__strip_end(int64_t first, int64_t pixels) {
+  return pixels - first < GLOW_STRIP ? pixels : first + GLOW_STRIP;
 }
 /* Region size that holds `floats` for each strip of any batch: fixed and per sample. */
 static inline int64_t glow__strip_fixed(int64_t floats) {
@@ -21,10 +25,16 @@ static inline int64_t glow__strip_per_sample(int64_t image_pixels, int64_t float
   return glow__strip_count(image_pixels) * floats;
 }
 
-/* gather3x3 for pixels [first, last) of a batch of images, which may lie in several. */
-void glow__strip_gather(const glow__passes *passes, int64_t height, int64_t width, int64_t channels,
+/* gather3x3 (math/passes.h) for pixels [first, last) of a batch of images, which may lie in
+ * several: out [last - first, 9 channels]. */
+void glow__strip_gather(const glow_math *math, int64_t height, int64_t width, int64_t channels,
                         const float *x, int64_t stride, int32_t sign, int64_t first, int64_t last,
                         float *out);
+/* sum3x3 for the same pixels, added to out, pixels of `stride` floats; a [pixels, 9 channels] and
+ * out start at the batch's first pixel. */
+void glow__strip_sum(const glow_math *math, int64_t height, int64_t width, int64_t channels,
+                     const float *a, int32_t sign, int64_t first, int64_t last, float *out,
+                     int64_t stride);
 
 /* Sums over strips, in order and in double: sums[j] = sum_s partial[s*count + j]. */
 void glow__strip_total(int64_t strips, int64_t count, const float *partial, double *sums);

@@ -1,0 +1,59 @@
+/* Data-dependent initialisation of the two inner actnorms: round 0 takes the moments of W1
+ * gather(x), round 1 those of W2 h1. SPDX-License-Identifier: MIT */
+#include <string.h>
+
+#include "math/moments.h"
+#include "nets/conv_net.h"
+
+#define FLOOR 1e-6
+
+typedef struct moments_run {
+  glow__conv_run run;
+  int32_t round;
+} moments_run;
+
+static double *strip_sums(const glow__conv_run *run, int64_t strip) {
+  float *partial = glow_call_scratch(run->call, run->net->partial);
+  return (double *)(void *)(partial + strip * glow__conv_partial(run->net));
+}
+
+static void strip_moments(void *arg, uint32_t task, uint32_t worker) {
+  const moments_run *m = arg;
+  const glow__conv_net *net = m->run.net;
+  int64_t first = (int64_t)task * GLOW_STRIP, last = glow__strip_end(first, m->run.pixels);
+  double *sums = strip_sums(&m->run, task);
+  memset(sums, 0, 2 * (size_t)net->hidden * sizeof *sums);
+  glow__moments_sums(last - first, net->hidden,
+                     net->products->before_norm(&m->run, task, worker, m->round), sums);
+}
+
+static void add_batch(const glow__conv_net *net, const glow_call *call, int32_t round,
+                      const float *x, int64_t stride, glow_moments *moments) {
+  moments_run m = {glow__conv_run_of(net, call, x, stride), round};
+  int64_t strips = glow__strip_count(m.run.pixels);
+  glow__conv_pack(&m.run);
+  glow_call_run(call, (uint32_t)strips, strip_moments, &m);
+  for (int64_t s = 0; s < strips; s++)
+    for (int64_t j = 0; j < 2 * net->hidden; j++)
+      moments->sums[j] += strip_sums(&m.run, s)[j];
+  moments->pixels += (double)m.run.pixels;
+}
+
+/* The norm's values, which the next round computes with. */
+static glow_status set_norm(const glow__conv_net *net, const glow_call *call, int32_t round,
+                            const glow_moments *moments) {
+  float *bias = glow_call_tensor_mutable(call, round ? net->b2 : net->b1);
+  float *logs = glow_call_tensor_mutable(call, round ? net->l2 : net->l1);
+  return glow_call_actnorm_values(call, moments, net->hidden, FLOOR,
+                                  round ? "net.norm2" : "net.norm1", bias, logs);
+}
+
+glow_status glow__conv_net_initialise(const void *self, const glow_call *call, int32_t round,
+                                      int32_t phase, const float *x, int64_t stride) {
+  glow_moments *moments = glow_call_initialise_state(call);
+  if (phase == GLOW_INITIALISE_BATCH)
+    add_batch(self, call, round, x, stride, moments);
+  else if (phase == GLOW_INITIALISE_END)
+    return set_norm(self, call, round, moments);
+  return GLOW_OK;
+}

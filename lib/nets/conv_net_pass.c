@@ -1,0 +1,245 @@
+/* Glow's network, forward and backward, up to the products (conv_net_float.c, conv_net_bfloat16.c).
+ * Forward: strips of pixels go through all three products while they are in the cache, then the
+ * shifted sum of the last convolution. Backward, with g the gradient of out (notation of
+ * conv_net.h):
+ *
+ *   g3 = g exp(3 l3);  d b3 = sum g3;  d l3 = 3 sum g out
+ *   T  = gather(g3, -1)                       gradient of the taps, [pixels, 9 out]
+ *   g2 = (T W3) where h2 > 0;  d l2 = sum g2 h2;  d b2 = sum g2 exp(l2);  d2 = g2 exp(l2)
+ *   g1 = (d2 W2) where h1 > 0;  likewise d1
+ *   dx = sum(d1 W1, -1)
+ *   d W3 = T' h2,  d W2 = d2' h1,  d W1 = d1' gather(x)
+ *   d e1 = d1,  d e3 = g3                     summed over the pixels of each kind at the border
+ *
+ * Data gradients by strips of pixels, weight gradients by blocks of weights over all pixels, which
+ * needs no private copies of large gradients. SPDX-License-Identifier: MIT */
+#include <string.h>
+
+#include "nets/conv_net.h"
+
+glow__conv_run glow__conv_run_of(const glow__conv_net *net, const glow_call *call, const float *x,
+                                 int64_t stride) {
+  return (glow__conv_run){.net = net,
+                          .call = call,
+                          .math = glow_context_math(glow_call_context(call)),
+                          .x = glow__pixel_input_join(&net->input, call, x, stride),
+                          .pixels = glow_call_sample_count(call) * net->image};
+}
+
+glow_epilogue glow__conv_norm(const glow__conv_run *run, int32_t bias, const float *scale) {
+  return (glow_epilogue){.bias = glow_call_tensor(run->call, bias), .scale = scale, .relu = 1};
+}
+
+/* ---- the border ------------------------------------------------------------------------------ */
+
+void glow__conv_border_fill(const glow__conv_run *run, int64_t first, int64_t last, float *rows,
+                            glow_layout layout) {
+  const glow__conv_net *net = run->net;
+  const float *table = glow__conv_scales_of(net, run->call).border1;
+  int64_t n = net->hidden, panel = glow__panel_columns(run->math);
+  for (int64_t j = 0; j < n; j += panel, rows += layout.panel)
+    glow__border_fill(net->height, net->width, n, n - j < panel ? n - j : panel, table + j, first,
+                      last, rows, layout.row);
+}
+
+void glow__conv_border_sums(const glow__conv_run *run, int64_t n, const float *d,
+                            glow_layout layout, int64_t first, int64_t last, float *sum) {
+  const glow__conv_net *net = run->net;
+  int64_t panel = glow__panel_columns(run->math);
+  if (!net->options.border)
+    return;
+  memset(sum, 0, (size_t)(GLOW_BORDER_KINDS * n) * sizeof *sum);
+  for (int64_t j = 0; j < n; j += panel, d += layout.panel)
+    glow__border_sums(net->height, net->width, n, n - j < panel ? n - j : panel, d, layout.row,
+                      first, last, sum + j);
+}
+
+/* ---- forward --------------------------------------------------------------------------------- */
+
+/* out = (sum of taps + e3 + b3) exp(3 l3) for a strip of pixels, which may lie in several samples.
+ */
+static void sum_strip(void *arg, uint32_t task, uint32_t worker) {
+  const glow__conv_run *run = arg;
+  const glow__conv_net *net = run->net;
+  const float *taps = glow_call_scratch(run->call, net->taps);
+  const float *bias = glow_call_tensor(run->call, net->b3);
+  glow__conv_scales scales = glow__conv_scales_of(net, run->call);
+  const float *scale = scales.s3;
+  int64_t first = (int64_t)task * GLOW_STRIP, last = glow__strip_end(first, run->pixels);
+  (void)worker;
+  memset(run->out + first * net->out, 0, (size_t)((last - first) * net->out) * sizeof(float));
+  glow__strip_sum(run->math, net->height, net->width, net->out, taps, 1, first, last, run->out,
+                  net->out);
+  if (net->options.border)
+    glow__border_add(net->height, net->width, net->out, scales.border3, first, last,
+                     run->out + first * net->out);
+  for (int64_t p = first; p < last; p++)
+    for (int64_t o = 0; o < net->out; o++)
+      run->out[p * net->out + o] = (run->out[p * net->out + o] + bias[o]) * scale[o];
+}
+
+void glow__conv_net_forward(const void *self, const glow_call *call, const float *x, int64_t stride,
+                            float *out) {
+  const glow__conv_net *net = self;
+  glow__conv_run run = glow__conv_run_of(net, call, x, stride);
+  uint32_t strips = (uint32_t)glow__strip_count(run.pixels);
+  run.out = out;
+  glow__conv_pack(&run);
+  glow_call_run(call, strips, net->products->forward, &run);
+  glow_call_run(call, strips, sum_strip, &run);
+}
+
+/* ---- backward: data -------------------------------------------------------------------------- */
+
+static glow__conv_sums sums_at(const glow__conv_net *net, float *partial) {
+  int64_t hidden = net->hidden;
+  float *last = partial + 4 * hidden, *border = last + 2 * net->out;
+  return (glow__conv_sums){.b1 = partial,
+                           .l1 = partial + hidden,
+                           .b2 = partial + 2 * hidden,
+                           .l2 = partial + 3 * hidden,
+                           .b3 = last,
+                           .l3 = last + net->out,
+                           .e1 = border,
+                           .e3 = border + GLOW_BORDER_KINDS * hidden};
+}
+
+glow__conv_sums glow__conv_strip_sums(const glow__conv_run *run, uint32_t task) {
+  float *partial = glow_call_scratch(run->call, run->net->partial);
+  return sums_at(run->net, partial + (int64_t)task * glow__conv_partial(run->net));
+}
+
+/* dout becomes g3; sums of b3, l3 and e3. */
+static void last_layer(void *arg, uint32_t task, uint32_t worker) {
+  const glow__conv_run *run = arg;
+  const glow__conv_net *net = run->net;
+  const float *scale = glow__conv_scales_of(net, run->call).s3;
+  glow__conv_sums s = glow__conv_strip_sums(run, task);
+  int64_t first = (int64_t)task * GLOW_STRIP, last = glow__strip_end(first, run->pixels);
+  (void)worker;
+  memset(s.b3, 0, 2 * (size_t)net->out * sizeof(float));
+  for (int64_t p = first; p < last; p++)
+    for (int64_t o = 0; o < net->out; o++) {
+      float *g = &run->dout[p * net->out + o];
+      s.l3[o] += 3.0f * *g * run->out[p * net->out + o];
+      *g *= scale[o];
+      s.b3[o] += *g;
+    }
+  glow__conv_border_sums(run, net->out, run->dout + first * net->out,
+                         glow_math_rows(run->math, net->out), first, last, s.e3);
+}
+
+/* One sample's. */
+static void input_gradient(void *arg, uint32_t task, uint32_t worker) {
+  const glow__conv_run *run = arg;
+  const glow__conv_net *net = run->net;
+  int64_t first = (int64_t)task * net->image;
+  (void)worker;
+  glow__strip_sum(run->math, net->height, net->width, net->in,
+                  glow_call_scratch(run->call, net->d_gathered), -1, first, first + net->image,
+                  run->dx.at, run->dx.stride);
+}
+
+/* ---- backward: weights ----------------------------------------------------------------------- */
+
+/* The gradient of W1 or W3 in order of taps, where the weights in this order were packed from; its
+ * columns are added in the weights' own order then. */
+static float *tap_columns(const glow__conv_run *run, int32_t by_tap, const glow__conv_columns *w) {
+  float *c = glow_call_scratch(run->call, by_tap);
+  for (int64_t i = 0; i < w->m; i++)
+    memset(c + i * run->net->hidden + w->column, 0, (size_t)w->columns * sizeof *c);
+  return c;
+}
+
+static void first_weights(const glow__conv_run *run, glow__conv_columns *w, uint32_t worker) {
+  const glow__conv_net *net = run->net;
+  w->layer = 0;
+  w->m = 9 * net->in;
+  w->c = tap_columns(run, net->by_tap1, w);
+  net->products->weight_gradient(run, w, worker);
+  glow__taps_add(net->in, w->columns, w->c + w->column, net->hidden,
+                 glow_call_gradient(run->call, net->w1) + w->column * 9 * net->in, 9, 9 * net->in);
+}
+
+static void second_weights(const glow__conv_run *run, glow__conv_columns *w, uint32_t worker) {
+  w->layer = 1;
+  w->m = run->net->hidden;
+  w->c = glow_call_gradient(run->call, run->net->w2);
+  run->net->products->weight_gradient(run, w, worker);
+}
+
+static void third_weights(const glow__conv_run *run, glow__conv_columns *w, uint32_t worker) {
+  const glow__conv_net *net = run->net;
+  w->layer = 2;
+  w->m = 9 * net->out;
+  w->c = tap_columns(run, net->by_tap3, w);
+  net->products->weight_gradient(run, w, worker);
+  glow__taps_add(net->out, w->columns, w->c + w->column, net->hidden,
+                 glow_call_gradient(run->call, net->w3) + w->column * 9, net->hidden * 9, 9);
+}
+
+/* Blocks of columns; task t: block (t mod blocks) of the gradient of W2, W3 or W1, the largest
+ * first. */
+static int64_t blocks_of(const glow__conv_net *net) {
+  return (net->hidden + GLOW_WEIGHT_COLUMNS - 1) / GLOW_WEIGHT_COLUMNS;
+}
+
+static void weight_gradient(void *arg, uint32_t task, uint32_t worker) {
+  const glow__conv_run *run = arg;
+  int64_t hidden = run->net->hidden, blocks = blocks_of(run->net);
+  glow__conv_columns w = {.column = task % blocks * GLOW_WEIGHT_COLUMNS};
+  w.columns = hidden - w.column < GLOW_WEIGHT_COLUMNS ? hidden - w.column : GLOW_WEIGHT_COLUMNS;
+  if (task < blocks)
+    second_weights(run, &w, worker);
+  else if (task < 2 * blocks)
+    third_weights(run, &w, worker);
+  else
+    first_weights(run, &w, worker);
+}
+
+/* ---- backward: vectors ----------------------------------------------------------------------- */
+
+static void add_vector(const glow_call *call, int32_t tensor, int64_t count, const double *sum) {
+  float *g = tensor < 0 ? NULL : glow_call_gradient(call, tensor);
+  for (int64_t i = 0; g && i < count; i++)
+    g[i] += (float)sum[i];
+}
+
+static void vector_gradients(const glow__conv_run *run, int64_t strips) {
+  const glow__conv_net *net = run->net;
+  const glow_call *call = run->call;
+  int64_t hidden = net->hidden;
+  double *total = (double *)(void *)glow_call_scratch(call, net->sums);
+  glow__strip_total(strips, glow__conv_partial(net), glow_call_scratch(call, net->partial), total);
+  add_vector(call, net->b1, hidden, total);
+  add_vector(call, net->l1, hidden, total + hidden);
+  add_vector(call, net->b2, hidden, total + 2 * hidden);
+  add_vector(call, net->l2, hidden, total + 3 * hidden);
+  add_vector(call, net->b3, net->out, total + 4 * hidden);
+  add_vector(call, net->l3, net->out, total + 4 * hidden + net->out);
+  if (net->options.border) {
+    const double *border = total + 4 * hidden + 2 * net->out;
+    glow__border_gradient(net->height, net->width, hidden, border,
+                          glow_call_gradient(call, net->e1));
+    glow__border_gradient(net->height, net->width, net->out, border + GLOW_BORDER_KINDS * hidden,
+                          glow_call_gradient(call, net->e3));
+  }
+}
+
+void glow__conv_net_backward(const void *self, const glow_call *call, const float *x,
+                             int64_t stride, const float *out, float *dout, float *dx,
+                             int64_t dx_stride) {
+  const glow__conv_net *net = self;
+  glow__conv_run run = glow__conv_run_of(net, call, x, stride);
+  uint32_t strips = (uint32_t)glow__strip_count(run.pixels);
+  run.out = (float *)(uintptr_t)out;
+  run.dout = dout;
+  run.dx = glow__pixel_input_gradient(&net->input, call, dx, dx_stride);
+  glow__conv_pack_back(&run);
+  glow_call_run(call, strips, last_layer, &run);
+  glow_call_run(call, strips, net->products->backward, &run);
+  glow_call_run(call, (uint32_t)glow_call_sample_count(call), input_gradient, &run);
+  glow__pixel_input_split(&net->input, call, dx, dx_stride);
+  glow_call_run(call, (uint32_t)(3 * blocks_of(net)), weight_gradient, &run);
+  vector_gradients(&run, strips);
+}

@@ -1,0 +1,9 @@
+#!/bin/sh
+# Records anew what tests/bits/test_bits.c compares with, for the kernels that this CPU can run. Only
+# when other bits are meant: CONTRIBUTING.md. Usage: record.sh [BUILD]    default: build
+# SPDX-License-Identifier: MIT
+set -eu
+folder=$(cd "$(dirname "$0")" && pwd)
+build=${1:-$folder/../../build}
+ninja -C "$build" tests/test_bits
+"$build/tests/test_bits" --record "$folder"
