@@ -44,8 +44,8 @@ glow_status glow__layer_save(const glow_layer *layer, glow__config *config);
 /* Makes a layer of a registered type from such a list. */
 glow_status glow__layer_load(glow_context *context, const char *type, const glow__config *config,
                              glow_layer **out);
-/* A layer with the same options, and nets with theirs. */
-glow_status glow__layer_like(const glow_layer *layer, glow_layer **out);
+/* A layer with the same options, and nets with theirs, made with `context`. */
+glow_status glow__layer_like(const glow_layer *layer, glow_context *context, glow_layer **out);
 /* The layer's form for inference, or NULL when neither it nor a net of it has one. `call` has the
  * tensors and derived values. */
 glow_status glow__layer_inference_form(const glow_layer *layer, const glow_call *call,
@@ -54,7 +54,7 @@ glow_status glow__layer_inference_form(const glow_layer *layer, const glow_call 
 glow_status glow__net_save(const glow_net *net, glow__config *config);
 glow_status glow__net_load(glow_context *context, const char *type, const glow__config *config,
                            glow_net **out);
-glow_status glow__net_like(const glow_net *net, glow_net **out);
+glow_status glow__net_like(const glow_net *net, glow_context *context, glow_net **out);
 glow_status glow__net_inference_form(const glow_net *net, const glow_call *call, glow_net **out);
 
 /* Memory for `self` of `size` bytes, which starts with a checked copy of the caller's options. */

@@ -233,15 +233,15 @@ glow_status glow__layer_load(glow_context *context, const char *type, const glow
   return status;
 }
 
-glow_status glow__layer_like(const glow_layer *layer, glow_layer **out) {
+glow_status glow__layer_like(const glow_layer *layer, glow_context *context, glow_layer **out) {
   glow_net *nets[GLOW_MAX_HOSTED_NETS] = {NULL};
   glow_status status = GLOW_OK;
   *out = NULL;
   GLOW_TRY(layer_check_whole(layer));
   for (int32_t i = 0; status == GLOW_OK && i < layer->ops.net_count; i++)
-    status = glow__net_like(layer->nets[i], &nets[i]);
+    status = glow__net_like(layer->nets[i], context, &nets[i]);
   if (status == GLOW_OK)
-    return layer_make(layer->context, &layer->ops, options_of(layer), nets, out);
+    return layer_make(context, &layer->ops, options_of(layer), nets, out);
   destroy_nets(nets, layer->ops.net_count);
   return status;
 }
@@ -256,10 +256,10 @@ static glow_status with_forms_of_nets(const glow_layer *layer, const glow_call *
     status = glow__net_inference_form(layer->nets[i], call, &nets[i]);
     forms += nets[i] != NULL;
     if (status == GLOW_OK && !nets[i])
-      status = glow__net_like(layer->nets[i], &nets[i]);
+      status = glow__net_like(layer->nets[i], glow_call_context(call), &nets[i]);
   }
   if (status == GLOW_OK && forms)
-    return layer_make(layer->context, &layer->ops, options_of(layer), nets, out);
+    return layer_make(glow_call_context(call), &layer->ops, options_of(layer), nets, out);
   destroy_nets(nets, layer->ops.net_count);
   return status;
 }

@@ -209,7 +209,7 @@ static glow_status add_like(glow_builder *builder, const char *prefix, const glo
   char *name = nested_name(context, prefix, model->nodes[index].name);
   glow_status status = name ? GLOW_OK : GLOW_E_MEMORY;
   if (status == GLOW_OK) {
-    status = glow__layer_like(model->nodes[index].layer, &layer);
+    status = glow__layer_like(model->nodes[index].layer, context, &layer);
     if (status != GLOW_OK)
       glow__error_prefix(status, "layer '%s'", name);
   }

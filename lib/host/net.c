@@ -105,8 +105,8 @@ glow_status glow__net_load(glow_context *context, const char *type, const glow__
   return status;
 }
 
-glow_status glow__net_like(const glow_net *net, glow_net **out) {
+glow_status glow__net_like(const glow_net *net, glow_context *context, glow_net **out) {
   *out = NULL;
   GLOW_TRY(net_check_whole(net));
-  return net_make(net->context, &net->ops, net->ops.options ? net->self : NULL, out);
+  return net_make(context, &net->ops, net->ops.options ? net->self : NULL, out);
 }

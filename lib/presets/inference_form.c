@@ -97,7 +97,7 @@ static glow_status inference_form_form_of(const glow_model *model, int32_t index
   glow_status status = glow__layer_inference_form(node->layer, &call, out);
   *like = status == GLOW_OK && !*out;
   if (*like)
-    status = glow__layer_like(node->layer, out);
+    status = glow__layer_like(node->layer, glow_call_context(&call), out);
   return status == GLOW_OK ? GLOW_OK : glow__error_prefix(status, "layer '%s'", node->name);
 }
 

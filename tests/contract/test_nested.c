@@ -348,49 +348,76 @@ static void nothing_forward(const void *self, const glow_call *call, const float
                             double *logdet, double *logprior) {
   (void)self, (void)call, (void)x, (void)y, (void)logdet, (void)logprior;
 }
-static void nothing_inverse(const void *self, const glow_call *call, const float *y, float *x,
-                            double *logdet) {
+static glow_status nothing_inverse(const void *self, const glow_call *call, const float *y,
+                                   float *x, double *logdet) {
   (void)self, (void)call, (void)y, (void)x, (void)logdet;
+  return GLOW_OK;
 }
 static void nothing_backward(const void *self, const glow_call *call,
                              const glow_layer_gradient *gradient) {
   (void)self, (void)call, (void)gradient;
 }
-static void nothing_destroy(void *self, glow_context *context) {
-  (void)self, (void)context;
-}
-static glow_status save_nothing(const void *self, glow_config *config) {
-  (void)self, (void)config;
-  return GLOW_OK;
-}
 
-static glow_layer *odd_layer(glow_context *context, bool savable) {
+enum { COPIED, INFERENCE_ONLY, HOLDS_MORE, MADE_OTHERWISE };
+
+static int32_t made_again;
+
+static glow_status odd_create(glow_context *context, const void *options, glow_net **nets,
+                              glow_layer **out);
+
+static glow_layer_ops odd_table(int32_t kind) {
   glow_layer_ops ops = {.struct_size = sizeof ops, .type = "odd"};
-  glow_layer *layer = NULL;
+  ops.flags = kind == INFERENCE_ONLY ? GLOW_LAYER_INFERENCE_ONLY : 0;
+  ops.self_size = 8;
   ops.configure = keep_shape;
   ops.forward = nothing_forward;
   ops.inverse = nothing_inverse;
   ops.backward = nothing_backward;
-  ops.destroy = nothing_destroy;
-  ops.save = savable ? save_nothing : NULL;
-  OK(glow_layer_create(context, &ops, NULL, &layer));
+  ops.create = kind == MADE_OTHERWISE ? odd_create : NULL;
+  return ops;
+}
+
+static glow_status odd_create(glow_context *context, const void *options, glow_net **nets,
+                              glow_layer **out) {
+  const glow_layer_ops ops = odd_table(MADE_OTHERWISE);
+  GLOW_TRY(glow_layer_create(context, &ops, options, nets, out));
+  *(char *)glow_layer_self(*out) = 1;
+  made_again++;
+  return GLOW_OK;
+}
+
+static glow_layer *odd_layer(glow_context *context, int32_t kind) {
+  const glow_layer_ops ops = odd_table(kind);
+  glow_layer *layer = NULL;
+  OK(glow_layer_create(context, &ops, NULL, NULL, &layer));
+  if (kind == HOLDS_MORE)
+    *(char *)glow_layer_self(layer) = 1;
   return layer;
 }
 
-/* A copy needs the layer's options and a factory for its type. */
+/* A copy is made of a layer's options: its type need not be registered, but options must be all that
+ * there is, or the table must say how it is made. */
 static void test_copy_needs(void **state) {
   glow_context *context = helper_context(1, NULL, NULL);
   (void)state;
-  for (int savable = 0; savable < 2; savable++) {
+  made_again = 0;
+  for (int32_t kind = COPIED; kind <= MADE_OTHERWISE; kind++) {
     glow_builder *block = open_builder(context, &shape), *builder = open_builder(context, &shape);
-    add(block, "", "odd", odd_layer(context, savable));
-    REFUSED(glow_builder_add_copy(builder, "x", block),
-            savable ? GLOW_E_FORMAT : GLOW_E_UNSUPPORTED,
-            savable ? "layer 'x.odd': layer type 'odd' is not registered" : "cannot be saved");
-    REFUSED(glow_builder_add_copy(builder, "x", block), GLOW_E_STATE, "has failed before");
+    add(block, "", "odd", odd_layer(context, kind));
+    if (kind == COPIED || kind == MADE_OTHERWISE) {
+      OK(glow_builder_add_copy(builder, "x", block));
+    } else {
+      REFUSED(glow_builder_add_copy(builder, "x", block), GLOW_E_UNSUPPORTED,
+              kind == HOLDS_MORE
+                  ? "layer 'x.odd': a layer of type 'odd' holds more than its options "
+                    "(glow_layer_self): it can be neither saved nor copied"
+                  : "inference");
+      REFUSED(glow_builder_add_copy(builder, "x", block), GLOW_E_STATE, "has failed before");
+    }
     glow_builder_destroy(&builder);
     glow_builder_destroy(&block);
   }
+  assert_int_equal(made_again, 1);
   glow_context_destroy(&context);
 }
 
