@@ -43,11 +43,11 @@ typedef struct glow__res_net {
   /* Scratch [pixels, hidden]: the activation before a convolution; r, a and o where nothing is
    * stored, and their gradients in backward. */
   int32_t h, r, a, o;
-  int32_t du;              /* backward scratch [pixels, hidden] */
-  int32_t views;           /* scratch: glow__norm_view of each norm */
-  int32_t partial;         /* scratch: doubles [strips, 2 hidden] */
-  int32_t d;               /* backward scratch: gradient of a convolution's weights */
-  int32_t strip, gradient; /* worker */
+  int32_t du;       /* backward scratch [pixels, hidden] */
+  int32_t views;    /* scratch: glow__norm_view of each norm */
+  int32_t partial;  /* scratch: doubles [strips, 2 hidden] */
+  int32_t gradient; /* backward scratch: of a convolution (glow_conv_gradient_floats) */
+  int32_t strip;    /* worker: of a convolution (glow_conv_room_floats) */
 } glow__res_net;
 
 /* A norm as a pass computes with it: u = (x - mean) inverse + bias. */
@@ -68,7 +68,7 @@ glow__res_run glow__res_run_of(const glow__res_net *net, const glow_call *call, 
                                int64_t stride);
 static inline glow__wn_run glow__res_conv(const glow__res_run *run, const glow__wn_conv *conv) {
   glow__wn_run one = run->conv;
-  one.conv = conv;
+  one.c = conv;
   return one;
 }
 /* r_k, a_k, o: stored, or scratch. */
