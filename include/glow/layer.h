@@ -75,10 +75,14 @@ GLOW_API glow_status glow_permute_create(glow_context *context, const glow_permu
  * SIGMOID_FLOOR: s = floor + (1 - floor) sigmoid(raw + 2), so that the inverse divides by at least
  * `floor`. TANH_LEARNED: s = exp(scale tanh(raw)) with a parameter scale for each channel that
  * changes, which starts at 1 under a channel mask and at 0 under a checkerboard.
- * Under GLOW_MASK_CHANNELS x1 is the first half of the channels, of an odd number the larger half.
- * Under GLOW_MASK_CHECKERBOARD x1 are the pixels with row + column odd; the net maps all channels,
- * zero at the other pixels. Under GLOW_MASK_INDICES x1 are the channels that are listed, in their
- * order; none, where the net reads a condition. `invert` exchanges x1 and x2. */
+ * What x1 is, of C channels:
+ *   GLOW_MASK_CHANNELS      the first C - floor(C/2); with `invert` the last C - floor(C/2)
+ *   GLOW_MASK_CHECKERBOARD  the pixels with row + column odd, with `invert` the others; the net maps
+ *                           all channels, zero at the pixels of x2
+ *   GLOW_MASK_INDICES       the channels that are listed, in their order; with `invert` those that
+ *                           are not listed, in ascending order
+ * x2 is the rest, which is never empty. x1 may be: all channels change then, by what the net makes of
+ * its condition. */
 /* GLOW_COUPLING_SPLINE is for presets: glow_spline_coupling_create makes it. */
 enum { GLOW_COUPLING_AFFINE = 301, GLOW_COUPLING_ADDITIVE = 302, GLOW_COUPLING_SPLINE = 303 };
 enum {
@@ -102,16 +106,17 @@ typedef struct glow_coupling_options {
   int32_t invert;         /* 1: x1 and x2 exchanged; default 0 */
   int32_t order;          /* GLOW_ORDER_... of the affine kind; default shift, then scale */
   int32_t reserved;       /* 0 */
-  const int32_t *indices; /* of GLOW_MASK_INDICES: the channels of x1, each once. Copied. */
-  int64_t index_count;    /* how many they are, at most one less than the channels */
+  const int32_t *indices; /* of GLOW_MASK_INDICES: channels, each once. Copied. */
+  int64_t index_count;    /* how many they are */
 } glow_coupling_options;
 #define GLOW_COUPLING_OPTIONS_INIT                                                                 \
   {                                                                                                \
     sizeof(glow_coupling_options), GLOW_COUPLING_AFFINE, GLOW_SCALE_SIGMOID, 0.05,                 \
         GLOW_MASK_CHANNELS, 0, GLOW_ORDER_SHIFT_SCALE, 0, NULL, 0                                  \
   }
-/* Takes *net over, on success and on failure, and sets it to NULL. A channel mask needs two channels
- * or more, a checkerboard two pixels or more. */
+/* Takes *net over, on success and on failure, and sets it to NULL. GLOW_MASK_CHANNELS needs two
+ * channels or more, a checkerboard two pixels or more, and a net without input a condition; the layer
+ * is refused when it is added to a builder. */
 GLOW_API glow_status glow_coupling_create(glow_context *context,
                                           const glow_coupling_options *options, glow_net **net,
                                           glow_layer **out);
@@ -120,7 +125,8 @@ GLOW_API glow_status glow_coupling_create(glow_context *context,
  * monotone rational-quadratic spline of `bins` bins from [-bound, bound] onto itself, and stays as
  * it is outside. The net gives 3 bins - 1 values for each channel that changes; all 0 is the
  * identity. log-det = sum of log-derivatives. Durkan et al. 2019. parity 0: the first
- * C - floor(C/2) channels stay; 1: the last. The minima are shares of 2 bound, and of the derivative 1. */
+ * C - floor(C/2) channels stay; 1: the last. One channel alone changes, by what the net makes of its
+ * condition. min_width and min_height are shares of 2 bound; min_derivative is of the slope 1. */
 typedef struct glow_spline_coupling_options {
   size_t struct_size;
   int32_t bins;          /* 2 to 64; default 8 */
@@ -132,7 +138,8 @@ typedef struct glow_spline_coupling_options {
 } glow_spline_coupling_options;
 #define GLOW_SPLINE_COUPLING_OPTIONS_INIT                                                          \
   { sizeof(glow_spline_coupling_options), 8, 0, 4.0, 1e-3, 1e-3, 1e-3 }
-/* Takes *net over, on success and on failure, and sets it to NULL. Two channels or more. */
+/* Takes *net over, on success and on failure, and sets it to NULL. One channel needs a net that reads
+ * a condition. */
 GLOW_API glow_status glow_spline_coupling_create(glow_context *context,
                                                  const glow_spline_coupling_options *options,
                                                  glow_net **net, glow_layer **out);

@@ -103,7 +103,7 @@ typedef struct glow_step_report {
   double gradient_norm; /* of the whole loss, penalty included, before clipping */
   double class_loss;    /* mean cross-entropy in bits over the labelled samples; NaN where there are
                            none, or no classifier */
-  double accuracy;      /* the part of them that the classifier names rightly; NaN likewise */
+  double accuracy;      /* the share of them whose largest logit is at their label; NaN likewise */
   double drift;         /* the largest of the step's reconstructions, also of one that was past the
                            bound: see glow_workspace_options; 0 where nothing was reconstructed */
   int32_t recomputes;   /* 1: the gradients come from layers that were run forward again */
@@ -127,10 +127,10 @@ GLOW_API glow_status glow_model_dequantise(const glow_model *model, const uint8_
 GLOW_API glow_status glow_model_quantise(const glow_model *model, const float *x, int64_t count,
                                          uint8_t *pixels);
 
-/* Context vectors [count, size], for models that are conditioned on one: for each sample of the
- * calls that follow (initialisation, steps) in their order, or one for all of them. Borrowed until
- * others are set; a batch callback may set those of its batch. context NULL and count 0: none. */
-GLOW_API glow_status glow_trainer_set_condition(glow_trainer *trainer, const float *context,
+/* Conditions [count, size], for models that are conditioned on one: for each sample of the calls that
+ * follow (initialisation, steps) in their order, or one for all of them. Borrowed until others are
+ * set; a batch callback may set those of its batch. condition NULL and count 0: none. */
+GLOW_API glow_status glow_trainer_set_condition(glow_trainer *trainer, const float *condition,
                                                 int64_t count, int64_t size);
 /* Data-dependent initialisation from these samples. */
 GLOW_API glow_status glow_trainer_initialise(glow_trainer *trainer, const float *x,

@@ -33,6 +33,9 @@ glow_status glow__struct_fill(void *to, const void *from, size_t from_size, size
 
 struct glow__config;
 
+/* Whether a table describes its struct: fields of known types inside it, choices, ranges. NULL is
+ * fine. GLOW_E_ARGUMENT tells the table's author what is wrong. */
+glow_status glow__options_table_check(const glow_options_table *table);
 /* What glow_options_read does, in parts. */
 void glow__options_default(const glow_options_table *table, void *to);
 glow_status glow__options_check(const glow_options_table *table, const void *options);

@@ -38,7 +38,12 @@ void glow__config_destroy(glow__config *config) {
 
 glow__config glow__config_view(const glow__config *config, const char *prefix) {
   glow__config view = {config->list, ""};
-  snprintf(view.prefix, sizeof view.prefix, "%s%s.", config->prefix, prefix);
+  size_t used = strlen(config->prefix), more = strlen(prefix);
+  if (used + more + 2 > sizeof view.prefix) /* prefixes are checked to be short */
+    more = sizeof view.prefix - used - 2;
+  memcpy(view.prefix, config->prefix, used);
+  memcpy(view.prefix + used, prefix, more);
+  memcpy(view.prefix + used + more, ".", 2);
   return view;
 }
 

@@ -163,14 +163,16 @@ static glow_status check_choice(const glow_option *option, const void *options) 
 }
 
 static glow_status check_indices(const glow_option *option, const void *options) {
+  char range[120];
   indices list = options_read_indices(option, options);
   if (list.count < 0 || (list.count && !list.at) || list.count > (int64_t)1 << 24)
     return glow_error(GLOW_E_ARGUMENT, "%s: a list of %lld; it must have 0 to 2^24 and an address",
                       option->name, (long long)list.count);
+  describe_range(option, range, sizeof range);
   for (int64_t i = 0; i < list.count; i++)
     if (!inside(option, (double)list.at[i]))
-      return glow_error(GLOW_E_ARGUMENT, "%s[%lld] is %d; it must be %.15g or more", option->name,
-                        (long long)i, (int)list.at[i], option->low);
+      return glow_error(GLOW_E_ARGUMENT, "%s[%lld] is %d; it must be %s", option->name,
+                        (long long)i, (int)list.at[i], range);
   return GLOW_OK;
 }
 
@@ -267,8 +269,8 @@ static glow_status load_choice(const glow_option *option, const glow__config *co
   if (!name)
     return GLOW_OK;
   describe_choices(option, false, known, sizeof known);
-  return glow_error(GLOW_E_FORMAT, "option '%s' is '%.50s'; it must be one of %s", key_of(option),
-                    name, known);
+  return glow_error(GLOW_E_FORMAT, "option '%s%s' is '%.50s'; it must be one of %s", config->prefix,
+                    key_of(option), name, known);
 }
 
 /* The list lies in memory of the context; the caller releases it (glow__options_release). */
@@ -287,8 +289,8 @@ static glow_status load_indices(const glow_option *option, const glow__config *c
     char *end = NULL;
     long value = *c >= '0' && *c <= '9' ? strtol(c, &end, 10) : -1;
     if (value < 0 || value > INT32_MAX || (*end && (*end != ',' || !end[1])))
-      return glow_error(GLOW_E_FORMAT, "option '%s' is '%.50s', not a list such as 0,2,5",
-                        key_of(option), text);
+      return glow_error(GLOW_E_FORMAT, "option '%s%s' is '%.50s', not a list such as 0,2,5",
+                        config->prefix, key_of(option), text);
     at[list.count++] = (int32_t)value;
     c = *end ? end + 1 : end;
   }

@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: MIT */
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "host/call.h"
 
@@ -231,28 +232,26 @@ static void unlock(glow__failure *failure) {
   __atomic_store_n(&failure->lock, 0, __ATOMIC_RELEASE);
 }
 
-void glow__call_record(const glow_call *call, int64_t n, glow_status status, const char *text) {
-  glow__failure *failure = call->failure;
-  int64_t sample = call->first + n;
-  if (!failure)
-    return;
+void glow__failure_note(glow__failure *failure, const glow__failure *other) {
   lock(failure);
-  if (!failure->failed || sample < failure->sample) {
+  if (!failure->failed || other->sample < failure->sample) {
     failure->failed = true;
-    failure->sample = sample;
-    failure->status = status;
-    snprintf(failure->text, sizeof failure->text, "%s", text);
+    failure->named = other->named;
+    failure->status = other->status;
+    failure->sample = other->sample;
+    memcpy(failure->text, other->text, sizeof failure->text);
   }
   unlock(failure);
 }
 
 glow_status glow_call_fail(const glow_call *call, int64_t n, const char *format, ...) {
-  char text[512];
+  glow__failure own = {.named = true, .status = GLOW_E_NUMERIC};
   va_list arguments;
   va_start(arguments, format);
-  vsnprintf(text, sizeof text, format, arguments);
+  vsnprintf(own.text, sizeof own.text, format, arguments);
   va_end(arguments);
-  if (call)
-    glow__call_record(call, n, GLOW_E_NUMERIC, text);
-  return glow_error(GLOW_E_NUMERIC, "sample %lld: %s", (long long)n, text);
+  own.sample = n + (call ? call->first : 0);
+  if (call && call->failure)
+    glow__failure_note(call->failure, &own);
+  return glow_error(GLOW_E_NUMERIC, "sample %lld: %s", (long long)n, own.text);
 }

@@ -8,6 +8,7 @@
 typedef struct glow__failure {
   int32_t lock;
   bool failed;
+  bool named; /* the layer told the sample; else `sample` is the first one of its block */
   glow_status status;
   int64_t sample; /* of the batch */
   char text[512];
@@ -19,6 +20,7 @@ struct glow_call {
   int64_t samples;
   int64_t capacity; /* samples that the scratch regions are laid out for */
   int64_t first;    /* of a block: its first sample in the stored regions */
+  int64_t row;      /* of the batch: its first sample among those that the caller gave */
   int64_t stored_capacity;
   bool training;      /* backward regions are there */
   bool may_write;     /* tensors: reset and initialise */
@@ -58,8 +60,8 @@ typedef uint64_t glow__stamp;
  * overflow. */
 bool glow__packed_regions(const glow__node *node, bool training, int64_t *out);
 
-/* Records that the inverse failed at sample n of the call. */
-void glow__call_record(const glow_call *call, int64_t n, glow_status status, const char *text);
+/* Notes a failure, where none of a lower sample was noted before. */
+void glow__failure_note(glow__failure *failure, const glow__failure *other);
 
 /* The call of net number `net` of the layer: the same, with the net's derived values. */
 glow_call glow__call_of_net(const glow_call *call, int32_t net);

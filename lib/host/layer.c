@@ -120,10 +120,10 @@ glow_status glow_layer_create(glow_context *context, const glow_layer_ops *ops, 
   glow_status status = GLOW_OK;
   if (out)
     *out = NULL;
-  if (!context || !ops || !out)
-    status = glow_error(GLOW_E_ARGUMENT, "glow_layer_create: NULL argument");
-  if (status == GLOW_OK)
+  if (ops) /* first, for the number of nets that are taken over */
     status = glow__table_copy(&table, sizeof table, ops, GLOW_LAYER_OPS_SMALLEST, "glow_layer_ops");
+  if (status == GLOW_OK && (!context || !ops || !out))
+    status = glow_error(GLOW_E_ARGUMENT, "glow_layer_create: NULL argument");
   if (status == GLOW_OK)
     status = layer_check_ops(&table);
   if (status == GLOW_OK)

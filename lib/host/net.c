@@ -12,9 +12,11 @@ static glow_status net_check_ops(const glow_net_ops *ops) {
                                                                                     : NULL;
   if (missing)
     return glow_error(GLOW_E_ARGUMENT, "net table of '%s': %s is missing", ops->type, missing);
-  if (ops->flags & ~known_flags || ops->reserved)
+  if (ops->flags & ~known_flags)
     return glow_error(GLOW_E_ARGUMENT, "net table of '%s': unknown flags (0x%x)", ops->type,
                       (unsigned)(ops->flags & ~known_flags));
+  if (ops->reserved)
+    return glow_error(GLOW_E_ARGUMENT, "net table of '%s': reserved must be 0", ops->type);
   return GLOW_OK;
 }
 

@@ -1,5 +1,6 @@
 /* Running one layer: by tasks it gets the whole batch; by samples, blocks of the batch in parallel,
  * with a gradient buffer for each block, added in order. SPDX-License-Identifier: MIT */
+#include <stdio.h>
 #include <string.h>
 
 #include "host/run.h"
@@ -29,6 +30,7 @@ void glow__call_begin(const glow_workspace *ws, const glow__node *node, int64_t 
   call->labels = labels;
   call->condition_step = ws->condition_count == 1 ? 0 : ws->model->condition_size;
   call->condition = ws->condition ? ws->condition + ws->first * call->condition_step : NULL;
+  call->row = ws->first;
   call->form = form;
   call->latents = latents ? latents + node->latent_offset : NULL;
   call->latent_stride = ws->model->dims;
@@ -101,21 +103,30 @@ void glow__node_forward(const glow_call *call, const float *x, float *y, double 
   glow_context_run(call->model->context, block_count(&c), forward_block, &c);
 }
 
+/* Each block notes its own failure first, so that which one is told does not depend on who is first. */
 static void inverse_block(void *arg, uint32_t task, uint32_t worker) {
   const block_run *c = arg;
   glow_call call = block_call(c, task, worker);
   const glow__node *node = call.node;
+  glow__failure own = {.failed = false};
+  call.failure = &own;
   glow_status status = node->layer->ops.inverse(
       node->layer->self, &call, c->y ? c->y + call.first * node->out_size : NULL,
       c->to_x + call.first * node->in_size, c->logdet + call.first);
-  if (status != GLOW_OK && !c->call->failure->failed) /* without glow_call_fail */
-    glow__call_record(&call, 0, status, glow_last_error());
+  if (status != GLOW_OK && !own.failed) { /* without glow_call_fail */
+    own = (glow__failure){.failed = true, .status = status, .sample = call.first};
+    snprintf(own.text, sizeof own.text, "%s", glow_last_error());
+  }
+  if (own.failed)
+    glow__failure_note(c->call->failure, &own);
 }
 
-/* What went wrong, in words of this thread. */
+/* What went wrong, in words of this thread; samples are counted as the caller of the pass does. */
 static glow_status tell(const glow_call *call, const glow__failure *failure) {
+  if (!failure->named)
+    return glow_error(failure->status, "layer '%s': %s", call->node->name, failure->text);
   return glow_error(failure->status, "layer '%s': the inverse of sample %lld: %s", call->node->name,
-                    (long long)failure->sample, failure->text);
+                    (long long)(call->row + failure->sample), failure->text);
 }
 
 glow_status glow__node_inverse(const glow_call *call, const float *y, float *x, double *logdet) {

@@ -16,6 +16,7 @@ glow_status glow__self_create(glow_context *context, const glow_options_table *t
   *out = NULL;
   if (!table && options)
     return glow_error(GLOW_E_ARGUMENT, "options are given, and the type has none");
+  GLOW_TRY(glow__options_table_check(table));
   if (table && size < table->size)
     return glow_error(GLOW_E_ARGUMENT, "self_size is %zu; the options alone (%s) take %zu", size,
                       table->name, table->size);

@@ -1,37 +1,36 @@
-/* Affine map of pixels: y = W x + b, x = W^-1 y - W^-1 b, log-det = H W log|det W|. All that is
- * derived is made in double and rounded once. SPDX-License-Identifier: MIT */
+/* Affine map of pixels: y = W x + b, x = W^-1 y - W^-1 b, log-det = H W log|det W|. All derived
+ * values are computed in double and rounded once. SPDX-License-Identifier: MIT */
 #include <math.h>
 #include <string.h>
 
 #include "layers/affine.h"
 #include "layers/layers.h"
 #include "layers/pixel_matrix.h"
-#include "math/kernels.h"
 #include "math/linalg.h"
 
 typedef struct affine {
-  int64_t image, channels;
-  double w_and_b[]; /* [C, C], [C] */
+  int64_t image, channels; /* image: pixels of a sample */
+  double *w, *b;           /* [C, C], [C], in one block of memory */
 } affine;
 
 /* Floats: W and its inverse packed, and what is added after each; doubles: log-det of a sample,
  * room for factors and inverse [C, C]; rows of the factors. */
-typedef struct derived {
+typedef struct affine_derived {
   float *forward, *backward, *b, *b_back;
   double *logdet, *factors, *inverse;
   int32_t *rows;
-} derived;
+} affine_derived;
 
-static size_t derived_size(const affine *a, const glow__kernels *kernels) {
-  int64_t c = a->channels,
-          floats = 2 * glow__pixel_matrix_floats(kernels, c) + 2 * glow_aligned_floats(c);
+static size_t affine_derived_size(const affine *a, const glow_math *math) {
+  int64_t c = a->channels;
+  int64_t floats = 2 * glow__pixel_matrix_floats(math, c) + 2 * glow_aligned_floats(c);
   return (size_t)floats * sizeof(float) + (size_t)(2 * c * c + 1) * sizeof(double) +
          (size_t)c * sizeof(int32_t);
 }
 
-static derived derived_at(const affine *a, const glow_call *call, const void *base) {
-  int64_t c = a->channels, packed = glow__pixel_matrix_floats(glow_call_context(call)->kernels, c);
-  derived d = {.forward = (float *)(uintptr_t)base};
+static affine_derived affine_derived_at(const affine *a, const glow_call *call, const void *base) {
+  int64_t c = a->channels, packed = glow__pixel_matrix_floats(glow__math_of(call), c);
+  affine_derived d = {.forward = (float *)(uintptr_t)base};
   d.backward = d.forward + packed;
   d.b = d.backward + packed;
   d.b_back = d.b + glow_aligned_floats(c);
@@ -42,24 +41,26 @@ static derived derived_at(const affine *a, const glow_call *call, const void *ba
   return d;
 }
 
-static glow_status configure(void *self, glow_setup *setup, const glow_shape *input,
-                             glow_shape *output) {
+static glow_status affine_configure(void *self, glow_setup *setup, const glow_shape *input,
+                                    glow_shape *output) {
   affine *a = self;
   *output = *input;
   if (input->channels != a->channels)
     return glow_error(GLOW_E_SHAPE, "an affine map of %lld channels; %lld are there",
                       (long long)a->channels, (long long)input->channels);
   a->image = input->height * input->width;
-  GLOW_TRY(glow_setup_work(setup, a->image * a->channels * a->channels));
-  return glow_setup_derived(setup, derived_size(a, glow_setup_context(setup)->kernels));
+  int64_t work = a->image * a->channels * a->channels;
+  GLOW_TRY(glow_setup_work(setup, work, work));
+  const glow_math *math = glow_context_math(glow_setup_context(setup));
+  return glow_setup_derived(setup, affine_derived_size(a, math));
 }
 
-static glow_status prepare(const void *self, const glow_call *call) {
+static glow_status affine_prepare(const void *self, const glow_call *call) {
   const affine *a = self;
-  const glow__kernels *kernels = glow_call_context(call)->kernels;
+  const glow_math *math = glow__math_of(call);
   const int64_t c = a->channels;
-  const double *w = a->w_and_b, *b = w + c * c;
-  derived d = derived_at(a, call, glow_call_derived_mutable(call));
+  const double *w = a->w, *b = a->b;
+  affine_derived d = affine_derived_at(a, call, glow_call_derived_mutable(call));
   double sign = 0;
   memcpy(d.factors, w, (size_t)(c * c) * sizeof *w);
   if (!glow__lu_factor(c, d.factors, d.rows, &sign))
@@ -82,59 +83,67 @@ static glow_status prepare(const void *self, const glow_call *call) {
                       (long long)c, (long long)c);
   /* The factors are not needed any more: room for the matrices in float. */
   float *room = (float *)(void *)d.factors;
-  glow__pixel_matrix_pack(kernels, c, w, false, room, d.forward);
-  glow__pixel_matrix_pack(kernels, c, d.inverse, false, room, d.backward);
+  glow__pixel_matrix_pack(math, c, w, false, room, d.forward);
+  glow__pixel_matrix_pack(math, c, d.inverse, false, room, d.backward);
   return GLOW_OK;
 }
 
 /* ---- passes ---------------------------------------------------------------------------------- */
 
-static void add(int64_t samples, double value, double *logdet) {
+static void add_to_all(int64_t samples, double value, double *logdet) {
   for (int64_t n = 0; n < samples; n++)
     logdet[n] += value;
 }
 
-static void forward(const void *self, const glow_call *call, const float *x, float *y,
-                    double *logdet, double *logprior) {
+static void affine_forward(const void *self, const glow_call *call, const float *x, float *y,
+                           double *logdet, double *logprior) {
   const affine *a = self;
-  derived d = derived_at(a, call, glow_call_derived(call));
+  affine_derived d = affine_derived_at(a, call, glow_call_derived(call));
   (void)logprior;
   glow__pixel_matrix_run(call, a->image, a->channels, d.forward, d.b, x, y);
-  add(glow_call_sample_count(call), *d.logdet, logdet);
+  add_to_all(glow_call_sample_count(call), *d.logdet, logdet);
 }
 
-static void inverse(const void *self, const glow_call *call, const float *y, float *x,
-                    double *logdet) {
+static glow_status affine_inverse(const void *self, const glow_call *call, const float *y, float *x,
+                                  double *logdet) {
   const affine *a = self;
-  derived d = derived_at(a, call, glow_call_derived(call));
+  affine_derived d = affine_derived_at(a, call, glow_call_derived(call));
   glow__pixel_matrix_run(call, a->image, a->channels, d.backward, d.b_back, y, x);
-  add(glow_call_sample_count(call), -*d.logdet, logdet);
+  add_to_all(glow_call_sample_count(call), -*d.logdet, logdet);
+  return GLOW_OK;
 }
 
-static void destroy(void *self, glow_context *context) {
-  glow_release(context, self);
+static void affine_destroy(void *self, glow_context *context) {
+  affine *a = self;
+  glow_release(context, a->w);
 }
 
-static const glow_layer_ops ops = {
+/* Made by glow_model_inference_form alone, so without options and in no list of types. */
+static const glow_layer_ops affine_ops = {
     .struct_size = sizeof(glow_layer_ops),
     .type = "affine",
     .flags = GLOW_LAYER_BY_TASKS | GLOW_LAYER_INFERENCE_ONLY,
-    .configure = configure,
-    .prepare = prepare,
-    .forward = forward,
-    .inverse = inverse,
-    .destroy = destroy,
+    .self_size = sizeof(affine),
+    .configure = affine_configure,
+    .prepare = affine_prepare,
+    .forward = affine_forward,
+    .inverse = affine_inverse,
+    .destroy = affine_destroy,
 };
 
 glow_status glow__affine_create(glow_context *context, int64_t channels, const double *w,
                                 const double *b, glow_layer **out) {
   size_t c = (size_t)channels;
-  *out = NULL;
-  affine *a = glow_allocate(context, sizeof *a + (c * c + c) * sizeof(double));
-  if (!a)
+  GLOW_TRY(glow_layer_create(context, &affine_ops, NULL, NULL, out));
+  affine *a = glow_layer_self(*out);
+  a->w = glow_allocate(context, (c * c + c) * sizeof *a->w);
+  if (!a->w) {
+    glow_layer_destroy(out);
     return GLOW_E_MEMORY;
+  }
   a->channels = channels;
-  memcpy(a->w_and_b, w, c * c * sizeof *w);
-  memcpy(a->w_and_b + c * c, b, c * sizeof *b);
-  return glow_layer_create(context, &ops, a, out);
+  a->b = a->w + c * c;
+  memcpy(a->w, w, c * c * sizeof *w);
+  memcpy(a->b, b, c * sizeof *b);
+  return GLOW_OK;
 }

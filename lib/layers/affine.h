@@ -1,4 +1,4 @@
-/* What stands for several layers in a row that map each pixel to W x + b, in a frozen model.
+/* Takes the place of several layers in a row that map each pixel to W x + b, in an inference form.
  * SPDX-License-Identifier: MIT */
 #ifndef GLOW_LIB_AFFINE_H
 #define GLOW_LIB_AFFINE_H
@@ -6,7 +6,7 @@
 #include <glow/sys/layer.h>
 
 /* y = W x + b at each pixel, log-det = H W log|det W|. W [channels, channels] by rows and b
- * [channels] are copied. Without parameters; for inference alone. */
+ * [channels] are copied. Has no parameters; for inference alone. */
 glow_status glow__affine_create(glow_context *context, int64_t channels, const double *w,
                                 const double *b, glow_layer **out);
 

@@ -2,8 +2,8 @@
  * epsilon). mean and var (biased) are those of the batch's pixels while training, of which running
  * averages are kept, and the running averages otherwise. With a lag l, training uses
  * l running + (1 - l) batch, and gradients go through the batch's part.
- * Ioffe and Szegedy 2015; Dinh et al. 2016, section 3.7 and appendix E. There is no affine part: an
- * actnorm behind it would be one. SPDX-License-Identifier: MIT */
+ * Ioffe and Szegedy 2015; Dinh et al. 2016, section 3.7 and appendix E. There is no affine part: for
+ * that, put an actnorm behind it. SPDX-License-Identifier: MIT */
 #include <math.h>
 #include <string.h>
 
@@ -12,7 +12,7 @@
 #include "math/moments.h"
 
 typedef struct batchnorm {
-  double epsilon, momentum, lag;
+  glow_batchnorm_options o;
   int64_t image, channels;
   int32_t mean, var;
   int32_t partial; /* doubles [groups, 2 channels] */
@@ -22,8 +22,8 @@ typedef struct batchnorm {
 /* Vectors in `used`. */
 enum { MEAN, DEVIATION, INVERSE, SHIFT, SLOPE, USED };
 
-static glow_status configure(void *self, glow_setup *setup, const glow_shape *input,
-                             glow_shape *output) {
+static glow_status batchnorm_configure(void *self, glow_setup *setup, const glow_shape *input,
+                                       glow_shape *output) {
   batchnorm *b = self;
   int64_t dims[] = {input->channels};
   *output = *input;
@@ -31,14 +31,14 @@ static glow_status configure(void *self, glow_setup *setup, const glow_shape *in
   b->channels = input->channels;
   if (b->channels > 1 << 24)
     return glow_error(GLOW_E_LIMIT, "too many channels");
-  GLOW_TRY(glow_setup_running_average(setup, "mean", 1, dims, b->momentum, &b->mean));
-  GLOW_TRY(glow_setup_running_average(setup, "var", 1, dims, b->momentum, &b->var));
+  GLOW_TRY(glow_setup_running_average(setup, "mean", 1, dims, b->o.momentum, &b->mean));
+  GLOW_TRY(glow_setup_running_average(setup, "var", 1, dims, b->o.momentum, &b->var));
   GLOW_TRY(glow_setup_scratch(setup, (int64_t)GLOW_MOST_GROUPS * 4 * b->channels, 0, &b->partial));
   GLOW_TRY(glow_setup_scratch(setup, USED * b->channels, 0, &b->used));
-  return glow_setup_initialise(setup, 1, glow__moments_size(b->channels));
+  return glow_setup_initialise(setup, 1, glow_moments_bytes(b->channels));
 }
 
-static glow_status build(const void *self, const glow_call *call) {
+static glow_status batchnorm_reset(const void *self, const glow_call *call) {
   const batchnorm *b = self;
   float *var = glow_call_tensor_mutable(call, b->var);
   for (int64_t c = 0; c < b->channels; c++)
@@ -46,16 +46,13 @@ static glow_status build(const void *self, const glow_call *call) {
   return GLOW_OK;
 }
 
-static glow_status init(const void *self, const glow_call *call, int32_t round, int32_t phase,
-                        const float *x) {
+static glow_status batchnorm_initialise(const void *self, const glow_call *call, int32_t round,
+                                        int32_t phase, const float *x) {
   const batchnorm *b = self;
-  glow__moments *moments = glow_call_initialise_state(call);
-  int64_t pixels = glow_call_sample_count(call) * b->image;
+  glow_moments *moments = glow_call_initialise_state(call);
   (void)round;
-  if (phase == GLOW_INITIALISE_BATCH) {
-    glow__moments_sums(pixels, b->channels, x, moments->sums);
-    moments->pixels += (double)pixels;
-  }
+  if (phase == GLOW_INITIALISE_BATCH)
+    glow_moments_add(moments, glow_call_sample_count(call) * b->image, b->channels, x);
   if (phase != GLOW_INITIALISE_END)
     return GLOW_OK;
   return glow__moments_finish(moments->pixels, b->channels, moments->sums,
@@ -63,8 +60,8 @@ static glow_status init(const void *self, const glow_call *call, int32_t round, 
                               glow_call_tensor_mutable(call, b->var));
 }
 
-/* Nothing to derive; a variance from a file may be anything. */
-static glow_status prepare(const void *self, const glow_call *call) {
+/* Derives nothing, but a variance that comes from a file may be anything. */
+static glow_status batchnorm_prepare(const void *self, const glow_call *call) {
   const batchnorm *b = self;
   const float *var = glow_call_tensor(call, b->var);
   for (int64_t c = 0; c < b->channels; c++)
@@ -74,66 +71,67 @@ static glow_status prepare(const void *self, const glow_call *call) {
   return GLOW_OK;
 }
 
-typedef struct run {
+typedef struct batchnorm_run {
   const batchnorm *b;
   const glow_call *call;
   glow__groups groups;
   const float *from, *dy;
   float *to, *dx;
   float *used;
-} run;
+} batchnorm_run;
 
-static run run_of(const batchnorm *b, const glow_call *call) {
-  return (run){.b = b,
-               .call = call,
-               .groups = glow__groups_of(glow_call_sample_count(call), b->image * b->channels),
-               .used = glow_call_scratch(call, b->used)};
+static batchnorm_run batchnorm_begin(const batchnorm *b, const glow_call *call) {
+  return (batchnorm_run){.b = b,
+                         .call = call,
+                         .groups =
+                             glow__groups_of(glow_call_sample_count(call), b->image * b->channels),
+                         .used = glow_call_scratch(call, b->used)};
 }
 
-static double *sums_of(const run *r, uint32_t task) {
+static double *batchnorm_sums(const batchnorm_run *r, uint32_t task) {
   double *partial = (double *)(void *)glow_call_scratch(r->call, r->b->partial);
   return partial + (int64_t)task * 2 * r->b->channels;
 }
 
-/* Runs fn on all groups, which leaves 2 C sums in each, and adds them in order to those of the
+/* Runs fn on all groups, each of which leaves 2 C sums, and adds them in order to those of the
  * first. */
-static const double *total(run *r, glow_task_fn fn) {
+static const double *batchnorm_total(batchnorm_run *r, glow_task_fn fn) {
   uint32_t count = glow__group_count(&r->groups);
-  double *sums = sums_of(r, 0);
+  double *sums = batchnorm_sums(r, 0);
   glow_call_run(r->call, count, fn, r);
   for (uint32_t t = 1; t < count; t++)
     for (int64_t j = 0; j < 2 * r->b->channels; j++)
-      sums[j] += sums_of(r, t)[j];
+      sums[j] += batchnorm_sums(r, t)[j];
   return sums;
 }
 
-static void moments_task(void *arg, uint32_t task, uint32_t worker) {
-  const run *r = arg;
+static void batchnorm_moments_task(void *arg, uint32_t task, uint32_t worker) {
+  const batchnorm_run *r = arg;
   int64_t first = glow__group_first(&r->groups, task), last = glow__group_last(&r->groups, task);
   (void)worker;
-  memset(sums_of(r, task), 0, 2 * (size_t)r->b->channels * sizeof(double));
+  memset(batchnorm_sums(r, task), 0, 2 * (size_t)r->b->channels * sizeof(double));
   glow__moments_sums((last - first) * r->b->image, r->b->channels,
-                     r->from + first * r->b->image * r->b->channels, sums_of(r, task));
+                     r->from + first * r->b->image * r->b->channels, batchnorm_sums(r, task));
 }
 
-/* The statistics that the pass uses, from x where it is the pass that makes them. Returns the
- * log-det of a sample. */
-static double choose(const batchnorm *b, run *r, const float *x) {
+/* The statistics that the pass uses, computed from x where this pass is to compute them. Returns
+ * the log-det of a sample. */
+static double batchnorm_choose(const batchnorm *b, batchnorm_run *r, const float *x) {
   const float *mean = glow_call_tensor(r->call, b->mean), *var = glow_call_tensor(r->call, b->var);
   int32_t statistics = glow_call_statistics(r->call);
   float *batch_mean = glow_call_observed(r->call, b->mean);
   float *batch_var = glow_call_observed(r->call, b->var);
-  double lag = b->lag, logdet = 0;
+  double lag = b->o.lag, logdet = 0;
   if (statistics == GLOW_STATISTICS_BATCH) {
     r->from = x;
-    const double *sums = total(r, moments_task);
+    const double *sums = batchnorm_total(r, batchnorm_moments_task);
     (void)glow__moments_finish((double)(r->groups.samples * b->image), b->channels, sums,
                                batch_mean, batch_var); /* not finite: so will be the loss */
   }
   for (int64_t c = 0; c < b->channels; c++) {
     double m = batch_mean ? lag * (double)mean[c] + (1 - lag) * (double)batch_mean[c] : mean[c];
     double v = batch_var ? lag * (double)var[c] + (1 - lag) * (double)batch_var[c] : var[c];
-    double deviation = sqrt(v + b->epsilon);
+    double deviation = sqrt(v + b->o.epsilon);
     r->used[MEAN * b->channels + c] = (float)m;
     r->used[DEVIATION * b->channels + c] = (float)deviation;
     r->used[INVERSE * b->channels + c] = (float)(1 / deviation);
@@ -142,8 +140,8 @@ static double choose(const batchnorm *b, run *r, const float *x) {
   return logdet * (double)b->image;
 }
 
-static void forward_task(void *arg, uint32_t task, uint32_t worker) {
-  const run *r = arg;
+static void batchnorm_forward_task(void *arg, uint32_t task, uint32_t worker) {
+  const batchnorm_run *r = arg;
   int64_t channels = r->b->channels, image = r->b->image;
   const float *mean = r->used + MEAN * channels, *inverse = r->used + INVERSE * channels;
   (void)worker;
@@ -153,8 +151,8 @@ static void forward_task(void *arg, uint32_t task, uint32_t worker) {
       r->to[p * channels + c] = (r->from[p * channels + c] - mean[c]) * inverse[c];
 }
 
-static void inverse_task(void *arg, uint32_t task, uint32_t worker) {
-  const run *r = arg;
+static void batchnorm_inverse_task(void *arg, uint32_t task, uint32_t worker) {
+  const batchnorm_run *r = arg;
   int64_t channels = r->b->channels, image = r->b->image;
   const float *mean = r->used + MEAN * channels, *deviation = r->used + DEVIATION * channels;
   (void)worker;
@@ -164,38 +162,39 @@ static void inverse_task(void *arg, uint32_t task, uint32_t worker) {
       r->to[p * channels + c] = r->from[p * channels + c] * deviation[c] + mean[c];
 }
 
-static void forward(const void *self, const glow_call *call, const float *x, float *y,
-                    double *logdet, double *logprior) {
+static void batchnorm_forward(const void *self, const glow_call *call, const float *x, float *y,
+                              double *logdet, double *logprior) {
   const batchnorm *b = self;
-  run r = run_of(b, call);
-  double each = choose(b, &r, x);
+  batchnorm_run r = batchnorm_begin(b, call);
+  double each = batchnorm_choose(b, &r, x);
   (void)logprior;
   r.from = x;
   r.to = y;
-  glow_call_run(call, glow__group_count(&r.groups), forward_task, &r);
+  glow_call_run(call, glow__group_count(&r.groups), batchnorm_forward_task, &r);
   for (int64_t n = 0; n < r.groups.samples; n++)
     logdet[n] += each;
 }
 
-static void inverse(const void *self, const glow_call *call, const float *y, float *x,
-                    double *logdet) {
+static glow_status batchnorm_inverse(const void *self, const glow_call *call, const float *y,
+                                     float *x, double *logdet) {
   const batchnorm *b = self;
-  run r = run_of(b, call);
-  double each = choose(b, &r, NULL);
+  batchnorm_run r = batchnorm_begin(b, call);
+  double each = batchnorm_choose(b, &r, NULL);
   r.from = y;
   r.to = x;
-  glow_call_run(call, glow__group_count(&r.groups), inverse_task, &r);
+  glow_call_run(call, glow__group_count(&r.groups), batchnorm_inverse_task, &r);
   for (int64_t n = 0; n < r.groups.samples; n++)
     logdet[n] -= each;
+  return GLOW_OK;
 }
 
 /* ---- backward -------------------------------------------------------------------------------- */
 
 /* Sums of dy, then of dy y. */
-static void gradient_sums(void *arg, uint32_t task, uint32_t worker) {
-  const run *r = arg;
+static void batchnorm_gradient_sums(void *arg, uint32_t task, uint32_t worker) {
+  const batchnorm_run *r = arg;
   int64_t channels = r->b->channels, image = r->b->image;
-  double *sums = sums_of(r, task);
+  double *sums = batchnorm_sums(r, task);
   (void)worker;
   memset(sums, 0, 2 * (size_t)channels * sizeof *sums);
   for (int64_t p = glow__group_first(&r->groups, task) * image;
@@ -207,8 +206,8 @@ static void gradient_sums(void *arg, uint32_t task, uint32_t worker) {
     }
 }
 
-static void gradient_task(void *arg, uint32_t task, uint32_t worker) {
-  const run *r = arg;
+static void batchnorm_gradient_task(void *arg, uint32_t task, uint32_t worker) {
+  const batchnorm_run *r = arg;
   int64_t channels = r->b->channels, image = r->b->image;
   const float *inverse = r->used + INVERSE * channels, *shift = r->used + SHIFT * channels;
   const float *slope = r->used + SLOPE * channels;
@@ -226,104 +225,76 @@ static void gradient_task(void *arg, uint32_t task, uint32_t worker) {
  *   dx = dy / s + a (d m / M + d var 2 (x - b) / M),  where x - b = s y + m - b;  so
  *   dx = (dy - shift - slope y) / s,  slope = a (sum dy y + D) / M,
  *   shift = a sum dy / M + slope (m - b) / s. */
-static void backward(const void *self, const glow_call *call, const glow_layer_gradient *g) {
+static void batchnorm_backward(const void *self, const glow_call *call,
+                               const glow_layer_gradient *g) {
   const batchnorm *b = self;
-  run r = run_of(b, call);
+  batchnorm_run r = batchnorm_begin(b, call);
   const float *batch_mean = glow_call_observed(call, b->mean);
   double pixels = (double)(r.groups.samples * b->image), d_logdet = 0;
-  choose(b, &r, NULL);
+  batchnorm_choose(b, &r, NULL);
   r.from = g->y;
   r.dy = g->dy;
   r.dx = g->dx;
   for (int64_t n = 0; n < r.groups.samples; n++)
     d_logdet += g->d_logdet[n] * (double)b->image;
-  const double *sums = total(&r, gradient_sums);
+  const double *sums = batchnorm_total(&r, batchnorm_gradient_sums);
   for (int64_t c = 0; c < b->channels; c++) {
-    double part = batch_mean ? 1 - b->lag : 0;
+    double part = batch_mean ? 1 - b->o.lag : 0;
     double slope = part * (sums[b->channels + c] + d_logdet) / pixels;
     double away = batch_mean ? (double)(r.used[MEAN * b->channels + c] - batch_mean[c]) : 0;
     r.used[SLOPE * b->channels + c] = (float)slope;
     r.used[SHIFT * b->channels + c] =
         (float)(part * sums[c] / pixels + slope * away * (double)r.used[INVERSE * b->channels + c]);
   }
-  glow_call_run(call, glow__group_count(&r.groups), gradient_task, &r);
+  glow_call_run(call, glow__group_count(&r.groups), batchnorm_gradient_task, &r);
   if (g->x)
     return;
   r.to = g->x_out;
-  glow_call_run(call, glow__group_count(&r.groups), inverse_task, &r);
+  glow_call_run(call, glow__group_count(&r.groups), batchnorm_inverse_task, &r);
 }
 
-/* ---- options --------------------------------------------------------------------------------- */
-
-/* With the running averages, which all but training passes use. */
-static glow_status linear(const void *self, const glow_call *call, double *w, double *b) {
+/* With the running averages, as in all passes but those of training. */
+static glow_status batchnorm_linear(const void *self, const glow_call *call, double *w, double *b) {
   const batchnorm *n = self;
   const float *mean = glow_call_tensor(call, n->mean), *var = glow_call_tensor(call, n->var);
   for (int64_t c = 0; c < n->channels; c++) {
-    double scale = 1 / sqrt((double)var[c] + n->epsilon);
+    double scale = 1 / sqrt((double)var[c] + n->o.epsilon);
     w[c * n->channels + c] = scale;
     b[c] = -scale * (double)mean[c];
   }
   return GLOW_OK;
 }
 
-static glow_status save(const void *self, glow_config *config) {
-  const batchnorm *b = self;
-  GLOW_TRY(glow_config_set_real(config, "epsilon", b->epsilon));
-  GLOW_TRY(glow_config_set_real(config, "momentum", b->momentum));
-  return glow_config_set_real(config, "lag", b->lag);
-}
+/* ---- options --------------------------------------------------------------------------------- */
 
-static void destroy(void *self, glow_context *context) {
-  glow_release(context, self);
-}
+static const glow_option batchnorm_rows[] = {
+    GLOW_OPTION(glow_batchnorm_options, epsilon, REAL, .high = 1, .fallback = 1e-4,
+                .flags = GLOW_OPTION_ABOVE_LOW | GLOW_OPTION_BELOW_HIGH),
+    GLOW_OPTION(glow_batchnorm_options, momentum, REAL, .high = 1, .fallback = 0.1,
+                .flags = GLOW_OPTION_ABOVE_LOW),
+    GLOW_OPTION(glow_batchnorm_options, lag, REAL, .high = 1, .flags = GLOW_OPTION_BELOW_HIGH),
+};
+static const glow_options_table batchnorm_table = {
+    GLOW_OPTIONS_TABLE(glow_batchnorm_options, batchnorm_rows)};
 
-static const glow_layer_ops ops = {
+const glow_layer_ops glow__batchnorm_ops = {
     .struct_size = sizeof(glow_layer_ops),
     .type = "batchnorm",
     .flags = GLOW_LAYER_BY_TASKS | GLOW_LAYER_IN_PLACE | GLOW_LAYER_RECONSTRUCTS |
              GLOW_LAYER_ALWAYS_PREPARES,
-    .configure = configure,
-    .reset = build,
-    .initialise = init,
-    .prepare = prepare,
-    .forward = forward,
-    .inverse = inverse,
-    .backward = backward,
-    .save = save,
-    .linear = linear,
-    .destroy = destroy,
+    .options = &batchnorm_table,
+    .self_size = sizeof(batchnorm),
+    .configure = batchnorm_configure,
+    .reset = batchnorm_reset,
+    .initialise = batchnorm_initialise,
+    .prepare = batchnorm_prepare,
+    .forward = batchnorm_forward,
+    .inverse = batchnorm_inverse,
+    .backward = batchnorm_backward,
+    .linear = batchnorm_linear,
 };
 
 glow_status glow_batchnorm_create(glow_context *context, const glow_batchnorm_options *options,
                                   glow_layer **out) {
-  glow_batchnorm_options o = GLOW_BATCHNORM_OPTIONS_INIT;
-  if (out)
-    *out = NULL;
-  if (!context || !out)
-    return glow_error(GLOW_E_ARGUMENT, "glow_batchnorm_create: NULL argument");
-  GLOW_TRY(glow__options_copy(&o, sizeof o, options, sizeof o, "glow_batchnorm_options"));
-  if (!(o.epsilon > 0 && o.epsilon < 1))
-    return glow_error(GLOW_E_ARGUMENT, "epsilon is %g; it must be between 0 and 1", o.epsilon);
-  if (!(o.momentum > 0 && o.momentum <= 1))
-    return glow_error(GLOW_E_ARGUMENT, "momentum is %g; it must be above 0 and at most 1",
-                      o.momentum);
-  if (!(o.lag >= 0 && o.lag < 1))
-    return glow_error(GLOW_E_ARGUMENT, "lag is %g; it must be 0 or more and below 1", o.lag);
-  batchnorm *b = glow_allocate(context, sizeof *b);
-  if (!b)
-    return GLOW_E_MEMORY;
-  b->epsilon = o.epsilon;
-  b->momentum = o.momentum;
-  b->lag = o.lag;
-  return glow_layer_create(context, &ops, b, out);
-}
-
-glow_status glow__batchnorm_make(glow_context *context, const glow_config *config,
-                                 glow_layer **out) {
-  glow_batchnorm_options o = GLOW_BATCHNORM_OPTIONS_INIT;
-  GLOW_TRY(glow_config_get_real(config, "epsilon", &o.epsilon));
-  GLOW_TRY(glow_config_get_real(config, "momentum", &o.momentum));
-  GLOW_TRY(glow_config_get_real(config, "lag", &o.lag));
-  return glow_batchnorm_create(context, &o, out);
+  return glow_layer_create(context, &glow__batchnorm_ops, options, NULL, out);
 }

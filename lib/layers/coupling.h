@@ -1,50 +1,77 @@
-/* The coupling, between its files: coupling.c (what it is, its network, options) and
- * coupling_change.c (what is done to each number). SPDX-License-Identifier: MIT */
+/* The coupling, between its files: coupling.c (what it is, its passes, its
+ * options), coupling_seen.c (what its net sees) and coupling_change.c (what is done to each element).
+ * SPDX-License-Identifier: MIT */
 #ifndef GLOW_LIB_COUPLING_H
 #define GLOW_LIB_COUPLING_H
 
 #include "layers/groups.h"
 #include "layers/layers.h"
-#include "nets/nets.h"
 
 typedef struct glow__coupling {
-  int32_t kind, law, mask, invert, order;
-  float floor;
-  double floor_exact; /* as given, for files */
-  glow_net *net;
+  glow_coupling_options o;
   int64_t width, image, channels; /* image: pixels of a sample */
+  int64_t seen;                   /* channels of a pixel that the net sees */
   int64_t changed;                /* channels of a pixel that changes, and of shift and raw */
   int64_t out;                    /* of the net: changed, or twice as many */
-  int32_t h;                      /* scratch [pixels, out]: the net's output */
+  int32_t *order;         /* listed channels: those of x1 and x2, in memory of the context; */
+  const int32_t *x1, *x2; /* the two parts of it, [seen] and [changed] */
+  int32_t h;              /* scratch [pixels, out]: the net's output */
   int32_t saved_h;
-  int32_t dh;       /* backward scratch [pixels, out] */
-  int32_t masked;   /* checkerboard: scratch [pixels, C], what the net sees; */
-  int32_t d_masked; /* backward scratch, its gradient */
-  int32_t scale;    /* learned law: tensor [changed]; */
-  int32_t d_scale;  /* backward scratch, doubles [groups, changed] */
+  int32_t dh;      /* backward scratch [pixels, out] */
+  int32_t x_seen;  /* scratch [pixels, seen]: what the net sees where that does not lie in rows; */
+  int32_t dx_seen; /* backward scratch, its gradient */
+  int32_t scale;   /* tanh_learned: tensor [changed]; */
+  int32_t d_scale; /* backward scratch, doubles [groups, changed] */
 } glow__coupling;
+
+static inline bool glow__coupling_is_affine(const glow__coupling *c) {
+  return c->o.kind == GLOW_COUPLING_AFFINE;
+}
+static inline bool glow__coupling_learns_scale(const glow__coupling *c) {
+  return glow__coupling_is_affine(c) && c->o.scale == GLOW_SCALE_TANH_LEARNED;
+}
 
 /* What the tasks, groups of samples, work on. */
 typedef struct glow__coupling_run {
   const glow__coupling *c;
   const glow_call *call;
-  const struct glow__passes *passes;
+  const glow_math *math;
+  const struct glow__passes *pointwise;
   glow__groups groups;
-  const float *from, *h, *scale; /* scale: NULL but for the learned law */
+  const float *from, *h, *scale; /* scale: of tanh_learned, else NULL */
   float *to, *dh;
   double *logdet;
   const glow_layer_gradient *g;
 } glow__coupling_run;
 
 glow__coupling_run glow__coupling_begin(const glow__coupling *c, const glow_call *call);
-/* to from `from` and h; adds to logdet. */
+/* `to` from `from` and h; adds to logdet. */
 void glow__coupling_forward(glow__coupling_run *run);
 /* `to` from `from` and h; subtracts from logdet. */
 void glow__coupling_inverse(glow__coupling_run *run);
 /* dx without the net's part, dh, x_out, and the gradient of the learned scale, from g and h. */
 void glow__coupling_backward(glow__coupling_run *run);
-/* Checkerboard: to = from where the mask is 1, 0 elsewhere; or adds `from` to `to` there. */
-void glow__coupling_mask(glow__coupling_run *run);
-void glow__coupling_mask_add(glow__coupling_run *run);
+
+/* ---- coupling_seen.c: x1 in rows of its own, for the net, where it does not lie so ------------ */
+
+/* to [pixels, seen] = x1: under a checkerboard all channels, 0 where the mask is 0. */
+void glow__coupling_gather(glow__coupling_run *run);
+/* Adds `from` [pixels, seen] to `to`, where x1 is. */
+void glow__coupling_scatter_add(glow__coupling_run *run);
+
+/* Is the checkerboard's mask 1 at pixel p? */
+static inline bool glow__coupling_mask(const glow__coupling *c, int64_t p) {
+  int64_t at = p % c->image;
+  return ((at / c->width + at % c->width) & 1) != c->o.invert;
+}
+
+/* Runs fn on the groups of samples; pixels [first, last) of a group. */
+void glow__coupling_run_groups(glow__coupling_run *run, glow_task_fn fn);
+static inline int64_t glow__coupling_first(const glow__coupling_run *run, uint32_t task) {
+  return glow__group_first(&run->groups, task) * run->c->image;
+}
+static inline int64_t glow__coupling_last(const glow__coupling_run *run, uint32_t task) {
+  return glow__group_last(&run->groups, task) * run->c->image;
+}
 
 #endif

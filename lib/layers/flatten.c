@@ -1,16 +1,17 @@
 /* flatten: an image [H, W, C] as one vector [1, 1, H W C], in the order in which it is stored. The
- * numbers stay where they are; volume is kept. For layers that treat an image as a vector: NICE.
+ * elements stay where they are; log-det = 0. For layers that treat an image as a vector: NICE.
  * SPDX-License-Identifier: MIT */
 #include <string.h>
 
 #include "layers/layers.h"
 
 typedef struct flatten {
-  int64_t size;
+  glow_flatten_options o;
+  int64_t size; /* elements of a sample */
 } flatten;
 
-static glow_status configure(void *self, glow_setup *setup, const glow_shape *input,
-                             glow_shape *output) {
+static glow_status flatten_configure(void *self, glow_setup *setup, const glow_shape *input,
+                                     glow_shape *output) {
   flatten *f = self;
   (void)setup;
   f->size = glow_shape_size(input);
@@ -18,62 +19,54 @@ static glow_status configure(void *self, glow_setup *setup, const glow_shape *in
   return GLOW_OK;
 }
 
-static void copy(const flatten *f, const glow_call *call, const float *from, float *to) {
+static void flatten_copy(const flatten *f, const glow_call *call, const float *from, float *to) {
   if (from != to)
     memcpy(to, from, (size_t)(glow_call_sample_count(call) * f->size) * sizeof *to);
 }
 
-static void forward(const void *self, const glow_call *call, const float *x, float *y,
-                    double *logdet, double *logprior) {
+static void flatten_forward(const void *self, const glow_call *call, const float *x, float *y,
+                            double *logdet, double *logprior) {
   (void)logdet;
   (void)logprior;
-  copy(self, call, x, y);
+  flatten_copy(self, call, x, y);
 }
 
-static void inverse(const void *self, const glow_call *call, const float *y, float *x,
-                    double *logdet) {
+static glow_status flatten_inverse(const void *self, const glow_call *call, const float *y,
+                                   float *x, double *logdet) {
   (void)logdet;
-  copy(self, call, y, x);
-}
-
-static void backward(const void *self, const glow_call *call, const glow_layer_gradient *g) {
-  copy(self, call, g->dy, g->dx);
-  if (!g->x)
-    copy(self, call, g->y, g->x_out);
-}
-
-static glow_status save(const void *self, glow_config *config) {
-  (void)self;
-  (void)config;
+  flatten_copy(self, call, y, x);
   return GLOW_OK;
 }
 
-static void destroy(void *self, glow_context *context) {
-  glow_release(context, self);
+static void flatten_backward(const void *self, const glow_call *call,
+                             const glow_layer_gradient *g) {
+  flatten_copy(self, call, g->dy, g->dx);
+  if (!g->x)
+    flatten_copy(self, call, g->y, g->x_out);
 }
 
-static const glow_layer_ops ops = {
+/* ---- options --------------------------------------------------------------------------------- */
+
+static const glow_options_table flatten_table = {
+    .struct_size = sizeof(glow_options_table),
+    .name = "glow_flatten_options",
+    .size = sizeof(glow_flatten_options),
+    .smallest = sizeof(glow_flatten_options),
+};
+
+const glow_layer_ops glow__flatten_ops = {
     .struct_size = sizeof(glow_layer_ops),
     .type = "flatten",
     .flags = GLOW_LAYER_IN_PLACE | GLOW_LAYER_RECONSTRUCTS,
-    .configure = configure,
-    .forward = forward,
-    .inverse = inverse,
-    .backward = backward,
-    .save = save,
-    .destroy = destroy,
+    .options = &flatten_table,
+    .self_size = sizeof(flatten),
+    .configure = flatten_configure,
+    .forward = flatten_forward,
+    .inverse = flatten_inverse,
+    .backward = flatten_backward,
 };
 
-glow_status glow_flatten_create(glow_context *context, glow_layer **out) {
-  if (out)
-    *out = NULL;
-  if (!context || !out)
-    return glow_error(GLOW_E_ARGUMENT, "glow_flatten_create: NULL argument");
-  flatten *f = glow_allocate(context, sizeof *f);
-  return f ? glow_layer_create(context, &ops, f, out) : GLOW_E_MEMORY;
-}
-
-glow_status glow__flatten_make(glow_context *context, const glow_config *config, glow_layer **out) {
-  (void)config;
-  return glow_flatten_create(context, out);
+glow_status glow_flatten_create(glow_context *context, const glow_flatten_options *options,
+                                glow_layer **out) {
+  return glow_layer_create(context, &glow__flatten_ops, options, NULL, out);
 }

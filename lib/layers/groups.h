@@ -1,23 +1,23 @@
 /* Groups: fixed runs of whole samples, the tasks of layers that do the same small work on every
- * number. Cut by shapes alone, so results do not depend on threads. SPDX-License-Identifier: MIT */
+ * element. Cut by shapes alone, so results do not depend on threads. SPDX-License-Identifier: MIT */
 #ifndef GLOW_LIB_GROUPS_H
 #define GLOW_LIB_GROUPS_H
 
 #include <stdint.h>
 
-/* At most so many groups, so that sums of each are cheap to keep; and below so many numbers a group
- * is not worth waking a thread. */
-enum { GLOW_MOST_GROUPS = 64, GLOW_LEAST_NUMBERS = 4096 };
+/* At most so many groups, so that sums of each are cheap to keep; and a group of fewer elements is
+ * not worth waking a thread for. */
+enum { GLOW_MOST_GROUPS = 64, GLOW_LEAST_ELEMENTS = 4096 };
 
 typedef struct glow__groups {
   int64_t samples; /* of the batch */
   int64_t size;    /* samples in a group */
 } glow__groups;
 
-/* numbers: of one sample */
-static inline glow__groups glow__groups_of(int64_t samples, int64_t numbers) {
+/* elements: of one sample */
+static inline glow__groups glow__groups_of(int64_t samples, int64_t elements) {
   int64_t share = (samples + GLOW_MOST_GROUPS - 1) / GLOW_MOST_GROUPS;
-  int64_t least = (GLOW_LEAST_NUMBERS + numbers - 1) / numbers;
+  int64_t least = (GLOW_LEAST_ELEMENTS + elements - 1) / elements;
   return (glow__groups){samples, share > least ? share : least};
 }
 

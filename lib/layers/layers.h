@@ -1,18 +1,19 @@
-/* Internal face of layers/. SPDX-License-Identifier: MIT */
+/* Internal face of layers/: the list of layers, and what their files share.
+ *
+ * A layer is one file (its second idea may have a file of its own): options and state in one struct,
+ * which starts with the options; the functions of its table; rows of its options; the table; its
+ * constructor. SPDX-License-Identifier: MIT */
 #ifndef GLOW_LIB_LAYERS_H
 #define GLOW_LIB_LAYERS_H
 
 #include <glow/sys/layer.h>
+#include <glow/sys/math.h>
+#include <stdbool.h>
 
-#include "base/base.h"
+#include "math/kernels.h"
 
-struct glow_layer {
-  glow_context *context;
-  glow_layer_ops ops;
-  void *self;
-};
-
-/* Factories of the built-in types, for the registry: the list of layers. */
+/* The types that files can name, to be registered in every context: their tables are
+ * glow__<type>_ops. */
 #define GLOW_LAYER_LIST(X)                                                                         \
   X(actnorm)                                                                                       \
   X(invconv)                                                                                       \
@@ -27,17 +28,20 @@ struct glow_layer {
   X(batchnorm)                                                                                     \
   X(logit)
 
-#define GLOW_LAYER_FACTORY(type)                                                                   \
-  glow_status glow__##type##_make(glow_context *context, const glow_config *config,                \
-                                  glow_layer **out);
-GLOW_LAYER_LIST(GLOW_LAYER_FACTORY)
-#undef GLOW_LAYER_FACTORY
+#define GLOW_LAYER_OPS(type) extern const glow_layer_ops glow__##type##_ops;
+GLOW_LAYER_LIST(GLOW_LAYER_OPS)
+#undef GLOW_LAYER_OPS
 
-/* layers/split_fixed.c */
-glow_status glow__split_fixed_create(glow_context *context, glow_layer **out);
+/* layers/split_fixed.c: a split with `fixed`. Its type is "split" too. */
+extern const glow_layer_ops glow__split_fixed_ops;
 
-static inline int64_t glow_shape_size(const glow_shape *shape) {
-  return shape->height * shape->width * shape->channels;
+static inline const glow_math *glow__math_of(const glow_call *call) {
+  return glow_context_math(glow_call_context(call));
+}
+
+/* Kernels over activations that are not products, which <glow/sys/math.h> does not have. */
+static inline const glow__passes *glow__pointwise_of(const glow_call *call) {
+  return glow__math_kernels(glow__math_of(call))->passes;
 }
 
 #define GLOW_LOG_2PI 1.8378770664093454836

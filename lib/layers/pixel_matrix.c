@@ -1,21 +1,20 @@
 /* A square matrix that is applied at every pixel. SPDX-License-Identifier: MIT */
 #include <math.h>
 
-#include "base/base.h"
 #include "layers/groups.h"
+#include "layers/layers.h"
 #include "layers/pixel_matrix.h"
-#include "math/kernels.h"
 
-int64_t glow__pixel_matrix_floats(const glow__kernels *kernels, int64_t channels) {
-  return glow_aligned_floats(glow__packed_size(kernels, channels, channels));
+int64_t glow__pixel_matrix_floats(const glow_math *math, int64_t channels) {
+  return glow_aligned_floats(glow_math_packed_floats(math, channels, channels));
 }
 
-void glow__pixel_matrix_pack(const glow__kernels *kernels, int64_t channels, const double *m,
+void glow__pixel_matrix_pack(const glow_math *math, int64_t channels, const double *m,
                              bool transposed, float *room, float *packed) {
   for (int64_t i = 0; i < channels * channels; i++)
     room[i] = (float)m[i];
-  kernels->pack(channels, channels, room, transposed ? channels : 1, transposed ? 1 : channels,
-                packed, 0, glow__panels(kernels, channels));
+  glow_math_pack(math, channels, channels, room, transposed ? channels : 1,
+                 transposed ? 1 : channels, packed, 0, glow_math_panel_count(math, channels));
 }
 
 bool glow__pixel_matrix_finite(int64_t count, const double *m) {
@@ -25,40 +24,41 @@ bool glow__pixel_matrix_finite(int64_t count, const double *m) {
   return true;
 }
 
-void glow__pixel_matrix_apply(const glow__kernels *kernels, int64_t channels, const float *packed,
+void glow__pixel_matrix_apply(const glow_math *math, int64_t channels, const float *packed,
                               const float *b, const float *from, float *to, int64_t first,
                               int64_t last) {
   const glow_epilogue end = {.bias = b};
-  glow_layout layout = glow__in_rows(kernels, channels);
-  kernels->gemm(last - first, channels, channels, from + first * channels, layout, packed,
-                to + first * channels, layout, 0, glow__panels(kernels, channels), &end);
+  glow_layout layout = glow_math_rows(math, channels);
+  glow_math_multiply(math, last - first, channels, channels, from + first * channels, layout,
+                     packed, to + first * channels, layout, 0,
+                     glow_math_panel_count(math, channels), &end);
 }
 
-typedef struct run {
-  const glow__kernels *kernels;
+typedef struct matrix_run {
+  const glow_math *math;
   glow__groups groups;
   int64_t image, channels;
   const float *packed, *b, *from;
   float *to;
-} run;
+} matrix_run;
 
 static void apply_group(void *arg, uint32_t task, uint32_t worker) {
-  const run *r = arg;
+  const matrix_run *r = arg;
   (void)worker;
-  glow__pixel_matrix_apply(r->kernels, r->channels, r->packed, r->b, r->from, r->to,
+  glow__pixel_matrix_apply(r->math, r->channels, r->packed, r->b, r->from, r->to,
                            glow__group_first(&r->groups, task) * r->image,
                            glow__group_last(&r->groups, task) * r->image);
 }
 
 void glow__pixel_matrix_run(const glow_call *call, int64_t image, int64_t channels,
                             const float *packed, const float *b, const float *from, float *to) {
-  run r = {.kernels = glow_call_context(call)->kernels,
-           .groups = glow__groups_of(glow_call_sample_count(call), image * channels),
-           .image = image,
-           .channels = channels,
-           .packed = packed,
-           .b = b,
-           .from = from,
-           .to = to};
+  matrix_run r = {.math = glow__math_of(call),
+                  .groups = glow__groups_of(glow_call_sample_count(call), image * channels),
+                  .image = image,
+                  .channels = channels,
+                  .packed = packed,
+                  .b = b,
+                  .from = from,
+                  .to = to};
   glow_call_run(call, glow__group_count(&r.groups), apply_group, &r);
 }

@@ -1,26 +1,24 @@
-/* A square matrix that is applied at every pixel: what the 1x1 convolution and the affine map
- * share. SPDX-License-Identifier: MIT */
+/* A square matrix that is applied at every pixel: shared by the 1x1 convolution and the affine map.
+ * SPDX-License-Identifier: MIT */
 #ifndef GLOW_LIB_PIXEL_MATRIX_H
 #define GLOW_LIB_PIXEL_MATRIX_H
 
+#include <glow/sys/call.h>
+#include <glow/sys/math.h>
 #include <stdbool.h>
 
-#include <glow/sys/call.h>
-
-struct glow__kernels;
-
 /* Floats of one packed, up to the next aligned place. */
-int64_t glow__pixel_matrix_floats(const struct glow__kernels *kernels, int64_t channels);
+int64_t glow__pixel_matrix_floats(const glow_math *math, int64_t channels);
 /* Packs m [channels, channels], by rows, or its transpose. room: floats of the same number. */
-void glow__pixel_matrix_pack(const struct glow__kernels *kernels, int64_t channels, const double *m,
+void glow__pixel_matrix_pack(const glow_math *math, int64_t channels, const double *m,
                              bool transposed, float *room, float *packed);
 /* Whether `count` numbers are finite as floats. */
 bool glow__pixel_matrix_finite(int64_t count, const double *m);
 
 /* to = M from + b at pixels [first, last); b NULL: 0. */
-void glow__pixel_matrix_apply(const struct glow__kernels *kernels, int64_t channels,
-                              const float *packed, const float *b, const float *from, float *to,
-                              int64_t first, int64_t last);
+void glow__pixel_matrix_apply(const glow_math *math, int64_t channels, const float *packed,
+                              const float *b, const float *from, float *to, int64_t first,
+                              int64_t last);
 /* At all pixels of the batch, in parallel; image: pixels of a sample. */
 void glow__pixel_matrix_run(const glow_call *call, int64_t image, int64_t channels,
                             const float *packed, const float *b, const float *from, float *to);

@@ -1,83 +1,70 @@
-/* spline_coupling: one part of the channels passes and conditions the other, each number of which
- * goes through a monotone rational-quadratic spline of its own (math/spline.h):
+/* spline_coupling: one part of the channels, x1, stays as it is and conditions the other, x2, each
+ * element of which goes through a monotone rational-quadratic spline of its own (math/spline.h):
  *   h = net(x1);  y2_j = spline(x2_j; h_j);  log-det = sum log dy2/dx2
- * where h_j is the 3K-1 numbers of channel j. Durkan et al. 2019, "Neural Spline Flows".
- * SPDX-License-Identifier: MIT */
-#include <math.h>
+ * where h_j are the 3K-1 outputs of the net for channel j. Of C channels x1 is the first
+ * C - floor(C/2) or, with parity 1, the last as many; of one channel it is empty, and the net sees
+ * its condition alone. Durkan et al. 2019, "Neural Spline Flows". SPDX-License-Identifier: MIT */
+#include <glow/sys/net.h>
 #include <string.h>
 
 #include "layers/layers.h"
 #include "math/spline.h"
-#include "nets/nets.h"
 
 typedef struct spline_coupling {
+  glow_spline_coupling_options o;
   glow__spline spline;
-  int32_t parity;
-  glow_net *net;
-  int64_t image, channels;
-  int64_t moved, move_at; /* channels that change, and the first of them */
-  int64_t kept, keep_at;  /* those that pass and condition */
-  int64_t out;            /* the net's channels: 3K-1 for each that changes */
-  int32_t h;              /* scratch [pixels, out]: the net's output */
+  int64_t image, channels; /* image: pixels of a sample */
+  int64_t moved, move_at;  /* channels that change, and the first of them */
+  int64_t kept, keep_at;   /* those that stay and condition */
+  int64_t out;             /* the net's channels: 3K-1 for each that changes */
+  int32_t h;               /* scratch [pixels, out]: the net's output */
   int32_t saved_h;
   int32_t dh; /* backward scratch [pixels, out] */
 } spline_coupling;
 
+enum { SPLINE_NET = 0 }; /* the one net that it hosts */
+
 /* ---- building -------------------------------------------------------------------------------- */
 
-static glow_status declare_net(spline_coupling *c, glow_setup *setup, const glow_shape *input) {
-  const glow_shape kept = {input->height, input->width, c->kept};
-  int32_t rounds = 0;
-  size_t bytes = 0;
-  GLOW_TRY(glow_setup_push(setup, "net"));
-  GLOW_TRY(c->net->ops.configure(c->net->self, setup, &kept, c->out));
-  glow_setup_pop(setup);
-  if (c->net->ops.initialise_size)
-    c->net->ops.initialise_size(c->net->self, &rounds, &bytes);
-  return rounds ? glow_setup_initialise(setup, rounds, bytes) : GLOW_OK;
-}
+/* Multiply-adds of a product that take as long as one output of the net does here: a spline of 8 bins
+ * takes about 150 ns. */
+enum { SPLINE_WORK = 100 };
 
-static glow_status configure(void *self, glow_setup *setup, const glow_shape *input,
-                             glow_shape *output) {
+static glow_status spline_coupling_configure(void *self, glow_setup *setup, const glow_shape *input,
+                                             glow_shape *output) {
   spline_coupling *c = self;
-  int64_t numbers = 0;
+  int64_t outputs = 0, work = 0;
   *output = *input;
-  if (input->channels < 2)
-    return glow_error(GLOW_E_SHAPE, "a coupling needs 2 channels or more");
+  c->spline =
+      (glow__spline){c->o.bins, c->o.bound, c->o.min_width, c->o.min_height, c->o.min_derivative};
   c->image = input->height * input->width;
   c->channels = input->channels;
-  c->moved = input->channels / 2;
+  c->moved = input->channels > 1 ? input->channels / 2 : 1;
   c->kept = input->channels - c->moved;
-  c->move_at = c->parity ? 0 : c->kept;
-  c->keep_at = c->parity ? c->moved : 0;
+  c->move_at = c->o.parity ? 0 : c->kept;
+  c->keep_at = c->o.parity && c->kept ? c->moved : 0;
   if (!glow_size_multiply(c->moved, glow__spline_numbers(&c->spline), &c->out) ||
-      !glow_size_multiply(c->image, c->out, &numbers))
+      !glow_size_multiply(c->image, c->out, &outputs) ||
+      !glow_size_multiply(outputs, SPLINE_WORK, &work))
     return glow_error(GLOW_E_LIMIT, "too many channels for splines of %d bins", c->spline.bins);
-  GLOW_TRY(glow_setup_scratch(setup, 0, numbers, &c->h));
-  GLOW_TRY(glow_setup_stored(setup, 0, numbers, &c->saved_h));
-  GLOW_TRY(glow_setup_backward_scratch(setup, 0, numbers, &c->dh));
-  return declare_net(c, setup, input);
+  GLOW_TRY(glow_setup_work(setup, work, work));
+  GLOW_TRY(glow_setup_scratch(setup, 0, outputs, &c->h));
+  GLOW_TRY(glow_setup_stored(setup, 0, outputs, &c->saved_h));
+  GLOW_TRY(glow_setup_backward_scratch(setup, 0, outputs, &c->dh));
+  const glow_shape kept = {input->height, input->width, c->kept};
+  return glow_setup_net(setup, SPLINE_NET, &kept, c->out);
 }
 
-static glow_status build(const void *self, const glow_call *call) {
-  const glow_net *net = ((const spline_coupling *)self)->net;
-  return net->ops.reset ? net->ops.reset(net->self, call) : GLOW_OK;
-}
-
-static glow_status init(const void *self, const glow_call *call, int32_t round, int32_t phase,
-                        const float *x) {
+static glow_status spline_coupling_initialise(const void *self, const glow_call *call,
+                                              int32_t round, int32_t phase, const float *x) {
   const spline_coupling *c = self;
-  return c->net->ops.initialise(c->net->self, call, round, phase, x ? x + c->keep_at : NULL, c->channels);
+  return glow_call_net_initialise(call, SPLINE_NET, round, phase, x ? x + c->keep_at : NULL,
+                                  c->channels);
 }
 
-static glow_status prepare(const void *self, const glow_call *call) {
-  const glow_net *net = ((const spline_coupling *)self)->net;
-  return net->ops.prepare ? net->ops.prepare(net->self, call) : GLOW_OK;
-}
+/* ---- tasks: groups of whole samples ---------------------------------------------------------- */
 
-/* ---- tasks: runs of whole samples ------------------------------------------------------------ */
-
-typedef struct run {
+typedef struct spline_run {
   const spline_coupling *c;
   const glow_call *call;
   const float *from, *h;
@@ -86,12 +73,12 @@ typedef struct run {
   double sign; /* of the log-slopes in logdet */
   const glow_layer_gradient *g;
   int64_t samples, group; /* samples of the batch, and of a task */
-} run;
+} spline_run;
 
 enum { MOST_TASKS = 64, LEAST_SPLINES = 256 }; /* so many take about 40 us */
 
-static run run_of(const spline_coupling *c, const glow_call *call) {
-  run r = {.c = c, .call = call, .samples = glow_call_sample_count(call)};
+static spline_run spline_begin(const spline_coupling *c, const glow_call *call) {
+  spline_run r = {.c = c, .call = call, .samples = glow_call_sample_count(call)};
   int64_t splines = c->image * c->moved;
   int64_t share = (r.samples + MOST_TASKS - 1) / MOST_TASKS;
   int64_t least = (LEAST_SPLINES + splines - 1) / splines;
@@ -99,17 +86,17 @@ static run run_of(const spline_coupling *c, const glow_call *call) {
   return r;
 }
 
-static void run_tasks(run *r, glow_task_fn fn) {
+static void spline_run_tasks(spline_run *r, glow_task_fn fn) {
   glow_call_run(r->call, (uint32_t)((r->samples + r->group - 1) / r->group), fn, r);
 }
 
-static int64_t last_sample(const run *r, uint32_t task) {
+static int64_t spline_last_sample(const spline_run *r, uint32_t task) {
   int64_t last = ((int64_t)task + 1) * r->group;
   return last < r->samples ? last : r->samples;
 }
 
-/* One pixel, one way or back (sign -1). Returns the sum of its log-slopes. */
-static double change(const run *r, int64_t pixel) {
+/* One pixel, forward or, with sign -1, back. Returns the sum of its log-slopes. */
+static double spline_change(const spline_run *r, int64_t pixel) {
   const spline_coupling *c = r->c;
   int64_t at = pixel * c->channels, numbers = glow__spline_numbers(&c->spline);
   double sum = 0;
@@ -127,43 +114,44 @@ static double change(const run *r, int64_t pixel) {
   return sum;
 }
 
-static void change_task(void *arg, uint32_t task, uint32_t worker) {
-  const run *r = arg;
+static void spline_change_task(void *arg, uint32_t task, uint32_t worker) {
+  const spline_run *r = arg;
   (void)worker;
-  for (int64_t n = (int64_t)task * r->group; n < last_sample(r, task); n++) {
+  for (int64_t n = (int64_t)task * r->group; n < spline_last_sample(r, task); n++) {
     double sum = 0;
     for (int64_t p = n * r->c->image; p < (n + 1) * r->c->image; p++)
-      sum += change(r, p);
+      sum += spline_change(r, p);
     r->logdet[n] += r->sign * sum;
   }
 }
 
-static void transform(const spline_coupling *c, const glow_call *call, const float *from, float *to,
-                      double *logdet, double sign) {
+static void spline_transform(const spline_coupling *c, const glow_call *call, const float *from,
+                             float *to, double *logdet, double sign) {
   float *saved = glow_call_stored(call, c->saved_h);
   float *h = saved ? saved : glow_call_scratch(call, c->h);
-  run r = run_of(c, call);
-  c->net->ops.forward(c->net->self, call, from + c->keep_at, c->channels, h);
+  spline_run r = spline_begin(c, call);
+  glow_call_net_forward(call, SPLINE_NET, from + c->keep_at, c->channels, h);
   r.from = from;
   r.to = to;
   r.h = h;
   r.logdet = logdet;
   r.sign = sign;
-  run_tasks(&r, change_task);
+  spline_run_tasks(&r, spline_change_task);
 }
 
-static void forward(const void *self, const glow_call *call, const float *x, float *y,
-                    double *logdet, double *logprior) {
+static void spline_coupling_forward(const void *self, const glow_call *call, const float *x,
+                                    float *y, double *logdet, double *logprior) {
   (void)logprior;
-  transform(self, call, x, y, logdet, 1.0);
+  spline_transform(self, call, x, y, logdet, 1.0);
 }
 
-static void inverse(const void *self, const glow_call *call, const float *y, float *x,
-                    double *logdet) {
-  transform(self, call, y, x, logdet, -1.0);
+static glow_status spline_coupling_inverse(const void *self, const glow_call *call, const float *y,
+                                           float *x, double *logdet) {
+  spline_transform(self, call, y, x, logdet, -1.0);
+  return GLOW_OK;
 }
 
-static void pixel_gradient(const run *r, int64_t pixel, double d_logdet) {
+static void spline_pixel_gradient(const spline_run *r, int64_t pixel, double d_logdet) {
   const spline_coupling *c = r->c;
   const glow_layer_gradient *g = r->g;
   int64_t at = pixel * c->channels, keep = at + c->keep_at;
@@ -187,155 +175,86 @@ static void pixel_gradient(const run *r, int64_t pixel, double d_logdet) {
   }
 }
 
-static void backward_task(void *arg, uint32_t task, uint32_t worker) {
-  const run *r = arg;
+static void spline_backward_task(void *arg, uint32_t task, uint32_t worker) {
+  const spline_run *r = arg;
   (void)worker;
-  for (int64_t n = (int64_t)task * r->group; n < last_sample(r, task); n++)
+  for (int64_t n = (int64_t)task * r->group; n < spline_last_sample(r, task); n++)
     for (int64_t p = n * r->c->image; p < (n + 1) * r->c->image; p++)
-      pixel_gradient(r, p, r->g->d_logdet[n]);
+      spline_pixel_gradient(r, p, r->g->d_logdet[n]);
 }
 
-/* The net can be run from the output: what it is given has passed unchanged. */
-static void backward(const void *self, const glow_call *call, const glow_layer_gradient *g) {
+/* The net can be run from the output, where x1 is as it was. */
+static void spline_coupling_backward(const void *self, const glow_call *call,
+                                     const glow_layer_gradient *g) {
   const spline_coupling *c = self;
   float *h = glow_call_stored(call, c->saved_h);
-  run r = run_of(c, call);
+  spline_run r = spline_begin(c, call);
   if (!glow_call_stored_valid(call))
-    c->net->ops.forward(c->net->self, call, g->y + c->keep_at, c->channels, h);
+    glow_call_net_forward(call, SPLINE_NET, g->y + c->keep_at, c->channels, h);
   r.h = h;
   r.dh = glow_call_scratch(call, c->dh);
   r.g = g;
-  run_tasks(&r, backward_task);
-  c->net->ops.backward(c->net->self, call, g->y + c->keep_at, c->channels, h, r.dh,
-                       g->dx + c->keep_at, c->channels);
+  spline_run_tasks(&r, spline_backward_task);
+  glow_call_net_backward(call, SPLINE_NET, g->y + c->keep_at, c->channels, h, r.dh,
+                         g->dx + c->keep_at, c->channels);
 }
 
 /* ---- options --------------------------------------------------------------------------------- */
 
-static glow_status save(const void *self, glow_config *config) {
-  const spline_coupling *c = self;
-  GLOW_TRY(glow_config_set_int(config, "bins", c->spline.bins));
-  GLOW_TRY(glow_config_set_int(config, "parity", c->parity));
-  GLOW_TRY(glow_config_set_real(config, "bound", c->spline.bound));
-  GLOW_TRY(glow_config_set_real(config, "min_width", c->spline.min_width));
-  GLOW_TRY(glow_config_set_real(config, "min_height", c->spline.min_height));
-  GLOW_TRY(glow_config_set_real(config, "min_derivative", c->spline.min_derivative));
-  GLOW_TRY(glow_config_set_text(config, "net", c->net->ops.type));
-  if (!c->net->ops.save)
-    return glow_error(GLOW_E_UNSUPPORTED, "net '%s' cannot be saved: its table has no save",
-                      c->net->ops.type);
-  return c->net->ops.save(c->net->self, config);
-}
+#define SPLINE_OPEN (GLOW_OPTION_ABOVE_LOW | GLOW_OPTION_BELOW_HIGH)
 
-static glow_status freeze(const void *self, const glow_call *call, glow_layer **out) {
-  const spline_coupling *c = self;
-  glow_net *net = NULL;
-  *out = NULL;
-  GLOW_TRY(glow__net_inference_form(c->net, call, &net));
-  if (!net)
+static const glow_option spline_coupling_rows[] = {
+    GLOW_OPTION(glow_spline_coupling_options, bins, INT32, .low = 2, .high = GLOW_SPLINE_MOST_BINS,
+                .fallback = 8),
+    GLOW_OPTION(glow_spline_coupling_options, parity, INT32, .high = 1),
+    GLOW_OPTION(glow_spline_coupling_options, bound, REAL, .high = 1e6, .fallback = 4,
+                .flags = GLOW_OPTION_ABOVE_LOW),
+    GLOW_OPTION(glow_spline_coupling_options, min_width, REAL, .high = 1, .fallback = 1e-3,
+                .flags = SPLINE_OPEN),
+    GLOW_OPTION(glow_spline_coupling_options, min_height, REAL, .high = 1, .fallback = 1e-3,
+                .flags = SPLINE_OPEN),
+    GLOW_OPTION(glow_spline_coupling_options, min_derivative, REAL, .high = 1, .fallback = 1e-3,
+                .flags = SPLINE_OPEN),
+};
+
+/* The minima of all bins together leave something to share out. */
+static glow_status spline_coupling_check_share(const char *name, double share, int32_t bins) {
+  if (share * bins < 1)
     return GLOW_OK;
-  const glow_spline_coupling_options o = {sizeof o,
-                                          c->spline.bins,
-                                          c->parity,
-                                          c->spline.bound,
-                                          c->spline.min_width,
-                                          c->spline.min_height,
-                                          c->spline.min_derivative};
-  return glow_spline_coupling_create(glow_call_context(call), &o, &net, out);
+  return glow_error(GLOW_E_ARGUMENT,
+                    "glow_spline_coupling_options: %s is %g; times bins, %d, it must be below 1",
+                    name, share, (int)bins);
 }
 
-static void destroy(void *self, glow_context *context) {
-  spline_coupling *c = self;
-  glow_net_destroy(&c->net);
-  glow_release(context, c);
+static glow_status spline_coupling_check(const void *options) {
+  const glow_spline_coupling_options *o = options;
+  GLOW_TRY(spline_coupling_check_share("min_width", o->min_width, o->bins));
+  return spline_coupling_check_share("min_height", o->min_height, o->bins);
 }
 
-static const glow_layer_ops ops = {
+static const glow_options_table spline_coupling_table = {
+    GLOW_OPTIONS_TABLE(glow_spline_coupling_options, spline_coupling_rows),
+    .check = spline_coupling_check};
+
+static const glow_hosted_net spline_coupling_nets[] = {[SPLINE_NET] = {"net", "mlp"}};
+
+const glow_layer_ops glow__spline_coupling_ops = {
     .struct_size = sizeof(glow_layer_ops),
     .type = "spline_coupling",
     .flags = GLOW_LAYER_BY_TASKS | GLOW_LAYER_IN_PLACE | GLOW_LAYER_RECONSTRUCTS,
-    .configure = configure,
-    .reset = build,
-    .initialise = init,
-    .prepare = prepare,
-    .forward = forward,
-    .inverse = inverse,
-    .backward = backward,
-    .save = save,
-    .inference_form = freeze,
-    .destroy = destroy,
+    .net_count = 1,
+    .nets = spline_coupling_nets,
+    .options = &spline_coupling_table,
+    .self_size = sizeof(spline_coupling),
+    .configure = spline_coupling_configure,
+    .initialise = spline_coupling_initialise,
+    .forward = spline_coupling_forward,
+    .inverse = spline_coupling_inverse,
+    .backward = spline_coupling_backward,
 };
-
-static bool valid_share(double share, int32_t bins) {
-  return share > 0 && share * bins < 1;
-}
-
-static glow_status check(const glow_spline_coupling_options *o) {
-  if (o->bins < 2 || o->bins > GLOW_SPLINE_MOST_BINS)
-    return glow_error(GLOW_E_ARGUMENT, "bins is %d; it must be 2 to %d", o->bins,
-                      GLOW_SPLINE_MOST_BINS);
-  if (o->parity < 0 || o->parity > 1)
-    return glow_error(GLOW_E_ARGUMENT, "parity is %d; it must be 0 or 1", o->parity);
-  if (!(o->bound > 0 && o->bound <= 1e6))
-    return glow_error(GLOW_E_ARGUMENT, "bound is %g; it must be above 0 and at most 1e6", o->bound);
-  if (!valid_share(o->min_width, o->bins))
-    return glow_error(GLOW_E_ARGUMENT,
-                      "min_width is %g; it must be above 0, and %d times it below 1", o->min_width,
-                      o->bins);
-  if (!valid_share(o->min_height, o->bins))
-    return glow_error(GLOW_E_ARGUMENT,
-                      "min_height is %g; it must be above 0, and %d times it below 1",
-                      o->min_height, o->bins);
-  if (!(o->min_derivative > 0 && o->min_derivative < 1))
-    return glow_error(GLOW_E_ARGUMENT, "min_derivative is %g; it must be between 0 and 1",
-                      o->min_derivative);
-  return GLOW_OK;
-}
 
 glow_status glow_spline_coupling_create(glow_context *context,
                                         const glow_spline_coupling_options *options, glow_net **net,
                                         glow_layer **out) {
-  glow_spline_coupling_options o = GLOW_SPLINE_COUPLING_OPTIONS_INIT;
-  glow_status status = GLOW_OK;
-  if (out)
-    *out = NULL;
-  if (!context || !net || !*net || !out)
-    status = glow_error(GLOW_E_ARGUMENT, "glow_spline_coupling_create: NULL argument");
-  else if ((*net)->context != context)
-    status = glow_error(GLOW_E_ARGUMENT, "the coupling's net was made with another context");
-  if (status == GLOW_OK)
-    status = glow__options_copy(&o, sizeof o, options, sizeof o, "glow_spline_coupling_options");
-  if (status == GLOW_OK)
-    status = check(&o);
-  spline_coupling *c = status == GLOW_OK ? glow_allocate(context, sizeof *c) : NULL;
-  if (!c) {
-    glow_net_destroy(net);
-    return status == GLOW_OK ? GLOW_E_MEMORY : status;
-  }
-  c->spline = (glow__spline){o.bins, o.bound, o.min_width, o.min_height, o.min_derivative};
-  c->parity = o.parity;
-  c->net = *net;
-  *net = NULL;
-  glow_layer_ops table = ops;
-  table.flags |= glow__net_layer_flags(c->net);
-  return glow_layer_create(context, &table, c, out);
-}
-
-glow_status glow__spline_coupling_make(glow_context *context, const glow_config *config,
-                                       glow_layer **out) {
-  glow_spline_coupling_options o = GLOW_SPLINE_COUPLING_OPTIONS_INIT;
-  int64_t bins = o.bins, parity = o.parity;
-  const char *type = "mlp";
-  glow_net *net = NULL;
-  GLOW_TRY(glow_config_get_int(config, "bins", 2, GLOW_SPLINE_MOST_BINS, &bins));
-  GLOW_TRY(glow_config_get_int(config, "parity", 0, 1, &parity));
-  GLOW_TRY(glow_config_get_real(config, "bound", &o.bound));
-  GLOW_TRY(glow_config_get_real(config, "min_width", &o.min_width));
-  GLOW_TRY(glow_config_get_real(config, "min_height", &o.min_height));
-  GLOW_TRY(glow_config_get_real(config, "min_derivative", &o.min_derivative));
-  GLOW_TRY(glow_config_get_text(config, "net", &type));
-  o.bins = (int32_t)bins;
-  o.parity = (int32_t)parity;
-  GLOW_TRY(glow__registry_make_net(context, type, config, &net));
-  return glow_spline_coupling_create(context, &o, &net, out);
+  return glow_layer_create(context, &glow__spline_coupling_ops, options, net, out);
 }

@@ -6,10 +6,9 @@
 
 #include "layers/gaussian.h"
 #include "math/border.h"
-#include "math/kernels.h"
 
 typedef struct split {
-  int32_t has_edge;
+  glow_split_options o;
   int64_t height, width, image;
   int64_t half, channels;       /* of x1; of x, and of h */
   int32_t weight, bias, logs;   /* [C, C/2, 3, 3], [C], [C] */
@@ -22,58 +21,57 @@ typedef struct split {
 
 /* Derived: the weight packed, and packed transposed; by taps [C, (t, C/2)]; exp(3 logs) [C]; what
  * the border adds to each kind of pixel, times exp(3 logs) [9, C]. */
-typedef struct derived {
+typedef struct split_derived {
   float *packed, *back, *by_tap, *scale, *border;
-} derived;
+} split_derived;
 
-/* Floats of what the border adds. */
-static int64_t border_size(const split *s) {
-  return s->has_edge ? GLOW_BORDER_KINDS * s->channels : 0;
+/* Floats of the border's part. */
+static int64_t split_border_size(const split *s) {
+  return s->o.border ? GLOW_BORDER_KINDS * s->channels : 0;
 }
 
-/* Floats before each part, and in all. */
-typedef struct layout {
+/* Floats in front of each part, and of all parts. */
+typedef struct split_layout {
   int64_t back, by_tap, scale, border, total;
-} layout;
+} split_layout;
 
-static layout layout_of(const split *s, const glow__kernels *kernels) {
-  int64_t taps = 9 * s->half, unit = GLOW_ALIGN / (int64_t)sizeof(float);
-  layout l;
-  l.back = (glow__packed_size(kernels, taps, s->channels) + unit - 1) / unit * unit;
-  l.by_tap = l.back + glow__packed_size(kernels, s->channels, taps);
+static split_layout split_layout_of(const split *s, const glow_math *math) {
+  int64_t taps = 9 * s->half;
+  split_layout l;
+  l.back = glow_aligned_floats(glow_math_packed_floats(math, taps, s->channels));
+  l.by_tap = l.back + glow_math_packed_floats(math, s->channels, taps);
   l.scale = l.by_tap + s->channels * taps;
   l.border = l.scale + s->channels;
-  l.total = l.border + border_size(s);
+  l.total = l.border + split_border_size(s);
   return l;
 }
 
-static derived derived_at(const split *s, const glow__kernels *kernels, float *base) {
-  layout l = layout_of(s, kernels);
-  return (derived){base, base + l.back, base + l.by_tap, base + l.scale, base + l.border};
+static split_derived split_derived_at(const split *s, const glow_math *math, float *base) {
+  split_layout l = split_layout_of(s, math);
+  return (split_derived){base, base + l.back, base + l.by_tap, base + l.scale, base + l.border};
 }
 
-static derived derived_of(const split *s, const glow_call *call) {
-  return derived_at(s, glow_call_context(call)->kernels,
-                    (float *)(uintptr_t)glow_call_derived(call));
+static split_derived split_derived_of(const split *s, const glow_call *call) {
+  return split_derived_at(s, glow__math_of(call), (float *)(uintptr_t)glow_call_derived(call));
 }
 
-static glow_status declare_memory(split *s, glow_setup *setup) {
-  const glow__kernels *kernels = glow_setup_context(setup)->kernels;
+static glow_status split_declare_memory(split *s, glow_setup *setup) {
+  const glow_math *math = glow_context_math(glow_setup_context(setup));
   int64_t taps = 9 * s->half;
   GLOW_TRY(glow_setup_worker_scratch(setup, s->image * s->channels, &s->h));
   GLOW_TRY(glow_setup_worker_scratch(setup, s->image * taps, &s->gathered));
   GLOW_TRY(glow_setup_worker_scratch(setup, s->image * s->channels, &s->dh));
-  GLOW_TRY(glow_setup_worker_scratch(setup, glow__packed_size(kernels, s->image, s->channels),
+  GLOW_TRY(glow_setup_worker_scratch(setup, glow_math_packed_floats(math, s->image, s->channels),
                                      &s->packed));
   GLOW_TRY(glow_setup_worker_scratch(setup, taps * s->channels, &s->d_weight));
   GLOW_TRY(glow_setup_worker_scratch(setup, 4 * s->channels, &s->sums));
-  GLOW_TRY(glow_setup_worker_scratch(setup, 2 * border_size(s), &s->border_sums));
-  GLOW_TRY(glow_setup_worker_scratch(setup, border_size(s), &s->border));
-  return glow_setup_derived(setup, (size_t)layout_of(s, kernels).total * sizeof(float));
+  GLOW_TRY(glow_setup_worker_scratch(setup, 2 * split_border_size(s), &s->border_sums));
+  GLOW_TRY(glow_setup_worker_scratch(setup, split_border_size(s), &s->border));
+  return glow_setup_derived(setup, (size_t)split_layout_of(s, math).total * sizeof(float));
 }
 
-static glow_status configure(void *self, glow_setup *setup, const glow_shape *input,
-                             glow_shape *output) {
+static glow_status split_configure(void *self, glow_setup *setup, const glow_shape *input,
+                                   glow_shape *output) {
   split *s = self;
   int64_t floats = 0;
   if (input->channels % 2)
@@ -91,18 +89,18 @@ static glow_status configure(void *self, glow_setup *setup, const glow_shape *in
   int64_t edge[] = {s->channels, 3, 3};
   GLOW_TRY(glow_setup_tensor(setup, "prior.weight", GLOW_TYPE_F32, 1, 4, weight, &s->weight));
   s->edge = -1;
-  if (s->has_edge)
+  if (s->o.border)
     GLOW_TRY(glow_setup_tensor(setup, "prior.edge", GLOW_TYPE_F32, 1, 3, edge, &s->edge));
   GLOW_TRY(glow_setup_tensor(setup, "prior.bias", GLOW_TYPE_F32, 1, 1, vector, &s->bias));
   GLOW_TRY(glow_setup_tensor(setup, "prior.logs", GLOW_TYPE_F32, 1, 1, vector, &s->logs));
-  GLOW_TRY(declare_memory(s, setup));
-  return glow_setup_latents(setup, s->height, s->width, s->half);
+  GLOW_TRY(split_declare_memory(s, setup));
+  return glow_setup_latents(setup, output);
 }
 
-static glow_status prepare(const void *self, const glow_call *call) {
+static glow_status split_prepare(const void *self, const glow_call *call) {
   const split *s = self;
-  const glow__kernels *kernels = glow_call_context(call)->kernels;
-  derived d = derived_at(s, kernels, glow_call_derived_mutable(call));
+  const glow_math *math = glow__math_of(call);
+  split_derived d = split_derived_at(s, math, glow_call_derived_mutable(call));
   const float *weight = glow_call_tensor(call, s->weight), *logs = glow_call_tensor(call, s->logs);
   int64_t taps = 9 * s->half;
   for (int64_t o = 0; o < s->channels; o++) {
@@ -111,41 +109,45 @@ static glow_status prepare(const void *self, const glow_call *call) {
       for (int64_t t = 0; t < 9; t++)
         d.by_tap[o * taps + t * s->half + c] = weight[o * taps + c * 9 + t];
   }
-  kernels->pack(taps, s->channels, d.by_tap, 1, taps, d.packed, 0,
-                glow__panels(kernels, s->channels));
-  kernels->pack(s->channels, taps, d.by_tap, taps, 1, d.back, 0, glow__panels(kernels, taps));
-  if (s->has_edge) {
+  glow_math_pack(math, taps, s->channels, d.by_tap, 1, taps, d.packed, 0,
+                 glow_math_panel_count(math, s->channels));
+  glow_math_pack(math, s->channels, taps, d.by_tap, taps, 1, d.back, 0,
+                 glow_math_panel_count(math, taps));
+  if (s->o.border) {
     glow__border_table(s->height, s->width, s->channels, glow_call_tensor(call, s->edge), d.border);
-    for (int64_t i = 0; i < border_size(s); i++)
+    for (int64_t i = 0; i < split_border_size(s); i++)
       d.border[i] *= d.scale[i % s->channels];
   }
   return GLOW_OK;
 }
 
-/* h [pixels, C] of one sample, whose x1 lies in pixels of `stride` floats. */
-static const float *law_of(const split *s, const glow_call *call, const float *x1, int64_t stride) {
-  const glow__kernels *kernels = glow_call_context(call)->kernels;
-  derived d = derived_of(s, call);
+/* h [pixels, C], means and log-sds, of one sample whose x1 lies in pixels of `stride` floats. */
+static const float *split_prior_of(const split *s, const glow_call *call, const float *x1,
+                                   int64_t stride) {
+  const glow_math *math = glow__math_of(call);
+  split_derived d = split_derived_of(s, call);
   float *gathered = glow_call_worker_scratch(call, s->gathered, 0);
   float *h = glow_call_worker_scratch(call, s->h, 0);
   glow_epilogue norm = {glow_call_tensor(call, s->bias), d.scale, 0, 0};
-  kernels->passes->gather3x3(s->height, s->width, s->half, x1, stride, 1, 0, s->image, gathered);
-  kernels->gemm(s->image, s->channels, 9 * s->half, gathered, glow__in_rows(kernels, 9 * s->half),
-                d.packed, h, glow__in_rows(kernels, s->channels), 0,
-                glow__panels(kernels, s->channels), &norm);
-  if (s->has_edge)
+  glow__pointwise_of(call)->gather3x3(s->height, s->width, s->half, x1, stride, 1, 0, s->image,
+                                      gathered);
+  glow_math_multiply(math, s->image, s->channels, 9 * s->half, gathered,
+                     glow_math_rows(math, 9 * s->half), d.packed, h,
+                     glow_math_rows(math, s->channels), 0, glow_math_panel_count(math, s->channels),
+                     &norm);
+  if (s->o.border)
     glow__border_add(s->height, s->width, s->channels, d.border, 0, s->image, h);
   return h;
 }
 
-static void forward(const void *self, const glow_call *call, const float *x, float *y,
-                    double *logdet, double *logprior) {
+static void split_forward(const void *self, const glow_call *call, const float *x, float *y,
+                          double *logdet, double *logprior) {
   const split *s = self;
   bool whiten = glow_call_latent_form(call) == GLOW_LATENTS_WHITENED;
   (void)logdet;
   for (int64_t n = 0; n < glow_call_sample_count(call); n++) {
     const float *in = x + n * s->image * s->channels;
-    const float *h = law_of(s, call, in, s->channels);
+    const float *h = split_prior_of(s, call, in, s->channels);
     float *z = glow_call_latents(call) + n * glow_call_latent_stride(call);
     double density = 0;
     for (int64_t p = 0; p < s->image; p++) {
@@ -162,7 +164,8 @@ static void forward(const void *self, const glow_call *call, const float *x, flo
 }
 
 /* x of one sample from the kept half and the latents. */
-static void join(const split *s, const float *kept, const float *z, const float *h, float *x) {
+static void split_join(const split *s, const float *kept, const float *z, const float *h,
+                       float *x) {
   for (int64_t p = 0; p < s->image; p++) {
     float *to = x + p * s->channels;
     memcpy(to, kept + p * s->half, (size_t)s->half * sizeof *to);
@@ -173,17 +176,18 @@ static void join(const split *s, const float *kept, const float *z, const float 
   }
 }
 
-static void inverse(const void *self, const glow_call *call, const float *y, float *x,
-                    double *logdet) {
+static glow_status split_inverse(const void *self, const glow_call *call, const float *y, float *x,
+                                 double *logdet) {
   const split *s = self;
   bool whitened = glow_call_latent_form(call) == GLOW_LATENTS_WHITENED;
   (void)logdet;
   for (int64_t n = 0; n < glow_call_sample_count(call); n++) {
     const float *kept = y + n * s->image * s->half;
-    const float *h = whitened ? law_of(s, call, kept, s->half) : NULL;
-    join(s, kept, glow_call_latents(call) + n * glow_call_latent_stride(call), h,
-         x + n * s->image * s->channels);
+    const float *h = whitened ? split_prior_of(s, call, kept, s->half) : NULL;
+    split_join(s, kept, glow_call_latents(call) + n * glow_call_latent_stride(call), h,
+               x + n * s->image * s->channels);
   }
+  return GLOW_OK;
 }
 
 /* ---- backward -------------------------------------------------------------------------------- */
@@ -191,8 +195,8 @@ static void inverse(const void *self, const glow_call *call, const float *y, flo
 /* With e = (z - mean)/sd and weight w of the log-density: d z = -w e/sd, d mean = w e/sd,
  * d logs = w (e^2 - 1). Then through h = (conv + bias) exp(3 logs'): dh becomes the gradient of
  * conv. */
-static void law_gradient(const split *s, double w, const float *z, const float *dz, const float *h,
-                         float *dx, float *dh) {
+static void split_prior_gradient(const split *s, double w, const float *z, const float *dz,
+                                 const float *h, float *dx, float *dh) {
   for (int64_t p = 0; p < s->image; p++)
     for (int64_t j = 0; j < s->half; j++) {
       int64_t mean = p * s->channels + j, logs = mean + s->half;
@@ -204,9 +208,9 @@ static void law_gradient(const split *s, double w, const float *z, const float *
     }
 }
 
-static void conv_gradient(const split *s, const glow_call *call, const float *h, float *dh,
-                          double *d_bias, double *d_logs) {
-  const float *scale = derived_of(s, call).scale;
+static void split_conv_gradient(const split *s, const glow_call *call, const float *h, float *dh,
+                                double *d_bias, double *d_logs) {
+  const float *scale = split_derived_of(s, call).scale;
   for (int64_t p = 0; p < s->image; p++)
     for (int64_t o = 0; o < s->channels; o++) {
       int64_t i = p * s->channels + o;
@@ -216,55 +220,58 @@ static void conv_gradient(const split *s, const glow_call *call, const float *h,
     }
 }
 
-/* Adds to the sums of the border's kinds, in double over the samples. */
-static void border_gradient(const split *s, const glow_call *call, const float *dh) {
+/* Adds to the sums for the kinds of border pixel, in double over the samples. */
+static void split_border_gradient(const split *s, const glow_call *call, const float *dh) {
   float *sums = glow_call_worker_scratch(call, s->border, 0);
   double *total = (double *)(void *)glow_call_worker_scratch(call, s->border_sums, 0);
-  if (!s->has_edge)
+  if (!s->o.border)
     return;
-  memset(sums, 0, (size_t)border_size(s) * sizeof *sums);
+  memset(sums, 0, (size_t)split_border_size(s) * sizeof *sums);
   glow__border_sums(s->height, s->width, s->channels, s->channels, dh, s->channels, 0, s->image,
                     sums);
-  for (int64_t i = 0; i < border_size(s); i++)
+  for (int64_t i = 0; i < split_border_size(s); i++)
     total[i] += (double)sums[i];
 }
 
 /* Adds the weight's gradient, by taps, and the gradient of x1 from that of conv. */
-static void through_conv(const split *s, const glow_call *call, const float *dh, float *dx) {
-  const glow__kernels *kernels = glow_call_context(call)->kernels;
+static void split_through_conv(const split *s, const glow_call *call, const float *dh, float *dx) {
+  const glow_math *math = glow__math_of(call);
   const glow_epilogue none = {0}, add = {.accumulate = 1};
   float *gathered = glow_call_worker_scratch(call, s->gathered, 0);
   float *packed = glow_call_worker_scratch(call, s->packed, 0);
-  int64_t taps = 9 * s->half, panels = glow__panels(kernels, s->channels);
-  kernels->pack(s->image, s->channels, dh, s->channels, 1, packed, 0, panels);
-  glow_layout wide = glow__in_rows(kernels, taps), narrow = glow__in_rows(kernels, s->channels);
-  kernels->gemm_transposed(taps, s->channels, s->image, gathered, wide, packed,
-                           glow_call_worker_scratch(call, s->d_weight, 0), narrow, 0, panels, &add);
-  kernels->gemm(s->image, taps, s->channels, dh, narrow, derived_of(s, call).back, gathered, wide,
-                0, glow__panels(kernels, taps), &none);
-  kernels->passes->sum3x3(s->height, s->width, s->half, gathered, -1, 0, s->image, dx, s->channels);
+  int64_t taps = 9 * s->half, panels = glow_math_panel_count(math, s->channels);
+  glow_math_pack(math, s->image, s->channels, dh, s->channels, 1, packed, 0, panels);
+  glow_layout wide = glow_math_rows(math, taps), narrow = glow_math_rows(math, s->channels);
+  glow_math_multiply_transposed(math, taps, s->channels, s->image, gathered, wide, packed,
+                                glow_call_worker_scratch(call, s->d_weight, 0), narrow, 0, panels,
+                                &add);
+  glow_math_multiply(math, s->image, taps, s->channels, dh, narrow, split_derived_of(s, call).back,
+                     gathered, wide, 0, glow_math_panel_count(math, taps), &none);
+  glow__pointwise_of(call)->sum3x3(s->height, s->width, s->half, gathered, -1, 0, s->image, dx,
+                                   s->channels);
 }
 
-static void sample_gradient(const split *s, const glow_call *call, const glow_layer_gradient *g,
-                            int64_t n, double *d_bias, double *d_logs) {
+static void split_sample_gradient(const split *s, const glow_call *call,
+                                  const glow_layer_gradient *g, int64_t n, double *d_bias,
+                                  double *d_logs) {
   const float *kept = g->y + n * s->image * s->half, *d_kept = g->dy + n * s->image * s->half;
   const float *z = glow_call_latents(call) + n * glow_call_latent_stride(call);
   const float *dz = g->d_latents ? g->d_latents + n * glow_call_latent_stride(call) : NULL;
   float *dx = g->dx + n * s->image * s->channels;
   float *dh = glow_call_worker_scratch(call, s->dh, 0);
-  const float *h = law_of(s, call, kept, s->half);
-  law_gradient(s, g->d_logprior[n], z, dz, h, dx, dh);
+  const float *h = split_prior_of(s, call, kept, s->half);
+  split_prior_gradient(s, g->d_logprior[n], z, dz, h, dx, dh);
   for (int64_t p = 0; p < s->image; p++)
     memcpy(dx + p * s->channels, d_kept + p * s->half, (size_t)s->half * sizeof *dx);
-  conv_gradient(s, call, h, dh, d_bias, d_logs);
-  border_gradient(s, call, dh);
-  through_conv(s, call, dh, dx);
+  split_conv_gradient(s, call, h, dh, d_bias, d_logs);
+  split_border_gradient(s, call, dh);
+  split_through_conv(s, call, dh, dx);
   if (!g->x)
-    join(s, kept, z, NULL, g->x_out + n * s->image * s->channels);
+    split_join(s, kept, z, NULL, g->x_out + n * s->image * s->channels);
 }
 
-static void add_gradients(const split *s, const glow_call *call, const double *d_bias,
-                          const double *d_logs) {
+static void split_add_gradients(const split *s, const glow_call *call, const double *d_bias,
+                                const double *d_logs) {
   const float *block = glow_call_worker_scratch(call, s->d_weight, 0);
   float *weight = glow_call_gradient(call, s->weight);
   int64_t taps = 9 * s->half;
@@ -276,79 +283,72 @@ static void add_gradients(const split *s, const glow_call *call, const double *d
     glow_call_gradient(call, s->bias)[o] += (float)d_bias[o];
     glow_call_gradient(call, s->logs)[o] += (float)d_logs[o];
   }
-  if (s->has_edge)
+  if (s->o.border)
     glow__border_gradient(s->height, s->width, s->channels,
                           (double *)(void *)glow_call_worker_scratch(call, s->border_sums, 0),
                           glow_call_gradient(call, s->edge));
 }
 
-static void backward(const void *self, const glow_call *call, const glow_layer_gradient *g) {
+static void split_backward(const void *self, const glow_call *call, const glow_layer_gradient *g) {
   const split *s = self;
   double *d_bias = (double *)(void *)glow_call_worker_scratch(call, s->sums, 0);
   double *d_logs = d_bias + s->channels;
   memset(d_bias, 0, 2 * (size_t)s->channels * sizeof *d_bias);
   memset(glow_call_worker_scratch(call, s->border_sums, 0), 0,
-         (size_t)border_size(s) * sizeof(double));
+         (size_t)split_border_size(s) * sizeof(double));
   memset(glow_call_worker_scratch(call, s->d_weight, 0), 0,
          (size_t)(9 * s->half * s->channels) * sizeof(float));
   for (int64_t n = 0; n < glow_call_sample_count(call); n++)
-    sample_gradient(s, call, g, n, d_bias, d_logs);
-  add_gradients(s, call, d_bias, d_logs);
+    split_sample_gradient(s, call, g, n, d_bias, d_logs);
+  split_add_gradients(s, call, d_bias, d_logs);
 }
 
-static glow_status save(const void *self, glow_config *config) {
-  const split *s = self;
-  return glow_config_set_int(config, "edge", s->has_edge);
+/* ---- options --------------------------------------------------------------------------------- */
+
+static const glow_option split_rows[] = {
+    GLOW_OPTION(glow_split_options, border, INT32, .key = "edge", .high = 1),
+    GLOW_OPTION(glow_split_options, fixed, INT32, .high = 1, .flags = GLOW_OPTION_QUIET),
+};
+
+static glow_status split_check(const void *options) {
+  const glow_split_options *o = options;
+  if (o->fixed && o->border)
+    return glow_error(GLOW_E_ARGUMENT,
+                      "glow_split_options: fixed and border are both 1; a fixed prior has no "
+                      "convolution that could see the border");
+  return GLOW_OK;
 }
 
-static void destroy(void *self, glow_context *context) {
-  glow_release(context, self);
+static const glow_options_table split_table = {GLOW_OPTIONS_TABLE(glow_split_options, split_rows),
+                                               .check = split_check};
+
+/* With `fixed` it is a layer of another table. */
+static glow_status split_create(glow_context *context, const void *options, glow_net **nets,
+                                glow_layer **out) {
+  (void)nets;
+  return glow_split_create(context, options, out);
 }
 
-static const glow_layer_ops ops = {
+const glow_layer_ops glow__split_ops = {
     .struct_size = sizeof(glow_layer_ops),
     .type = "split",
     .flags = GLOW_LAYER_RECONSTRUCTS | GLOW_LAYER_ALWAYS_PREPARES,
-    .configure = configure,
-    .prepare = prepare,
-    .forward = forward,
-    .inverse = inverse,
-    .backward = backward,
-    .save = save,
-    .destroy = destroy,
+    .options = &split_table,
+    .self_size = sizeof(split),
+    .configure = split_configure,
+    .prepare = split_prepare,
+    .forward = split_forward,
+    .inverse = split_inverse,
+    .backward = split_backward,
+    .create = split_create,
 };
 
 glow_status glow_split_create(glow_context *context, const glow_split_options *options,
-                                   glow_layer **out) {
-  glow_split_options o = GLOW_SPLIT_OPTIONS_INIT;
+                              glow_layer **out) {
+  glow_split_options o;
   if (out)
     *out = NULL;
-  if (!context || !out)
-    return glow_error(GLOW_E_ARGUMENT, "glow_split_create: NULL argument");
-  GLOW_TRY(glow__options_copy(&o, sizeof o, options, sizeof o, "glow_split_options"));
-  if (o.edge < 0 || o.edge > 1)
-    return glow_error(GLOW_E_ARGUMENT, "edge is %d; it must be 0 or 1", o.edge);
-  if (o.fixed < 0 || o.fixed > 1 || (o.fixed && o.edge))
-    return glow_error(GLOW_E_ARGUMENT, "fixed is %d; it must be 0 or 1, and 0 with edge", o.fixed);
-  if (o.fixed)
-    return glow__split_fixed_create(context, out);
-  split *s = glow_allocate(context, sizeof *s);
-  if (!s)
-    return GLOW_E_MEMORY;
-  s->has_edge = o.edge;
-  return glow_layer_create(context, &ops, s, out);
-}
-
-glow_status glow_split_create(glow_context *context, glow_layer **out) {
-  return glow_split_create(context, NULL, out);
-}
-
-glow_status glow__split_make(glow_context *context, const glow_config *config, glow_layer **out) {
-  glow_split_options o = GLOW_SPLIT_OPTIONS_INIT;
-  int64_t edge = o.edge, fixed = o.fixed;
-  GLOW_TRY(glow_config_get_int(config, "edge", 0, 1, &edge));
-  GLOW_TRY(glow_config_get_int(config, "fixed", 0, 1, &fixed));
-  o.edge = (int32_t)edge;
-  o.fixed = (int32_t)fixed;
-  return glow_split_create(context, &o, out);
+  GLOW_TRY(glow_options_read(&split_table, options, &o));
+  return glow_layer_create(context, o.fixed ? &glow__split_fixed_ops : &glow__split_ops, &o, NULL,
+                           out);
 }

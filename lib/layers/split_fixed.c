@@ -4,25 +4,26 @@
 
 #include "layers/gaussian.h"
 
-typedef struct split {
+typedef struct split_fixed {
+  glow_split_options o;
   int64_t image, half; /* pixels of a sample; channels of each half */
-} split;
+} split_fixed;
 
-static glow_status configure(void *self, glow_setup *setup, const glow_shape *input,
-                             glow_shape *output) {
-  split *s = self;
+static glow_status split_fixed_configure(void *self, glow_setup *setup, const glow_shape *input,
+                                         glow_shape *output) {
+  split_fixed *s = self;
   if (input->channels % 2)
     return glow_error(GLOW_E_SHAPE, "a split needs an even number of channels, not %lld",
                       (long long)input->channels);
   s->image = input->height * input->width;
   s->half = input->channels / 2;
   *output = (glow_shape){input->height, input->width, s->half};
-  return glow_setup_latents(setup, input->height, input->width, s->half);
+  return glow_setup_latents(setup, output);
 }
 
-static void forward(const void *self, const glow_call *call, const float *x, float *y,
-                    double *logdet, double *logprior) {
-  const split *s = self;
+static void split_fixed_forward(const void *self, const glow_call *call, const float *x, float *y,
+                                double *logdet, double *logprior) {
+  const split_fixed *s = self;
   size_t bytes = (size_t)s->half * sizeof *y;
   (void)logdet;
   for (int64_t n = 0; n < glow_call_sample_count(call); n++) {
@@ -39,8 +40,9 @@ static void forward(const void *self, const glow_call *call, const float *x, flo
   }
 }
 
-/* x from the kept half and the latents, of which raw and whitened are the same. */
-static void join(const split *s, const glow_call *call, const float *kept, float *x) {
+/* x from the kept half and the latents, whose raw and whitened forms are the same. */
+static void split_fixed_join(const split_fixed *s, const glow_call *call, const float *kept,
+                             float *x) {
   size_t bytes = (size_t)s->half * sizeof *x;
   for (int64_t n = 0; n < glow_call_sample_count(call); n++) {
     const float *z = glow_call_latents(call) + n * glow_call_latent_stride(call);
@@ -52,15 +54,17 @@ static void join(const split *s, const glow_call *call, const float *kept, float
   }
 }
 
-static void inverse(const void *self, const glow_call *call, const float *y, float *x,
-                    double *logdet) {
+static glow_status split_fixed_inverse(const void *self, const glow_call *call, const float *y,
+                                       float *x, double *logdet) {
   (void)logdet;
-  join(self, call, y, x);
+  split_fixed_join(self, call, y, x);
+  return GLOW_OK;
 }
 
 /* d z = -w z, with w the gradient of the log-density. */
-static void backward(const void *self, const glow_call *call, const glow_layer_gradient *g) {
-  const split *s = self;
+static void split_fixed_backward(const void *self, const glow_call *call,
+                                 const glow_layer_gradient *g) {
+  const split_fixed *s = self;
   for (int64_t n = 0; n < glow_call_sample_count(call); n++) {
     const float *z = glow_call_latents(call) + n * glow_call_latent_stride(call);
     const float *dz = g->d_latents ? g->d_latents + n * glow_call_latent_stride(call) : NULL;
@@ -74,31 +78,26 @@ static void backward(const void *self, const glow_call *call, const glow_layer_g
     }
   }
   if (!g->x)
-    join(s, call, g->y, g->x_out);
+    split_fixed_join(s, call, g->y, g->x_out);
 }
 
-static glow_status save(const void *self, glow_config *config) {
-  (void)self;
-  return glow_config_set_int(config, "fixed", 1);
-}
+/* ---- options --------------------------------------------------------------------------------- */
 
-static void destroy(void *self, glow_context *context) {
-  glow_release(context, self);
-}
+/* Checked by glow_split_create; what a file needs to say is that the split is this one. */
+static const glow_option split_fixed_rows[] = {
+    GLOW_OPTION(glow_split_options, fixed, INT32, .low = 1, .high = 1, .fallback = 1),
+};
+static const glow_options_table split_fixed_table = {
+    GLOW_OPTIONS_TABLE(glow_split_options, split_fixed_rows)};
 
-static const glow_layer_ops ops = {
+const glow_layer_ops glow__split_fixed_ops = {
     .struct_size = sizeof(glow_layer_ops),
     .type = "split",
     .flags = GLOW_LAYER_RECONSTRUCTS,
-    .configure = configure,
-    .forward = forward,
-    .inverse = inverse,
-    .backward = backward,
-    .save = save,
-    .destroy = destroy,
+    .options = &split_fixed_table,
+    .self_size = sizeof(split_fixed),
+    .configure = split_fixed_configure,
+    .forward = split_fixed_forward,
+    .inverse = split_fixed_inverse,
+    .backward = split_fixed_backward,
 };
-
-glow_status glow__split_fixed_create(glow_context *context, glow_layer **out) {
-  split *s = glow_allocate(context, sizeof *s);
-  return s ? glow_layer_create(context, &ops, s, out) : GLOW_E_MEMORY;
-}

@@ -1,13 +1,14 @@
-/* squeeze: [H,W,C] to [H/2,W/2,4C]; output channel c*4 + 2*dy + dx. Volume is kept.
+/* squeeze: [H,W,C] to [H/2,W/2,4C]; output channel c*4 + 2*dy + dx. log-det = 0.
  * Dinh et al. 2016, section 3.6. SPDX-License-Identifier: MIT */
 #include "layers/layers.h"
 
 typedef struct squeeze {
+  glow_squeeze_options o;
   glow_shape in;
 } squeeze;
 
-static glow_status configure(void *self, glow_setup *setup, const glow_shape *input,
-                             glow_shape *output) {
+static glow_status squeeze_configure(void *self, glow_setup *setup, const glow_shape *input,
+                                     glow_shape *output) {
   squeeze *s = self;
   int64_t channels = 0;
   (void)setup;
@@ -22,7 +23,8 @@ static glow_status configure(void *self, glow_setup *setup, const glow_shape *in
 }
 
 /* Copies between the image x and its squeezed form y; to_y tells the direction. */
-static void move(const squeeze *s, int64_t samples, const float *from, float *to, bool to_y) {
+static void squeeze_move(const squeeze *s, int64_t samples, const float *from, float *to,
+                         bool to_y) {
   int64_t width = s->in.width, channels = s->in.channels, rows = samples * s->in.height;
   for (int64_t row = 0; row < rows; row++)
     for (int64_t column = 0; column < width; column++) {
@@ -37,57 +39,49 @@ static void move(const squeeze *s, int64_t samples, const float *from, float *to
     }
 }
 
-static void forward(const void *self, const glow_call *call, const float *x, float *y,
-                    double *logdet, double *logprior) {
+static void squeeze_forward(const void *self, const glow_call *call, const float *x, float *y,
+                            double *logdet, double *logprior) {
   (void)logdet;
   (void)logprior;
-  move(self, glow_call_sample_count(call), x, y, true);
+  squeeze_move(self, glow_call_sample_count(call), x, y, true);
 }
 
-static void inverse(const void *self, const glow_call *call, const float *y, float *x,
-                    double *logdet) {
+static glow_status squeeze_inverse(const void *self, const glow_call *call, const float *y,
+                                   float *x, double *logdet) {
   (void)logdet;
-  move(self, glow_call_sample_count(call), y, x, false);
-}
-
-static void backward(const void *self, const glow_call *call, const glow_layer_gradient *g) {
-  move(self, glow_call_sample_count(call), g->dy, g->dx, false);
-  if (!g->x)
-    move(self, glow_call_sample_count(call), g->y, g->x_out, false);
-}
-
-static glow_status save(const void *self, glow_config *config) {
-  (void)self;
-  (void)config;
+  squeeze_move(self, glow_call_sample_count(call), y, x, false);
   return GLOW_OK;
 }
 
-static void destroy(void *self, glow_context *context) {
-  glow_release(context, self);
+static void squeeze_backward(const void *self, const glow_call *call,
+                             const glow_layer_gradient *g) {
+  squeeze_move(self, glow_call_sample_count(call), g->dy, g->dx, false);
+  if (!g->x)
+    squeeze_move(self, glow_call_sample_count(call), g->y, g->x_out, false);
 }
 
-static const glow_layer_ops ops = {
+/* ---- options --------------------------------------------------------------------------------- */
+
+static const glow_options_table squeeze_table = {
+    .struct_size = sizeof(glow_options_table),
+    .name = "glow_squeeze_options",
+    .size = sizeof(glow_squeeze_options),
+    .smallest = sizeof(glow_squeeze_options),
+};
+
+const glow_layer_ops glow__squeeze_ops = {
     .struct_size = sizeof(glow_layer_ops),
     .type = "squeeze",
     .flags = GLOW_LAYER_RECONSTRUCTS,
-    .configure = configure,
-    .forward = forward,
-    .inverse = inverse,
-    .backward = backward,
-    .save = save,
-    .destroy = destroy,
+    .options = &squeeze_table,
+    .self_size = sizeof(squeeze),
+    .configure = squeeze_configure,
+    .forward = squeeze_forward,
+    .inverse = squeeze_inverse,
+    .backward = squeeze_backward,
 };
 
-glow_status glow_squeeze_create(glow_context *context, glow_layer **out) {
-  if (out)
-    *out = NULL;
-  if (!context || !out)
-    return glow_error(GLOW_E_ARGUMENT, "glow_squeeze_create: NULL argument");
-  squeeze *s = glow_allocate(context, sizeof *s);
-  return s ? glow_layer_create(context, &ops, s, out) : GLOW_E_MEMORY;
-}
-
-glow_status glow__squeeze_make(glow_context *context, const glow_config *config, glow_layer **out) {
-  (void)config;
-  return glow_squeeze_create(context, out);
+glow_status glow_squeeze_create(glow_context *context, const glow_squeeze_options *options,
+                                glow_layer **out) {
+  return glow_layer_create(context, &glow__squeeze_ops, options, NULL, out);
 }

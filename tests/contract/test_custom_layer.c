@@ -7,7 +7,14 @@
 
 /* y = x exp(a_c tanh(b_c)) elementwise: a bounded scale for each channel; saves x to have a use
  * for it. */
+typedef struct bend_options {
+  size_t struct_size;
+  int32_t version; /* 7 */
+  int32_t reserved;
+} bend_options;
+
 typedef struct bend {
+  bend_options options;
   int64_t pixels, channels;
   int32_t a, b, kept;
 } bend;
@@ -26,7 +33,7 @@ static glow_status configure(void *self, glow_setup *setup, const glow_shape *in
   return status;
 }
 
-static glow_status build(const void *self, const glow_call *call) {
+static glow_status reset(const void *self, const glow_call *call) {
   const bend *s = self;
   for (int64_t c = 0; c < s->channels; c++)
     ((float *)glow_call_tensor_mutable(call, s->b))[c] = 0.5f;
@@ -59,13 +66,14 @@ static void forward(const void *self, const glow_call *call, const float *x, flo
   add_logdet(s, call, 1.0, logdet);
 }
 
-static void inverse(const void *self, const glow_call *call, const float *y, float *x,
-                    double *logdet) {
+static glow_status inverse(const void *self, const glow_call *call, const float *y, float *x,
+                           double *logdet) {
   const bend *s = self;
   int64_t count = glow_call_sample_count(call) * s->pixels * s->channels;
   for (int64_t i = 0; i < count; i++)
     x[i] = y[i] * expf(-log_scale(s, call, i % s->channels));
   add_logdet(s, call, -1.0, logdet);
+  return GLOW_OK;
 }
 
 static void backward(const void *self, const glow_call *call, const glow_layer_gradient *g) {
@@ -88,39 +96,26 @@ static void backward(const void *self, const glow_call *call, const glow_layer_g
   }
 }
 
-static glow_status save(const void *self, glow_config *config) {
-  (void)self;
-  return glow_config_set_int(config, "version", 7);
-}
-
-static void destroy(void *self, glow_context *context) {
-  glow_release(context, self);
-}
+static const glow_option rows[] = {
+    GLOW_OPTION(bend_options, version, INT32, .low = 7, .high = 8, .fallback = 7),
+    GLOW_OPTION(bend_options, reserved, RESERVED)};
+static const glow_options_table options_table = {GLOW_OPTIONS_TABLE(bend_options, rows)};
 
 static glow_layer_ops table(void) {
   glow_layer_ops ops = {.struct_size = sizeof ops, .type = "bend"};
+  ops.options = &options_table;
+  ops.self_size = sizeof(bend);
   ops.configure = configure;
-  ops.reset = build;
+  ops.reset = reset;
   ops.forward = forward;
   ops.inverse = inverse;
   ops.backward = backward;
-  ops.save = save;
-  ops.destroy = destroy;
   return ops;
 }
 
-static glow_status make_bend(glow_context *context, const glow_config *config, glow_layer **out) {
+static glow_status make_bend(glow_context *context, glow_layer **out) {
   glow_layer_ops ops = table();
-  int64_t version = 7;
-  bend *s = glow_allocate(context, sizeof *s);
-  if (!s)
-    return GLOW_E_MEMORY;
-  glow_status status = config ? glow_config_get_int(config, "version", 7, 7, &version) : GLOW_OK;
-  if (status != GLOW_OK) {
-    glow_release(context, s);
-    return status;
-  }
-  return glow_layer_create(context, &ops, s, out);
+  return glow_layer_create(context, &ops, NULL, NULL, out);
 }
 
 /* bend between two couplings' worth of other layers, so that its neighbours are built in. */
@@ -135,7 +130,7 @@ static glow_model *make_model(glow_context *context) {
   OK(glow_builder_create(context, &shape, NULL, &builder));
   OK(glow_invconv_create(context, NULL, &layer));
   OK(glow_builder_add(builder, "mix", &layer));
-  OK(make_bend(context, NULL, &layer));
+  OK(make_bend(context, &layer));
   OK(glow_builder_add(builder, "bend", &layer));
   OK(glow_conv_net_create(context, &conv, &net));
   OK(glow_coupling_create(context, NULL, &net, &layer));
@@ -254,11 +249,15 @@ static void test_files(void **state) {
   (void)state;
   assert_true(descriptor >= 0);
   close(descriptor);
+  glow_layer_ops ops = table();
+  REFUSED(glow_model_save(model, path), GLOW_E_UNSUPPORTED,
+          "layers of type 'bend' cannot be saved, because no file could be loaded with them: "
+          "register the type first (glow_context_register_layer)");
+  OK(glow_context_register_layer(context, &ops));
   OK(glow_model_save(model, path));
   REFUSED(glow_model_load(other, path, &loaded), GLOW_E_FORMAT, "'bend' is not registered");
-  OK(glow_context_register_layer(other, "bend", make_bend));
-  REFUSED(glow_context_register_layer(other, "bend", make_bend), GLOW_E_STATE,
-          "registered already");
+  OK(glow_context_register_layer(other, &ops));
+  REFUSED(glow_context_register_layer(other, &ops), GLOW_E_STATE, "registered already");
   OK(glow_model_load(other, path, &loaded));
   assert_memory_equal(glow_model_parameters(loaded), glow_model_parameters(model),
                       (size_t)glow_model_parameter_count(model) * sizeof(float));
@@ -271,71 +270,86 @@ static void test_files(void **state) {
 
 /* ---- tables with faults ---------------------------------------------------------------------- */
 
-static int destroyed;
-static void count_destroyed(void *self, glow_context *context) {
-  (void)context;
-  destroyed += self == &destroyed;
+/* What a refused table may name of nets: as many as are given are taken over and destroyed. */
+static void refuse_with(glow_context *context, glow_layer_ops ops, const void *options,
+                        glow_net **nets, const char *words) {
+  glow_layer *layer = NULL;
+  REFUSED(glow_layer_create(context, &ops, options, nets, &layer), GLOW_E_ARGUMENT, words);
+  assert_null(layer);
 }
 
 static void refuse(glow_context *context, glow_layer_ops ops, const char *words) {
-  glow_layer *layer = NULL;
-  int before = destroyed;
-  if (ops.destroy)
-    ops.destroy = count_destroyed;
-  REFUSED(glow_layer_create(context, &ops, &destroyed, &layer), GLOW_E_ARGUMENT, words);
-  assert_null(layer);
-  assert_int_equal(destroyed - before, ops.destroy && ops.struct_size >= sizeof ops ? 1 : 0);
+  refuse_with(context, ops, NULL, NULL, words);
 }
 
 static void test_bad_tables(void **state) {
   glow_context *context = helper_context(1, NULL, NULL);
   glow_layer_ops ops = table();
-  (void)state;
-  ops.struct_size = 16;
-  refuse(context, ops, "glow_layer_ops");
-  ops = table();
-  ops.type = NULL;
-  refuse(context, ops, "no type name");
-  ops = table();
-  ops.type = "";
-  refuse(context, ops, "no type name");
-  ops = table();
-  ops.configure = NULL;
-  refuse(context, ops, "layer table of 'bend': configure is missing");
-  ops = table();
-  ops.reserved = 1;
-  refuse(context, ops, "unknown flags");
-  ops = table();
-  ops.forward = NULL;
-  refuse(context, ops, "layer table of 'bend': forward is missing");
-  ops = table();
-  ops.inverse = NULL;
-  refuse(context, ops, "layer table of 'bend': inverse is missing");
-  ops = table();
-  ops.backward = NULL;
-  refuse(context, ops, "layer table of 'bend': backward is missing");
-  ops = table();
-  ops.destroy = NULL;
-  refuse(context, ops, "layer table of 'bend': destroy is missing");
-  ops = table();
-  ops.flags = 1u << 30;
-  refuse(context, ops, "unknown flags (0x40000000)");
-  ops = table();
   glow_layer *layer = NULL;
-  REFUSED(glow_layer_create(NULL, &ops, &destroyed, &layer), GLOW_E_ARGUMENT, "NULL argument");
-  REFUSED(glow_layer_create(context, NULL, &destroyed, &layer), GLOW_E_ARGUMENT, "NULL argument");
-  REFUSED(glow_layer_create(context, &ops, &destroyed, NULL), GLOW_E_ARGUMENT, "NULL argument");
+  (void)state;
+#define BAD(field, value, words)                                                                   \
+  do {                                                                                             \
+    ops = table();                                                                                 \
+    ops.field = value;                                                                             \
+    refuse(context, ops, words);                                                                   \
+  } while (0)
+  BAD(struct_size, 16, "glow_layer_ops");
+  BAD(type, NULL, "no type name");
+  BAD(type, "", "no type name");
+  BAD(configure, NULL, "layer table of 'bend': configure is missing");
+  BAD(forward, NULL, "layer table of 'bend': forward is missing");
+  BAD(inverse, NULL, "layer table of 'bend': inverse is missing");
+  BAD(backward, NULL, "layer table of 'bend': backward is missing");
+  BAD(flags, 1u << 30, "unknown flags (0x40000000)");
+  BAD(self_size, sizeof(bend_options) - 1,
+      "self_size is 15; the options alone (bend_options) take");
+  BAD(self_size, 0, "self_size is 0; the options alone (bend_options) take 16");
+  const glow_options_table bad_options = {GLOW_OPTIONS_TABLE(bend_options, rows), .reserved = 1};
+  BAD(options, &bad_options, "options table of bend_options: it needs ");
+#undef BAD
+  ops = table();
+  ops.flags = GLOW_LAYER_INFERENCE_ONLY; /* then backward may be missing */
+  ops.backward = NULL;
+  OK(glow_layer_create(context, &ops, NULL, NULL, &layer));
+  glow_layer_destroy(&layer);
+  ops = table();
+  REFUSED(glow_layer_create(NULL, &ops, NULL, NULL, &layer), GLOW_E_ARGUMENT, "NULL argument");
+  REFUSED(glow_layer_create(context, NULL, NULL, NULL, &layer), GLOW_E_ARGUMENT, "NULL argument");
+  REFUSED(glow_layer_create(context, &ops, NULL, NULL, NULL), GLOW_E_ARGUMENT, "NULL argument");
   glow_context_destroy(&context);
 }
+
+/* Options go through the table; without a table there are none. */
+static void test_options(void **state) {
+  glow_context *context = helper_context(1, NULL, NULL);
+  bend_options o = {sizeof o, 8, 0};
+  glow_layer_ops ops = table();
+  glow_layer *layer = NULL;
+  (void)state;
+  OK(glow_layer_create(context, &ops, &o, NULL, &layer));
+  assert_int_equal(((const bend *)glow_layer_self(layer))->options.version, 8);
+  glow_layer_destroy(&layer);
+  OK(glow_layer_create(context, &ops, NULL, NULL, &layer));
+  assert_int_equal(((const bend *)glow_layer_self(layer))->options.version, 7);
+  glow_layer_destroy(&layer);
+  o.version = 9;
+  refuse_with(context, ops, &o, NULL, "bend_options: version is 9; it must be 7 or 8");
+  o.version = 7;
+  o.reserved = 1;
+  refuse_with(context, ops, &o, NULL, "bend_options: reserved must be 0");
+  ops.options = NULL;
+  refuse_with(context, ops, &o, NULL, "options are given, and the type has none");
+  assert_null(glow_layer_self(NULL));
+  assert_null(glow_net_self(NULL));
+  glow_context_destroy(&context);
+}
+
+/* ---- nets with faults ------------------------------------------------------------------------ */
 
 static glow_status net_configure(void *self, glow_setup *setup, const glow_shape *input,
                                  int64_t out_channels) {
   (void)self, (void)setup, (void)input, (void)out_channels;
   return GLOW_OK;
-}
-
-static void net_init_size(const void *self, int32_t *rounds, size_t *bytes) {
-  (void)self, (void)rounds, (void)bytes;
 }
 
 static void net_forward(const void *self, const glow_call *call, const float *x, int64_t stride,
@@ -353,21 +367,19 @@ static glow_net_ops net_table(void) {
   ops.configure = net_configure;
   ops.forward = net_forward;
   ops.backward = net_backward;
-  ops.destroy = count_destroyed;
   return ops;
 }
 
 static void refuse_net(glow_context *context, glow_net_ops ops, const char *words) {
   glow_net *net = NULL;
-  int before = destroyed;
-  REFUSED(glow_net_create(context, &ops, &destroyed, &net), GLOW_E_ARGUMENT, words);
+  REFUSED(glow_net_create(context, &ops, NULL, &net), GLOW_E_ARGUMENT, words);
   assert_null(net);
-  size_t first = offsetof(glow_net_ops, freeze); /* of its first version */
-  assert_int_equal(destroyed - before, ops.destroy && ops.struct_size >= first ? 1 : 0);
 }
 
 static void test_bad_net_tables(void **state) {
   glow_context *context = helper_context(1, NULL, NULL);
+  glow_net *net = NULL;
+  const bend_options o = {sizeof o, 7, 0};
   (void)state;
 #define BAD(field, value, words)                                                                   \
   do {                                                                                             \
@@ -381,19 +393,103 @@ static void test_bad_net_tables(void **state) {
   BAD(configure, NULL, "net table of 'none': configure is missing");
   BAD(forward, NULL, "net table of 'none': forward is missing");
   BAD(backward, NULL, "net table of 'none': backward is missing");
-  BAD(destroy, NULL, "net table of 'none': destroy is missing");
   BAD(flags, 4, "unknown flags (0x4)");
-  BAD(reserved, 1, "unknown flags");
-  BAD(init_size, net_init_size, "init_size without init");
+  BAD(reserved, 1, "reserved must be 0");
+  BAD(options, &options_table, "self_size is 0; the options alone (bend_options) take 16");
 #undef BAD
+  glow_net_ops ops = net_table();
+  REFUSED(glow_net_create(context, &ops, &o, &net), GLOW_E_ARGUMENT,
+          "options are given, and the type has none");
+  REFUSED(glow_net_create(NULL, &ops, NULL, &net), GLOW_E_ARGUMENT, "NULL argument");
+  REFUSED(glow_net_create(context, NULL, NULL, &net), GLOW_E_ARGUMENT, "NULL argument");
+  REFUSED(glow_net_create(context, &ops, NULL, NULL), GLOW_E_ARGUMENT, "NULL argument");
+  glow_context_destroy(&context);
+}
+
+/* ---- layers with nets ------------------------------------------------------------------------ */
+
+static glow_layer_ops host_table(const glow_hosted_net *nets, int32_t count) {
+  glow_layer_ops ops = table();
+  ops.type = "host";
+  ops.flags = GLOW_LAYER_BY_TASKS;
+  ops.nets = nets;
+  ops.net_count = count;
+  return ops;
+}
+
+static void test_bad_hosts(void **state) {
+  static const char long_prefix[] = "1234567890123456789012345678901234567890123456789012345678901";
+  static const glow_hosted_net two[] = {{"one", NULL}, {"two", NULL}};
+  static const struct {
+    glow_hosted_net nets[2];
+    const char *words;
+  } prefixes[] = {
+      {{{"one", NULL}, {NULL, NULL}}, "net 1 needs a prefix of 1 to 60 bytes without dots"},
+      {{{"", NULL}, {"two", NULL}}, "net 0 needs a prefix of 1 to 60 bytes without dots"},
+      {{{"one", NULL}, {"a.b", NULL}}, "net 1 needs a prefix of 1 to 60 bytes without dots"},
+      {{{"one", NULL}, {long_prefix, NULL}}, "net 1 needs a prefix of 1 to 60 bytes without dots"},
+      {{{"one", NULL}, {"one", NULL}}, "two nets have the prefix 'one'"}};
+  helper_memory memory = {0};
+  glow_context *context = helper_context(1, NULL, &memory), *other = helper_context(1, NULL, NULL);
+  glow_net_ops net_ops = net_table();
+  int64_t live = memory.live;
+  (void)state;
+  refuse(context, host_table(two, -1), "layer table of 'host': -1 nets; it may host 0 to 16");
+  refuse(context, host_table(two, 17), "layer table of 'host': 17 nets; it may host 0 to 16");
+  refuse(context, host_table(NULL, 1), "layer table of 'host': 1 nets");
+  refuse(context, host_table(two, 2), "a layer of type 'host' needs a net ('one'), which is NULL");
+  glow_net *nets[2] = {NULL, NULL};
+#define BAD(ops_, words_)                                                                          \
+  do {                                                                                             \
+    refuse_with(context, (ops_), NULL, nets, (words_));                                            \
+    assert_null(nets[0]);                                                                          \
+    assert_null(nets[1]);                                                                          \
+    assert_int_equal(memory.live, live);                                                           \
+  } while (0)
+#define MAKE(context_, i_) OK(glow_net_create((context_), &net_ops, NULL, &nets[i_]))
+  for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++) {
+    MAKE(context, 0);
+    MAKE(context, 1);
+    BAD(host_table(prefixes[i].nets, 2), prefixes[i].words);
+  }
+  MAKE(context, 0);
+  BAD(host_table(two, 2), "needs a net ('two'), which is NULL");
+  MAKE(context, 0);
+  nets[1] = nets[0];
+  BAD(host_table(two, 2), "nets 'one' and 'two' are the same");
+  MAKE(context, 0);
+  MAKE(other, 1);
+  BAD(host_table(two, 2), "net 'two' was made with another context than the layer");
+  MAKE(context, 0);
+  MAKE(context, 1);
+  glow_layer_ops by_samples = host_table(two, 2);
+  by_samples.flags = 0;
+  BAD(by_samples, "layer table of 'host': a layer that hosts nets is run by tasks");
+  MAKE(context, 0);
+  MAKE(context, 1);
+  const glow_layer_ops good = host_table(two, 2);
+  glow_layer *layer = NULL;
+  REFUSED(glow_layer_create(NULL, &good, NULL, nets, &layer), GLOW_E_ARGUMENT, "NULL argument");
+  assert_null(nets[0]);
+  assert_null(nets[1]);
+  MAKE(context, 0);
+  MAKE(context, 1);
+  REFUSED(glow_layer_create(context, &good, NULL, nets, NULL), GLOW_E_ARGUMENT, "NULL argument");
+  assert_null(nets[0]);
+  assert_null(nets[1]);
+  assert_int_equal(memory.live, live);
+#undef BAD
+#undef MAKE
+  glow_context_destroy(&other);
   glow_context_destroy(&context);
 }
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_gradients),      cmocka_unit_test(test_training),
-      cmocka_unit_test(test_files),          cmocka_unit_test(test_bad_tables),
-      cmocka_unit_test(test_bad_net_tables),
+      cmocka_unit_test(test_gradients), cmocka_unit_test(test_training),
+      cmocka_unit_test(test_files),     cmocka_unit_test(test_bad_tables),
+      cmocka_unit_test(test_options),   cmocka_unit_test(test_bad_net_tables),
+      cmocka_unit_test(test_bad_hosts),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

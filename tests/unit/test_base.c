@@ -208,74 +208,74 @@ static void test_memory_that_is_not_there(void **state) {
 
 static void test_config_values(void **state) {
   glow_context context = {0};
-  glow_config *config;
+  glow__config config;
   int64_t integer = 5;
   double real = 6.0;
   const char *text = "before";
   (void)state;
   assert_int_equal(glow__config_create(&context, &config), GLOW_OK);
-  assert_int_equal(glow_config_get_int(config, "missing", 0, 9, &integer), GLOW_OK);
-  assert_int_equal(glow_config_get_real(config, "missing", &real), GLOW_OK);
-  assert_int_equal(glow_config_get_text(config, "missing", &text), GLOW_OK);
+  assert_int_equal(glow__config_get_int(&config, "missing", 0, 9, &integer), GLOW_OK);
+  assert_int_equal(glow__config_get_real(&config, "missing", &real), GLOW_OK);
+  assert_int_equal(glow__config_get_text(&config, "missing", &text), GLOW_OK);
   assert_int_equal(integer, 5);
   assert_true(real == 6.0);
   assert_string_equal(text, "before");
   for (int i = 0; i < 30; i++) { /* more than one growth */
     char key[16];
     snprintf(key, sizeof key, "key%d", i);
-    assert_int_equal(glow_config_set_int(config, key, i), GLOW_OK);
+    assert_int_equal(glow__config_set_int(&config, key, i), GLOW_OK);
   }
-  assert_int_equal(glow_config_set_real(config, "real", 0.1), GLOW_OK);
-  assert_int_equal(glow_config_set_text(config, "text", "one"), GLOW_OK);
-  assert_int_equal(glow_config_set_text(config, "text", "two"), GLOW_OK);
-  assert_int_equal(glow__config_count(config), 32);
-  assert_int_equal(glow_config_get_int(config, "key29", 0, 29, &integer), GLOW_OK);
+  assert_int_equal(glow__config_set_real(&config, "real", 0.1), GLOW_OK);
+  assert_int_equal(glow__config_set_text(&config, "text", "one"), GLOW_OK);
+  assert_int_equal(glow__config_set_text(&config, "text", "two"), GLOW_OK);
+  assert_int_equal(glow__config_count(&config), 32);
+  assert_int_equal(glow__config_get_int(&config, "key29", 0, 29, &integer), GLOW_OK);
   assert_int_equal(integer, 29);
-  assert_int_equal(glow_config_get_real(config, "real", &real), GLOW_OK);
+  assert_int_equal(glow__config_get_real(&config, "real", &real), GLOW_OK);
   assert_true(real == 0.1);
-  assert_int_equal(glow_config_get_text(config, "text", &text), GLOW_OK);
+  assert_int_equal(glow__config_get_text(&config, "text", &text), GLOW_OK);
   assert_string_equal(text, "two");
-  assert_string_equal(glow__config_at(config, 30)->key, "real");
-  assert_null(glow__config_at(config, 32));
-  assert_null(glow__config_at(config, -1));
+  assert_string_equal(glow__config_at(&config, 30)->key, "real");
+  assert_null(glow__config_at(&config, 32));
+  assert_null(glow__config_at(&config, -1));
   glow__config_destroy(&config);
-  assert_null(config);
+  assert_null(config.list);
   glow__config_destroy(&config);
 }
 
 static void test_config_errors(void **state) {
   glow_context context = {0};
-  glow_config *config;
+  glow__config config;
   int64_t integer = 5;
   double real = 6.0;
   (void)state;
   assert_int_equal(glow__config_create(&context, &config), GLOW_OK);
-  assert_int_equal(glow_config_set_int(config, "n", 10), GLOW_OK);
-  assert_int_equal(glow_config_get_int(config, "n", 0, 9, &integer), GLOW_E_FORMAT);
+  assert_int_equal(glow__config_set_int(&config, "n", 10), GLOW_OK);
+  assert_int_equal(glow__config_get_int(&config, "n", 0, 9, &integer), GLOW_E_FORMAT);
   assert_non_null(strstr(glow_last_error(), "'n'"));
-  assert_int_equal(glow_config_get_int(config, "n", 11, 12, &integer), GLOW_E_FORMAT);
-  assert_int_equal(glow_config_get_real(config, "n", &real), GLOW_E_FORMAT);
+  assert_int_equal(glow__config_get_int(&config, "n", 11, 12, &integer), GLOW_E_FORMAT);
+  assert_int_equal(glow__config_get_real(&config, "n", &real), GLOW_E_FORMAT);
   assert_int_equal(integer, 5);
-  assert_int_equal(glow_config_set_real(config, "r", NAN), GLOW_E_ARGUMENT);
-  assert_int_equal(glow_config_set_real(config, "r", HUGE_VAL), GLOW_E_ARGUMENT);
-  assert_int_equal(glow_config_set_text(config, "t", NULL), GLOW_E_ARGUMENT);
-  assert_int_equal(glow_config_set_int(config, "", 1), GLOW_E_ARGUMENT);
-  assert_int_equal(glow_config_set_int(NULL, "n", 1), GLOW_E_ARGUMENT);
-  assert_int_equal(glow__config_count(config), 1);
+  assert_int_equal(glow__config_set_real(&config, "r", NAN), GLOW_E_ARGUMENT);
+  assert_int_equal(glow__config_set_real(&config, "r", HUGE_VAL), GLOW_E_ARGUMENT);
+  assert_int_equal(glow__config_set_text(&config, "t", NULL), GLOW_E_ARGUMENT);
+  assert_int_equal(glow__config_set_int(&config, "", 1), GLOW_E_ARGUMENT);
+  assert_int_equal(glow__config_set_int(NULL, "n", 1), GLOW_E_ARGUMENT);
+  assert_int_equal(glow__config_count(&config), 1);
   glow__config_destroy(&config);
 }
 
 static glow_status build_config(glow_context *context) {
-  glow_config *config;
+  glow__config config;
   GLOW_TRY(glow__config_create(context, &config));
   glow_status status = GLOW_OK;
   for (int i = 0; i < 12 && status == GLOW_OK; i++) {
     char key[16];
     snprintf(key, sizeof key, "key%d", i);
-    status = glow_config_set_text(config, key, "value");
+    status = glow__config_set_text(&config, key, "value");
   }
   if (status == GLOW_OK)
-    status = glow_config_set_text(config, "key3", "another value");
+    status = glow__config_set_text(&config, "key3", "another value");
   glow__config_destroy(&config);
   return status;
 }

@@ -1,4 +1,4 @@
-/* Scale laws of the affine coupling: s(raw), log s and its derivative.
+/* Scale functions of the affine coupling: s(raw), log s and its derivative.
  *   sigmoid        s = sigmoid(raw + 2)                     log s' = 1 - sigmoid(raw + 2)
  *   exp            s = exp(raw)                             log s' = 1
  *   tanh           s = exp(2 tanh(raw / 2))                 log s' = 1 - tanh(raw / 2)^2
@@ -6,15 +6,14 @@
  *   sigmoid_floor  s = f + (1 - f) sigmoid(raw + 2)         log s' = (1 - f) s0 (1 - s0) / s,
  *                                                           where s0 = sigmoid(raw + 2)
  * SPDX-License-Identifier: MIT */
-#ifndef GLOW_LIB_SCALE_LAW_H
-#define GLOW_LIB_SCALE_LAW_H
+#ifndef GLOW_LIB_SCALE_FUNCTION_H
+#define GLOW_LIB_SCALE_FUNCTION_H
 
 #include <glow/layer.h>
+#include <glow/sys/math.h>
 #include <stdbool.h>
 
-#include "math/functions.h"
-
-/* Numbers at once: four arrays of them stay in the first cache. */
+/* Elements at once: four arrays of them stay in the first cache. */
 enum { GLOW_SCALES = 256 };
 
 typedef struct glow__scales {
@@ -23,9 +22,9 @@ typedef struct glow__scales {
   float unit[GLOW_SCALES];  /* tanh_learned: d log s / d k */
 } glow__scales;
 
-/* Of `count` <= GLOW_SCALES numbers. k: of the learned law, for each number. slopes: slope and unit
- * are wanted too. */
-void glow__scale_law(const glow__functions *functions, int32_t law, float floor, int64_t count,
-                     const float *raw, const float *k, bool slopes, glow__scales *out);
+/* Of `count` <= GLOW_SCALES elements. function: GLOW_SCALE_...; k: of tanh_learned, for each element.
+ * slopes: slope and unit are wanted too. */
+void glow__scale_function(const glow_math *math, int32_t function, float floor, int64_t count,
+                          const float *raw, const float *k, bool slopes, glow__scales *out);
 
 #endif

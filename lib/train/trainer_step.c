@@ -1,0 +1,217 @@
+/* One step of training, all or nothing: dequantise, forward, backward, check, clip, update, average.
+ * The loss is the mean of the bits per dimension, whose gradient with respect to the
+ * log-probability of a sample is -1 / (count dims ln 2), which is the weight that backward is
+ * given; with a classifier class_weight times the mean cross-entropy of the labelled samples; and
+ * gain_l2 |g|^2 for the scales g of weight normalisation. SPDX-License-Identifier: MIT */
+#include <math.h>
+#include <string.h>
+
+#include "train/trainer.h"
+
+#define SMALLEST_REPORT offsetof(glow_step_report, class_loss)
+
+/* Samples [first, first + count) of the batch as floats. */
+static glow_status fetch(glow_trainer *t, const glow__batch *b, int64_t first, int64_t count,
+                         const float **x) {
+  int64_t offset = first * t->dims;
+  *x = b->pixels ? t->x : b->x + offset;
+  if (!b->pixels)
+    return GLOW_OK;
+  return glow_model_dequantise(t->model, b->pixels + offset, count, t->options.seed,
+                               t->position + (uint64_t)offset, t->x);
+}
+
+/* Every pass of a refused batch reads the input alone, so naming the layer changes nothing. */
+static glow_status refuse_loss(glow_trainer *t, const float *x, const int32_t *labels,
+                               int64_t count) {
+  const char *layer = NULL;
+  GLOW_TRY(glow_workspace_find_nonfinite(t->workspace, x, labels, count, &layer));
+  if (layer && strcmp(layer, "input") == 0)
+    return glow_error(GLOW_E_NUMERIC, "step %lld refused: the input is not finite",
+                      (long long)t->steps + 1);
+  if (!layer) /* each layer is finite, their sum is not */
+    return glow_error(GLOW_E_NUMERIC, "step %lld refused: the loss is not finite",
+                      (long long)t->steps + 1);
+  return glow_error(GLOW_E_NUMERIC,
+                    "step %lld refused: the loss is not finite, first at layer '%s'",
+                    (long long)t->steps + 1, layer);
+}
+
+static bool finite_input(const float *x, int64_t elements) {
+  for (int64_t i = 0; i < elements; i++)
+    if (!isfinite(x[i]))
+      return false;
+  return true;
+}
+
+/* What a step adds up over its micro-batches. */
+typedef struct step_sums {
+  double log_prob;
+  glow__class_sums classes;
+  double drift; /* the largest */
+} step_sums;
+
+/* The classifier's part of a micro-batch, where some sample of the batch has a label. */
+static glow_status classify(glow_trainer *t, const float *x, const int32_t *labels, int64_t count,
+                            glow__class_sums *sums, glow_backward_options *backward) {
+  if (!sums->labelled)
+    return GLOW_OK;
+  double weight = t->options.class_weight / (double)sums->labelled;
+  if (!glow__cross_entropy(glow_workspace_logits(t->workspace), labels, count, t->classes, weight,
+                           t->d_logits, sums))
+    return refuse_loss(t, x, labels, count);
+  if (weight > 0.0)
+    backward->d_logits = t->d_logits;
+  return GLOW_OK;
+}
+
+/* Adds the micro-batch to the gradients and to *sum. */
+static glow_status add_micro_batch(glow_trainer *t, const glow__batch *b, int64_t first,
+                                   int64_t count, step_sums *sum) {
+  glow_backward_options backward = GLOW_BACKWARD_OPTIONS_INIT;
+  const int32_t *labels = b->labels ? b->labels + first : NULL;
+  const float *x;
+  GLOW_TRY(fetch(t, b, first, count, &x));
+  GLOW_TRY(glow__trainer_aim_condition(t, first, b->count));
+  if (!b->pixels && !finite_input(x, count * t->dims))
+    return glow_error(GLOW_E_NUMERIC, "step %lld refused: the input is not finite",
+                      (long long)t->steps + 1);
+  GLOW_TRY(glow_workspace_forward(
+      t->workspace, x, count,
+      &(glow_forward_options){
+          .struct_size = sizeof(glow_forward_options), .labels = labels, .log_prob = t->log_prob}));
+  for (int64_t i = 0; i < count; i++) {
+    if (!isfinite(t->log_prob[i]))
+      return refuse_loss(t, x, labels, count);
+    sum->log_prob += t->log_prob[i];
+  }
+  GLOW_TRY(classify(t, x, labels, count, &sum->classes, &backward));
+  backward.weight = t->weight;
+  glow_workspace_info info = GLOW_WORKSPACE_INFO_INIT;
+  glow_status status = glow_workspace_backward(t->workspace, &backward);
+  GLOW_TRY(glow_workspace_get_info(t->workspace, &info));
+  if (info.drift > sum->drift)
+    sum->drift = info.drift;
+  return status;
+}
+
+static int64_t count_labelled(const glow_trainer *t, const glow__batch *b) {
+  int64_t labelled = 0;
+  for (int64_t i = 0; t->classes && b->labels && i < b->count; i++)
+    labelled += b->labels[i] >= 0;
+  return labelled;
+}
+
+/* All micro-batches. */
+static glow_status add_micro_batches(glow_trainer *t, const glow__batch *b, step_sums *sum) {
+  *sum = (step_sums){.classes.labelled = count_labelled(t, b), .drift = sum->drift};
+  GLOW_TRY(glow_workspace_zero_gradients(t->workspace));
+  for (int64_t first = 0; first < b->count; first += t->options.micro_batch) {
+    int64_t left = b->count - first;
+    GLOW_TRY(add_micro_batch(t, b, first,
+                             left < t->options.micro_batch ? left : t->options.micro_batch, sum));
+  }
+  return GLOW_OK;
+}
+
+/* Gradients of the mean loss, summed over the micro-batches, and its parts. A workspace that goes
+ * over to running layers again wants the whole sum again. */
+static glow_status accumulate_gradients(glow_trainer *t, const glow__batch *b,
+                                        glow_step_report *report) {
+  step_sums sum = {0};
+  for (int64_t i = 0; i < t->options.micro_batch; i++)
+    t->weight[i] = -1.0 / ((double)b->count * (double)t->dims * 0.69314718055994530942);
+  bool before = glow__workspace_recomputes(t->workspace);
+  glow_status status = add_micro_batches(t, b, &sum);
+  if (status != GLOW_OK && !before && glow__workspace_recomputes(t->workspace))
+    status = add_micro_batches(t, b, &sum);
+  if (status != GLOW_OK)
+    return status;
+  report->drift = sum.drift;
+  report->recomputes = glow__workspace_recomputes(t->workspace);
+  report->loss = glow_model_bits_per_dim(t->model, sum.log_prob / (double)b->count);
+  if (sum.classes.labelled) {
+    report->class_loss = sum.classes.loss / (double)sum.classes.labelled;
+    report->accuracy = (double)sum.classes.right / (double)sum.classes.labelled;
+  }
+  return GLOW_OK;
+}
+
+static glow_status clip(glow_trainer *t, float *gradients, double *norm) {
+  const glow_trainer_options *o = &t->options;
+  *norm = sqrt(glow__flat_squares(&t->flat, gradients));
+  if (!isfinite(*norm))
+    return glow_error(GLOW_E_NUMERIC, "step %lld refused: the gradient of layer '%s' is not finite",
+                      (long long)t->steps + 1, glow__model_nonfinite_layer(t->model, gradients));
+  double clipped = *norm;
+  if (o->clip_value > 0.0) {
+    glow__flat_clamp(&t->flat, gradients, (float)o->clip_value);
+    clipped = sqrt(glow__flat_squares(&t->flat, gradients));
+  }
+  if (o->clip_norm > 0.0 && clipped > o->clip_norm)
+    glow__flat_scale(&t->flat, gradients, (float)(o->clip_norm / clipped));
+  return GLOW_OK;
+}
+
+static void update_average(glow_trainer *t) {
+  const float *parameters = glow_model_parameters(t->model);
+  if (!t->average)
+    return;
+  if (t->steps == 1)
+    memcpy(t->average, parameters, (size_t)t->flat.count * sizeof *parameters);
+  else
+    glow__flat_approach(&t->flat, t->average, parameters, (float)(1.0 - t->options.average_decay));
+}
+
+/* Running averages, then parameters; both or neither. */
+static glow_status apply(glow_trainer *t, const float *gradients, const glow_step_report *report) {
+  GLOW_TRY(glow__running_move(t->workspace, t->model));
+  glow_status status = glow__optimizer_apply(
+      t->optimizer, gradients, report->gradient_norm * report->gradient_norm, report->rate);
+  if (status != GLOW_OK)
+    GLOW_TRY(glow__running_undo(t->workspace, t->model));
+  return status;
+}
+
+glow_status glow__trainer_step_batch(glow_trainer *t, const glow__batch *b,
+                                     glow_step_report *report) {
+  glow_step_report done = GLOW_STEP_REPORT_INIT;
+  done.class_loss = done.accuracy = NAN;
+  float *gradients = glow_workspace_gradients(t->workspace);
+  int64_t elements;
+  GLOW_TRY(glow__batch_elements(t->model, b->count, &elements));
+  GLOW_TRY(glow__trainer_check_idle(t));
+  if (report) /* a report that cannot be filled must be known before anything changes */
+    GLOW_TRY(glow__struct_fill(report, &done, sizeof done, SMALLEST_REPORT, "glow_step_report"));
+  done.step = t->steps + 1;
+  done.rate = glow_schedule_rate(&t->schedule, done.step);
+  GLOW_TRY(accumulate_gradients(t, b, &done));
+  GLOW_TRY(glow__penalise_gains(t->model, t->options.gain_l2, gradients));
+  GLOW_TRY(clip(t, gradients, &done.gradient_norm));
+  glow_status status = apply(t, gradients, &done);
+  if (status != GLOW_OK)
+    return glow__error_prefix(status, "step %lld refused", (long long)done.step);
+  t->steps++;
+  t->position += (uint64_t)elements;
+  update_average(t);
+  return report ? glow__struct_fill(report, &done, sizeof done, SMALLEST_REPORT, "glow_step_report")
+                : GLOW_OK;
+}
+
+glow_status glow_trainer_step(glow_trainer *trainer, const float *x, const int32_t *labels,
+                              int64_t count, glow_step_report *report) {
+  if (!trainer || !x)
+    return glow_error(GLOW_E_ARGUMENT, "glow_trainer_step: NULL argument");
+  const glow__batch b = {x, NULL, labels, count};
+  return glow__trainer_step_batch(trainer, &b, report);
+}
+
+glow_status glow_trainer_step_pixels(glow_trainer *trainer, const uint8_t *pixels,
+                                     const int32_t *labels, int64_t count,
+                                     glow_step_report *report) {
+  if (!trainer || !pixels)
+    return glow_error(GLOW_E_ARGUMENT, "glow_trainer_step_pixels: NULL argument");
+  GLOW_TRY(glow__check_pixels(trainer->model));
+  const glow__batch b = {NULL, pixels, labels, count};
+  return glow__trainer_step_batch(trainer, &b, report);
+}
