@@ -107,49 +107,44 @@ void glow_conv_data_gradient(const glow_math *math, const glow_conv *conv, const
 
 /* ---- gradients of weights and bias ----------------------------------------------------------- */
 
-/* Rows (t, i) of a task, and pixels packed at a time. */
+/* Rows (t, i) of a part, and pixels packed at a time. */
 enum { ROWS = 64, PIXELS = 256 };
 
-typedef struct gradient_run {
-  const glow_math *math;
-  const glow_conv *conv;
-  int64_t pixels;
-  const float *x, *dy;
-  int64_t x_stride, dy_stride;
-  float *d;       /* [(t, i), o] */
-  float *workers; /* room for each worker: packed dy, gathered x; or sums, in double */
-  float *dw, *dbias;
-} gradient_run;
+int64_t glow_conv_gradient_parts(const glow_conv *conv) {
+  return 1 + (glow__conv_taps(conv) * conv->in + ROWS - 1) / ROWS;
+}
 
+glow__conv_rows glow__conv_part(const glow_conv *conv, int64_t part) {
+  int64_t all = glow__conv_taps(conv) * conv->in, first = (part - 1) * ROWS;
+  return (glow__conv_rows){first, all - first < ROWS ? all - first : ROWS};
+}
+
+/* The room: packed dy, or sums in double; gathered x; rows of D. */
 static int64_t packed_floats(const glow_math *math, const glow_conv *conv) {
-  return glow_math_packed_floats(math, PIXELS, conv->out);
+  int64_t packed = glow_math_packed_floats(math, PIXELS, conv->out), sums = 2 * conv->out;
+  return packed > sums ? packed : sums;
 }
 
-static int64_t worker_floats(const glow_math *math, const glow_conv *conv) {
-  return glow_aligned_floats(packed_floats(math, conv) + PIXELS * ROWS + 2 * conv->out);
+int64_t glow_conv_gradient_room_floats(const glow_math *math, const glow_conv *conv) {
+  return packed_floats(math, conv) + PIXELS * ROWS + ROWS * conv->out;
 }
 
-int64_t glow_conv_gradient_floats(const glow_context *context, const glow_conv *conv) {
-  return glow_aligned_floats(glow_conv_weight_floats(conv)) +
-         (int64_t)glow_context_workers(context) * worker_floats(glow_context_math(context), conv);
-}
-
-/* Columns [row, row + rows) of the gathered x for pixels [first, last). */
-static void gather_columns(const gradient_run *run, int64_t first, int64_t last, int64_t row,
-                           int64_t rows, float *out) {
-  const glow_conv *c = run->conv;
-  int64_t image = c->height * c->width;
+/* Columns `rows` of the gathered x for pixels [first, last). */
+static void gather_columns(const glow__conv_sum *sum, int64_t first, int64_t last,
+                           glow__conv_rows rows, float *out) {
+  const glow_conv *c = sum->conv;
+  int64_t image = c->height * c->width, end = rows.first + rows.rows;
   for (int64_t p = first; p < last; p++) {
     int64_t at = p % image, y = at / c->width, x = at % c->width;
-    for (int64_t j = row; j < row + rows;) {
+    for (int64_t j = rows.first; j < end;) {
       int64_t t = j / c->in, i = j % c->in, count = c->in - i;
       int64_t r = c->size == 1 ? y : y + t / 3 - 1, s = c->size == 1 ? x : x + t % 3 - 1;
-      if (count > row + rows - j)
-        count = row + rows - j;
+      if (count > end - j)
+        count = end - j;
       if (r < 0 || r >= c->height || s < 0 || s >= c->width)
         memset(out, 0, (size_t)count * sizeof *out);
       else
-        memcpy(out, run->x + (p - at + r * c->width + s) * run->x_stride + i,
+        memcpy(out, sum->x + (p - at + r * c->width + s) * sum->x_stride + i,
                (size_t)count * sizeof *out);
       out += count;
       j += count;
@@ -157,81 +152,52 @@ static void gather_columns(const gradient_run *run, int64_t first, int64_t last,
   }
 }
 
-static void bias_gradient(const gradient_run *run, double *sums) {
-  int64_t out = run->conv->out;
+void glow__conv_bias_gradient(const glow__conv_sum *sum, float *dbias, float *room) {
+  int64_t out = sum->conv->out;
+  double *sums = (double *)(void *)room;
   memset(sums, 0, (size_t)out * sizeof *sums);
-  for (int64_t p = 0; p < run->pixels; p++)
+  for (int64_t p = 0; p < sum->pixels; p++)
     for (int64_t o = 0; o < out; o++)
-      sums[o] += (double)run->dy[p * run->dy_stride + o];
+      sums[o] += (double)sum->dy[p * sum->dy_stride + o];
   for (int64_t o = 0; o < out; o++)
-    run->dbias[o] += (float)sums[o];
+    dbias[o] += (float)sums[o];
 }
 
-static void block_gradient(const gradient_run *run, int64_t row, float *packed) {
-  const glow_math *math = run->math;
-  const glow_conv *c = run->conv;
-  int64_t all = glow__conv_taps(c) * c->in, rows = all - row < ROWS ? all - row : ROWS;
-  int64_t panels = glow_math_panel_count(math, c->out);
-  float *gathered = packed + packed_floats(math, c);
-  for (int64_t p = 0; p < run->pixels; p += PIXELS) {
-    int64_t last = run->pixels - p < PIXELS ? run->pixels : p + PIXELS;
+void glow__conv_rows_gradient(const glow__conv_sum *sum, glow__conv_rows rows, float *d,
+                              float *room) {
+  const glow_math *math = sum->math;
+  int64_t out = sum->conv->out, panels = glow_math_panel_count(math, out);
+  float *packed = room, *gathered = room + packed_floats(math, sum->conv);
+  for (int64_t p = 0; p < sum->pixels; p += PIXELS) {
+    int64_t last = sum->pixels - p < PIXELS ? sum->pixels : p + PIXELS;
     const glow_epilogue end = {.accumulate = p > 0};
-    gather_columns(run, p, last, row, rows, gathered);
-    glow_math_pack(math, last - p, c->out, run->dy + p * run->dy_stride, run->dy_stride, 1, packed,
-                   0, panels);
-    glow_math_multiply_transposed(math, rows, c->out, last - p, gathered,
-                                  glow_math_rows(math, rows), packed, run->d + row * c->out,
-                                  glow_math_rows(math, c->out), 0, panels, &end);
+    gather_columns(sum, p, last, rows, gathered);
+    glow_math_pack(math, last - p, out, sum->dy + p * sum->dy_stride, sum->dy_stride, 1, packed, 0,
+                   panels);
+    glow_math_multiply_transposed(math, rows.rows, out, last - p, gathered,
+                                  glow_math_rows(math, rows.rows), packed, d,
+                                  glow_math_rows(math, out), 0, panels, &end);
   }
 }
 
-/* Task 0: the bias; the others: blocks of rows. */
-static void gradient_task(void *arg, uint32_t task, uint32_t worker) {
-  const gradient_run *run = arg;
-  float *room = run->workers + (int64_t)worker * worker_floats(run->math, run->conv);
-  if (task)
-    block_gradient(run, ((int64_t)task - 1) * ROWS, room);
-  else if (run->dbias)
-    bias_gradient(run, (double *)(void *)room);
-}
-
-const float *glow__conv_gradient_by_taps(glow_context *context, const glow_conv *conv,
-                                         int64_t pixels, const float *x, int64_t x_stride,
-                                         const float *dy, int64_t dy_stride, float *memory,
-                                         float *dbias) {
-  gradient_run run = {.math = glow_context_math(context),
-                      .conv = conv,
-                      .pixels = pixels,
-                      .x = x,
-                      .dy = dy,
-                      .x_stride = x_stride,
-                      .dy_stride = dy_stride,
-                      .d = memory,
-                      .workers = memory + glow_aligned_floats(glow_conv_weight_floats(conv)),
-                      .dbias = dbias};
-  int64_t blocks = (glow__conv_taps(conv) * conv->in + ROWS - 1) / ROWS;
+void glow_conv_weight_gradient(const glow_math *math, const glow_conv *conv, int64_t part,
+                               int64_t pixels, const float *x, int64_t x_stride, const float *dy,
+                               int64_t dy_stride, float *dw, float *dbias, float *room) {
+  const glow__conv_sum sum = {math, conv, pixels, x, dy, x_stride, dy_stride};
+  const glow__conv_rows rows = glow__conv_part(conv, part);
+  int64_t in = conv->in, out = conv->out, taps = glow__conv_taps(conv);
+  float *d = room + packed_floats(math, conv) + PIXELS * ROWS;
   if (pixels < 1)
-    memset(memory, 0, (size_t)glow_conv_weight_floats(conv) * sizeof *memory);
-  else
-    glow_context_run(context, (uint32_t)(blocks + 1), gradient_task, &run);
-  return memory;
-}
-
-/* The gradient of one output's weights goes to its place. */
-static void output_task(void *arg, uint32_t o, uint32_t worker) {
-  const gradient_run *run = arg;
-  int64_t in = run->conv->in, out = run->conv->out, taps = glow__conv_taps(run->conv);
-  float *dw = run->dw + o * in * taps;
-  (void)worker;
-  for (int64_t i = 0; i < in; i++)
-    for (int64_t t = 0; t < taps; t++)
-      dw[i * taps + t] += run->d[(t * in + i) * out + o];
-}
-
-void glow_conv_weight_gradient(glow_context *context, const glow_conv *conv, int64_t pixels,
-                               const float *x, int64_t x_stride, const float *dy, int64_t dy_stride,
-                               float *memory, float *dw, float *dbias) {
-  gradient_run run = {.conv = conv, .d = memory, .dw = dw};
-  glow__conv_gradient_by_taps(context, conv, pixels, x, x_stride, dy, dy_stride, memory, dbias);
-  glow_context_run(context, (uint32_t)conv->out, output_task, &run);
+    return;
+  if (part == 0) {
+    if (dbias)
+      glow__conv_bias_gradient(&sum, dbias, room);
+    return;
+  }
+  glow__conv_rows_gradient(&sum, rows, d, room);
+  for (int64_t j = 0; j < rows.rows; j++) {
+    int64_t t = (rows.first + j) / in, i = (rows.first + j) % in;
+    for (int64_t o = 0; o < out; o++)
+      dw[(o * in + i) * taps + t] += d[j * out + o];
+  }
 }

@@ -73,14 +73,15 @@ static int64_t larger(int64_t a, int64_t b) {
 }
 
 static glow_status declare_memory(glow__res_net *net, glow_setup *setup) {
-  const glow_context *context = glow_setup_context(setup);
+  const glow_math *math = glow_context_math(glow_setup_context(setup));
   const glow__wn_conv *convs[] = {&net->first, &net->block[0].conv1, &net->last};
   int64_t image = net->image * net->hidden, sums = 4 * net->hidden;
-  int64_t strip = 0, room = 0, gradient = 0;
+  int64_t strip = 0, room = 0, d = 0, gradient = 0;
   for (int32_t i = 0; i < 3; i++) {
     strip = larger(strip, glow_conv_room_floats(&convs[i]->conv, GLOW_STRIP));
     room = larger(room, glow__wn_room(convs[i]));
-    gradient = larger(gradient, glow_conv_gradient_floats(context, &convs[i]->conv));
+    d = larger(d, glow_conv_weight_floats(&convs[i]->conv));
+    gradient = larger(gradient, glow_conv_gradient_room_floats(math, &convs[i]->conv));
   }
   net->room = net->derived_floats;
   GLOW_TRY(glow_setup_stored(setup, 0, (2 * (int64_t)net->blocks + 2) * image, &net->stored));
@@ -92,8 +93,9 @@ static glow_status declare_memory(glow__res_net *net, glow_setup *setup) {
   GLOW_TRY(glow_setup_scratch(setup, glow__res_norms(net) * 5 * net->hidden, 0, &net->views));
   GLOW_TRY(glow_setup_scratch(setup, glow__strip_fixed(sums),
                               glow__strip_per_sample(net->image, sums), &net->partial));
-  GLOW_TRY(glow_setup_backward_scratch(setup, gradient, 0, &net->gradient));
+  GLOW_TRY(glow_setup_backward_scratch(setup, d, 0, &net->d));
   GLOW_TRY(glow_setup_worker_scratch(setup, strip, &net->strip));
+  GLOW_TRY(glow_setup_worker_scratch(setup, gradient, &net->gradient));
   return glow_setup_derived(setup, (size_t)(net->derived_floats + room) * sizeof(float));
 }
 
@@ -185,7 +187,7 @@ static const glow_option res_net_rows[] = {
     OPTION(weight_norm, INT32, .high = 1, .fallback = 1),
     OPTION(batch_norm, INT32, .high = 1, .fallback = 1),
     OPTION(seed, UINT64, .flags = 0),
-    GLOW_CONDITION_ROWS(glow_res_net_options, "condition_channels", GLOW_OPTION_QUIET),
+    GLOW_NET_CONDITION_ROWS(glow_res_net_options, "condition_channels", GLOW_OPTION_QUIET),
 };
 
 static const glow_options_table res_net_options = {

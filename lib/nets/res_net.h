@@ -43,11 +43,11 @@ typedef struct glow__res_net {
   /* Scratch [pixels, hidden]: the activation before a convolution; r, a and o where nothing is
    * stored, and their gradients in backward. */
   int32_t h, r, a, o;
-  int32_t du;       /* backward scratch [pixels, hidden] */
-  int32_t views;    /* scratch: glow__norm_view of each norm */
-  int32_t partial;  /* scratch: doubles [strips, 2 hidden] */
-  int32_t gradient; /* backward scratch: of a convolution (glow_conv_gradient_floats) */
-  int32_t strip;    /* worker: of a convolution (glow_conv_room_floats) */
+  int32_t du;              /* backward scratch [pixels, hidden] */
+  int32_t views;           /* scratch: glow__norm_view of each norm */
+  int32_t partial;         /* scratch: doubles [strips, 2 hidden] */
+  int32_t d;               /* backward scratch: gradient of a convolution's weights */
+  int32_t strip, gradient; /* worker: of convolutions, for a strip and for gradients */
 } glow__res_net;
 
 /* A norm as a pass computes with it: u = (x - mean) inverse + bias. */

@@ -81,7 +81,8 @@ static void finish_strip(void *arg, uint32_t task, uint32_t worker) {
 static void gradients(const glow__res_run *run, const glow__wn_conv *conv, const float *h,
                       int64_t stride, const float *dy) {
   const glow__wn_run one = glow__res_conv(run, conv);
-  glow__wn_gradients(&one, h, stride, dy, glow_call_scratch(run->call, run->net->gradient));
+  glow__wn_gradients(&one, h, stride, dy, glow_call_scratch(run->call, run->net->d),
+                     run->net->gradient);
 }
 
 /* What the sums give: the norm's bias, and the vectors for dx. */

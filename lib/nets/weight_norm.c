@@ -99,24 +99,38 @@ void glow__wn_data_gradient(const glow__wn_run *run, const float *dy, int64_t fi
 
 /* ---- gradients of the parameters ------------------------------------------------------------- */
 
-typedef struct norm_run {
+typedef struct gradient_run {
   const glow__wn_run *run;
-  const float *d; /* D, [(t, i), o] */
-} norm_run;
+  glow__conv_sum sum;
+  float *d; /* D, [(t, i), o] */
+  int32_t room;
+} gradient_run;
+
+static void part_task(void *arg, uint32_t part, uint32_t worker) {
+  const gradient_run *g = arg;
+  const glow__wn_conv *c = g->run->c;
+  float *room = glow_call_worker_scratch(g->run->call, g->room, worker);
+  if (part > 0) {
+    glow__conv_rows rows = glow__conv_part(&c->conv, part);
+    glow__conv_rows_gradient(&g->sum, rows, g->d + rows.first * c->conv.out, room);
+  } else if (c->bias >= 0) {
+    glow__conv_bias_gradient(&g->sum, glow_call_gradient(g->run->call, c->bias), room);
+  }
+}
 
 /* From D to v and gain, for one output. */
 static void output_task(void *arg, uint32_t o, uint32_t worker) {
-  const norm_run *n = arg;
-  const glow_call *call = n->run->call;
-  const glow__wn_conv *c = n->run->c;
+  const gradient_run *g = arg;
+  const glow_call *call = g->run->call;
+  const glow__wn_conv *c = g->run->c;
   int64_t in = c->conv.in, out = c->conv.out, taps = glow__conv_taps(&c->conv);
   const float *v = (const float *)glow_call_tensor(call, c->v) + o * in * taps;
   const float *gain = c->gain < 0 ? NULL : glow_call_tensor(call, c->gain);
   float *dv = glow_call_gradient(call, c->v) + o * in * taps;
-  double inverse = (double)n->run->derived[c->inverse + o], along = 0;
+  double inverse = (double)g->run->derived[c->inverse + o], along = 0;
   double factor = inverse * (gain ? (double)gain[o] : 1.0);
   (void)worker;
-#define D(i, t) (double)n->d[((t)*in + (i)) * out + o]
+#define D(i, t) (double)g->d[((t)*in + (i)) * out + o]
   for (int64_t i = 0; c->normalised && i < in; i++)
     for (int64_t t = 0; t < taps; t++)
       along += (double)v[i * taps + t] * D(i, t);
@@ -130,11 +144,10 @@ static void output_task(void *arg, uint32_t o, uint32_t worker) {
 }
 
 void glow__wn_gradients(const glow__wn_run *run, const float *h, int64_t stride, const float *dy,
-                        float *memory) {
-  const glow__wn_conv *c = run->c;
-  float *dbias = c->bias < 0 ? NULL : glow_call_gradient(run->call, c->bias);
-  norm_run n = {run,
-                glow__conv_gradient_by_taps(glow_call_context(run->call), &c->conv, run->pixels, h,
-                                            stride, dy, c->conv.out, memory, dbias)};
-  glow_call_run(run->call, (uint32_t)c->conv.out, output_task, &n);
+                        float *d, int32_t room) {
+  const glow_conv *conv = &run->c->conv;
+  const glow__conv_sum sum = {run->math, conv, run->pixels, h, dy, stride, conv->out};
+  gradient_run g = {run, sum, d, room};
+  glow_call_run(run->call, (uint32_t)glow_conv_gradient_parts(conv), part_task, &g);
+  glow_call_run(run->call, (uint32_t)conv->out, output_task, &g);
 }

@@ -43,8 +43,9 @@ void glow__wn_forward(const glow__wn_run *run, const float *h, int64_t stride, i
 /* Pixels [first, last) of the gradient of h from dy [pixels, out]. */
 void glow__wn_data_gradient(const glow__wn_run *run, const float *dy, int64_t first, int64_t last,
                             bool add, float *dh, int64_t dh_stride, float *room);
-/* Adds the gradients of v, gain and bias, by tasks. memory: glow_conv_gradient_floats. */
+/* Adds the gradients of v, gain and bias, by tasks. d: glow_conv_weight_floats; room: the worker
+ * scratch of glow_conv_gradient_room_floats. */
 void glow__wn_gradients(const glow__wn_run *run, const float *h, int64_t stride, const float *dy,
-                        float *memory);
+                        float *d, int32_t room);
 
 #endif

@@ -74,13 +74,13 @@ GLOW_API void glow_math_relu_backward(const glow_math *math, int64_t rows, int64
  *
  * with w [out, in, size, size], off(t) = (t / 3 - 1, t % 3 - 1) for 3x3 and 0 for 1x1, and x = 0
  * outside the image. Pixels are counted through the batch: pixel p of sample n is n height width + p;
- * an array's `stride` is the floats from one pixel to the next, its channels or more. Cut the pixels
- * of a batch into ranges, one for each task (128 are a good size), and run these in parallel:
+ * an array's `stride` is the floats from one pixel to the next, its channels or more. All
+ * functions but packing do a part of the work, to be called from the caller's tasks:
  *
  *   glow_conv_pack             once for each change of w: for forward, and for the data gradient
- *   glow_conv_forward          y from x, for a range
- *   glow_conv_data_gradient    the gradient of x from that of y, for a range
- *   glow_conv_weight_gradient  the gradients of w and bias, in parallel by itself */
+ *   glow_conv_forward          y from x, for a range of pixels (128 are a good size)
+ *   glow_conv_data_gradient    the gradient of x from that of y, for a range of pixels
+ *   glow_conv_weight_gradient  the gradients of w and bias over all pixels, for a block of weights */
 typedef struct glow_conv {
   int64_t height, width; /* of an image */
   int64_t in, out;       /* channels */
@@ -112,14 +112,16 @@ GLOW_API void glow_conv_data_gradient(const glow_math *math, const glow_conv *co
                                       const float *dy, int64_t dy_stride, float *dx,
                                       int64_t dx_stride, const glow_epilogue *epilogue,
                                       float *room);
-/* ADDS the gradients of w to dw [out, in, size, size] and of a bias to dbias [out] (NULL: none), over
- * `pixels` pixels of a batch, whole images, by tasks on the context's executor. memory:
- * glow_conv_gradient_floats floats, aligned to 64 bytes, such as glow_setup_backward_scratch gives. */
-GLOW_API int64_t glow_conv_gradient_floats(const glow_context *context, const glow_conv *conv);
-GLOW_API void glow_conv_weight_gradient(glow_context *context, const glow_conv *conv,
+/* Part `part` of glow_conv_gradient_parts: ADDS the gradient of a block of w to dw [out, in, size,
+ * size], summed over the first `pixels` pixels of a batch, whole images; part 0 adds that of a bias
+ * to dbias [out] (NULL: there is none). Parts write to different places. room: the worker's, of
+ * glow_conv_gradient_room_floats, aligned to 64 bytes. */
+GLOW_API int64_t glow_conv_gradient_parts(const glow_conv *conv);
+GLOW_API int64_t glow_conv_gradient_room_floats(const glow_math *math, const glow_conv *conv);
+GLOW_API void glow_conv_weight_gradient(const glow_math *math, const glow_conv *conv, int64_t part,
                                         int64_t pixels, const float *x, int64_t x_stride,
-                                        const float *dy, int64_t dy_stride, float *memory,
-                                        float *dw, float *dbias);
+                                        const float *dy, int64_t dy_stride, float *dw, float *dbias,
+                                        float *room);
 
 /* ---- functions over arrays ------------------------------------------------------------------- */
 
