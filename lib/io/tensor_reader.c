@@ -13,24 +13,39 @@ struct glow_tensor_file {
   unsigned char *own_data;
 };
 
-static const struct {
+typedef struct element_type {
+  int32_t type;
+  int32_t size; /* bytes */
   const char *name;
-  int64_t size;
-} types[] = {{NULL, 0}, {"U8", 1}, {"I32", 4}, {"F32", 4}, {"F64", 8}, {"I64", 8}, {"BF16", 2}};
+} element_type;
+
+static const element_type types[] = {
+    {GLOW_TYPE_F32, 4, "F32"}, {GLOW_TYPE_I32, 4, "I32"}, {GLOW_TYPE_U8, 1, "U8"},
+    {GLOW_TYPE_F64, 8, "F64"}, {GLOW_TYPE_I64, 8, "I64"}, {GLOW_TYPE_BF16, 2, "BF16"},
+};
 enum { TYPES = sizeof types / sizeof *types };
 
+static const element_type *find_type(int32_t type) {
+  for (int32_t i = 0; i < TYPES; i++)
+    if (types[i].type == type)
+      return &types[i];
+  return NULL;
+}
+
 const char *glow__type_name(int32_t type) {
-  return type > 0 && type < TYPES ? types[type].name : NULL;
+  const element_type *found = find_type(type);
+  return found ? found->name : NULL;
 }
 
 int64_t glow__type_size(int32_t type) {
-  return type > 0 && type < TYPES ? types[type].size : 0;
+  const element_type *found = find_type(type);
+  return found ? found->size : 0;
 }
 
 int32_t glow__type_of(const char *name) {
-  for (int32_t t = 1; t < TYPES; t++)
-    if (strcmp(types[t].name, name) == 0)
-      return t;
+  for (int32_t i = 0; i < TYPES; i++)
+    if (strcmp(types[i].name, name) == 0)
+      return types[i].type;
   return 0;
 }
 

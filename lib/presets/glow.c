@@ -40,7 +40,7 @@ static const glow_option rows[] = {
     GLOW_OPTION(glow_glow_options, spatial_top, INT32, .high = 1),
     GLOW_OPTION(glow_glow_options, classifier, INT32, .high = 1),
     GLOW_OPTION(glow_glow_options, reserved, RESERVED),
-    GLOW_CONDITION_ROWS(glow_glow_options),
+    GLOW_CONDITION_ROWS_OF(glow_glow_options),
 };
 static const glow_options_table table = {GLOW_OPTIONS_TABLE(glow_glow_options, rows),
                                          .check = glow_check};

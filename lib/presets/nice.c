@@ -17,7 +17,7 @@ static const glow_option rows[] = {
     GLOW_OPTION(glow_nice_options, from_data, INT32, .high = 1, .fallback = 1),
     GLOW_OPTION(glow_nice_options, reserved, RESERVED),
     GLOW_OPTION(glow_nice_options, seed, UINT64),
-    GLOW_CONDITION_ROWS(glow_nice_options),
+    GLOW_CONDITION_ROWS_OF(glow_nice_options),
 };
 static const glow_options_table table = {GLOW_OPTIONS_TABLE(glow_nice_options, rows)};
 

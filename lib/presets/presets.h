@@ -25,7 +25,7 @@ glow_status glow__preset_net(glow_context *context, glow_conditioner_fn conditio
       GLOW_OPTION(struct_, input.width, INT64, .low = 1, .high = 1 << 30, .fallback = (width_)),   \
       GLOW_OPTION(struct_, input.channels, INT64, .low = 1, .high = 1 << 30,                       \
                   .fallback = (channels_))
-#define GLOW_CONDITION_ROWS(struct_)                                                               \
+#define GLOW_CONDITION_ROWS_OF(struct_)                                                               \
   GLOW_OPTION(struct_, condition.height, INT64, .flags = GLOW_OPTION_ADDED, .low = 1,              \
               .high = 1 << 30, .fallback = 1),                                                     \
       GLOW_OPTION(struct_, condition.width, INT64, .flags = GLOW_OPTION_ADDED, .low = 1,           \

@@ -40,7 +40,7 @@ static const glow_option rows[] = {
                 .high = 0.5, .fallback = 0.05),
     GLOW_OPTION(glow_realnvp_options, lag, REAL, .flags = GLOW_OPTION_BELOW_HIGH, .high = 1),
     GLOW_OPTION(glow_realnvp_options, seed, UINT64),
-    GLOW_CONDITION_ROWS(glow_realnvp_options),
+    GLOW_CONDITION_ROWS_OF(glow_realnvp_options),
 };
 static const glow_options_table table = {GLOW_OPTIONS_TABLE(glow_realnvp_options, rows),
                                          .check = realnvp_check};

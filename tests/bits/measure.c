@@ -168,7 +168,8 @@ static void measure_inverse(glow_workspace *ws, const data *d, uint64_t *hash) {
   options.temperature = 0.8;
   options.seed = 11;
   options.first = 3;
-  OK(glow_workspace_sample(ws, COUNT, &options /* labels: d->known */, x));
+  options.labels = d->known;
+  OK(glow_workspace_sample(ws, COUNT, &options, x));
   fold_floats(hash, "samples", x, COUNT * d->dims);
   free(x);
 }

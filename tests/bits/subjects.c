@@ -123,7 +123,8 @@ static glow_status create_nice(glow_context *context, const bits_preset *preset,
   o.input = (glow_shape){6, 5, 1};
   o.hidden = 20;
   o.depth = 2;
-  o.density = preset->density;
+  if (preset->density)
+    o.density = preset->density;
   o.from_data = !preset->without_data_init;
   o.seed = 7;
   return glow_model_create_nice(context, &o, out);

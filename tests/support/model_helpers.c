@@ -365,7 +365,8 @@ glow_status helper_create_layer(glow_context *context, const helper_layer *layer
   prior.classifier = layer->classifier;
   split.border = layer->border;
   split.fixed = layer->option;
-  prior.density = layer->density;
+  if (layer->density)
+    prior.density = layer->density;
   switch (layer->kind) {
   case HELPER_ACTNORM: return glow_actnorm_create(context, NULL, out);
   case HELPER_INVCONV: return glow_invconv_create(context, &conv, out);
