@@ -118,7 +118,7 @@ GLOW_API void glow_tensor_file_close(glow_tensor_file **file);
 GLOW_API int64_t glow_tensor_file_tensor_count(const glow_tensor_file *file);
 GLOW_API glow_status glow_tensor_file_get(const glow_tensor_file *file, int64_t index,
                                           glow_file_tensor *out);
-/* GLOW_E_FORMAT, naming it, if there is none. */
+/* GLOW_E_NOT_FOUND, naming it, if there is none. */
 GLOW_API glow_status glow_tensor_file_find(const glow_tensor_file *file, const char *name,
                                            glow_file_tensor *out);
 /* Number of the tensor of this name; -1: none. */

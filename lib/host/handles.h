@@ -32,8 +32,8 @@ struct glow_layer {
   glow_layer_ops ops;
   void *self;      /* options first */
   glow__part part; /* of the layer without its nets */
-  glow_net *nets[GLOW_MAX_HOSTED_NETS];
-  bool has_more; /* self holds more than options: it cannot be made again from them */
+  bool has_more;   /* self holds more than options: it cannot be made again from them */
+  glow_net *nets[]; /* [ops.net_count] */
 };
 
 /* Flags of a layer together with its nets: it prepares always when all of them do. */

@@ -98,7 +98,8 @@ static glow_status layer_create(glow_context *context, const glow_layer_ops *ops
   void *self = NULL;
   GLOW_TRY(check_given(context, ops, nets));
   GLOW_TRY(glow__self_create(context, ops->options, ops->self_size, options, &self));
-  glow_layer *layer = glow_allocate(context, sizeof *layer);
+  glow_layer *layer =
+      glow_allocate(context, sizeof *layer + (size_t)ops->net_count * sizeof *layer->nets);
   if (!layer) {
     glow__self_release(context, ops->options, self);
     return GLOW_E_MEMORY;

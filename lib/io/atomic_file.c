@@ -24,7 +24,7 @@ enum {
 #define SUFFIX ".glow-%d.tmp"
 
 static glow_status failed(const char *what, const char *path, int error) {
-  return glow_error(GLOW_E_IO, "%s '%s': %s", what, path, strerror(error));
+  return glow_error(glow__io_status(error), "%s '%s': %s", what, path, strerror(error));
 }
 
 /* A signal handler ran: once more. Not for close(), after which the descriptor is gone. */

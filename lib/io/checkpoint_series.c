@@ -80,7 +80,7 @@ static glow_status list(glow_context *context, const char *folder, series *s) {
   *s = (series){.context = context, .folder = folder};
   DIR *directory = opendir(folder);
   if (!directory)
-    return glow_error(GLOW_E_IO, "cannot list '%s': %s", folder, strerror(errno));
+    return glow_error(glow__io_status(errno), "cannot list '%s': %s", folder, strerror(errno));
   glow_status status = add_files(s, directory);
   closedir(directory);
   if (s->count)
@@ -198,7 +198,7 @@ static glow_status find_good(const series *s, int64_t *found) {
     glow_release(s->context, path);
     if (status == GLOW_OK)
       *found = s->steps[i];
-    else if (status == GLOW_E_FORMAT || status == GLOW_E_IO || status == GLOW_E_LIMIT)
+    else if (status == GLOW_E_FORMAT || status == GLOW_E_IO || status == GLOW_E_NOT_FOUND || status == GLOW_E_LIMIT)
       glow_context_log(s->context, GLOW_LOG_WARNING, "checkpoint passed over: %s", glow_last_error());
     else
       return status;

@@ -12,7 +12,7 @@ static const glow__import_format *const formats[] = {&glow__import_openai, &glow
 enum { FORMATS = sizeof formats / sizeof *formats };
 
 static glow_status check_options(const glow_import_options *o) {
-  if (o->format < 0 || o->format > FORMATS)
+  if (o->format && (o->format < GLOW_FORMAT_OPENAI || o->format > GLOW_FORMAT_ROSINALITY))
     return glow_error(GLOW_E_ARGUMENT, "format is %d; it must be one of GLOW_FORMAT_..., or 0",
                       o->format);
   if (o->bits < 0 || o->bits > 8)
@@ -22,8 +22,7 @@ static glow_status check_options(const glow_import_options *o) {
                       (long long)o->height, (long long)o->width);
   if (o->permutation != 0 && o->permutation != GLOW_PERMUTATION_REVERSE)
     return glow_error(GLOW_E_ARGUMENT,
-                      "permutation is %d; it must be 0 or "
-                      "GLOW_PERMUTATION_REVERSE",
+                      "permutation is %d; it must be 0 or GLOW_PERMUTATION_REVERSE",
                       o->permutation);
   if (o->ignore_unknown < 0 || o->ignore_unknown > 1)
     return glow_error(GLOW_E_ARGUMENT, "ignore_unknown is %d; it must be 0 or 1",

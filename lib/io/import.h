@@ -31,7 +31,7 @@ typedef struct glow__import_plan {
   int32_t classes;     /* rows for each class in the top prior; 0: none */
   int32_t classifier;  /* a classifier of the top's latents */
   int32_t bits;
-  unsigned char *permutations; /* [levels, depth]: GLOW_PERMUTATION_... */
+  int32_t *permutations; /* [levels, depth]: GLOW_PERMUTATION_... */
 } glow__import_plan;
 
 typedef struct glow__import {

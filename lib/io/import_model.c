@@ -54,7 +54,7 @@ static glow_status check_like_first(const glow__import *im, int32_t step) {
 glow_status glow__import_permutations(glow__import *im) {
   glow__import_plan *plan = &im->plan;
   int32_t steps = plan->levels * plan->depth;
-  plan->permutations = glow_allocate(im->context, (size_t)steps);
+  plan->permutations = glow_allocate(im->context, (size_t)steps * sizeof *plan->permutations);
   if (!plan->permutations)
     return GLOW_E_MEMORY;
   for (int32_t i = 0; i < steps; i++) {
@@ -69,7 +69,7 @@ glow_status glow__import_permutations(glow__import *im) {
           "its file does not tell. If it reversed them, say so in the options; how to add the "
           "indices of a shuffle stands in docs/import.md",
           im->prefix, im->from);
-    plan->permutations[i] = (unsigned char)kind;
+    plan->permutations[i] = kind;
     GLOW_TRY(check_like_first(im, i));
   }
   return GLOW_OK;
@@ -98,7 +98,7 @@ static glow_status add_permutation(building *b, int32_t kind) {
   glow_permute_options permute = GLOW_PERMUTE_OPTIONS_INIT;
   glow_invconv_options invconv = GLOW_INVCONV_OPTIONS_INIT;
   if (kind == GLOW_PERMUTATION_REVERSE || kind == GLOW_PERMUTATION_SHUFFLE) {
-    permute.kind = kind == GLOW_PERMUTATION_SHUFFLE ? GLOW_PERMUTATION_SHUFFLE : GLOW_PERMUTATION_REVERSE;
+    permute.kind = kind;
     return add(b, glow_permute_create(b->context, &permute, &layer), &layer, "permute");
   }
   invconv.lu = kind == GLOW_PERMUTATION_INVCONV_LU;

@@ -54,8 +54,13 @@ glow_status glow__input_copy(const glow_input *from, glow_input *to, glow_limits
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
+glow_status glow__io_status(int error) {
+  return error == ENOENT || error == ENOTDIR ? GLOW_E_NOT_FOUND : GLOW_E_IO;
+}
+
 static glow_status failed(const glow__source *source, const char *what, int error) {
-  return glow_error(GLOW_E_IO, "cannot %s '%s': %s", what, source->path, strerror(error));
+  return glow_error(glow__io_status(error), "cannot %s '%s': %s", what, source->path,
+                    strerror(error));
 }
 
 /* A private mapping: a model may write to its parameters, and the file does not change. */

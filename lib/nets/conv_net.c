@@ -192,7 +192,7 @@ static const glow_option conv_net_rows[] = {
     OPTION(border, INT32, .key = "edge", .high = 1),
     OPTION(seed, UINT64, .flags = 0),
     OPTION(reserved, RESERVED, .flags = 0),
-    GLOW_CONDITION_ROWS(glow_conv_net_options, "condition_channels", GLOW_OPTION_QUIET),
+    GLOW_NET_CONDITION_ROWS(glow_conv_net_options, "condition_channels", GLOW_OPTION_QUIET),
 };
 
 static const glow_options_table conv_net_options = {

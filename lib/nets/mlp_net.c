@@ -150,7 +150,7 @@ static const glow_option mlp_net_rows[] = {
     OPTION(hidden, INT32, .low = 1, .high = 65536, .fallback = 64),
     OPTION(depth, INT32, .low = 1, .high = GLOW_MLP_MOST_LAYERS - 1, .fallback = 2),
     OPTION(seed, UINT64, .flags = 0),
-    GLOW_CONDITION_ROWS(glow_mlp_net_options, "context", 0),
+    GLOW_NET_CONDITION_ROWS(glow_mlp_net_options, "context", 0),
 };
 
 static const glow_options_table mlp_net_options = {

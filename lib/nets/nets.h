@@ -17,12 +17,12 @@ GLOW_NET_LIST(GLOW_NET_DECLARE)
 
 /* Rows of an options table for `glow_shape condition`, in which 0 channels mean no condition.
  * channels_key: what files call its channels; channels_flags: GLOW_OPTION_... */
-#define GLOW_CONDITION_ROWS(struct_, channels_key, channels_flags)                                 \
-  GLOW_CONDITION_ROW(struct_, channels, channels_key, channels_flags, 0, 0),                       \
-      GLOW_CONDITION_ROW(struct_, height, "condition_height", GLOW_CONDITION_SIDE, 1, 1),          \
-      GLOW_CONDITION_ROW(struct_, width, "condition_width", GLOW_CONDITION_SIDE, 1, 1)
-#define GLOW_CONDITION_SIDE (GLOW_OPTION_QUIET | GLOW_OPTION_ADDED)
-#define GLOW_CONDITION_ROW(struct_, side_, key_, flags_, low_, fallback_)                          \
+#define GLOW_NET_CONDITION_ROWS(struct_, channels_key, channels_flags)                             \
+  GLOW_NET_CONDITION_ROW(struct_, channels, channels_key, channels_flags, 0, 0),                   \
+      GLOW_NET_CONDITION_ROW(struct_, height, "condition_height", GLOW_NET_CONDITION_SIDE, 1, 1),  \
+      GLOW_NET_CONDITION_ROW(struct_, width, "condition_width", GLOW_NET_CONDITION_SIDE, 1, 1)
+#define GLOW_NET_CONDITION_SIDE (GLOW_OPTION_QUIET | GLOW_OPTION_ADDED)
+#define GLOW_NET_CONDITION_ROW(struct_, side_, key_, flags_, low_, fallback_)                      \
   {                                                                                                \
     .name = "condition." #side_, .key = (key_), .offset = offsetof(struct_, condition.side_),      \
     .type = GLOW_OPTION_INT64, .flags = (flags_), .low = (low_), .high = 1 << 24,                  \

@@ -11,12 +11,8 @@
 
 #define MOMENTUM 0.1
 
-static glow__wn_conv conv_of(const glow__res_net *net, int64_t in, int64_t out, int64_t taps) {
-  return (glow__wn_conv){.height = net->height,
-                         .width = net->width,
-                         .in = in,
-                         .out = out,
-                         .taps = taps,
+static glow__wn_conv conv_of(const glow__res_net *net, int64_t in, int64_t out, int64_t size) {
+  return (glow__wn_conv){.conv = {net->height, net->width, in, out, size},
                          .normalised = net->weight_norm};
 }
 
@@ -24,8 +20,8 @@ static glow__wn_conv conv_of(const glow__res_net *net, int64_t in, int64_t out, 
 static glow_status declare_conv(glow__res_net *net, glow_setup *setup, glow__wn_conv *conv,
                                 const char *name, bool before_norm) {
   bool bare = before_norm && net->batch_norm;
-  return glow__wn_conv_declare(conv, setup, name, net->weight_norm && !before_norm, !bare,
-                               &net->derived_floats);
+  return glow__wn_declare(conv, setup, name, net->weight_norm && !before_norm, !bare,
+                          &net->derived_floats);
 }
 
 static glow_status declare_norm(const glow__res_net *net, glow_setup *setup, glow__net_norm *norm,
@@ -46,7 +42,7 @@ static glow_status declare_block(glow__res_net *net, glow_setup *setup, int32_t 
   glow__res_block *block = &net->block[k];
   char name[32];
   int64_t hidden = net->hidden;
-  block->conv1 = block->conv2 = conv_of(net, hidden, hidden, 9);
+  block->conv1 = block->conv2 = conv_of(net, hidden, hidden, 3);
   block->skip = conv_of(net, hidden, hidden, 1);
   snprintf(name, sizeof name, "block%d", (int)k);
   GLOW_TRY(glow_setup_push(setup, name));
@@ -61,7 +57,7 @@ static glow_status declare_block(glow__res_net *net, glow_setup *setup, int32_t 
 
 static glow_status declare_tensors(glow__res_net *net, glow_setup *setup) {
   net->derived_floats = 0;
-  net->first = conv_of(net, net->in, net->hidden, 9);
+  net->first = conv_of(net, net->in, net->hidden, 3);
   net->skip = conv_of(net, net->hidden, net->hidden, 1);
   net->last = conv_of(net, net->hidden, net->out, 1);
   GLOW_TRY(declare_conv(net, setup, &net->first, "first", true));
@@ -80,11 +76,12 @@ static glow_status declare_memory(glow__res_net *net, glow_setup *setup) {
   const glow_math *math = glow_context_math(glow_setup_context(setup));
   const glow__wn_conv *convs[] = {&net->first, &net->block[0].conv1, &net->last};
   int64_t image = net->image * net->hidden, sums = 4 * net->hidden;
-  int64_t strip = 0, room = 0, worker = 0;
+  int64_t strip = 0, room = 0, d = 0, gradient = 0;
   for (int32_t i = 0; i < 3; i++) {
-    strip = larger(strip, glow__wn_conv_strip_room(convs[i]));
-    room = larger(room, glow__wn_conv_gradient_room(convs[i]));
-    worker = larger(worker, glow__wn_conv_gradient_worker(convs[i], math));
+    strip = larger(strip, glow_conv_room_floats(&convs[i]->conv, GLOW_STRIP));
+    room = larger(room, glow__wn_room(convs[i]));
+    d = larger(d, glow_conv_weight_floats(&convs[i]->conv));
+    gradient = larger(gradient, glow_conv_gradient_room_floats(math, &convs[i]->conv));
   }
   net->room = net->derived_floats;
   GLOW_TRY(glow_setup_stored(setup, 0, (2 * (int64_t)net->blocks + 2) * image, &net->stored));
@@ -96,9 +93,9 @@ static glow_status declare_memory(glow__res_net *net, glow_setup *setup) {
   GLOW_TRY(glow_setup_scratch(setup, glow__res_norms(net) * 5 * net->hidden, 0, &net->views));
   GLOW_TRY(glow_setup_scratch(setup, glow__strip_fixed(sums),
                               glow__strip_per_sample(net->image, sums), &net->partial));
-  GLOW_TRY(glow_setup_backward_scratch(setup, room, 0, &net->d));
+  GLOW_TRY(glow_setup_backward_scratch(setup, d, 0, &net->d));
   GLOW_TRY(glow_setup_worker_scratch(setup, strip, &net->strip));
-  GLOW_TRY(glow_setup_worker_scratch(setup, worker, &net->gradient));
+  GLOW_TRY(glow_setup_worker_scratch(setup, gradient, &net->gradient));
   return glow_setup_derived(setup, (size_t)(net->derived_floats + room) * sizeof(float));
 }
 
@@ -156,7 +153,7 @@ static glow_status res_net_reset(const void *self, const glow_call *call) {
   const glow__res_net *net = self;
   uint64_t position = 0;
   for (int32_t i = 0; conv_at(net, i); i++)
-    glow__wn_conv_build(conv_at(net, i), call, net->options.seed, &position);
+    glow__wn_reset(conv_at(net, i), call, net->options.seed, &position);
   for (int32_t i = 0; net->batch_norm && i < glow__res_norms(net); i++) {
     float *var = glow_call_tensor_mutable(call, glow__res_norm(net, i)->var);
     for (int64_t j = 0; j < net->hidden; j++)
@@ -176,7 +173,7 @@ static glow_status res_net_prepare(const void *self, const glow_call *call) {
                           (long long)j, (int)i, (double)var[j]);
   }
   for (int32_t i = 0; conv_at(net, i); i++)
-    glow__wn_conv_prepare(conv_at(net, i), call, derived, derived + net->room);
+    glow__wn_prepare(conv_at(net, i), call, derived, derived + net->room);
   return GLOW_OK;
 }
 
@@ -190,7 +187,7 @@ static const glow_option res_net_rows[] = {
     OPTION(weight_norm, INT32, .high = 1, .fallback = 1),
     OPTION(batch_norm, INT32, .high = 1, .fallback = 1),
     OPTION(seed, UINT64, .flags = 0),
-    GLOW_CONDITION_ROWS(glow_res_net_options, "condition_channels", GLOW_OPTION_QUIET),
+    GLOW_NET_CONDITION_ROWS(glow_res_net_options, "condition_channels", GLOW_OPTION_QUIET),
 };
 
 static const glow_options_table res_net_options = {

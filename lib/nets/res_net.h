@@ -47,7 +47,7 @@ typedef struct glow__res_net {
   int32_t views;           /* scratch: glow__norm_view of each norm */
   int32_t partial;         /* scratch: doubles [strips, 2 hidden] */
   int32_t d;               /* backward scratch: gradient of a convolution's weights */
-  int32_t strip, gradient; /* worker */
+  int32_t strip, gradient; /* worker: of convolutions, for a strip and for gradients */
 } glow__res_net;
 
 /* A norm as a pass computes with it: u = (x - mean) inverse + bias. */
@@ -68,7 +68,7 @@ glow__res_run glow__res_run_of(const glow__res_net *net, const glow_call *call, 
                                int64_t stride);
 static inline glow__wn_run glow__res_conv(const glow__res_run *run, const glow__wn_conv *conv) {
   glow__wn_run one = run->conv;
-  one.conv = conv;
+  one.c = conv;
   return one;
 }
 /* r_k, a_k, o: stored, or scratch. */

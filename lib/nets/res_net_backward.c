@@ -44,7 +44,7 @@ static void norm_strip(void *arg, uint32_t task, uint32_t worker) {
   float *du = s->du + first * hidden;
   const float *x = s->x + first * hidden;
   const glow__wn_run conv = glow__res_conv(run, s->conv);
-  glow__wn_conv_data_gradient(&conv, s->dy, first, last, false, du, hidden, room);
+  glow__wn_data_gradient(&conv, s->dy, first, last, false, s->du, hidden, room);
   glow__res_activate(&s->view, hidden, last - first, x, h);
   double *sums = glow__res_partial(run, task), *products = sums + hidden;
   memset(sums, 0, 2 * (size_t)hidden * sizeof *sums);
@@ -74,16 +74,15 @@ static void finish_strip(void *arg, uint32_t task, uint32_t worker) {
   if (!s->skip)
     return;
   const glow__wn_run skip = glow__res_conv(run, s->skip);
-  glow__wn_conv_data_gradient(&skip, glow_call_scratch(run->call, run->net->o), first, last, true,
-                              s->dx + first * hidden, hidden,
-                              glow_call_worker_scratch(run->call, run->net->strip, worker));
+  glow__wn_data_gradient(&skip, glow_call_scratch(run->call, run->net->o), first, last, true, s->dx,
+                         hidden, glow_call_worker_scratch(run->call, run->net->strip, worker));
 }
 
 static void gradients(const glow__res_run *run, const glow__wn_conv *conv, const float *h,
                       int64_t stride, const float *dy) {
   const glow__wn_run one = glow__res_conv(run, conv);
-  glow__wn_conv_gradients(&one, h, stride, dy, glow_call_scratch(run->call, run->net->d),
-                          run->net->gradient);
+  glow__wn_gradients(&one, h, stride, dy, glow_call_scratch(run->call, run->net->d),
+                     run->net->gradient);
 }
 
 /* What the sums give: the norm's bias, and the vectors for dx. */
@@ -120,9 +119,8 @@ static void input_strip(void *arg, uint32_t task, uint32_t worker) {
   int64_t first, last;
   strip_of(run, task, &first, &last);
   const glow__wn_run conv = glow__res_conv(run, s->conv);
-  glow__wn_conv_data_gradient(&conv, s->dy, first, last, true, s->to + first * s->to_stride,
-                              s->to_stride,
-                              glow_call_worker_scratch(run->call, run->net->strip, worker));
+  glow__wn_data_gradient(&conv, s->dy, first, last, true, s->to, s->to_stride,
+                         glow_call_worker_scratch(run->call, run->net->strip, worker));
 }
 
 /* r_k's gradient is that of r_{k+1}, what comes through the block, and the skip's; the last r's is
@@ -133,8 +131,8 @@ static void skip_strip(void *arg, uint32_t task, uint32_t worker) {
   int64_t hidden = run->net->hidden, first, last;
   strip_of(run, task, &first, &last);
   const glow__wn_run skip = glow__res_conv(run, s->skip);
-  glow__wn_conv_data_gradient(&skip, s->dy, first, last, false, s->dx + first * hidden, hidden,
-                              glow_call_worker_scratch(run->call, run->net->strip, worker));
+  glow__wn_data_gradient(&skip, s->dy, first, last, false, s->dx, hidden,
+                         glow_call_worker_scratch(run->call, run->net->strip, worker));
 }
 
 static const glow__wn_conv *skip_of(const glow__res_net *net, int32_t k) {

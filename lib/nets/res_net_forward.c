@@ -58,16 +58,16 @@ static void activate_strip(void *arg, uint32_t task, uint32_t worker) {
 static void conv_strip(void *arg, uint32_t task, uint32_t worker) {
   const stage *s = arg;
   const glow__res_run *run = s->run;
-  int64_t first = (int64_t)task * GLOW_STRIP, out = s->conv->out;
+  int64_t first = (int64_t)task * GLOW_STRIP, out = s->conv->conv.out;
   int64_t last = run->pixels - first < GLOW_STRIP ? run->pixels : first + GLOW_STRIP;
   float *room = glow_call_worker_scratch(run->call, run->net->strip, worker);
   glow__wn_run conv = glow__res_conv(run, s->conv);
   if (s->base && s->base != s->to)
     memcpy(s->to + first * out, s->base + first * out, (size_t)((last - first) * out) * 4);
-  glow__wn_conv_forward(&conv, s->from, s->stride, first, last, s->base != NULL, s->to, room);
+  glow__wn_forward(&conv, s->from, s->stride, first, last, s->base != NULL, s->to, room);
   if (s->skip) {
-    conv.conv = s->skip;
-    glow__wn_conv_forward(&conv, s->to, out, first, last, !s->first_skip, glow__res_o(run), room);
+    conv.c = s->skip;
+    glow__wn_forward(&conv, s->to, out, first, last, !s->first_skip, glow__res_o(run), room);
   }
   if (s->moments)
     glow__res_moments(run, task, s->moments + first * run->net->hidden, last - first);

@@ -1,16 +1,14 @@
 /* A convolution, 3x3 or 1x1, with weight normalisation: a part of larger networks.
  *   y = w * h + bias,  w_o = gain_o v_o / |v_o|,  |v_o| over the inputs and taps of output o
- * Salimans and Kingma 2016. Without normalisation w = v. Products run over strips of pixels, weight
- * gradients over blocks of weights. SPDX-License-Identifier: MIT */
+ * Salimans and Kingma 2016. Without normalisation w = v. SPDX-License-Identifier: MIT */
 #ifndef GLOW_LIB_WEIGHT_NORM_H
 #define GLOW_LIB_WEIGHT_NORM_H
 
 #include "nets/nets.h"
 
 typedef struct glow__wn_conv {
-  int64_t height, width;
-  int64_t in, out, taps; /* taps: 9 or 1 */
-  int32_t normalised;
+  glow_conv conv;
+  bool normalised;
   int32_t v, gain, bias; /* tensors [out, in, kh, kw], [out], [out]; gain, bias -1: none */
   /* Floats in the net's derived values: weights packed for forward and for the data gradient; and
    * 1 / |v| [out]. */
@@ -19,41 +17,35 @@ typedef struct glow__wn_conv {
 
 /* Declares tensors "NAME.weight", "NAME.gain", "NAME.bias". derived: floats so far, to which this
  * one's are added. */
-glow_status glow__wn_conv_declare(glow__wn_conv *conv, glow_setup *setup, const char *name,
-                                  bool gain, bool bias, int64_t *derived);
+glow_status glow__wn_declare(glow__wn_conv *c, glow_setup *setup, const char *name, bool gain,
+                             bool bias, int64_t *derived);
 /* v from N(0, 2 / (in taps)) (He et al. 2015), of stream position *position and on, and the gain 1.
  */
-void glow__wn_conv_build(const glow__wn_conv *conv, const glow_call *call, uint64_t seed,
-                         uint64_t *position);
-/* room: [taps in out] floats. */
-void glow__wn_conv_prepare(const glow__wn_conv *conv, const glow_call *call, float *derived,
-                           float *room);
+void glow__wn_reset(const glow__wn_conv *c, const glow_call *call, uint64_t seed,
+                    uint64_t *position);
+/* room: glow__wn_room floats. */
+int64_t glow__wn_room(const glow__wn_conv *c);
+void glow__wn_prepare(const glow__wn_conv *c, const glow_call *call, float *derived, float *room);
 
 /* What a conv is run on: images whose pixels have `stride` floats. */
 typedef struct glow__wn_run {
-  const glow__wn_conv *conv;
+  const glow__wn_conv *c;
   const glow_call *call;
   const glow_math *math;
   const float *derived;
   int64_t pixels; /* of the batch */
 } glow__wn_run;
 
-/* Floats of worker scratch that a strip needs, either way. */
-int64_t glow__wn_conv_strip_room(const glow__wn_conv *conv);
-/* Pixels [first, last) of y [pixels, out] from h. add: y holds what is added to. */
-void glow__wn_conv_forward(const glow__wn_run *run, const float *h, int64_t stride, int64_t first,
-                           int64_t last, bool add, float *y, float *room);
-/* Pixels [first, last) of the gradient of h, [pixels, in], from dy [pixels, out]; dh points at the
- * first pixel's. */
-void glow__wn_conv_data_gradient(const glow__wn_run *run, const float *dy, int64_t first,
-                                 int64_t last, bool add, float *dh, int64_t dh_stride, float *room);
-
-/* Floats of scratch, and of worker scratch, that the gradients of the parameters need. */
-int64_t glow__wn_conv_gradient_room(const glow__wn_conv *conv);
-int64_t glow__wn_conv_gradient_worker(const glow__wn_conv *conv, const glow_math *math);
-/* Adds the gradients of v, gain and bias, by tasks. scratch: room of the call; worker: number of
- * the worker scratch. */
-void glow__wn_conv_gradients(const glow__wn_run *run, const float *h, int64_t stride,
-                             const float *dy, float *scratch, int32_t worker);
+/* Pixels [first, last) of y [pixels, out] from h. add: y holds what is added to. room, of these two:
+ * glow_conv_room_floats. */
+void glow__wn_forward(const glow__wn_run *run, const float *h, int64_t stride, int64_t first,
+                      int64_t last, bool add, float *y, float *room);
+/* Pixels [first, last) of the gradient of h from dy [pixels, out]. */
+void glow__wn_data_gradient(const glow__wn_run *run, const float *dy, int64_t first, int64_t last,
+                            bool add, float *dh, int64_t dh_stride, float *room);
+/* Adds the gradients of v, gain and bias, by tasks. d: glow_conv_weight_floats; room: the worker
+ * scratch of glow_conv_gradient_room_floats. */
+void glow__wn_gradients(const glow__wn_run *run, const float *h, int64_t stride, const float *dy,
+                        float *d, int32_t room);
 
 #endif

@@ -17,14 +17,15 @@ static const char *path_of(const char *kind, const char *name) {
 /* ---- tensor files ---------------------------------------------------------------------------- */
 
 static const uint8_t data[4096] = {1, 2, 3, 4, 5, 6, 7, 8};
-static const int64_t element_bytes[] = {0, 1, 4, 4, 8, 8, 2};
+/* Of GLOW_TYPE_F32 and those after it. */
+static const int64_t element_bytes[] = {4, 4, 1, 8, 8, 2};
 
 static glow_file_tensor tensor(const char *name, int32_t type, int32_t rank, int64_t dim) {
   glow_file_tensor t = GLOW_FILE_TENSOR_INIT;
   t.name = name;
   t.type = type;
   t.rank = rank;
-  t.bytes = element_bytes[type];
+  t.bytes = element_bytes[type - GLOW_TYPE_F32];
   for (int32_t i = 0; i < rank; i++) {
     t.dims[i] = i < 3 ? dim : 1;
     t.bytes *= t.dims[i];
@@ -41,15 +42,19 @@ static void write_tensors(const char *name, const glow_file_tensor *tensors, int
 static void tensor_seeds(void) {
   static const char *const metadata[] = {
       "key", "value", "", "", "\xc3\xa4\n\"\\", "\xe2\x82\xac", "json", "{\"a\":[1]}"};
-  static const char *const names[] = {"", "u8", "i32", "f32", "f64", "i64", "bf16"};
+  static const struct {
+    int32_t type;
+    const char *name;
+  } types[] = {{GLOW_TYPE_U8, "u8"},   {GLOW_TYPE_I32, "i32"}, {GLOW_TYPE_F32, "f32"},
+               {GLOW_TYPE_F64, "f64"}, {GLOW_TYPE_I64, "i64"}, {GLOW_TYPE_BF16, "bf16"}};
   glow_file_tensor all[24];
   int64_t count = 0;
   write_tensors("empty", NULL, 0, NULL, 0);
   write_tensors("metadata", NULL, 0, metadata, 4);
-  for (int32_t type = GLOW_TYPE_U8; type <= GLOW_TYPE_BF16; type++) {
-    glow_file_tensor one = tensor("a", type, 1, 3);
-    write_tensors(names[type], &one, 1, metadata, 1);
-    all[count++] = tensor(names[type], type, type, 2);
+  for (int32_t i = 0; i < (int32_t)(sizeof types / sizeof *types); i++) {
+    glow_file_tensor one = tensor("a", types[i].type, 1, 3);
+    write_tensors(types[i].name, &one, 1, metadata, 1);
+    all[count++] = tensor(types[i].name, types[i].type, i + 1, 2);
   }
   for (int32_t rank = 0; rank <= GLOW_FILE_MAX_RANK; rank++) {
     static char name[GLOW_FILE_MAX_RANK + 1][16];

@@ -363,7 +363,7 @@ def options():
           arch=with_layer(2, options={'lu': 1.0}))
     model('option-number-for-text', "option 'kind' is an integer instead of text",
           arch=with_layer(1, options={'kind': 1}))
-    model('option-out-of-range', "option 'lu' is 2, outside [0, 1]",
+    model('option-out-of-range', "option 'lu' is 2; it must be 0 to 1",
           arch=with_layer(2, options={'lu': 2}))
     model('option-huge', 'too big integer',
           arch=json.dumps(architecture()).replace('"lu": 1', '"lu": 99999999999999999999'))
@@ -371,13 +371,13 @@ def options():
           arch=json.dumps(architecture()).replace('1e-06', '1e999'))
     model('option-twice', 'duplicate',
           arch=json.dumps(architecture()).replace('"lu": 1', '"lu": 1, "lu": 0'))
-    model('option-permute-kind', "a permutation cannot be 'sideways'",
+    model('option-permute-kind', "option 'kind' is 'sideways'; it must be one of",
           arch=with_layer(1, options={'kind': 'sideways'}))
     model('option-floor-negative', 'floor', arch=with_layer(0, options={'floor': -1.0}))
     model('option-classes-huge', "option 'classes' is", arch=with_layer(
         3, options={'learned': 1, 'classes': 1 << 40}))
-    model('option-coupling-kind', "a coupling cannot be 'linear'", arch=coupling(kind='linear'))
-    model('option-coupling-scale', "a coupling cannot be 'cubic'",
+    model('option-coupling-kind', "option 'kind' is 'linear'; it must be one of", arch=coupling(kind='linear'))
+    model('option-coupling-scale', "option 'scale' is 'cubic'; it must be one of",
           arch=coupling(kind='affine', scale='cubic'))
     model('option-coupling-floor', 'floor is 2', arch=coupling(scale='sigmoid_floor', floor=2.0))
     model('option-net-unknown', "net type 'resnet200' is not registered",

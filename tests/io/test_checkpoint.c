@@ -379,16 +379,16 @@ static void test_arguments(void **state) {
   refused(glow_checkpoint_save(b.trainer, path, nothing, 1), GLOW_E_ARGUMENT, "note 0");
   refused(glow_checkpoint_save(b.trainer, path, unnamed, 1), GLOW_E_ARGUMENT, "note 0");
   refused(glow_checkpoint_save(b.trainer, path, latin1, 1), GLOW_E_ARGUMENT, "UTF-8");
-  refused(glow_checkpoint_save(b.trainer, path_of("no/where"), NULL, 0), GLOW_E_IO, "no/where");
+  refused(glow_checkpoint_save(b.trainer, path_of("no/where"), NULL, 0), GLOW_E_NOT_FOUND, "no/where");
   assert_int_not_equal(access(path, F_OK), 0);
-  refused(glow_checkpoint_load(b.context, path, &model, &trainer), GLOW_E_IO, "new");
+  refused(glow_checkpoint_load(b.context, path, &model, &trainer), GLOW_E_NOT_FOUND, "new");
   assert_true(!model && !trainer);
   refused(glow_checkpoint_load(NULL, path, &model, &trainer), GLOW_E_ARGUMENT, "NULL");
   refused(glow_checkpoint_load(b.context, NULL, &model, &trainer), GLOW_E_ARGUMENT, "NULL");
   refused(glow_checkpoint_load(b.context, path, NULL, &trainer), GLOW_E_ARGUMENT, "NULL");
   refused(glow_checkpoint_load(b.context, path, &model, NULL), GLOW_E_ARGUMENT, "NULL");
   refused(glow_checkpoint_load_average(b.context, path, NULL), GLOW_E_ARGUMENT, "NULL");
-  refused(glow_checkpoint_load_average(b.context, path, &model), GLOW_E_IO, "new");
+  refused(glow_checkpoint_load_average(b.context, path, &model), GLOW_E_NOT_FOUND, "new");
   close_bench(&b);
 }
 

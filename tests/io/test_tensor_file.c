@@ -91,7 +91,7 @@ static void test_round_trip(void **state) {
       assert_memory_equal(t.data, tensors[i].data, (size_t)t.bytes);
   }
   glow_file_tensor none = GLOW_FILE_TENSOR_INIT;
-  assert_int_equal(glow_tensor_file_find(file, "none", &none), GLOW_E_FORMAT);
+  assert_int_equal(glow_tensor_file_find(file, "none", &none), GLOW_E_NOT_FOUND);
   assert_non_null(strstr(glow_last_error(), "none"));
   assert_int_equal(glow_tensor_file_get(file, 6, &none), GLOW_E_ARGUMENT);
   glow_tensor_file_close(&file);
@@ -206,7 +206,7 @@ static void refused(const char *path, glow_status status, const char *message) {
 
 static void test_not_files(void **state) {
   (void)state;
-  refused(path_of("missing"), GLOW_E_IO, "No such file");
+  refused(path_of("missing"), GLOW_E_NOT_FOUND, "No such file");
   refused(folder, GLOW_E_IO, "not a regular file");
   refused("/dev/zero", GLOW_E_IO, "not a regular file");
   write_bytes(path_of("short"), "1234567", 7);
@@ -236,7 +236,7 @@ static void test_failed_write_keeps_the_old_file(void **state) {
   assert_int_not_equal(glow_tensor_file_write(context, path_of("kept"), &wrong, 1, NULL, 0),
                        GLOW_OK);
   assert_int_equal(glow_tensor_file_write(context, path_of("no/where"), &good, 1, NULL, 0),
-                   GLOW_E_IO);
+                   GLOW_E_NOT_FOUND);
   assert_non_null(strstr(glow_last_error(), "no/where"));
   assert_int_equal(glow_tensor_file_write(context, "/dev/full", &good, 1, NULL, 0), GLOW_E_IO);
   assert_int_equal(glow_tensor_file_write(context, folder, &good, 1, NULL, 0), GLOW_E_IO);
@@ -582,7 +582,8 @@ static void test_writer(void **state) {
                    GLOW_E_ARGUMENT);
   assert_non_null(strstr(glow_last_error(), "'b' has no data"));
   assert_int_equal(
-      glow_tensor_writer_create(context, path_of("no/t"), tensors, 3, NULL, 0, &writer), GLOW_E_IO);
+      glow_tensor_writer_create(context, path_of("no/t"), tensors, 3, NULL, 0, &writer),
+      GLOW_E_NOT_FOUND);
   assert_null(writer);
   assert_int_equal(count_files(), files + 1);
 }

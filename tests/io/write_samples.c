@@ -39,6 +39,9 @@ static FILE *open_expected(const char *path) {
 static void write_types(const char *folder) {
   static const char *const names[] = {"U8", "I32", "F32", "F64", "I64", "BF16"};
   static const int64_t sizes[] = {1, 4, 4, 8, 8, 2};
+  static const int32_t types[] = {GLOW_TYPE_U8,  GLOW_TYPE_I32, GLOW_TYPE_F32,
+                                  GLOW_TYPE_F64, GLOW_TYPE_I64, GLOW_TYPE_BF16};
+  enum { F32 = 2 };
   const char *metadata[] = {"quote\"", "line\nand \xc3\xa9"};
   unsigned char data[6 * 8];
   glow_file_tensor tensors[8];
@@ -50,14 +53,15 @@ static void write_types(const char *folder) {
   for (int i = 0; i < 8; i++) {
     glow_file_tensor *t = &tensors[i];
     *t = (glow_file_tensor)GLOW_FILE_TENSOR_INIT;
-    t->type = i < 6 ? i + 1 : GLOW_TYPE_F32;
+    int k = i < 6 ? i : F32;
+    t->type = types[k];
     t->name = i < 6 ? names[i] : i == 6 ? "scalar" : "empty";
     t->rank = i < 6 ? 2 : i == 6 ? 0 : 2;
     t->dims[0] = 2;
     t->dims[1] = i == 7 ? 0 : 3;
-    t->bytes = (i < 6 ? 6 : i == 6 ? 1 : 0) * sizes[t->type - 1];
+    t->bytes = (i < 6 ? 6 : i == 6 ? 1 : 0) * sizes[k];
     t->data = data;
-    expect(out, t->name, names[t->type - 1], t->rank, t->dims, data, (size_t)t->bytes);
+    expect(out, t->name, names[k], t->rank, t->dims, data, (size_t)t->bytes);
   }
   fclose(out);
   check(glow_tensor_file_write(context, path, tensors, 8, metadata, 1));

@@ -88,7 +88,7 @@ typedef struct helper_layer {
   int32_t border;     /* coupling, split: with the border indicator */
   int32_t spatial;    /* prior: a distribution for each position */
   int32_t classifier; /* prior: with logits */
-  int32_t density;    /* prior: GLOW_DENSITY_... */
+  int32_t density;    /* prior: GLOW_DENSITY_..., 0 for Gaussian */
   int32_t unlabelled; /* 1: some samples of the batch have no class */
   int32_t even;       /* 1: needs an even number of channels */
   int32_t even_hw;    /* 1: needs even height and width */

@@ -66,6 +66,63 @@ GLOW_API void glow_math_relu_backward(const glow_math *math, int64_t rows, int64
                                       const float *h, const float *scale, float *d,
                                       glow_layout layout, float *sum_bias, float *sum_scale);
 
+/* ---- convolutions ---------------------------------------------------------------------------- */
+
+/* A convolution, 3x3 or 1x1, over a batch of images [height, width, channels], which keep their size:
+ *
+ *   y[p, o] = sum over taps t and inputs i of w[o, i, t] x[p + off(t), i]
+ *
+ * with w [out, in, size, size], off(t) = (t / 3 - 1, t % 3 - 1) for 3x3 and 0 for 1x1, and x = 0
+ * outside the image. Pixels are counted through the batch: pixel p of sample n is n height width + p;
+ * an array's `stride` is the floats from one pixel to the next, its channels or more. All
+ * functions but packing do a part of the work, to be called from the caller's tasks:
+ *
+ *   glow_conv_pack             once for each change of w: for forward, and for the data gradient
+ *   glow_conv_forward          y from x, for a range of pixels (128 are a good size)
+ *   glow_conv_data_gradient    the gradient of x from that of y, for a range of pixels
+ *   glow_conv_weight_gradient  the gradients of w and bias over all pixels, for a block of weights */
+typedef struct glow_conv {
+  int64_t height, width; /* of an image */
+  int64_t in, out;       /* channels */
+  int64_t size;          /* of the filter: 3 or 1 */
+} glow_conv;
+
+/* Refuses a conv (NULL, a side or channels outside 1 to 2^24, another size, more elements than can be
+ * counted) by name. The functions below are for those that it accepts. */
+GLOW_API glow_status glow_conv_check(const glow_conv *conv);
+/* Elements of w. */
+GLOW_API int64_t glow_conv_weight_floats(const glow_conv *conv);
+/* Floats of packed weights, for forward (transposed 0) or the data gradient (1), at an address
+ * aligned to 64 bytes; and packing them from w. room: glow_conv_weight_floats. */
+GLOW_API int64_t glow_conv_packed_floats(const glow_math *math, const glow_conv *conv,
+                                         int32_t transposed);
+GLOW_API void glow_conv_pack(const glow_math *math, const glow_conv *conv, int32_t transposed,
+                             const float *w, float *room, float *packed);
+/* Floats of a worker's room for a range of so many pixels, for both of the next two. */
+GLOW_API int64_t glow_conv_room_floats(const glow_conv *conv, int64_t pixels);
+/* Pixels [first, last) of y = epilogue(x * w), e.g. with a bias [out]; epilogue NULL: none. x and y
+ * point at the first pixel of the batch. */
+GLOW_API void glow_conv_forward(const glow_math *math, const glow_conv *conv, const float *packed,
+                                int64_t first, int64_t last, const float *x, int64_t x_stride,
+                                float *y, int64_t y_stride, const glow_epilogue *epilogue,
+                                float *room);
+/* Pixels [first, last) of dx = epilogue(dL/dx), from dy = dL/dy and weights packed as transposed. */
+GLOW_API void glow_conv_data_gradient(const glow_math *math, const glow_conv *conv,
+                                      const float *packed, int64_t first, int64_t last,
+                                      const float *dy, int64_t dy_stride, float *dx,
+                                      int64_t dx_stride, const glow_epilogue *epilogue,
+                                      float *room);
+/* Part `part` of glow_conv_gradient_parts: ADDS the gradient of a block of w to dw [out, in, size,
+ * size], summed over the first `pixels` pixels of a batch, whole images; part 0 adds that of a bias
+ * to dbias [out] (NULL: there is none). Parts write to different places. room: the worker's, of
+ * glow_conv_gradient_room_floats, aligned to 64 bytes. */
+GLOW_API int64_t glow_conv_gradient_parts(const glow_conv *conv);
+GLOW_API int64_t glow_conv_gradient_room_floats(const glow_math *math, const glow_conv *conv);
+GLOW_API void glow_conv_weight_gradient(const glow_math *math, const glow_conv *conv, int64_t part,
+                                        int64_t pixels, const float *x, int64_t x_stride,
+                                        const float *dy, int64_t dy_stride, float *dw, float *dbias,
+                                        float *room);
+
 /* ---- functions over arrays ------------------------------------------------------------------- */
 
 /* y[i] from x[i]; y may be x. An element's result depends on that element alone. Against double
