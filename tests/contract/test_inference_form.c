@@ -276,13 +276,13 @@ static void test_refusals(void **state) {
   assert_null(small);
   OK(glow_model_prepare(model));
   OK(glow_model_inference_form(model, &small));
-  REFUSED(glow_model_inference_form(small, &again), GLOW_E_STATE, "frozen already");
+  REFUSED(glow_model_inference_form(small, &again), GLOW_E_STATE, "an inference form already");
   for (wo.mode = GLOW_MODE_STORED; wo.mode <= GLOW_MODE_BUDGET; wo.mode++) {
     wo.memory_budget = wo.mode == GLOW_MODE_BUDGET ? 1 << 20 : 0;
     REFUSED(glow_workspace_create(small, &wo, &ws), GLOW_E_STATE, "inference");
     REFUSED(glow_workspace_plan_bytes(small, &wo, &bytes), GLOW_E_STATE, "inference");
   }
-  REFUSED(glow_model_save(small, "/nonexistent/frozen"), GLOW_E_UNSUPPORTED, "frozen");
+  REFUSED(glow_model_save(small, "/nonexistent/frozen"), GLOW_E_UNSUPPORTED, "inference form");
   ws = helper_workspace(small, 1, GLOW_MODE_INFERENCE);
   REFUSED(glow_workspace_initialise(ws, small, x, NULL, 1), GLOW_E_STATE, "frozen");
   glow_workspace_destroy(&ws);
