@@ -387,8 +387,8 @@ def options():
           arch=coupling(net='conv', hidden=1 << 40))
     model('layer-wants-terabytes', "the file has no tensor 'pair.net.conv1.weight'",
           arch=coupling(net='conv', hidden=65536))
-    model('layer-coupling-odd', 'needs an even number of channels, not 3',
-          arch=in_front({'name': 'pair', 'type': 'coupling', 'options': {}}, (2, 2, 3)))
+    model('layer-coupling-one', 'a channel mask needs two channels or more',
+          arch=in_front({'name': 'pair', 'type': 'coupling', 'options': {}}, (2, 2, 1)))
 
 
 def changed(name, dtype=None, shape=None, data=None):
@@ -445,7 +445,7 @@ def numbers():
           tensors=changed('conv.perm', data=i32(-1, 0)))
     model('perm-beyond', 'perm is not a permutation at element 1',
           tensors=changed('conv.perm', data=i32(0, 2)))
-    model('index-twice', 'index is not a permutation: 0 is there twice',
+    model('index-twice', 'index is not a permutation: it has 0 twice',
           tensors=changed('mix.index', data=i32(0, 0)))
     model('index-negative', 'index[0] is -1, outside 0 to 1',
           tensors=changed('mix.index', data=i32(-1, 0)))
