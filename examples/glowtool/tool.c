@@ -164,7 +164,11 @@ const option_choice product_types[] = {
     {"float32", GLOW_PRODUCTS_FLOAT32}, {"bfloat16", GLOW_PRODUCTS_BFLOAT16}, {NULL, 0}};
 
 const char *products_name(const glow_context *context) {
-  return product_types[glow_context_products(context)].name;
+  int32_t products = glow_context_products(context);
+  int i = 0;
+  while (product_types[i].value != products)
+    i++;
+  return product_types[i].name;
 }
 
 int open_context(int64_t threads, const char *kernels, int64_t products, glow_context **out) {
