@@ -1,4 +1,4 @@
-/* A flow layer and a conditioner network of one's own, from nothing but the installed library:
+/* A flow layer and a conditioner network of your own, from nothing but the installed library:
  * checked, put into a block that is used four times, trained, saved, and loaded in another context.
  * docs/custom-layers.md explains each step.
  *
@@ -14,15 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TRY(call)                                                                                  \
-  do {                                                                                             \
-    glow_status status_ = (call);                                                                  \
-    if (status_ != GLOW_OK)                                                                        \
-      return status_;                                                                              \
-  } while (0)
-
 /* ---- the layer: y = sinh(exp(tail) asinh(x) + skew), per channel -------------------------------
- * Jones and Pewsey 2009: tail makes both tails heavier or lighter, skew leans the law to a side.
+ * Jones and Pewsey 2009: tail makes both tails heavier or lighter, skew leans the distribution to a side.
  * With t = exp(tail) asinh(x) + skew:  log|dy/dx| = log cosh t + tail - log(1 + x^2) / 2. */
 
 typedef struct sinh_layer {
@@ -37,9 +30,9 @@ static glow_status layer_configure(void *self, glow_setup *setup, const glow_sha
   *output = *input;
   s->pixels = input->height * input->width;
   s->channels = input->channels;
-  TRY(glow_setup_tensor(setup, "tail", GLOW_TYPE_F32, 1, 1, dims, &s->tail));
+  GLOW_TRY(glow_setup_tensor(setup, "tail", GLOW_TYPE_F32, 1, 1, dims, &s->tail));
   return glow_setup_tensor(setup, "skew", GLOW_TYPE_F32, 1, 1, dims, &s->skew);
-} /* no build: both start at 0, and y = x */
+} /* no reset: both start at 0, and y = x */
 
 static void layer_forward(const void *self, const glow_call *call, const float *x, float *y,
                           double *logdet, double *logprior) {
@@ -63,8 +56,8 @@ static double undo(double y, double tail, double skew, float *x) {
   return t;
 }
 
-static void layer_inverse(const void *self, const glow_call *call, const float *y, float *x,
-                          double *logdet) {
+static glow_status layer_inverse(const void *self, const glow_call *call, const float *y, float *x,
+                                 double *logdet) {
   const sinh_layer *s = self;
   const float *tail = glow_call_tensor(call, s->tail), *skew = glow_call_tensor(call, s->skew);
   int64_t size = s->pixels * s->channels;
@@ -74,11 +67,12 @@ static void layer_inverse(const void *self, const glow_call *call, const float *
       double t = undo(y[i], tail[c], skew[c], &x[i]);
       logdet[n] -= log(cosh(t)) + tail[c] - 0.5 * log1p((double)x[i] * x[i]);
     }
+  return GLOW_OK;
 }
 
 /* With w = d_logdet:  dt = dy cosh t + w tanh t;  dskew = dt;  dtail = dt exp(tail) asinh(x) + w;
- * dx = dt exp(tail) / sqrt(1 + x^2) - w x / (1 + x^2). Everything follows from y, so that memory
- * for x can be saved: GLOW_LAYER_RECONSTRUCTS. */
+ * dx = dt exp(tail) / sqrt(1 + x^2) - w x / (1 + x^2). Everything follows from y, so that x
+ * need not be stored: GLOW_LAYER_RECONSTRUCTS. */
 static void layer_backward(const void *self, const glow_call *call, const glow_layer_gradient *g) {
   const sinh_layer *s = self;
   const float *tail = glow_call_tensor(call, s->tail), *skew = glow_call_tensor(call, s->skew);
@@ -98,58 +92,59 @@ static void layer_backward(const void *self, const glow_call *call, const glow_l
     }
 }
 
-static glow_status layer_save(const void *self, glow_config *config) {
-  (void)self; /* no options: the tensors are all there is */
-  (void)config;
-  return GLOW_OK;
-}
+static const glow_layer_ops layer_ops = {
+    .struct_size = sizeof layer_ops,
+    .type = "example.sinh",
+    .flags = GLOW_LAYER_IN_PLACE | GLOW_LAYER_RECONSTRUCTS | GLOW_LAYER_ALWAYS_PREPARES,
+    .self_size = sizeof(sinh_layer),
+    .configure = layer_configure,
+    .forward = layer_forward,
+    .inverse = layer_inverse,
+    .backward = layer_backward,
+};
 
-static void free_self(void *self, glow_context *context) {
-  glow_release(context, self);
-}
-
-static glow_status make_layer(glow_context *context, const glow_config *config, glow_layer **out) {
-  static const glow_layer_ops ops = {
-      .struct_size = sizeof ops,
-      .type = "example.sinh",
-      .flags = GLOW_LAYER_IN_PLACE | GLOW_LAYER_RECONSTRUCTS | GLOW_LAYER_ALWAYS_PREPARES,
-      .configure = layer_configure,
-      .forward = layer_forward,
-      .inverse = layer_inverse,
-      .backward = layer_backward,
-      .save = layer_save,
-      .destroy = free_self,
-  };
-  sinh_layer *s = glow_allocate(context, sizeof *s);
-  (void)config;
-  return s ? glow_layer_create(context, &ops, s, out) : GLOW_E_MEMORY;
+static glow_status make_layer(glow_context *context, glow_layer **out) {
+  return glow_layer_create(context, &layer_ops, NULL, NULL, out);
 }
 
 /* ---- the network: h = tanh(W1 x + b1), out = W2 h + b2, pixel by pixel ----------------------- */
 
+typedef struct pixel_options {
+  size_t struct_size;
+  int32_t hidden; /* units at each pixel, 1 to 4096; default 16 */
+  int32_t reserved;
+} pixel_options;
+
+static const glow_option pixel_rows[] = {
+    GLOW_OPTION(pixel_options, hidden, INT32, .low = 1, .high = 4096, .fallback = 16),
+    GLOW_OPTION(pixel_options, reserved, RESERVED),
+};
+static const glow_options_table pixel_table = {GLOW_OPTIONS_TABLE(pixel_options, pixel_rows)};
+
 typedef struct pixel_net {
-  int64_t hidden; /* an option */
-  int64_t pixels, in, out;
+  pixel_options options; /* first: a checked copy of what the caller gave */
+  int64_t hidden, pixels, in, out;
   int32_t w1, b1, w2, b2; /* [hidden, in], [hidden], [out, hidden], [out] */
-  int32_t h;              /* saved: [pixels, hidden] of each sample */
+  int32_t h;              /* stored: [pixels, hidden] of each sample */
 } pixel_net;
 
 static glow_status net_configure(void *self, glow_setup *setup, const glow_shape *input,
                                  int64_t out_channels) {
   pixel_net *p = self;
+  p->hidden = p->options.hidden;
   p->pixels = input->height * input->width;
   p->in = input->channels;
   p->out = out_channels;
   int64_t w1[] = {p->hidden, p->in}, w2[] = {p->out, p->hidden};
-  TRY(glow_setup_tensor(setup, "w1", GLOW_TYPE_F32, 1, 2, w1, &p->w1));
-  TRY(glow_setup_tensor(setup, "b1", GLOW_TYPE_F32, 1, 1, w1, &p->b1));
-  TRY(glow_setup_tensor(setup, "w2", GLOW_TYPE_F32, 1, 2, w2, &p->w2));
-  TRY(glow_setup_tensor(setup, "b2", GLOW_TYPE_F32, 1, 1, w2, &p->b2));
+  GLOW_TRY(glow_setup_tensor(setup, "w1", GLOW_TYPE_F32, 1, 2, w1, &p->w1));
+  GLOW_TRY(glow_setup_tensor(setup, "b1", GLOW_TYPE_F32, 1, 1, w1, &p->b1));
+  GLOW_TRY(glow_setup_tensor(setup, "w2", GLOW_TYPE_F32, 1, 2, w2, &p->w2));
+  GLOW_TRY(glow_setup_tensor(setup, "b2", GLOW_TYPE_F32, 1, 1, w2, &p->b2));
   return glow_setup_stored(setup, 0, p->pixels * p->hidden, &p->h);
 }
 
 /* W1 spreads the units; W2 and the biases start at 0, so that the coupling starts simple. */
-static glow_status net_build(const void *self, const glow_call *call) {
+static glow_status net_reset(const void *self, const glow_call *call) {
   const pixel_net *p = self;
   float *w1 = glow_call_tensor_mutable(call, p->w1);
   for (int64_t i = 0; i < p->hidden * p->in; i++)
@@ -165,7 +160,7 @@ static void net_forward(const void *self, const glow_call *call, const float *x,
   const pixel_net *p = self;
   const float *w1 = glow_call_tensor(call, p->w1), *b1 = glow_call_tensor(call, p->b1);
   const float *w2 = glow_call_tensor(call, p->w2), *b2 = glow_call_tensor(call, p->b2);
-  float *kept = glow_call_stored(call, p->h); /* NULL when nobody goes back */
+  float *stored = glow_call_stored(call, p->h); /* NULL when nobody goes back */
   for (int64_t i = 0; i < glow_call_sample_count(call) * p->pixels; i++) {
     memcpy(out + i * p->out, b2, (size_t)p->out * sizeof *out);
     for (int64_t j = 0; j < p->hidden; j++) {
@@ -173,8 +168,8 @@ static void net_forward(const void *self, const glow_call *call, const float *x,
       for (int64_t k = 0; k < p->in; k++)
         sum += w1[j * p->in + k] * x[i * stride + k];
       float h = tanhf(sum);
-      if (kept)
-        kept[i * p->hidden + j] = h;
+      if (stored)
+        stored[i * p->hidden + j] = h;
       for (int64_t o = 0; o < p->out; o++)
         out[i * p->out + o] += w2[o * p->hidden + j] * h;
     }
@@ -185,7 +180,7 @@ static void net_backward(const void *self, const glow_call *call, const float *x
                          const float *out, float *dout, float *dx, int64_t dx_stride) {
   const pixel_net *p = self;
   const float *w1 = glow_call_tensor(call, p->w1), *w2 = glow_call_tensor(call, p->w2);
-  const float *kept = glow_call_stored(call, p->h);
+  const float *stored = glow_call_stored(call, p->h);
   float *d_w1 = glow_call_gradient(call, p->w1), *d_b1 = glow_call_gradient(call, p->b1);
   float *d_w2 = glow_call_gradient(call, p->w2), *d_b2 = glow_call_gradient(call, p->b2);
   (void)out;
@@ -193,7 +188,7 @@ static void net_backward(const void *self, const glow_call *call, const float *x
     for (int64_t o = 0; o < p->out; o++)
       d_b2[o] += dout[i * p->out + o];
     for (int64_t j = 0; j < p->hidden; j++) {
-      float h = kept[i * p->hidden + j], dh = 0;
+      float h = stored[i * p->hidden + j], dh = 0;
       for (int64_t o = 0; o < p->out; o++) {
         dh += w2[o * p->hidden + j] * dout[i * p->out + o];
         d_w2[o * p->hidden + j] += h * dout[i * p->out + o];
@@ -208,36 +203,27 @@ static void net_backward(const void *self, const glow_call *call, const float *x
   }
 }
 
-static glow_status net_save(const void *self, glow_config *config) {
-  return glow_config_set_int(config, "net.hidden", ((const pixel_net *)self)->hidden);
-}
+static const glow_net_ops net_ops = {
+    .struct_size = sizeof net_ops,
+    .type = "example.pixel",
+    .flags = GLOW_NET_ALWAYS_PREPARES,
+    .options = &pixel_table,
+    .self_size = sizeof(pixel_net),
+    .configure = net_configure,
+    .reset = net_reset,
+    .forward = net_forward,
+    .backward = net_backward,
+};
 
-static glow_status make_net(glow_context *context, const glow_config *config, glow_net **out) {
-  static const glow_net_ops ops = {
-      .struct_size = sizeof ops,
-      .type = "example.pixel",
-      .flags = GLOW_NET_ALWAYS_PREPARES,
-      .configure = net_configure,
-      .reset = net_build,
-      .forward = net_forward,
-      .backward = net_backward,
-      .save = net_save,
-      .destroy = free_self,
-  };
-  int64_t hidden = 16;
-  if (config)
-    TRY(glow_config_get_int(config, "net.hidden", 1, 4096, &hidden));
-  pixel_net *p = glow_allocate(context, sizeof *p);
-  if (!p)
-    return GLOW_E_MEMORY;
-  p->hidden = hidden;
-  return glow_net_create(context, &ops, p, out);
+/* options NULL: the defaults. */
+static glow_status make_net(glow_context *context, const pixel_options *options, glow_net **out) {
+  return glow_net_create(context, &net_ops, options, out);
 }
 
 /* So that files can name them. */
 static glow_status register_types(glow_context *context) {
-  TRY(glow_context_register_layer(context, "example.sinh", make_layer));
-  return glow_context_register_net(context, "example.pixel", make_net);
+  GLOW_TRY(glow_context_register_layer(context, &layer_ops));
+  return glow_context_register_net(context, &net_ops);
 }
 
 /* ---- a program with them --------------------------------------------------------------------- */
@@ -255,7 +241,7 @@ static void check(glow_status status) {
 static void check_types(glow_context *context) {
   glow_layer *layer = NULL;
   glow_net *net = NULL;
-  check(make_layer(context, NULL, &layer));
+  check(make_layer(context, &layer));
   check(glow_layer_check(context, &layer, NULL));
   printf("example.sinh keeps the contract of layers\n");
   check(make_net(context, NULL, &net));
@@ -270,6 +256,7 @@ static void add(glow_builder *builder, const char *name, glow_layer *layer) {
 /* A block, and four copies of it. */
 static glow_model *make_model(glow_context *context) {
   const glow_shape shape = {1, 1, DIMS};
+  const pixel_options net_options = {sizeof net_options, 20, 0};
   glow_builder_options options = GLOW_BUILDER_OPTIONS_INIT;
   glow_builder *builder = NULL, *block = NULL;
   glow_layer *layer = NULL;
@@ -281,10 +268,10 @@ static glow_model *make_model(glow_context *context) {
   add(block, "norm", layer);
   check(glow_permute_create(context, NULL, &layer));
   add(block, "swap", layer);
-  check(make_net(context, NULL, &net));
+  check(make_net(context, &net_options, &net));
   check(glow_coupling_create(context, NULL, &net, &layer));
   add(block, "coupling", layer);
-  check(make_layer(context, NULL, &layer));
+  check(make_layer(context, &layer));
   add(block, "bend", layer);
 
   check(glow_builder_create(context, &shape, &options, &builder));

@@ -97,7 +97,7 @@ GLOW_API glow_status glow_model_create_realnvp(glow_context *context,
  * scaling, prior. */
 typedef struct glow_nice_options {
   size_t struct_size;
-  glow_shape input;  /* default 28 x 28 x 1; two elements or more, an even number of them */
+  glow_shape input;  /* default 28 x 28 x 1; two elements or more */
   int32_t couplings; /* default 4 */
   int32_t hidden;    /* default 1000 */
   int32_t depth;     /* default 5 */

@@ -57,9 +57,12 @@ glow_status glow__net_load(glow_context *context, const char *type, const glow__
 glow_status glow__net_like(const glow_net *net, glow_context *context, glow_net **out);
 glow_status glow__net_inference_form(const glow_net *net, const glow_call *call, glow_net **out);
 
-/* Memory for `self` of `size` bytes, which starts with a checked copy of the caller's options. */
-glow_status glow__self_create(glow_context *context, const glow_options_table *table, size_t size,
-                              const void *options, void **out);
-void glow__self_release(glow_context *context, const glow_options_table *table, void *self);
+/* One block for a handle of `handle` bytes and, behind it, a `self` of `size` bytes, which starts with
+ * a checked copy of the caller's options. */
+glow_status glow__self_create(glow_context *context, const glow_options_table *table, size_t handle,
+                              size_t size, const void *options, void **out, void **self);
+/* Releases what the copy of the options holds, and the block. */
+void glow__self_release(glow_context *context, const glow_options_table *table, void *self,
+                        void *handle);
 
 #endif

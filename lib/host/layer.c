@@ -95,15 +95,11 @@ static void forget_doubles(glow_net **nets, int32_t count) {
 
 static glow_status layer_create(glow_context *context, const glow_layer_ops *ops,
                                 const void *options, glow_net **nets, glow_layer **out) {
-  void *self = NULL;
+  void *block = NULL, *self = NULL;
+  size_t handle = sizeof(glow_layer) + (size_t)ops->net_count * sizeof(glow_net *);
   GLOW_TRY(check_given(context, ops, nets));
-  GLOW_TRY(glow__self_create(context, ops->options, ops->self_size, options, &self));
-  glow_layer *layer =
-      glow_allocate(context, sizeof *layer + (size_t)ops->net_count * sizeof *layer->nets);
-  if (!layer) {
-    glow__self_release(context, ops->options, self);
-    return GLOW_E_MEMORY;
-  }
+  GLOW_TRY(glow__self_create(context, ops->options, handle, ops->self_size, options, &block, &self));
+  glow_layer *layer = block;
   layer->context = context;
   layer->ops = *ops;
   layer->self = self;
@@ -152,8 +148,7 @@ void glow_layer_destroy(glow_layer **layer) {
   if (l->ops.destroy)
     l->ops.destroy(l->self, l->context);
   destroy_nets(l->nets, l->ops.net_count);
-  glow__self_release(l->context, l->ops.options, l->self);
-  glow_release(l->context, l);
+  glow__self_release(l->context, l->ops.options, l->self, l);
   *layer = NULL;
 }
 
@@ -229,7 +224,7 @@ glow_status glow__layer_load(glow_context *context, const char *type, const glow
     status = layer_make(context, ops, options, nets, out);
   destroy_nets(nets, ops->net_count);
   if (options)
-    glow__self_release(context, ops->options, options);
+    glow__self_release(context, ops->options, options, options);
   return status;
 }
 

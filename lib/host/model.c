@@ -142,19 +142,22 @@ glow_status glow_model_tensor(const glow_model *model, int32_t index, glow_tenso
   return model_describe(&model->tensors[index], out);
 }
 
-static const glow__tensor *model_find(const glow_model *model, const char *name) {
-  for (int32_t i = 0; model && name && i < model->tensor_count; i++)
-    if (strcmp(model->tensors[i].name, name) == 0)
-      return &model->tensors[i];
-  glow_error(GLOW_E_NOT_FOUND, "the model has no tensor '%s'", name ? name : "(NULL)");
-  return NULL;
+static glow_status model_find(const glow_model *model, const char *name, const glow__tensor **out) {
+  if (!model || !name)
+    return glow_error(GLOW_E_ARGUMENT, "a tensor is looked for in a model by its name; %s is NULL",
+                      model ? "the name" : "the model");
+  for (int32_t i = 0; i < model->tensor_count; i++)
+    if (strcmp(model->tensors[i].name, name) == 0) {
+      *out = &model->tensors[i];
+      return GLOW_OK;
+    }
+  return glow_error(GLOW_E_NOT_FOUND, "the model has no tensor '%s'", name);
 }
 
 glow_status glow_model_find_tensor(const glow_model *model, const char *name,
                                    glow_tensor_info *out) {
-  const glow__tensor *tensor = model_find(model, name);
-  if (!tensor)
-    return GLOW_E_NOT_FOUND;
+  const glow__tensor *tensor = NULL;
+  GLOW_TRY(model_find(model, name, &tensor));
   return out ? model_describe(tensor, out)
              : glow_error(GLOW_E_ARGUMENT, "glow_model_find_tensor: NULL argument");
 }
@@ -166,9 +169,7 @@ static void *model_tensor_data(const glow_model *model, const glow__tensor *tens
 
 static glow_status find_sized(const glow_model *model, const char *name, const void *data,
                               int64_t elements, const glow__tensor **out) {
-  *out = model_find(model, name);
-  if (!*out)
-    return GLOW_E_NOT_FOUND;
+  GLOW_TRY(model_find(model, name, out));
   if (data && elements == (*out)->elements)
     return GLOW_OK;
   return glow_error(GLOW_E_ARGUMENT, "tensor '%s' has %lld elements; %lld were given", name,

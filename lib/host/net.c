@@ -23,19 +23,16 @@ static glow_status net_check_ops(const glow_net_ops *ops) {
 glow_status glow_net_create(glow_context *context, const glow_net_ops *ops, const void *options,
                             glow_net **out) {
   glow_net_ops table = {.struct_size = sizeof table};
-  void *self = NULL;
+  void *block = NULL, *self = NULL;
   if (out)
     *out = NULL;
   if (!context || !ops || !out)
     return glow_error(GLOW_E_ARGUMENT, "glow_net_create: NULL argument");
   GLOW_TRY(glow__table_copy(&table, sizeof table, ops, GLOW_NET_OPS_SMALLEST, "glow_net_ops"));
   GLOW_TRY(net_check_ops(&table));
-  GLOW_TRY(glow__self_create(context, table.options, table.self_size, options, &self));
-  glow_net *net = glow_allocate(context, sizeof *net);
-  if (!net) {
-    glow__self_release(context, table.options, self);
-    return GLOW_E_MEMORY;
-  }
+  GLOW_TRY(glow__self_create(context, table.options, sizeof(glow_net), table.self_size, options,
+                             &block, &self));
+  glow_net *net = block;
   net->context = context;
   net->ops = table;
   net->self = self;
@@ -56,8 +53,7 @@ void glow_net_destroy(glow_net **net) {
   glow_net *n = *net;
   if (n->ops.destroy)
     n->ops.destroy(n->self, n->context);
-  glow__self_release(n->context, n->ops.options, n->self);
-  glow_release(n->context, n);
+  glow__self_release(n->context, n->ops.options, n->self, n);
   *net = NULL;
 }
 
@@ -101,7 +97,7 @@ glow_status glow__net_load(glow_context *context, const char *type, const glow__
   if (status == GLOW_OK)
     status = net_make(context, ops, options, out);
   if (options)
-    glow__self_release(context, ops->options, options);
+    glow__self_release(context, ops->options, options, options);
   return status;
 }
 

@@ -177,6 +177,13 @@ uint64_t glow__plan_bytes(const glow_model *model, const glow__plan *plan) {
 
 /* ---- which nodes are stored ------------------------------------------------------------------ */
 
+static bool any_dear(const glow_model *model) {
+  for (int32_t i = 0; i < model->node_count; i++)
+    if (glow__inverse_is_dear(&model->nodes[i]))
+      return true;
+  return false;
+}
+
 /* Nodes whose inverse is dear are, in any case. */
 static void store_dear(const glow_model *model, unsigned char *store) {
   for (int32_t i = 0; i < model->node_count; i++)
@@ -220,7 +227,7 @@ static glow_status plan_choose(const glow_model *model, const glow_workspace_opt
 glow_status glow__plan_make(const glow_model *model, const glow_workspace_options *o,
                             glow__plan *plan, unsigned char **store) {
   *store = NULL;
-  if (o->mode == GLOW_MODE_BUDGET || o->mode == GLOW_MODE_RECONSTRUCTED) {
+  if (o->mode == GLOW_MODE_BUDGET || (o->mode == GLOW_MODE_RECONSTRUCTED && any_dear(model))) {
     *store = glow_allocate(model->context, (size_t)model->node_count + 1);
     if (!*store)
       return GLOW_E_MEMORY;

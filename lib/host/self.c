@@ -1,5 +1,5 @@
-/* `self` of a layer or net: options, checked and copied, and behind them what the maker keeps.
- * SPDX-License-Identifier: MIT */
+/* The handle of a layer or net, and its `self`: options, checked and copied, and behind them what the
+ * maker keeps. SPDX-License-Identifier: MIT */
 #include "host/handles.h"
 
 static glow_status self_fill(glow_context *context, const glow_options_table *table,
@@ -11,29 +11,36 @@ static glow_status self_fill(glow_context *context, const glow_options_table *ta
   return status;
 }
 
-glow_status glow__self_create(glow_context *context, const glow_options_table *table, size_t size,
-                              const void *options, void **out) {
-  *out = NULL;
+static size_t aligned(size_t bytes) {
+  return (bytes + GLOW_ALIGN - 1) / GLOW_ALIGN * GLOW_ALIGN;
+}
+
+glow_status glow__self_create(glow_context *context, const glow_options_table *table, size_t handle,
+                              size_t size, const void *options, void **out, void **self) {
+  *out = *self = NULL;
   if (!table && options)
     return glow_error(GLOW_E_ARGUMENT, "options are given, and the type has none");
-  GLOW_TRY(glow__options_table_check(table));
   if (table && size < table->size)
     return glow_error(GLOW_E_ARGUMENT, "self_size is %zu; the options alone (%s) take %zu", size,
                       table->name, table->size);
-  void *self = glow_allocate(context, size ? size : 1);
-  if (!self)
+  if (size > PTRDIFF_MAX / 2)
+    return glow_error(GLOW_E_ARGUMENT, "self_size is %zu", size);
+  char *block = glow_allocate(context, aligned(handle) + size);
+  if (!block)
     return GLOW_E_MEMORY;
-  glow_status status = table ? self_fill(context, table, options, self) : GLOW_OK;
-  if (status == GLOW_OK)
-    *out = self;
-  else
-    glow_release(context, self);
-  return status;
+  glow_status status =
+      table ? self_fill(context, table, options, block + aligned(handle)) : GLOW_OK;
+  if (status != GLOW_OK) {
+    glow_release(context, block);
+    return status;
+  }
+  *out = block;
+  *self = block + aligned(handle);
+  return GLOW_OK;
 }
 
-void glow__self_release(glow_context *context, const glow_options_table *table, void *self) {
-  if (!self)
-    return;
+void glow__self_release(glow_context *context, const glow_options_table *table, void *self,
+                        void *handle) {
   glow__options_release(table, context, self);
-  glow_release(context, self);
+  glow_release(context, handle);
 }

@@ -104,14 +104,19 @@ static void test_null_makers(void **state) {
   BAD(glow_split_create(NULL, NULL, &layer));
   BAD(glow_split_create(b->context, NULL, NULL));
   MAKER(glow_split_create);
+  MAKER(glow_squeeze_create);
+  MAKER(glow_flatten_create);
 #undef MAKER
   BAD(glow_res_net_create(b->context, NULL, NULL));
   BAD(glow_res_net_create(NULL, NULL, &net));
-  BAD(glow_layer_create(b->context, NULL, b, &layer));
-  BAD(glow_net_create(b->context, NULL, b, &net));
-  BAD(glow_context_register_layer(NULL, "x", NULL));
-  BAD(glow_context_register_layer(b->context, "x", NULL));
-  BAD(glow_context_register_net(b->context, NULL, NULL));
+  BAD(glow_layer_create(b->context, NULL, NULL, NULL, &layer));
+  BAD(glow_net_create(b->context, NULL, NULL, &net));
+  BAD(glow_context_register_layer(NULL, NULL));
+  BAD(glow_context_register_layer(b->context, NULL));
+  BAD(glow_context_register_net(NULL, NULL));
+  BAD(glow_context_register_net(b->context, NULL));
+  BAD(glow_mlp_net_create(b->context, NULL, NULL));
+  BAD(glow_mlp_net_create(NULL, NULL, &net));
 }
 
 /* A coupling takes its net over on failure too. */
@@ -166,7 +171,8 @@ static void test_bad_spline_couplings(void **state) {
   assert_null(net);
   OK(glow_mlp_net_create(b->context, NULL, &net));
   OK(glow_spline_coupling_create(b->context, NULL, &net, &layer));
-  REFUSED(helper_wrap_layer(b->context, layer, true, &one, &model), GLOW_E_SHAPE, "2 channels");
+  REFUSED(helper_wrap_layer(b->context, layer, true, &one, &model), GLOW_E_SHAPE,
+          "nothing to read");
 }
 
 static void test_null_builder(void **state) {
@@ -227,13 +233,14 @@ static void test_null_model(void **state) {
   BAD(glow_model_find_tensor(NULL, "prior.mean", &info));
   BAD(glow_model_find_tensor(b->model, NULL, &info));
   BAD(glow_model_find_tensor(b->model, "prior.mean", NULL));
-  BAD(glow_model_find_tensor(b->model, "no.such", &info));
+  REFUSED(glow_model_find_tensor(b->model, "no.such", &info), GLOW_E_NOT_FOUND,
+          "the model has no tensor 'no.such'");
   BAD(glow_model_get_tensor(NULL, "prior.mean", &value, 1));
   BAD(glow_model_get_tensor(b->model, NULL, &value, 1));
   BAD(glow_model_get_tensor(b->model, "prior.mean", NULL, 16));
   BAD(glow_model_get_tensor(b->model, "prior.mean", &value, 1));
   BAD(glow_model_set_tensor(NULL, "prior.mean", &value, 1));
-  BAD(glow_model_set_tensor(b->model, "no.such", &value, 1));
+  REFUSED(glow_model_set_tensor(b->model, "no.such", &value, 1), GLOW_E_NOT_FOUND, "'no.such'");
   BAD(glow_model_set_tensor(b->model, "prior.mean", NULL, 16));
   BAD(glow_model_set_tensor(b->model, "prior.mean", &value, -1));
   BAD(glow_model_prepare(NULL));
@@ -260,13 +267,20 @@ static void test_null_passes(void **state) {
   BAD(glow_workspace_initialise(b->ws, b->model, b->x, NULL, INT64_MAX));
   BAD(helper_forward(NULL, b->x, NULL, 1, GLOW_LATENTS_RAW, NULL, NULL, NULL));
   BAD(helper_forward(b->ws, NULL, NULL, 1, GLOW_LATENTS_RAW, NULL, NULL, NULL));
-  BAD(helper_forward(b->ws, b->x, NULL, 1, 0, NULL, NULL, NULL));
+  OK(helper_forward(b->ws, b->x, NULL, 1, 0, NULL, NULL, NULL)); /* raw */
   BAD(helper_forward(b->ws, b->x, NULL, 1, 3, NULL, NULL, NULL));
+  BAD(helper_forward(b->ws, b->x, NULL, 1, GLOW_LATENTS_RAW - 1, NULL, NULL, NULL));
+  glow_forward_options forward = GLOW_FORWARD_OPTIONS_INIT;
+  forward.reserved = 1;
+  BAD(glow_workspace_forward(b->ws, b->x, 1, &forward));
   BAD(glow_workspace_log_prob(NULL, b->x, NULL, 1, NULL));
   BAD(helper_inverse(NULL, b->x, GLOW_LATENTS_RAW, NULL, 1, b->x, NULL));
   BAD(helper_inverse(b->ws, NULL, GLOW_LATENTS_RAW, NULL, 1, b->x, NULL));
   BAD(helper_inverse(b->ws, b->x, GLOW_LATENTS_RAW, NULL, 1, NULL, NULL));
   BAD(helper_inverse(b->ws, b->x, 7, NULL, 1, b->x, NULL));
+  glow_inverse_options inverse = GLOW_INVERSE_OPTIONS_INIT;
+  inverse.reserved = 1;
+  BAD(glow_workspace_inverse(b->ws, b->x, 1, &inverse, b->x));
   BAD(helper_sample(NULL, NULL, NULL, 1, b->x));
   BAD(helper_sample(b->ws, NULL, NULL, 1, NULL));
   BAD(glow_workspace_backward(NULL, NULL));
@@ -322,7 +336,6 @@ static void test_null_rest(void **state) {
   bench *b = *state;
   glow_rng *rng = NULL;
   int32_t index[4];
-  int64_t integer;
   OK(glow_rng_create(b->context, 1, &rng));
   BAD(glow_rng_uniform(NULL, b->x, 1));
   BAD(glow_rng_uniform(rng, NULL, 1));
@@ -341,18 +354,42 @@ static void test_null_rest(void **state) {
   glow_release(b->context, NULL);
   assert_string_equal(glow_status_name(12345), "GLOW_E_UNKNOWN");
   assert_non_null(glow_status_text(-12345));
-  BAD(glow_config_set_int(NULL, "a", 1));
-  BAD(glow_config_get_int(NULL, "a", 0, 1, &integer));
-  BAD(glow_config_set_text(NULL, "a", NULL));
   glow_setup_pop(NULL);
   assert_null(glow_setup_context(NULL));
   BAD(glow_setup_push(NULL, "a"));
   BAD(glow_setup_scratch(NULL, 1, 1, index));
   BAD(glow_setup_derived(NULL, 1));
-  BAD(glow_setup_latents(NULL, 1, 1, 1));
+  const glow_shape shape = {1, 1, 1};
+  BAD(glow_setup_tensor(NULL, "a", GLOW_TYPE_F32, 1, 1, &shape.height, index));
+  BAD(glow_setup_backward_scratch(NULL, 1, 1, index));
+  BAD(glow_setup_packed(NULL, 1, 0, index));
+  BAD(glow_setup_worker_scratch(NULL, 1, index));
+  BAD(glow_setup_stored(NULL, 1, 1, index));
+  BAD(glow_setup_running_average(NULL, "a", 1, &shape.height, 0.1, index));
+  BAD(glow_setup_work(NULL, 1, 1));
+  BAD(glow_setup_latents(NULL, &shape));
+  BAD(glow_setup_latent_density(NULL, GLOW_DENSITY_GAUSSIAN));
+  BAD(glow_setup_unlabelled(NULL));
+  BAD(glow_setup_logits(NULL, 1));
+  BAD(glow_setup_condition(NULL, &shape));
+  BAD(glow_setup_net(NULL, 0, &shape, 1));
   BAD(glow_setup_labels(NULL, 1));
   BAD(glow_setup_initialise(NULL, 1, 1));
   assert_null(glow_call_tensor(NULL, 0));
+  assert_null(glow_call_tensor_mutable(NULL, 0));
+  assert_null(glow_call_worker_scratch(NULL, 0, 0));
+  assert_null(glow_call_derived_mutable(NULL));
+  assert_null(glow_call_initialise_state(NULL));
+  assert_null(glow_call_observed(NULL, 0));
+  assert_null(glow_call_labels(NULL));
+  assert_null(glow_call_latents(NULL));
+  assert_null(glow_call_condition(NULL, 0));
+  assert_null(glow_call_condition_gradient(NULL, 0));
+  assert_null(glow_call_context(NULL));
+  assert_string_equal(glow_call_layer_name(NULL), "");
+  assert_int_equal(glow_call_net_has_round(NULL, 0, 0), 0);
+  OK(glow_call_net_initialise(NULL, 0, 0, GLOW_INITIALISE_BEGIN, NULL, 0)); /* no round of it */
+  REFUSED(glow_call_fail(NULL, 3, "no %s", "luck"), GLOW_E_NUMERIC, "sample 3: no luck");
   assert_null(glow_call_gradient(NULL, 0));
   assert_null(glow_call_scratch(NULL, 0));
   assert_null(glow_call_stored(NULL, 0));
@@ -411,25 +448,28 @@ static void test_bad_presets(void **state) {
   BAD_FIELD(hidden, INT32_MAX, GLOW_E_ARGUMENT, "hidden");
   BAD_FIELD(permutation, 0, GLOW_E_ARGUMENT, "permutation");
   BAD_FIELD(permutation, 5, GLOW_E_ARGUMENT, "permutation");
-  BAD_FIELD(coupling, 3, GLOW_E_ARGUMENT, "kind");
+  BAD_FIELD(permutation, GLOW_COUPLING_AFFINE, GLOW_E_ARGUMENT, "permutation");
+  BAD_FIELD(coupling, 3, GLOW_E_ARGUMENT, "coupling");
+  BAD_FIELD(coupling, GLOW_COUPLING_SPLINE, GLOW_E_ARGUMENT, "affine or additive");
   BAD_FIELD(scale, 0, GLOW_E_ARGUMENT, "scale");
   BAD_FIELD(floor, 0.0, GLOW_E_ARGUMENT, "floor");
   BAD_FIELD(floor, NAN, GLOW_E_ARGUMENT, "floor");
   BAD_FIELD(net_actnorm, 2, GLOW_E_ARGUMENT, "actnorm");
-  BAD_FIELD(learn_top, -1, GLOW_E_ARGUMENT, "learned");
+  BAD_FIELD(learn_top, -1, GLOW_E_ARGUMENT, "learn_top");
   BAD_FIELD(classes, -1, GLOW_E_ARGUMENT, "classes");
-  BAD_FIELD(edge, 2, GLOW_E_ARGUMENT, "edge");
-  BAD_FIELD(edge, -1, GLOW_E_ARGUMENT, "edge");
+  BAD_FIELD(border, 2, GLOW_E_ARGUMENT, "border");
+  BAD_FIELD(border, -1, GLOW_E_ARGUMENT, "border");
   BAD_FIELD(spatial_top, 2, GLOW_E_ARGUMENT, "spatial");
-  BAD_FIELD(classifier, 1, GLOW_E_ARGUMENT, "needs classes");
+  BAD_FIELD(classifier, 1, GLOW_E_ARGUMENT, "classes is 0");
   BAD_FIELD(reserved, 1, GLOW_E_ARGUMENT, "reserved");
   BAD_FIELD(bits, 9, GLOW_E_ARGUMENT, "bits");
   BAD_FIELD(bits, -1, GLOW_E_ARGUMENT, "bits");
   BAD_FIELD(input.height, 10, GLOW_E_SHAPE, "height 10");
-  BAD_FIELD(input.width, 0, GLOW_E_SHAPE, "width 0");
-  BAD_FIELD(input.channels, 0, GLOW_E_SHAPE, "0 channels");
-  BAD_FIELD(input.channels, -4, GLOW_E_SHAPE, "-4 channels");
-  BAD_FIELD(input.height, (int64_t)1 << 62, GLOW_E_LIMIT, "too large");
+  BAD_FIELD(input.width, 0, GLOW_E_ARGUMENT, "input.width is 0; it must be 1 to");
+  BAD_FIELD(input.channels, 0, GLOW_E_ARGUMENT, "input.channels is 0; it must be 1 to");
+  BAD_FIELD(input.channels, -4, GLOW_E_ARGUMENT, "input.channels is -4; it must be 1 to");
+  BAD_FIELD(input.height, (int64_t)1 << 62, GLOW_E_ARGUMENT, "input.height is 4611686018427387904");
+  BAD_FIELD(input, ((glow_shape){1 << 30, 1 << 30, 4}), GLOW_E_LIMIT, "too large");
 #undef BAD_FIELD
 }
 
@@ -457,7 +497,7 @@ static void test_bad_shapes(void **state) {
   bad_layer(b, "squeeze", (glow_shape){3, 4, 2}, "height 3");
   bad_layer(b, "squeeze", (glow_shape){4, 1, 2}, "width 1");
   bad_layer(b, "split", (glow_shape){4, 4, 3}, "even number of channels, not 3");
-  bad_layer(b, "coupling sigmoid", (glow_shape){4, 4, 5}, "even number of channels, not 5");
+  bad_layer(b, "coupling sigmoid", (glow_shape){4, 4, 1}, "needs two channels or more");
   for (int i = 0; i < 4; i++) {
     BAD_SHAPE(glow_builder_create(b->context, &shapes[i], NULL, &builder));
     assert_null(builder);

@@ -118,7 +118,7 @@ static void test_refusals(void **state) {
   REFUSED(glow_workspace_initialise(ws, b->model, b->x, NULL, COUNT), GLOW_E_ARGUMENT,
           "needs a condition");
   REFUSED(glow_workspace_set_condition(NULL, b->conditions, 1, SIZE), GLOW_E_ARGUMENT, "NULL");
-  REFUSED(glow_workspace_set_condition(ws, b->conditions, 1, SIZE + 1), GLOW_E_SHAPE, "takes 3");
+  REFUSED(glow_workspace_set_condition(ws, b->conditions, 1, SIZE + 1), GLOW_E_SHAPE, "takes one of 3");
   REFUSED(glow_workspace_set_condition(ws, b->conditions, 0, SIZE), GLOW_E_ARGUMENT, "1 or more");
   REFUSED(glow_workspace_set_condition(ws, b->conditions, -1, SIZE), GLOW_E_ARGUMENT, "1 or more");
   REFUSED(glow_workspace_set_condition(ws, NULL, 2, SIZE), GLOW_E_ARGUMENT, "no memory");

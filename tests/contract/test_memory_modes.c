@@ -129,8 +129,6 @@ static void test_fit_refuses(void **state) {
   REFUSED(glow_workspace_plan_bytes(b->model, &o, &bytes), GLOW_E_ARGUMENT, "drift_bound");
   o.drift_bound = NAN;
   REFUSED(glow_workspace_plan_bytes(b->model, &o, &bytes), GLOW_E_ARGUMENT, "drift_bound");
-  o.struct_size = offsetof(glow_workspace_options, memory_budget); /* an older program */
-  OK(glow_workspace_plan_bytes(b->model, &o, &bytes));
 }
 
 /* Numbers that are squashed lose their last bits to the shifts that are added after that. */

@@ -123,10 +123,9 @@ static void test_bad_nice(void **state) {
   BAD_FIELD(depth, 0, GLOW_E_ARGUMENT, "depth is 0");
   BAD_FIELD(density, 2, GLOW_E_ARGUMENT, "density is 2");
   BAD_FIELD(bits, 9, GLOW_E_ARGUMENT, "bits is 9");
-  BAD_FIELD(from_data, 2, GLOW_E_ARGUMENT, "data_init is 2");
+  BAD_FIELD(from_data, 2, GLOW_E_ARGUMENT, "from_data is 2");
   BAD_FIELD(reserved, 1, GLOW_E_ARGUMENT, "reserved");
-  BAD_FIELD(input.width, 0, GLOW_E_SHAPE, "0 pixels");
-  BAD_FIELD(input.height, 5, GLOW_E_SHAPE, "even number of channels"); /* 25 numbers */
+  BAD_FIELD(input.width, 0, GLOW_E_ARGUMENT, "input.width is 0");
 #undef BAD_FIELD
   REFUSED(glow_model_create_nice(NULL, NULL, &model), GLOW_E_ARGUMENT, "NULL");
   REFUSED(glow_model_create_nice(context, NULL, NULL), GLOW_E_ARGUMENT, "NULL");
@@ -238,8 +237,8 @@ static void test_bad_vector_flow(void **state) {
     assert_null(model);                                                                            \
   } while (0)
   BAD_FIELD(dims, 1, GLOW_E_SHAPE, "dims is 1");
-  BAD_FIELD(dims, -2, GLOW_E_SHAPE, "dims is -2");
-  BAD_FIELD(condition, -1, GLOW_E_ARGUMENT, "context is -1");
+  BAD_FIELD(dims, -2, GLOW_E_ARGUMENT, "dims is -2");
+  BAD_FIELD(condition, -1, GLOW_E_ARGUMENT, "condition is -1");
   BAD_FIELD(steps, 0, GLOW_E_ARGUMENT, "steps is 0");
   BAD_FIELD(hidden, 0, GLOW_E_ARGUMENT, "hidden is 0");
   BAD_FIELD(depth, 100, GLOW_E_ARGUMENT, "depth is 100");
@@ -250,7 +249,8 @@ static void test_bad_vector_flow(void **state) {
   glow_vector_flow_options odd = GLOW_VECTOR_FLOW_OPTIONS_INIT;
   odd.dims = 3;
   odd.coupling = GLOW_COUPLING_AFFINE;
-  REFUSED(glow_model_create_vector_flow(context, &odd, &model), GLOW_E_SHAPE, "even number");
+  OK(glow_model_create_vector_flow(context, &odd, &model));
+  glow_model_destroy(&model);
   REFUSED(glow_model_create_vector_flow(NULL, NULL, &model), GLOW_E_ARGUMENT, "NULL");
   REFUSED(glow_model_create_vector_flow(context, NULL, NULL), GLOW_E_ARGUMENT, "NULL");
   glow_context_destroy(&context);

@@ -8,12 +8,12 @@ static void refuse_all_passes(const bench *b, glow_model *model, const char *wor
   glow_workspace *ws = helper_workspace(model, BATCH, GLOW_MODE_STORED);
   const char *layer = "";
   double d[BATCH];
-  REFUSED(glow_workspace_forward(ws, b->x, BATCH, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = b->labels}),
+  REFUSED(helper_forward(ws, b->x, b->labels, BATCH, GLOW_LATENTS_RAW, NULL, NULL, NULL),
           GLOW_E_STATE, words);
   REFUSED(glow_workspace_log_prob(ws, b->x, b->labels, BATCH, d), GLOW_E_STATE, words);
-  REFUSED(glow_workspace_inverse(ws, b->z, BATCH, &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options), .labels = b->labels}, b->y), GLOW_E_STATE,
+  REFUSED(helper_inverse(ws, b->z, GLOW_LATENTS_RAW, b->labels, BATCH, b->y, NULL), GLOW_E_STATE,
           words);
-  REFUSED(glow_workspace_sample(ws, NULL, b->labels, BATCH, b->y), GLOW_E_STATE, words);
+  REFUSED(helper_sample(ws, NULL, b->labels, BATCH, b->y), GLOW_E_STATE, words);
   REFUSED(glow_workspace_find_nonfinite(ws, b->x, b->labels, BATCH, &layer), GLOW_E_STATE, words);
   assert_null(layer);
   glow_workspace_destroy(&ws);
@@ -77,12 +77,12 @@ static void refuse_labels(const bench *b, const int32_t *labels, const char *wor
   glow_trainer *trainer = NULL;
   const char *layer;
   double d[BATCH];
-  REFUSED(glow_workspace_forward(ws, b->x, BATCH, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = labels}),
+  REFUSED(helper_forward(ws, b->x, labels, BATCH, GLOW_LATENTS_RAW, NULL, NULL, NULL),
           GLOW_E_ARGUMENT, words);
   REFUSED(glow_workspace_log_prob(ws, b->x, labels, BATCH, d), GLOW_E_ARGUMENT, words);
-  REFUSED(glow_workspace_inverse(ws, b->z, BATCH, &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options), .labels = labels}, b->y), GLOW_E_ARGUMENT,
+  REFUSED(helper_inverse(ws, b->z, GLOW_LATENTS_RAW, labels, BATCH, b->y, NULL), GLOW_E_ARGUMENT,
           words);
-  REFUSED(glow_workspace_sample(ws, NULL, labels, BATCH, b->y), GLOW_E_ARGUMENT, words);
+  REFUSED(helper_sample(ws, NULL, labels, BATCH, b->y), GLOW_E_ARGUMENT, words);
   REFUSED(glow_workspace_find_nonfinite(ws, b->x, labels, BATCH, &layer), GLOW_E_ARGUMENT, words);
   REFUSED(glow_workspace_initialise(ws, b->model, b->x, labels, BATCH), GLOW_E_ARGUMENT, words);
   OK(glow_trainer_create(b->model, NULL, &trainer));
@@ -101,18 +101,36 @@ static void test_labels(void **state) {
   refuse_labels(b, labels, "label of sample 2 is -2");
 }
 
+/* Passes take any number from 1 on; what stores for backward, and the search for what is not finite,
+ * take one batch. */
 static void test_counts(void **state) {
   bench *b = *state;
   glow_workspace *ws = helper_workspace(b->model, 3, GLOW_MODE_INFERENCE);
-  const int64_t counts[] = {0, -1, 4, INT64_MIN, INT64_MAX};
+  glow_workspace *training = helper_workspace(b->model, 3, GLOW_MODE_STORED);
+  const int64_t counts[] = {0, -1, INT64_MIN, INT64_MAX};
   const char *layer;
-  for (int i = 0; i < 5; i++) {
-    REFUSED(glow_workspace_log_prob(ws, b->x, b->labels, counts[i], NULL), GLOW_E_ARGUMENT, "1 to 3");
-    REFUSED(glow_workspace_inverse(ws, b->z, counts[i], &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options), .labels = b->labels}, b->y),
-            GLOW_E_ARGUMENT, "1 to 3");
-    REFUSED(glow_workspace_sample(ws, NULL, b->labels, counts[i], b->y), GLOW_E_ARGUMENT, "1 to 3");
-    REFUSED(glow_workspace_find_nonfinite(ws, b->x, b->labels, counts[i], &layer), GLOW_E_ARGUMENT, "1 to 3");
+  for (int i = 0; i < 4; i++) {
+    REFUSED(helper_forward(ws, b->x, b->labels, counts[i], 0, b->y, NULL, NULL), GLOW_E_ARGUMENT,
+            "samples; 1 or more are needed");
+    REFUSED(glow_workspace_log_prob(ws, b->x, b->labels, counts[i], NULL), GLOW_E_ARGUMENT,
+            "samples; 1 or more are needed");
+    REFUSED(helper_inverse(ws, b->z, 0, b->labels, counts[i], b->y, NULL), GLOW_E_ARGUMENT,
+            "samples; 1 or more are needed");
+    REFUSED(helper_sample(ws, NULL, b->labels, counts[i], b->y), GLOW_E_ARGUMENT,
+            "samples; 1 or more are needed");
+    REFUSED(glow_workspace_find_nonfinite(ws, b->x, b->labels, counts[i], &layer), GLOW_E_ARGUMENT,
+            "");
   }
+  OK(helper_forward(ws, b->x, b->labels, 4, 0, b->y, NULL, NULL));
+  OK(glow_workspace_log_prob(ws, b->x, b->labels, 4, NULL));
+  OK(glow_workspace_log_prob(training, b->x, b->labels, 4, NULL));
+  OK(helper_inverse(ws, b->z, 0, b->labels, 4, b->y, NULL));
+  OK(helper_sample(ws, NULL, b->labels, 4, b->y));
+  REFUSED(glow_workspace_find_nonfinite(ws, b->x, b->labels, 4, &layer), GLOW_E_ARGUMENT,
+          "4 samples at once; this pass takes one batch, and the workspace's is 1 to 3");
+  REFUSED(helper_forward(training, b->x, b->labels, 4, 0, NULL, NULL, NULL), GLOW_E_ARGUMENT,
+          "4 samples at once; this pass takes one batch, and the workspace's is 1 to 3");
+  glow_workspace_destroy(&training);
   glow_workspace_destroy(&ws);
 }
 
@@ -130,13 +148,14 @@ static void test_nonfinite_input(void **state) {
     b->x[2 * b->dims + 5] = b->z[2 * b->dims + 5] = bad[i];
     REFUSED(glow_workspace_log_prob(ws, b->x, b->labels, BATCH, NULL), GLOW_E_NUMERIC,
             "element 5 of sample 2");
-    REFUSED(glow_workspace_inverse(ws, b->z, BATCH, &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options), .labels = b->labels}, b->y), GLOW_E_NUMERIC,
-            "element 5 of sample 2");
+    REFUSED(helper_inverse(ws, b->z, GLOW_LATENTS_RAW, b->labels, BATCH, b->y, NULL),
+            GLOW_E_NUMERIC, "element 5 of sample 2");
     REFUSED(glow_workspace_initialise(ws, b->model, b->x, b->labels, BATCH), GLOW_E_NUMERIC,
             "element 5 of sample 2");
     OK(glow_workspace_find_nonfinite(ws, b->x, b->labels, BATCH, &layer));
     assert_string_equal(layer, "input");
-    OK(glow_workspace_find_nonfinite(ws, b->x, b->labels, 2, &layer)); /* the samples before it are fine */
+    OK(glow_workspace_find_nonfinite(ws, b->x, b->labels, 2,
+                                     &layer)); /* the samples before it are fine */
     assert_null(layer);
     b->x[2 * b->dims + 5] = good;
   }
