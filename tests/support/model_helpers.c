@@ -220,6 +220,19 @@ const helper_layer helper_layers[] = {
      .option = 1,
      .net = HELPER_MLP,
      .condition = 3},
+    {.name = "coupling exp, conv with condition",
+     .kind = HELPER_COUPLING,
+     .option = GLOW_COUPLING_AFFINE,
+     .scale = GLOW_SCALE_EXP,
+     .even = 1,
+     .condition = 3},
+    {.name = "coupling under a checkerboard, conv with condition and edge",
+     .kind = HELPER_COUPLING,
+     .option = GLOW_COUPLING_AFFINE,
+     .scale = GLOW_SCALE_TANH,
+     .mask = GLOW_MASK_CHECKERBOARD,
+     .border = 1,
+     .condition = 2},
     {.name = "spline coupling, conv", .kind = HELPER_SPLINE, .option = 1},
     {.name = "spline coupling, odd, conv with biases", .kind = HELPER_SPLINE, .option = -2},
     {.name = "even and odd", .kind = HELPER_PERMUTE, .option = GLOW_PERMUTATION_EVEN_ODD},
@@ -277,11 +290,12 @@ const helper_layer helper_couplings[] = {
     MASKED("checkerboard", CHECKERBOARD, 0), MASKED("checkerboard inverted", CHECKERBOARD, 1)};
 #undef COUPLING
 #undef MASKED
-#define RES(text, net_, mask_, batch_)                                                             \
+#define RES(text, net_, mask_, batch_, ...)                                                        \
   {                                                                                                \
     .name = text, .kind = HELPER_COUPLING, .option = GLOW_COUPLING_AFFINE,                         \
     .scale = GLOW_SCALE_TANH_LEARNED, .mask = GLOW_MASK_##mask_, .order = GLOW_ORDER_SCALE_SHIFT,  \
-    .net = HELPER_RES_NET##net_, .even = GLOW_MASK_##mask_ == GLOW_MASK_CHANNELS, .batch = batch_  \
+    .net = HELPER_RES_NET##net_, .even = GLOW_MASK_##mask_ == GLOW_MASK_CHANNELS, .batch = batch_, \
+    __VA_ARGS__                                                                                    \
   }
 const helper_layer helper_res_nets[] = {
     RES("res net, channels", , CHANNELS, 1),
@@ -290,6 +304,9 @@ const helper_layer helper_res_nets[] = {
     RES("res net without batch norm, checkerboard", _WITHOUT_BATCH_NORM, CHECKERBOARD, 0),
     RES("res net without weight norm, channels", _WITHOUT_WEIGHT_NORM, CHANNELS, 1),
     RES("res net without weight norm, checkerboard", _WITHOUT_WEIGHT_NORM, CHECKERBOARD, 1),
+    RES("res net with condition, channels", , CHANNELS, 1, .condition = 3),
+    RES("res net with condition, checkerboard", , CHECKERBOARD, 1, .condition = 2),
+    RES("plain res net with condition, channels", _PLAIN, CHANNELS, 0, .condition = 1),
     RES("plain res net, channels", _PLAIN, CHANNELS, 0),
     RES("plain res net, checkerboard", _PLAIN, CHECKERBOARD, 0)};
 #undef RES
@@ -312,7 +329,7 @@ static glow_status create_net(glow_context *context, const helper_layer *layer, 
   conv.actnorm = layer->option > 0;
   conv.seed = mlp.seed = res.seed = 7;
   conv.border = layer->border;
-  mlp.condition.channels = layer->condition;
+  conv.condition.channels = res.condition.channels = mlp.condition.channels = layer->condition;
   res.blocks = 2;
   res.batch_norm = layer->net == HELPER_RES_NET || layer->net == HELPER_RES_NET_WITHOUT_WEIGHT_NORM;
   res.weight_norm = layer->net == HELPER_RES_NET || layer->net == HELPER_RES_NET_WITHOUT_BATCH_NORM;
