@@ -84,6 +84,7 @@ static int exit_code(glow_status status) {
   case GLOW_E_SHAPE:
   case GLOW_E_FORMAT:
   case GLOW_E_IO:
+  case GLOW_E_NOT_FOUND:
   case GLOW_E_LIMIT:
   case GLOW_E_UNSUPPORTED: return TOOL_BAD;
   case GLOW_E_MEMORY:
