@@ -5,12 +5,12 @@
 
 /* The commands that have a workspace only run the model. */
 static glow_status freeze(opened_model *m) {
-  glow_model *frozen = NULL;
-  glow_status status = glow_model_inference_form(m->model, &frozen);
+  glow_model *form = NULL;
+  glow_status status = glow_model_inference_form(m->model, &form);
   if (status != GLOW_OK)
     return status;
   glow_model_destroy(&m->model);
-  m->model = frozen;
+  m->model = form;
   return GLOW_OK;
 }
 

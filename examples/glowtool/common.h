@@ -8,7 +8,7 @@
 
 typedef struct opened_model {
   glow_context *context;
-  glow_model *model; /* frozen, where there is a workspace */
+  glow_model *model; /* an inference form, where there is a workspace */
   glow_workspace *workspace;
   glow_shape shape;
   int64_t batch; /* of the workspace */

@@ -428,6 +428,12 @@ static const pin pins[] = {
     PLACE(glow_epilogue, scale, 8),
     PLACE(glow_epilogue, relu, 16),
     PLACE(glow_epilogue, accumulate, 20),
+    SIZE(glow_conv, 40),
+    PLACE(glow_conv, height, 0),
+    PLACE(glow_conv, width, 8),
+    PLACE(glow_conv, in, 16),
+    PLACE(glow_conv, out, 24),
+    PLACE(glow_conv, size, 32),
     /* glow/sys/net.h */
     SIZE(glow_net_ops, 112),
     PLACE(glow_net_ops, struct_size, 0),

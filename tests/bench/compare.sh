@@ -5,7 +5,7 @@
 #   sh tests/bench/compare.sh [BUILD_DIR [ROUNDS]]
 #
 #   eval, sample_N          the paper's CIFAR-10 model: log-likelihood of 16, N samples
-#   eval_frozen, ...        the same with the model frozen
+#   eval_form, ...        the same with its inference form
 #   train, train_...        a training step of 16, in each mode
 #   memory_...              peak resident set of a training step, in each mode
 #   beyond_...              the same without parameters, gradients and Adam's two averages, on both sides
@@ -39,7 +39,7 @@ i=0
 while [ "$i" -lt "$rounds" ]; do
   i=$((i + 1))
   # shellcheck disable=SC2086 # arguments
-  piece glow "$build/tests/glow-bench" --json --frozen --repeat 4 ${GLOW_MODEL_ARGS:-} \
+  piece glow "$build/tests/glow-bench" --json --inference-form --repeat 4 ${GLOW_MODEL_ARGS:-} \
     ${GLOW_BENCH_ARGS:-}
   # shellcheck disable=SC2086
   piece torch "$python" "$torch" --repeat 2 ${GLOW_MODEL_ARGS:-}
@@ -90,8 +90,8 @@ def smaller(key, theirs, ours, unit="MiB"):
 
 
 glow, torch = read("glow"), read("torch")
-for mode in "inference", "frozen":
-    end = "_frozen" if mode == "frozen" else ""
+for mode in "inference", "form":
+    end = "_form" if mode == "form" else ""
     faster("eval" + end, torch, "eval_s", glow, "eval", mode, 16)
     for batch in 1, 16, 64:
         name = "torch" if batch == 16 else f"torch{batch}"
@@ -112,8 +112,8 @@ for batch in 1, 16384:
         key = f"flow2d_{what}_{batch}"
         faster(key, read("torch_flow2d"), f"{what}_{batch}_s", flow, what, "inference", batch)
 out["sample"] = out["sample_16"]
-for what, mode in ("eval", "inference"), ("eval", "frozen"), ("sample", "frozen"), ("train", "stored"):
-    key = f"peak_{what}" + ("_frozen" if mode == "frozen" else "")
+for what, mode in ("eval", "inference"), ("eval", "form"), ("sample", "form"), ("train", "stored"):
+    key = f"peak_{what}" + ("_form" if mode == "form" else "")
     runs = [run_of(report, what, mode, 16) for report in glow]
     out[key] = round(median(run["of_peak"] for run in runs), 3)
     best = max(run["best_of_peak"] for run in runs)

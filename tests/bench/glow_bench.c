@@ -4,14 +4,14 @@
  *   glow-bench [--model glow|realnvp|nice|flow2d] [--levels N] [--depth N] [--hidden N] [--size N]
  *              [--batch 16] [--sample-batches 1,16,64] [--threads 2] [--kernels NAME] [--repeat 5]
  *              [--what train,eval,sample] [--modes stored,reconstructed] [--json]
- *              [--products float32|bfloat16] [--keep-packed] [--frozen]
+ *              [--products float32|bfloat16] [--cache-packed] [--inference-form]
  *
  * Each figure is the best and the median of `repeat` runs after one that is not counted; the peak
  * is measured before and after each of them, on the same threads; of the ratios the median is told,
  * and that of the best run to the highest peak. Short runs are repeated for 20 ms each. FLOPs are
  * those of the products: 2 for each multiply-add, thrice forward's in a training step, whatever it
- * computes again. --frozen times log-likelihood and sampling again with the model frozen,
- * --keep-packed with workspaces that keep packed weights.
+ * computes again. --inference-form times log-likelihood and sampling again with its inference form,
+ * --cache-packed with workspaces that cache packed weights.
  * SPDX-License-Identifier: MIT */
 #include <getopt.h>
 #include <stdio.h>
@@ -29,7 +29,7 @@ typedef struct settings {
   int64_t batch, threads, repeat, batches[MOST_BATCHES];
   int32_t batch_count;
   const char *what, *modes, *kernels, *products;
-  bool json, cache_packed, frozen;
+  bool json, cache_packed, form;
 } settings;
 
 typedef struct bench {
@@ -37,7 +37,7 @@ typedef struct bench {
   glow_pool *pool;
   glow_executor executor;
   glow_context *context;
-  glow_model *model, *frozen; /* frozen NULL: not yet, or not asked for */
+  glow_model *model, *form; /* form NULL: not yet, or not asked for */
   glow_trainer *trainer;
   glow_workspace *workspace;
   int64_t largest; /* batch */
@@ -129,7 +129,7 @@ static void open_workspace(bench *b, int64_t batch) {
   glow_workspace_options o = GLOW_WORKSPACE_OPTIONS_INIT;
   o.batch = batch;
   o.cache_packed = b->s.cache_packed;
-  check(glow_workspace_create(b->frozen ? b->frozen : b->model, &o, &b->workspace));
+  check(glow_workspace_create(b->form ? b->form : b->model, &o, &b->workspace));
 }
 
 static void initialise(bench *b) {
@@ -224,7 +224,7 @@ static void measure_memory(const bench *b, run *r) {
   double vector = (double)glow_model_parameter_count(b->model) * sizeof(float);
   const glow_workspace *ws = b->trainer ? glow_trainer_workspace(b->trainer) : b->workspace;
   r->rss = peak_bytes();
-  r->beyond = r->rss - vector * (b->trainer ? 4 : b->frozen ? 2 : 1); /* frozen: about as large */
+  r->beyond = r->rss - vector * (b->trainer ? 4 : b->form ? 2 : 1); /* a form: about as large */
   r->workspace = (double)glow_workspace_bytes(ws);
   r->working = r->workspace - (b->trainer ? vector : 0);
 }
@@ -286,10 +286,10 @@ static void measure_all(bench *b) {
     open_trainer(b, mode);
     measure(b, (run){.what = "train", .mode = name, .batch = s->batch, .fn = run_train});
   }
-  if (s->frozen) { /* last: what it leaves in the heap is not training's */
-    check(glow_model_inference_form(b->model, &b->frozen));
-    measure_inference(b, "frozen");
-    glow_model_destroy(&b->frozen);
+  if (s->form) { /* last: what it leaves in the heap is not training's */
+    check(glow_model_inference_form(b->model, &b->form));
+    measure_inference(b, "form");
+    glow_model_destroy(&b->form);
   }
 }
 
@@ -334,7 +334,7 @@ static settings parse(int argc, char **argv) {
       {"threads", 1, NULL, 't'}, {"repeat", 1, NULL, 'r'},      {"what", 1, NULL, 'w'},
       {"modes", 1, NULL, 'm'},   {"mode", 1, NULL, 'm'},        {"sample-batches", 1, NULL, 'S'},
       {"kernels", 1, NULL, 'k'}, {"products", 1, NULL, 'p'},    {"json", 0, NULL, 'j'},
-      {"frozen", 0, NULL, 'f'},  {"keep-packed", 0, NULL, 'K'}, {NULL, 0, NULL, 0}};
+      {"inference-form", 0, NULL, 'f'},  {"cache-packed", 0, NULL, 'K'}, {NULL, 0, NULL, 0}};
   for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
     switch (c) {
     case 'M': s.model.model = optarg; break;
@@ -351,7 +351,7 @@ static settings parse(int argc, char **argv) {
     case 'k': s.kernels = optarg; break;
     case 'p': s.products = optarg; break;
     case 'j': s.json = true; break;
-    case 'f': s.frozen = true; break;
+    case 'f': s.form = true; break;
     case 'K': s.cache_packed = true; break;
     default: exit(2);
     }

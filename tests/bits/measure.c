@@ -5,7 +5,7 @@
 enum { COUNT = 5, MICRO = 3, STEPS = 20 };
 
 const char *const bits_quantity_names[BITS_QUANTITIES] = {
-    "file", "outputs", "inverse", "gradients", "training", "frozen", "bfloat16",
+    "file", "outputs", "inverse", "gradients", "training", "form", "bfloat16",
 };
 
 /* ---- folding --------------------------------------------------------------------------------- */
@@ -243,11 +243,11 @@ static void measure_training(glow_model *model, const data *d, uint64_t *hash) {
 
 /* ---- all of it ------------------------------------------------------------------------------- */
 
-static void measure_frozen(const glow_model *model, const data *d, uint64_t *hash) {
-  glow_model *frozen = NULL;
-  OK(glow_model_inference_form(model, &frozen));
-  measure_passes(frozen, d, hash, hash);
-  glow_model_destroy(&frozen);
+static void measure_form(const glow_model *model, const data *d, uint64_t *hash) {
+  glow_model *form = NULL;
+  OK(glow_model_inference_form(model, &form));
+  measure_passes(form, d, hash, hash);
+  glow_model_destroy(&form);
 }
 
 /* Parameters are perturbed, for initial networks give zeros; deep models less, so that they stay
@@ -260,7 +260,7 @@ static void measure_model(glow_model *model, const bits_subject *subject, uint64
   measure_passes(model, &d, &hashes[BITS_OUTPUTS], &hashes[BITS_INVERSE]);
   measure_gradients(model, &d, GLOW_MODE_STORED, &hashes[BITS_GRADIENTS]);
   measure_gradients(model, &d, GLOW_MODE_RECONSTRUCTED, &hashes[BITS_GRADIENTS]);
-  measure_frozen(model, &d, &hashes[BITS_FROZEN]);
+  measure_form(model, &d, &hashes[BITS_FORM]);
   measure_training(model, &d, &hashes[BITS_TRAINING]);
   free_data(&d);
 }

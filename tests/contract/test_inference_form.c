@@ -1,4 +1,4 @@
-/* glow_model_inference_form: a frozen model gives what the model gives, both ways, with every kernel
+/* glow_model_inference_form: an inference form gives what the model gives, both ways, with every kernel
  * provider, in float32 and bfloat16; it is a model of its own and smaller; what it cannot do is
  * refused; layers and nets of others have their part in it. SPDX-License-Identifier: MIT */
 #include <math.h>
@@ -57,7 +57,7 @@ static void check_doubles(const char *name, const char *what, const double *a, c
                           double worst) {
   for (int i = 0; i < COUNT; i++)
     if (!(fabs(a[i] - b[i]) <= (1 + fabs(b[i])) * worst))
-      fail_msg("%s, %s of sample %d: %.9g frozen, %.9g else", name, what, i, a[i], b[i]);
+      fail_msg("%s, %s of sample %d: %.9g in the inference form, %.9g else", name, what, i, a[i], b[i]);
 }
 
 static void check_floats(const char *name, const char *what, const float *a, const float *b,
@@ -71,14 +71,14 @@ static void check_floats(const char *name, const char *what, const float *a, con
  * those of most samples alike within a factor of 3; a model whose way back is exact gets a few
  * roundings, 2^-24 each, where layers are folded. */
 static void check_round_trip(const char *name, const glow_model *model, const glow_model *small,
-                             const float *x, results *plain, results *frozen) {
+                             const float *x, results *plain, results *form) {
   int64_t dims = glow_model_dims(model);
   run(model, x, NULL, plain);
-  run(small, x, NULL, frozen);
+  run(small, x, NULL, form);
   double before = helper_typical(plain->back, x, COUNT, dims);
-  double after = helper_typical(frozen->back, x, COUNT, dims);
+  double after = helper_typical(form->back, x, COUNT, dims);
   if (!(after <= 3 * before + 1e-6))
-    fail_msg("%s, round trip: %g off frozen, %g else", name, after, before);
+    fail_msg("%s, round trip: %g off in the inference form, %g else", name, after, before);
 }
 
 static void check_same(const char *name, const glow_context *context, const glow_model *model) {
@@ -86,7 +86,7 @@ static void check_same(const char *name, const glow_context *context, const glow
   helper_random random = helper_random_of(7);
   int64_t numbers = COUNT * glow_model_dims(model);
   float *x = helper_new_normals(&random, 0.2f, numbers);
-  results plain = results_of(model), frozen = results_of(model);
+  results plain = results_of(model), form = results_of(model);
   glow_model *small = NULL;
   OK(glow_model_inference_form(model, &small));
   assert_true(glow_model_is_inference_form(small));
@@ -95,16 +95,16 @@ static void check_same(const char *name, const glow_context *context, const glow
   assert_int_equal(glow_model_bits(small), glow_model_bits(model));
   assert_int_equal(glow_model_latent_block_count(small), glow_model_latent_block_count(model));
   run(model, x, NULL, &plain);
-  run(small, x, plain.z, &frozen);
-  check_floats(name, "latents", frozen.z, plain.z, numbers, worst);
-  check_floats(name, "inverse", frozen.back, plain.back, numbers, worst);
-  check_doubles(name, "log-det", frozen.logdet, plain.logdet, worst);
-  check_doubles(name, "log-probability", frozen.log_prob, plain.log_prob, worst);
-  check_doubles(name, "log-det of the inverse", frozen.back_logdet, plain.back_logdet, worst);
-  check_round_trip(name, model, small, x, &plain, &frozen);
+  run(small, x, plain.z, &form);
+  check_floats(name, "latents", form.z, plain.z, numbers, worst);
+  check_floats(name, "inverse", form.back, plain.back, numbers, worst);
+  check_doubles(name, "log-det", form.logdet, plain.logdet, worst);
+  check_doubles(name, "log-probability", form.log_prob, plain.log_prob, worst);
+  check_doubles(name, "log-det of the inverse", form.back_logdet, plain.back_logdet, worst);
+  check_round_trip(name, model, small, x, &plain, &form);
   glow_model_destroy(&small);
   results_free(&plain);
-  results_free(&frozen);
+  results_free(&form);
   free(x);
 }
 
@@ -191,7 +191,7 @@ static void test_presets(void **state) {
 
 /* ---- the same bits --------------------------------------------------------------------------- */
 
-/* A frozen model keeps the promises of the kernels: any number of threads, any batch. */
+/* An inference form keeps the promises of the kernels: any number of threads, any batch. */
 static void test_bits(void **state) {
   (void)state;
   glow_glow_options o = glow_of(0);
@@ -205,7 +205,7 @@ static void test_bits(void **state) {
     double alone = 0;
     results r = results_of(model);
     OK(glow_model_inference_form(model, &small));
-    glow_model_destroy(&model); /* the frozen one has what it needs */
+    glow_model_destroy(&model); /* the form has what it needs */
     run(small, x, NULL, &r);
     if (threads == 1)
       first = r;
@@ -282,9 +282,9 @@ static void test_refusals(void **state) {
     REFUSED(glow_workspace_create(small, &wo, &ws), GLOW_E_STATE, "inference");
     REFUSED(glow_workspace_plan_bytes(small, &wo, &bytes), GLOW_E_STATE, "inference");
   }
-  REFUSED(glow_model_save(small, "/nonexistent/frozen"), GLOW_E_UNSUPPORTED, "inference form");
+  REFUSED(glow_model_save(small, "/nonexistent/form"), GLOW_E_UNSUPPORTED, "inference form");
   ws = helper_workspace(small, 1, GLOW_MODE_INFERENCE);
-  REFUSED(glow_workspace_initialise(ws, small, x, NULL, 1), GLOW_E_STATE, "frozen");
+  REFUSED(glow_workspace_initialise(ws, small, x, NULL, 1), GLOW_E_STATE, "inference form");
   glow_workspace_destroy(&ws);
   assert_false(glow_model_is_inference_form(NULL));
   glow_model_destroy(&small);
