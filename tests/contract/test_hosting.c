@@ -1,11 +1,11 @@
-/* Two nets in one layer: each has tensors under its own prefix, its own derived values, its own rounds
- * of initialisation and its own options in a file, whatever the other and the layer have.
+/* Two nets in one layer: each has tensors under its own prefix, its own derived values, its own
+ * rounds of initialisation and its own options in a file, whatever the other and the layer have.
  *
  * The layer is an affine coupling with a net for each half of its work and a gain of its own:
  *   y1 = x1,  y2 = (x2 exp(tanh(scale(x1))) + shift(x1)) exp(gain_c),
  *   log-det = sum tanh(scale(x1)) + H W sum_c gain_c.
- * The nets: out_o = sum_k W[o,k] tanh(u_k),  u_k = (x_k + bias_k) exp(logs_k) strength, where the norm
- * (bias, logs) takes first values from data, and exp(logs) strength is derived.
+ * The nets: out_o = sum_k W[o,k] tanh(u_k),  u_k = (x_k + bias_k) exp(logs_k) strength, where the
+ * norm (bias, logs) takes first values from data, and exp(logs) strength is derived.
  * SPDX-License-Identifier: MIT */
 #include "../support/model_helpers.h"
 

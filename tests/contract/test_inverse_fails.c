@@ -1,8 +1,9 @@
-/* An inverse that does not converge names its layer and the sample, counted as the caller counts: the
- * same with any number of threads, by samples and by tasks, and in batches beyond the workspace's.
+/* An inverse that does not converge names its layer and the sample, counted as the caller counts:
+ * the same with any number of threads, by samples and by tasks, and in batches beyond the
+ * workspace's.
  *
- * The layer: y = x + x^3 / 3, whose inverse is found by Newton's method; it gives up where the first
- * element of a sample is above LIMIT. SPDX-License-Identifier: MIT */
+ * The layer: y = x + x^3 / 3, whose inverse is found by Newton's method; it gives up where the
+ * first element of a sample is above LIMIT. SPDX-License-Identifier: MIT */
 #include "../support/model_helpers.h"
 
 enum { DIMS = 3000, COUNT = 10 }; /* large: blocks of a few samples run at the same time */

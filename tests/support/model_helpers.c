@@ -235,6 +235,19 @@ const helper_layer helper_layers[] = {
      .option = 1,
      .net = HELPER_MLP,
      .condition = 3},
+    {.name = "coupling exp, conv with condition",
+     .kind = HELPER_COUPLING,
+     .option = GLOW_COUPLING_AFFINE,
+     .scale = GLOW_SCALE_EXP,
+     .even = 1,
+     .condition = 3},
+    {.name = "coupling under a checkerboard, conv with condition and edge",
+     .kind = HELPER_COUPLING,
+     .option = GLOW_COUPLING_AFFINE,
+     .scale = GLOW_SCALE_TANH,
+     .mask = GLOW_MASK_CHECKERBOARD,
+     .border = 1,
+     .condition = 2},
     {.name = "spline coupling, conv", .kind = HELPER_SPLINE, .option = 1},
     {.name = "spline coupling, odd, conv with biases", .kind = HELPER_SPLINE, .option = -2},
     {.name = "even and odd", .kind = HELPER_PERMUTE, .option = GLOW_PERMUTATION_EVEN_ODD},
@@ -295,11 +308,11 @@ const helper_layer helper_couplings[] = {MASKED("channels", CHANNELS, 0),
                                          MASKED("listed inverted", INDICES, 1)};
 #undef COUPLING
 #undef MASKED
-#define RES(text, net_, mask_, batch_)                                                             \
+#define RES(text, net_, mask_, batch_, ...)                                                        \
   {                                                                                                \
     .name = text, .kind = HELPER_COUPLING, .option = GLOW_COUPLING_AFFINE,                         \
     .scale = GLOW_SCALE_TANH_LEARNED, .mask = GLOW_MASK_##mask_, .order = GLOW_ORDER_SCALE_SHIFT,  \
-    .net = HELPER_RES_NET##net_, .batch = batch_                                                   \
+    .net = HELPER_RES_NET##net_, .batch = batch_, __VA_ARGS__                                      \
   }
 const helper_layer helper_res_nets[] = {
     RES("res net, channels", , CHANNELS, 1),
@@ -308,6 +321,9 @@ const helper_layer helper_res_nets[] = {
     RES("res net without batch norm, checkerboard", _WITHOUT_BATCH_NORM, CHECKERBOARD, 0),
     RES("res net without weight norm, channels", _WITHOUT_WEIGHT_NORM, CHANNELS, 1),
     RES("res net without weight norm, checkerboard", _WITHOUT_WEIGHT_NORM, CHECKERBOARD, 1),
+    RES("res net with condition, channels", , CHANNELS, 1, .condition = 3),
+    RES("res net with condition, checkerboard", , CHECKERBOARD, 1, .condition = 2),
+    RES("plain res net with condition, channels", _PLAIN, CHANNELS, 0, .condition = 1),
     RES("plain res net, channels", _PLAIN, CHANNELS, 0),
     RES("plain res net, checkerboard", _PLAIN, CHECKERBOARD, 0)};
 #undef RES

@@ -1,5 +1,5 @@
-/* Options tables: every kind of field, its range, its default, the words of its messages, and its way
- * through a list of keys and back. SPDX-License-Identifier: MIT */
+/* Options tables: every kind of field, its range, its default, the words of its messages, and its
+ * way through a list of keys and back. SPDX-License-Identifier: MIT */
 #include <float.h>
 #include <math.h>
 #include <setjmp.h>
