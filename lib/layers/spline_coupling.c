@@ -26,8 +26,8 @@ enum { SPLINE_NET = 0 }; /* the one net that it hosts */
 
 /* ---- building -------------------------------------------------------------------------------- */
 
-/* Multiply-adds of a product that take as long as one output of the net does here: a spline of 8 bins
- * takes about 150 ns. */
+/* Multiply-adds of a product that take as long as one output of the net does here: a spline of 8
+ * bins takes about 150 ns. */
 enum { SPLINE_WORK = 100 };
 
 static glow_status spline_coupling_configure(void *self, glow_setup *setup, const glow_shape *input,
