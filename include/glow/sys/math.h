@@ -81,8 +81,7 @@ GLOW_API void glow_math_relu_backward(const glow_math *math, int64_t rows, int64
  *   glow_conv_pack             once for each change of w: for forward, and for the data gradient
  *   glow_conv_forward          y from x, for a range of pixels (128 are a good size)
  *   glow_conv_data_gradient    the gradient of x from that of y, for a range of pixels
- *   glow_conv_weight_gradient  the gradients of w and bias, for a block of weights, over all pixels
- * */
+ *   glow_conv_weight_gradient  the gradients of w and bias over all pixels, for a block of w */
 typedef struct glow_conv {
   int64_t height, width; /* of an image */
   int64_t in, out;       /* channels */
