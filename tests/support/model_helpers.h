@@ -83,6 +83,7 @@ typedef struct helper_layer {
   int32_t scale;      /* coupling: GLOW_SCALE_... */
   int32_t mask;       /* coupling: GLOW_MASK_..., 0 for channels */
   int32_t invert;     /* coupling */
+  int32_t listed;     /* coupling under GLOW_MASK_INDICES: how many channels are listed */
   int32_t order;      /* coupling: GLOW_ORDER_..., 0 for shift, then scale */
   int32_t classes;    /* prior */
   int32_t border;     /* coupling, split: with the border indicator */
@@ -108,7 +109,7 @@ enum helper_net {
 };
 enum helper_kind {
   HELPER_ACTNORM,
-  HELPER_INVCONV,  /* option: lu */
+  HELPER_INVCONV,  /* option: lu, 2 for its column form */
   HELPER_PERMUTE,  /* option: GLOW_PERMUTE_... */
   HELPER_COUPLING, /* option: GLOW_COUPLING_..., negative without inner actnorms */
   HELPER_SPLINE,   /* option: 1 + parity, negative without inner actnorms */
