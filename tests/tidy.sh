@@ -40,7 +40,7 @@ if grep -nE "(^|[^_a-zA-Z.>])($words)\(|(stderr|stdout)" lib/*/*.c lib/*/*.h; th
 fi
 # Texts that jansson made are given back with free.
 if grep -nE '(^|[^_a-zA-Z.>])(malloc|free)\(' lib/*/*.c lib/*/*.h |
-  grep -vE '^lib/(base/memory|model/context).c:|^lib/io/[a-z_]*.c:[0-9]*: *free\(text\);'; then
+  grep -vE '^lib/(base/memory|presets/context).c:|^lib/io/[a-z_]*.c:[0-9]*: *free\(text\);'; then
   complain "lib/ allocates outside the default allocator"
 fi
 
