@@ -149,7 +149,7 @@ echo '| `asinh` | `scale` (1) |' | before '| `logit`' docs/format.md
 changed=$(for part in include lib tests docs; do diff -rq "$root/$part" "$part" || true; done)
 [ "$(echo "$changed" | wc -l)" = 9 ] || { echo "nine places were to change:"; echo "$changed"; exit 1; }
 
-CC=$cc meson setup "$work/build" . -Doptimization=0 -Dblas="$blas" -Dexamples=disabled \
+CC=$cc meson setup "$work/build" . -Doptimization=1 -Dblas="$blas" -Dexamples=disabled \
   -Dtests=enabled > "$work/log" 2>&1 || { cat "$work/log"; exit 1; }
 build() {
   meson compile -C "$work/build" glow:shared_library glow:static_library test_check_built_in \
