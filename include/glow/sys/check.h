@@ -17,8 +17,8 @@
  *   backward        is a function of what it is given, not of the last forward; sample by sample;
  *                   without x as with it, if the table says so
  *   threads         the same bits for any order of tasks and any number of workers
- *   save and load   if the type is registered with the context: from the saved options the same layer
- *                   is made again, frees what it takes, and survives that memory runs out
+ *   save and load   if the type is registered: from the saved options the same layer is made again,
+ *                   frees what it takes, and survives that memory runs out
  *   inference form  what `linear` and `inference_form` give does the same as the layer
  *
  * Not seen: layers whose results are wrong on other shapes than the one that is tried, and what
@@ -60,8 +60,9 @@ typedef struct glow_check_options {
  * Other statuses: the check could not be made. Uses its own executors beside the context's. */
 GLOW_API glow_status glow_layer_check(glow_context *context, glow_layer **layer,
                                       const glow_check_options *options);
-/* The same for a network, inside an affine coupling with the scale function GLOW_SCALE_TANH that gives
- * it images of options->shape and wants twice the channels back; tensors are called "net.NAME". */
+/* The same for a network, inside an affine coupling with the scale function GLOW_SCALE_TANH that
+ * gives it images of options->shape and wants twice the channels back; tensors are called
+ * "net.NAME". */
 GLOW_API glow_status glow_net_check(glow_context *context, glow_net **net,
                                     const glow_check_options *options);
 
