@@ -39,7 +39,7 @@ if grep -nE "(^|[^_a-zA-Z.>])($words)\(|(stderr|stdout)" lib/*/*.c lib/*/*.h; th
   complain "lib/ prints, aborts or allocates"
 fi
 if grep -nE '(^|[^_a-zA-Z.>])(malloc|free|qsort)\(' lib/*/*.c lib/*/*.h |
-  grep -vE '^lib/(base/memory|model/context).c:'; then
+  grep -vE '^lib/(base/memory|presets/context).c:'; then
   complain "lib/ allocates outside the default allocator"
 fi
 

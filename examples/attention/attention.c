@@ -245,7 +245,7 @@ static void attention_forward(const void *self, const glow_call *call, const flo
  *   du = (dout Wo) (1 - h^2)                u = e + a v
  *   dv = a' du,  da = du v',  ds = a (da - sum_j da_j a_j) / sqrt(D)
  *   dq = ds k,  dk = ds' q,  de = du + dqkv Wqkv,  dx += de We
- *   dWo = dout' h,  db = sum dout,  dWqkv = dqkv' e,  dplace = de,  dWe = de' x: sums over samples */
+ *   dWo = dout' h,  db = sum dout,  dWqkv = dqkv' e,  dplace = de,  dWe = de' x: sums over n */
 
 static void backward_sample(void *arg, uint32_t n, uint32_t worker) {
   const attention_run *r = arg;
