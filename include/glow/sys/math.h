@@ -21,10 +21,10 @@ GLOW_API const glow_math *glow_context_math(const glow_context *context);
  * fixed number of columns. Pack a weight once and use it for many products. Matrices are float32,
  * sums of one element run over k = 0, 1, ... in one chain. */
 
-/* Element (i, j) of A or C lies at i*row + j/P*panel + j%P, where P is the number of columns in a
- * panel. Made by the functions below. */
+/* Element (i, j) of A or C lies at i*row + j/width*panel + j%width. Made by the functions below. */
 typedef struct glow_layout {
-  int64_t row, panel;
+  int64_t row, panel; /* how far apart rows and panels are */
+  int64_t width;      /* columns in a panel */
 } glow_layout;
 
 /* What happens to an element v of a product before it is written over c:
