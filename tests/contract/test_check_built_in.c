@@ -6,8 +6,8 @@
 
 /* ---- the rows of all tests of layers (tests/support/model_helpers.c) ------------------------- */
 
-/* Vectors, images that are not square, an odd number of channels. */
-static const glow_shape shapes[] = {{1, 1, 8}, {2, 4, 4}, {3, 5, 2}, {1, 1, 3}};
+/* Vectors, images that are not square, odd numbers of channels, one channel. */
+static const glow_shape shapes[] = {{1, 1, 8}, {2, 4, 4}, {3, 5, 2}, {1, 1, 3}, {2, 3, 1}};
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
 static void say(const char *check, const char *fault, void *payload) {

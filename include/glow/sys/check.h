@@ -17,9 +17,9 @@
  *   backward        is a function of what it is given, not of the last forward; sample by sample;
  *                   without x as with it, if the table says so
  *   threads         the same bits for any order of tasks and any number of workers
- *   save and load   the registry's factory makes from the saved options the same layer again, frees
- *                   what it takes, and survives that memory runs out
- *   freeze          what `linear` and `freeze` give does the same as the layer
+ *   save and load   if the type is registered: from the saved options the same layer is made again,
+ *                   frees what it takes, and survives that memory runs out
+ *   inference form  what `linear` and `inference_form` give does the same as the layer
  *
  * Not seen: layers whose results are wrong on other shapes than the one that is tried, and what
  * needs a numerical Jacobian that a float32 difference cannot resolve.
@@ -34,7 +34,7 @@
 extern "C" {
 #endif
 
-/* Hears of each fault: the name of the check, as above, and what is wrong where. */
+/* Called with each fault: the name of the check, as above, and what is wrong where. */
 typedef void (*glow_check_fn)(const char *check, const char *fault, void *payload);
 
 typedef struct glow_check_options {
@@ -57,12 +57,12 @@ typedef struct glow_check_options {
 
 /* Takes *layer over, on success and on failure, and sets it to NULL. options NULL: defaults.
  * GLOW_E_CHECK when there is a fault: glow_last_error() has the first one, "CHECK: what and where".
- * Other statuses: the check could not be made. A layer whose table has `save` must have its type
- * registered with the context. Uses its own executors beside the context's. */
+ * Other statuses: the check could not be made. Uses its own executors beside the context's. */
 GLOW_API glow_status glow_layer_check(glow_context *context, glow_layer **layer,
                                       const glow_check_options *options);
-/* The same for a network, inside an affine coupling with the scale law GLOW_SCALE_TANH that gives
- * it images of options->shape and wants twice the channels back; tensors are called "net.NAME". */
+/* The same for a network, inside an affine coupling with the scale function GLOW_SCALE_TANH that
+ * gives it images of options->shape and wants twice the channels back; tensors are called
+ * "net.NAME". */
 GLOW_API glow_status glow_net_check(glow_context *context, glow_net **net,
                                     const glow_check_options *options);
 
