@@ -94,7 +94,8 @@ GLOW_API glow_status glow_conv_check(const glow_conv *conv);
 /* Elements of w. */
 GLOW_API int64_t glow_conv_weight_floats(const glow_conv *conv);
 /* Floats of packed weights, for forward (transposed 0) or the data gradient (1), at an address
- * aligned to 64 bytes; and packing them from w. room: glow_conv_weight_floats. */
+ * aligned to 64 bytes; and packing them from w, which may lie at `packed` itself. room:
+ * glow_conv_weight_floats. */
 GLOW_API int64_t glow_conv_packed_floats(const glow_math *math, const glow_conv *conv,
                                          int32_t transposed);
 GLOW_API void glow_conv_pack(const glow_math *math, const glow_conv *conv, int32_t transposed,
