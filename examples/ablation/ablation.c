@@ -200,7 +200,7 @@ static double test(const experiment *e, glow_workspace *workspace, const glow_mo
   for (int64_t first = 0; first < count; first += e->s.batch) {
     int64_t n = count - first < e->s.batch ? count - first : e->s.batch;
     check(glow_model_dequantise(model, e->test.pixels + first * dims, n, TEST_SEED,
-                          (uint64_t)(first * dims), x),
+                                (uint64_t)(first * dims), x),
           "testing");
     check(glow_workspace_log_prob(workspace, x, NULL, n, log_prob), "testing");
     for (int64_t i = 0; i < n; i++)

@@ -52,7 +52,13 @@ static int decode_batch(const opened_model *m, batch_reader *r, int32_t form, in
   if (code != TOOL_FINE)
     return code;
   const int32_t *labels = glow_model_class_count(m->model) ? r->y : NULL;
-  glow_status status = glow_workspace_inverse(m->workspace, r->x, count, &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options), .labels = labels, .form = form, .logdet = logdet}, x);
+  glow_status status =
+      glow_workspace_inverse(m->workspace, r->x, count,
+                             &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options),
+                                                     .labels = labels,
+                                                     .form = form,
+                                                     .logdet = logdet},
+                             x);
   if (status != GLOW_OK)
     return complain_status(status, "decoding");
   return sample_file_append(file, x, r->y, logdet, count);

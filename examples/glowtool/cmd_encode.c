@@ -132,7 +132,14 @@ static int encode_batch(encoding *e, int64_t first, int64_t count) {
   if (code != TOOL_FINE)
     return code;
   const int32_t *labels = glow_model_class_count(e->m->model) ? e->reader.y : NULL;
-  glow_status status = glow_workspace_forward(e->m->workspace, e->reader.x, count, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = labels, .form = e->form ? e->form : GLOW_LATENTS_RAW, .latents = e->latents, .logdet = e->results[LOGDET], .log_prob = e->results[LOG_PROB]});
+  glow_status status =
+      glow_workspace_forward(e->m->workspace, e->reader.x, count,
+                             &(glow_forward_options){.struct_size = sizeof(glow_forward_options),
+                                                     .labels = labels,
+                                                     .form = e->form ? e->form : GLOW_LATENTS_RAW,
+                                                     .latents = e->latents,
+                                                     .logdet = e->results[LOGDET],
+                                                     .log_prob = e->results[LOG_PROB]});
   if (status != GLOW_OK)
     return complain_status(status, "encoding");
   for (int64_t i = 0; i < count; i++) {

@@ -68,13 +68,19 @@ static glow_status pass(const reconstruct_settings *s, const opened_model *m, co
                         int64_t first, int64_t count, round_trip *r) {
   int64_t dims = glow_model_dims(m->model);
   const int32_t *labels = glow_model_class_count(m->model) ? set->labels + first : NULL;
-  glow_status status = glow_model_dequantise(m->model, set->pixels + first * dims, count,
-                                       (uint64_t)s->seed, (uint64_t)first * (uint64_t)dims, r->x);
+  glow_status status =
+      glow_model_dequantise(m->model, set->pixels + first * dims, count, (uint64_t)s->seed,
+                            (uint64_t)first * (uint64_t)dims, r->x);
   if (status == GLOW_OK)
-    status =
-        glow_workspace_forward(m->workspace, r->x, count, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = labels, .latents = r->latents});
+    status = glow_workspace_forward(
+        m->workspace, r->x, count,
+        &(glow_forward_options){
+            .struct_size = sizeof(glow_forward_options), .labels = labels, .latents = r->latents});
   if (status == GLOW_OK)
-    status = glow_workspace_inverse(m->workspace, r->latents, count, &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options), .labels = labels}, r->back);
+    status = glow_workspace_inverse(
+        m->workspace, r->latents, count,
+        &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options), .labels = labels},
+        r->back);
   for (int64_t i = 0; i < count && status == GLOW_OK; i++) {
     uint8_t *pair = r->pairs + 2 * (first + i) * dims;
     status = glow_model_quantise(m->model, r->x + i * dims, 1, pair);

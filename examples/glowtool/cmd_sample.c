@@ -98,8 +98,8 @@ static int sample_to_file(const sample_settings *s, const opened_model *m,
       malloc((size_t)m->batch * sizeof(int32_t))};
   int code = TOOL_FAILED;
   if (room.x && room.labels)
-    code = sample_file_open(&file, m, s->out, s->count, s->type, glow_model_class_count(m->model) != 0,
-                            false);
+    code = sample_file_open(&file, m, s->out, s->count, s->type,
+                            glow_model_class_count(m->model) != 0, false);
   else
     complain("out of memory for batches of %lld samples", (long long)m->batch);
   for (int64_t first = 0; first < s->count && code == TOOL_FINE; first += m->batch) {

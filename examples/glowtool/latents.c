@@ -17,9 +17,14 @@ int encode_images(const opened_model *m, const image_set *set, int64_t count, ui
   for (int64_t first = 0; first < count && status == GLOW_OK; first += m->batch) {
     int64_t n = batch_at(m, first, count);
     status = glow_model_dequantise(m->model, set->pixels + first * dims, n, seed,
-                             (uint64_t)first * (uint64_t)dims, x);
+                                   (uint64_t)first * (uint64_t)dims, x);
     if (status == GLOW_OK)
-      status = glow_workspace_forward(m->workspace, x, n, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = classes ? set->labels + first : NULL, .form = GLOW_LATENTS_WHITENED, .latents = latents + first * dims});
+      status = glow_workspace_forward(
+          m->workspace, x, n,
+          &(glow_forward_options){.struct_size = sizeof(glow_forward_options),
+                                  .labels = classes ? set->labels + first : NULL,
+                                  .form = GLOW_LATENTS_WHITENED,
+                                  .latents = latents + first * dims});
   }
   free(x);
   if (x)
@@ -35,7 +40,12 @@ int decode_latents(const opened_model *m, const float *latents, const int32_t *l
   glow_status status = x ? GLOW_OK : GLOW_E_MEMORY;
   for (int64_t first = 0; first < count && status == GLOW_OK; first += m->batch) {
     int64_t n = batch_at(m, first, count);
-    status = glow_workspace_inverse(m->workspace, latents + first * dims, n, &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options), .labels = labels ? labels + first : NULL, .form = GLOW_LATENTS_WHITENED}, x);
+    status =
+        glow_workspace_inverse(m->workspace, latents + first * dims, n,
+                               &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options),
+                                                       .labels = labels ? labels + first : NULL,
+                                                       .form = GLOW_LATENTS_WHITENED},
+                               x);
     if (status == GLOW_OK)
       status = glow_model_quantise(m->model, x, n, pixels + first * dims);
   }

@@ -102,8 +102,8 @@ static int score_batch(scoring *s, int64_t draw, int64_t first, int64_t count, d
   const int32_t *labels =
       glow_model_class_count(s->model) && s->set->labels ? s->set->labels + first : NULL;
   uint64_t position = (uint64_t)(draw * s->count + first) * (uint64_t)s->dims;
-  glow_status status =
-      glow_model_dequantise(s->model, s->set->pixels + first * s->dims, count, s->seed, position, s->x);
+  glow_status status = glow_model_dequantise(s->model, s->set->pixels + first * s->dims, count,
+                                             s->seed, position, s->x);
   if (status == GLOW_OK)
     status = glow_workspace_log_prob(s->workspace, s->x, labels, count, s->log_prob);
   if (status != GLOW_OK)

@@ -63,7 +63,8 @@ static const option_row rows[] = {
     FLAG("no-net-actnorm", no_net_actnorm, "plain biases in the networks instead of actnorms"),
     FLAG("fixed-prior", fixed_prior, "standard normal top prior instead of a learned one"),
     FLAG("spatial-prior", spatial_prior, "a top prior that depends on the position"),
-    FLAG("border", border, "convolutions that see the border of the image, as in the published code"),
+    FLAG("border", border,
+         "convolutions that see the border of the image, as in the published code"),
     FLAG("conditional", conditional, "a top prior for each class of the labels"),
     INT("bits", bits, "8", 1, 8, "bits of each channel that are modelled"),
     INT("couplings", couplings, "4", 1, 4096, "nice: number of couplings"),
@@ -258,7 +259,9 @@ glow_schedule train_schedule(const train_settings *s) {
 glow_trainer_options train_trainer_options(const train_settings *s) {
   glow_trainer_options o = GLOW_TRAINER_OPTIONS_INIT;
   o.micro_batch = s->micro_batch;
-  o.mode = s->reconstruct ? GLOW_MODE_RECONSTRUCTED : s->memory ? GLOW_MODE_BUDGET : GLOW_MODE_STORED;
+  o.mode = s->reconstruct ? GLOW_MODE_RECONSTRUCTED
+           : s->memory    ? GLOW_MODE_BUDGET
+                          : GLOW_MODE_STORED;
   o.memory_budget = s->memory ? read_bytes(s->memory) : 0;
   o.average = s->ema > 0.0;
   o.average_decay = s->ema;

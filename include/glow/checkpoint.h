@@ -53,8 +53,8 @@ GLOW_API glow_status glow_checkpoint_save_series(const glow_trainer *trainer, co
                                                  int32_t keep, const char *const *notes,
                                                  int64_t pairs);
 /* Path of the checkpoint of the highest step in the folder that can be loaded, by loading it. One
- * that is damaged is passed over, with a warning to the context's log. GLOW_E_NOT_FOUND: there is none;
- * GLOW_E_FORMAT: there is no good one; GLOW_E_LIMIT: the path does not fit `size` bytes. */
+ * that is damaged is passed over, with a warning to the context's log. GLOW_E_NOT_FOUND: there is
+ * none; GLOW_E_FORMAT: there is no good one; GLOW_E_LIMIT: the path does not fit `size` bytes. */
 GLOW_API glow_status glow_checkpoint_newest(glow_context *context, const char *folder, char *path,
                                             size_t size);
 

@@ -71,11 +71,11 @@ GLOW_API glow_status glow_model_input_shape(const glow_model *model, glow_shape 
 GLOW_API int32_t glow_model_bits(const glow_model *model);
 /* Classes that labels name; 0 when the model takes no labels. */
 GLOW_API int32_t glow_model_class_count(const glow_model *model);
-/* Logits that the model has for each sample (glow_workspace_classify): as many as classes with the top
- * prior's classifier, 0 without. */
+/* Logits that the model has for each sample (glow_workspace_classify): as many as classes with the
+ * top prior's classifier, 0 without. */
 GLOW_API int64_t glow_model_logit_count(const glow_model *model);
-/* Elements of the condition that each sample comes with, and its shape, {1, 1, D} for a vector; 0, and
- * sides of 0, when the model takes none. */
+/* Elements of the condition that each sample comes with, and its shape, {1, 1, D} for a vector; 0,
+ * and sides of 0, when the model takes none. */
 GLOW_API int64_t glow_model_condition_size(const glow_model *model);
 GLOW_API glow_status glow_model_condition_shape(const glow_model *model, glow_shape *out);
 GLOW_API int64_t glow_model_dims(const glow_model *model); /* H W C of the input, = latents */
@@ -147,12 +147,12 @@ GLOW_API int32_t glow_model_initialised(const glow_model *model);
 GLOW_API glow_status glow_model_set_initialised(glow_model *model);
 
 /* The inference form of a model, as its values are now: a model for inference alone, with which
- * log-likelihoods, latents and samples cost less; all results are the same up to rounding. Neighbours
- * that are linear at each pixel (actnorm, 1x1 convolution, batch normalisation) become one layer,
- * named as the first of them; the weights of Glow's networks are packed once, and not kept beside. A
- * model of its own: `model` may change or go. It has the tensors that its layers still read; only
- * workspaces in GLOW_MODE_INFERENCE can be made for it, it has no inference form itself, and it
- * cannot be saved. `model` must be ready for passes (GLOW_E_STATE). */
+ * log-likelihoods, latents and samples cost less; all results are the same up to rounding.
+ * Neighbours that are linear at each pixel (actnorm, 1x1 convolution, batch normalisation) become
+ * one layer, named as the first of them; the weights of Glow's networks are packed once, and not
+ * kept beside. A model of its own: `model` may change or go. It has the tensors that its layers
+ * still read; only workspaces in GLOW_MODE_INFERENCE can be made for it, it has no inference form
+ * itself, and it cannot be saved. `model` must be ready for passes (GLOW_E_STATE). */
 GLOW_API glow_status glow_model_inference_form(const glow_model *model, glow_model **out);
 GLOW_API int32_t glow_model_is_inference_form(const glow_model *model);
 

@@ -127,9 +127,9 @@ GLOW_API glow_status glow_model_dequantise(const glow_model *model, const uint8_
 GLOW_API glow_status glow_model_quantise(const glow_model *model, const float *x, int64_t count,
                                          uint8_t *pixels);
 
-/* Conditions [count, size], for models that are conditioned on one: for each sample of the calls that
- * follow (initialisation, steps) in their order, or one for all of them. Borrowed until others are
- * set; a batch callback may set those of its batch. condition NULL and count 0: none. */
+/* Conditions [count, size], for models that are conditioned on one: for each sample of the calls
+ * that follow (initialisation, steps) in their order, or one for all of them. Borrowed until others
+ * are set; a batch callback may set those of its batch. condition NULL and count 0: none. */
 GLOW_API glow_status glow_trainer_set_condition(glow_trainer *trainer, const float *condition,
                                                 int64_t count, int64_t size);
 /* Data-dependent initialisation from these samples. */

@@ -115,14 +115,14 @@ typedef struct glow_forward_options {
 
 /* x [count, dims] to latents. In a training mode it stores what glow_workspace_backward needs, and
  * batch normalisations use the statistics of this batch, as training does: to evaluate with their
- * running averages, use glow_workspace_log_prob or a workspace for inference. options NULL: runs the
- * pass for backward alone. A warning goes to the context's log, once for a workspace, when x cannot
- * be what the model was made for: images of bits 1 to 8 lie in [-1/2, 1/2), and numbers beyond 2
- * are there. */
+ * running averages, use glow_workspace_log_prob or a workspace for inference. options NULL: runs
+ * the pass for backward alone. A warning goes to the context's log, once for a workspace, when x
+ * cannot be what the model was made for: images of bits 1 to 8 lie in [-1/2, 1/2), and numbers
+ * beyond 2 are there. */
 GLOW_API glow_status glow_workspace_forward(glow_workspace *workspace, const float *x,
                                             int64_t count, const glow_forward_options *options);
-/* The log-density of x alone, in any mode with the running averages of batch normalisations and with
- * nothing stored for backward. */
+/* The log-density of x alone, in any mode with the running averages of batch normalisations and
+ * with nothing stored for backward. */
 GLOW_API glow_status glow_workspace_log_prob(glow_workspace *workspace, const float *x,
                                              const int32_t *labels, int64_t count,
                                              double *log_prob);
@@ -132,9 +132,9 @@ GLOW_API double glow_model_bits_per_dim(const glow_model *model, double log_prob
 /* ---- classification -------------------------------------------------------------------------- */
 
 /* Logits [count, glow_model_logit_count], whose softmax are the probabilities of the classes, for
- * models that have a classifier (glow_prior_options). labels may be NULL: the classes are not known.
- * For probabilities by Bayes' rule instead, compare glow_workspace_log_prob with one label after the
- * other. */
+ * models that have a classifier (glow_prior_options). labels may be NULL: the classes are not
+ * known. For probabilities by Bayes' rule instead, compare glow_workspace_log_prob with one label
+ * after the other. */
 GLOW_API glow_status glow_workspace_classify(glow_workspace *workspace, const float *x,
                                              const int32_t *labels, int64_t count, float *logits);
 /* The same from latents that are known already; form: GLOW_LATENTS_... */

@@ -132,8 +132,8 @@ const char *glow__config_unasked(const glow__config *config);
 glow_status glow__config_set_int(glow__config *config, const char *key, int64_t value);
 glow_status glow__config_set_real(glow__config *config, const char *key, double value);
 glow_status glow__config_set_text(glow__config *config, const char *key, const char *value);
-/* *out stays as it is when the key is missing. GLOW_E_FORMAT when it has another type, or an integer
- * is outside [low, high]. */
+/* *out stays as it is when the key is missing. GLOW_E_FORMAT when it has another type, or an
+ * integer is outside [low, high]. */
 glow_status glow__config_get_int(const glow__config *config, const char *key, int64_t low,
                                  int64_t high, int64_t *out);
 glow_status glow__config_get_real(const glow__config *config, const char *key, double *out);

@@ -1,5 +1,5 @@
-/* A flat list of keys and values: the options of a layer as they stand in a file. A part of a layer,
- * such as a net, sees it through a view that puts "PREFIX." in front of every key.
+/* A flat list of keys and values: the options of a layer as they stand in a file. A part of a
+ * layer, such as a net, sees it through a view that puts "PREFIX." in front of every key.
  * SPDX-License-Identifier: MIT */
 #include <math.h>
 #include <stdio.h>

@@ -64,8 +64,7 @@ static void save_compare_options(glow__check *c, const glow__config *a, const gl
   }
 }
 
-static glow_status same_options(glow__check *c, const glow__config *saved,
-                                const glow_model *copy) {
+static glow_status same_options(glow__check *c, const glow__config *saved, const glow_model *copy) {
   glow__config again = {.list = NULL};
   glow_status status = glow__config_create(c->context, &again);
   if (status == GLOW_OK)

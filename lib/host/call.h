@@ -54,7 +54,8 @@ bool glow__regions_size(const glow__regions *regions, int64_t capacity, bool tra
 int64_t glow__region_offset(const glow__regions *regions, int32_t id, int64_t capacity,
                             bool training);
 
-/* The version of the parameters that a cached region was made of, 0: none; takes GLOW_ALIGN bytes. */
+/* The version of the parameters that a cached region was made of, 0: none; takes GLOW_ALIGN
+ * bytes. */
 typedef uint64_t glow__stamp;
 /* Floats of the packed regions of a node with their stamps, which a workspace caches for it. False:
  * overflow. */

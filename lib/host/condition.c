@@ -4,7 +4,8 @@
  * SPDX-License-Identifier: MIT */
 #include "host/call.h"
 
-/* How a condition of h x w x c lies over an image: f pixels of it to one, each way; 0 for a vector. */
+/* How a condition of h x w x c lies over an image: f pixels of it to one, each way; 0 for a
+ * vector. */
 static int64_t factor_of(const glow_shape *condition, int64_t height, int64_t width) {
   if (condition->height == 1 && condition->width == 1)
     return 0;

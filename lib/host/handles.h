@@ -8,8 +8,8 @@
 
 #include "base/base.h"
 
-/* What a layer declares for itself, and what each net of it declares: apart, so that several nets in
- * one layer do not know of each other. */
+/* What a layer declares for itself, and what each net of it declares: apart, so that several nets
+ * in one layer do not know of each other. */
 typedef struct glow__part {
   size_t derived_bytes;
   int64_t derived_offset; /* in the derived values of the node */
@@ -30,9 +30,9 @@ struct glow_net {
 struct glow_layer {
   glow_context *context;
   glow_layer_ops ops;
-  void *self;      /* options first */
-  glow__part part; /* of the layer without its nets */
-  bool has_more;   /* self holds more than options: it cannot be made again from them */
+  void *self;       /* options first */
+  glow__part part;  /* of the layer without its nets */
+  bool has_more;    /* self holds more than options: it cannot be made again from them */
   glow_net *nets[]; /* [ops.net_count] */
 };
 
@@ -57,8 +57,8 @@ glow_status glow__net_load(glow_context *context, const char *type, const glow__
 glow_status glow__net_like(const glow_net *net, glow_context *context, glow_net **out);
 glow_status glow__net_inference_form(const glow_net *net, const glow_call *call, glow_net **out);
 
-/* One block for a handle of `handle` bytes and, behind it, a `self` of `size` bytes, which starts with
- * a checked copy of the caller's options. */
+/* One block for a handle of `handle` bytes and, behind it, a `self` of `size` bytes, which starts
+ * with a checked copy of the caller's options. */
 glow_status glow__self_create(glow_context *context, const glow_options_table *table, size_t handle,
                               size_t size, const void *options, void **out, void **self);
 /* Releases what the copy of the options holds, and the block. */

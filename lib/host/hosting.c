@@ -1,5 +1,5 @@
-/* Nets inside a layer: each is configured under its prefix, and called with its own derived values and
- * rounds of initialisation. SPDX-License-Identifier: MIT */
+/* Nets inside a layer: each is configured under its prefix, and called with its own derived values
+ * and rounds of initialisation. SPDX-License-Identifier: MIT */
 #include "host/call.h"
 
 static glow_net *net_of(const glow__node *node, int32_t net) {

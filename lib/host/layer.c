@@ -98,7 +98,8 @@ static glow_status layer_create(glow_context *context, const glow_layer_ops *ops
   void *block = NULL, *self = NULL;
   size_t handle = sizeof(glow_layer) + (size_t)ops->net_count * sizeof(glow_net *);
   GLOW_TRY(check_given(context, ops, nets));
-  GLOW_TRY(glow__self_create(context, ops->options, handle, ops->self_size, options, &block, &self));
+  GLOW_TRY(
+      glow__self_create(context, ops->options, handle, ops->self_size, options, &block, &self));
   glow_layer *layer = block;
   layer->context = context;
   layer->ops = *ops;

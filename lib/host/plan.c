@@ -190,8 +190,8 @@ static void store_dear(const glow_model *model, unsigned char *store) {
     store[i] = glow__inverse_is_dear(&model->nodes[i]);
 }
 
-/* Within the budget. Counted for so many workers at least, so that on as many the choice, and with it
- * every bit of the gradients, is the same. */
+/* Within the budget. Counted for so many workers at least, so that on as many the choice, and with
+ * it every bit of the gradients, is the same. */
 enum { BUDGET_WORKERS = 16 };
 
 static glow_status plan_choose(const glow_model *model, const glow_workspace_options *o,

@@ -28,8 +28,8 @@ void glow__node_logits(const glow_call *call, const float *x, float *logits);
 void glow__node_logits_backward(const glow_call *call, const float *x, const float *d_logits,
                                 float *dx, float *blocks, int64_t block_stride);
 
-/* All nodes from x. statistics: GLOW_STATISTICS_... store: for backward. latents: [samples, dims] to
- * fill. */
+/* All nodes from x. statistics: GLOW_STATISTICS_... store: for backward. latents: [samples, dims]
+ * to fill. */
 void glow__run_forward(glow_workspace *ws, const float *x, const int32_t *labels, int64_t samples,
                        int32_t form, int32_t statistics, bool store, float *latents, double *logdet,
                        double *logprior);
@@ -52,8 +52,8 @@ typedef struct glow__back {
 void glow__back_begin(const glow__back *b, int32_t i, glow_call *call);
 /* Backward of node i. g has x or x_out, and y, of which NULL is the output of the last node. */
 void glow__back_node(const glow__back *b, int32_t i, const glow_call *call, glow_layer_gradient *g);
-/* Nodes [first, last), back from the last one, with the stored input of the first: runs them forward
- * again. */
+/* Nodes [first, last), back from the last one, with the stored input of the first: runs them
+ * forward again. */
 void glow__back_recomputed(const glow__back *b, int32_t first, int32_t last);
 
 /* ---- running averages ------------------------------------------------------------------------ */

@@ -48,8 +48,8 @@ struct glow_workspace {
   glow__plan plan;
   float *memory;
   uint64_t bytes;
-  /* Offsets, for each node, of its input and of its stored regions where it is stored; -1 where not.
-   * NULL: of no node. */
+  /* Offsets, for each node, of its input and of its stored regions where it is stored; -1 where
+   * not. NULL: of no node. */
   int64_t *inputs, *stored;
   int64_t *packed; /* of each node's packed regions; NULL: not cached */
   double drift_bound, drift, largest_drift;
@@ -87,8 +87,8 @@ enum { GLOW_DEAR_INVERSE = 4 };
 static inline bool glow__inverse_is_dear(const glow__node *node) {
   return node->inverse_work / GLOW_DEAR_INVERSE > node->forward_work;
 }
-/* The plan of a workspace of these options; store: which nodes are stored, of so many bytes, NULL: by
- * the mode alone. *store is the caller's to release. */
+/* The plan of a workspace of these options; store: which nodes are stored, of so many bytes, NULL:
+ * by the mode alone. *store is the caller's to release. */
 glow_status glow__plan_make(const glow_model *model, const glow_workspace_options *options,
                             glow__plan *plan, unsigned char **store);
 /* Bytes of the handle with its tables, which lie in front of the floats; and of all. */

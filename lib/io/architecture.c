@@ -5,9 +5,9 @@
  * SPDX-License-Identifier: MIT */
 #include <string.h>
 
+#include "host/host.h"
 #include "io/io.h"
 #include "io/json.h"
-#include "host/host.h"
 
 enum { MAX_OPTIONS = 1000 /* of a layer */ };
 
@@ -141,7 +141,7 @@ static glow_status read_initialised(glow__json *json, outline *o) {
   return glow_error(GLOW_E_FORMAT, "initialised is neither true nor false");
 }
 
-static glow_status count_layers(glow__json *json, int64_t most, outline *o) {
+static glow_status architecture_count_layers(glow__json *json, int64_t most, outline *o) {
   bool more = true;
   o->layers = *json;
   GLOW_TRY(glow__json_enter(json, false));
@@ -170,7 +170,7 @@ static glow_status read_member(glow__json *json, const char *key, int64_t most, 
   *has = true;
   return has == &o->has_input    ? read_input(json, o)
          : has == &o->has_bits   ? read_bits(json, o)
-         : has == &o->has_layers ? count_layers(json, most, o)
+         : has == &o->has_layers ? architecture_count_layers(json, most, o)
                                  : read_initialised(json, o);
 }
 
@@ -207,7 +207,7 @@ static glow_status set_option(glow__json *json, const char *key, glow__config *c
   return glow_error(GLOW_E_FORMAT, "option '%.100s' is neither a number nor a text", key);
 }
 
-static glow_status read_options(glow__json *json, glow__config *config) {
+static glow_status architecture_read_options(glow__json *json, glow__config *config) {
   bool more = true;
   GLOW_TRY(glow__json_enter(json, true));
   for (int32_t count = 0;; count++) {
@@ -289,12 +289,13 @@ static glow_status make_from_config(glow_context *context, const char *type,
                     type);
 }
 
-static glow_status make_layer(glow_context *context, layer_members *l, glow_layer **out) {
+static glow_status architecture_make_layer(glow_context *context, layer_members *l,
+                                           glow_layer **out) {
   glow__config config = {.list = NULL};
   if (!l->has_options)
     return glow_error(GLOW_E_FORMAT, "there is no object of options");
   GLOW_TRY(glow__config_create(context, &config));
-  glow_status status = read_options(&l->options, &config);
+  glow_status status = architecture_read_options(&l->options, &config);
   if (status == GLOW_OK)
     status = make_from_config(context, l->type, &config, out);
   glow__config_destroy(&config);
@@ -306,7 +307,7 @@ static glow_status add_layer(glow_context *context, glow_builder *builder, glow_
   glow_layer *made = NULL;
   layer_members l;
   GLOW_TRY(read_layer(json, index, &l));
-  glow_status status = make_layer(context, &l, &made);
+  glow_status status = architecture_make_layer(context, &l, &made);
   if (status != GLOW_OK)
     return glow__error_prefix(status, "layer '%.200s'", l.name);
   return glow_builder_add(builder, l.name, &made);
@@ -317,8 +318,9 @@ static glow_status blame_text(glow_status status) {
   return status == GLOW_E_MEMORY || status == GLOW_OK ? status : GLOW_E_FORMAT;
 }
 
-static glow_status add_layers(glow_context *context, outline *o, glow__layer_check check, void *arg,
-                              glow_builder *builder) {
+static glow_status architecture_add_layers(glow_context *context, outline *o,
+                                           glow__layer_check check, void *arg,
+                                           glow_builder *builder) {
   bool more = true;
   GLOW_TRY(glow__json_enter(&o->layers, false));
   for (int64_t i = 0; i < o->layer_count; i++) {
@@ -338,7 +340,7 @@ static glow_status read_all(glow_context *context, glow__json *json, int64_t lay
   *initialised = o.initialised;
   options.bits = o.bits;
   GLOW_TRY(blame_text(glow_builder_create(context, &o.input, &options, out)));
-  return add_layers(context, &o, check, arg, *out);
+  return architecture_add_layers(context, &o, check, arg, *out);
 }
 
 glow_status glow__architecture_read(glow_context *context, const char *text, int64_t layers,

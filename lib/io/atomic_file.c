@@ -23,7 +23,7 @@ enum {
 };
 #define SUFFIX ".glow-%d.tmp"
 
-static glow_status failed(const char *what, const char *path, int error) {
+static glow_status atomic_file_failed(const char *what, const char *path, int error) {
   return glow_error(glow__io_status(error), "%s '%s': %s", what, path, strerror(error));
 }
 
@@ -117,7 +117,7 @@ static glow_status open_temporary(glow__atomic_file *file, size_t size) {
     else if (errno != EEXIST)
       break;
   }
-  return failed("cannot write", file->path, errno);
+  return atomic_file_failed("cannot write", file->path, errno);
 }
 
 /* ---- opening --------------------------------------------------------------------------------- */
@@ -132,8 +132,9 @@ static glow_status open_directory(glow__atomic_file *file, char *buffer) {
   else
     slash[slash == buffer] = '\0';
   UNTIL_DONE(file->directory, open(buffer, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  return file->directory >= 0 || errno == EACCES ? GLOW_OK
-                                                 : failed("cannot write", file->path, errno);
+  return file->directory >= 0 || errno == EACCES
+             ? GLOW_OK
+             : atomic_file_failed("cannot write", file->path, errno);
 }
 
 static void free_all(glow__atomic_file *file) {
@@ -180,7 +181,7 @@ glow_status glow__atomic_write(const glow__atomic_file *file, int64_t offset, co
     ssize_t wrote;
     UNTIL_DONE(wrote, pwrite(file->descriptor, from, most, (off_t)offset));
     if (wrote <= 0)
-      return failed("cannot write", file->path, wrote < 0 ? errno : ENOSPC);
+      return atomic_file_failed("cannot write", file->path, wrote < 0 ? errno : ENOSPC);
     from += wrote;
     offset += wrote;
     bytes -= wrote;
@@ -233,7 +234,7 @@ static glow_status sync_directory(const glow__atomic_file *file) {
   UNTIL_DONE(result, fsync(file->directory));
   if (result == 0 || errno == EINVAL || errno == ENOTSUP)
     return GLOW_OK;
-  return failed("written, but cannot sync the directory of", file->path, errno);
+  return atomic_file_failed("written, but cannot sync the directory of", file->path, errno);
 }
 
 glow_status glow__atomic_commit(glow__atomic_file *file) {
@@ -244,7 +245,7 @@ glow_status glow__atomic_commit(glow__atomic_file *file) {
     error = result < 0 ? errno : 0;
   }
   if (error) {
-    status = failed("cannot write", file->path, error);
+    status = atomic_file_failed("cannot write", file->path, error);
   } else { /* the name is free again, and may be another's */
     glow_release(file->context, file->temporary);
     file->temporary = NULL;

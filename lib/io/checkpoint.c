@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "io/checkpoint.h"
 #include "host/host.h"
+#include "io/checkpoint.h"
 
 enum { MAX_NOTES = 10000 };
 
@@ -253,11 +253,13 @@ static glow_status check_workspace(const glow_model *model, const glow__record *
   o.memory_budget = record->trainer.memory_budget;
   o.drift_bound = record->trainer.drift_bound;
   o.cache_packed = record->trainer.cache_packed;
-  if (glow_workspace_plan_bytes(model, &o, &bytes) == GLOW_OK && bytes > (uint64_t)limits->workspace_bytes)
+  if (glow_workspace_plan_bytes(model, &o, &bytes) == GLOW_OK &&
+      bytes > (uint64_t)limits->workspace_bytes)
     return glow_error(GLOW_E_LIMIT,
                       "passes on %lld samples would take %llu bytes; at most %lld may be "
                       "(workspace_bytes)",
-                      (long long)o.batch, (unsigned long long)bytes, (long long)limits->workspace_bytes);
+                      (long long)o.batch, (unsigned long long)bytes,
+                      (long long)limits->workspace_bytes);
   return GLOW_OK;
 }
 

@@ -22,9 +22,7 @@ static const char *const schedules[] = {"constant", "cosine", "exponential", NUL
   { .key = #name, .offset = offsetof(STRUCT, name), .type = GLOW_FIELD_##kind, __VA_ARGS__ }
 /* A field that is called otherwise in files than it is now. */
 #define FIELD_AS(in_files, name, kind, ...)                                                        \
-  {                                                                                                \
-    .key = #in_files, .offset = offsetof(STRUCT, name), .type = GLOW_FIELD_##kind, __VA_ARGS__     \
-  }
+  { .key = #in_files, .offset = offsetof(STRUCT, name), .type = GLOW_FIELD_##kind, __VA_ARGS__ }
 
 #define STRUCT glow_trainer_options
 static const glow__field trainer_fields[] = {

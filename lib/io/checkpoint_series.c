@@ -10,8 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "io/checkpoint.h"
 #include "host/host.h"
+#include "io/checkpoint.h"
 
 #define NAME_FORMAT "checkpoint-%09lld.safetensors"
 enum { NAME_BYTES = 64 };
@@ -38,7 +38,7 @@ static int64_t step_of(const char *name) {
   return step >= 0 && !errno && strcmp(again, name) == 0 ? step : -1;
 }
 
-static glow_status add(series *s, int64_t step) {
+static glow_status checkpoint_series_add(series *s, int64_t step) {
   if (s->count == s->room) {
     int64_t room = s->room ? 2 * s->room : 16;
     int64_t *steps = glow_allocate(s->context, (size_t)room * sizeof *steps);
@@ -55,8 +55,7 @@ static glow_status add(series *s, int64_t step) {
 }
 
 static glow_status cannot_list(const char *folder, int error) {
-  return glow_error(glow__io_status(error), "cannot list '%s': %s", folder,
-                    strerror(error));
+  return glow_error(glow__io_status(error), "cannot list '%s': %s", folder, strerror(error));
 }
 
 static glow_status add_files(series *s, DIR *directory) {
@@ -69,7 +68,7 @@ static glow_status add_files(series *s, DIR *directory) {
     int64_t step = step_of(entry->d_name);
     if (step >= 0 && fstatat(dirfd(directory), entry->d_name, &about, AT_SYMLINK_NOFOLLOW) == 0 &&
         S_ISREG(about.st_mode))
-      GLOW_TRY(add(s, step));
+      GLOW_TRY(checkpoint_series_add(s, step));
   }
   return errno ? cannot_list(s->folder, errno) : GLOW_OK;
 }
@@ -80,7 +79,7 @@ static int by_step(const void *a, const void *b) {
 }
 
 /* s->steps is to be released in any case. */
-static glow_status list(glow_context *context, const char *folder, series *s) {
+static glow_status checkpoint_series_list(glow_context *context, const char *folder, series *s) {
   *s = (series){.context = context, .folder = folder};
   DIR *directory = opendir(folder);
   if (!directory)
@@ -171,7 +170,7 @@ glow_status glow_checkpoint_save_series(const glow_trainer *trainer, const char 
     tidy(folder);
   if (status != GLOW_OK || !keep)
     return status;
-  status = list(context, folder, &s);
+  status = checkpoint_series_list(context, folder, &s);
   if (status == GLOW_OK)
     status = remove_oldest(&s, keep, step);
   glow_release(context, s.steps);
@@ -202,8 +201,10 @@ static glow_status find_good(const series *s, int64_t *found) {
     glow_release(s->context, path);
     if (status == GLOW_OK)
       *found = s->steps[i];
-    else if (status == GLOW_E_FORMAT || status == GLOW_E_IO || status == GLOW_E_NOT_FOUND || status == GLOW_E_LIMIT)
-      glow_context_log(s->context, GLOW_LOG_WARNING, "checkpoint passed over: %s", glow_last_error());
+    else if (status == GLOW_E_FORMAT || status == GLOW_E_IO || status == GLOW_E_NOT_FOUND ||
+             status == GLOW_E_LIMIT)
+      glow_context_log(s->context, GLOW_LOG_WARNING, "checkpoint passed over: %s",
+                       glow_last_error());
     else
       return status;
   }
@@ -232,7 +233,7 @@ glow_status glow_checkpoint_newest(glow_context *context, const char *folder, ch
   if (!context || !folder || !path || !size)
     return glow_error(GLOW_E_ARGUMENT, "glow_checkpoint_newest: NULL argument, or no room");
   path[0] = '\0';
-  glow_status status = list(context, folder, &s);
+  glow_status status = checkpoint_series_list(context, folder, &s);
   if (status == GLOW_OK)
     status = newest(&s, path, size);
   glow_release(context, s.steps);

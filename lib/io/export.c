@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "io/import.h"
 #include "host/host.h"
+#include "io/import.h"
 
 typedef struct exporter {
   glow_context *context;
@@ -49,8 +49,9 @@ static glow_status read_prior(exporter *x, const glow__config *config) {
   return GLOW_OK;
 }
 
-static glow_status read_options(exporter *x, int32_t layer,
-                                glow_status (*read)(exporter *x, const glow__config *config)) {
+static glow_status export_read_options(exporter *x, int32_t layer,
+                                       glow_status (*read)(exporter *x,
+                                                           const glow__config *config)) {
   glow__config config = {.list = NULL};
   GLOW_TRY(glow__config_create(x->context, &config));
   glow_status status = glow__model_save_layer(x->model, layer, &config);
@@ -61,7 +62,7 @@ static glow_status read_options(exporter *x, int32_t layer,
 }
 
 /* Counts, from the types of layers: squeeze, K times (actnorm, permutation, coupling), split. */
-static glow_status count_layers(exporter *x) {
+static glow_status export_count_layers(exporter *x) {
   int32_t layers = glow_model_layer_count(x->model), couplings = 0;
   for (int32_t i = 0; i < layers; i++) {
     x->plan->levels += is(x, i, "squeeze");
@@ -82,7 +83,7 @@ static int32_t permutation_layer(const exporter *x, int32_t step) {
 
 static glow_status read_plan(exporter *x) {
   int32_t steps;
-  GLOW_TRY(count_layers(x));
+  GLOW_TRY(export_count_layers(x));
   GLOW_TRY(glow_model_input_shape(x->model, &x->plan->input));
   x->plan->bits = glow_model_bits(x->model);
   steps = x->plan->levels * x->plan->depth;
@@ -93,13 +94,13 @@ static glow_status read_plan(exporter *x) {
     x->plan->permutations[i] = is(x, permutation_layer(x, i), "permute") ? GLOW_PERMUTATION_REVERSE
                                                                          : GLOW_PERMUTATION_INVCONV;
   if (is(x, 3, "coupling"))
-    GLOW_TRY(read_options(x, 3, read_coupling));
-  return read_options(x, glow_model_layer_count(x->model) - 1, read_prior);
+    GLOW_TRY(export_read_options(x, 3, read_coupling));
+  return export_read_options(x, glow_model_layer_count(x->model) - 1, read_prior);
 }
 
 /* ---- comparing options ----------------------------------------------------------------------- */
 
-static const glow__config_entry *entry_of(const glow__config *config, const char *key) {
+static const glow__config_entry *export_entry_of(const glow__config *config, const char *key) {
   for (int32_t i = 0; i < glow__config_count(config); i++)
     if (strcmp(glow__config_at(config, i)->key, key) == 0)
       return glow__config_at(config, i);
@@ -135,7 +136,7 @@ static bool without_effect(const exporter *x, int32_t layer, const char *key) {
 static glow_status compare_options(const exporter *x, int32_t layer, const glow__config *ours,
                                    const glow__config *theirs) {
   for (int32_t i = 0; i < glow__config_count(ours); i++) {
-    const glow__config_entry *a = glow__config_at(ours, i), *b = entry_of(theirs, a->key);
+    const glow__config_entry *a = glow__config_at(ours, i), *b = export_entry_of(theirs, a->key);
     char here[64], there[64];
     if (!without_effect(x, layer, a->key) && !same_value(a, b))
       return glow_error(GLOW_E_UNSUPPORTED, "layer '%s': option %s is %s, where %s has %s",

@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "io/import.h"
 #include "host/host.h"
+#include "io/import.h"
 
 #define PROJECT "y0ast/Glow-PyTorch"
 
@@ -51,8 +51,8 @@ __attribute__((format(printf, 5, 6))) static glow_status put(exporter *x, int32_
 }
 
 /* The tensor `name` of layer number x->layer. */
-static glow_status find(exporter *x, const char *name, int32_t type, int64_t count,
-                        const void **out) {
+static glow_status export_y0ast_find(exporter *x, const char *name, int32_t type, int64_t count,
+                                     const void **out) {
   char full[2 * GLOW_IMPORT_NAME];
   void *found = NULL;
   snprintf(full, sizeof full, "%s.%s", glow_model_layer_name(x->model, x->layer), name);
@@ -62,10 +62,10 @@ static glow_status find(exporter *x, const char *name, int32_t type, int64_t cou
 }
 
 /* Rows of `row` numbers from the model to `to`, in the file's order of output channels. */
-static glow_status copy(exporter *x, const char *name, int64_t rows, int64_t row, bool interleaved,
-                        float *to) {
+static glow_status export_y0ast_copy(exporter *x, const char *name, int64_t rows, int64_t row,
+                                     bool interleaved, float *to) {
   const void *found = NULL;
-  GLOW_TRY(find(x, name, GLOW_TYPE_F32, rows * row, &found));
+  GLOW_TRY(export_y0ast_find(x, name, GLOW_TYPE_F32, rows * row, &found));
   for (int64_t o = 0; o < rows; o++) {
     int64_t half = rows / 2, at = !interleaved ? o : o < half ? 2 * o : 2 * (o - half) + 1;
     memcpy(to + at * row, (const float *)found + o * row, (size_t)row * sizeof *to);
@@ -78,7 +78,7 @@ static glow_status put_vector(exporter *x, int32_t rank, const int64_t *dims, in
                               const char *name) {
   float *to = NULL;
   GLOW_TRY(put(x, rank, dims, &to, "%s%s", prefix, name));
-  return copy(x, from, count, 1, interleaved, to);
+  return export_y0ast_copy(x, from, count, 1, interleaved, to);
 }
 
 /* ---- parts ----------------------------------------------------------------------------------- */
@@ -88,9 +88,9 @@ static glow_status put_actnorm(exporter *x, int64_t channels, const char *bias, 
                                const char *prefix) {
   float *to = NULL;
   GLOW_TRY(put(x, GLOW_SHAPE(1, channels, 1, 1), &to, "%sactnorm.bias", prefix));
-  GLOW_TRY(copy(x, bias, channels, 1, false, to));
+  GLOW_TRY(export_y0ast_copy(x, bias, channels, 1, false, to));
   GLOW_TRY(put(x, GLOW_SHAPE(1, channels, 1, 1), &to, "%sactnorm.logs", prefix));
-  return logs ? copy(x, logs, channels, 1, false, to) : GLOW_OK;
+  return logs ? export_y0ast_copy(x, logs, channels, 1, false, to) : GLOW_OK;
 }
 
 /* lower has ones on its diagonal there, which are not read. */
@@ -98,17 +98,17 @@ static glow_status put_factors(exporter *x, int64_t c, const char *prefix) {
   float *to = NULL;
   const void *perm = NULL;
   GLOW_TRY(put(x, GLOW_SHAPE(c, c), &to, "%sinvconv.lower", prefix));
-  GLOW_TRY(copy(x, "lower", c, c, false, to));
+  GLOW_TRY(export_y0ast_copy(x, "lower", c, c, false, to));
   for (int64_t i = 0; i < c; i++)
     for (int64_t j = i; j < c; j++)
       to[i * c + j] = i == j ? 1.0f : 0.0f;
   GLOW_TRY(put_vector(x, GLOW_SHAPE(c), c, false, "log_s", prefix, "invconv.log_s"));
   GLOW_TRY(put(x, GLOW_SHAPE(c, c), &to, "%sinvconv.upper", prefix));
-  GLOW_TRY(copy(x, "upper", c, c, false, to));
+  GLOW_TRY(export_y0ast_copy(x, "upper", c, c, false, to));
   for (int64_t i = 0; i < c; i++)
     memset(to + i * c, 0, (size_t)(i + 1) * sizeof *to);
   GLOW_TRY(put(x, GLOW_SHAPE(c, c), &to, "%sinvconv.p", prefix));
-  GLOW_TRY(find(x, "perm", GLOW_TYPE_I32, c, &perm));
+  GLOW_TRY(export_y0ast_find(x, "perm", GLOW_TYPE_I32, c, &perm));
   for (int64_t i = 0; i < c; i++)
     to[i * c + ((const int32_t *)perm)[i]] = 1.0f;
   return put_vector(x, GLOW_SHAPE(c), c, false, "sign_s", prefix, "invconv.sign_s");
@@ -116,7 +116,7 @@ static glow_status put_factors(exporter *x, int64_t c, const char *prefix) {
 
 static glow_status check_reversal(exporter *x, int64_t channels) {
   const void *index = NULL;
-  GLOW_TRY(find(x, "index", GLOW_TYPE_I32, channels, &index));
+  GLOW_TRY(export_y0ast_find(x, "index", GLOW_TYPE_I32, channels, &index));
   for (int64_t c = 0; c < channels; c++)
     if (((const int32_t *)index)[c] != channels - 1 - c)
       return glow_error(GLOW_E_UNSUPPORTED,
@@ -148,7 +148,7 @@ static glow_status put_permutation(exporter *x, int64_t c, const char *prefix) {
   if (form)
     return put_factors(x, c, prefix);
   GLOW_TRY(put(x, GLOW_SHAPE(c, c), &to, "%sinvconv.weight", prefix));
-  return copy(x, "weight", c, c, false, to);
+  return export_y0ast_copy(x, "weight", c, c, false, to);
 }
 
 /* A zero convolution from {from}weight, bias, logs. */
@@ -160,7 +160,7 @@ static glow_status put_zero_convolution(exporter *x, const char *from, int64_t i
   GLOW_TRY(put_vector(x, GLOW_SHAPE(out, 1, 1), out, interleaved, name, prefix, "logs"));
   GLOW_TRY(put(x, GLOW_SHAPE(out, in, 3, 3), &to, "%sconv.weight", prefix));
   snprintf(name, sizeof name, "%sweight", from);
-  GLOW_TRY(copy(x, name, out, in * 9, interleaved, to));
+  GLOW_TRY(export_y0ast_copy(x, name, out, in * 9, interleaved, to));
   snprintf(name, sizeof name, "%sbias", from);
   return put_vector(x, GLOW_SHAPE(out), out, interleaved, name, prefix, "conv.bias");
 }
@@ -171,12 +171,12 @@ static glow_status put_net(exporter *x, int64_t in, int64_t out, const char *pre
   char name[64];
   float *to = NULL;
   GLOW_TRY(put(x, GLOW_SHAPE(hidden, in, 3, 3), &to, "%sblock.0.conv.weight", prefix));
-  GLOW_TRY(copy(x, "net.conv1.weight", hidden, in * 9, false, to));
+  GLOW_TRY(export_y0ast_copy(x, "net.conv1.weight", hidden, in * 9, false, to));
   snprintf(name, sizeof name, "%sblock.0.", prefix);
   GLOW_TRY(put_actnorm(x, hidden, norms ? "net.norm1.bias" : "net.conv1.bias",
                        norms ? "net.norm1.logs" : NULL, name));
   GLOW_TRY(put(x, GLOW_SHAPE(hidden, hidden, 1, 1), &to, "%sblock.2.conv.weight", prefix));
-  GLOW_TRY(copy(x, "net.conv2.weight", hidden, hidden, false, to));
+  GLOW_TRY(export_y0ast_copy(x, "net.conv2.weight", hidden, hidden, false, to));
   snprintf(name, sizeof name, "%sblock.2.", prefix);
   GLOW_TRY(put_actnorm(x, hidden, norms ? "net.norm2.bias" : "net.conv2.bias",
                        norms ? "net.norm2.logs" : NULL, name));
@@ -204,8 +204,8 @@ static glow_status put_learned_top(exporter *x, int64_t c) {
   GLOW_TRY(put(x, GLOW_SHAPE(2 * c, 1, 1), &to, "learn_top_fn.logs"));
   GLOW_TRY(put(x, GLOW_SHAPE(2 * c, 2 * c, 3, 3), &to, "learn_top_fn.conv.weight"));
   GLOW_TRY(put(x, GLOW_SHAPE(2 * c), &to, "learn_top_fn.conv.bias"));
-  GLOW_TRY(copy(x, "mean", c, 1, false, to));
-  return copy(x, "logs", c, 1, false, to + c);
+  GLOW_TRY(export_y0ast_copy(x, "mean", c, 1, false, to));
+  return export_y0ast_copy(x, "logs", c, 1, false, to + c);
 }
 
 /* Columns of the linear layer from the rows of the prior. */
@@ -217,7 +217,8 @@ static glow_status put_classes(exporter *x, int64_t c) {
   GLOW_TRY(put(x, GLOW_SHAPE(2 * c, classes), &to, "project_ycond.linear.weight"));
   for (int64_t half = 0; half < 2; half++) {
     const void *rows = NULL;
-    GLOW_TRY(find(x, half ? "class_logs" : "class_mean", GLOW_TYPE_F32, classes * c, &rows));
+    GLOW_TRY(export_y0ast_find(x, half ? "class_logs" : "class_mean", GLOW_TYPE_F32, classes * c,
+                               &rows));
     for (int64_t i = 0; i < c; i++)
       for (int64_t k = 0; k < classes; k++)
         to[(half * c + i) * classes + k] = ((const float *)rows)[k * c + i];
@@ -234,8 +235,8 @@ static glow_status put_classifier(exporter *x, int64_t c) {
   GLOW_TRY(put(x, GLOW_SHAPE(classes), &bias, "project_class.linear.bias"));
   if (!x->plan.classifier)
     return GLOW_OK;
-  GLOW_TRY(copy(x, "class_weight", classes, c, false, weight));
-  return copy(x, "class_bias", classes, 1, false, bias);
+  GLOW_TRY(export_y0ast_copy(x, "class_weight", classes, c, false, weight));
+  return export_y0ast_copy(x, "class_bias", classes, 1, false, bias);
 }
 
 static glow_status put_top(exporter *x, int64_t c) {

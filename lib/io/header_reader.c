@@ -140,7 +140,7 @@ typedef struct parsing {
 } parsing;
 
 /* Moves a decoded string to `to`, in front of it in the text. */
-static char *keep(char *to, const char *string) {
+static char *header_reader_keep(char *to, const char *string) {
   size_t bytes = strlen(string) + 1;
   memmove(to, string, bytes);
   return to + bytes;
@@ -149,14 +149,14 @@ static char *keep(char *to, const char *string) {
 static glow_status read_metadata_pair(parsing *p) {
   const char *key = p->pool_end, *text = NULL;
   GLOW_TRY(glow__json_key(&p->json, &text));
-  p->pool_end = keep(p->pool_end, text);
+  p->pool_end = header_reader_keep(p->pool_end, text);
   glow_status status = glow__json_string(&p->json, &text);
   if (status == GLOW_OK && !text)
     status = glow_error(GLOW_E_FORMAT, "byte %lld: header: a text in quotes expected",
                         (long long)(p->json.base + p->json.at));
   if (status != GLOW_OK)
     return glow__error_prefix(status, "__metadata__ key '%.100s'", key);
-  p->pool_end = keep(p->pool_end, text);
+  p->pool_end = header_reader_keep(p->pool_end, text);
   p->header->metadata_count++;
   return GLOW_OK;
 }
@@ -185,7 +185,7 @@ static glow_status check_name(const char *name, int64_t most) {
                     (long long)most);
 }
 
-static glow_status read_tensor(parsing *p, const char *name) {
+static glow_status header_reader_read_tensor(parsing *p, const char *name) {
   glow__header *header = p->header;
   const long long at = name - header->text + p->json.base;
   GLOW_TRY(check_name(name, p->limits->name_bytes));
@@ -214,7 +214,8 @@ static glow_status read_members(parsing *p) {
     if (!more)
       return glow__json_end(&p->json);
     GLOW_TRY(glow__json_key(&p->json, &key));
-    GLOW_TRY(strcmp(key, "__metadata__") == 0 ? read_metadata(p) : read_tensor(p, key));
+    GLOW_TRY(strcmp(key, "__metadata__") == 0 ? read_metadata(p)
+                                              : header_reader_read_tensor(p, key));
   }
 }
 
@@ -233,7 +234,7 @@ static int by_offset(const void *a, const void *b) {
   return x < y ? -1 : x > y; /* in the order of the header */
 }
 
-static int by_text(const void *a, const void *b) {
+static int header_reader_by_text(const void *a, const void *b) {
   return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
@@ -266,7 +267,8 @@ static glow_status sort_metadata(glow__header *header, const char *pool) {
     pool += strlen(pool) + 1; /* key */
     pool += strlen(pool) + 1; /* value */
   }
-  glow__sort(header->metadata, (size_t)header->metadata_count, sizeof *header->metadata, by_text);
+  glow__sort(header->metadata, (size_t)header->metadata_count, sizeof *header->metadata,
+             header_reader_by_text);
   for (int64_t i = 1; i < header->metadata_count; i++)
     if (strcmp(header->metadata[i - 1], header->metadata[i]) == 0)
       return glow_error(GLOW_E_FORMAT, "header: duplicate __metadata__ key '%.100s'",
@@ -348,6 +350,6 @@ const glow__entry *glow__header_find(const glow__header *header, const char *nam
 
 const char *glow__header_metadata(const glow__header *header, const char *key) {
   const char **found = bsearch(&key, header->metadata, (size_t)header->metadata_count,
-                               sizeof *header->metadata, by_text);
+                               sizeof *header->metadata, header_reader_by_text);
   return found ? *found + strlen(*found) + 1 : NULL;
 }

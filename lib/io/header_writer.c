@@ -37,12 +37,12 @@ static glow_status check_pair(const char *key, const char *value, int64_t index)
   return GLOW_OK;
 }
 
-static int by_text(const void *a, const void *b) {
+static int header_writer_by_text(const void *a, const void *b) {
   return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
 static glow_status check_twice(const char **names, int64_t count, const char *what) {
-  glow__sort(names, (size_t)count, sizeof *names, by_text);
+  glow__sort(names, (size_t)count, sizeof *names, header_writer_by_text);
   for (int64_t i = 1; i < count; i++)
     if (strcmp(names[i - 1], names[i]) == 0)
       return glow_error(GLOW_E_ARGUMENT, "there are two %s '%.100s'", what, names[i]);

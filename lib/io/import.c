@@ -4,14 +4,14 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "io/import.h"
 #include "host/host.h"
+#include "io/import.h"
 
 static const glow__import_format *const formats[] = {&glow__import_openai, &glow__import_y0ast,
                                                      &glow__import_rosinality};
 enum { FORMATS = sizeof formats / sizeof *formats };
 
-static glow_status check_options(const glow_import_options *o) {
+static glow_status import_check_options(const glow_import_options *o) {
   if (o->format && (o->format < GLOW_FORMAT_OPENAI || o->format > GLOW_FORMAT_ROSINALITY))
     return glow_error(GLOW_E_ARGUMENT, "format is %d; it must be one of GLOW_FORMAT_..., or 0",
                       o->format);
@@ -62,7 +62,7 @@ static glow_status recognise(glow__import *im) {
 
 /* ---- checking -------------------------------------------------------------------------------- */
 
-static glow_status infer_size(glow__import *im) {
+static glow_status import_infer_size(glow__import *im) {
   const glow_import_options *o = &im->options;
   glow_shape *input = &im->plan.input;
   if (input->height &&
@@ -96,7 +96,8 @@ static bool passes(const glow__import_format *format, const char *name) {
 }
 
 static glow_status check_unknown(const glow__import *im) {
-  for (int64_t i = 0; !im->options.ignore_unknown && i < glow_tensor_file_tensor_count(im->file); i++) {
+  for (int64_t i = 0; !im->options.ignore_unknown && i < glow_tensor_file_tensor_count(im->file);
+       i++) {
     glow_file_tensor tensor = GLOW_FILE_TENSOR_INIT;
     GLOW_TRY(glow_tensor_file_get(im->file, i, &tensor));
     if (!im->known[i] && !passes(im->format, tensor.name))
@@ -107,7 +108,7 @@ static glow_status check_unknown(const glow__import *im) {
   return GLOW_OK;
 }
 
-static glow_status check(glow__import *im) {
+static glow_status import_check(glow__import *im) {
   GLOW_TRY(recognise(im));
   GLOW_TRY(im->format->infer(im));
   GLOW_TRY(glow__import_permutations(im));
@@ -115,12 +116,12 @@ static glow_status check(glow__import *im) {
     return glow_error(GLOW_E_FORMAT, "there is a classifier, but no prior of the classes");
   GLOW_TRY(glow__import_walk(im));
   GLOW_TRY(check_unknown(im));
-  return infer_size(im);
+  return import_infer_size(im);
 }
 
 /* ---- converting ------------------------------------------------------------------------------ */
 
-static glow_status convert(glow_model *model, void *arg) {
+static glow_status import_convert(glow_model *model, void *arg) {
   glow__import *im = arg;
   im->model = model;
   return glow__import_walk(im);
@@ -128,10 +129,10 @@ static glow_status convert(glow_model *model, void *arg) {
 
 static glow_status import_model(glow__import *im, glow_model **out) {
   glow_builder *builder = NULL;
-  GLOW_TRY(check(im));
+  GLOW_TRY(import_check(im));
   im->plan.bits = im->options.bits;
   GLOW_TRY(glow__import_build(im->context, &im->plan, &builder));
-  GLOW_TRY(glow__builder_finish_from(&builder, convert, im, out));
+  GLOW_TRY(glow__builder_finish_from(&builder, import_convert, im, out));
   return glow_model_set_initialised(*out);
 }
 
@@ -149,7 +150,7 @@ static glow_status import_file(glow__import *im, const glow_input *input, glow_m
 }
 
 glow_status glow_model_import(glow_context *context, const glow_input *input,
-                        const glow_import_options *options, glow_model **out) {
+                              const glow_import_options *options, glow_model **out) {
   glow__import im = {.context = context, .options = GLOW_IMPORT_OPTIONS_INIT};
   if (out)
     *out = NULL;
@@ -157,7 +158,7 @@ glow_status glow_model_import(glow_context *context, const glow_input *input,
     return glow_error(GLOW_E_ARGUMENT, "glow_model_import: NULL argument");
   GLOW_TRY(glow__options_copy(&im.options, sizeof im.options, options, sizeof im.options,
                               "glow_import_options"));
-  GLOW_TRY(check_options(&im.options));
+  GLOW_TRY(import_check_options(&im.options));
   return import_file(&im, input, out);
 }
 

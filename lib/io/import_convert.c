@@ -72,7 +72,7 @@ static double element(const glow__import_layout *l, const double *values, int64_
          values[l->inputs_first ? (t * l->in + i) * l->out + o : (o * l->in + i) * l->taps + t];
 }
 
-static void take(const glow__import_layout *l, const double *values, double *to) {
+static void import_convert_take(const glow__import_layout *l, const double *values, double *to) {
   for (int64_t o = 0; o < l->out; o++)
     for (int64_t i = 0; i < l->count; i++)
       for (int64_t t = 0; t < l->taps; t++) {
@@ -98,7 +98,7 @@ glow_status glow__import_take(glow__import *im, const char *name, int32_t rank, 
     return GLOW_OK;
   *out = glow_allocate(im->context, (size_t)taken(layout) * sizeof **out);
   if (*out)
-    take(layout, values, *out);
+    import_convert_take(layout, values, *out);
   glow_release(im->context, values);
   return *out ? GLOW_OK : GLOW_E_MEMORY;
 }
@@ -117,7 +117,8 @@ glow_status glow__import_copy(glow__import *im, const char *name, int32_t rank, 
 /* ---- top prior ------------------------------------------------------------------------------- */
 
 /* Sum over the taps of a 3x3 convolution that fall outside at pixel (y, x). */
-static double outside(const double *taps, const glow_shape *shape, int64_t y, int64_t x) {
+static double import_convert_outside(const double *taps, const glow_shape *shape, int64_t y,
+                                     int64_t x) {
   double sum = 0;
   for (int64_t t = 0; t < 9; t++) {
     int64_t row = y + t / 3 - 1, column = x + t % 3 - 1;
@@ -136,7 +137,7 @@ static void top_half(const glow_shape *top, int64_t first, const double *border,
       int64_t o = first + c;
       double sum = bias[o];
       if (border)
-        sum += outside(border + o * 9, top, p / top->width, p % top->width);
+        sum += import_convert_outside(border + o * 9, top, p / top->width, p % top->width);
       to[p * top->channels + c] = sum * exp(3.0 * logs[o]);
     }
 }
@@ -159,7 +160,8 @@ static glow_status write_top(glow__import *im, int64_t channels, const double *b
   return status;
 }
 
-static glow_status read_tensor(glow__import *im, const glow__import_tensor *tensor, double **out) {
+static glow_status import_convert_read_tensor(glow__import *im, const glow__import_tensor *tensor,
+                                              double **out) {
   return glow__import_read(im, tensor->name, tensor->rank, tensor->dims, out);
 }
 
@@ -173,9 +175,9 @@ glow_status glow__import_top_prior(glow__import *im, int64_t channels,
       border ? glow__import_take(im, border->name, border->rank, border->dims, border_layout, &e)
              : GLOW_OK;
   if (status == GLOW_OK)
-    status = read_tensor(im, bias, &b);
+    status = import_convert_read_tensor(im, bias, &b);
   if (status == GLOW_OK)
-    status = read_tensor(im, logs, &l);
+    status = import_convert_read_tensor(im, logs, &l);
   if (status == GLOW_OK && l)
     status = write_top(im, channels, e, b, l);
   glow_release(im->context, e);
@@ -198,8 +200,8 @@ static glow_status read_linear(glow__import *im, const glow__import_linear *line
   double *logs = NULL;
   GLOW_TRY(glow__import_take(im, linear->weight.name, linear->weight.rank, linear->weight.dims,
                              &layout, weight));
-  GLOW_TRY(read_tensor(im, &linear->bias, bias));
-  GLOW_TRY(read_tensor(im, &linear->logs, &logs));
+  GLOW_TRY(import_convert_read_tensor(im, &linear->bias, bias));
+  GLOW_TRY(import_convert_read_tensor(im, &linear->logs, &logs));
   for (int64_t o = 0; logs && o < out; o++) {
     double scale = exp(3.0 * logs[o]);
     (*bias)[o] *= scale;

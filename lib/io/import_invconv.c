@@ -162,8 +162,8 @@ static glow_status write_factors(glow__import *im, const factors *f) {
   return glow__import_write_integers(im, "invconv.perm", f->perm, c);
 }
 
-static glow_status convert(glow__import *im, const glow__import_factors *names, factors *f,
-                           const double *columns, bool transposed) {
+static glow_status import_invconv_convert(glow__import *im, const glow__import_factors *names,
+                                          factors *f, const double *columns, bool transposed) {
   GLOW_TRY(read_factors(im, names, f));
   if (!im->model)
     return GLOW_OK;
@@ -177,7 +177,7 @@ static glow_status convert(glow__import *im, const glow__import_factors *names, 
 glow_status glow__import_lu(glow__import *im, int64_t channels, const glow__import_factors *names,
                             const double *columns, bool transposed) {
   factors f = {.channels = channels};
-  glow_status status = convert(im, names, &f, columns, transposed);
+  glow_status status = import_invconv_convert(im, names, &f, columns, transposed);
   release(im, &f);
   return status;
 }

@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "io/import.h"
 #include "host/host.h"
+#include "io/import.h"
 
 /* A model of more layers could not be read from a file again. */
 enum { MAX_LAYERS = 16384 };
@@ -85,7 +85,8 @@ typedef struct building {
 } building;
 
 /* Adds *layer, if it was made. */
-static glow_status add(building *b, glow_status made, glow_layer **layer, const char *what) {
+static glow_status import_model_add(building *b, glow_status made, glow_layer **layer,
+                                    const char *what) {
   char name[128];
   if (made != GLOW_OK)
     return made;
@@ -99,10 +100,11 @@ static glow_status add_permutation(building *b, int32_t kind) {
   glow_invconv_options invconv = GLOW_INVCONV_OPTIONS_INIT;
   if (kind == GLOW_PERMUTATION_REVERSE || kind == GLOW_PERMUTATION_SHUFFLE) {
     permute.kind = kind;
-    return add(b, glow_permute_create(b->context, &permute, &layer), &layer, "permute");
+    return import_model_add(b, glow_permute_create(b->context, &permute, &layer), &layer,
+                            "permute");
   }
   invconv.lu = kind == GLOW_PERMUTATION_INVCONV_LU;
-  return add(b, glow_invconv_create(b->context, &invconv, &layer), &layer, "invconv");
+  return import_model_add(b, glow_invconv_create(b->context, &invconv, &layer), &layer, "invconv");
 }
 
 static glow_status add_coupling(building *b) {
@@ -115,13 +117,14 @@ static glow_status add_coupling(building *b) {
   net_options.border = b->plan->border;
   options.kind = b->plan->coupling;
   GLOW_TRY(glow_conv_net_create(b->context, &net_options, &net));
-  return add(b, glow_coupling_create(b->context, &options, &net, &layer), &layer, "coupling");
+  return import_model_add(b, glow_coupling_create(b->context, &options, &net, &layer), &layer,
+                          "coupling");
 }
 
 static glow_status add_step(building *b, int32_t level, int32_t step) {
   glow_layer *layer = NULL;
   snprintf(b->prefix, sizeof b->prefix, "level%d.step%d.", level, step);
-  GLOW_TRY(add(b, glow_actnorm_create(b->context, NULL, &layer), &layer, "actnorm"));
+  GLOW_TRY(import_model_add(b, glow_actnorm_create(b->context, NULL, &layer), &layer, "actnorm"));
   GLOW_TRY(add_permutation(b, b->plan->permutations[level * b->plan->depth + step]));
   return add_coupling(b);
 }
@@ -130,14 +133,14 @@ static glow_status add_level(building *b, int32_t level) {
   glow_layer *layer = NULL;
   glow_split_options split = GLOW_SPLIT_OPTIONS_INIT;
   snprintf(b->prefix, sizeof b->prefix, "level%d.", level);
-  GLOW_TRY(add(b, glow_squeeze_create(b->context, NULL, &layer), &layer, "squeeze"));
+  GLOW_TRY(import_model_add(b, glow_squeeze_create(b->context, NULL, &layer), &layer, "squeeze"));
   for (int32_t step = 0; step < b->plan->depth; step++)
     GLOW_TRY(add_step(b, level, step));
   if (level == b->plan->levels - 1)
     return GLOW_OK;
   snprintf(b->prefix, sizeof b->prefix, "level%d.", level);
   split.border = b->plan->border;
-  return add(b, glow_split_create(b->context, &split, &layer), &layer, "split");
+  return import_model_add(b, glow_split_create(b->context, &split, &layer), &layer, "split");
 }
 
 static glow_status add_prior(building *b) {
@@ -148,10 +151,10 @@ static glow_status add_prior(building *b) {
   options.spatial = b->plan->spatial;
   options.classifier = b->plan->classifier;
   b->prefix[0] = 0;
-  return add(b, glow_prior_create(b->context, &options, &layer), &layer, "prior");
+  return import_model_add(b, glow_prior_create(b->context, &options, &layer), &layer, "prior");
 }
 
-static glow_status add_layers(building *b) {
+static glow_status import_model_add_layers(building *b) {
   for (int32_t level = 0; level < b->plan->levels; level++)
     GLOW_TRY(add_level(b, level));
   return add_prior(b);
@@ -163,7 +166,7 @@ glow_status glow__import_build(glow_context *context, const glow__import_plan *p
   building b = {.context = context, .plan = plan};
   options.bits = plan->bits;
   GLOW_TRY(glow_builder_create(context, &plan->input, &options, &b.builder));
-  glow_status status = add_layers(&b);
+  glow_status status = import_model_add_layers(&b);
   if (status != GLOW_OK)
     glow_builder_destroy(&b.builder);
   *out = b.builder;

@@ -15,38 +15,38 @@
 
 /* ---- shape of the model ---------------------------------------------------------------------- */
 
-static void at_step(glow__import *im, int32_t level, int32_t step) {
+static void import_openai_at_step(glow__import *im, int32_t level, int32_t step) {
   snprintf(im->from, sizeof im->from, "%d/%d/", level, step);
 }
 
-static void at_split(glow__import *im, int32_t level) {
+static void import_openai_at_split(glow__import *im, int32_t level) {
   snprintf(im->from, sizeof im->from, "pool%d/conv/", level);
 }
 
-static void at_top(glow__import *im) {
+static void import_openai_at_top(glow__import *im) {
   im->from[0] = 0;
 }
 
 /* One of its tensors may be missing: then it is asked for later, by name. */
-static bool has_step(glow__import *im, int32_t level, int32_t step) {
-  at_step(im, level, step);
+static bool import_openai_has_step(glow__import *im, int32_t level, int32_t step) {
+  import_openai_at_step(im, level, step);
   return glow__import_has(im, "actnorm_center/b") || glow__import_has(im, "actnorm_scale/logs");
 }
 
-static glow_status infer(glow__import *im) {
+static glow_status import_openai_infer(glow__import *im) {
   glow__import_plan *plan = &im->plan;
   int64_t channels = 0, hidden = 0, out = 0, classes = 0;
-  while (plan->levels <= GLOW_IMPORT_LEVELS && has_step(im, plan->levels, 0))
+  while (plan->levels <= GLOW_IMPORT_LEVELS && import_openai_has_step(im, plan->levels, 0))
     plan->levels++;
-  while (plan->depth <= GLOW_IMPORT_DEPTH && has_step(im, 0, plan->depth))
+  while (plan->depth <= GLOW_IMPORT_DEPTH && import_openai_has_step(im, 0, plan->depth))
     plan->depth++;
-  at_step(im, 0, 0);
+  import_openai_at_step(im, 0, 0);
   GLOW_TRY(glow__import_dim(im, "actnorm_center/b", 4, 3, GLOW_IMPORT_CHANNELS, &channels));
   GLOW_TRY(glow__import_dim(im, "f1/l_1/W", 4, 3, GLOW_IMPORT_HIDDEN, &hidden));
   GLOW_TRY(glow__import_dim(im, "f1/l_last/W", 4, 3, GLOW_IMPORT_CHANNELS, &out));
   GLOW_TRY(glow__import_plan_step(im, channels, hidden, out));
   plan->net_actnorm = plan->border = 1;
-  at_top(im);
+  import_openai_at_top(im);
   plan->learned = plan->spatial = glow__import_has(im, "prior/p/W");
   plan->classifier = glow__import_has(im, "classifier/W");
   if (glow__import_has(im, "prior/y_emb/W"))
@@ -57,8 +57,8 @@ static glow_status infer(glow__import *im) {
 
 /* ---- parts ----------------------------------------------------------------------------------- */
 
-static glow_status actnorm(glow__import *im, const char *from, int64_t channels, const char *bias,
-                           const char *logs) {
+static glow_status import_openai_actnorm(glow__import *im, const char *from, int64_t channels,
+                                         const char *bias, const char *logs) {
   char name[64];
   glow__import_layout one = glow__import_vector(channels, GLOW_ORDER_SAME, 1);
   glow__import_layout three = glow__import_vector(channels, GLOW_ORDER_SAME, 3);
@@ -68,11 +68,11 @@ static glow_status actnorm(glow__import *im, const char *from, int64_t channels,
   return glow__import_copy(im, name, GLOW_SHAPE(1, 1, 1, channels), &three, logs);
 }
 
-static glow_status step_actnorm(glow__import *im, int64_t channels) {
-  return actnorm(im, "actnorm", channels, "actnorm.bias", "actnorm.logs");
+static glow_status import_openai_step_actnorm(glow__import *im, int64_t channels) {
+  return import_openai_actnorm(im, "actnorm", channels, "actnorm.bias", "actnorm.logs");
 }
 
-static int32_t permutation(glow__import *im) {
+static int32_t import_openai_permutation(glow__import *im) {
   return glow__import_has(im, "invconv/W")         ? GLOW_PERMUTATION_INVCONV
          : glow__import_has(im, "invconv/P")       ? GLOW_PERMUTATION_INVCONV_LU
          : glow__import_has(im, "shuffle/indices") ? GLOW_PERMUTATION_SHUFFLE
@@ -80,7 +80,7 @@ static int32_t permutation(glow__import *im) {
 }
 
 /* Both of its variables, which must belong together. */
-static glow_status shuffle(glow__import *im, int64_t channels) {
+static glow_status import_openai_shuffle(glow__import *im, int64_t channels) {
   int32_t *indices = NULL, *inverse = NULL;
   glow_status status = glow__import_read_permutation(im, "shuffle/indices", channels, &indices);
   if (status == GLOW_OK)
@@ -98,7 +98,7 @@ static glow_status shuffle(glow__import *im, int64_t channels) {
   return status;
 }
 
-static glow_status permute(glow__import *im, int64_t channels, int32_t kind) {
+static glow_status import_openai_permute(glow__import *im, int64_t channels, int32_t kind) {
   const glow__import_factors factors = {"invconv/P", "invconv/L", "invconv/U", "invconv/log_S",
                                         "invconv/sign_S"};
   switch (kind) {
@@ -106,7 +106,7 @@ static glow_status permute(glow__import *im, int64_t channels, int32_t kind) {
     return glow__import_weight(im, "invconv/W", GLOW_SHAPE(channels, channels), channels, NULL,
                                true);
   case GLOW_PERMUTATION_INVCONV_LU: return glow__import_lu(im, channels, &factors, NULL, true);
-  case GLOW_PERMUTATION_SHUFFLE: return shuffle(im, channels);
+  case GLOW_PERMUTATION_SHUFFLE: return import_openai_shuffle(im, channels);
   default: return glow__import_write_reverse(im, channels);
   }
 }
@@ -128,7 +128,7 @@ static glow_status convolution(glow__import *im, const char *name, int64_t in, i
   return glow__import_copy(im, name, GLOW_SHAPE(3, 3, in + 1, out), &layout, edge);
 }
 
-static glow_status net(glow__import *im, int64_t in, int64_t out) {
+static glow_status import_openai_net(glow__import *im, int64_t in, int64_t out) {
   int64_t hidden = im->plan.hidden;
   int32_t order =
       im->plan.coupling == GLOW_COUPLING_AFFINE ? GLOW_ORDER_INTERLEAVED : GLOW_ORDER_SAME;
@@ -137,12 +137,12 @@ static glow_status net(glow__import *im, int64_t in, int64_t out) {
   glow__import_layout vector = glow__import_vector(out, order, 1);
   GLOW_TRY(convolution(im, "f1/l_1/W", in, hidden, GLOW_ORDER_SAME, "coupling.net.conv1.weight",
                        "coupling.net.conv1.edge"));
-  GLOW_TRY(
-      actnorm(im, "f1/l_1/actnorm", hidden, "coupling.net.norm1.bias", "coupling.net.norm1.logs"));
+  GLOW_TRY(import_openai_actnorm(im, "f1/l_1/actnorm", hidden, "coupling.net.norm1.bias",
+                                 "coupling.net.norm1.logs"));
   GLOW_TRY(glow__import_copy(im, "f1/l_2/W", GLOW_SHAPE(1, 1, hidden, hidden), &square,
                              "coupling.net.conv2.weight"));
-  GLOW_TRY(
-      actnorm(im, "f1/l_2/actnorm", hidden, "coupling.net.norm2.bias", "coupling.net.norm2.logs"));
+  GLOW_TRY(import_openai_actnorm(im, "f1/l_2/actnorm", hidden, "coupling.net.norm2.bias",
+                                 "coupling.net.norm2.logs"));
   GLOW_TRY(convolution(im, "f1/l_last/W", hidden, out, order, "coupling.net.conv3.weight",
                        "coupling.net.conv3.edge"));
   GLOW_TRY(glow__import_copy(im, "f1/l_last/b", GLOW_SHAPE(1, 1, 1, out), &vector,
@@ -151,7 +151,7 @@ static glow_status net(glow__import *im, int64_t in, int64_t out) {
                            "coupling.net.conv3.logs");
 }
 
-static glow_status split(glow__import *im, int64_t channels) {
+static glow_status import_openai_split(glow__import *im, int64_t channels) {
   glow__import_layout vector = glow__import_vector(channels, GLOW_ORDER_INTERLEAVED, 1);
   GLOW_TRY(convolution(im, "W", channels / 2, channels, GLOW_ORDER_INTERLEAVED, "prior.weight",
                        "prior.edge"));
@@ -160,7 +160,7 @@ static glow_status split(glow__import *im, int64_t channels) {
 }
 
 /* Of zeros, only the border's channel counts. */
-static glow_status learned_top(glow__import *im, int64_t channels) {
+static glow_status import_openai_learned_top(glow__import *im, int64_t channels) {
   int64_t out = 2 * channels;
   const glow__import_tensor weight = {"prior/p/W", GLOW_SHAPE(3, 3, out + 1, out)},
                             bias = {"prior/p/b", GLOW_SHAPE(1, 1, 1, out)},
@@ -175,7 +175,7 @@ static glow_status learned_top(glow__import *im, int64_t channels) {
   return glow__import_top_prior(im, channels, &weight, &border, &bias, &logs);
 }
 
-static glow_status top(glow__import *im, int64_t channels) {
+static glow_status import_openai_top(glow__import *im, int64_t channels) {
   int64_t classes = im->plan.classes, out = 2 * channels;
   const glow__import_linear rows = {{"prior/y_emb/W", GLOW_SHAPE(classes, out)},
                                     {"prior/y_emb/b", GLOW_SHAPE(1, out)},
@@ -186,7 +186,7 @@ static glow_status top(glow__import *im, int64_t channels) {
                                       {"classifier/logs", GLOW_SHAPE(1, classes)},
                                       true};
   if (im->plan.learned)
-    GLOW_TRY(learned_top(im, channels));
+    GLOW_TRY(import_openai_learned_top(im, channels));
   if (classes)
     GLOW_TRY(glow__import_class_rows(im, channels, &rows));
   return im->plan.classifier ? glow__import_classifier(im, channels, &scores) : GLOW_OK;
@@ -199,14 +199,14 @@ const glow__import_format glow__import_openai = {
     .first = "0/0/actnorm_center/b",
     .prefixes = {"model/", ""},
     .passes = {"/ExponentialMovingAverage", "Variable"},
-    .infer = infer,
-    .at_step = at_step,
-    .at_split = at_split,
-    .at_top = at_top,
-    .permutation = permutation,
-    .actnorm = step_actnorm,
-    .permute = permute,
-    .net = net,
-    .split = split,
-    .top = top,
+    .infer = import_openai_infer,
+    .at_step = import_openai_at_step,
+    .at_split = import_openai_at_split,
+    .at_top = import_openai_at_top,
+    .permutation = import_openai_permutation,
+    .actnorm = import_openai_step_actnorm,
+    .permute = import_openai_permute,
+    .net = import_openai_net,
+    .split = import_openai_split,
+    .top = import_openai_top,
 };

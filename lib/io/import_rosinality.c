@@ -19,32 +19,32 @@
 
 /* ---- shape of the model ---------------------------------------------------------------------- */
 
-static void at_step(glow__import *im, int32_t level, int32_t step) {
+static void import_rosinality_at_step(glow__import *im, int32_t level, int32_t step) {
   snprintf(im->from, sizeof im->from, "blocks.%d.flows.%d.", level, step);
 }
 
-static void at_split(glow__import *im, int32_t level) {
+static void import_rosinality_at_split(glow__import *im, int32_t level) {
   snprintf(im->from, sizeof im->from, "blocks.%d.prior.", level);
 }
 
-static void at_top(glow__import *im) {
-  at_split(im, im->plan.levels - 1);
+static void import_rosinality_at_top(glow__import *im) {
+  import_rosinality_at_split(im, im->plan.levels - 1);
 }
 
 /* One of its tensors may be missing: then it is asked for later, by name. */
-static bool has_step(glow__import *im, int32_t level, int32_t step) {
-  at_step(im, level, step);
+static bool import_rosinality_has_step(glow__import *im, int32_t level, int32_t step) {
+  import_rosinality_at_step(im, level, step);
   return glow__import_has(im, "actnorm.loc") || glow__import_has(im, "actnorm.scale");
 }
 
-static glow_status infer(glow__import *im) {
+static glow_status import_rosinality_infer(glow__import *im) {
   glow__import_plan *plan = &im->plan;
   int64_t channels = 0, hidden = 0, out = 0;
-  while (plan->levels <= GLOW_IMPORT_LEVELS && has_step(im, plan->levels, 0))
+  while (plan->levels <= GLOW_IMPORT_LEVELS && import_rosinality_has_step(im, plan->levels, 0))
     plan->levels++;
-  while (plan->depth <= GLOW_IMPORT_DEPTH && has_step(im, 0, plan->depth))
+  while (plan->depth <= GLOW_IMPORT_DEPTH && import_rosinality_has_step(im, 0, plan->depth))
     plan->depth++;
-  at_step(im, 0, 0);
+  import_rosinality_at_step(im, 0, 0);
   GLOW_TRY(glow__import_dim(im, "actnorm.loc", 4, 1, GLOW_IMPORT_CHANNELS, &channels));
   GLOW_TRY(glow__import_dim(im, "coupling.net.0.weight", 4, 0, GLOW_IMPORT_HIDDEN, &hidden));
   GLOW_TRY(glow__import_dim(im, "coupling.net.4.conv.weight", 4, 0, GLOW_IMPORT_CHANNELS, &out));
@@ -90,7 +90,7 @@ static glow_status check_initialised(glow__import *im) {
                     im->prefix, im->from);
 }
 
-static glow_status actnorm(glow__import *im, int64_t channels) {
+static glow_status import_rosinality_actnorm(glow__import *im, int64_t channels) {
   double *logs = NULL, *signs = NULL;
   glow__import_layout vector = glow__import_vector(channels, GLOW_ORDER_SAME, 1);
   GLOW_TRY(check_initialised(im));
@@ -104,12 +104,12 @@ static glow_status actnorm(glow__import *im, int64_t channels) {
   return status;
 }
 
-static int32_t permutation(glow__import *im) {
+static int32_t import_rosinality_permutation(glow__import *im) {
   return glow__import_has(im, "invconv.weight") ? GLOW_PERMUTATION_INVCONV
                                                 : GLOW_PERMUTATION_INVCONV_LU;
 }
 
-static glow_status permute(glow__import *im, int64_t channels, int32_t kind) {
+static glow_status import_rosinality_permute(glow__import *im, int64_t channels, int32_t kind) {
   const glow__import_factors factors = {"invconv.w_p", "invconv.w_l", "invconv.w_u", "invconv.w_s",
                                         "invconv.s_sign"};
   double *logs = NULL, *signs = NULL;
@@ -126,16 +126,18 @@ static glow_status permute(glow__import *im, int64_t channels, int32_t kind) {
 
 /* ---- network, split and top ------------------------------------------------------------------ */
 
-static glow__import_layout weights(int64_t out, int64_t in, int64_t taps, int32_t order) {
+static glow__import_layout import_rosinality_weights(int64_t out, int64_t in, int64_t taps,
+                                                     int32_t order) {
   return (glow__import_layout){
       .out = out, .in = in, .taps = taps, .count = in, .order = order, .factor = 1};
 }
 
 /* A zero convolution at `from` to TO `to` {weight, edge, bias, logs}. */
-static glow_status zero_convolution(glow__import *im, const char *from, int64_t in, int64_t out,
-                                    int32_t order, const char *to) {
+static glow_status import_rosinality_zero_convolution(glow__import *im, const char *from,
+                                                      int64_t in, int64_t out, int32_t order,
+                                                      const char *to) {
   char name[64], target[64];
-  glow__import_layout weight = weights(out, in, 9, order), edge = weight;
+  glow__import_layout weight = import_rosinality_weights(out, in, 9, order), edge = weight;
   glow__import_layout vector = glow__import_vector(out, order, 1);
   edge.sum = true;
   snprintf(name, sizeof name, "%sconv.weight", from);
@@ -151,10 +153,10 @@ static glow_status zero_convolution(glow__import *im, const char *from, int64_t 
   return glow__import_copy(im, name, GLOW_SHAPE(1, out, 1, 1), &vector, target);
 }
 
-static glow_status net(glow__import *im, int64_t in, int64_t out) {
+static glow_status import_rosinality_net(glow__import *im, int64_t in, int64_t out) {
   int64_t hidden = im->plan.hidden;
-  glow__import_layout first = weights(hidden, in, 9, GLOW_ORDER_SAME);
-  glow__import_layout second = weights(hidden, hidden, 1, GLOW_ORDER_SAME);
+  glow__import_layout first = import_rosinality_weights(hidden, in, 9, GLOW_ORDER_SAME);
+  glow__import_layout second = import_rosinality_weights(hidden, hidden, 1, GLOW_ORDER_SAME);
   glow__import_layout vector = glow__import_vector(hidden, GLOW_ORDER_SAME, 1);
   /* conv1.edge stays 0: this convolution is padded with zeros */
   GLOW_TRY(glow__import_copy(im, "coupling.net.0.weight", GLOW_SHAPE(hidden, in, 3, 3), &first,
@@ -165,22 +167,23 @@ static glow_status net(glow__import *im, int64_t in, int64_t out) {
                              "coupling.net.conv2.weight"));
   GLOW_TRY(glow__import_copy(im, "coupling.net.2.bias", GLOW_SHAPE(hidden), &vector,
                              "coupling.net.conv2.bias"));
-  return zero_convolution(im, "coupling.net.4.", hidden, out,
-                          im->plan.coupling == GLOW_COUPLING_AFFINE ? GLOW_ORDER_SWAPPED
-                                                                    : GLOW_ORDER_SAME,
-                          "coupling.net.conv3.");
+  return import_rosinality_zero_convolution(
+      im, "coupling.net.4.", hidden, out,
+      im->plan.coupling == GLOW_COUPLING_AFFINE ? GLOW_ORDER_SWAPPED : GLOW_ORDER_SAME,
+      "coupling.net.conv3.");
 }
 
-static glow_status split(glow__import *im, int64_t channels) {
-  return zero_convolution(im, "", channels / 2, channels, GLOW_ORDER_SAME, "prior.");
+static glow_status import_rosinality_split(glow__import *im, int64_t channels) {
+  return import_rosinality_zero_convolution(im, "", channels / 2, channels, GLOW_ORDER_SAME,
+                                            "prior.");
 }
 
-static glow_status top(glow__import *im, int64_t channels) {
+static glow_status import_rosinality_top(glow__import *im, int64_t channels) {
   int64_t out = 2 * channels;
   const glow__import_tensor weight = {"conv.weight", GLOW_SHAPE(out, channels, 3, 3)},
                             bias = {"conv.bias", GLOW_SHAPE(out)},
                             logs = {"scale", GLOW_SHAPE(1, out, 1, 1)};
-  glow__import_layout border = weights(out, channels, 9, GLOW_ORDER_SAME);
+  glow__import_layout border = import_rosinality_weights(out, channels, 9, GLOW_ORDER_SAME);
   border.sum = true;
   return glow__import_top_prior(im, channels, &weight, &border, &bias, &logs);
 }
@@ -193,14 +196,14 @@ const glow__import_format glow__import_rosinality = {
     .prefixes = {"", "module."},
     .passes = {"invconv.u_mask", "invconv.l_mask", "invconv.l_eye"},
     .levels_differ = true, /* the last block has the LU form always */
-    .infer = infer,
-    .at_step = at_step,
-    .at_split = at_split,
-    .at_top = at_top,
-    .permutation = permutation,
-    .actnorm = actnorm,
-    .permute = permute,
-    .net = net,
-    .split = split,
-    .top = top,
+    .infer = import_rosinality_infer,
+    .at_step = import_rosinality_at_step,
+    .at_split = import_rosinality_at_split,
+    .at_top = import_rosinality_at_top,
+    .permutation = import_rosinality_permutation,
+    .actnorm = import_rosinality_actnorm,
+    .permute = import_rosinality_permute,
+    .net = import_rosinality_net,
+    .split = import_rosinality_split,
+    .top = import_rosinality_top,
 };

@@ -18,8 +18,8 @@ bool glow__import_has(const glow__import *im, const char *name) {
   return glow_tensor_file_index(im->file, full_name(im, name, full, sizeof full)) >= 0;
 }
 
-static glow_status find(const glow__import *im, const char *name, int64_t *index,
-                        glow_file_tensor *tensor) {
+static glow_status import_source_find(const glow__import *im, const char *name, int64_t *index,
+                                      glow_file_tensor *tensor) {
   char full[2 * GLOW_IMPORT_NAME];
   *index = glow_tensor_file_index(im->file, full_name(im, name, full, sizeof full));
   if (*index < 0)
@@ -32,7 +32,7 @@ glow_status glow__import_dim(const glow__import *im, const char *name, int32_t r
                              int64_t limit, int64_t *out) {
   glow_file_tensor tensor = GLOW_FILE_TENSOR_INIT;
   int64_t at;
-  GLOW_TRY(find(im, name, &at, &tensor));
+  GLOW_TRY(import_source_find(im, name, &at, &tensor));
   if (tensor.rank != rank)
     return glow_error(GLOW_E_FORMAT, "tensor '%s' has %d dimensions where %d were expected",
                       tensor.name, tensor.rank, rank);
@@ -67,7 +67,7 @@ static glow_status check_shape(const glow_file_tensor *tensor, int32_t rank, con
 
 static glow_status locate(glow__import *im, const char *name, int32_t rank, const int64_t *dims,
                           bool integers, int64_t *index, glow_file_tensor *tensor) {
-  GLOW_TRY(find(im, name, index, tensor));
+  GLOW_TRY(import_source_find(im, name, index, tensor));
   GLOW_TRY(check_shape(tensor, rank, dims));
   bool whole = tensor->type == GLOW_TYPE_I32 || tensor->type == GLOW_TYPE_I64;
   bool real = tensor->type == GLOW_TYPE_F32 || tensor->type == GLOW_TYPE_F64 ||
@@ -110,7 +110,7 @@ glow_status glow__import_read_flag(glow__import *im, const char *name, int64_t *
   glow_file_tensor tensor = GLOW_FILE_TENSOR_INIT;
   unsigned char raw[8] = {0};
   int64_t index;
-  GLOW_TRY(find(im, name, &index, &tensor));
+  GLOW_TRY(import_source_find(im, name, &index, &tensor));
   if (tensor.bytes != glow__type_size(tensor.type))
     return glow_error(GLOW_E_FORMAT, "tensor '%.200s' is not one number", tensor.name);
   GLOW_TRY(glow_tensor_file_read(im->file, index, 0, raw, (size_t)tensor.bytes));
@@ -126,8 +126,9 @@ static int64_t elements_of(const glow_file_tensor *tensor) {
 /* The tensor's bytes, in memory with room for 8 bytes of each element: raw is at its end, so that
  * elements can be widened from the first to the last without overwriting any that is still to
  * come. */
-static glow_status load(glow__import *im, int64_t index, const glow_file_tensor *tensor,
-                        void **room, unsigned char **raw) {
+static glow_status import_source_load(glow__import *im, int64_t index,
+                                      const glow_file_tensor *tensor, void **room,
+                                      unsigned char **raw) {
   int64_t bytes;
   if (!glow_size_multiply(elements_of(tensor), 8, &bytes))
     return glow_error(GLOW_E_LIMIT, "tensor '%.200s' is too large", tensor->name);
@@ -154,7 +155,7 @@ glow_status glow__import_read(glow__import *im, const char *name, int32_t rank, 
   GLOW_TRY(locate(im, name, rank, dims, false, &index, &tensor));
   if (!im->model)
     return GLOW_OK;
-  GLOW_TRY(load(im, index, &tensor, &room, &raw));
+  GLOW_TRY(import_source_load(im, index, &tensor, &room, &raw));
   double *values = room;
   for (int64_t i = 0; i < elements_of(&tensor); i++) {
     double value = real_at(raw + i * glow__type_size(tensor.type), tensor.type);
@@ -191,7 +192,7 @@ glow_status glow__import_read_permutation(glow__import *im, const char *name, in
   GLOW_TRY(locate(im, name, GLOW_SHAPE(count), true, &index, &tensor));
   if (!im->model)
     return GLOW_OK;
-  GLOW_TRY(load(im, index, &tensor, &room, &raw));
+  GLOW_TRY(import_source_load(im, index, &tensor, &room, &raw));
   unsigned char *seen = glow_allocate(im->context, (size_t)count);
   int32_t *indices = seen ? glow_allocate(im->context, (size_t)count * sizeof *indices) : NULL;
   glow_status status = indices ? read_indices(&tensor, raw, count, seen, indices) : GLOW_E_MEMORY;

@@ -21,20 +21,20 @@ static void at_layer(glow__import *im, int64_t layer, const char *rest) {
   snprintf(im->from, sizeof im->from, "flow.layers.%lld.%s", (long long)layer, rest);
 }
 
-static void at_step(glow__import *im, int32_t level, int32_t step) {
+static void import_y0ast_at_step(glow__import *im, int32_t level, int32_t step) {
   at_layer(im, (int64_t)level * (im->plan.depth + 2) + 1 + step, "");
 }
 
-static void at_split(glow__import *im, int32_t level) {
+static void import_y0ast_at_split(glow__import *im, int32_t level) {
   at_layer(im, (int64_t)level * (im->plan.depth + 2) + 1 + im->plan.depth, "conv.");
 }
 
-static void at_top(glow__import *im) {
+static void import_y0ast_at_top(glow__import *im) {
   im->from[0] = 0;
 }
 
 /* Largest i of the names "flow.layers.{i}.", at most `limit`; -1: none. */
-static int64_t last_layer(const glow__import *im, int64_t limit) {
+static int64_t import_y0ast_last_layer(const glow__import *im, int64_t limit) {
   char start[GLOW_IMPORT_NAME];
   int64_t last = -1;
   int length = snprintf(start, sizeof start, "%sflow.layers.", im->prefix);
@@ -55,7 +55,7 @@ static int64_t last_layer(const glow__import *im, int64_t limit) {
  * number L (K + 2) - 2. */
 static glow_status infer_counts(glow__import *im) {
   glow__import_plan *plan = &im->plan;
-  int64_t last = last_layer(im, GLOW_IMPORT_LEVELS * (GLOW_IMPORT_DEPTH + 2));
+  int64_t last = import_y0ast_last_layer(im, GLOW_IMPORT_LEVELS * (GLOW_IMPORT_DEPTH + 2));
   for (; plan->depth <= GLOW_IMPORT_DEPTH; plan->depth++) {
     at_layer(im, 1 + plan->depth, "");
     if (!glow__import_has(im, "actnorm.bias"))
@@ -76,18 +76,18 @@ static glow_status check_steps(glow__import *im) {
   for (int32_t level = 0; level < plan->levels; level++)
     for (int32_t step = 0; step < plan->depth; step++) {
       int64_t channels;
-      at_step(im, level, step);
+      import_y0ast_at_step(im, level, step);
       GLOW_TRY(glow__import_dim(im, "actnorm.bias", 4, 1, GLOW_IMPORT_CHANNELS, &channels));
     }
   return GLOW_OK;
 }
 
 /* prior_h [1, 2C, H, W] has the size of the top. */
-static glow_status infer_size(glow__import *im) {
+static glow_status import_y0ast_infer_size(glow__import *im) {
   const int64_t limit = (int64_t)1 << 30;
   glow_shape *input = &im->plan.input;
   int64_t height = 0, width = 0;
-  at_top(im);
+  import_y0ast_at_top(im);
   GLOW_TRY(glow__import_dim(im, "prior_h", 4, 2, limit, &height));
   GLOW_TRY(glow__import_dim(im, "prior_h", 4, 3, limit, &width));
   input->height = height << im->plan.levels;
@@ -95,19 +95,19 @@ static glow_status infer_size(glow__import *im) {
   return GLOW_OK;
 }
 
-static glow_status infer(glow__import *im) {
+static glow_status import_y0ast_infer(glow__import *im) {
   glow__import_plan *plan = &im->plan;
   int64_t channels = 0, hidden = 0, out = 0, classes = 0;
   GLOW_TRY(infer_counts(im));
-  at_step(im, 0, 0);
+  import_y0ast_at_step(im, 0, 0);
   GLOW_TRY(glow__import_dim(im, "actnorm.bias", 4, 1, GLOW_IMPORT_CHANNELS, &channels));
   GLOW_TRY(glow__import_dim(im, "block.0.conv.weight", 4, 0, GLOW_IMPORT_HIDDEN, &hidden));
   GLOW_TRY(glow__import_dim(im, "block.4.conv.weight", 4, 0, GLOW_IMPORT_CHANNELS, &out));
   GLOW_TRY(glow__import_plan_step(im, channels, hidden, out));
   plan->net_actnorm = 1;
   GLOW_TRY(check_steps(im));
-  GLOW_TRY(infer_size(im));
-  at_top(im);
+  GLOW_TRY(import_y0ast_infer_size(im));
+  import_y0ast_at_top(im);
   plan->learned = glow__import_has(im, "learn_top_fn.conv.bias");
   plan->classifier = glow__import_has(im, "project_class.linear.weight");
   if (glow__import_has(im, "project_ycond.linear.weight"))
@@ -119,8 +119,8 @@ static glow_status infer(glow__import *im) {
 
 /* ---- parts ----------------------------------------------------------------------------------- */
 
-static glow_status actnorm(glow__import *im, const char *from, int64_t channels, const char *bias,
-                           const char *logs) {
+static glow_status import_y0ast_actnorm(glow__import *im, const char *from, int64_t channels,
+                                        const char *bias, const char *logs) {
   char name[64];
   glow__import_layout vector = glow__import_vector(channels, GLOW_ORDER_SAME, 1);
   snprintf(name, sizeof name, "%s.bias", from);
@@ -129,18 +129,18 @@ static glow_status actnorm(glow__import *im, const char *from, int64_t channels,
   return glow__import_copy(im, name, GLOW_SHAPE(1, channels, 1, 1), &vector, logs);
 }
 
-static glow_status step_actnorm(glow__import *im, int64_t channels) {
-  return actnorm(im, "actnorm", channels, "actnorm.bias", "actnorm.logs");
+static glow_status import_y0ast_step_actnorm(glow__import *im, int64_t channels) {
+  return import_y0ast_actnorm(im, "actnorm", channels, "actnorm.bias", "actnorm.logs");
 }
 
-static int32_t permutation(glow__import *im) {
+static int32_t import_y0ast_permutation(glow__import *im) {
   return glow__import_has(im, "invconv.weight")    ? GLOW_PERMUTATION_INVCONV
          : glow__import_has(im, "invconv.p")       ? GLOW_PERMUTATION_INVCONV_LU
          : glow__import_has(im, "shuffle.indices") ? GLOW_PERMUTATION_SHUFFLE
                                                    : 0;
 }
 
-static glow_status shuffle(glow__import *im, int64_t channels) {
+static glow_status import_y0ast_shuffle(glow__import *im, int64_t channels) {
   int32_t *indices = NULL;
   GLOW_TRY(glow__import_read_permutation(im, "shuffle.indices", channels, &indices));
   if (!indices)
@@ -150,7 +150,7 @@ static glow_status shuffle(glow__import *im, int64_t channels) {
   return status;
 }
 
-static glow_status permute(glow__import *im, int64_t channels, int32_t kind) {
+static glow_status import_y0ast_permute(glow__import *im, int64_t channels, int32_t kind) {
   const glow__import_factors factors = {"invconv.p", "invconv.lower", "invconv.upper",
                                         "invconv.log_s", "invconv.sign_s"};
   switch (kind) {
@@ -158,21 +158,22 @@ static glow_status permute(glow__import *im, int64_t channels, int32_t kind) {
     return glow__import_weight(im, "invconv.weight", GLOW_SHAPE(channels, channels), channels, NULL,
                                false);
   case GLOW_PERMUTATION_INVCONV_LU: return glow__import_lu(im, channels, &factors, NULL, false);
-  case GLOW_PERMUTATION_SHUFFLE: return shuffle(im, channels);
+  case GLOW_PERMUTATION_SHUFFLE: return import_y0ast_shuffle(im, channels);
   default: return glow__import_write_reverse(im, channels);
   }
 }
 
-static glow__import_layout weights(int64_t out, int64_t in, int64_t taps, int32_t order) {
+static glow__import_layout import_y0ast_weights(int64_t out, int64_t in, int64_t taps,
+                                                int32_t order) {
   return (glow__import_layout){
       .out = out, .in = in, .taps = taps, .count = in, .order = order, .factor = 1};
 }
 
 /* A zero convolution at `from` to TO `to` {weight, bias, logs}. */
-static glow_status zero_convolution(glow__import *im, const char *from, int64_t in, int64_t out,
-                                    int32_t order, const char *to) {
+static glow_status import_y0ast_zero_convolution(glow__import *im, const char *from, int64_t in,
+                                                 int64_t out, int32_t order, const char *to) {
   char name[64], target[64];
-  glow__import_layout weight = weights(out, in, 9, order);
+  glow__import_layout weight = import_y0ast_weights(out, in, 9, order);
   glow__import_layout vector = glow__import_vector(out, order, 1);
   snprintf(name, sizeof name, "%sconv.weight", from);
   snprintf(target, sizeof target, "%sweight", to);
@@ -185,26 +186,27 @@ static glow_status zero_convolution(glow__import *im, const char *from, int64_t 
   return glow__import_copy(im, name, GLOW_SHAPE(out, 1, 1), &vector, target);
 }
 
-static glow_status net(glow__import *im, int64_t in, int64_t out) {
+static glow_status import_y0ast_net(glow__import *im, int64_t in, int64_t out) {
   int64_t hidden = im->plan.hidden;
-  glow__import_layout first = weights(hidden, in, 9, GLOW_ORDER_SAME);
-  glow__import_layout second = weights(hidden, hidden, 1, GLOW_ORDER_SAME);
+  glow__import_layout first = import_y0ast_weights(hidden, in, 9, GLOW_ORDER_SAME);
+  glow__import_layout second = import_y0ast_weights(hidden, hidden, 1, GLOW_ORDER_SAME);
   GLOW_TRY(glow__import_copy(im, "block.0.conv.weight", GLOW_SHAPE(hidden, in, 3, 3), &first,
                              "coupling.net.conv1.weight"));
-  GLOW_TRY(
-      actnorm(im, "block.0.actnorm", hidden, "coupling.net.norm1.bias", "coupling.net.norm1.logs"));
+  GLOW_TRY(import_y0ast_actnorm(im, "block.0.actnorm", hidden, "coupling.net.norm1.bias",
+                                "coupling.net.norm1.logs"));
   GLOW_TRY(glow__import_copy(im, "block.2.conv.weight", GLOW_SHAPE(hidden, hidden, 1, 1), &second,
                              "coupling.net.conv2.weight"));
-  GLOW_TRY(
-      actnorm(im, "block.2.actnorm", hidden, "coupling.net.norm2.bias", "coupling.net.norm2.logs"));
-  return zero_convolution(im, "block.4.", hidden, out,
-                          im->plan.coupling == GLOW_COUPLING_AFFINE ? GLOW_ORDER_INTERLEAVED
-                                                                    : GLOW_ORDER_SAME,
-                          "coupling.net.conv3.");
+  GLOW_TRY(import_y0ast_actnorm(im, "block.2.actnorm", hidden, "coupling.net.norm2.bias",
+                                "coupling.net.norm2.logs"));
+  return import_y0ast_zero_convolution(
+      im, "block.4.", hidden, out,
+      im->plan.coupling == GLOW_COUPLING_AFFINE ? GLOW_ORDER_INTERLEAVED : GLOW_ORDER_SAME,
+      "coupling.net.conv3.");
 }
 
-static glow_status split(glow__import *im, int64_t channels) {
-  return zero_convolution(im, "", channels / 2, channels, GLOW_ORDER_INTERLEAVED, "prior.");
+static glow_status import_y0ast_split(glow__import *im, int64_t channels) {
+  return import_y0ast_zero_convolution(im, "", channels / 2, channels, GLOW_ORDER_INTERLEAVED,
+                                       "prior.");
 }
 
 /* prior_h is a buffer of zeros that training leaves alone; the rest relies on that. */
@@ -223,7 +225,7 @@ static glow_status check_zeros(glow__import *im, int64_t channels) {
 }
 
 /* The weights meet only zeros: of them, the shape alone is checked. */
-static glow_status learned_top(glow__import *im, int64_t channels) {
+static glow_status import_y0ast_learned_top(glow__import *im, int64_t channels) {
   int64_t out = 2 * channels;
   double *weight = NULL;
   const glow__import_tensor bias = {"learn_top_fn.conv.bias", GLOW_SHAPE(out)},
@@ -233,7 +235,7 @@ static glow_status learned_top(glow__import *im, int64_t channels) {
   return glow__import_top_prior(im, channels, NULL, NULL, &bias, &logs);
 }
 
-static glow_status top(glow__import *im, int64_t channels) {
+static glow_status import_y0ast_top(glow__import *im, int64_t channels) {
   int64_t classes = im->plan.classes, out = 2 * channels;
   const glow__import_linear rows = {{"project_ycond.linear.weight", GLOW_SHAPE(out, classes)},
                                     {"project_ycond.linear.bias", GLOW_SHAPE(out)},
@@ -246,7 +248,7 @@ static glow_status top(glow__import *im, int64_t channels) {
       false};
   GLOW_TRY(check_zeros(im, channels));
   if (im->plan.learned)
-    GLOW_TRY(learned_top(im, channels));
+    GLOW_TRY(import_y0ast_learned_top(im, channels));
   if (classes)
     GLOW_TRY(glow__import_class_rows(im, channels, &rows));
   return im->plan.classifier ? glow__import_classifier(im, channels, &scores) : GLOW_OK;
@@ -257,14 +259,14 @@ const glow__import_format glow__import_y0ast = {
     .project = "y0ast/Glow-PyTorch",
     .first = "flow.layers.1.actnorm.bias",
     .prefixes = {"", "module."},
-    .infer = infer,
-    .at_step = at_step,
-    .at_split = at_split,
-    .at_top = at_top,
-    .permutation = permutation,
-    .actnorm = step_actnorm,
-    .permute = permute,
-    .net = net,
-    .split = split,
-    .top = top,
+    .infer = import_y0ast_infer,
+    .at_step = import_y0ast_at_step,
+    .at_split = import_y0ast_at_split,
+    .at_top = import_y0ast_at_top,
+    .permutation = import_y0ast_permutation,
+    .actnorm = import_y0ast_step_actnorm,
+    .permute = import_y0ast_permute,
+    .net = import_y0ast_net,
+    .split = import_y0ast_split,
+    .top = import_y0ast_top,
 };

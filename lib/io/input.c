@@ -60,7 +60,7 @@ glow_status glow__io_status(int error) {
   return error == ENOENT || error == ENOTDIR ? GLOW_E_NOT_FOUND : GLOW_E_IO;
 }
 
-static glow_status failed(const glow__source *source, const char *what, int error) {
+static glow_status input_failed(const glow__source *source, const char *what, int error) {
   return glow_error(glow__io_status(error), "cannot %s '%s': %s", what, source->path,
                     strerror(error));
 }
@@ -72,7 +72,7 @@ static glow_status map(glow__source *source) {
   void *memory =
       mmap(NULL, (size_t)source->size, PROT_READ | PROT_WRITE, MAP_PRIVATE, source->descriptor, 0);
   if (memory == MAP_FAILED)
-    return failed(source, "map", errno);
+    return input_failed(source, "map", errno);
   source->data = memory;
   source->mapped = true;
   return GLOW_OK;
@@ -86,9 +86,9 @@ static glow_status open_path(glow__source *source, const glow_input *input) {
   /* a pipe must not hang us */
   source->descriptor = open(input->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (source->descriptor < 0)
-    return failed(source, "open", errno);
+    return input_failed(source, "open", errno);
   if (fstat(source->descriptor, &info) != 0)
-    return failed(source, "read", errno);
+    return input_failed(source, "read", errno);
   if (!S_ISREG(info.st_mode))
     return glow_error(GLOW_E_IO, "cannot read '%s': it is not a regular file", source->path);
   source->size = (int64_t)info.st_size;
@@ -103,7 +103,7 @@ static glow_status read_path(const glow__source *source, int64_t offset, unsigne
     if (got < 0 && errno == EINTR)
       continue;
     if (got < 0)
-      return failed(source, "read", errno);
+      return input_failed(source, "read", errno);
     if (got == 0)
       return glow_error(GLOW_E_IO, "'%s' became shorter while it was read, at byte %lld",
                         source->path, (long long)offset);

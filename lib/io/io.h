@@ -15,7 +15,8 @@ enum { GLOW_IO_MAX_NAME = 4096 };
 enum { GLOW_IO_ALIGN = 64 };
 
 /* Name of an element type in a file ("F32"), its size, and back; NULL and 0 when there is none. */
-/* The status of a system call that failed: GLOW_E_NOT_FOUND for what is not there, else GLOW_E_IO. */
+/* The status of a system call that failed: GLOW_E_NOT_FOUND for what is not there, else
+ * GLOW_E_IO. */
 glow_status glow__io_status(int error);
 
 const char *glow__type_name(int32_t type);

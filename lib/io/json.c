@@ -249,7 +249,7 @@ static const char *number_end(const char *c, bool *whole) {
 }
 
 /* strtod takes its point from the locale, so it is given none: 12.5e3 is read as 125e2. */
-static double read_real(const char *c, const char *end) {
+static double json_read_real(const char *c, const char *end) {
   char digits[GLOW_JSON_NUMBER + 32];
   size_t count = 0;
   long long exponent = 0, fraction = 0;
@@ -284,7 +284,7 @@ glow_status glow__json_number_read(glow__json *json, glow__json_number *out) {
   out->integer = whole ? strtoll(from, NULL, 10) : 0;
   if (errno)
     return json_error(json, json->at, "too big integer, it does not fit 64 bits");
-  out->real = whole ? (double)out->integer : read_real(from, end);
+  out->real = whole ? (double)out->integer : json_read_real(from, end);
   if (!isfinite(out->real))
     return json_error(json, json->at, "real number overflow, it does not fit a double");
   out->kind = whole ? GLOW_JSON_WHOLE : GLOW_JSON_REAL;

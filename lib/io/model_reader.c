@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "io/checkpoint.h"
 #include "host/host.h"
+#include "io/checkpoint.h"
 
 enum { BLOCK = 1 << 13 }; /* bfloat16 numbers that are read at a time */
 
@@ -93,7 +93,7 @@ static glow_status compare(reading *r, const glow_tensor_info *info, const char 
 }
 
 /* The tensors of the layer that was added last. */
-static glow_status check_layer(const glow_model *model, void *arg) {
+static glow_status model_reader_check_layer(const glow_model *model, void *arg) {
   reading *r = arg;
   for (; r->checked < glow_model_tensor_count(model); r->checked++) {
     glow_tensor_info info = GLOW_TENSOR_INFO_INIT;
@@ -121,8 +121,8 @@ static glow_status refuse_surplus(const reading *r) {
 
 /* ---- numbers --------------------------------------------------------------------------------- */
 
-static glow_status entry_of(const reading *r, const glow_model *model, int32_t tensor,
-                            glow_tensor_info *info, const glow__entry **e) {
+static glow_status model_reader_entry_of(const reading *r, const glow_model *model, int32_t tensor,
+                                         glow_tensor_info *info, const glow__entry **e) {
   *info = (glow_tensor_info)GLOW_TENSOR_INFO_INIT;
   GLOW_TRY(glow_model_tensor(model, tensor, info));
   return find_entry(r, info->name, info->trainable ? r->part : NULL, e);
@@ -163,7 +163,7 @@ static glow_status read_numbers(reading *r, glow_model *model, bool trainable) {
   for (int32_t i = 0; i < glow_model_tensor_count(model); i++) {
     glow_tensor_info info;
     const glow__entry *e = NULL;
-    GLOW_TRY(entry_of(r, model, i, &info, &e));
+    GLOW_TRY(model_reader_entry_of(r, model, i, &info, &e));
     unsigned char *to = glow__model_tensor_data(model, i);
     if ((info.trainable != 0) != trainable)
       continue;
@@ -185,7 +185,7 @@ static glow_status check_numbers(const reading *r, const glow_model *model) {
   for (int32_t i = 0; i < glow_model_tensor_count(model); i++) {
     glow_tensor_info info;
     const glow__entry *e = NULL;
-    GLOW_TRY(entry_of(r, model, i, &info, &e));
+    GLOW_TRY(model_reader_entry_of(r, model, i, &info, &e));
     if (info.type == GLOW_TYPE_F32)
       GLOW_TRY(
           glow__tensor_check_finite(e->name, glow__model_tensor_data(model, i), info.elements));
@@ -213,7 +213,7 @@ static float *mapped_parameters(const reading *r, const glow_model *model) {
   for (int32_t i = 0; data && i < glow_model_tensor_count(model); i++) {
     glow_tensor_info info;
     const glow__entry *e = NULL;
-    if (entry_of(r, model, i, &info, &e) != GLOW_OK)
+    if (model_reader_entry_of(r, model, i, &info, &e) != GLOW_OK)
       return NULL;
     if (!info.trainable)
       continue;
@@ -226,7 +226,7 @@ static float *mapped_parameters(const reading *r, const glow_model *model) {
 
 /* ---- the whole ------------------------------------------------------------------------------- */
 
-static glow_status finish(reading *r, glow_builder **builder, glow_model **out) {
+static glow_status model_reader_finish(reading *r, glow_builder **builder, glow_model **out) {
   float *mapped = mapped_parameters(r, glow__builder_model(*builder));
   glow_status status = glow__builder_finish_at(builder, read_tensors, r, mapped, out);
   if (status != GLOW_OK) /* whatever else is wrong, the file is */
@@ -244,8 +244,8 @@ static glow_status read_known(reading *r, glow_model **out) {
   glow_builder *builder = NULL;
   bool initialised = false;
   const char *text = glow_tensor_file_metadata(r->file, "glow.model");
-  glow_status status = glow__architecture_read(r->context, text, r->limits->layers, check_layer, r,
-                                               &builder, &initialised);
+  glow_status status = glow__architecture_read(r->context, text, r->limits->layers,
+                                               model_reader_check_layer, r, &builder, &initialised);
   if (status != GLOW_OK)
     return glow__error_prefix(status, "architecture");
   status = refuse_surplus(r);
@@ -253,7 +253,7 @@ static glow_status read_known(reading *r, glow_model **out) {
     glow_builder_destroy(&builder);
     return status;
   }
-  GLOW_TRY(finish(r, &builder, out));
+  GLOW_TRY(model_reader_finish(r, &builder, out));
   return initialised ? glow_model_set_initialised(*out) : GLOW_OK;
 }
 

@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "io/io.h"
 #include "host/host.h"
+#include "io/io.h"
 
 enum {
   OWN_PAIRS = 3,
@@ -121,7 +121,7 @@ static glow_status write_bfloats(const plan *p, glow__sink *sink) {
   return GLOW_OK;
 }
 
-static glow_status write_all(const plan *p, glow__sink *sink) {
+static glow_status model_writer_write_all(const plan *p, glow__sink *sink) {
   GLOW_TRY(glow__sink_write(sink, p->preamble.bytes, p->preamble.size));
   GLOW_TRY(p->output.storage == GLOW_TYPE_BF16 ? write_bfloats(p, sink) : write_floats(p, sink));
   for (int64_t i = p->trainable; i < p->count; i++) {
@@ -140,7 +140,8 @@ static glow_status write_plan(const plan *p) {
   glow__sink sink;
   GLOW_TRY(glow__sink_open(glow__model_context(p->model), &p->output,
                            p->preamble.size + p->preamble.data_bytes, &sink));
-  glow_status status = glow__output_wants_bytes(&p->output) ? write_all(p, &sink) : GLOW_OK;
+  glow_status status =
+      glow__output_wants_bytes(&p->output) ? model_writer_write_all(p, &sink) : GLOW_OK;
   if (status == GLOW_OK)
     return glow__sink_commit(&sink);
   glow__sink_abandon(&sink);

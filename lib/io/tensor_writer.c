@@ -6,8 +6,8 @@
 
 /* ---- in one call ----------------------------------------------------------------------------- */
 
-static glow_status write_all(glow__sink *sink, const glow__preamble *preamble,
-                             const glow_file_tensor *tensors, int64_t count) {
+static glow_status tensor_writer_write_all(glow__sink *sink, const glow__preamble *preamble,
+                                           const glow_file_tensor *tensors, int64_t count) {
   GLOW_TRY(glow__sink_write(sink, preamble->bytes, preamble->size));
   for (int64_t i = 0; i < count; i++)
     GLOW_TRY(glow__sink_write(sink, tensors[i].data, tensors[i].bytes));
@@ -21,7 +21,7 @@ static glow_status write_to(glow_context *context, const glow_output *output,
   GLOW_TRY(glow__sink_open(context, output, preamble->size + preamble->data_bytes, &sink));
   glow_status status = GLOW_OK;
   if (glow__output_wants_bytes(output))
-    status = write_all(&sink, preamble, tensors, count);
+    status = tensor_writer_write_all(&sink, preamble, tensors, count);
   if (status == GLOW_OK)
     return glow__sink_commit(&sink);
   glow__sink_abandon(&sink);
@@ -76,8 +76,9 @@ struct glow_tensor_writer {
   bool failed;
 };
 
-static glow_status start(glow_tensor_writer *writer, const char *path,
-                         const glow_file_tensor *tensors, const glow__preamble *preamble) {
+static glow_status tensor_writer_start(glow_tensor_writer *writer, const char *path,
+                                       const glow_file_tensor *tensors,
+                                       const glow__preamble *preamble) {
   int64_t at = preamble->size;
   writer->pieces = glow_allocate(writer->context, ((size_t)writer->count + 1) * sizeof(piece));
   if (!writer->pieces)
@@ -106,7 +107,7 @@ glow_status glow_tensor_writer_create(glow_context *context, const char *path,
     writer->context = context;
     writer->file.descriptor = -1;
     writer->count = count;
-    status = start(writer, path, tensors, &preamble);
+    status = tensor_writer_start(writer, path, tensors, &preamble);
   }
   glow_release(context, preamble.bytes);
   if (status != GLOW_OK)

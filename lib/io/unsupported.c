@@ -214,7 +214,7 @@ const char *glow_trainer_note(const glow_trainer *trainer, const char *key) {
 /* ---- models of other projects ---------------------------------------------------------------- */
 
 glow_status glow_model_import(glow_context *context, const glow_input *input,
-                        const glow_import_options *options, glow_model **out) {
+                              const glow_import_options *options, glow_model **out) {
   (void)context, (void)input, (void)options;
   return load_nothing("glow_model_import", out, NULL);
 }

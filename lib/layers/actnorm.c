@@ -68,7 +68,8 @@ static void actnorm_forward(const void *self, const glow_call *call, const float
   const actnorm_derived *d = glow_call_derived(call);
   int64_t samples = glow_call_sample_count(call);
   (void)logprior;
-  glow__pointwise_of(call)->actnorm_forward(samples * a->pixels, a->channels, x, bias, d->scales, y);
+  glow__pointwise_of(call)->actnorm_forward(samples * a->pixels, a->channels, x, bias, d->scales,
+                                            y);
   for (int64_t n = 0; n < samples; n++)
     logdet[n] += d->logdet;
 }
@@ -78,8 +79,8 @@ static void actnorm_undo(const actnorm *a, const glow_call *call, const float *y
   const float *bias = glow_call_tensor(call, a->bias);
   const actnorm_derived *d = glow_call_derived(call);
   const float *inverse = d->scales + a->channels;
-  glow__pointwise_of(call)->actnorm_inverse(glow_call_sample_count(call) * a->pixels, a->channels, y,
-                                         bias, inverse, x);
+  glow__pointwise_of(call)->actnorm_inverse(glow_call_sample_count(call) * a->pixels, a->channels,
+                                            y, bias, inverse, x);
 }
 
 static glow_status actnorm_inverse(const void *self, const glow_call *call, const float *y,

@@ -234,11 +234,12 @@ static void change_x2_back(const glow__coupling_run *run, const piece *at, int64
   const float *dy = x2_of(c, at, p, 1, g->dy, dy_copy, &stride);
   float *dh = run->dh + p * c->out + at->from;
   run->pointwise->coupling_backward(kind, width, t, s, y, dy, (float)g->d_logdet[p / c->image],
-                                  x2_room(c, at, p, g->dx, to_copy), dh, dh + c->changed);
+                                    x2_room(c, at, p, g->dx, to_copy), dh, dh + c->changed);
   x2_written(c, at, p, 1, to_copy, g->dx);
   if (g->x)
     return;
-  run->pointwise->coupling_inverse(kind, 1, width, y, 0, t, 0, s, x2_room(c, at, p, g->x_out, to_copy));
+  run->pointwise->coupling_inverse(kind, 1, width, y, 0, t, 0, s,
+                                   x2_room(c, at, p, g->x_out, to_copy));
   x2_written(c, at, p, 1, to_copy, g->x_out);
 }
 

@@ -1,4 +1,5 @@
-/* <glow/sys/math.h>: the kernels of a context, for layers and networks. SPDX-License-Identifier: MIT */
+/* <glow/sys/math.h>: the kernels of a context, for layers and networks.
+ * SPDX-License-Identifier: MIT */
 #include <glow/sys/math.h>
 
 #include "base/base.h"

@@ -79,8 +79,8 @@ static inline glow_layout glow__in_panels(const glow__kernels *kernels, int64_t 
   return (glow_layout){kernels->panel, k * kernels->panel, kernels->panel};
 }
 
-/* The table behind the door of <glow/sys/math.h>, for nets and layers of this library that need more
- * than the door has. */
+/* The table behind the door of <glow/sys/math.h>, for nets and layers of this library that need
+ * more than the door has. */
 const glow__kernels *glow__math_kernels(const glow_math *math);
 
 /* What each provider does to a table: C fills it, the others override the slots that they have. */

@@ -28,7 +28,7 @@ void glow__strip_sum(const glow_math *math, int64_t height, int64_t width, int64
     int64_t base = first / image * image;
     int64_t to = last - base < image ? last - base : image;
     pointwise->sum3x3(height, width, channels, a + base * 9 * channels, sign, first - base, to,
-                   out + base * stride, stride);
+                      out + base * stride, stride);
     first = base + to;
   }
 }

@@ -10,8 +10,8 @@
 
 /* ---- tensors --------------------------------------------------------------------------------- */
 
-static glow_status declare_norm(glow__conv_net *net, glow_setup *setup, const char *norm,
-                                const char *conv, int32_t *bias, int32_t *logs) {
+static glow_status conv_net_declare_norm(glow__conv_net *net, glow_setup *setup, const char *norm,
+                                         const char *conv, int32_t *bias, int32_t *logs) {
   int64_t width[] = {net->hidden};
   GLOW_TRY(glow_setup_push(setup, net->options.actnorm ? norm : conv));
   GLOW_TRY(glow_setup_tensor(setup, "bias", GLOW_TYPE_F32, 1, 1, width, bias));
@@ -36,14 +36,14 @@ static glow_status declare_weight(glow_setup *setup, const char *name, const int
   return form ? GLOW_OK : glow_setup_tensor(setup, name, GLOW_TYPE_F32, 1, 4, dims, id);
 }
 
-static glow_status declare_tensors(glow__conv_net *net, glow_setup *setup, bool form) {
+static glow_status conv_net_declare_tensors(glow__conv_net *net, glow_setup *setup, bool form) {
   int64_t w1[] = {net->hidden, net->in, 3, 3}, w2[] = {net->hidden, net->hidden, 1, 1};
   int64_t w3[] = {net->out, net->hidden, 3, 3}, out[] = {net->out};
   GLOW_TRY(declare_weight(setup, "conv1.weight", w1, form, &net->w1));
   GLOW_TRY(declare_edge(net, setup, "conv1.edge", net->hidden, &net->e1));
-  GLOW_TRY(declare_norm(net, setup, "norm1", "conv1", &net->b1, &net->l1));
+  GLOW_TRY(conv_net_declare_norm(net, setup, "norm1", "conv1", &net->b1, &net->l1));
   GLOW_TRY(declare_weight(setup, "conv2.weight", w2, form, &net->w2));
-  GLOW_TRY(declare_norm(net, setup, "norm2", "conv2", &net->b2, &net->l2));
+  GLOW_TRY(conv_net_declare_norm(net, setup, "norm2", "conv2", &net->b2, &net->l2));
   GLOW_TRY(declare_weight(setup, "conv3.weight", w3, form, &net->w3));
   GLOW_TRY(declare_edge(net, setup, "conv3.edge", net->out, &net->e3));
   GLOW_TRY(glow_setup_tensor(setup, "conv3.bias", GLOW_TYPE_F32, 1, 1, out, &net->b3));
@@ -88,8 +88,9 @@ static glow_status declare_backward(glow__conv_net *net, glow_setup *setup) {
 
 /* ---- configure ------------------------------------------------------------------------------- */
 
-static glow_status set_sizes(glow__conv_net *net, glow_setup *setup, const glow_shape *input,
-                             int64_t out_channels, int64_t *each) {
+static glow_status conv_net_set_sizes(glow__conv_net *net, glow_setup *setup,
+                                      const glow_shape *input, int64_t out_channels,
+                                      int64_t *each) {
   const int64_t limit = (int64_t)1 << 24;
   GLOW_TRY(glow__pixel_input_declare(&net->input, setup, &net->options.condition, input, "conv"));
   if (out_channels < 1 || out_channels > limit)
@@ -112,8 +113,8 @@ glow_status glow__conv_configure(glow__conv_net *net, glow_setup *setup, const g
   bool rounded = glow_context_products(glow_setup_context(setup)) == GLOW_PRODUCTS_BFLOAT16;
   int64_t each = 0, work = 0;
   net->products = rounded ? &glow__conv_bfloat16 : &glow__conv_float;
-  GLOW_TRY(set_sizes(net, setup, input, out_channels, &each));
-  GLOW_TRY(declare_tensors(net, setup, form));
+  GLOW_TRY(conv_net_set_sizes(net, setup, input, out_channels, &each));
+  GLOW_TRY(conv_net_declare_tensors(net, setup, form));
   if (!form)
     GLOW_TRY(declare_weights(net, setup));
   GLOW_TRY(declare_forward(net, setup));

@@ -12,7 +12,7 @@
 
 enum { WEIGHT_PIXELS = 256 }; /* that a weight gradient packs at a time */
 
-static const glow__kernels16 *kernels_of(const glow__conv_run *run) {
+static const glow__kernels16 *conv_net_bfloat16_kernels_of(const glow__conv_run *run) {
   return glow__context_kernels16(glow_call_context(run->call));
 }
 
@@ -60,7 +60,7 @@ typedef struct strip {
   float *sums;        /* [rows, hidden], a product before it is rounded */
 } strip;
 
-static strip strip_at(const glow__conv_run *run, uint32_t task, uint32_t worker) {
+static strip conv_net_bfloat16_strip_at(const glow__conv_run *run, uint32_t task, uint32_t worker) {
   const glow__conv_net *net = run->net;
   int64_t row = glow__even(net->hidden), wide = 9 * glow__conv_wide(net);
   strip s = {.first = (int64_t)task * GLOW_STRIP};
@@ -77,9 +77,10 @@ static strip strip_at(const glow__conv_run *run, uint32_t task, uint32_t worker)
 }
 
 /* c [m, n] = epilogue(a [m, k] B), B packed. */
-static void product(const glow__conv_run *run, int64_t m, int64_t n, int64_t k, const uint16_t *a,
-                    const float *packed, float *c, const glow__epilogue16 *epilogue) {
-  const glow__kernels16 *kernels = kernels_of(run);
+static void conv_net_bfloat16_product(const glow__conv_run *run, int64_t m, int64_t n, int64_t k,
+                                      const uint16_t *a, const float *packed, float *c,
+                                      const glow__epilogue16 *epilogue) {
+  const glow__kernels16 *kernels = conv_net_bfloat16_kernels_of(run);
   const glow__pair *b = (const glow__pair *)(const void *)packed;
   int64_t pairs = glow__pairs(k);
   kernels->gemm(m, n, pairs, (const glow__pair *)(const void *)a, pairs, 1, b, c, n, 0,
@@ -89,7 +90,7 @@ static void product(const glow__conv_run *run, int64_t m, int64_t n, int64_t k, 
 /* ---- forward --------------------------------------------------------------------------------- */
 
 /* h1, or W1 gather(x) in sums when finish is not set. */
-static void first_layer(const glow__conv_run *run, const strip *s, bool finish) {
+static void conv_net_bfloat16_first_layer(const glow__conv_run *run, const strip *s, bool finish) {
   const glow__conv_net *net = run->net;
   glow__conv_scales scales = glow__conv_scales_of(net, run->call);
   glow__epilogue16 norm = {{0}, NULL};
@@ -97,44 +98,45 @@ static void first_layer(const glow__conv_run *run, const strip *s, bool finish) 
     norm = (glow__epilogue16){glow__conv_norm(run, net->b1, scales.s1), s->h1};
   glow__strip_gather(run->math, net->height, net->width, net->in, run->x.at, run->x.stride, 1,
                      s->first, s->first + s->rows, s->wide);
-  kernels_of(run)->round(s->rows, 9 * net->in, s->wide, s->wide16);
+  conv_net_bfloat16_kernels_of(run)->round(s->rows, 9 * net->in, s->wide, s->wide16);
   if (net->options.border) { /* the product is added to what the border gives, before the norm */
     glow__conv_border_fill(run, s->first, s->first + s->rows, s->sums,
                            glow_math_rows(run->math, net->hidden));
     norm.end.accumulate = 1;
   }
-  product(run, s->rows, net->hidden, 9 * net->in, s->wide16, glow__conv_weights(run, 0), s->sums,
-          &norm);
+  conv_net_bfloat16_product(run, s->rows, net->hidden, 9 * net->in, s->wide16,
+                            glow__conv_weights(run, 0), s->sums, &norm);
 }
 
 /* h2, or W2 h1 in sums. */
-static void second_layer(const glow__conv_run *run, const strip *s, bool finish) {
+static void conv_net_bfloat16_second_layer(const glow__conv_run *run, const strip *s, bool finish) {
   const glow__conv_net *net = run->net;
   const float *scale = glow__conv_scales_of(net, run->call).s2;
   glow__epilogue16 norm = {{0}, NULL};
   if (finish)
     norm = (glow__epilogue16){glow__conv_norm(run, net->b2, scale), s->h2};
-  product(run, s->rows, net->hidden, net->hidden, s->h1, glow__conv_weights(run, 1), s->sums,
-          &norm);
+  conv_net_bfloat16_product(run, s->rows, net->hidden, net->hidden, s->h1,
+                            glow__conv_weights(run, 1), s->sums, &norm);
 }
 
 static void bfloat16_forward(void *arg, uint32_t task, uint32_t worker) {
   const glow__conv_run *run = arg;
   const glow__conv_net *net = run->net;
   const glow__epilogue16 none = {{0}, NULL};
-  strip s = strip_at(run, task, worker);
+  strip s = conv_net_bfloat16_strip_at(run, task, worker);
   float *taps = glow_call_scratch(run->call, net->taps) + s.first * 9 * net->out;
-  first_layer(run, &s, true);
-  second_layer(run, &s, true);
-  product(run, s.rows, 9 * net->out, net->hidden, s.h2, glow__conv_weights(run, 2), taps, &none);
+  conv_net_bfloat16_first_layer(run, &s, true);
+  conv_net_bfloat16_second_layer(run, &s, true);
+  conv_net_bfloat16_product(run, s.rows, 9 * net->out, net->hidden, s.h2,
+                            glow__conv_weights(run, 2), taps, &none);
 }
 
 static const float *bfloat16_before_norm(const glow__conv_run *run, uint32_t task, uint32_t worker,
                                          int32_t round) {
-  strip s = strip_at(run, task, worker);
-  first_layer(run, &s, round > 0);
+  strip s = conv_net_bfloat16_strip_at(run, task, worker);
+  conv_net_bfloat16_first_layer(run, &s, round > 0);
   if (round > 0)
-    second_layer(run, &s, false);
+    conv_net_bfloat16_second_layer(run, &s, false);
   return s.sums;
 }
 
@@ -145,9 +147,9 @@ static glow__pair *pairs_at(const glow__conv_run *run, int32_t region, int64_t p
 }
 
 /* Rows of taps gathered from the channels of x: rounded in s->wide16 and zipped in a region. */
-static void gather(const glow__conv_run *run, const strip *s, int64_t channels, const float *x,
-                   int64_t stride, int32_t sign, int32_t region) {
-  const glow__kernels16 *kernels = kernels_of(run);
+static void conv_net_bfloat16_gather(const glow__conv_run *run, const strip *s, int64_t channels,
+                                     const float *x, int64_t stride, int32_t sign, int32_t region) {
+  const glow__kernels16 *kernels = conv_net_bfloat16_kernels_of(run);
   int64_t taps = 9 * channels;
   glow__strip_gather(run->math, run->net->height, run->net->width, channels, x, stride, sign,
                      s->first, s->first + s->rows, s->wide);
@@ -160,27 +162,27 @@ static void bfloat16_backward(void *arg, uint32_t task, uint32_t worker) {
   const glow__conv_run *run = arg;
   const glow__conv_net *net = run->net;
   const glow_call *call = run->call;
-  const glow__kernels16 *kernels = kernels_of(run);
+  const glow__kernels16 *kernels = conv_net_bfloat16_kernels_of(run);
   const glow__epilogue16 none = {{0}, NULL};
   int64_t taps_in = 9 * net->in, taps_out = 9 * net->out, hidden = net->hidden;
   glow__conv_scales scales = glow__conv_scales_of(net, call);
-  strip s = strip_at(run, task, worker);
+  strip s = conv_net_bfloat16_strip_at(run, task, worker);
   glow__conv_sums sums = glow__conv_strip_sums(run, task);
   uint16_t *d1 = (uint16_t *)(void *)glow_call_scratch(call, net->d1);
   d1 += s.first * glow__even(hidden);
-  gather(run, &s, net->out, run->dout, net->out, -1, net->left[2]);
-  product(run, s.rows, hidden, taps_out, s.wide16, glow_call_scratch(call, net->back[2]), s.sums,
-          &none);
+  conv_net_bfloat16_gather(run, &s, net->out, run->dout, net->out, -1, net->left[2]);
+  conv_net_bfloat16_product(run, s.rows, hidden, taps_out, s.wide16,
+                            glow_call_scratch(call, net->back[2]), s.sums, &none);
   kernels->norm_back(s.rows, hidden, s.h2, scales.s2, s.sums, sums.b2, sums.l2, s.gradient,
                      pairs_at(run, net->left[1], s.first, hidden));
-  product(run, s.rows, hidden, hidden, s.gradient, glow_call_scratch(call, net->back[1]), s.sums,
-          &none);
+  conv_net_bfloat16_product(run, s.rows, hidden, hidden, s.gradient,
+                            glow_call_scratch(call, net->back[1]), s.sums, &none);
   kernels->norm_back(s.rows, hidden, s.h1, scales.s1, s.sums, sums.b1, sums.l1, d1, NULL);
   glow__conv_border_sums(run, hidden, s.sums, glow_math_rows(run->math, hidden), s.first,
                          s.first + s.rows, sums.e1);
-  product(run, s.rows, taps_in, hidden, d1, glow_call_scratch(call, net->back[0]),
-          glow_call_scratch(call, net->d_gathered) + s.first * taps_in, &none);
-  gather(run, &s, net->in, run->x.at, run->x.stride, 1, net->left[0]);
+  conv_net_bfloat16_product(run, s.rows, taps_in, hidden, d1, glow_call_scratch(call, net->back[0]),
+                            glow_call_scratch(call, net->d_gathered) + s.first * taps_in, &none);
+  conv_net_bfloat16_gather(run, &s, net->in, run->x.at, run->x.stride, 1, net->left[0]);
 }
 
 /* A zipped [pairs(pixels), m], B [pixels, hidden]. */
@@ -188,7 +190,7 @@ static void bfloat16_weight_gradient(const glow__conv_run *run, const glow__conv
                                      uint32_t worker) {
   const glow__conv_net *net = run->net;
   const glow_call *call = run->call;
-  const glow__kernels16 *kernels = kernels_of(run);
+  const glow__kernels16 *kernels = conv_net_bfloat16_kernels_of(run);
   const glow__epilogue16 add = {.end.accumulate = 1};
   const void *rights[] = {glow_call_scratch(call, net->d1), glow_call_stored(call, net->h1),
                           glow_call_stored(call, net->h2)};

@@ -45,7 +45,7 @@ typedef struct strip {
   glow_layout hidden; /* of h1, h2 and their gradients: panels, as packed */
 } strip;
 
-static strip strip_at(const glow__conv_run *run, uint32_t task, uint32_t worker) {
+static strip conv_net_float_strip_at(const glow__conv_run *run, uint32_t task, uint32_t worker) {
   const glow__conv_net *net = run->net;
   strip s = {.first = (int64_t)task * GLOW_STRIP};
   s.rows = glow__strip_end(s.first, run->pixels) - s.first;
@@ -67,7 +67,7 @@ static strip strip_at(const glow__conv_run *run, uint32_t task, uint32_t worker)
 /* ---- forward --------------------------------------------------------------------------------- */
 
 /* h1 from x; a1 in its place when finish is not set. */
-static void first_layer(const glow__conv_run *run, const strip *s, bool finish) {
+static void conv_net_float_first_layer(const glow__conv_run *run, const strip *s, bool finish) {
   const glow__conv_net *net = run->net;
   glow__conv_scales scales = glow__conv_scales_of(net, run->call);
   glow_epilogue norm = finish ? glow__conv_norm(run, net->b1, scales.s1) : (glow_epilogue){0};
@@ -83,7 +83,7 @@ static void first_layer(const glow__conv_run *run, const strip *s, bool finish) 
 }
 
 /* h2 from h1, or a2. */
-static void second_layer(const glow__conv_run *run, const strip *s, bool finish) {
+static void conv_net_float_second_layer(const glow__conv_run *run, const strip *s, bool finish) {
   const glow__conv_net *net = run->net;
   const float *scale = glow__conv_scales_of(net, run->call).s2;
   glow_epilogue norm = finish ? glow__conv_norm(run, net->b2, scale) : (glow_epilogue){0};
@@ -96,10 +96,10 @@ static void float_forward(void *arg, uint32_t task, uint32_t worker) {
   const glow__conv_run *run = arg;
   const glow__conv_net *net = run->net;
   const glow_epilogue none = {0};
-  strip s = strip_at(run, task, worker);
+  strip s = conv_net_float_strip_at(run, task, worker);
   int64_t taps = 9 * net->out;
-  first_layer(run, &s, true);
-  second_layer(run, &s, true);
+  conv_net_float_first_layer(run, &s, true);
+  conv_net_float_second_layer(run, &s, true);
   glow_math_multiply(
       run->math, s.rows, taps, net->hidden, s.h2, s.hidden, glow__conv_weights(run, 2),
       glow_call_scratch(run->call, net->taps) + s.first * taps, glow_math_rows(run->math, taps), 0,
@@ -108,19 +108,20 @@ static void float_forward(void *arg, uint32_t task, uint32_t worker) {
 
 static const float *float_before_norm(const glow__conv_run *run, uint32_t task, uint32_t worker,
                                       int32_t round) {
-  strip s = strip_at(run, task, worker);
+  strip s = conv_net_float_strip_at(run, task, worker);
   s.hidden = glow_math_rows(run->math, run->net->hidden);
-  first_layer(run, &s, round > 0);
+  conv_net_float_first_layer(run, &s, round > 0);
   if (round > 0)
-    second_layer(run, &s, false);
+    conv_net_float_second_layer(run, &s, false);
   return round > 0 ? s.h2 : s.h1;
 }
 
 /* ---- backward -------------------------------------------------------------------------------- */
 
 /* Rows [rows, k] of a times packed weights. */
-static void product(const glow__conv_run *run, int64_t rows, int64_t n, int64_t k, const float *a,
-                    glow_layout a_layout, int32_t packed, float *c, glow_layout c_layout) {
+static void conv_net_float_product(const glow__conv_run *run, int64_t rows, int64_t n, int64_t k,
+                                   const float *a, glow_layout a_layout, int32_t packed, float *c,
+                                   glow_layout c_layout) {
   const glow_epilogue none = {0};
   glow_math_multiply(run->math, rows, n, k, a, a_layout, glow_call_scratch(run->call, packed), c,
                      c_layout, 0, glow_math_panel_count(run->math, n), &none);
@@ -132,8 +133,8 @@ static float *factor_at(const glow__conv_run *run, float *factor, int64_t n, int
 }
 
 /* The taps of x, in the worker's memory, and packed in a factor. */
-static void gather(const glow__conv_run *run, const strip *s, int64_t channels, const float *x,
-                   int64_t stride, int32_t sign, int32_t factor) {
+static void conv_net_float_gather(const glow__conv_run *run, const strip *s, int64_t channels,
+                                  const float *x, int64_t stride, int32_t sign, int32_t factor) {
   int64_t taps = 9 * channels;
   float *packed = factor_at(run, glow_call_scratch(run->call, factor), taps, s->first);
   glow__strip_gather(run->math, run->net->height, run->net->width, channels, x, stride, sign,
@@ -148,22 +149,23 @@ static void float_backward(void *arg, uint32_t task, uint32_t worker) {
   const glow_call *call = run->call;
   int64_t taps_in = 9 * net->in, taps_out = 9 * net->out, hidden = net->hidden;
   glow__conv_scales scales = glow__conv_scales_of(net, call);
-  strip s = strip_at(run, task, worker);
+  strip s = conv_net_float_strip_at(run, task, worker);
   glow__conv_sums sums = glow__conv_strip_sums(run, task);
   glow_layout in = glow_math_rows(run->math, taps_in), out = glow_math_rows(run->math, taps_out);
   float *d2 = factor_at(run, glow_call_scratch(call, net->left[1]), hidden, s.first);
   float *d1 = factor_at(run, glow_call_scratch(call, net->d1), hidden, s.first);
-  gather(run, &s, net->out, run->dout, net->out, -1, net->left[2]);
-  product(run, s.rows, hidden, taps_out, s.gathered, out, net->back[2], d2, s.hidden);
+  conv_net_float_gather(run, &s, net->out, run->dout, net->out, -1, net->left[2]);
+  conv_net_float_product(run, s.rows, hidden, taps_out, s.gathered, out, net->back[2], d2,
+                         s.hidden);
   glow_math_relu_backward(run->math, s.rows, hidden, s.h2, scales.s2, d2, s.hidden, sums.b2,
                           sums.l2);
-  product(run, s.rows, hidden, hidden, d2, s.hidden, net->back[1], d1, s.hidden);
+  conv_net_float_product(run, s.rows, hidden, hidden, d2, s.hidden, net->back[1], d1, s.hidden);
   glow_math_relu_backward(run->math, s.rows, hidden, s.h1, scales.s1, d1, s.hidden, sums.b1,
                           sums.l1);
   glow__conv_border_sums(run, hidden, d1, s.hidden, s.first, s.first + s.rows, sums.e1);
-  product(run, s.rows, taps_in, hidden, d1, s.hidden, net->back[0],
-          glow_call_scratch(call, net->d_gathered) + s.first * taps_in, in);
-  gather(run, &s, net->in, run->x.at, run->x.stride, 1, net->left[0]);
+  conv_net_float_product(run, s.rows, taps_in, hidden, d1, s.hidden, net->back[0],
+                         glow_call_scratch(call, net->d_gathered) + s.first * taps_in, in);
+  conv_net_float_gather(run, &s, net->in, run->x.at, run->x.stride, 1, net->left[0]);
 }
 
 static void float_weight_gradient(const glow__conv_run *run, const glow__conv_columns *w,

@@ -27,8 +27,9 @@ static void strip_moments(void *arg, uint32_t task, uint32_t worker) {
                      net->products->before_norm(&m->run, task, worker, m->round), sums);
 }
 
-static void add_batch(const glow__conv_net *net, const glow_call *call, int32_t round,
-                      const float *x, int64_t stride, glow_moments *moments) {
+static void conv_net_initialise_add_batch(const glow__conv_net *net, const glow_call *call,
+                                          int32_t round, const float *x, int64_t stride,
+                                          glow_moments *moments) {
   moments_run m = {glow__conv_run_of(net, call, x, stride), round};
   int64_t strips = glow__strip_count(m.run.pixels);
   glow__conv_pack(&m.run);
@@ -52,7 +53,7 @@ glow_status glow__conv_net_initialise(const void *self, const glow_call *call, i
                                       int32_t phase, const float *x, int64_t stride) {
   glow_moments *moments = glow_call_initialise_state(call);
   if (phase == GLOW_INITIALISE_BATCH)
-    add_batch(self, call, round, x, stride, moments);
+    conv_net_initialise_add_batch(self, call, round, x, stride, moments);
   else if (phase == GLOW_INITIALISE_END)
     return set_norm(self, call, round, moments);
   return GLOW_OK;

@@ -110,7 +110,7 @@ glow__conv_sums glow__conv_strip_sums(const glow__conv_run *run, uint32_t task) 
 }
 
 /* dout becomes g3; sums of b3, l3 and e3. */
-static void last_layer(void *arg, uint32_t task, uint32_t worker) {
+static void conv_net_pass_last_layer(void *arg, uint32_t task, uint32_t worker) {
   const glow__conv_run *run = arg;
   const glow__conv_net *net = run->net;
   const float *scale = glow__conv_scales_of(net, run->call).s3;
@@ -180,13 +180,13 @@ static void third_weights(const glow__conv_run *run, glow__conv_columns *w, uint
 
 /* Blocks of columns; task t: block (t mod blocks) of the gradient of W2, W3 or W1, the largest
  * first. */
-static int64_t blocks_of(const glow__conv_net *net) {
+static int64_t conv_net_pass_blocks_of(const glow__conv_net *net) {
   return (net->hidden + GLOW_WEIGHT_COLUMNS - 1) / GLOW_WEIGHT_COLUMNS;
 }
 
-static void weight_gradient(void *arg, uint32_t task, uint32_t worker) {
+static void conv_net_pass_weight_gradient(void *arg, uint32_t task, uint32_t worker) {
   const glow__conv_run *run = arg;
-  int64_t hidden = run->net->hidden, blocks = blocks_of(run->net);
+  int64_t hidden = run->net->hidden, blocks = conv_net_pass_blocks_of(run->net);
   glow__conv_columns w = {.column = task % blocks * GLOW_WEIGHT_COLUMNS};
   w.columns = hidden - w.column < GLOW_WEIGHT_COLUMNS ? hidden - w.column : GLOW_WEIGHT_COLUMNS;
   if (task < blocks)
@@ -236,10 +236,11 @@ void glow__conv_net_backward(const void *self, const glow_call *call, const floa
   run.dout = dout;
   run.dx = glow__pixel_input_gradient(&net->input, call, dx, dx_stride);
   glow__conv_pack_back(&run);
-  glow_call_run(call, strips, last_layer, &run);
+  glow_call_run(call, strips, conv_net_pass_last_layer, &run);
   glow_call_run(call, strips, net->products->backward, &run);
   glow_call_run(call, (uint32_t)glow_call_sample_count(call), input_gradient, &run);
   glow__pixel_input_split(&net->input, call, dx, dx_stride);
-  glow_call_run(call, (uint32_t)(3 * blocks_of(net)), weight_gradient, &run);
+  glow_call_run(call, (uint32_t)(3 * conv_net_pass_blocks_of(net)), conv_net_pass_weight_gradient,
+                &run);
   vector_gradients(&run, strips);
 }

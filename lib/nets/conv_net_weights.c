@@ -79,7 +79,8 @@ static void pack_panel(void *arg, uint32_t task, uint32_t worker) {
 }
 
 /* The weights go by taps to by_tap1 and by_tap3; from there, and from W2, as p->matrices say. */
-static void pack(const glow__conv_run *run, float *by_tap1, float *by_tap3, pack_run *p) {
+static void conv_net_weights_pack(const glow__conv_run *run, float *by_tap1, float *by_tap3,
+                                  pack_run *p) {
   reorder_run order = {run, by_tap1, by_tap3};
   int64_t panels = 0;
   p->products = run->net->products;
@@ -98,7 +99,7 @@ static void pack_forward(const glow__conv_run *run, float *by_tap1, float *by_ta
   pack_run p = {.matrices = {{taps_in, hidden, by_tap1, 1, taps_in, packed[0]},
                              {hidden, hidden, w2, 1, hidden, packed[1]},
                              {hidden, taps_out, by_tap3, 1, hidden, packed[2]}}};
-  pack(run, by_tap1, by_tap3, &p);
+  conv_net_weights_pack(run, by_tap1, by_tap3, &p);
 }
 
 void glow__conv_pack_to(const glow__conv_run *run, float *room, float *const *packed) {
@@ -141,7 +142,7 @@ void glow__conv_pack_back(const glow__conv_run *run) {
                     {hidden, hidden, w2, hidden, 1, glow_call_scratch(call, net->back[1])},
                     {taps_out, hidden, by_tap3, hidden, 1, glow_call_scratch(call, net->back[2])},
                 }};
-  pack(run, by_tap1, by_tap3, &p);
+  conv_net_weights_pack(run, by_tap1, by_tap3, &p);
 }
 
 const float *glow__conv_weights(const glow__conv_run *run, int32_t layer) {

@@ -30,7 +30,8 @@ static glow_status set_condition(glow__mlp_net *net, glow_setup *setup) {
   return glow_setup_condition(setup, condition);
 }
 
-static glow_status set_sizes(glow__mlp_net *net, const glow_shape *input, int64_t out_channels) {
+static glow_status mlp_net_set_sizes(glow__mlp_net *net, const glow_shape *input,
+                                     int64_t out_channels) {
   const int64_t limit = (int64_t)1 << 24;
   int64_t in = 0, out = 0;
   if (!glow_size_multiply(input->height, input->width, &net->pixels) ||
@@ -52,7 +53,7 @@ static glow_status set_sizes(glow__mlp_net *net, const glow_shape *input, int64_
   return GLOW_OK;
 }
 
-static glow_status declare_tensors(glow__mlp_net *net, glow_setup *setup) {
+static glow_status mlp_net_declare_tensors(glow__mlp_net *net, glow_setup *setup) {
   for (int32_t l = 0; l <= net->depth; l++) {
     glow__mlp_layer *layer = &net->layers[l];
     int64_t dims[] = {layer->outputs, layer->inputs};
@@ -104,8 +105,8 @@ static glow_status mlp_net_configure(void *self, glow_setup *setup, const glow_s
   glow__mlp_net *net = self;
   const glow_math *math = glow_context_math(glow_setup_context(setup));
   GLOW_TRY(set_condition(net, setup));
-  GLOW_TRY(set_sizes(net, input, out_channels));
-  GLOW_TRY(declare_tensors(net, setup));
+  GLOW_TRY(mlp_net_set_sizes(net, input, out_channels));
+  GLOW_TRY(mlp_net_declare_tensors(net, setup));
   GLOW_TRY(declare_regions(net, setup, math, place_packed(net, math)));
   return glow_setup_derived(setup, (size_t)net->packed_size * sizeof(float));
 }

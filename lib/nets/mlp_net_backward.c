@@ -82,7 +82,7 @@ static void pack_all(void *arg, uint32_t task, uint32_t worker) {
     pack_part(arg, t, worker);
 }
 
-static void pack(back_run *b) {
+static void mlp_net_backward_pack(back_run *b) {
   const glow__mlp_net *net = b->run.net;
   int64_t count = 0;
   for (int32_t l = 0; l <= net->depth; l++)
@@ -186,7 +186,8 @@ static void bias_gradient(const back_run *b, int32_t l, uint32_t worker) {
 }
 
 /* Columns [column, column + GLOW_MLP_COLUMNS) of the gradient of W_l. */
-static void weight_gradient(const back_run *b, int32_t l, int64_t column, uint32_t worker) {
+static void mlp_net_backward_weight_gradient(const back_run *b, int32_t l, int64_t column,
+                                             uint32_t worker) {
   const glow__mlp_run *run = &b->run;
   const glow__mlp_layer *layer = &run->net->layers[l];
   const glow_math *math = run->math;
@@ -208,7 +209,7 @@ static void weight_gradient(const back_run *b, int32_t l, int64_t column, uint32
   }
 }
 
-static int64_t blocks_of(const glow__mlp_layer *layer) {
+static int64_t mlp_net_backward_blocks_of(const glow__mlp_layer *layer) {
   return (layer->inputs + GLOW_MLP_COLUMNS - 1) / GLOW_MLP_COLUMNS;
 }
 
@@ -220,9 +221,9 @@ static void parameter_gradients(void *arg, uint32_t task, uint32_t worker) {
   for (int32_t l = 0; l <= net->depth; l++) {
     if (item++ % b->tasks == task)
       bias_gradient(b, l, worker);
-    for (int64_t block = 0; block < blocks_of(&net->layers[l]); block++)
+    for (int64_t block = 0; block < mlp_net_backward_blocks_of(&net->layers[l]); block++)
       if (item++ % b->tasks == task)
-        weight_gradient(b, l, block * GLOW_MLP_COLUMNS, worker);
+        mlp_net_backward_weight_gradient(b, l, block * GLOW_MLP_COLUMNS, worker);
   }
 }
 
@@ -230,7 +231,7 @@ static void parameters(back_run *b) {
   const glow__mlp_net *net = b->run.net;
   int64_t items = 0, work = 0;
   for (int32_t l = 0; l <= net->depth; l++) {
-    items += 1 + blocks_of(&net->layers[l]);
+    items += 1 + mlp_net_backward_blocks_of(&net->layers[l]);
     work += b->run.samples * net->layers[l].inputs * net->layers[l].outputs;
   }
   b->tasks = (work + GLOW_MLP_WORK - 1) / GLOW_MLP_WORK;
@@ -245,7 +246,7 @@ void glow__mlp_net_backward(const void *self, const glow_call *call, const float
                 .dx = dx,
                 .dx_stride = dx_stride};
   (void)out;
-  pack(&b);
+  mlp_net_backward_pack(&b);
   data_gradients(&b);
   hand_back(&b);
   parameters(&b);

@@ -10,7 +10,7 @@
 /* ---- shared with backward -------------------------------------------------------------------- */
 
 /* x0 of a sample: its pixels one after the other, then its condition. */
-static void gather(const glow__mlp_run *run, float *input) {
+static void mlp_net_forward_gather(const glow__mlp_run *run, float *input) {
   const glow__mlp_net *net = run->net;
   for (int64_t n = 0; n < run->samples; n++) {
     for (int64_t p = 0; p < net->pixels; p++, input += net->channels)
@@ -34,7 +34,7 @@ glow__mlp_run glow__mlp_net_run(const glow__mlp_net *net, const glow_call *call,
                        .input_stride = stride};
   if (net->pixels > 1 || net->condition) {
     float *input = glow_call_scratch(call, net->input);
-    gather(&run, input);
+    mlp_net_forward_gather(&run, input);
     run.input = input;
     run.input_stride = net->layers[0].inputs;
   }

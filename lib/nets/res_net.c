@@ -24,8 +24,8 @@ static glow_status declare_conv(glow__res_net *net, glow_setup *setup, glow__wn_
                           &net->derived_floats);
 }
 
-static glow_status declare_norm(const glow__res_net *net, glow_setup *setup, glow__net_norm *norm,
-                                const char *name) {
+static glow_status res_net_declare_norm(const glow__res_net *net, glow_setup *setup,
+                                        glow__net_norm *norm, const char *name) {
   int64_t dims[] = {net->hidden};
   *norm = (glow__net_norm){-1, -1, -1};
   if (!net->batch_norm)
@@ -46,16 +46,16 @@ static glow_status declare_block(glow__res_net *net, glow_setup *setup, int32_t 
   block->skip = conv_of(net, hidden, hidden, 1);
   snprintf(name, sizeof name, "block%d", (int)k);
   GLOW_TRY(glow_setup_push(setup, name));
-  GLOW_TRY(declare_norm(net, setup, &block->norm1, "norm1"));
+  GLOW_TRY(res_net_declare_norm(net, setup, &block->norm1, "norm1"));
   GLOW_TRY(declare_conv(net, setup, &block->conv1, "conv1", true));
-  GLOW_TRY(declare_norm(net, setup, &block->norm2, "norm2"));
+  GLOW_TRY(res_net_declare_norm(net, setup, &block->norm2, "norm2"));
   GLOW_TRY(declare_conv(net, setup, &block->conv2, "conv2", false));
   GLOW_TRY(declare_conv(net, setup, &block->skip, "skip", false));
   glow_setup_pop(setup);
   return GLOW_OK;
 }
 
-static glow_status declare_tensors(glow__res_net *net, glow_setup *setup) {
+static glow_status res_net_declare_tensors(glow__res_net *net, glow_setup *setup) {
   net->derived_floats = 0;
   net->first = conv_of(net, net->in, net->hidden, 3);
   net->skip = conv_of(net, net->hidden, net->hidden, 1);
@@ -64,7 +64,7 @@ static glow_status declare_tensors(glow__res_net *net, glow_setup *setup) {
   GLOW_TRY(declare_conv(net, setup, &net->skip, "skip", false));
   for (int32_t k = 0; k < net->blocks; k++)
     GLOW_TRY(declare_block(net, setup, k));
-  GLOW_TRY(declare_norm(net, setup, &net->norm, "norm"));
+  GLOW_TRY(res_net_declare_norm(net, setup, &net->norm, "norm"));
   return declare_conv(net, setup, &net->last, "last", false);
 }
 
@@ -98,8 +98,8 @@ static glow_status declare_memory(glow__res_net *net, glow_setup *setup) {
   return glow_setup_derived(setup, (size_t)(net->derived_floats + weights) * sizeof(float));
 }
 
-static glow_status set_sizes(glow__res_net *net, glow_setup *setup, const glow_shape *input,
-                             int64_t out_channels) {
+static glow_status res_net_set_sizes(glow__res_net *net, glow_setup *setup, const glow_shape *input,
+                                     int64_t out_channels) {
   const int64_t limit = (int64_t)1 << 24;
   int64_t floats = 0;
   GLOW_TRY(glow__pixel_input_declare(&net->input, setup, &net->options.condition, input, "res"));
@@ -125,8 +125,8 @@ static glow_status res_net_configure(void *self, glow_setup *setup, const glow_s
                                      int64_t out_channels) {
   glow__res_net *net = self;
   int64_t work = 0;
-  GLOW_TRY(set_sizes(net, setup, input, out_channels));
-  GLOW_TRY(declare_tensors(net, setup));
+  GLOW_TRY(res_net_set_sizes(net, setup, input, out_channels));
+  GLOW_TRY(res_net_declare_tensors(net, setup));
   int64_t each = 9 * net->in + net->out + net->hidden * (19 * (int64_t)net->blocks + 1);
   if (!glow_size_multiply(net->image * net->hidden, each, &work))
     work = INT64_MAX;

@@ -29,7 +29,7 @@ static void strip_of(const glow__res_run *run, uint32_t task, int64_t *first, in
   *last = run->pixels - *first < GLOW_STRIP ? run->pixels : *first + GLOW_STRIP;
 }
 
-static void run_strips(stage *s, glow_task_fn fn) {
+static void res_net_backward_run_strips(stage *s, glow_task_fn fn) {
   glow_call_run(s->run->call, (uint32_t)glow__strip_count(s->run->pixels), fn, s);
 }
 
@@ -106,10 +106,10 @@ static void through_conv(stage *s, int32_t number) {
   glow__res_choose(run, number);
   s->view = glow__res_view(run, number);
   s->du = glow_call_scratch(run->call, run->net->du);
-  run_strips(s, norm_strip);
+  res_net_backward_run_strips(s, norm_strip);
   gradients(run, s->conv, glow_call_scratch(run->call, run->net->h), run->net->hidden, s->dy);
   norm_sums(run, number, &s->view);
-  run_strips(s, finish_strip);
+  res_net_backward_run_strips(s, finish_strip);
 }
 
 /* dx of the network: conv's data gradient. */
@@ -139,7 +139,7 @@ static const glow__wn_conv *skip_of(const glow__res_net *net, int32_t k) {
   return k ? &net->block[k - 1].skip : &net->skip;
 }
 
-static void through_block(const glow__res_run *run, int32_t k) {
+static void res_net_backward_through_block(const glow__res_run *run, int32_t k) {
   const glow__res_net *net = run->net;
   const glow__res_block *block = &net->block[k - 1];
   float *dr = glow_call_scratch(run->call, net->r), *da = glow_call_scratch(run->call, net->a);
@@ -164,14 +164,14 @@ void glow__res_net_backward(const void *self, const glow_call *call, const float
   stage last = {.run = &run, .conv = &net->last, .dy = dout, .x = glow__res_o(&run), .dx = d_o};
   through_conv(&last, 2 * net->blocks);
   stage top = {.run = &run, .skip = skip_of(net, net->blocks), .dy = d_o, .dx = dr};
-  run_strips(&top, skip_strip);
+  res_net_backward_run_strips(&top, skip_strip);
   for (int32_t k = net->blocks; k > 0; k--)
-    through_block(&run, k);
+    res_net_backward_through_block(&run, k);
   for (int32_t k = 0; k <= net->blocks; k++)
     gradients(&run, skip_of(net, k), glow__res_r(&run, k), net->hidden, d_o);
   gradients(&run, &net->first, run.x.at, run.x.stride, dr);
   glow__pixels to = glow__pixel_input_gradient(&net->input, call, dx, dx_stride);
   stage input = {.run = &run, .conv = &net->first, .dy = dr, .to = to.at, .to_stride = to.stride};
-  run_strips(&input, input_strip);
+  res_net_backward_run_strips(&input, input_strip);
   glow__pixel_input_split(&net->input, call, dx, dx_stride);
 }

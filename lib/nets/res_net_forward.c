@@ -73,7 +73,7 @@ static void conv_strip(void *arg, uint32_t task, uint32_t worker) {
     glow__res_moments(run, task, s->moments + first * run->net->hidden, last - first);
 }
 
-static void run_strips(const stage *s, glow_task_fn fn) {
+static void res_net_forward_run_strips(const stage *s, glow_task_fn fn) {
   glow_call_run(s->run->call, (uint32_t)glow__strip_count(s->run->pixels), fn,
                 (void *)(uintptr_t)s);
 }
@@ -83,7 +83,7 @@ static const float *activate(const glow__res_run *run, int32_t number, const flo
   float *h = glow_call_scratch(run->call, run->net->h);
   glow__res_choose(run, number);
   stage s = {.run = run, .from = from, .to = h, .view = glow__res_view(run, number)};
-  run_strips(&s, activate_strip);
+  res_net_forward_run_strips(&s, activate_strip);
   return h;
 }
 
@@ -95,7 +95,7 @@ static const float *wanted(const glow__res_run *run, int32_t number, int32_t sto
 }
 
 /* r_0 and its part of o. */
-static void begin(const glow__res_run *run, int32_t stop) {
+static void res_net_forward_begin(const glow__res_run *run, int32_t stop) {
   const glow__res_net *net = run->net;
   float *r = glow__res_r(run, 0);
   stage s = {.run = run,
@@ -106,11 +106,11 @@ static void begin(const glow__res_run *run, int32_t stop) {
              .to = r,
              .moments = wanted(run, 0, stop, r),
              .first_skip = true};
-  run_strips(&s, conv_strip);
+  res_net_forward_run_strips(&s, conv_strip);
 }
 
 /* a_k, then r_k and its part of o. False: stopped at the second norm. */
-static bool through_block(const glow__res_run *run, int32_t k, int32_t stop) {
+static bool res_net_forward_through_block(const glow__res_run *run, int32_t k, int32_t stop) {
   const glow__res_net *net = run->net;
   const glow__res_block *block = &net->block[k - 1];
   int32_t number = 2 * (k - 1), next = number + 2;
@@ -121,7 +121,7 @@ static bool through_block(const glow__res_run *run, int32_t k, int32_t stop) {
              .stride = net->hidden,
              .to = a,
              .moments = wanted(run, number + 1, stop, a)};
-  run_strips(&s, conv_strip);
+  res_net_forward_run_strips(&s, conv_strip);
   if (number + 1 == stop)
     return false;
   s.conv = &block->conv2;
@@ -130,15 +130,15 @@ static bool through_block(const glow__res_run *run, int32_t k, int32_t stop) {
   s.base = before;
   s.to = r;
   s.moments = wanted(run, next, stop, k < net->blocks ? r : glow__res_o(run));
-  run_strips(&s, conv_strip);
+  res_net_forward_run_strips(&s, conv_strip);
   return true;
 }
 
 void glow__res_forward(const glow__res_run *run, int32_t stop, float *out) {
   const glow__res_net *net = run->net;
-  begin(run, stop);
+  res_net_forward_begin(run, stop);
   for (int32_t k = 1; k <= net->blocks; k++)
-    if (2 * (k - 1) == stop || !through_block(run, k, stop))
+    if (2 * (k - 1) == stop || !res_net_forward_through_block(run, k, stop))
       return;
   if (2 * net->blocks == stop)
     return;
@@ -147,7 +147,7 @@ void glow__res_forward(const glow__res_run *run, int32_t stop, float *out) {
              .from = activate(run, 2 * net->blocks, glow__res_o(run)),
              .stride = net->hidden,
              .to = out};
-  run_strips(&s, conv_strip);
+  res_net_forward_run_strips(&s, conv_strip);
 }
 
 void glow__res_net_forward(const void *self, const glow_call *call, const float *x, int64_t stride,

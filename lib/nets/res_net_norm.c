@@ -78,8 +78,8 @@ void glow__res_activate(const glow__norm_view *view, int64_t hidden, int64_t row
 
 /* ---- initialisation -------------------------------------------------------------------------- */
 
-static void add_batch(const glow__res_net *net, const glow_call *call, int32_t round,
-                      const float *x, int64_t stride, glow_moments *moments) {
+static void res_net_norm_add_batch(const glow__res_net *net, const glow_call *call, int32_t round,
+                                   const float *x, int64_t stride, glow_moments *moments) {
   glow__res_run run = glow__res_run_of(net, call, x, stride);
   glow__res_forward(&run, round, NULL);
   const double *sums = glow__res_total(&run);
@@ -109,7 +109,7 @@ glow_status glow__res_net_initialise(const void *self, const glow_call *call, in
                                      int32_t phase, const float *x, int64_t stride) {
   glow_moments *moments = glow_call_initialise_state(call);
   if (phase == GLOW_INITIALISE_BATCH)
-    add_batch(self, call, round, x, stride, moments);
+    res_net_norm_add_batch(self, call, round, x, stride, moments);
   else if (phase == GLOW_INITIALISE_END)
     return set_averages(self, call, round, moments);
   return GLOW_OK;

@@ -1,4 +1,5 @@
-/* Making a context: allocator, executor, log, kernels, and the registry with the built-in types. SPDX-License-Identifier: MIT */
+/* Making a context: allocator, executor, log, kernels, and the registry with the built-in types.
+ * SPDX-License-Identifier: MIT */
 #include <stdlib.h>
 
 #include "base/base.h"

@@ -1,6 +1,6 @@
-/* glow_model_inference_form: the form of a model for inference alone. Runs of layers that are linear at
- * each pixel become one; other layers give their own form for inference, or are made again from
- * their options. SPDX-License-Identifier: MIT */
+/* glow_model_inference_form: the form of a model for inference alone. Runs of layers that are
+ * linear at each pixel become one; other layers give their own form for inference, or are made
+ * again from their options. SPDX-License-Identifier: MIT */
 #include <string.h>
 
 #include "host/run.h"

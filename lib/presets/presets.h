@@ -15,7 +15,8 @@ glow_status glow__model_inference_form(const glow_model *model, int32_t least, g
 /* Takes `layer` over and appends it under a name, printf-like; `made` is how making it ended. */
 glow_status glow__preset_add(glow_builder *builder, glow_status made, glow_layer *layer,
                              const char *name, ...) __attribute__((format(printf, 4, 5)));
-/* Asks the caller's conditioner, if there is one, for a net of a coupling; *out NULL: there is none. */
+/* Asks the caller's conditioner, if there is one, for a net of a coupling; *out NULL: there is
+ * none. */
 glow_status glow__preset_net(glow_context *context, glow_conditioner_fn conditioner, void *payload,
                              const glow_conditioner_request *request, glow_net **out);
 
@@ -25,7 +26,7 @@ glow_status glow__preset_net(glow_context *context, glow_conditioner_fn conditio
       GLOW_OPTION(struct_, input.width, INT64, .low = 1, .high = 1 << 30, .fallback = (width_)),   \
       GLOW_OPTION(struct_, input.channels, INT64, .low = 1, .high = 1 << 30,                       \
                   .fallback = (channels_))
-#define GLOW_CONDITION_ROWS_OF(struct_)                                                               \
+#define GLOW_CONDITION_ROWS_OF(struct_)                                                            \
   GLOW_OPTION(struct_, condition.height, INT64, .flags = GLOW_OPTION_ADDED, .low = 1,              \
               .high = 1 << 30, .fallback = 1),                                                     \
       GLOW_OPTION(struct_, condition.width, INT64, .flags = GLOW_OPTION_ADDED, .low = 1,           \

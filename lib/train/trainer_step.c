@@ -1,5 +1,5 @@
-/* One step of training, all or nothing: dequantise, forward, backward, check, clip, update, average.
- * The loss is the mean of the bits per dimension, whose gradient with respect to the
+/* One step of training, all or nothing: dequantise, forward, backward, check, clip, update,
+ * average. The loss is the mean of the bits per dimension, whose gradient with respect to the
  * log-probability of a sample is -1 / (count dims ln 2), which is the weight that backward is
  * given; with a classifier class_weight times the mean cross-entropy of the labelled samples; and
  * gain_l2 |g|^2 for the scales g of weight normalisation. SPDX-License-Identifier: MIT */

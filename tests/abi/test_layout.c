@@ -607,8 +607,8 @@ static void constants_keep_their_values(void **state) {
     assert_int_equal(pairs[i][0], pairs[i][1]);
 }
 
-/* A constant of one enumeration that is given for another is refused, because no two share a value. Flags
- * and levels of the log are below 100. */
+/* A constant of one enumeration that is given for another is refused, because no two share a value.
+ * Flags and levels of the log are below 100. */
 static void enumerations_share_no_value(void **state) {
   (void)state;
   for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)

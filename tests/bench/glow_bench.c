@@ -329,12 +329,15 @@ static settings parse(int argc, char **argv) {
                 .modes = "stored,reconstructed",
                 .products = "float32"};
   static const struct option options[] = {
-      {"model", 1, NULL, 'M'},   {"levels", 1, NULL, 'l'},      {"depth", 1, NULL, 'd'},
-      {"hidden", 1, NULL, 'h'},  {"size", 1, NULL, 's'},        {"batch", 1, NULL, 'b'},
-      {"threads", 1, NULL, 't'}, {"repeat", 1, NULL, 'r'},      {"what", 1, NULL, 'w'},
-      {"modes", 1, NULL, 'm'},   {"mode", 1, NULL, 'm'},        {"sample-batches", 1, NULL, 'S'},
-      {"kernels", 1, NULL, 'k'}, {"products", 1, NULL, 'p'},    {"json", 0, NULL, 'j'},
-      {"inference-form", 0, NULL, 'f'},  {"cache-packed", 0, NULL, 'K'}, {NULL, 0, NULL, 0}};
+      {"model", 1, NULL, 'M'},        {"levels", 1, NULL, 'l'},
+      {"depth", 1, NULL, 'd'},        {"hidden", 1, NULL, 'h'},
+      {"size", 1, NULL, 's'},         {"batch", 1, NULL, 'b'},
+      {"threads", 1, NULL, 't'},      {"repeat", 1, NULL, 'r'},
+      {"what", 1, NULL, 'w'},         {"modes", 1, NULL, 'm'},
+      {"mode", 1, NULL, 'm'},         {"sample-batches", 1, NULL, 'S'},
+      {"kernels", 1, NULL, 'k'},      {"products", 1, NULL, 'p'},
+      {"json", 0, NULL, 'j'},         {"inference-form", 0, NULL, 'f'},
+      {"cache-packed", 0, NULL, 'K'}, {NULL, 0, NULL, 0}};
   for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
     switch (c) {
     case 'M': s.model.model = optarg; break;

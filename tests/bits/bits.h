@@ -40,7 +40,7 @@ enum bits_quantity {
   BITS_INVERSE, /* from those latents; samples */
   BITS_GRADIENTS, /* of parameters, x and condition; stored, then reconstructed */
   BITS_TRAINING,  /* losses and parameters over 20 steps of Adam, averages */
-  BITS_FORM,    /* outputs, inverse and samples of the form for inference */
+  BITS_FORM,      /* outputs, inverse and samples of the form for inference */
   BITS_BFLOAT16,  /* all of these with products in bfloat16 */
   BITS_QUANTITIES
 };

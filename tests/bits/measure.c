@@ -141,11 +141,20 @@ static void initialise(glow_model *model, const data *d, uint64_t *hash) {
 
 static void measure_outputs(glow_workspace *ws, const data *d, uint64_t *hash) {
   double logdet[COUNT], log_prob[COUNT];
-  OK(glow_workspace_forward(ws, d->x, COUNT, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = d->labels, .latents = d->out, .logdet = logdet, .log_prob = log_prob}));
+  OK(glow_workspace_forward(ws, d->x, COUNT,
+                            &(glow_forward_options){.struct_size = sizeof(glow_forward_options),
+                                                    .labels = d->labels,
+                                                    .latents = d->out,
+                                                    .logdet = logdet,
+                                                    .log_prob = log_prob}));
   fold_floats(hash, "latents", d->out, COUNT * d->dims);
   fold_doubles(hash, "log-det", logdet, COUNT);
   fold_doubles(hash, "log-probability", log_prob, COUNT);
-  OK(glow_workspace_forward(ws, d->x, COUNT, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = d->known, .form = GLOW_LATENTS_WHITENED, .latents = d->out}));
+  OK(glow_workspace_forward(ws, d->x, COUNT,
+                            &(glow_forward_options){.struct_size = sizeof(glow_forward_options),
+                                                    .labels = d->known,
+                                                    .form = GLOW_LATENTS_WHITENED,
+                                                    .latents = d->out}));
   fold_floats(hash, "whitened latents", d->out, COUNT * d->dims);
   OK(glow_workspace_log_prob(ws, d->x, d->known, COUNT, log_prob));
   fold_doubles(hash, "log-probability alone", log_prob, COUNT);
@@ -159,8 +168,17 @@ static void measure_inverse(glow_workspace *ws, const data *d, uint64_t *hash) {
   float *x = helper_allocate((size_t)(COUNT * d->dims) * sizeof *x);
   double logdet[COUNT];
   for (int32_t form = GLOW_LATENTS_RAW; form <= GLOW_LATENTS_WHITENED; form++) {
-    OK(glow_workspace_forward(ws, d->x, COUNT, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = d->known, .form = form, .latents = d->out}));
-    OK(glow_workspace_inverse(ws, d->out, COUNT, &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options), .labels = d->known, .form = form, .logdet = logdet}, x));
+    OK(glow_workspace_forward(ws, d->x, COUNT,
+                              &(glow_forward_options){.struct_size = sizeof(glow_forward_options),
+                                                      .labels = d->known,
+                                                      .form = form,
+                                                      .latents = d->out}));
+    OK(glow_workspace_inverse(ws, d->out, COUNT,
+                              &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options),
+                                                      .labels = d->known,
+                                                      .form = form,
+                                                      .logdet = logdet},
+                              x));
     fold_floats(hash, "inverse", x, COUNT * d->dims);
     fold_doubles(hash, "log-det of the inverse", logdet, COUNT);
   }
@@ -196,7 +214,12 @@ static void measure_gradients(const glow_model *model, const data *d, int32_t mo
   options.d_logits = d->logits ? d->d_logits : NULL;
   options.dx = d->out;
   options.d_condition = d->context_size ? d_condition : NULL;
-  OK(glow_workspace_forward(ws, d->x, COUNT, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = d->labels, .latents = d->out, .logdet = logdet, .log_prob = log_prob}));
+  OK(glow_workspace_forward(ws, d->x, COUNT,
+                            &(glow_forward_options){.struct_size = sizeof(glow_forward_options),
+                                                    .labels = d->labels,
+                                                    .latents = d->out,
+                                                    .logdet = logdet,
+                                                    .log_prob = log_prob}));
   fold_floats(hash, "latents in training", d->out, COUNT * d->dims);
   fold_doubles(hash, "log-det in training", logdet, COUNT);
   fold_doubles(hash, "log-probability in training", log_prob, COUNT);

@@ -16,7 +16,7 @@ struct bits_preset {
   int32_t scales, without_weight_norm, without_batch_norm; /* RealNVP */
   double lag;
   int32_t density, without_data_init; /* NICE */
-  int64_t dims, condition;             /* vector flow */
+  int64_t dims, condition;            /* vector flow */
 };
 
 #define GLOW_PRESET(text, ...)                                                                     \

@@ -184,21 +184,24 @@ static void test_refusals(void **state) {
   REFUSED(glow_workspace_classify(b->ws, NULL, NULL, 1, logits), GLOW_E_ARGUMENT, "NULL");
   REFUSED(glow_workspace_classify(b->ws, b->x, NULL, 1, NULL), GLOW_E_ARGUMENT, "NULL");
   REFUSED(glow_workspace_classify(b->ws, b->x, NULL, 0, logits), GLOW_E_ARGUMENT, "1 or more");
-  REFUSED(glow_workspace_classify(b->ws, b->x, labels, BATCH, logits), GLOW_E_ARGUMENT, "sample 2 is -2");
-  REFUSED(glow_workspace_classify_latents(NULL, b->x, GLOW_LATENTS_RAW, NULL, 1, logits), GLOW_E_ARGUMENT,
-          "NULL");
-  REFUSED(glow_workspace_classify_latents(b->ws, b->x, 3, NULL, 1, logits), GLOW_E_ARGUMENT, "form");
+  REFUSED(glow_workspace_classify(b->ws, b->x, labels, BATCH, logits), GLOW_E_ARGUMENT,
+          "sample 2 is -2");
+  REFUSED(glow_workspace_classify_latents(NULL, b->x, GLOW_LATENTS_RAW, NULL, 1, logits),
+          GLOW_E_ARGUMENT, "NULL");
+  REFUSED(glow_workspace_classify_latents(b->ws, b->x, 3, NULL, 1, logits), GLOW_E_ARGUMENT,
+          "form");
   REFUSED(glow_workspace_classify_latents(b->ws, b->x, GLOW_LATENTS_WHITENED, NULL, 1, logits),
           GLOW_E_ARGUMENT, "needs labels");
   REFUSED(glow_workspace_classify_latents(b->ws, b->x, GLOW_LATENTS_WHITENED, b->labels, 1, logits),
           GLOW_E_ARGUMENT, "is -1");
   b->x[5] = NAN;
   REFUSED(glow_workspace_classify(b->ws, b->x, NULL, 1, logits), GLOW_E_NUMERIC, "element 5");
-  REFUSED(glow_workspace_classify_latents(b->ws, b->x, GLOW_LATENTS_RAW, NULL, 1, logits), GLOW_E_NUMERIC,
-          "element 5");
+  REFUSED(glow_workspace_classify_latents(b->ws, b->x, GLOW_LATENTS_RAW, NULL, 1, logits),
+          GLOW_E_NUMERIC, "element 5");
   b->x[5] = good;
   glow_model_parameters_mutable(b->model);
-  REFUSED(glow_workspace_classify(b->ws, b->x, NULL, 1, logits), GLOW_E_STATE, "glow_model_prepare");
+  REFUSED(glow_workspace_classify(b->ws, b->x, NULL, 1, logits), GLOW_E_STATE,
+          "glow_model_prepare");
   assert_null(glow_workspace_logits(NULL));
   assert_int_equal(glow_model_logit_count(NULL), 0);
 
@@ -263,7 +266,7 @@ static void copy(const void *self, const glow_call *call, const float *x, float 
 }
 
 static glow_status copy_back(const void *self, const glow_call *call, const float *y, float *x,
-                      double *logdet) {
+                             double *logdet) {
   copy(self, call, y, x, logdet, NULL);
   return GLOW_OK;
 }
@@ -340,7 +343,8 @@ static void test_reader_of_labels(void **state) {
   reader strict = {0}, open = {.unlabelled = true};
   OK(build(b, &strict, 0, false, 1, &model));
   glow_workspace *ws = helper_workspace(model, BATCH, GLOW_MODE_INFERENCE);
-  REFUSED(glow_workspace_log_prob(ws, b->x, labels, BATCH, b->log_prob), GLOW_E_ARGUMENT, "sample 6 is -1");
+  REFUSED(glow_workspace_log_prob(ws, b->x, labels, BATCH, b->log_prob), GLOW_E_ARGUMENT,
+          "sample 6 is -1");
   REFUSED(glow_workspace_classify(ws, b->x, NULL, BATCH, out), GLOW_E_ARGUMENT, "needs labels");
   labels[6] = 0;
   OK(glow_workspace_classify(ws, b->x, labels, BATCH, out));

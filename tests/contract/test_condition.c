@@ -111,14 +111,16 @@ static void test_refusals(void **state) {
   glow_workspace *ws = helper_workspace(b->model, COUNT, GLOW_MODE_STORED);
   float z[COUNT * DIMS], d[COUNT * SIZE];
   glow_backward_options options = GLOW_BACKWARD_OPTIONS_INIT;
-  REFUSED(glow_workspace_log_prob(ws, b->x, NULL, 1, NULL), GLOW_E_ARGUMENT, "needs a condition of 3 elements");
+  REFUSED(glow_workspace_log_prob(ws, b->x, NULL, 1, NULL), GLOW_E_ARGUMENT,
+          "needs a condition of 3 elements");
   REFUSED(helper_inverse(ws, b->x, GLOW_LATENTS_RAW, NULL, 1, z, NULL), GLOW_E_ARGUMENT,
           "needs a condition");
   REFUSED(helper_sample(ws, NULL, NULL, 1, z), GLOW_E_ARGUMENT, "needs a condition");
   REFUSED(glow_workspace_initialise(ws, b->model, b->x, NULL, COUNT), GLOW_E_ARGUMENT,
           "needs a condition");
   REFUSED(glow_workspace_set_condition(NULL, b->conditions, 1, SIZE), GLOW_E_ARGUMENT, "NULL");
-  REFUSED(glow_workspace_set_condition(ws, b->conditions, 1, SIZE + 1), GLOW_E_SHAPE, "takes one of 3");
+  REFUSED(glow_workspace_set_condition(ws, b->conditions, 1, SIZE + 1), GLOW_E_SHAPE,
+          "takes one of 3");
   REFUSED(glow_workspace_set_condition(ws, b->conditions, 0, SIZE), GLOW_E_ARGUMENT, "1 or more");
   REFUSED(glow_workspace_set_condition(ws, b->conditions, -1, SIZE), GLOW_E_ARGUMENT, "1 or more");
   REFUSED(glow_workspace_set_condition(ws, NULL, 2, SIZE), GLOW_E_ARGUMENT, "no memory");

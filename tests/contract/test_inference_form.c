@@ -1,6 +1,6 @@
-/* glow_model_inference_form: an inference form gives what the model gives, both ways, with every kernel
- * provider, in float32 and bfloat16; it is a model of its own and smaller; what it cannot do is
- * refused; layers and nets of others have their part in it. SPDX-License-Identifier: MIT */
+/* glow_model_inference_form: an inference form gives what the model gives, both ways, with every
+ * kernel provider, in float32 and bfloat16; it is a model of its own and smaller; what it cannot do
+ * is refused; layers and nets of others have their part in it. SPDX-License-Identifier: MIT */
 #include <math.h>
 #include <stddef.h>
 
@@ -57,7 +57,8 @@ static void check_doubles(const char *name, const char *what, const double *a, c
                           double worst) {
   for (int i = 0; i < COUNT; i++)
     if (!(fabs(a[i] - b[i]) <= (1 + fabs(b[i])) * worst))
-      fail_msg("%s, %s of sample %d: %.9g in the inference form, %.9g else", name, what, i, a[i], b[i]);
+      fail_msg("%s, %s of sample %d: %.9g in the inference form, %.9g else", name, what, i, a[i],
+               b[i]);
 }
 
 static void check_floats(const char *name, const char *what, const float *a, const float *b,
@@ -463,10 +464,12 @@ static void test_custom_layers(void **state) {
 static void test_kit(void **state) {
   (void)state;
   static const char *const words[] = {
-      [WITH_LINEAR] = "inference form: as an inference form, the output of forward differs (W x + b of "
-                       "`linear`",
-      [WITH_FORM] = "inference form: as an inference form, the output of forward differs (the layer "
-                     "of `inference_form`"};
+      [WITH_LINEAR] =
+          "inference form: as an inference form, the output of forward differs (W x + b of "
+          "`linear`",
+      [WITH_FORM] =
+          "inference form: as an inference form, the output of forward differs (the layer "
+          "of `inference_form`"};
   glow_context *context = helper_context(1, NULL, NULL);
   for (int kind = WITH_LINEAR; kind <= WITH_FORM; kind++) {
     glow_layer *layer = gain_create(context, kind, 0, 2, 1);

@@ -457,11 +457,11 @@ static void run_samples(const bench *b, glow_workspace *ws, const objective *o, 
   options.dx = to->dx + at;
   give_context(b, ws, first);
   OK(helper_forward(ws, b->x + at, b->labels + first, count, GLOW_LATENTS_RAW, to->z + at,
-                  to->logdet + first, to->log_prob + first));
+                    to->logdet + first, to->log_prob + first));
   if (glow_workspace_gradients(ws))
     OK(glow_workspace_backward(ws, &options));
   OK(helper_inverse(ws, r->z + at, GLOW_LATENTS_RAW, b->labels + first, count, to->x + at,
-                  to->inverse + first));
+                    to->inverse + first));
 }
 
 static void same_bits(const bench *b, const char *kernels, const char *what, const void *one,

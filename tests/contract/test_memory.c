@@ -12,11 +12,26 @@ static void all_passes(const bench *b, glow_workspace *ws, bool training) {
   options.dx = b->y;
   options.d_latents = b->z;
   for (int32_t form = GLOW_LATENTS_RAW; form <= GLOW_LATENTS_WHITENED; form++) {
-    OK(glow_workspace_forward(ws, b->x, BATCH, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = b->labels, .form = form, .latents = b->z, .logdet = out, .log_prob = out}));
-    OK(glow_workspace_inverse(ws, b->z, BATCH, &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options), .labels = b->labels, .form = form, .logdet = out}, b->y));
+    OK(glow_workspace_forward(ws, b->x, BATCH,
+                              &(glow_forward_options){.struct_size = sizeof(glow_forward_options),
+                                                      .labels = b->labels,
+                                                      .form = form,
+                                                      .latents = b->z,
+                                                      .logdet = out,
+                                                      .log_prob = out}));
+    OK(glow_workspace_inverse(ws, b->z, BATCH,
+                              &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options),
+                                                      .labels = b->labels,
+                                                      .form = form,
+                                                      .logdet = out},
+                              b->y));
     OK(glow_workspace_log_prob(ws, b->x, b->labels, BATCH, out));
     if (training) {
-      OK(glow_workspace_forward(ws, b->x, BATCH, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = b->labels, .form = form, .log_prob = out}));
+      OK(glow_workspace_forward(ws, b->x, BATCH,
+                                &(glow_forward_options){.struct_size = sizeof(glow_forward_options),
+                                                        .labels = b->labels,
+                                                        .form = form,
+                                                        .log_prob = out}));
       OK(glow_workspace_backward(ws, &options));
       OK(glow_workspace_zero_gradients(ws));
     }

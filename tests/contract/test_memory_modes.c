@@ -40,7 +40,9 @@ static glow_status go(const bench *b, glow_workspace *ws, float *dx) {
   o.d_latents = b->z;
   o.dx = dx;
   OK(glow_workspace_zero_gradients(ws));
-  OK(glow_workspace_forward(ws, b->x, BATCH, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = b->labels}));
+  OK(glow_workspace_forward(
+      ws, b->x, BATCH,
+      &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = b->labels}));
   return glow_workspace_backward(ws, &o);
 }
 

@@ -13,11 +13,21 @@ static void test_inverse_first(void **state) {
   glow_sample_options options = GLOW_SAMPLE_OPTIONS_INIT;
   float *other = helper_allocate(batch_bytes(b));
   options.seed = 5;
-  OK(glow_workspace_forward(used, b->x, BATCH, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = b->labels}));
+  OK(glow_workspace_forward(
+      used, b->x, BATCH,
+      &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = b->labels}));
   for (int32_t mode = GLOW_MODE_INFERENCE; mode <= GLOW_MODE_RECONSTRUCTED; mode++) {
     glow_workspace *ws = helper_workspace(b->model, BATCH, mode);
-    OK(glow_workspace_inverse(ws, b->z, BATCH, &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options), .labels = b->labels, .form = GLOW_LATENTS_WHITENED}, b->y));
-    OK(glow_workspace_inverse(used, b->z, BATCH, &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options), .labels = b->labels, .form = GLOW_LATENTS_WHITENED}, other));
+    OK(glow_workspace_inverse(ws, b->z, BATCH,
+                              &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options),
+                                                      .labels = b->labels,
+                                                      .form = GLOW_LATENTS_WHITENED},
+                              b->y));
+    OK(glow_workspace_inverse(used, b->z, BATCH,
+                              &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options),
+                                                      .labels = b->labels,
+                                                      .form = GLOW_LATENTS_WHITENED},
+                              other));
     assert_memory_equal(b->y, other, batch_bytes(b));
     glow_workspace_destroy(&ws);
     ws = helper_workspace(b->model, BATCH, mode);
@@ -56,7 +66,11 @@ static void test_sample_numbers(void **state) {
 static void whitened_samples(const bench *b, glow_workspace *ws, const glow_sample_options *options,
                              float *z) {
   OK(helper_sample(ws, options, b->labels, BATCH, b->y));
-  OK(glow_workspace_forward(ws, b->y, BATCH, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = b->labels, .form = GLOW_LATENTS_WHITENED, .latents = z}));
+  OK(glow_workspace_forward(ws, b->y, BATCH,
+                            &(glow_forward_options){.struct_size = sizeof(glow_forward_options),
+                                                    .labels = b->labels,
+                                                    .form = GLOW_LATENTS_WHITENED,
+                                                    .latents = z}));
 }
 
 static void test_temperatures(void **state) {
@@ -83,7 +97,11 @@ static void test_temperatures(void **state) {
   zero.temperature = 0;
   zero.seed = 77;
   memset(b->z, 0, batch_bytes(b));
-  OK(glow_workspace_inverse(ws, b->z, BATCH, &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options), .labels = b->labels, .form = GLOW_LATENTS_WHITENED}, cold));
+  OK(glow_workspace_inverse(ws, b->z, BATCH,
+                            &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options),
+                                                    .labels = b->labels,
+                                                    .form = GLOW_LATENTS_WHITENED},
+                            cold));
   OK(helper_sample(ws, &zero, b->labels, BATCH, b->y));
   assert_true(helper_relative(b->y, cold, BATCH * b->dims) < 1e-6);
 
@@ -142,8 +160,18 @@ static void test_whitened(void **state) {
          (size_t)info.elements * sizeof(float));
   OK(glow_model_prepare(b->model));
   glow_workspace *ws = helper_workspace(b->model, BATCH, GLOW_MODE_INFERENCE);
-  OK(glow_workspace_forward(ws, b->x, BATCH, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = b->labels, .latents = raw, .logdet = logdet, .log_prob = log_prob}));
-  OK(glow_workspace_forward(ws, b->x, BATCH, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = b->labels, .form = GLOW_LATENTS_WHITENED, .latents = b->z, .log_prob = again}));
+  OK(glow_workspace_forward(ws, b->x, BATCH,
+                            &(glow_forward_options){.struct_size = sizeof(glow_forward_options),
+                                                    .labels = b->labels,
+                                                    .latents = raw,
+                                                    .logdet = logdet,
+                                                    .log_prob = log_prob}));
+  OK(glow_workspace_forward(ws, b->x, BATCH,
+                            &(glow_forward_options){.struct_size = sizeof(glow_forward_options),
+                                                    .labels = b->labels,
+                                                    .form = GLOW_LATENTS_WHITENED,
+                                                    .latents = b->z,
+                                                    .log_prob = again}));
   assert_int_equal(glow_model_latent_block_count(b->model), 2);
   for (int n = 0; n < BATCH; n++) {
     double density = logdet[n];
@@ -184,14 +212,30 @@ static void test_outputs_may_be_null(void **state) {
   memcpy(copy, b->x, batch_bytes(b));
   for (int32_t mode = GLOW_MODE_INFERENCE; mode <= GLOW_MODE_RECONSTRUCTED; mode++) {
     glow_workspace *ws = helper_workspace(b->model, BATCH, mode);
-    OK(glow_workspace_forward(ws, b->x, BATCH, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = b->labels, .latents = z, .logdet = logdet, .log_prob = log_prob}));
-    OK(glow_workspace_forward(ws, b->x, BATCH, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = b->labels, .latents = b->z}));
+    OK(glow_workspace_forward(ws, b->x, BATCH,
+                              &(glow_forward_options){.struct_size = sizeof(glow_forward_options),
+                                                      .labels = b->labels,
+                                                      .latents = z,
+                                                      .logdet = logdet,
+                                                      .log_prob = log_prob}));
+    OK(glow_workspace_forward(ws, b->x, BATCH,
+                              &(glow_forward_options){.struct_size = sizeof(glow_forward_options),
+                                                      .labels = b->labels,
+                                                      .latents = b->z}));
     assert_memory_equal(z, b->z, batch_bytes(b));
-    OK(glow_workspace_forward(ws, b->x, BATCH, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = b->labels, .form = GLOW_LATENTS_WHITENED, .logdet = alone}));
+    OK(glow_workspace_forward(ws, b->x, BATCH,
+                              &(glow_forward_options){.struct_size = sizeof(glow_forward_options),
+                                                      .labels = b->labels,
+                                                      .form = GLOW_LATENTS_WHITENED,
+                                                      .logdet = alone}));
     assert_memory_equal(logdet, alone, sizeof alone);
     OK(glow_workspace_log_prob(ws, b->x, b->labels, BATCH, alone));
     assert_memory_equal(log_prob, alone, sizeof alone);
-    OK(glow_workspace_inverse(ws, z, BATCH, &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options), .labels = b->labels, .logdet = inverse}, b->y));
+    OK(glow_workspace_inverse(ws, z, BATCH,
+                              &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options),
+                                                      .labels = b->labels,
+                                                      .logdet = inverse},
+                              b->y));
     assert_memory_equal(z, b->z, batch_bytes(b));
     assert_memory_equal(copy, b->x, batch_bytes(b));
     for (int n = 0; n < BATCH; n++)
@@ -210,7 +254,9 @@ static void accumulate(const bench *b, glow_workspace *ws, int64_t first, int64_
   for (int i = 0; i < BATCH; i++)
     weight[i] = 1 + i;
   options.weight = weight + first;
-  OK(glow_workspace_forward(ws, b->x + first * b->dims, count, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = b->labels + first}));
+  OK(glow_workspace_forward(ws, b->x + first * b->dims, count,
+                            &(glow_forward_options){.struct_size = sizeof(glow_forward_options),
+                                                    .labels = b->labels + first}));
   OK(glow_workspace_backward(ws, &options));
 }
 
@@ -232,7 +278,9 @@ static void test_micro_batches(void **state) {
 }
 
 static glow_status forward(const bench *b, glow_workspace *ws) {
-  return glow_workspace_forward(ws, b->x, BATCH, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = b->labels});
+  return glow_workspace_forward(
+      ws, b->x, BATCH,
+      &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = b->labels});
 }
 
 /* Once for each forward, in a training mode, with nothing in between. */
@@ -255,7 +303,10 @@ static void test_backward_needs_forward(void **state) {
   OK(glow_workspace_log_prob(ws, b->x, b->labels, BATCH, NULL));
   REFUSED(glow_workspace_backward(ws, &options), GLOW_E_STATE, "glow_workspace_forward");
   OK(forward(b, ws));
-  OK(glow_workspace_inverse(ws, b->z, BATCH, &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options), .labels = b->labels}, b->y));
+  OK(glow_workspace_inverse(
+      ws, b->z, BATCH,
+      &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options), .labels = b->labels},
+      b->y));
   REFUSED(glow_workspace_backward(ws, &options), GLOW_E_STATE, "glow_workspace_forward");
   OK(forward(b, ws));
   OK(helper_sample(ws, NULL, b->labels, BATCH, b->y));

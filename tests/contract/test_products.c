@@ -91,7 +91,7 @@ static void pass(glow_workspace *ws, int32_t form, const float *x, int first, in
                  results *r) {
   float *z = r->z + first * DIMS;
   OK(helper_forward(ws, x + first * DIMS, NULL, count, form, z, r->logdet + first,
-                  r->log_prob + first));
+                    r->log_prob + first));
   OK(helper_inverse(ws, z, form, NULL, count, r->back + first * DIMS, NULL));
 }
 

@@ -41,10 +41,16 @@ static void pass(glow_model *model) {
   back.weight = &weight;
   if (glow_model_condition_size(model) > 0 && glow_model_condition_size(model) <= dims)
     glow_workspace_set_condition(workspace, x, 1, glow_model_condition_size(model));
-  if (glow_workspace_forward(workspace, x, 1, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = &label, .latents = x + dims, .logdet = &logdet, .log_prob = &log_prob}) ==
-      GLOW_OK)
+  if (glow_workspace_forward(workspace, x, 1,
+                             &(glow_forward_options){.struct_size = sizeof(glow_forward_options),
+                                                     .labels = &label,
+                                                     .latents = x + dims,
+                                                     .logdet = &logdet,
+                                                     .log_prob = &log_prob}) == GLOW_OK)
     glow_workspace_backward(workspace, &back);
-  glow_workspace_inverse(workspace, x + dims, 1, &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options), .labels = &label}, x);
+  glow_workspace_inverse(
+      workspace, x + dims, 1,
+      &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options), .labels = &label}, x);
   glow_workspace_destroy(&workspace);
   free(x);
 }

@@ -256,7 +256,10 @@ static double condition_of(const run *r, glow_workspace *ws, float *latents, con
   }
   if (holds(r, INVERSE, moved != NULL) &&
       ok(r, INVERSE,
-         glow_workspace_inverse(ws, latents, c->count, &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options), .labels = c->labels}, moved))) {
+         glow_workspace_inverse(ws, latents, c->count,
+                                &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options),
+                                                        .labels = c->labels},
+                                moved))) {
     for (int64_t i = 0; i < count; i++) {
       change += ((double)moved[i] - x[i]) * ((double)moved[i] - x[i]);
       norm += (double)x[i] * x[i];
@@ -271,7 +274,13 @@ static void check_forward(const run *r, glow_workspace *ws, const glow_model *mo
                           double *logdet, double *log_prob) {
   const golden_case *c = r->c;
   if (!ok(r, LATENTS,
-          glow_workspace_forward(ws, c->x, c->count, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = c->labels, .latents = latents, .logdet = logdet, .log_prob = log_prob})))
+          glow_workspace_forward(
+              ws, c->x, c->count,
+              &(glow_forward_options){.struct_size = sizeof(glow_forward_options),
+                                      .labels = c->labels,
+                                      .latents = latents,
+                                      .logdet = logdet,
+                                      .log_prob = log_prob})))
     return;
   compare_latents(r, model, latents);
   compare_doubles(r, LOGDET, "out.logdet", logdet);
@@ -286,14 +295,26 @@ static void check_inverse(const run *r, glow_workspace *ws, const glow_model *mo
   const golden_case *c = r->c;
   double condition = 1.0;
   if (holds(r, INVERSE, golden_latents(r, model, latents)) &&
-      ok(r, INVERSE, glow_workspace_inverse(ws, latents, c->count, &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options), .labels = c->labels}, x))) {
+      ok(r, INVERSE,
+         glow_workspace_inverse(ws, latents, c->count,
+                                &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options),
+                                                        .labels = c->labels},
+                                x))) {
     condition = condition_of(r, ws, latents, x);
     compare_x(r, INVERSE, x, condition);
   }
   if (ok(r, INVERSE_WHITENED,
-         glow_workspace_forward(ws, c->x, c->count, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = c->labels, .form = GLOW_LATENTS_WHITENED, .latents = latents})) &&
+         glow_workspace_forward(ws, c->x, c->count,
+                                &(glow_forward_options){.struct_size = sizeof(glow_forward_options),
+                                                        .labels = c->labels,
+                                                        .form = GLOW_LATENTS_WHITENED,
+                                                        .latents = latents})) &&
       ok(r, INVERSE_WHITENED,
-         glow_workspace_inverse(ws, latents, c->count, &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options), .labels = c->labels, .form = GLOW_LATENTS_WHITENED}, x)))
+         glow_workspace_inverse(ws, latents, c->count,
+                                &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options),
+                                                        .labels = c->labels,
+                                                        .form = GLOW_LATENTS_WHITENED},
+                                x)))
     compare_x(r, INVERSE_WHITENED, x, condition);
 }
 
@@ -329,8 +350,9 @@ static glow_status backward(const run *r, glow_workspace *ws, double *weight, fl
     weight[n] = -1.0 / ((double)c->count * (double)c->dims * log(2.0));
   options.weight = weight;
   options.dx = dx;
-  glow_status status =
-      glow_workspace_forward(ws, c->x, c->count, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = c->labels});
+  glow_status status = glow_workspace_forward(
+      ws, c->x, c->count,
+      &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = c->labels});
   return status == GLOW_OK ? glow_workspace_backward(ws, &options) : status;
 }
 

@@ -98,7 +98,11 @@ double vectors_compare(const glow_model *model, const char *name, const vectors 
   double *wide = helper_allocate((size_t)numbers * sizeof *wide);
   double *log_prob = helper_allocate((size_t)v->count * sizeof *log_prob);
   glow_workspace *ws = helper_workspace(model, v->count, GLOW_MODE_INFERENCE);
-  OK(glow_workspace_forward(ws, v->x, v->count, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = v->labels, .latents = latents, .log_prob = log_prob}));
+  OK(glow_workspace_forward(ws, v->x, v->count,
+                            &(glow_forward_options){.struct_size = sizeof(glow_forward_options),
+                                                    .labels = v->labels,
+                                                    .latents = latents,
+                                                    .log_prob = log_prob}));
   for (int64_t i = 0; i < numbers; i++)
     wide[i] = (double)latents[i];
   double of_latents = relative(wide, v->latents, numbers);

@@ -392,7 +392,8 @@ def options():
     model('option-floor-negative', 'floor', arch=with_layer(0, options={'floor': -1.0}))
     model('option-classes-huge', "option 'classes' is", arch=with_layer(
         3, options={'learned': 1, 'classes': 1 << 40}))
-    model('option-coupling-kind', "option 'kind' is 'linear'; it must be one of", arch=coupling(kind='linear'))
+    model('option-coupling-kind', "option 'kind' is 'linear'; it must be one of",
+          arch=coupling(kind='linear'))
     model('option-coupling-scale', "option 'scale' is 'cubic'; it must be one of",
           arch=coupling(kind='affine', scale='cubic'))
     model('option-coupling-floor', 'floor is 2', arch=coupling(scale='sigmoid_floor', floor=2.0))

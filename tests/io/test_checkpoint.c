@@ -379,7 +379,8 @@ static void test_arguments(void **state) {
   refused(glow_checkpoint_save(b.trainer, path, nothing, 1), GLOW_E_ARGUMENT, "note 0");
   refused(glow_checkpoint_save(b.trainer, path, unnamed, 1), GLOW_E_ARGUMENT, "note 0");
   refused(glow_checkpoint_save(b.trainer, path, latin1, 1), GLOW_E_ARGUMENT, "UTF-8");
-  refused(glow_checkpoint_save(b.trainer, path_of("no/where"), NULL, 0), GLOW_E_NOT_FOUND, "no/where");
+  refused(glow_checkpoint_save(b.trainer, path_of("no/where"), NULL, 0), GLOW_E_NOT_FOUND,
+          "no/where");
   assert_int_not_equal(access(path, F_OK), 0);
   refused(glow_checkpoint_load(b.context, path, &model, &trainer), GLOW_E_NOT_FOUND, "new");
   assert_true(!model && !trainer);

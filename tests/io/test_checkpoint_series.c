@@ -163,10 +163,12 @@ static void test_arguments(void **state) {
   refused(glow_checkpoint_save_series(b.trainer, NULL, 1, NULL, 0), GLOW_E_ARGUMENT, "NULL");
   refused(glow_checkpoint_save_series(b.trainer, folder, -1, NULL, 0), GLOW_E_ARGUMENT, "negative");
   refused(glow_checkpoint_save_series(b.trainer, folder, 1, NULL, 1), GLOW_E_ARGUMENT, "notes");
-  refused(glow_checkpoint_save_series(b.trainer, path_of("no"), 1, NULL, 0), GLOW_E_NOT_FOUND, "no/check");
+  refused(glow_checkpoint_save_series(b.trainer, path_of("no"), 1, NULL, 0), GLOW_E_NOT_FOUND,
+          "no/check");
   refused(glow_checkpoint_newest(b.context, folder, path, sizeof path), GLOW_E_NOT_FOUND,
           "there is no checkpoint in");
-  refused(glow_checkpoint_newest(b.context, path_of("no"), path, sizeof path), GLOW_E_NOT_FOUND, "/no'");
+  refused(glow_checkpoint_newest(b.context, path_of("no"), path, sizeof path), GLOW_E_NOT_FOUND,
+          "/no'");
   refused(glow_checkpoint_newest(NULL, folder, path, sizeof path), GLOW_E_ARGUMENT, "NULL");
   refused(glow_checkpoint_newest(b.context, NULL, path, sizeof path), GLOW_E_ARGUMENT, "NULL");
   refused(glow_checkpoint_newest(b.context, folder, NULL, sizeof path), GLOW_E_ARGUMENT, "NULL");

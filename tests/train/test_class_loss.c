@@ -42,7 +42,9 @@ static void by_hand(const bench *b, glow_workspace *ws, const float *x, double w
   float d[BATCH * CLASSES] = {0};
   glow_backward_options o = GLOW_BACKWARD_OPTIONS_INIT;
   ok(glow_workspace_zero_gradients(ws));
-  ok(glow_workspace_forward(ws, x, BATCH, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = labels}));
+  ok(glow_workspace_forward(
+      ws, x, BATCH,
+      &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .labels = labels}));
   for (int i = 0; i < BATCH; i++) {
     const float *l = glow_workspace_logits(ws) + i * CLASSES;
     double p[CLASSES], sum = 0;

@@ -38,7 +38,8 @@ static void test_pixels_there_and_back(void **state) {
     /* In parts, with the position moved along: the same bits. */
     ok(glow_model_dequantise(model, pixels, 77, 12, 1000, part));
     int64_t done = 77 * glow_model_dims(model);
-    ok(glow_model_dequantise(model, pixels + done, count - 77, 12, 1000 + (uint64_t)done, part + done));
+    ok(glow_model_dequantise(model, pixels + done, count - 77, 12, 1000 + (uint64_t)done,
+                             part + done));
     assert_memory_equal(x, part, (size_t)elements * sizeof *x);
     free(pixels);
     free(back);

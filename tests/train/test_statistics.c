@@ -93,17 +93,29 @@ static void test_which_statistics(void **state) {
   for (int64_t c = 0; c < CHANNELS; c++)
     moments(x, BATCH, c, &mean[c], &var[c]);
   glow_workspace *inference = new_workspace(model, BATCH, GLOW_MODE_INFERENCE);
-  ok(glow_workspace_forward(inference, x, BATCH, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .latents = y, .logdet = logdet, .log_prob = running}));
+  ok(glow_workspace_forward(inference, x, BATCH,
+                            &(glow_forward_options){.struct_size = sizeof(glow_forward_options),
+                                                    .latents = y,
+                                                    .logdet = logdet,
+                                                    .log_prob = running}));
   check_output(x, y, logdet[0], zeros, ones);
   glow_workspace *training = new_workspace(model, BATCH, GLOW_MODE_STORED);
-  ok(glow_workspace_forward(training, x, BATCH, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .latents = y, .logdet = logdet, .log_prob = batch}));
+  ok(glow_workspace_forward(training, x, BATCH,
+                            &(glow_forward_options){.struct_size = sizeof(glow_forward_options),
+                                                    .latents = y,
+                                                    .logdet = logdet,
+                                                    .log_prob = batch}));
   check_output(x, y, logdet[0], mean, var);
-  ok(glow_workspace_forward(training, x, BATCH, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .form = GLOW_LATENTS_WHITENED, .latents = y}));
+  ok(glow_workspace_forward(training, x, BATCH,
+                            &(glow_forward_options){.struct_size = sizeof(glow_forward_options),
+                                                    .form = GLOW_LATENTS_WHITENED,
+                                                    .latents = y}));
   check_output(x, y, logdet[0], mean, var);
   ok(glow_workspace_log_prob(training, x, NULL, BATCH, logdet));
   assert_memory_equal(logdet, running, sizeof running);
   glow_backward_options o = GLOW_BACKWARD_OPTIONS_INIT;
-  refused(glow_workspace_backward(training, &o), GLOW_E_STATE, "glow_workspace_forward just before");
+  refused(glow_workspace_backward(training, &o), GLOW_E_STATE,
+          "glow_workspace_forward just before");
   glow_workspace_destroy(&inference);
   glow_workspace_destroy(&training);
   free(x);
@@ -143,7 +155,9 @@ static void test_update(void **state) {
   glow_workspace *ws = new_workspace(model, 4, GLOW_MODE_RECONSTRUCTED);
   glow_backward_options o = GLOW_BACKWARD_OPTIONS_INIT;
   for (int64_t at = 0; at < BATCH; at += 4) {
-    ok(glow_workspace_forward(ws, x + at * DIMS, at ? 2 : 4, &(glow_forward_options){.struct_size = sizeof(glow_forward_options)}));
+    ok(glow_workspace_forward(
+        ws, x + at * DIMS, at ? 2 : 4,
+        &(glow_forward_options){.struct_size = sizeof(glow_forward_options)}));
     ok(glow_workspace_backward(ws, &o));
   }
   ok(glow_workspace_update_statistics(ws, model));
@@ -262,8 +276,14 @@ static void check_logit(double alpha) {
   double edge = log((1 - alpha) / alpha), steep = (1 - 2 * alpha) / (alpha * (1 - alpha));
   for (int i = 0; i < COUNT; i++)
     x[i] = (float)(i - 40) / 64.0f; /* -0.625 to 0.625 */
-  ok(glow_workspace_forward(ws, x, COUNT, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .latents = y, .logdet = logdet}));
-  ok(glow_workspace_inverse(ws, y, COUNT, &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options), .logdet = inverse}, back));
+  ok(glow_workspace_forward(ws, x, COUNT,
+                            &(glow_forward_options){.struct_size = sizeof(glow_forward_options),
+                                                    .latents = y,
+                                                    .logdet = logdet}));
+  ok(glow_workspace_inverse(
+      ws, y, COUNT,
+      &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options), .logdet = inverse},
+      back));
   for (int i = 0; i < COUNT; i++) {
     double q = (double)x[i] + 0.5, p = alpha + (1 - 2 * alpha) * q, expected = log(p / (1 - p));
     double slope = (1 - 2 * alpha) / (p * (1 - p));

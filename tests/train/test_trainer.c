@@ -64,7 +64,9 @@ static void test_step_by_hand(void **state) {
     backward.weight = weight;
     ok(glow_trainer_step(b.trainer, x, NULL, BATCH, &report));
     ok(glow_workspace_zero_gradients(ws));
-    ok(glow_workspace_forward(ws, x, BATCH, &(glow_forward_options){.struct_size = sizeof(glow_forward_options), .log_prob = log_prob}));
+    ok(glow_workspace_forward(ws, x, BATCH,
+                              &(glow_forward_options){.struct_size = sizeof(glow_forward_options),
+                                                      .log_prob = log_prob}));
     ok(glow_workspace_backward(ws, &backward));
     for (int i = 0; i < BATCH; i++)
       loss += glow_model_bits_per_dim(model, log_prob[i]) / BATCH;

@@ -429,7 +429,8 @@ static void test_without_memory(void **state) {
   }
 }
 
-/* ---- glow_context_run ------------------------------------------------------------------------------- */
+/* ---- glow_context_run
+ * ------------------------------------------------------------------------------- */
 
 static void test_context_runs_tasks(void **state) {
   glow_executor executor;
