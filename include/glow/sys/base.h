@@ -16,8 +16,8 @@ extern "C" {
 #endif
 
 /* Records the error text of this thread, printf-like, and returns `status`. The model puts the name
- * of the layer in front. Where GLOW_DEBUG is defined (builds of type debug), the text ends with file
- * and line of the call. */
+ * of the layer in front. Where GLOW_DEBUG is defined (builds of type debug), the text ends with
+ * file and line of the call. */
 GLOW_API glow_status glow_error(glow_status status, const char *format, ...) GLOW_PRINTF(2, 3);
 GLOW_API glow_status glow_error_at(const char *file, int32_t line, glow_status status,
                                    const char *format, ...) GLOW_PRINTF(4, 5);
@@ -44,8 +44,8 @@ GLOW_API void glow_context_log(const glow_context *context, int32_t level, const
     GLOW_PRINTF(3, 4);
 
 /* Runs fn(arg, t, worker) for t in [0, tasks) on the context's executor, and returns when all are
- * done; on the caller's thread when there is one task or one worker. Split work into tasks by shapes
- * and sample counts only, so that results never depend on the number of workers. */
+ * done; on the caller's thread when there is one task or one worker. Split work into tasks by
+ * shapes and sample counts only, so that results never depend on the number of workers. */
 GLOW_API void glow_context_run(glow_context *context, uint32_t tasks, glow_task_fn fn, void *arg);
 
 /* Allocations and regions start at multiples of so many bytes. */

@@ -121,8 +121,8 @@ GLOW_API float *glow_call_latents(const glow_call *call);
 GLOW_API int64_t glow_call_latent_stride(const glow_call *call);
 GLOW_API glow_context *glow_call_context(const glow_call *call);
 GLOW_API const char *glow_call_layer_name(const glow_call *call);
-/* Runs fn(arg, t, worker) for t in [0, tasks) on the executor: glow_context_run. Layers that are run
- * by samples must not call this. */
+/* Runs fn(arg, t, worker) for t in [0, tasks) on the executor: glow_context_run. Layers that are
+ * run by samples must not call this. */
 GLOW_API void glow_call_run(const glow_call *call, uint32_t tasks, glow_task_fn fn, void *arg);
 /* In `inverse`: records that it failed at sample n of this call, for the reason of the text,
  * printf-like, and returns GLOW_E_NUMERIC, which `inverse` then returns. May be called from tasks;
@@ -133,10 +133,10 @@ GLOW_API glow_status glow_call_fail(const glow_call *call, int64_t n, const char
 enum { GLOW_INITIALISE_BEGIN = 1401, GLOW_INITIALISE_BATCH = 1402, GLOW_INITIALISE_END = 1403 };
 
 /* In `initialise`, at the end of a round: the values of an actnorm that gives each of the channels,
- * whose moments were taken, mean 0 and deviation 1: bias = -mean, logs = -log(sd + floor). A channel
- * with sd below the floor is constant: a warning to the context's log names the layer, the part of it
- * ("net.norm1", "" for the layer itself) and the channel. GLOW_E_NUMERIC names a channel that is not
- * finite. */
+ * whose moments were taken, mean 0 and deviation 1: bias = -mean, logs = -log(sd + floor). A
+ * channel with sd below the floor is constant: a warning to the context's log names the layer, the
+ * part of it ("net.norm1", "" for the layer itself) and the channel. GLOW_E_NUMERIC names a channel
+ * that is not finite. */
 struct glow_moments; /* <glow/sys/math.h> */
 GLOW_API glow_status glow_call_actnorm_values(const glow_call *call,
                                               const struct glow_moments *moments, int64_t channels,
@@ -151,13 +151,13 @@ GLOW_API const float *glow_call_condition(const glow_call *call, int64_t n);
 GLOW_API float *glow_call_condition_gradient(const glow_call *call, int64_t n);
 
 /* For nets over pixels: how many channels a condition adds to each pixel of an image of height x
- * width. A vector {1, 1, C} adds its C to every pixel; an image {f height, f width, C} is squeezed to
- * height x width, and adds C f^2: channel (c f + dy) f + dx is channel c of pixel (f y + dy,
- * f x + dx). GLOW_E_SHAPE for others. */
+ * width. A vector {1, 1, C} adds its C to every pixel; an image {f height, f width, C} is squeezed
+ * to height x width, and adds C f^2: channel (c f + dy) f + dx is channel c of pixel (f y + dy, f x
+ * + dx). GLOW_E_SHAPE for others. */
 GLOW_API glow_status glow_condition_channels(const glow_shape *condition, int64_t height,
                                              int64_t width, int64_t *out);
-/* joined [samples, height, width, channels + condition channels]: to each pixel of x (`stride` floats
- * apart, of which `channels` are read) its part of the condition. By tasks. */
+/* joined [samples, height, width, channels + condition channels]: to each pixel of x (`stride`
+ * floats apart, of which `channels` are read) its part of the condition. By tasks. */
 GLOW_API void glow_call_condition_join(const glow_call *call, int64_t height, int64_t width,
                                        int64_t channels, const float *x, int64_t stride,
                                        float *joined);

@@ -45,7 +45,7 @@ typedef struct glow_check_options {
   uint64_t seed;     /* of inputs and parameters */
   double low, high;  /* inputs are uniform in [low, high]; default -2, 2 */
   double spread;     /* deviation of what is added to each trainable parameter; 0: they stay as
-                           they were built; default 0.1 */
+                        they were built; default 0.1 */
   double round_trip; /* largest errors: of inverse(forward(x)), relative to 1 + |x|; default 1e-4 */
   double logdet;     /* of log-det and log-prior, for each number of a sample; default 1e-3 */
   double gradient;   /* of a slope, relative to a typical one of its tensor; default 1e-2 */

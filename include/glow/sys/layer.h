@@ -2,9 +2,9 @@
  *
  * A layer's author need not know of threads, batching or memory modes: a layer run *by samples*
  * (default) has its functions called on blocks of samples, in parallel, with a gradient buffer for
- * each block; one run *by tasks* (GLOW_LAYER_BY_TASKS) gets the whole batch and calls glow_call_run.
- * All functions but configure and destroy see the layer as const and may be called from several
- * threads.
+ * each block; one run *by tasks* (GLOW_LAYER_BY_TASKS) gets the whole batch and calls
+ * glow_call_run. All functions but configure and destroy see the layer as const and may be called
+ * from several threads.
  *
  * A layer may host nets: conditioner networks that it owns. It names them in its table; the model
  * resets, prepares, saves and destroys them along with it, and gives them memory of their own. The
@@ -49,7 +49,7 @@ typedef struct glow_layer_gradient {
 /* A net that a layer hosts. */
 typedef struct glow_hosted_net {
   const char *prefix; /* of its tensors ("net" makes "net.fc1.weight"), and of its options in files,
-                           where "net" itself is the net's type */
+                         where "net" itself is the net's type */
   const char *fallback; /* its type where a file names none; NULL: a file must */
 } glow_hosted_net;
 
@@ -108,8 +108,8 @@ typedef struct glow_layer_ops {
    * again from its options. */
   glow_status (*linear)(const void *self, const glow_call *call, double *w, double *b);
   glow_status (*inference_form)(const void *self, const glow_call *call, glow_layer **out);
-  /* Makes a layer of this type from options that were read, where that is not glow_layer_create with
-   * this table. Takes the nets over, as glow_layer_create does. Optional. */
+  /* Makes a layer of this type from options that were read, where that is not glow_layer_create
+   * with this table. Takes the nets over, as glow_layer_create does. Optional. */
   glow_status (*create)(glow_context *context, const void *options, glow_net **nets,
                         glow_layer **out);
 } glow_layer_ops;
@@ -119,8 +119,8 @@ typedef struct glow_layer_ops {
  * what it points to lives as long as the layer. nets NULL: none. */
 GLOW_API glow_status glow_layer_create(glow_context *context, const glow_layer_ops *ops,
                                        const void *options, glow_net **nets, glow_layer **out);
-/* The layer's `self`, for a constructor that puts more than options there. Such a layer cannot be made
- * again from its options: it is neither saved nor copied, unless its table has `create`. */
+/* The layer's `self`, for a constructor that puts more than options there. Such a layer cannot be
+ * made again from its options: it is neither saved nor copied, unless its table has `create`. */
 GLOW_API void *glow_layer_self(glow_layer *layer);
 
 /* Registers a type, so that files can name it and layers of it can be saved. The built-in types are

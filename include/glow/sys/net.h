@@ -1,8 +1,8 @@
 /* The table behind a conditioner network, and how a layer calls the nets that it hosts.
  *
  * A net maps an image of in channels to one of out channels of the same height and width. It is
- * called by a layer that is run by tasks. It declares its tensors and regions through the setup that
- * it is given and keeps their numbers; names, derived values and initialisation are its own,
+ * called by a layer that is run by tasks. It declares its tensors and regions through the setup
+ * that it is given and keeps their numbers; names, derived values and initialisation are its own,
  * whatever else the layer hosts. SPDX-License-Identifier: MIT */
 #ifndef GLOW_SYS_NET_H
 #define GLOW_SYS_NET_H
@@ -35,8 +35,8 @@ typedef struct glow_net_ops {
   /* Starting values. Optional. */
   glow_status (*reset)(const void *self, const glow_call *call);
   /* Data-dependent initialisation, of rounds that the net declared (glow_setup_initialise), counted
-   * from 0. x: pixels of `stride` floats of which the first in-channels are the input. Needed when it
-   * declared some. */
+   * from 0. x: pixels of `stride` floats of which the first in-channels are the input. Needed when
+   * it declared some. */
   glow_status (*initialise)(const void *self, const glow_call *call, int32_t round, int32_t phase,
                             const float *x, int64_t stride);
   /* Fills the derived values that the net declared. Optional. */
@@ -44,8 +44,8 @@ typedef struct glow_net_ops {
   /* out: [samples, H, W, out_channels]. Fills the stored regions when the call has them. */
   void (*forward)(const void *self, const glow_call *call, const float *x, int64_t stride,
                   float *out);
-  /* Given the stored regions as forward filled them and dout [samples, H, W, out_channels], which it
-   * may overwrite: adds parameter gradients, and ADDS the gradient of the input to dx (pixels of
+  /* Given the stored regions as forward filled them and dout [samples, H, W, out_channels], which
+   * it may overwrite: adds parameter gradients, and ADDS the gradient of the input to dx (pixels of
    * dx_stride floats). `out` is forward's result. */
   void (*backward)(const void *self, const glow_call *call, const float *x, int64_t stride,
                    const float *out, float *dout, float *dx, int64_t dx_stride);
@@ -62,8 +62,8 @@ typedef struct glow_net_ops {
  * the net. */
 GLOW_API glow_status glow_net_create(glow_context *context, const glow_net_ops *ops,
                                      const void *options, glow_net **out);
-/* The net's `self`, for a constructor that puts more than options there; with what follows from that
- * for a layer (glow_layer_self). */
+/* The net's `self`, for a constructor that puts more than options there; with what follows from
+ * that for a layer (glow_layer_self). */
 GLOW_API void *glow_net_self(glow_net *net);
 
 /* As glow_context_register_layer. */
@@ -75,8 +75,8 @@ GLOW_API glow_status glow_context_register_net(glow_context *context, const glow
  * [H, W, out_channels]. Once for each net. */
 GLOW_API glow_status glow_setup_net(glow_setup *setup, int32_t net, const glow_shape *input,
                                     int64_t out_channels);
-/* In the layer's `initialise`, for each net: does nothing in rounds that are not this net's. x: what
- * the net is to see, pixels of `stride` floats; NULL but for BATCH. */
+/* In the layer's `initialise`, for each net: does nothing in rounds that are not this net's. x:
+ * what the net is to see, pixels of `stride` floats; NULL but for BATCH. */
 GLOW_API glow_status glow_call_net_initialise(const glow_call *call, int32_t net, int32_t round,
                                               int32_t phase, const float *x, int64_t stride);
 /* Whether a round of initialisation is this net's: what it is to see need be made only then. */

@@ -66,8 +66,8 @@ typedef struct glow_options_table {
   glow_status (*check)(const void *options);
 } glow_options_table;
 
-/* A row of a table: GLOW_OPTION(glow_actnorm_options, floor, REAL, .high = 1, .fallback = 1e-6), where
- * what follows the type are members of glow_option; and the table itself. For C. */
+/* A row of a table: GLOW_OPTION(glow_actnorm_options, floor, REAL, .high = 1, .fallback = 1e-6),
+ * where what follows the type are members of glow_option; and the table itself. For C. */
 #define GLOW_OPTION(struct_, field_, type_, ...)                                                   \
   { .name = #field_, .offset = offsetof(struct_, field_), .type = GLOW_OPTION_##type_, __VA_ARGS__ }
 #define GLOW_OPTIONS_TABLE(struct_, rows_)                                                         \
@@ -75,7 +75,8 @@ typedef struct glow_options_table {
   .smallest = sizeof(struct_), .options = (rows_), .count = sizeof(rows_) / sizeof *(rows_)
 
 /* Fills *to, of table->size bytes, with the defaults, and then with what `from` (NULL: nothing)
- * says; checks every field. GLOW_E_ARGUMENT names the field, what was found and what is expected. */
+ * says; checks every field. GLOW_E_ARGUMENT names the field, what was found and what is
+ * expected. */
 GLOW_API glow_status glow_options_read(const glow_options_table *table, const void *from, void *to);
 
 #ifdef __cplusplus
