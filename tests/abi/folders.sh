@@ -1,5 +1,6 @@
 #!/bin/sh
-# A folder of lib/ includes only itself and folders above it in the list; every source is built.
+# Checks that a folder of lib/ includes only itself and folders before it in the list, and that every
+# source is built.
 # Usage: folders.sh SOURCE_ROOT. SPDX-License-Identifier: MIT
 set -eu
 cd "$1/lib"
