@@ -1,9 +1,10 @@
-/* Glow with a conditioner network of your own, from nothing but the installed library: self-attention
- * over the pixels, so that every pixel of a coupling sees every other one. The network is checked, put
- * into the Glow preset by one option, trained on small images whose halves mirror each other, saved,
- * and loaded in another context.
+/* Glow with a conditioner network of your own, from nothing but the installed library:
+ * self-attention over the pixels, so that every pixel of a coupling sees every other one. The
+ * network is checked, put into the Glow preset by one option, trained on small images whose halves
+ * mirror each other, saved, and loaded in another context.
  *
- *     cc -std=c11 attention.c $(pkg-config --cflags --libs libglow) -lm -o attention && ./attention FILE
+ *     cc -std=c11 attention.c $(pkg-config --cflags --libs libglow) -lm -o attention
+ *     ./attention FILE
  *
  * SPDX-License-Identifier: MIT */
 #include <glow/glow.h>
@@ -16,7 +17,7 @@
 #include <string.h>
 
 /* ---- the network ------------------------------------------------------------------------------
- * For one sample of P pixels and C channels, x [P, C]; all products with weights are 1x1 convolutions:
+ * For one sample of P pixels and C channels, x [P, C]. Products with weights are 1x1 convolutions.
  *   e = x We' + place                       [P, D]   place: a learned vector for each pixel
  *   q, k, v = the thirds of e Wqkv'         [P, D] each
  *   a = softmax(q k' / sqrt(D)), by rows    [P, P]
@@ -244,7 +245,7 @@ static void attention_forward(const void *self, const glow_call *call, const flo
  *   du = (dout Wo) (1 - h^2)                u = e + a v
  *   dv = a' du,  da = du v',  ds = a (da - sum_j da_j a_j) / sqrt(D)
  *   dq = ds k,  dk = ds' q,  de = du + dqkv Wqkv,  dx += de We
- *   dWo = dout' h,  db = sum dout,  dWqkv = dqkv' e,  dplace = de,  dWe = de' x,  over all samples */
+ *   dWo = dout' h,  db = sum dout,  dWqkv = dqkv' e,  dplace = de,  dWe = de' x: sums over n */
 
 static void backward_sample(void *arg, uint32_t n, uint32_t worker) {
   const attention_run *r = arg;

@@ -15,8 +15,8 @@
 #include <string.h>
 
 /* ---- the layer: y = sinh(exp(tail) asinh(x) + skew), per channel -------------------------------
- * Jones and Pewsey 2009: tail makes both tails heavier or lighter, skew leans the distribution to a side.
- * With t = exp(tail) asinh(x) + skew:  log|dy/dx| = log cosh t + tail - log(1 + x^2) / 2. */
+ * Jones and Pewsey 2009: tail makes both tails heavier or lighter, skew leans the distribution to a
+ * side. With t = exp(tail) asinh(x) + skew:  log|dy/dx| = log cosh t + tail - log(1 + x^2) / 2. */
 
 typedef struct sinh_layer {
   int64_t pixels, channels;

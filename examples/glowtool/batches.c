@@ -17,12 +17,10 @@ const char *latent_form_name(int32_t form) {
 }
 
 glow_file_tensor batch_tensor(const char *name, int32_t type, const int64_t *dims) {
-  static const int64_t sizes[] = {
-      [GLOW_TYPE_U8] = 1, [GLOW_TYPE_I32] = 4, [GLOW_TYPE_F32] = 4, [GLOW_TYPE_F64] = 8};
   glow_file_tensor t = GLOW_FILE_TENSOR_INIT;
   t.name = name;
   t.type = type;
-  t.bytes = sizes[type];
+  t.bytes = type == GLOW_TYPE_U8 ? 1 : type == GLOW_TYPE_F64 ? 8 : 4;
   for (; dims[t.rank] >= 0; t.rank++) {
     t.dims[t.rank] = dims[t.rank];
     t.bytes *= dims[t.rank];

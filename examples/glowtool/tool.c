@@ -84,6 +84,7 @@ static int exit_code(glow_status status) {
   case GLOW_E_SHAPE:
   case GLOW_E_FORMAT:
   case GLOW_E_IO:
+  case GLOW_E_NOT_FOUND:
   case GLOW_E_LIMIT:
   case GLOW_E_UNSUPPORTED: return TOOL_BAD;
   case GLOW_E_MEMORY:
@@ -164,7 +165,11 @@ const option_choice product_types[] = {
     {"float32", GLOW_PRODUCTS_FLOAT32}, {"bfloat16", GLOW_PRODUCTS_BFLOAT16}, {NULL, 0}};
 
 const char *products_name(const glow_context *context) {
-  return product_types[glow_context_products(context)].name;
+  int32_t products = glow_context_products(context);
+  int i = 0;
+  while (product_types[i].value != products)
+    i++;
+  return product_types[i].name;
 }
 
 int open_context(int64_t threads, const char *kernels, int64_t products, glow_context **out) {

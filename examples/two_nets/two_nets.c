@@ -1,8 +1,9 @@
-/* A flow layer of your own that hosts two networks, from nothing but the installed library: an affine
- * coupling whose shift and scale come from networks of different kinds and sizes. It is checked,
- * trained on two interleaved half circles, saved, and loaded in another context.
+/* A flow layer of your own that hosts two networks, from nothing but the installed library: an
+ * affine coupling whose shift and scale come from networks of different kinds and sizes. It is
+ * checked, trained on two interleaved half circles, saved, and loaded in another context.
  *
- *     cc -std=c11 two_nets.c $(pkg-config --cflags --libs libglow) -lm -o two_nets && ./two_nets FILE
+ *     cc -std=c11 two_nets.c $(pkg-config --cflags --libs libglow) -lm -o two_nets
+ *     ./two_nets FILE
  *
  * SPDX-License-Identifier: MIT */
 #include <glow/glow.h>
@@ -87,7 +88,8 @@ typedef struct pair_run {
   const glow_layer_gradient *g;
 } pair_run;
 
-/* What the nets make of x1, which is a part of x and of y alike; stored where backward will want it. */
+/* What the nets make of x1, which is a part of x and of y alike; stored where backward will want
+ * it. */
 static pair_run run_nets(const pair *p, const glow_call *call, const float *z) {
   pair_run r = {.p = p, .call = call, .t = glow_call_stored(call, p->t)};
   r.s = glow_call_stored(call, p->s);
@@ -155,7 +157,8 @@ static glow_status pair_inverse(const void *self, const glow_call *call, const f
 }
 
 /* With w = d_logdet and s = tanh(raw):
- *   dx2 = dy2 exp(s),  dt = dy2,  ds = dy2 x2 exp(s) + w = dy2 (y2 - t) + w,  draw = ds (1 - s^2). */
+ *   dx2 = dy2 exp(s),  dt = dy2,  ds = dy2 x2 exp(s) + w = dy2 (y2 - t) + w,
+ *   draw = ds (1 - s^2). */
 static void backward_sample(void *arg, uint32_t n, uint32_t worker) {
   const pair_run *r = arg;
   const pair *p = r->p;

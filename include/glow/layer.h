@@ -81,7 +81,7 @@ GLOW_API glow_status glow_permute_create(glow_context *context, const glow_permu
  * log-det = 0. RealNVP 2016, 3.4; Glow 2018, 3.3.
  * SIGMOID_FLOOR: s = floor + (1 - floor) sigmoid(raw + 2), so that the inverse divides by at least
  * `floor`. TANH_LEARNED: s = exp(scale tanh(raw)) with a parameter scale for each channel that
- * changes, which starts at 1 under a channel mask and at 0 under a checkerboard.
+ * changes, which starts at 0 under a checkerboard and at 1 under the other masks.
  * What x1 is, of C channels:
  *   GLOW_MASK_CHANNELS      the first C - floor(C/2); with `invert` the last C - floor(C/2)
  *   GLOW_MASK_CHECKERBOARD  the pixels with row + column odd, with `invert` the others; the net

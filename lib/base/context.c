@@ -15,3 +15,7 @@ void glow_context_destroy(glow_context **context) {
 uint32_t glow_context_workers(const glow_context *context) {
   return context ? context->executor.workers : 0;
 }
+
+int32_t glow_context_products(const glow_context *context) {
+  return context && context->kernels16 ? GLOW_PRODUCTS_BFLOAT16 : GLOW_PRODUCTS_FLOAT32;
+}

@@ -103,7 +103,8 @@ void glow__node_forward(const glow_call *call, const float *x, float *y, double 
   glow_context_run(call->model->context, block_count(&c), forward_block, &c);
 }
 
-/* Each block notes its own failure first, so that which one is told does not depend on who is first. */
+/* Each block notes its own failure first, so that which one is told does not depend on who is
+ * first. */
 static void inverse_block(void *arg, uint32_t task, uint32_t worker) {
   const block_run *c = arg;
   glow_call call = block_call(c, task, worker);

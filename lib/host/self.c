@@ -20,11 +20,13 @@ glow_status glow__self_create(glow_context *context, const glow_options_table *t
   *out = *self = NULL;
   if (!table && options)
     return glow_error(GLOW_E_ARGUMENT, "options are given, and the type has none");
+  GLOW_TRY(glow__options_table_check(table));
   if (table && size < table->size)
     return glow_error(GLOW_E_ARGUMENT, "self_size is %zu; the options alone (%s) take %zu", size,
                       table->name, table->size);
   if (size > PTRDIFF_MAX / 2)
-    return glow_error(GLOW_E_ARGUMENT, "self_size is %zu", size);
+    return glow_error(GLOW_E_ARGUMENT, "self_size is %zu; at most %zu will do", size,
+                      (size_t)PTRDIFF_MAX / 2);
   char *block = glow_allocate(context, aligned(handle) + size);
   if (!block)
     return GLOW_E_MEMORY;

@@ -87,7 +87,3 @@ glow_status glow_context_create(const glow_context_options *options, glow_contex
 const char *glow_context_kernels(const glow_context *context) {
   return context ? context->kernels->name : NULL;
 }
-
-int32_t glow_context_products(const glow_context *context) {
-  return context && context->kernels16 ? GLOW_PRODUCTS_BFLOAT16 : GLOW_PRODUCTS_FLOAT32;
-}

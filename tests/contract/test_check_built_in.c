@@ -6,8 +6,8 @@
 
 /* ---- the rows of all tests of layers (tests/support/model_helpers.c) ------------------------- */
 
-/* Vectors, images that are not square, an odd number of channels. */
-static const glow_shape shapes[] = {{1, 1, 8}, {2, 4, 4}, {3, 5, 2}, {1, 1, 3}};
+/* Vectors, images that are not square, odd numbers of channels, one channel. */
+static const glow_shape shapes[] = {{1, 1, 8}, {2, 4, 4}, {3, 5, 2}, {1, 1, 3}, {2, 3, 1}};
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
 static void say(const char *check, const char *fault, void *payload) {
@@ -102,7 +102,7 @@ static glow_status make_conv_biases(glow_context *context, glow_net **out) {
   return glow_conv_net_create(context, &o, out);
 }
 
-static glow_status make_conv_edge(glow_context *context, glow_net **out) {
+static glow_status make_conv_border(glow_context *context, glow_net **out) {
   glow_conv_net_options o = GLOW_CONV_NET_OPTIONS_INIT;
   o.hidden = 5;
   o.border = 1;
@@ -138,14 +138,73 @@ static glow_status make_res_plain(glow_context *context, glow_net **out) {
   return glow_res_net_create(context, &o, out);
 }
 
+/* With a condition: a vector, an image of the same size, one of twice the size. */
+static const glow_shape vector = {1, 1, 3}, image = {4, 3, 2}, large = {8, 6, 1};
+
+static glow_status make_conv_reading(glow_context *context, const glow_shape *condition,
+                                     int32_t border, glow_net **out) {
+  glow_conv_net_options o = GLOW_CONV_NET_OPTIONS_INIT;
+  o.hidden = 5;
+  o.border = border;
+  o.condition = *condition;
+  return glow_conv_net_create(context, &o, out);
+}
+
+static glow_status make_res_reading(glow_context *context, const glow_shape *condition,
+                                    glow_net **out) {
+  glow_res_net_options o = GLOW_RES_NET_OPTIONS_INIT;
+  o.hidden = 5;
+  o.blocks = 1;
+  o.condition = *condition;
+  return glow_res_net_create(context, &o, out);
+}
+
+static glow_status make_conv_vector(glow_context *context, glow_net **out) {
+  return make_conv_reading(context, &vector, 0, out);
+}
+
+static glow_status make_conv_image(glow_context *context, glow_net **out) {
+  return make_conv_reading(context, &image, 1, out);
+}
+
+static glow_status make_conv_large(glow_context *context, glow_net **out) {
+  return make_conv_reading(context, &large, 0, out);
+}
+
+static glow_status make_res_vector(glow_context *context, glow_net **out) {
+  return make_res_reading(context, &vector, out);
+}
+
+static glow_status make_res_image(glow_context *context, glow_net **out) {
+  return make_res_reading(context, &image, out);
+}
+
+static glow_status make_res_large(glow_context *context, glow_net **out) {
+  return make_res_reading(context, &large, out);
+}
+
+static glow_status make_mlp_image(glow_context *context, glow_net **out) {
+  glow_mlp_net_options o = GLOW_MLP_NET_OPTIONS_INIT;
+  o.hidden = 5;
+  o.condition = image;
+  return glow_mlp_net_create(context, &o, out);
+}
+
 static const net_row net_rows[] = {
     {"res", make_res, GLOW_CHECK_OPTIONS_INIT},
     {"res without norms", make_res_plain, GLOW_CHECK_OPTIONS_INIT},
     {"conv", make_conv, GLOW_CHECK_OPTIONS_INIT},
     {"conv with biases", make_conv_biases, GLOW_CHECK_OPTIONS_INIT},
-    {"conv with the edge", make_conv_edge, GLOW_CHECK_OPTIONS_INIT},
+    {"conv with border", make_conv_border, GLOW_CHECK_OPTIONS_INIT},
     {"MLP", make_mlp, GLOW_CHECK_OPTIONS_INIT},
-    {"MLP with context", make_mlp_condition, GLOW_CHECK_OPTIONS_INIT},
+    {"MLP with a condition", make_mlp_condition, GLOW_CHECK_OPTIONS_INIT},
+    {"conv with a vector", make_conv_vector, GLOW_CHECK_OPTIONS_INIT},
+    {"conv with border and an image", make_conv_image, GLOW_CHECK_OPTIONS_INIT},
+    {"conv with a larger image", make_conv_large, GLOW_CHECK_OPTIONS_INIT},
+    {"res with a vector", make_res_vector, GLOW_CHECK_OPTIONS_INIT},
+    {"res with an image", make_res_image, GLOW_CHECK_OPTIONS_INIT},
+    {"res with a larger image", make_res_large, GLOW_CHECK_OPTIONS_INIT},
+    {"MLP with an image", make_mlp_image, GLOW_CHECK_OPTIONS_INIT},
 };
 
 static void test_nets(void **state) {

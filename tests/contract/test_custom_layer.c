@@ -242,6 +242,8 @@ static void test_training(void **state) {
 }
 
 static void test_files(void **state) {
+  if (!helper_has_files())
+    skip();
   char path[] = "/tmp/glow-custom-XXXXXX";
   int descriptor = mkstemp(path);
   glow_context *context = helper_context(1, NULL, NULL), *other = helper_context(1, NULL, NULL);
@@ -304,6 +306,7 @@ static void test_bad_tables(void **state) {
   BAD(self_size, sizeof(bend_options) - 1,
       "self_size is 15; the options alone (bend_options) take");
   BAD(self_size, 0, "self_size is 0; the options alone (bend_options) take 16");
+  BAD(self_size, SIZE_MAX / 2, "self_size is 9223372036854775807; at most ");
   const glow_options_table bad_options = {GLOW_OPTIONS_TABLE(bend_options, rows), .reserved = 1};
   BAD(options, &bad_options, "options table of bend_options: it needs ");
 #undef BAD

@@ -1,8 +1,9 @@
-/* An inverse that does not converge names its layer and the sample, counted as the caller counts: the
- * same with any number of threads, by samples and by tasks, and in batches beyond the workspace's.
+/* An inverse that does not converge names its layer and the sample, counted as the caller counts:
+ * the same with any number of threads, by samples and by tasks, and in batches beyond the
+ * workspace's.
  *
- * The layer: y = x + x^3 / 3, whose inverse is found by Newton's method; it gives up where the first
- * element of a sample is above LIMIT. SPDX-License-Identifier: MIT */
+ * The layer: y = x + x^3 / 3, whose inverse is found by Newton's method; it gives up where the
+ * first element of a sample is above LIMIT. SPDX-License-Identifier: MIT */
 #include "../support/model_helpers.h"
 
 enum { DIMS = 3000, COUNT = 10 }; /* large: blocks of a few samples run at the same time */
@@ -137,13 +138,13 @@ static float *new_latents(void) {
 /* For 1 and 4 threads, by samples and by tasks, in batches of 4 and of all. */
 typedef void (*body)(glow_workspace *ws, const glow_model *model, float *z, float *x);
 
-static void in_all_ways(int32_t quiet, body run) {
+static void in_all_ways(int32_t quiet, body test) {
   float *z = new_latents(), *x = helper_allocate(COUNT * DIMS * sizeof *x);
   for (int way = 0; way < 8; way++) {
     glow_context *context = helper_context(way & 1 ? 4 : 1, NULL, NULL);
     glow_model *model = make_model(context, way & 2, quiet);
     glow_workspace *ws = helper_workspace(model, way & 4 ? 4 : COUNT, GLOW_MODE_INFERENCE);
-    run(ws, model, z, x);
+    test(ws, model, z, x);
     glow_workspace_destroy(&ws);
     glow_model_destroy(&model);
     glow_context_destroy(&context);

@@ -164,6 +164,8 @@ static void test_flat(void **state) {
 }
 
 static void test_files(void **state) {
+  if (!helper_has_files())
+    skip();
   char path[] = "/tmp/glow-nested-XXXXXX";
   int descriptor = mkstemp(path);
   glow_context *context = helper_context(1, NULL, NULL);
@@ -395,8 +397,8 @@ static glow_layer *odd_layer(glow_context *context, int32_t kind) {
   return layer;
 }
 
-/* A copy is made of a layer's options: its type need not be registered, but options must be all that
- * there is, or the table must say how it is made. */
+/* A copy is made of a layer's options: its type need not be registered, but options must be all
+ * that there is, or the table must say how it is made. */
 static void test_copy_needs(void **state) {
   glow_context *context = helper_context(1, NULL, NULL);
   (void)state;

@@ -19,6 +19,16 @@ void helper_refused(glow_status status, glow_status expected, const char *words,
   _fail(file, line);
 }
 
+/* ---- the build ------------------------------------------------------------------------------- */
+
+bool helper_has_files(void) {
+#ifdef GLOW_HAVE_FILES
+  return true;
+#else
+  return false;
+#endif
+}
+
 /* ---- memory ---------------------------------------------------------------------------------- */
 
 /* The size stands in front of each block. */
@@ -26,7 +36,9 @@ enum { HEADER = 16 };
 
 static void *counted_alloc(size_t size, void *payload) {
   helper_memory *memory = payload;
-  if (++memory->calls == memory->fail_at) {
+  memory->calls++;
+  if (memory->calls == memory->fail_at ||
+      (memory->fail_on && memory->fail_at && memory->calls > memory->fail_at)) {
     memory->failures++;
     return NULL;
   }
@@ -166,15 +178,13 @@ const helper_layer helper_layers[] = {
     {.name = "actnorm", .kind = HELPER_ACTNORM},
     {.name = "invconv", .kind = HELPER_INVCONV, .option = 0},
     {.name = "invconv lu", .kind = HELPER_INVCONV, .option = 1},
+    {.name = "invconv lu, columns", .kind = HELPER_INVCONV, .option = 2},
     {.name = "reverse", .kind = HELPER_PERMUTE, .option = GLOW_PERMUTATION_REVERSE},
     {.name = "shuffle", .kind = HELPER_PERMUTE, .option = GLOW_PERMUTATION_SHUFFLE},
 #define COUPLING(text, option_, scale_)                                                            \
-  { .name = text, .kind = HELPER_COUPLING, .option = option_, .scale = scale_, .even = 1 }
+  { .name = text, .kind = HELPER_COUPLING, .option = option_, .scale = scale_ }
 #define EDGE(text, option_, scale_)                                                                \
-  {                                                                                                \
-    .name = text, .kind = HELPER_COUPLING, .option = option_, .scale = scale_, .even = 1,          \
-    .border = 1                                                                                    \
-  }
+  { .name = text, .kind = HELPER_COUPLING, .option = option_, .scale = scale_, .border = 1 }
     COUPLING("coupling sigmoid", GLOW_COUPLING_AFFINE, GLOW_SCALE_SIGMOID),
     COUPLING("coupling exp", GLOW_COUPLING_AFFINE, GLOW_SCALE_EXP),
     COUPLING("coupling tanh", GLOW_COUPLING_AFFINE, GLOW_SCALE_TANH),
@@ -191,8 +201,8 @@ const helper_layer helper_layers[] = {
 #undef EDGE
 #define MLP(text, option_, scale_, condition_)                                                     \
   {                                                                                                \
-    .name = text, .kind = HELPER_COUPLING, .option = option_, .scale = scale_, .even = 1,          \
-    .net = HELPER_MLP, .condition = condition_                                                     \
+    .name = text, .kind = HELPER_COUPLING, .option = option_, .scale = scale_, .net = HELPER_MLP,  \
+    .condition = condition_                                                                        \
   }
     MLP("coupling sigmoid, MLP", GLOW_COUPLING_AFFINE, GLOW_SCALE_SIGMOID, 0),
     MLP("coupling exp, MLP", GLOW_COUPLING_AFFINE, GLOW_SCALE_EXP, 0),
@@ -206,13 +216,30 @@ const helper_layer helper_layers[] = {
 #define MLP(text, scale_, mask_, invert_, condition_)                                              \
   {                                                                                                \
     .name = text, .kind = HELPER_COUPLING, .option = GLOW_COUPLING_AFFINE,                         \
-    .scale = GLOW_SCALE_##scale_, .mask = GLOW_MASK_##mask_, .invert = invert_,                    \
-    .even = GLOW_MASK_##mask_ == GLOW_MASK_CHANNELS, .net = HELPER_MLP, .condition = condition_    \
+    .scale = GLOW_SCALE_##scale_, .mask = GLOW_MASK_##mask_, .invert = invert_, .net = HELPER_MLP, \
+    .condition = condition_                                                                        \
   }
     MLP("coupling inverted, MLP with condition", TANH, CHANNELS, 1, 3),
     MLP("coupling under a checkerboard, MLP", TANH, CHECKERBOARD, 0, 0),
     MLP("coupling under a checkerboard inverted, MLP", TANH_LEARNED, CHECKERBOARD, 1, 2),
 #undef MLP
+#define LISTED(text, option_, scale_, listed_, ...)                                                \
+  {                                                                                                \
+    .name = "coupling of " text, .kind = HELPER_COUPLING, .option = GLOW_COUPLING_##option_,       \
+    .scale = GLOW_SCALE_##scale_, .mask = GLOW_MASK_INDICES, .listed = listed_, __VA_ARGS__        \
+  }
+    LISTED("a listed channel", AFFINE, SIGMOID, 1, .invert = 0),
+    LISTED("listed channels", AFFINE, TANH_LEARNED, 3, .order = GLOW_ORDER_SCALE_SHIFT),
+    LISTED("listed channels, additive", ADDITIVE, SIGMOID, 2, .net = HELPER_MLP),
+    LISTED("listed channels inverted, additive", ADDITIVE, SIGMOID, 2, .invert = 1),
+    LISTED("listed channels inverted, MLP with condition", AFFINE, EXP, 1, .invert = 1,
+           .net = HELPER_MLP, .condition = 2),
+    LISTED("no channels, MLP with condition", AFFINE, TANH_LEARNED, 0, .net = HELPER_MLP,
+           .condition = 3),
+    LISTED("no channels, conv with condition", AFFINE, SIGMOID, 0, .condition = 3),
+    LISTED("no channels, res net with condition", ADDITIVE, SIGMOID, 0, .net = HELPER_RES_NET_PLAIN,
+           .condition = 2),
+#undef LISTED
     {.name = "spline coupling, MLP", .kind = HELPER_SPLINE, .option = 1, .net = HELPER_MLP},
     {.name = "spline coupling, odd, MLP", .kind = HELPER_SPLINE, .option = 2, .net = HELPER_MLP},
     {.name = "spline coupling, MLP with condition",
@@ -220,6 +247,19 @@ const helper_layer helper_layers[] = {
      .option = 1,
      .net = HELPER_MLP,
      .condition = 3},
+    {.name = "coupling exp, conv with condition",
+     .kind = HELPER_COUPLING,
+     .option = GLOW_COUPLING_AFFINE,
+     .scale = GLOW_SCALE_EXP,
+     .even = 1,
+     .condition = 3},
+    {.name = "coupling under a checkerboard, conv with condition and edge",
+     .kind = HELPER_COUPLING,
+     .option = GLOW_COUPLING_AFFINE,
+     .scale = GLOW_SCALE_TANH,
+     .mask = GLOW_MASK_CHECKERBOARD,
+     .border = 1,
+     .condition = 2},
     {.name = "spline coupling, conv", .kind = HELPER_SPLINE, .option = 1},
     {.name = "spline coupling, odd, conv with biases", .kind = HELPER_SPLINE, .option = -2},
     {.name = "even and odd", .kind = HELPER_PERMUTE, .option = GLOW_PERMUTATION_EVEN_ODD},
@@ -270,18 +310,21 @@ const int32_t helper_layer_count = sizeof helper_layers / sizeof *helper_layers;
   {                                                                                                \
     .name = text, .kind = HELPER_COUPLING, .option = GLOW_COUPLING_##kind_,                        \
     .scale = GLOW_SCALE_##scale_, .mask = GLOW_MASK_##mask_, .invert = invert_,                    \
-    .order = GLOW_ORDER_##order_, .even = GLOW_MASK_##mask_ == GLOW_MASK_CHANNELS                  \
+    .order = GLOW_ORDER_##order_, .listed = GLOW_MASK_##mask_ == GLOW_MASK_INDICES ? 2 : 0         \
   }
-const helper_layer helper_couplings[] = {
-    MASKED("channels", CHANNELS, 0), MASKED("channels inverted", CHANNELS, 1),
-    MASKED("checkerboard", CHECKERBOARD, 0), MASKED("checkerboard inverted", CHECKERBOARD, 1)};
+const helper_layer helper_couplings[] = {MASKED("channels", CHANNELS, 0),
+                                         MASKED("channels inverted", CHANNELS, 1),
+                                         MASKED("checkerboard", CHECKERBOARD, 0),
+                                         MASKED("checkerboard inverted", CHECKERBOARD, 1),
+                                         MASKED("listed", INDICES, 0),
+                                         MASKED("listed inverted", INDICES, 1)};
 #undef COUPLING
 #undef MASKED
-#define RES(text, net_, mask_, batch_)                                                             \
+#define RES(text, net_, mask_, batch_, ...)                                                        \
   {                                                                                                \
     .name = text, .kind = HELPER_COUPLING, .option = GLOW_COUPLING_AFFINE,                         \
     .scale = GLOW_SCALE_TANH_LEARNED, .mask = GLOW_MASK_##mask_, .order = GLOW_ORDER_SCALE_SHIFT,  \
-    .net = HELPER_RES_NET##net_, .even = GLOW_MASK_##mask_ == GLOW_MASK_CHANNELS, .batch = batch_  \
+    .net = HELPER_RES_NET##net_, .batch = batch_, __VA_ARGS__                                      \
   }
 const helper_layer helper_res_nets[] = {
     RES("res net, channels", , CHANNELS, 1),
@@ -290,16 +333,33 @@ const helper_layer helper_res_nets[] = {
     RES("res net without batch norm, checkerboard", _WITHOUT_BATCH_NORM, CHECKERBOARD, 0),
     RES("res net without weight norm, channels", _WITHOUT_WEIGHT_NORM, CHANNELS, 1),
     RES("res net without weight norm, checkerboard", _WITHOUT_WEIGHT_NORM, CHECKERBOARD, 1),
+    RES("res net with condition, channels", , CHANNELS, 1, .condition = 3),
+    RES("res net with condition, checkerboard", , CHECKERBOARD, 1, .condition = 2),
+    RES("plain res net with condition, channels", _PLAIN, CHANNELS, 0, .condition = 1),
     RES("plain res net, channels", _PLAIN, CHANNELS, 0),
     RES("plain res net, checkerboard", _PLAIN, CHECKERBOARD, 0)};
 #undef RES
 const int32_t helper_res_net_count = sizeof helper_res_nets / sizeof *helper_res_nets;
 const int32_t helper_coupling_count = sizeof helper_couplings / sizeof *helper_couplings;
 
+/* Channels that couplings under GLOW_MASK_INDICES list, some first ones of these. */
+static const int32_t listed_channels[] = {2, 0, 5};
+
+static bool coupling_fits(const helper_layer *layer, const glow_shape *shape) {
+  if (layer->mask == GLOW_MASK_CHECKERBOARD)
+    return shape->height * shape->width > 1;
+  if (layer->mask != GLOW_MASK_INDICES)
+    return shape->channels > 1;
+  for (int32_t i = 0; i < layer->listed; i++)
+    if (listed_channels[i] >= shape->channels)
+      return false;
+  return shape->channels > layer->listed;
+}
+
 bool helper_layer_fits(const helper_layer *layer, const glow_shape *shape) {
-  return !(layer->mask == GLOW_MASK_CHECKERBOARD && shape->height * shape->width < 2) &&
+  return !(layer->kind == HELPER_COUPLING && !coupling_fits(layer, shape)) &&
          !(layer->even && shape->channels % 2) &&
-         !(layer->kind == HELPER_SPLINE && shape->channels < 2) &&
+         !(layer->kind == HELPER_SPLINE && shape->channels < 2 && !layer->condition) &&
          !(layer->even_hw && (shape->height % 2 || shape->width % 2));
 }
 
@@ -312,7 +372,7 @@ static glow_status create_net(glow_context *context, const helper_layer *layer, 
   conv.actnorm = layer->option > 0;
   conv.seed = mlp.seed = res.seed = 7;
   conv.border = layer->border;
-  mlp.condition.channels = layer->condition;
+  conv.condition.channels = mlp.condition.channels = res.condition.channels = layer->condition;
   res.blocks = 2;
   res.batch_norm = layer->net == HELPER_RES_NET || layer->net == HELPER_RES_NET_WITHOUT_WEIGHT_NORM;
   res.weight_norm = layer->net == HELPER_RES_NET || layer->net == HELPER_RES_NET_WITHOUT_BATCH_NORM;
@@ -330,6 +390,8 @@ static glow_status create_coupling(glow_context *context, const helper_layer *la
   options.mask = layer->mask ? layer->mask : GLOW_MASK_CHANNELS;
   options.invert = layer->invert;
   options.order = layer->order ? layer->order : GLOW_ORDER_SHIFT_SCALE;
+  options.indices = layer->listed ? listed_channels : NULL;
+  options.index_count = layer->listed;
   glow_status status = create_net(context, layer, hidden, &net);
   return status == GLOW_OK ? glow_coupling_create(context, &options, &net, out) : status;
 }
@@ -354,7 +416,8 @@ glow_status helper_create_layer(glow_context *context, const helper_layer *layer
   glow_batchnorm_options batchnorm = GLOW_BATCHNORM_OPTIONS_INIT;
   glow_split_options split = GLOW_SPLIT_OPTIONS_INIT;
   *out = NULL;
-  conv.lu = layer->option;
+  conv.lu = layer->option > 0;
+  conv.columns = layer->option == 2;
   conv.seed = 3;
   permute.kind = layer->option;
   permute.seed = 4;

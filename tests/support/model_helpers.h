@@ -27,6 +27,11 @@ void helper_ok(glow_status status, const char *call, const char *file, int line)
 void helper_refused(glow_status status, glow_status expected, const char *words, const char *call,
                     const char *file, int line);
 
+/* ---- the build ------------------------------------------------------------------------------- */
+
+/* False: files are left out (-Dfiles=disabled). */
+bool helper_has_files(void);
+
 /* ---- memory ---------------------------------------------------------------------------------- */
 
 /* An allocator that counts and that can be told to fail. For one thread at a time. */
@@ -35,6 +40,7 @@ typedef struct helper_memory {
   int64_t bytes;    /* in live blocks */
   int64_t calls;    /* allocations asked for, the failed one too */
   int64_t fail_at;  /* the call that fails, from 1; 0: none */
+  bool fail_on;     /* all calls after it fail too */
   int64_t failures; /* how many did */
 } helper_memory;
 glow_allocator helper_allocator(helper_memory *memory);
@@ -83,6 +89,7 @@ typedef struct helper_layer {
   int32_t scale;      /* coupling: GLOW_SCALE_... */
   int32_t mask;       /* coupling: GLOW_MASK_..., 0 for channels */
   int32_t invert;     /* coupling */
+  int32_t listed;     /* coupling under GLOW_MASK_INDICES: how many channels are listed */
   int32_t order;      /* coupling: GLOW_ORDER_..., 0 for shift, then scale */
   int32_t classes;    /* prior */
   int32_t border;     /* coupling, split: with the border indicator */
@@ -108,7 +115,7 @@ enum helper_net {
 };
 enum helper_kind {
   HELPER_ACTNORM,
-  HELPER_INVCONV,  /* option: lu */
+  HELPER_INVCONV,  /* option: lu, 2 for its column form */
   HELPER_PERMUTE,  /* option: GLOW_PERMUTE_... */
   HELPER_COUPLING, /* option: GLOW_COUPLING_..., negative without inner actnorms */
   HELPER_SPLINE,   /* option: 1 + parity, negative without inner actnorms */
