@@ -68,7 +68,8 @@ typedef struct glow_context_options {
   uint32_t reserved; /* 0 */
   glow_log_fn log;   /* NULL: silent */
   void *log_payload;
-  const char *kernels; /* NULL or "auto": the best for this CPU; or a name of glow_kernels_name() */
+  const char *kernels; /* NULL or "auto": the best for this CPU, but never "cblas"; or a name of
+                          glow_kernels_name() */
   int32_t products;    /* GLOW_PRODUCTS_...; 0: float32 */
   int32_t reserved2;   /* 0 */
 } glow_context_options;
@@ -83,13 +84,15 @@ GLOW_API glow_status glow_context_create(const glow_context_options *options, gl
 GLOW_API void glow_context_destroy(glow_context **context);
 /* Number of workers of the context's executor; 1 if it is serial. */
 GLOW_API uint32_t glow_context_workers(const glow_context *context);
-/* Name of the kernels in use: "avx512", "avx2", "neon", "c", "cblas". Never NULL. */
+/* Name of the kernels in use: "avx512", "avx2", "neon", "c", "cblas". Owned by the library; context
+ * NULL: NULL. */
 GLOW_API const char *glow_context_kernels(const glow_context *context);
 /* The context's GLOW_PRODUCTS_...; context NULL: float32. */
 GLOW_API int32_t glow_context_products(const glow_context *context);
 
-/* Names of the kernel providers that this build and CPU can run, best first: index 0, 1, ... until
- * NULL. */
+/* Names of the kernel providers that this build and CPU can run: index 0, 1, ... until NULL. The
+ * first is what "auto" chooses. The last may be "cblas", which does not promise that a sample has
+ * the same bits in any batch, and is used only where it is named. */
 GLOW_API const char *glow_kernels_name(uint32_t index);
 
 /* Asks the linked BLAS library to run each product on `threads` threads. That is state of the whole
@@ -98,8 +101,13 @@ GLOW_API const char *glow_kernels_name(uint32_t index);
 GLOW_API glow_status glow_blas_set_threads(int32_t threads);
 
 /* A pool of threads for contexts to share: `threads` including the thread that calls run(). Workers
- * sleep when idle, with all signals blocked. After fork() the child must not use the pool.
- * allocator NULL: malloc and free. */
+ * sleep when idle, with all signals blocked. allocator NULL: malloc and free.
+ *
+ * A child of fork() has none of the threads. There the pool, and a context that has one, may be
+ * used and destroyed as before: runs are serial, with the same results, and destroying joins no
+ * threads. What other threads were doing at the time of fork() stays half done in the child's copy,
+ * so the child must not use models and workspaces that were in use by them. A child made inside a
+ * task must not return from the task: end it by exec() or _exit(). */
 GLOW_API glow_status glow_pool_create(const glow_allocator *allocator, uint32_t threads,
                                       glow_pool **out);
 /* Fills *out, whose struct_size the caller has set, with an executor that runs on the pool. The

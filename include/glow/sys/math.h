@@ -24,10 +24,11 @@ GLOW_API const glow_math *glow_context_math(const glow_context *context);
  * fixed number of columns. Pack a weight once and use it for many products. Matrices are float32.
  * Each element is one chain of additions over k = 0, 1, ... */
 
-/* Where the elements of A or C are: element (i, j) is at i*row + j/P*panel + j%P, where P is the
- * number of columns in a panel. Made by glow_math_rows and glow_math_panels. */
+/* Where the elements of A or C are: element (i, j) is at i*row + j/width*panel + j%width. Made by
+ * glow_math_rows and glow_math_panels. */
 typedef struct glow_layout {
-  int64_t row, panel;
+  int64_t row, panel; /* how far apart rows and panels are */
+  int64_t width;      /* columns in a panel */
 } glow_layout;
 
 /* What happens to an element v of a product before it replaces c, in this order, each where it is
@@ -103,7 +104,8 @@ GLOW_API int64_t glow_conv_weight_floats(const glow_conv *conv);
  * memory must be aligned to 64 bytes. */
 GLOW_API int64_t glow_conv_packed_floats(const glow_math *math, const glow_conv *conv,
                                          int32_t transposed);
-/* Packs the weights from w. room: glow_conv_weight_floats floats. */
+/* Packs the weights from w, which may be in the memory of `packed` itself. room:
+ * glow_conv_weight_floats floats. */
 GLOW_API void glow_conv_pack(const glow_math *math, const glow_conv *conv, int32_t transposed,
                              const float *w, float *room, float *packed);
 /* Floats of a worker's room for a range of `pixels` pixels, for each of the next two functions. */
