@@ -1,6 +1,6 @@
 #!/bin/sh
-# Sees that what this project needs is installed, and installs what is missing through apt-get where
-# it may (as root, or with a sudo that asks nothing); otherwise names the packages and fails.
+# Checks that what this project needs is installed, and installs what is missing through apt-get if it
+# may (as root, or with a sudo that does not ask for a password); otherwise names the packages and fails.
 # Usage: install-deps.sh [PART ...] with parts: build (default), tests, tool, ci.
 # SPDX-License-Identifier: MIT
 set -eu
@@ -73,7 +73,7 @@ if [ -n "$missing" ]; then
   fi
 fi
 
-# Debian 12 and Ubuntu 24.04 have a Meson that is new enough.
+# The Meson of Debian 12 and Ubuntu 24.04 is new enough.
 version=$(meson --version)
 case $version in
 0.*)

@@ -1,8 +1,8 @@
 #!/bin/sh
 # Installs what is missing, builds, and runs every test. The last line is `N passed, N failed`, with
-# `, N skipped` where some were. Usage:
+# `, N skipped` if some were. Usage:
 #   sh tests/run.sh [--build DIR] [MESON SETUP OPTION ...]
-#   sh tests/run.sh --golden DIR    the golden comparison alone, over all *.safetensors of DIR
+#   sh tests/run.sh --golden DIR    only the golden comparison, over all *.safetensors of DIR
 # SPDX-License-Identifier: MIT
 set -u
 root=$(cd "$(dirname "$0")/.." && pwd)

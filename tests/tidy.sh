@@ -1,6 +1,6 @@
 #!/bin/sh
-# Small rules about text: line length, tabs, blanks at ends of lines, the licence's name in every
-# source, nothing left to be done, and README's program the same as examples/minimal.c.
+# Checks small rules about text: line length, tabs, blanks at ends of lines, the licence's name in every
+# source, nothing left to be done, and that README's program is examples/minimal.c.
 # Usage: tidy.sh SOURCE_ROOT. SPDX-License-Identifier: MIT
 set -eu
 cd "$1"
@@ -24,7 +24,7 @@ for file in $sources; do
     END { exit bad }' "$file" || failed=1
 done
 
-# Lists in meson.build are written by hand.
+# The lists in meson.build are written by hand, so a test could be forgotten there.
 for file in tests/*/test_*.c tests/checkkernels/*.c examples/glowtool/*.c; do
   case $file in
   tests/*) list=tests/meson.build ;;

@@ -22,11 +22,11 @@ extern "C" {
 #define GLOW_VERSION_MAJOR 0
 #define GLOW_VERSION_MINOR 1
 #define GLOW_VERSION_PATCH 0
-/* Number of the binary interface: the N of libglow.so.N. */
+/* Version of the binary interface: the N of libglow.so.N. */
 #define GLOW_SOVERSION 0
 
 /* Every function that can fail returns GLOW_OK (0) or one of these negative values. The values are
- * part of the ABI and never change; gaps leave room for finer ones. */
+ * part of the ABI and never change; the gaps leave room for finer ones. */
 #define GLOW_STATUS_LIST(X)                                                                        \
   X(OK, 0, "success")                                                                              \
   X(E_ARGUMENT, -10, "invalid argument")                                                           \
@@ -50,20 +50,23 @@ enum {
 #undef GLOW_STATUS_ENUM
 };
 
-/* Name of a status ("GLOW_E_SHAPE") and a short general text for it. Never NULL. */
+/* Name of a status ("GLOW_E_SHAPE"). Never NULL. */
 GLOW_API const char *glow_status_name(glow_status status);
+/* A short general text for a status ("shapes do not fit"). Never NULL. */
 GLOW_API const char *glow_status_text(glow_status status);
 
-/* What went wrong in the last call that failed on this thread: names the layer, shape, file or
- * byte. Valid until the next failing call on the thread; "" if none failed. Never NULL. */
+/* What went wrong in the last call that failed on this thread; the text names the layer, shape,
+ * file or byte. It is valid until the next call that fails on the thread, and "" if none has
+ * failed. Never NULL. */
 GLOW_API const char *glow_last_error(void);
 
-/* Version of the running library: "major.minor.patch" and major*10000 + minor*100 + patch. */
+/* Version of the running library: "major.minor.patch". */
 GLOW_API const char *glow_version(void);
+/* The same as a number: major*10000 + minor*100 + patch. */
 GLOW_API int32_t glow_version_number(void);
 
 /* Shape of one sample: an image stored row by row, pixel by pixel, channels together (HWC). A
- * vector of D numbers is {1, 1, D}. A batch is count samples one after the other (NHWC). */
+ * vector of D elements is {1, 1, D}. A batch is `count` samples, one after the other (NHWC). */
 typedef struct glow_shape {
   int64_t height;
   int64_t width;

@@ -1,9 +1,9 @@
 /* Checkpoints: a training run in a file, to be continued bit for bit in another process.
  *
- * A checkpoint is a model file (glow_model_load reads its model) that holds besides: the
- * optimizer's state, the averaged parameters, all options, the schedule, the number of steps, the
- * place in the random numbers, and notes of the caller, who keeps there what the trainer does not
- * know: the place in the data. A run of N steps equals one that was stopped at any step, loaded and
+ * A checkpoint is a model file (glow_model_load reads its model) that also holds the optimizer's
+ * state, the averaged parameters, all options, the schedule, the number of steps, the position in
+ * the random numbers, and notes of the caller. The notes are for what the trainer does not know:
+ * the place in the data. A run of N steps equals one that was stopped at any step, loaded and
  * continued with the same batches, whatever the number of threads. Format: docs/format.md.
  * SPDX-License-Identifier: MIT */
 #ifndef GLOW_CHECKPOINT_H
@@ -16,45 +16,49 @@
 extern "C" {
 #endif
 
-/* Writes a checkpoint: the old file or the new one is there, never half a one. notes: `pairs`
- * entries key, value, key, value, ..., in UTF-8; keys are not empty and differ. May be called while
- * the average is in use: the file is the same. */
+/* Writes a checkpoint to `path`; at any moment the old file or the new one is there, and whole.
+ * notes: `pairs` entries key, value, key, value, ..., in UTF-8; keys are not empty, and each occurs
+ * once. May be called while the average is in use: the file is the same. */
 GLOW_API glow_status glow_checkpoint_save(const glow_trainer *trainer, const char *path,
                                           const char *const *notes, int64_t pairs);
-/* The same to any output. Storage other than float32 is refused: it would lose bits. */
+/* The same to any output. Storage other than float32 is refused, because it would lose bits. */
 GLOW_API glow_status glow_checkpoint_save_output(const glow_trainer *trainer,
                                                  const glow_output *output,
                                                  const char *const *notes, int64_t pairs);
-/* Makes the model and the trainer of a checkpoint; destroy the trainer first. The file is not
- * trusted: what glow_model_load checks is checked, the options as glow_trainer_create checks them,
- * and the optimizer's state. On failure both are NULL. */
+/* Makes the model and the trainer of a checkpoint. They are the caller's; destroy the trainer
+ * first. The file is not trusted: everything that glow_model_load checks is checked, the options
+ * are checked as glow_trainer_create does, and so is the optimizer's state. On failure both are
+ * NULL. */
 GLOW_API glow_status glow_checkpoint_load(glow_context *context, const char *path,
                                           glow_model **model, glow_trainer **trainer);
 /* The same from any input. glow_limits.workspace_bytes caps the memory of passes that the file's
  * options ask for. */
 GLOW_API glow_status glow_checkpoint_load_input(glow_context *context, const glow_input *input,
                                                 glow_model **model, glow_trainer **trainer);
-/* The model alone, with the averaged parameters. GLOW_E_STATE when the trainer kept none, or made
- * no step. */
+/* Makes only the model, with the averaged parameters. GLOW_E_STATE if the trainer had no average or
+ * had made no step. */
 GLOW_API glow_status glow_checkpoint_load_average(glow_context *context, const char *path,
                                                   glow_model **out);
+/* The same from any input. */
 GLOW_API glow_status glow_checkpoint_load_average_input(glow_context *context,
                                                         const glow_input *input, glow_model **out);
-/* A note of the checkpoint that the trainer was loaded from; NULL when there is none. Owned by the
- * trainer. Notes are not written again by themselves. */
+/* A note of the checkpoint that the trainer was loaded from; NULL if there is none. Owned by the
+ * trainer. Notes are not copied to later checkpoints: give them again when saving. */
 GLOW_API const char *glow_trainer_note(const glow_trainer *trainer, const char *key);
 
 /* ---- a series in a folder -------------------------------------------------------------------- */
 
-/* Writes FOLDER/checkpoint-STEP.safetensors, STEP with at least nine digits, and removes others of
- * that name, lowest steps first, until `keep` are left (0: all stay). The one just written always
- * stays. If one cannot be removed the call fails with GLOW_E_IO, but the checkpoint is written. */
+/* Writes FOLDER/checkpoint-STEP.safetensors, STEP with at least nine digits, and removes other
+ * files of that pattern, lowest steps first, until `keep` are left (0: all stay). The one just
+ * written always stays. If one cannot be removed the call fails with GLOW_E_IO, but the checkpoint
+ * has been written. */
 GLOW_API glow_status glow_checkpoint_save_series(const glow_trainer *trainer, const char *folder,
                                                  int32_t keep, const char *const *notes,
                                                  int64_t pairs);
-/* Path of the checkpoint of the highest step in the folder that can be loaded, by loading it. One
- * that is damaged is passed over, with a warning to the context's log. GLOW_E_NOT_FOUND: there is
- * none; GLOW_E_FORMAT: there is no good one; GLOW_E_LIMIT: the path does not fit `size` bytes. */
+/* Path of the checkpoint of the highest step in the folder that can be loaded; it is loaded to find
+ * out. Damaged ones are passed over, with a warning to the context's log. GLOW_E_NOT_FOUND: there
+ * is none; GLOW_E_FORMAT: there are some, but none can be loaded; GLOW_E_LIMIT: the path does not
+ * fit in `size` bytes. */
 GLOW_API glow_status glow_checkpoint_newest(glow_context *context, const char *folder, char *path,
                                             size_t size);
 

@@ -1,4 +1,4 @@
-/* The context: allocator, executor, log and registry that a family of objects shares.
+/* The context: the allocator, executor, log, kernels and registry that a family of objects shares.
  *
  * There is no process-global state. A context must outlive every object made from it. Creating and
  * destroying objects of one context from several threads at once is allowed when its allocator and
@@ -16,8 +16,8 @@ extern "C" {
 typedef struct glow_context glow_context;
 typedef struct glow_pool glow_pool;
 
-/* Memory. allocate returns at least `size` bytes aligned like malloc's, or NULL; release takes what
- * allocate gave (never NULL). All allocations of the library go through this table. */
+/* Memory. `allocate` returns at least `size` bytes, aligned as malloc does, or NULL. `release` gets
+ * what `allocate` returned, never NULL. All allocations of the library go through this table. */
 typedef struct glow_allocator {
   size_t struct_size;
   void *(*allocate)(size_t size, void *payload);
@@ -27,12 +27,13 @@ typedef struct glow_allocator {
 #define GLOW_ALLOCATOR_INIT                                                                        \
   { sizeof(glow_allocator), NULL, NULL, NULL }
 
-/* One numbered task of a parallel run. `worker` is below the executor's `workers`, and no two tasks
- * that run at the same time have the same one. */
+/* One numbered task of a parallel run. `worker` is less than the executor's `workers`, and no two
+ * tasks that run at the same time have the same one. */
 typedef void (*glow_task_fn)(void *arg, uint32_t task, uint32_t worker);
 
-/* Who runs tasks. run() calls fn(arg, t, worker) once for each t in [0, tasks) and returns when all
- * are done. It may be called from several threads at once. Results never depend on `workers`. */
+/* What runs tasks. run() calls fn(arg, t, worker) once for each t in [0, tasks) and returns when
+ * all of them are done. It may be called from several threads at once. Results never depend on
+ * `workers`. */
 typedef struct glow_executor {
   size_t struct_size;
   uint32_t workers;
@@ -43,17 +44,18 @@ typedef struct glow_executor {
 #define GLOW_EXECUTOR_INIT                                                                         \
   { sizeof(glow_executor), 0, 0, NULL, NULL }
 
+/* Levels of messages, and the callback that gets them. `text` is valid during the call. */
 enum { GLOW_LOG_DEBUG = 10, GLOW_LOG_INFO = 20, GLOW_LOG_WARNING = 30 };
 typedef void (*glow_log_fn)(int32_t level, const char *text, void *payload);
 
-/* Numbers that products of matrices are made of. In bfloat16, the nets of glow_conv_net_create()
- * round weights, activations and their gradients to bfloat16 before each product, in passes and in
- * training, and add products in float32: about 1.7 times as fast where the CPU has AVX512-BF16,
- * no faster elsewhere, and with the activations of training in half the memory. All else stays
- * float32: parameters, their gradients, every other net and layer, and what the network gives its
- * coupling. Forward and inverse see the same output of it, so x -> z -> x is as exact as in
- * float32, and so are the promises about batches and threads. Models and checkpoints are the same
- * files. docs/conventions.md says what is rounded where. */
+/* Type of the elements of matrix products. With bfloat16, the nets of glow_conv_net_create() round
+ * weights, activations and their gradients to bfloat16 before each product, forward and backward,
+ * and add products in float32. That is about 1.7 times as fast where the CPU has AVX512-BF16 and no
+ * faster elsewhere; the stored activations of training take half the memory. All else stays
+ * float32: parameters, their gradients, every other net and layer, and the output of the net.
+ * Forward and inverse compute the same output of the net, so x -> z -> x is as exact as in float32,
+ * and the promises about batches and threads hold too. Models and checkpoints are the same files.
+ * docs/conventions.md says what is rounded where. */
 enum { GLOW_PRODUCTS_FLOAT32 = 1501, GLOW_PRODUCTS_BFLOAT16 = 1502 };
 
 typedef struct glow_context_options {
@@ -62,7 +64,7 @@ typedef struct glow_context_options {
   const glow_executor *executor;   /* NULL: see threads. Copied; its payload must outlive
                                       the context. */
   uint32_t threads;  /* executor NULL: 0 or 1 runs on the caller's thread; n > 1 makes a
-                                      bundled pool of n threads (the caller's included) */
+                        bundled pool of n threads (the caller's included) */
   uint32_t reserved; /* 0 */
   glow_log_fn log;   /* NULL: silent */
   void *log_payload;
@@ -74,41 +76,45 @@ typedef struct glow_context_options {
 #define GLOW_CONTEXT_OPTIONS_INIT                                                                  \
   { sizeof(glow_context_options), NULL, NULL, 0, 0, NULL, NULL, NULL, 0, 0 }
 
-/* options NULL means defaults. On failure *out is NULL. */
+/* Makes a context with the built-in layers and nets registered. options NULL: the defaults. On
+ * failure *out is NULL. */
 GLOW_API glow_status glow_context_create(const glow_context_options *options, glow_context **out);
-/* Destroys *context and sets it to NULL. NULL and a pointer to NULL are fine. */
+/* Destroys *context, of which nothing may be left in use, and sets it to NULL. NULL and a pointer
+ * to NULL are fine. */
 GLOW_API void glow_context_destroy(glow_context **context);
-/* Number of workers of the context's executor (1 when serial). */
+/* Number of workers of the context's executor; 1 if it is serial. */
 GLOW_API uint32_t glow_context_workers(const glow_context *context);
-/* Name of the math kernels in use: "avx512", "avx2", "neon", "c", "cblas". */
+/* Name of the kernels in use: "avx512", "avx2", "neon", "c", "cblas". Owned by the library; context
+ * NULL: NULL. */
 GLOW_API const char *glow_context_kernels(const glow_context *context);
-/* GLOW_PRODUCTS_ of the context; float32 of NULL. */
+/* The context's GLOW_PRODUCTS_...; context NULL: float32. */
 GLOW_API int32_t glow_context_products(const glow_context *context);
 
 /* Names of the kernel providers that this build and CPU can run: index 0, 1, ... until NULL. The
- * first is what "auto" chooses; "cblas", which does not promise that a sample has the same bits in
- * any batch and is never chosen by itself, is the last. */
+ * first is what "auto" chooses. The last may be "cblas", which does not promise that a sample has
+ * the same bits in any batch, and is used only where it is named. */
 GLOW_API const char *glow_kernels_name(uint32_t index);
 
-/* Asks the linked BLAS library, if it has such a call, to run each product on `threads` threads.
- * This is state of the whole process, so the library never does it by itself. Call it with 1 before
- * using the "cblas" kernels with a threaded executor. GLOW_E_UNSUPPORTED if there is no such
- * call. */
+/* Asks the linked BLAS library to run each product on `threads` threads. That is state of the whole
+ * process, so libglow never does it by itself. Call it with 1 before using the "cblas" kernels with
+ * a threaded executor. GLOW_E_UNSUPPORTED if the BLAS library has no such call. */
 GLOW_API glow_status glow_blas_set_threads(int32_t threads);
 
 /* A pool of threads for contexts to share: `threads` including the thread that calls run(). Workers
  * sleep when idle, with all signals blocked. allocator NULL: malloc and free.
  *
  * A child of fork() has none of the threads. There the pool, and a context that has one, may be
- * used and destroyed as before: runs are serial, with the same results, and destroying joins
- * nobody. What other threads were doing at the time of fork() stays half done in the child's copy,
- * so models and workspaces in use by them are not for the child. A child made inside a task must
- * not return from the task: end it by exec() or _exit(). */
+ * used and destroyed as before: runs are serial, with the same results, and destroying joins no
+ * threads. What other threads were doing at the time of fork() stays half done in the child's copy,
+ * so the child must not use models and workspaces that were in use by them. A child made inside a
+ * task must not return from the task: end it by exec() or _exit(). */
 GLOW_API glow_status glow_pool_create(const glow_allocator *allocator, uint32_t threads,
                                       glow_pool **out);
-/* Fills *out, whose struct_size the caller has set, with an executor that runs on the pool. */
+/* Fills *out, whose struct_size the caller has set, with an executor that runs on the pool. The
+ * pool must outlive its use. */
 GLOW_API glow_status glow_pool_executor(glow_pool *pool, glow_executor *out);
-/* Joins the threads. No run may be in progress. */
+/* Joins the threads, and sets *pool to NULL. No run may be in progress, and no context may still
+ * use the pool. NULL and a pointer to NULL are fine. */
 GLOW_API void glow_pool_destroy(glow_pool **pool);
 
 #ifdef __cplusplus

@@ -1,5 +1,5 @@
-/* libglow: normalizing flows for C programs. Includes every header that users need; people who
- * write layers of their own add <glow/sys/layer.h> and <glow/sys/net.h>.
+/* libglow: normalizing flows for C programs. This includes every header that users need. People who
+ * write layers or nets of their own add <glow/sys/layer.h> and <glow/sys/net.h>.
  * SPDX-License-Identifier: MIT */
 #ifndef GLOW_GLOW_H
 #define GLOW_GLOW_H

@@ -13,13 +13,15 @@ extern "C" {
 
 /* ---- where bytes come from ------------------------------------------------------------------- */
 
-/* Reads exactly `bytes` bytes at `offset` of the source. Any status but GLOW_OK ends the reading
- * and is returned to the caller. */
+/* Reads exactly `bytes` bytes at `offset` of the source into buffer. Any status but GLOW_OK ends
+ * the reading and is returned to the caller. */
 typedef glow_status (*glow_read_fn)(void *payload, int64_t offset, void *buffer, size_t bytes);
-/* Takes the next `bytes` bytes. Any status but GLOW_OK ends the writing and is returned. */
+/* Takes the next `bytes` bytes of the file. Any status but GLOW_OK ends the writing and is returned
+ * to the caller. */
 typedef glow_status (*glow_write_fn)(void *payload, const void *data, size_t bytes);
 
-/* Caps on what a reader takes from a file; 0: the default. Beyond one: GLOW_E_LIMIT. */
+/* Caps on what a reader accepts from a file; 0: the default. What exceeds one is refused with
+ * GLOW_E_LIMIT. */
 typedef struct glow_limits {
   size_t struct_size;
   int64_t file_bytes;      /* default: none */
@@ -28,7 +30,7 @@ typedef struct glow_limits {
   int64_t rank;            /* default and at most GLOW_FILE_MAX_RANK */
   int64_t name_bytes;      /* of a tensor; default 4096, at most 2^24 */
   int64_t layers;          /* default 16,384, at most 100,000 */
-  int64_t parameters;      /* trainable numbers of a model; default: none (the file bounds them) */
+  int64_t parameters;      /* trainable elements of a model; default: none (the file bounds them) */
   int64_t workspace_bytes; /* workspace of a checkpoint's trainer; default: none */
 } glow_limits;
 #define GLOW_LIMITS_INIT                                                                           \
@@ -36,17 +38,18 @@ typedef struct glow_limits {
 
 enum {
   /* With a path: map the file into memory instead of reading it. A model uses the mapped parameters
-   * in place where their type, order and alignment allow (those of glow_model_save in float32 do),
-   * else copies; it may be trained: pages are copied when they are written to, and the file stays
-   * as it is. While it is mapped, no other program may shorten the file or write to it; replacing
-   * it by a rename, as this library does, is fine. */
+   * in place if their type, order and alignment allow it (those that glow_model_save writes in
+   * float32 do), and copies otherwise. It may be trained: pages are copied when they are written
+   * to, and the file stays as it is. While it is mapped, no other program may shorten the file or
+   * write to it; replacing it by a rename, as this library does, is fine. */
   GLOW_INPUT_MAP = 1,
-  /* Tensor files: read the header only. glow_file_tensor.data is NULL, and data come through
-   * glow_tensor_file_read. A file stays open; memory stays borrowed; a callback stays in use. */
+  /* Tensor files: read only the header. glow_file_tensor.data is NULL, and glow_tensor_file_read
+   * reads the data. Until it is closed, a file stays open, memory stays borrowed, and a callback
+   * stays in use. */
   GLOW_INPUT_LAZY = 2
 };
 
-/* One of path, data and read is set. */
+/* Where a file is read from: exactly one of path, data and read is set. */
 typedef struct glow_input {
   size_t struct_size;
   const char *path;  /* a regular file; or */
@@ -61,19 +64,20 @@ typedef struct glow_input {
 #define GLOW_INPUT_INIT                                                                            \
   { sizeof(glow_input), NULL, NULL, NULL, NULL, 0, 0, 0, NULL }
 
-/* One of path, write and buffer is set; none, with `written`: only asks for the size. */
+/* Where a file is written to: exactly one of path, write and buffer is set. If none is, and
+ * `written` is set, only the size is computed. */
 typedef struct glow_output {
   size_t struct_size;
-  const char *path;    /* a file, replaced whole or not at all: written to a temporary file beside
-                          it, which is synced and renamed; or */
+  const char *path;    /* a file, replaced whole or not at all: a temporary file beside it is
+                          written, synced and renamed; or */
   glow_write_fn write; /* a callback, which gets the file's bytes in their order; or */
   void *payload;
   void *buffer; /* the caller's memory of `capacity` bytes */
   size_t capacity;
-  size_t *written; /* NULL, or where to put the number of bytes of the whole file; also when the
-                      buffer is too small for it (GLOW_E_LIMIT, and the buffer is left alone) */
-  int32_t storage; /* of a model's parameters: 0 or GLOW_TYPE_F32; GLOW_TYPE_BF16, rounded to the
-                      nearest, ties to even */
+  size_t *written; /* NULL, or where to put the size of the whole file in bytes, also if the buffer
+                      is too small (GLOW_E_LIMIT, and the buffer is unchanged) */
+  int32_t storage; /* of a model's parameters: 0 or GLOW_TYPE_F32; or GLOW_TYPE_BF16, rounded to
+                      the nearest, ties to even */
   uint32_t flags;  /* 0 */
 } glow_output;
 #define GLOW_OUTPUT_INIT                                                                           \
@@ -81,19 +85,25 @@ typedef struct glow_output {
 
 /* ---- models ---------------------------------------------------------------------------------- */
 
-/* Writes the model to `path`: the old or the new file is there, never half a one. */
+/* Writes the model to `path`; at any moment the old file or the new one is there, and whole. An
+ * inference form, or a layer that cannot be made again from its options, is refused. */
 GLOW_API glow_status glow_model_save(const glow_model *model, const char *path);
+/* The same to any output. */
 GLOW_API glow_status glow_model_save_output(const glow_model *model, const glow_output *output);
-/* Reads a model. The file is not trusted. Layer types are looked up in the context's registry. */
+/* Reads a model, which is the caller's, from `path`. The file is not trusted. Types of layers and
+ * nets are looked up in the context's registry. GLOW_E_FORMAT names the tensor or the byte that is
+ * wrong; on failure *out is NULL. */
 GLOW_API glow_status glow_model_load(glow_context *context, const char *path, glow_model **out);
+/* The same from any input. */
 GLOW_API glow_status glow_model_load_input(glow_context *context, const glow_input *input,
                                            glow_model **out);
-/* 1: the parameters lie in a mapped file (GLOW_INPUT_MAP); the model unmaps it in the end. */
+/* 1: the parameters lie in a mapped file (GLOW_INPUT_MAP), which the model unmaps when it is
+ * destroyed. */
 GLOW_API int32_t glow_model_mapped(const glow_model *model);
 
 /* ---- tensor files ---------------------------------------------------------------------------- */
 
-/* A safetensors file that was checked. Immutable, so threads may share it. */
+/* A safetensors file that has been checked. It is immutable, so threads may share it. */
 typedef struct glow_tensor_file glow_tensor_file;
 
 #define GLOW_FILE_MAX_RANK 8
@@ -104,62 +114,73 @@ typedef struct glow_file_tensor {
   int32_t rank;     /* 0 to GLOW_FILE_MAX_RANK */
   int64_t dims[GLOW_FILE_MAX_RANK];
   int64_t bytes;    /* size of data */
-  const void *data; /* little-endian; alignment is not promised when reading. NULL: a lazy file, or
-                       a shape for glow_tensor_writer_create */
+  const void *data; /* little-endian; not necessarily aligned when reading. NULL in a lazy file, and
+                       for glow_tensor_writer_create, which needs only the shape */
 } glow_file_tensor;
 #define GLOW_FILE_TENSOR_INIT                                                                      \
   { sizeof(glow_file_tensor), NULL, 0, 0, {0, 0, 0, 0, 0, 0, 0, 0}, 0, NULL }
 
-/* Reads the whole file at `path`. */
+/* Reads the whole file at `path`, and checks it. On failure *out is NULL. */
 GLOW_API glow_status glow_tensor_file_open(glow_context *context, const char *path,
                                            glow_tensor_file **out);
+/* The same from any input. */
 GLOW_API glow_status glow_tensor_file_open_input(glow_context *context, const glow_input *input,
                                                  glow_tensor_file **out);
+/* Closes the file, with all that it owns, and sets *file to NULL. NULL and a pointer to NULL are
+ * fine. */
 GLOW_API void glow_tensor_file_close(glow_tensor_file **file);
-/* Tensors in the order of their data. */
+/* Number of tensors. They are in the order of their data. */
 GLOW_API int64_t glow_tensor_file_tensor_count(const glow_tensor_file *file);
+/* Describes tensor `index` in *out, whose struct_size the caller has set. */
 GLOW_API glow_status glow_tensor_file_get(const glow_tensor_file *file, int64_t index,
                                           glow_file_tensor *out);
-/* GLOW_E_NOT_FOUND, naming it, if there is none. */
+/* Describes the tensor of this name. GLOW_E_NOT_FOUND, with the name in the error text, if there is
+ * none. */
 GLOW_API glow_status glow_tensor_file_find(const glow_tensor_file *file, const char *name,
                                            glow_file_tensor *out);
-/* Number of the tensor of this name; -1: none. */
+/* Index of the tensor of this name; -1 if there is none. */
 GLOW_API int64_t glow_tensor_file_index(const glow_tensor_file *file, const char *name);
-/* Copies `bytes` bytes from `offset` of the data of tensor `index`, however the file was opened.
- * Threads may share the file, if a read callback behind it allows that. */
+/* Copies `bytes` bytes, from `offset` of the data of tensor `index`, to buffer, however the file
+ * was opened. Threads may do this at once, if a read callback behind the file allows it. */
 GLOW_API glow_status glow_tensor_file_read(const glow_tensor_file *file, int64_t index,
                                            int64_t offset, void *buffer, size_t bytes);
-/* Text of a __metadata__ key, NULL if absent. Owned by the file. */
+/* Text of a key of __metadata__; NULL if there is no such key. Owned by the file. */
 GLOW_API const char *glow_tensor_file_metadata(const glow_tensor_file *file, const char *key);
-/* Metadata by number, sorted by their keys. */
+/* Number of entries of __metadata__. They are sorted by their keys. */
 GLOW_API int64_t glow_tensor_file_metadata_count(const glow_tensor_file *file);
+/* Key and text of entry `index`, owned by the file. */
 GLOW_API glow_status glow_tensor_file_metadata_at(const glow_tensor_file *file, int64_t index,
                                                   const char **key, const char **value);
 
-/* Writes tensors in the given order, with `pairs` metadata entries key, value, key, value, ... */
+/* Writes a file of `count` tensors in the given order, with `pairs` metadata entries key, value,
+ * key, value, ... At any moment the old file at `path` or the new one is there, and whole. */
 GLOW_API glow_status glow_tensor_file_write(glow_context *context, const char *path,
                                             const glow_file_tensor *tensors, int64_t count,
                                             const char *const *metadata, int64_t pairs);
+/* The same to any output. */
 GLOW_API glow_status glow_tensor_file_write_output(glow_context *context, const glow_output *output,
                                                    const glow_file_tensor *tensors, int64_t count,
                                                    const char *const *metadata, int64_t pairs);
 
-/* A tensor file written piece by piece, for tensors larger than memory: shapes first (data is not
- * read), then the bytes of each tensor in their order, tensors interleaved as the caller likes. The
- * file appears at its path when it is finished. For one thread at a time. */
+/* A tensor file that is written piece by piece, for tensors larger than memory: first the shapes,
+ * then the bytes of each tensor in order, with the tensors interleaved as the caller likes. The
+ * file appears at its path when it is finished. A writer serves one thread at a time. */
 typedef struct glow_tensor_writer glow_tensor_writer;
+/* Starts a file of these tensors, whose `data` are not read. */
 GLOW_API glow_status glow_tensor_writer_create(glow_context *context, const char *path,
                                                const glow_file_tensor *tensors, int64_t count,
                                                const char *const *metadata, int64_t pairs,
                                                glow_tensor_writer **out);
-/* More bytes than are left of the tensor: GLOW_E_ARGUMENT, and nothing is written. After a failed
- * write (GLOW_E_IO) the file can only be abandoned. */
+/* Writes the next `bytes` bytes of tensor `index`. If that is more than is left of the tensor it
+ * fails with GLOW_E_ARGUMENT and writes nothing. After a failed write (GLOW_E_IO) the file can only
+ * be abandoned. */
 GLOW_API glow_status glow_tensor_writer_append(glow_tensor_writer *writer, int64_t index,
                                                const void *data, size_t bytes);
-/* Syncs the file and puts it in its place, whole. Consumes *writer, on success and on failure, and
- * sets it to NULL; on failure (a tensor is not complete, say) no file is left. */
+/* Syncs the file and puts it in its place. Consumes *writer, on success and on failure, and sets it
+ * to NULL. On failure, for instance because a tensor is not complete, no file is left. */
 GLOW_API glow_status glow_tensor_writer_finish(glow_tensor_writer **writer);
-/* Gives up: no file is left. NULL and a pointer to NULL are fine. */
+/* Gives up, so that no file is left, and sets *writer to NULL. NULL and a pointer to NULL are
+ * fine. */
 GLOW_API void glow_tensor_writer_abandon(glow_tensor_writer **writer);
 
 #ifdef __cplusplus

@@ -1,10 +1,15 @@
-/* Conditioner networks: the function NN() inside a coupling.
+/* Conditioner networks: the function NN() inside a coupling. For nets of your own see
+ * <glow/sys/net.h>.
  *
- * A net may read a condition, which each sample comes with (glow_workspace_set_condition): a vector
- * {1, 1, D} or an image {H, W, C}. Networks over pixels take a vector at every pixel, and an image
- * squeezed to the height and width at hand, whose multiple its sides must be
- * (glow_condition_channels in <glow/sys/call.h> tells the order). The multilayer perceptron takes
+ * A net may read a condition that each sample comes with (glow_workspace_set_condition): a vector
+ * {1, 1, D} or an image {H, W, C}. Networks over pixels take a vector at every pixel. They take an
+ * image squeezed to the height and width of their input, of which its sides must be multiples
+ * (glow_condition_channels in <glow/sys/call.h> gives the order). The multilayer perceptron takes
  * all of it after its input. All nets of a model that read a condition read the same one.
+ *
+ * All constructors here have one form: options NULL means the defaults, and the net belongs to the
+ * caller until it is given to a layer. On failure *out is NULL, and GLOW_E_ARGUMENT names the
+ * option, what was found and what is expected.
  * SPDX-License-Identifier: MIT */
 #ifndef GLOW_NET_H
 #define GLOW_NET_H
@@ -19,15 +24,15 @@ typedef struct glow_net glow_net;
 
 /* Glow's network: conv3x3 -> norm1 -> ReLU -> conv1x1 -> norm2 -> ReLU -> zero conv3x3, where the
  * norms are actnorms or plain biases, and the zero convolution (conv + bias) exp(3 logs) starts at
- * 0. With `border`, as in that code, each 3x3 convolution has one more input channel, which is 1 in
- * the padding around the image and 0 inside; its weights are conv1.edge [hidden, 3, 3] and
- * conv3.edge [out, 3, 3]. A condition adds channels to the net's input. Source: Kingma and Dhariwal
- * 2018, section 3 and the code published with it. */
+ * 0. With `border`, as in the published code, each 3x3 convolution has one more input channel,
+ * which is 1 in the padding around the image and 0 inside; its weights are conv1.edge [hidden, 3,
+ * 3] and conv3.edge [out, 3, 3]. A condition adds channels to the net's input. Source: Kingma and
+ * Dhariwal 2018, section 3 and the code published with it. */
 typedef struct glow_conv_net_options {
   size_t struct_size;
   int32_t hidden;       /* channels of both hidden layers; default 512 */
   int32_t actnorm;      /* 1: norms are actnorms (default); 0: plain biases */
-  uint64_t seed;        /* of the hidden weights, N(0, 0.05) */
+  uint64_t seed;        /* of the hidden weights, normal with standard deviation 0.05 */
   int32_t border;       /* 1: convolutions see the border of the image; default 0 */
   int32_t reserved;     /* 0 */
   glow_shape condition; /* of a sample; channels 0 (default): none */
@@ -39,7 +44,7 @@ typedef struct glow_conv_net_options {
     }                                                                                              \
   }
 
-/* options NULL: defaults. The net belongs to the caller until it is given to a layer. */
+/* Makes Glow's network. */
 GLOW_API glow_status glow_conv_net_create(glow_context *context,
                                           const glow_conv_net_options *options, glow_net **out);
 
@@ -52,30 +57,31 @@ typedef struct glow_mlp_net_options {
   int32_t hidden;       /* default 64 */
   int32_t depth;        /* hidden layers, 1 to 64; default 2 */
   glow_shape condition; /* of a sample; channels 0 (default): none */
-  uint64_t seed;        /* of the hidden weights, N(0, 2 / inputs) */
+  uint64_t seed;        /* of the hidden weights, normal with variance 2 / inputs */
 } glow_mlp_net_options;
 #define GLOW_MLP_NET_OPTIONS_INIT                                                                  \
   { sizeof(glow_mlp_net_options), 64, 2, {1, 1, 0}, 0 }
+/* Makes a multilayer perceptron. */
 GLOW_API glow_status glow_mlp_net_create(glow_context *context, const glow_mlp_net_options *options,
                                          glow_net **out);
 
 /* RealNVP's network: a 3x3 convolution; `blocks` residual blocks of two 3x3 convolutions with batch
  * normalisation and ReLU before each; from every stage a 1x1 convolution, whose sum goes through
  * normalisation, ReLU and a 1x1 convolution to the output. Weights are normalised, w = gain v /
- * |v|. In training passes the batch normalisations use statistics of the batch, elsewhere running
- * averages (glow_batchnorm_create in <glow/layer.h> says how), which data-dependent initialisation
- * sets. Without batch_norm the convolutions have biases. Source: Dinh et al. 2016, 4.1, and the
- * code published with it. */
+ * |v|. In training passes the batch normalisations use the statistics of the batch, in all others
+ * running averages, which data-dependent initialisation sets (see batch normalisation in
+ * <glow/layer.h>). Without batch_norm the convolutions have biases. Source: Dinh et al. 2016, 4.1,
+ * and the code published with it. */
 typedef struct glow_res_net_options {
   size_t struct_size;
   int32_t hidden;      /* channels; default 32 */
   int32_t blocks;      /* 1 to 64; default 4 */
-  int32_t weight_norm; /* default 1 */
-  int32_t batch_norm;  /* default 1 */
+  int32_t weight_norm; /* 1 (default): weights are normalised; 0: they are v */
+  int32_t batch_norm;  /* 1 (default): with batch normalisations; 0: with biases instead */
   uint64_t seed;       /* of the weights */
   glow_shape
       condition; /* of a sample, further input of the first convolution; channels 0 (default):
-                           none */
+                    none */
 } glow_res_net_options;
 #define GLOW_RES_NET_OPTIONS_INIT                                                                  \
   {                                                                                                \
@@ -83,9 +89,12 @@ typedef struct glow_res_net_options {
       1, 1, 0                                                                                      \
     }                                                                                              \
   }
+/* Makes a residual network. */
 GLOW_API glow_status glow_res_net_create(glow_context *context, const glow_res_net_options *options,
                                          glow_net **out);
-/* Only for a net that was not given to a layer. Sets *net to NULL. */
+
+/* For a net that was not given to a layer. Sets *net to NULL. NULL and a pointer to NULL are
+ * fine. */
 GLOW_API void glow_net_destroy(glow_net **net);
 
 #ifdef __cplusplus

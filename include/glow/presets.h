@@ -1,4 +1,8 @@
-/* Models that are ready made: Glow, RealNVP, NICE, and a flow for vectors.
+/* Ready-made models: Glow, RealNVP, NICE, and a flow for vectors.
+ *
+ * All constructors here have one form: options NULL means the defaults, and the model is the
+ * caller's. On failure *out is NULL, and the error text names the option, what was found and what
+ * is expected.
  * SPDX-License-Identifier: MIT */
 #ifndef GLOW_PRESETS_H
 #define GLOW_PRESETS_H
@@ -9,42 +13,43 @@
 extern "C" {
 #endif
 
-/* What a coupling of a preset asks of a conditioner network. */
+/* What a coupling of a preset needs from a conditioner network. */
 typedef struct glow_conditioner_request {
   size_t struct_size;
   glow_shape input;     /* what the net sees: H x W x channels */
-  int64_t out_channels; /* it is to give H x W x out_channels */
+  int64_t out_channels; /* its output is H x W x out_channels */
   int32_t level;        /* of Glow, or scale of RealNVP; else 0 */
   int32_t step;         /* number of the coupling in its level, from 0 */
-  uint64_t seed;        /* of the net's starting values: each coupling has another */
-  glow_shape condition; /* that the preset's options tell; channels 0: none */
+  uint64_t seed;        /* for the net's starting values, different for each coupling */
+  glow_shape condition; /* from the preset's options; channels 0: none */
 } glow_conditioner_request;
-/* Makes a net for a coupling; what it returns ends the making of the model if it is not GLOW_OK. To
- * be saved, the net must be of a type that is registered with the context. */
+/* Makes a net for a coupling. A status other than GLOW_OK ends the making of the model and is
+ * returned. For the model to be saved, the net's type must be registered with the context. */
 typedef glow_status (*glow_conditioner_fn)(glow_context *context,
                                            const glow_conditioner_request *request, glow_net **out,
                                            void *payload);
 
-/* Glow (Kingma and Dhariwal 2018): `levels` times squeeze, `depth` steps of actnorm, permutation
- * and coupling, and a split (but for the last level), then the top prior. Names: level{l}.squeeze,
- * level{l}.step{k}.{actnorm, invconv | permute, coupling}, level{l}.split, prior. */
+/* Glow (Kingma and Dhariwal 2018): each of `levels` levels is a squeeze, `depth` steps of actnorm,
+ * permutation and coupling, and (except at the last level) a split; then comes the top prior.
+ * Names: level{l}.squeeze, level{l}.step{k}.{actnorm, invconv | permute, coupling}, level{l}.split,
+ * prior. */
 typedef struct glow_glow_options {
   size_t struct_size;
   glow_shape input;     /* default 32 x 32 x 3; height and width divisible by 2^levels */
   int32_t levels;       /* L, default 3 */
   int32_t depth;        /* K, default 32 */
-  int32_t hidden;       /* default 512 */
-  int32_t permutation;  /* default GLOW_PERMUTATION_INVCONV_LU */
-  int32_t coupling;     /* default GLOW_COUPLING_AFFINE */
-  int32_t scale;        /* default GLOW_SCALE_SIGMOID */
+  int32_t hidden;       /* width of the nets; default 512 */
+  int32_t permutation;  /* GLOW_PERMUTATION_...; default GLOW_PERMUTATION_INVCONV_LU */
+  int32_t coupling;     /* GLOW_COUPLING_AFFINE (default) or _ADDITIVE */
+  int32_t scale;        /* GLOW_SCALE_...; default GLOW_SCALE_SIGMOID */
   double floor;         /* for GLOW_SCALE_SIGMOID_FLOOR, default 0.05 */
-  int32_t net_actnorm;  /* default 1 */
-  int32_t learn_top;    /* default 1 */
-  int32_t classes;      /* default 0 */
-  int32_t bits;         /* 0 to 8, default 8 */
+  int32_t net_actnorm;  /* 1 (default): the nets have inner actnorms; 0: plain biases */
+  int32_t learn_top;    /* 1 (default): the top prior is learned; 0: fixed */
+  int32_t classes;      /* of the top prior; default 0: none */
+  int32_t bits;         /* of the images, 0 to 8 (glow_builder_options); default 8 */
   uint64_t seed;        /* of all starting values */
   int32_t border;       /* 1: all 3x3 convolutions see the border of the image; default 0 */
-  int32_t spatial_top;  /* 1: the top prior's mean and log-sd for each position; default 0 */
+  int32_t spatial_top;  /* 1: the top prior has a mean and log-sd for each position; default 0 */
   int32_t classifier;   /* 1: a classifier on the top latents; needs classes; default 0 */
   int32_t reserved;     /* 0 */
   glow_shape condition; /* that the couplings' nets read; channels 0 (default): none */
@@ -57,15 +62,17 @@ typedef struct glow_glow_options {
         GLOW_COUPLING_AFFINE, GLOW_SCALE_SIGMOID, 0.05, 1, 1, 0, 8, 0, 0, 0, 0, 0, {1, 1, 0},      \
         NULL, NULL                                                                                 \
   }
+/* Makes a Glow model. */
 GLOW_API glow_status glow_model_create_glow(glow_context *context, const glow_glow_options *options,
                                             glow_model **out);
 
-/* RealNVP (Dinh et al. 2016): logit; at each scale three couplings under checkerboard masks,
- * squeeze, three under channel masks, and a split with a standard normal prior; at the last scale
- * four under checkerboard masks; a standard normal top prior. Masks alternate; couplings are
- * affine, x2 s + shift with s = exp(scale tanh(raw)), their nets residual, twice as wide after each
- * squeeze; a batch normalisation follows each. Names: logit, scale{s}.{checkerboard{k},
- * channels{k}}.{coupling, batchnorm}, scale{s}.squeeze, scale{s}.split, prior. */
+/* RealNVP (Dinh et al. 2016): a logit; at each scale but the last three couplings under
+ * checkerboard masks, a squeeze, three couplings under channel masks, and a split with a standard
+ * normal prior; at the last scale four couplings under checkerboard masks; and a standard normal
+ * top prior. Masks alternate. Couplings are affine, x2 s + shift with s = exp(scale tanh(raw)).
+ * Their nets are residual, and twice as wide after each squeeze. A batch normalisation follows each
+ * coupling. Names: logit, scale{s}.{checkerboard{k}, channels{k}}.{coupling, batchnorm},
+ * scale{s}.squeeze, scale{s}.split, prior. */
 typedef struct glow_realnvp_options {
   size_t struct_size;
   glow_shape input;     /* default 32 x 32 x 3; height and width divisible by 2^(scales - 1) */
@@ -74,7 +81,7 @@ typedef struct glow_realnvp_options {
   int32_t blocks;       /* residual blocks of each net, 1 to 64; default 8 */
   int32_t weight_norm;  /* of the nets; default 1 */
   int32_t batch_norm;   /* in the nets and after couplings; default 1 */
-  int32_t bits;         /* 0 to 8, default 8; data in [-1/2, 1/2) in any case */
+  int32_t bits;         /* 0 to 8, default 8; data are in [-1/2, 1/2) in any case */
   double alpha;         /* of the logit; default 0.05 */
   double lag;           /* of the batch normalisations after couplings; default 0 */
   uint64_t seed;        /* of all starting values */
@@ -87,14 +94,15 @@ typedef struct glow_realnvp_options {
     sizeof(glow_realnvp_options), {32, 32, 3}, 2, 64, 8, 1, 1, 8, 0.05, 0.0, 0, {1, 1, 0}, NULL,   \
         NULL                                                                                       \
   }
+/* Makes a RealNVP model. */
 GLOW_API glow_status glow_model_create_realnvp(glow_context *context,
                                                const glow_realnvp_options *options,
                                                glow_model **out);
 
-/* NICE (Dinh et al. 2014): the image as one vector, its even and odd elements as the halves;
- * `couplings` additive couplings with MLPs of `depth` hidden layers, the halves taking turns; a
- * factor for each element; a fixed prior. Names: flatten, separate, step{k}.{reverse, coupling},
- * scaling, prior. */
+/* NICE (Dinh et al. 2014): the image is taken as one vector, with its even and odd elements as the
+ * halves. `couplings` additive couplings, with MLPs of `depth` hidden layers, change the halves in
+ * turn; then come a factor for each element, and a fixed prior. Names: flatten, separate,
+ * step{k}.{reverse, coupling}, scaling, prior. */
 typedef struct glow_nice_options {
   size_t struct_size;
   glow_shape input;  /* default 28 x 28 x 1; two elements or more */
@@ -116,12 +124,13 @@ typedef struct glow_nice_options {
     sizeof(glow_nice_options), {28, 28, 1}, 4, 1000, 5, GLOW_DENSITY_LOGISTIC, 8, 1, 0, 0,         \
         {1, 1, 0}, NULL, NULL                                                                      \
   }
+/* Makes a NICE model. */
 GLOW_API glow_status glow_model_create_nice(glow_context *context, const glow_nice_options *options,
                                             glow_model **out);
 
-/* A density of vectors: `steps` of actnorm, LU mixing (1x1 convolution) and coupling with MLPs,
- * then a learned Gaussian prior; continuous data. Names: step{k}.{actnorm, invconv, coupling},
- * prior. */
+/* A density of vectors: `steps` steps of actnorm, LU mixing (a 1x1 convolution) and a coupling with
+ * an MLP, then a learned Gaussian prior. The data are continuous. Names: step{k}.{actnorm, invconv,
+ * coupling}, prior. */
 typedef struct glow_vector_flow_options {
   size_t struct_size;
   int64_t dims; /* default 2; 1 only with a condition */
@@ -143,6 +152,7 @@ typedef struct glow_vector_flow_options {
     sizeof(glow_vector_flow_options), 2, 0, 8, 64, 2, GLOW_COUPLING_SPLINE, GLOW_SCALE_TANH, 8,    \
         4.0, 0, NULL, NULL                                                                         \
   }
+/* Makes a flow for vectors. */
 GLOW_API glow_status glow_model_create_vector_flow(glow_context *context,
                                                    const glow_vector_flow_options *options,
                                                    glow_model **out);

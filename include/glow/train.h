@@ -20,13 +20,13 @@ typedef struct glow_schedule {
   int32_t kind; /* default constant */
   int32_t reserved;
   double rate;    /* default 1e-3 */
-  double final;   /* last rate as a fraction of `rate`; default 0.01; in (0, 1] */
+  double final;   /* last rate as a fraction of `rate`, in (0, 1]; default 0.01 */
   int64_t warmup; /* steps; default 0 */
-  int64_t steps;  /* where cosine and exponential end; default 0 = never: curve stays 1 */
+  int64_t steps;  /* where cosine and exponential end; default 0: never, the curve stays 1 */
 } glow_schedule;
 #define GLOW_SCHEDULE_INIT                                                                         \
   { sizeof(glow_schedule), GLOW_SCHEDULE_CONSTANT, 0, 1e-3, 0.01, 0, 0 }
-/* NaN when the schedule is not valid or step < 1. */
+/* Rate of a step; schedule NULL: the defaults. NaN if the schedule is not valid or step < 1. */
 GLOW_API double glow_schedule_rate(const glow_schedule *schedule, int64_t step);
 
 /* ---- optimizer ------------------------------------------------------------------------------- */
@@ -35,29 +35,33 @@ typedef struct glow_optimizer glow_optimizer;
 
 enum { GLOW_OPTIMIZER_SGD = 1001, GLOW_OPTIMIZER_ADAM = 1002, GLOW_OPTIMIZER_ADAMAX = 1003 };
 /* SGD: v = beta1 v + g; p -= rate v. Adam and Adamax: Kingma and Ba 2015, with bias correction.
- * Decoupled weight decay (Loshchilov and Hutter 2019): p -= rate weight_decay p, before the
+ * Weight decay is decoupled (Loshchilov and Hutter 2019): p -= rate weight_decay p, before the
  * step. */
 typedef struct glow_optimizer_options {
   size_t struct_size;
   int32_t kind; /* default Adam */
   int32_t reserved;
-  double beta1;        /* momentum of SGD too; default 0.9 */
+  double beta1;        /* also the momentum of SGD; default 0.9 */
   double beta2;        /* default 0.999 */
   double epsilon;      /* default 1e-8 */
   double weight_decay; /* default 0 */
 } glow_optimizer_options;
 #define GLOW_OPTIMIZER_OPTIONS_INIT                                                                \
   { sizeof(glow_optimizer_options), GLOW_OPTIMIZER_ADAM, 0, 0.9, 0.999, 1e-8, 0.0 }
+/* Makes an optimizer with a state for the model's parameters. options NULL: the defaults. The model
+ * must outlive it. */
 GLOW_API glow_status glow_optimizer_create(const glow_model *model,
                                            const glow_optimizer_options *options,
                                            glow_optimizer **out);
+/* Sets *optimizer to NULL. NULL and a pointer to NULL are fine. */
 GLOW_API void glow_optimizer_destroy(glow_optimizer **optimizer);
-/* One update of the model's parameters with these gradients, then glow_model_prepare. `model` must
- * be the one that the optimizer was made for. Non-finite gradients are refused with GLOW_E_NUMERIC
- * that names the first layer, and nothing changes; if the new parameters make a layer singular,
- * they and the optimizer's state are as before. */
+/* Updates the model's parameters once with these gradients, laid out like them, and prepares the
+ * model. `model` must be the one that the optimizer was made for. If a gradient is not finite, or
+ * the new parameters would make a layer singular, it fails with GLOW_E_NUMERIC, which names the
+ * layer, and parameters and the optimizer's state are as before. */
 GLOW_API glow_status glow_optimizer_step(glow_optimizer *optimizer, glow_model *model,
                                          const float *gradients, double rate);
+/* Updates made so far. */
 GLOW_API int64_t glow_optimizer_step_count(const glow_optimizer *optimizer);
 
 /* ---- trainer --------------------------------------------------------------------------------- */
@@ -68,25 +72,26 @@ typedef struct glow_trainer_options {
   size_t struct_size;
   const glow_optimizer_options *optimizer; /* NULL: defaults. Copied. */
   const glow_schedule *schedule;           /* NULL: defaults. Copied. */
-  int64_t micro_batch;  /* samples per pass; default 16; a step may be given any number */
-  int32_t mode;         /* GLOW_MODE_STORED (default), _RECONSTRUCTED or _FIT */
-  int32_t average;      /* 1: keep an exponential moving average of the parameters; default 0 */
-  double average_decay; /* default 0.999 */
-  double clip_norm;     /* > 0: scale gradients to at most this Euclidean norm; default 0, off */
-  double clip_value;    /* > 0: clamp each gradient to [-v, v], before the norm; default 0, off */
-  uint64_t seed;        /* of the dequantisation noise */
-  double class_weight;  /* of the classifier's part of the loss, for models that have one; default
-                           0.01 */
-  double gain_l2;       /* adds gain_l2 times the sum of squares of all tensors called "gain", the
-                           scales of weight normalisation, to the loss; default 0; RealNVP: 5e-5 */
-  uint64_t
-      memory_budget;  /* of GLOW_MODE_BUDGET: bytes of the trainer's workspace, gradients included;
-                            the parameters and the optimizer's averages come on top. Else 0. */
-  double drift_bound; /* see glow_workspace_options: a step whose reconstruction drifts past it
-                            is made again, from its start, with layers run forward again, and so
-                            are all that follow; default 1e-3; 0: measure only */
+  int64_t micro_batch;    /* samples that go through the model together; default 16; a step may be
+                             given any number */
+  int32_t mode;           /* GLOW_MODE_STORED (default), _RECONSTRUCTED or _BUDGET */
+  int32_t average;        /* 1: keep an exponential moving average of the parameters; default 0 */
+  double average_decay;   /* default 0.999 */
+  double clip_norm;       /* > 0: scale gradients to at most this Euclidean norm; default 0, off */
+  double clip_value;      /* > 0: clamp each gradient to [-v, v], before the norm; default 0, off */
+  uint64_t seed;          /* of the dequantisation noise */
+  double class_weight;    /* of the classifier's part of the loss, for models that have one; default
+                             0.01 */
+  double gain_l2;         /* adds to the loss gain_l2 times the sum of squares of all tensors called
+                             "gain", the scales of weight normalisation; default 0; RealNVP: 5e-5 */
+  uint64_t memory_budget; /* for GLOW_MODE_BUDGET: bytes of the trainer's workspace, gradients
+                             included; parameters and the optimizer's averages come on top. 0 in
+                             other modes. */
+  double drift_bound;   /* see glow_workspace_options: a step whose reconstruction drifts past it is
+                           made again from its start with layers that are run forward again, and so
+                           are all later steps; default 1e-3; 0: only measure */
   int32_t cache_packed; /* see glow_workspace_options: pays where a step has many micro-batches;
-                            default 0 */
+                           default 0 */
   int32_t reserved;     /* 0 */
 } glow_trainer_options;
 #define GLOW_TRAINER_OPTIONS_INIT                                                                  \
@@ -101,77 +106,89 @@ typedef struct glow_step_report {
   double loss;          /* mean bits/dim over the batch, before the update */
   double rate;          /* learning rate used */
   double gradient_norm; /* of the whole loss, penalty included, before clipping */
-  double class_loss;    /* mean cross-entropy in bits over the labelled samples; NaN where there are
+  double class_loss;    /* mean cross-entropy in bits over the labelled samples; NaN if there are
                            none, or no classifier */
   double accuracy;      /* the share of them whose largest logit is at their label; NaN likewise */
-  double drift;         /* the largest of the step's reconstructions, also of one that was past the
-                           bound: see glow_workspace_options; 0 where nothing was reconstructed */
+  double drift;         /* the largest of the step's reconstructions, one that was past the bound
+                           included: see glow_workspace_options; 0 if nothing was reconstructed */
   int32_t recomputes;   /* 1: the gradients come from layers that were run forward again */
   int32_t reserved;
 } glow_step_report;
 #define GLOW_STEP_REPORT_INIT                                                                      \
   { sizeof(glow_step_report), 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0, 0 }
 
-/* The model must outlive the trainer, which changes its parameters. */
+/* Makes a trainer. options NULL: the defaults. The model must outlive the trainer, which changes
+ * its parameters. */
 GLOW_API glow_status glow_trainer_create(glow_model *model, const glow_trainer_options *options,
                                          glow_trainer **out);
+/* Sets *trainer to NULL. NULL and a pointer to NULL are fine. */
 GLOW_API void glow_trainer_destroy(glow_trainer **trainer);
 
-/* Pixels [count, dims] of 8 bits to model input: with the model's n = 2^bits,
+/* Turns 8-bit pixels [count, dims] into model input x [count, dims]: with the model's n = 2^bits,
  * x = (floor(p / 2^(8-bits)) + u) / n - 1/2, u uniform in [0, 1) from (seed, position + element).
  * Needs a model with bits 1 to 8. */
 GLOW_API glow_status glow_model_dequantise(const glow_model *model, const uint8_t *pixels,
                                            int64_t count, uint64_t seed, uint64_t position,
                                            float *x);
-/* Model output to pixels: clip(floor((x + 1/2) n) 256 / n, 0, 255). NaN gives 0. */
+/* Turns model output x [count, dims] into pixels: clip(floor((x + 1/2) n) 256 / n, 0, 255). NaN
+ * gives 0. Needs a model with bits 1 to 8. */
 GLOW_API glow_status glow_model_quantise(const glow_model *model, const float *x, int64_t count,
                                          uint8_t *pixels);
 
-/* Conditions [count, size], for models that are conditioned on one: for each sample of the calls
- * that follow (initialisation, steps) in their order, or one for all of them. Borrowed until others
- * are set; a batch callback may set those of its batch. condition NULL and count 0: none. */
+/* Sets the conditions [count, size], for models that take one: sample n of an initialisation or
+ * step that follows gets condition n; with count 1, all samples get the same. The array is borrowed
+ * until another is set; a batch callback may set those of its batch. condition NULL and count 0:
+ * none. */
 GLOW_API glow_status glow_trainer_set_condition(glow_trainer *trainer, const float *condition,
                                                 int64_t count, int64_t size);
-/* Data-dependent initialisation from these samples. */
+/* Initialises the model from `count` samples x (glow_workspace_initialise). labels: as in
+ * passes. */
 GLOW_API glow_status glow_trainer_initialise(glow_trainer *trainer, const float *x,
                                              const int32_t *labels, int64_t count);
+/* The same from pixels, which are dequantised. */
 GLOW_API glow_status glow_trainer_initialise_pixels(glow_trainer *trainer, const uint8_t *pixels,
                                                     const int32_t *labels, int64_t count);
-/* One step: mean bits/dim over the batch, and with a classifier class_weight times its mean
- * cross-entropy in bits over the samples whose label is not -1; in micro-batches; clip; update;
- * average. (In OpenAI's code for Glow class-conditional models had a weight of 0.01.) The average
- * starts as the parameters of the first step. If the input, the loss or a gradient is not finite
- * the step is refused with GLOW_E_NUMERIC that names the first offending layer, and nothing
- * changes, the step count included. report may be NULL. */
+/* Makes one step on `count` samples: gradients in micro-batches, clipping, the update, the average.
+ * The loss is the mean bits/dim over the batch plus, with a classifier, class_weight times its mean
+ * cross-entropy in bits over the samples whose label is not -1. (In OpenAI's code for Glow,
+ * class-conditional models had a weight of 0.01.) The average starts as the parameters after the
+ * first step. If the input, the loss or a gradient is not finite, or a layer would become singular,
+ * the step is refused with GLOW_E_NUMERIC, which names the first offending layer, and nothing
+ * changes, the step count included. report may be NULL; its struct_size is set by the caller. */
 GLOW_API glow_status glow_trainer_step(glow_trainer *trainer, const float *x, const int32_t *labels,
                                        int64_t count, glow_step_report *report);
+/* The same from pixels, which are dequantised with new noise in each step. */
 GLOW_API glow_status glow_trainer_step_pixels(glow_trainer *trainer, const uint8_t *pixels,
                                               const int32_t *labels, int64_t count,
                                               glow_step_report *report);
 
-/* Fills up to `count` samples and labels (labels NULL when the model has no classes) for a step.
- * Returns GLOW_OK or an error that ends the run. */
+/* Fills in `count` samples and their labels (labels is NULL if the model has no classes) for a
+ * step. A status other than GLOW_OK ends the run and is returned. */
 typedef glow_status (*glow_batch_fn)(int64_t step, int64_t count, uint8_t *pixels, int32_t *labels,
                                      void *payload);
-/* Called after each step; a value other than 0 cancels the run. */
+/* Called after each step; a result other than 0 cancels the run. */
 typedef int32_t (*glow_progress_fn)(const glow_step_report *report, void *payload);
-/* Runs `steps` more steps of `batch` samples. Cancelled: GLOW_E_CANCELLED, with all finished steps
- * kept. */
+/* Makes `steps` more steps of `batch` samples from `next`. progress may be NULL. GLOW_E_CANCELLED
+ * if it was cancelled; finished steps stay. */
 GLOW_API glow_status glow_trainer_run(glow_trainer *trainer, int64_t steps, int64_t batch,
                                       glow_batch_fn next, void *next_payload,
                                       glow_progress_fn progress, void *progress_payload);
 
+/* Steps made so far, those before a checkpoint included. */
 GLOW_API int64_t glow_trainer_step_count(const glow_trainer *trainer);
-/* The options in force. `optimizer` and `schedule` point into the trainer. */
+/* Fills *out, whose struct_size the caller has set, with the options in force. `optimizer` and
+ * `schedule` point into the trainer. */
 GLOW_API glow_status glow_trainer_get_options(const glow_trainer *trainer,
                                               glow_trainer_options *out);
-/* Another schedule from the next step on. NULL: the defaults. */
+/* Sets another schedule from the next step on. NULL: the defaults. */
 GLOW_API glow_status glow_trainer_set_schedule(glow_trainer *trainer,
                                                const glow_schedule *schedule);
-/* 1: the model holds the averaged parameters (to evaluate, sample or save); 0: the trained ones.
- * Steps are refused while the average is in use. Needs the option `average` and one step. */
+/* use 1: the model gets the averaged parameters, to evaluate, sample or save; 0: the trained ones
+ * again. Steps are refused while the average is in use. Needs the option `average` and at least one
+ * step. */
 GLOW_API glow_status glow_trainer_use_average(glow_trainer *trainer, int32_t use);
-/* The trainer's workspace (its micro-batch and mode), for passes between steps. */
+/* The trainer's workspace, with its micro-batch and mode, for passes between steps. Owned by the
+ * trainer. */
 GLOW_API glow_workspace *glow_trainer_workspace(glow_trainer *trainer);
 
 #ifdef __cplusplus

@@ -1,8 +1,8 @@
 #!/bin/sh
-# What the folders of lib/ include: a folder uses only itself and those above it in the list; nets and
-# layers use the public headers, math/ and their own folder, as the layers of others do. Kernels are
-# reached through <glow/sys/math.h>. Every source is built. What objects use of each other is seen by
-# objects.sh. Usage: folders.sh SOURCE_ROOT. SPDX-License-Identifier: MIT
+# Checks what the folders of lib/ include: a folder uses only itself and those before it in the list;
+# nets and layers use the public headers, math/ and their own folder, as the layers of others do. Kernels
+# are reached through <glow/sys/math.h>. Every source is built. objects.sh checks what objects use of each
+# other. Usage: folders.sh SOURCE_ROOT. SPDX-License-Identifier: MIT
 set -eu
 cd "$1/lib"
 order="base math host nets layers presets train io check"

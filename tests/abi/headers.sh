@@ -1,7 +1,7 @@
 #!/bin/sh
 # Compiles one public header alone, strictly, as C99, C11 and C++17.
-# Usage: headers.sh SOURCE_ROOT HEADER C_COMPILER CXX_COMPILER (commands of one or more words; an
-# empty CXX_COMPILER: that part is skipped, and so is the test when all the rest passes).
+# Usage: headers.sh SOURCE_ROOT HEADER C_COMPILER CXX_COMPILER (commands of one or more words;
+# with an empty CXX_COMPILER that part is skipped, and the test counts as skipped if the rest passes).
 # SPDX-License-Identifier: MIT
 set -eu
 root=$1 header=$2 cc=$3 cxx=$4

@@ -1,7 +1,7 @@
 #!/bin/sh
-# What the objects of the library use of each other, by their symbols: a folder of lib/ uses only itself
-# and folders above it in the list, whatever it includes. Nets and layers are plug-ins like those of
-# others: besides math/ and their own folder they use public functions alone.
+# Checks, by their symbols, what the objects of the library use of each other: a folder of lib/ uses
+# only itself and folders before it in the list, whatever it includes. Nets and layers are plug-ins
+# like those of others: besides math/ and their own folder they use only public functions.
 # Usage: objects.sh STATIC_LIBRARY MAP, where the objects are called FOLDER_FILE.c.o, and MAP lists the
 # public functions (lib/libglow.map). SPDX-License-Identifier: MIT
 set -eu

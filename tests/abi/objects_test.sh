@@ -1,6 +1,6 @@
 #!/bin/sh
-# Sees that objects.sh finds wrong calls: libraries of a few lines, one that is right and one for each
-# kind of fault. Usage: objects_test.sh FOLDER_OF_OBJECTS_SH C_COMPILER. SPDX-License-Identifier: MIT
+# Checks that objects.sh finds wrong calls, on libraries of a few lines: one that is right and one for
+# each kind of fault. Usage: objects_test.sh FOLDER_OF_OBJECTS_SH C_COMPILER. SPDX-License-Identifier: MIT
 set -eu
 here=$1 cc=$2
 work=$(mktemp -d)

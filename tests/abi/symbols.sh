@@ -1,7 +1,7 @@
 #!/bin/sh
-# Holds three lists of public functions against each other: the headers, the version script and
-# what the shared library exports; sees that the static library defines nothing global but glow_*,
-# and that test_layout.c pins every public struct.
+# Compares three lists of public functions: the headers, the version script and what the shared library
+# exports. Also checks that the static library defines nothing global but glow_*, and that test_layout.c
+# pins every public struct.
 # Usage: symbols.sh SOURCE_ROOT SHARED_LIBRARY STATIC_LIBRARY. With --map SOURCE_ROOT it prints the
 # version script that fits the headers. SPDX-License-Identifier: MIT
 set -eu
@@ -41,7 +41,7 @@ if ! diff "$work/headers" "$work/map"; then
   echo "the headers (<) and lib/libglow.map (>) differ"
   failed=1
 fi
-# The sanitizers' run-time adds symbols of its own.
+# The run-time library of the sanitizers adds symbols of its own.
 grep -vE '^_*(asan|ubsan|lsan|sancov|interceptor|sanitizer)|^___(asan|ubsan)|^_init$|^_fini$' \
   "$work/exported" > "$work/ours" || true
 if ! diff "$work/map" "$work/ours"; then

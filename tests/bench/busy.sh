@@ -1,7 +1,7 @@
 #!/bin/sh
-# What a program that is busy beside it takes from libglow: a training step of a small Glow, alone
-# and beside one busy loop, in turn. On a machine whose cores are all in use, a loop takes its share
-# of them; no more than that share may be lost to waiting for threads that do not run.
+# Measures how much a busy program beside it slows libglow down: it times a training step of a small
+# Glow, alone and beside one busy loop, in turn. When all cores are in use, the loop takes its share of
+# them; no more than that share may be lost by waiting for threads that do not run.
 #
 #   sh tests/bench/busy.sh [BUILD_DIR [ROUNDS]]
 #
@@ -18,12 +18,12 @@ step() {
     --threads "$threads" | sed -n 's/.*"median_s": \([0-9.e+-]*\).*/\1/p'
 }
 
-# Seconds of processor time that process $1 has had.
+# Prints the seconds of processor time that process $1 has used.
 used() {
   awk -v hz="$(getconf CLK_TCK)" '{ print ($14 + $15) / hz }' "/proc/$1/stat"
 }
 
-# name of a figure, values: their median.
+# median NAME VALUE...: prints the median of the values of a figure.
 median() {
   printf '%s\n' "$@" | sort -g | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'
 }

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Runs glow-bench and PyTorch in turn, several times, and prints each ratio of medians, with one line of
-# JSON last: how many times as fast libglow is, and what part of PyTorch's memory it takes.
+# Runs glow-bench and PyTorch in turn, several times, and prints the ratio of medians for each figure: how
+# many times as fast libglow is, and what part of PyTorch's memory it takes. The last line is JSON.
 #
 #   sh tests/bench/compare.sh [BUILD_DIR [ROUNDS]]
 #
 #   eval, sample_N          the paper's CIFAR-10 model: log-likelihood of 16, N samples
-#   eval_form, ...        the same with its inference form
+#   eval_form, ...          the same with its inference form
 #   train, train_...        a training step of 16, in each mode
 #   memory_...              peak resident set of a training step, in each mode
 #   beyond_...              the same without parameters, gradients and Adam's two averages, on both sides
@@ -16,7 +16,7 @@
 # GLOW_TORCH_BENCH names the reference's torch_bench.py (default ../shared/bench/torch_bench.py beside
 # the checkout), GLOW_PYTHON a python3 that has PyTorch, GLOW_BENCH_ARGS more arguments for glow-bench,
 # GLOW_MODEL_ARGS another size of the Glow on both sides ("--depth 4 --hidden 64").
-# Busy machines spoil single figures: the two sides take turns, each run gives its best, and the
+# On busy machines single figures mislead: so the two sides take turns, each run gives its best, and the
 # medians over all rounds are compared. SPDX-License-Identifier: MIT
 set -eu
 top=$(cd "$(dirname "$0")/../.." && pwd)
@@ -29,7 +29,7 @@ python=${GLOW_PYTHON:-/usr/bin/python3}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# All runs of a round: NAME COMMAND..., whose output is one piece of JSON.
+# piece NAME COMMAND...: makes one run of a round; the command prints one piece of JSON.
 piece() {
   name=$1
   shift

@@ -1,7 +1,7 @@
 #!/bin/sh
-# The learning curve on CIFAR-10 that docs/performance.md quotes: L 3, K 8, width 128, affine, LU, batch
-# 32, Adam 1e-3 with 50 steps of warm-up, actnorms initialised on 256 images, 10,000 training images;
-# test bits/dim on the first 1000 test images. Seeds 0 (1000 steps), 1 and 2 (500 steps), and the mean.
+# Makes the learning curve on CIFAR-10 of docs/performance-log.md: L 3, K 8, width 128, affine, LU, batch
+# 32, Adam 1e-3 with 50 steps of warm-up, actnorms initialised from 256 images, 10,000 training images;
+# test bits/dim of the first 1000 test images; seeds 0 (1000 steps), 1 and 2 (500 steps), and their mean.
 #
 #   sh tests/bench/curve.sh DIRECTORY_WITH_DATA OUTPUT_DIRECTORY [BUILD_DIR]
 #

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Class-conditional Glow on MNIST: how well its classifier does on digits that it has not seen, whether
-# digits drawn for a class are of that class, and what images without labels are good for. The
-# figures of docs/experiments.md.
+# Measures a class-conditional Glow on MNIST: how well its classifier does on digits that it has not seen,
+# whether digits drawn for a class look like that class, and what images without labels are good for.
+# These are the figures of docs/experiments.md.
 #
 #   sh tests/bench/mnist_classes.sh BUILD_FOLDER MNIST_FOLDER RESULTS_FOLDER [option of train ...]
 #
@@ -16,7 +16,7 @@ tool=$build/examples/glowtool/glowtool
 judge=$build/tests/judge_digits
 mkdir -p "$out"
 
-# plain NAME PATTERN: the one file of this pattern, unpacked.
+# plain NAME PATTERN: unpacks the one file of this pattern.
 plain() {
   set -- "$1" "$data"/$2
   [ $# -eq 2 ] && [ -f "$2" ] || { echo "mnist_classes: not one file: $2" >&2; exit 1; }
@@ -31,8 +31,8 @@ plain labels 'train*-labels*'
 plain test-images 't10k-images*'
 plain test-labels 't10k-labels*'
 
-# learn NAME OPTIONS: one model, tested on 1,000 of the test digits while it learns and on all in the
-# end.
+# learn NAME OPTIONS: trains one model, testing it on 1,000 of the test digits while it learns and on all
+# of them at the end.
 learn() {
   name=$1
   shift
@@ -51,5 +51,5 @@ for temperature in 0.7 0.5; do
     "$out/test-labels" $temperature)"
 done
 learn tenth --labelled 0.1 --labelled-times 9 "$@"
-# Half of the steps: more only overfit, as digits held out of the training set showed.
+# This has half of the steps, because more only overfit, as held-out training digits showed.
 learn tenth-alone --labelled 0.1 --only-labelled --steps 2000 "$@"

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Records anew what tests/bits/test_bits.c compares with, for the kernels that this CPU can run. Only
-# when other bits are meant: CONTRIBUTING.md. Usage: record.sh [BUILD]    default: build
+# Records again what tests/bits/test_bits.c compares with, for the kernels that this CPU can run. Use it
+# only when the bits are meant to change: see CONTRIBUTING.md. Usage: record.sh [BUILD]   default: build
 # SPDX-License-Identifier: MIT
 set -eu
 folder=$(cd "$(dirname "$0")" && pwd)

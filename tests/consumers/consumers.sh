@@ -9,7 +9,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 prefix=$work/prefix
 
-# Unoptimised: this is about the files that are installed.
+# Not optimised, because this is about the files that are installed.
 CC=$cc meson setup "$work/build" "$root" --prefix "$prefix" --libdir lib -Doptimization=0 \
   -Dblas="$blas" -Dtests=disabled -Dexamples=disabled > "$work/log" 2>&1 ||
   { cat "$work/log"; exit 1; }
@@ -48,12 +48,12 @@ check_linkage minimal-shared 1
 build_and_run minimal-static "$cc -std=c11" "$root/examples/minimal.c" "$static"
 check_linkage minimal-static 0
 cmp "$work/minimal-shared.out" "$work/minimal-static.out"
-# bits/dim of the last line below that of the first, by more than a bit
+# The bits/dim of the last line must be more than one bit below those of the first.
 awk 'NR == 1 { first = $3 } { last = $3 } END { exit !(NR == 6 && last < first - 1) }' \
   "$work/minimal-shared.out" || { echo "the example does not learn"; exit 1; }
 
-# Types of their own: checked by the kit, trained, saved, refused and loaded. Each program says by its
-# status whether it learns, and whether what it loads is what it saved.
+# These programs have types of their own, which are checked by the kit, trained, saved, refused and
+# loaded. The exit status says whether the program learns, and loads what it saved.
 own_types() { # NAME
   for kind in shared static; do
     libraries="$shared -lm"

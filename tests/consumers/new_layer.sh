@@ -1,7 +1,7 @@
 #!/bin/sh
-# Walks a new layer through the places that CONTRIBUTING.md names, and through no others: copies the
-# tree, adds a small layer there, sees that the contract test takes it up, that the lists agree, and
-# that the test finds a fault that is sown into it.
+# Walks a new layer through the places that CONTRIBUTING.md names, and through no others: it copies the
+# tree, adds a small layer there, and checks that the contract test includes it, that the lists agree,
+# and that the test finds a fault that is sown into it.
 # Usage: new_layer.sh SOURCE_ROOT BLAS C_COMPILER. SPDX-License-Identifier: MIT
 set -eu
 root=$1 blas=$2 cc=$3
@@ -166,7 +166,7 @@ sh tests/abi/symbols.sh . "$work/build/lib/libglow.so" "$work/build/lib/libglow.
 sh tests/abi/objects.sh "$work/build/lib/libglow.a" lib/libglow.map
 sh tests/abi/folders.sh .
 
-# The contract test has taken it up: it finds a log-det of the wrong sign.
+# The contract test includes it: it finds a log-det of the wrong sign.
 sed 's/logdet\[n\] -= /logdet[n] += /' lib/layers/asinh.c > "$work/wrong.c"
 cat "$work/wrong.c" > lib/layers/asinh.c
 build

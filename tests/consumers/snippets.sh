@@ -1,6 +1,6 @@
 #!/bin/sh
-# Every piece of C in docs/custom-layers.md is code of the examples, which the test of consumers builds
-# and runs: white space aside, it stands in one of them. Usage: snippets.sh SOURCE_ROOT.
+# Checks that every piece of C in docs/custom-layers.md is, white space aside, code of one of the
+# examples, which the test of consumers builds and runs. Usage: snippets.sh SOURCE_ROOT.
 # SPDX-License-Identifier: MIT
 set -eu
 cd "$1"

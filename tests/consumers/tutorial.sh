@@ -1,6 +1,6 @@
 #!/bin/sh
-# Sees that the pieces of C in docs/tutorial.md compile against the headers, each as the body of a
-# function that may use what earlier pieces made. Usage: tutorial.sh SOURCE_ROOT C_COMPILER.
+# Checks that the pieces of C in docs/tutorial.md compile against the headers, each as the body of a
+# function with the variables below. Usage: tutorial.sh SOURCE_ROOT C_COMPILER.
 # SPDX-License-Identifier: MIT
 set -eu
 root=$1 cc=$2

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Builds for aarch64 and runs checkkernels there, under QEMU, and tests of what is built on kernels: those
-# for NEON, on a machine that has none. Programs that start threads are left out, for QEMU does not start them everywhere.
-# Exit status 77: something that this needs is not installed. As root on Debian:
+# Builds for aarch64 and runs checkkernels, and tests of what is built on kernels, under QEMU, so that
+# those for NEON are tested on a machine without it. Programs that start threads are left out, because
+# QEMU cannot start them everywhere. Exit status 77: something that this needs is not installed. As root on Debian:
 #
 #   dpkg --add-architecture arm64 && apt-get update
 #   apt-get install gcc-aarch64-linux-gnu g++-aarch64-linux-gnu qemu-user-static \

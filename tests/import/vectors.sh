@@ -1,5 +1,5 @@
 #!/bin/sh
-# The vectors beside this script are what make_vectors.py makes. Skipped (77) without PyTorch.
+# Checks that the vectors beside this script are what make_vectors.py makes. Skipped (77) without PyTorch.
 # Usage: vectors.sh. SPDX-License-Identifier: MIT
 set -u
 folder=$(cd "$(dirname "$0")" && pwd)

@@ -1,9 +1,9 @@
-# What tests of programs share: sourced with `tool` set to the program, in a folder of its own.
+# Shared by tests of programs. It is sourced with `tool` set to the program, in an empty folder.
 # SPDX-License-Identifier: MIT
 passed=0
 failed=0
 
-# expect WHAT COMMAND...: the command succeeds; its output is shown when it does not.
+# expect WHAT COMMAND...: the command must succeed; its output is shown if it does not.
 expect() {
   what=$1
   shift
@@ -16,7 +16,7 @@ expect() {
   fi
 }
 
-# refuses TEXT ARGUMENTS...: exit code 2, and a message that has the text.
+# refuses TEXT ARGUMENTS...: the tool must end with exit code 2 and a message that has the text.
 refuses() {
   text=$1
   shift
@@ -30,7 +30,7 @@ is_png() {
   [ "$(head -c 4 "$1" | tail -c 3)" = PNG ]
 }
 
-# record NUMBER: a CIFAR-10 record, a label below 10, then 3072 bytes.
+# record NUMBER: writes a CIFAR-10 record: a label below 10, then 3072 bytes.
 record() {
   # shellcheck disable=SC2059
   printf "\\$(printf '%03o' $(($1 % 10)))"

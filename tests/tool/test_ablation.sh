@@ -1,5 +1,5 @@
 #!/bin/sh
-# The comparison of permutations and couplings, on a few images: its table, curves and picture, and how
+# Tests the comparison of permutations and couplings on a few images: its table, curves and picture, and how
 # it refuses. Usage: test_ablation.sh ABLATION. SPDX-License-Identifier: MIT
 set -u
 case $1 in /*) tool=$1 ;; *) tool=$PWD/$1 ;; esac

@@ -1,5 +1,5 @@
 #!/bin/sh
-# glowtool from the outside: a small model is trained, scored, sampled, reconstructed and shown; bad
+# Tests glowtool from the outside: a small model is trained, scored, sampled, reconstructed and shown; bad
 # invocations end with code 2, a message that says what is wrong, and nothing left behind.
 #
 #   sh tests/tool/test_cli.sh GLOWTOOL
@@ -21,7 +21,7 @@ passed=0
 failed=0
 skipped=0
 
-# report CODE NAME: ok when CODE is 0.
+# report CODE NAME: prints ok if CODE is 0.
 report() {
   if [ "$1" -eq 0 ]; then
     passed=$((passed + 1))
@@ -33,7 +33,7 @@ report() {
   fi
 }
 
-# good NAME ARGUMENTS: the tool succeeds without a word on stderr.
+# good NAME ARGUMENTS: the tool must succeed without a word on stderr.
 good() {
   name=$1
   shift
@@ -43,7 +43,7 @@ good() {
   report $? "$name"
 }
 
-# check NAME COMMAND: the command succeeds.
+# check NAME COMMAND: the command must succeed.
 check() {
   name=$1
   shift
@@ -53,7 +53,7 @@ check() {
 
 says() { grep -q -- "$1" out; }
 
-# json_lines FILE EXPRESSION: every line is JSON, and the expression over `lines` holds.
+# json_lines FILE EXPRESSION: every line must be JSON, and the expression over `lines` must hold.
 json_lines() {
   [ -n "$python" ] || return 0
   "$python" -c '
@@ -66,7 +66,8 @@ sys.exit(0 if eval(sys.argv[2]) else 1)' "$1" "$2"
 
 listing() { find . -type f -exec cksum {} + | grep -v ' \./\(out\|err\|before\|after\)$' | sort; }
 
-# bad FRAGMENT ARGUMENTS: code 2, the fragment on stderr, nothing on disk made or changed.
+# bad FRAGMENT ARGUMENTS: the tool must end with code 2 and the fragment on stderr, and must not make or
+# change anything on disk.
 bad() {
   fragment=$1
   shift
@@ -242,7 +243,7 @@ good "eval on raw records" eval run/raw/model.safetensors --data raw.bin --forma
 
 # ---- Ctrl-C, readers that go away, full disks ----------------------------------------------------
 
-# stop SIGNAL: the run ends soon, well, with a model.
+# stop SIGNAL: the run must end soon and successfully, with a model.
 stop() {
   "$tool" train $tiny --steps 1000000000 --save-every 0 --json --out "run/stop$1" >out 2>err &
   background=$!
@@ -292,16 +293,16 @@ check "... no temporary file is left" sh -c '[ "$(ls -A run/full | wc -l)" -eq 7
 code=$?
 check "a full disk while sampling: code 2, nothing left" sh -c "[ $code -eq 2 ] && ! ls *full.png*"
 
-# A rate far too large: the step is refused, the layer named.
+# The rate is far too large: the step must be refused and the layer named.
 "$tool" train $tiny --scale exp --lr 10 --optimizer sgd --warmup 0 --hidden 16 --depth 2 \
   --steps 500 --out run/wild >out 2>err
 code=$?
 check "numbers that are not finite: code 1, naming the layer" sh -c \
   "[ $code -eq 1 ] && grep -q \"refused.*layer 'level\" err"
 
-# ---- stopping and going on ----------------------------------------------------------------------
+# ---- stopping and continuing --------------------------------------------------------------------
 
-# same A B FILE ...: these files are the same in both folders.
+# same A B FILE ...: these files must be the same in both folders.
 same() {
   one=$1
   two=$2
@@ -312,7 +313,7 @@ same() {
 }
 checkpoint() { printf 'checkpoint-%09d.safetensors' "$1"; }
 
-# interrupt SIGNAL FOLDER OPTIONS: ends a run by the signal when it has made some steps.
+# interrupt SIGNAL FOLDER OPTIONS: ends a run by the signal once it has made some steps.
 interrupt() {
   signal=$1
   folder=$2
@@ -353,7 +354,7 @@ good "--resume after a kill" train --resume run/killed --quiet
 check "... the same bits" same run/whole run/killed model.safetensors model-average.safetensors
 check "... each step once" json_lines run/killed/log.jsonl "$curve"
 
-# With labels, from a file, into another folder; then further than was planned.
+# Continues with labels, from a file, into another folder; then further than was planned.
 with_classes="--data batch.bin --format cifar10 --conditional --levels 2 --depth 1 --hidden 8"
 with_classes="$with_classes --warmup 0 --batch 4 --samples 10 --optimizer adamax --reconstruct"
 good "train with classes" train $with_classes --steps 7 --checkpoint-every 3 --keep 0 --out run/c7
@@ -371,7 +372,7 @@ check "another rate is taken, and told of" sh -c \
 check "... from there on" json_lines run/c9/log.jsonl \
   '[l["rate"] for l in lines if l["event"] == "step" and l["step"] == 10] == [0.5]'
 
-# Damaged ones are passed over.
+# Damaged checkpoints are passed over.
 cp -r run/c7 run/damaged
 head -c 5000 run/c7/$(checkpoint 9) >run/damaged/$(checkpoint 9)
 "$tool" train --resume run/damaged --steps 9 >out 2>err
@@ -396,14 +397,14 @@ check "going back needs --overwrite" sh -c "[ $code -eq 2 ] && grep -q 'after st
 good "going back" train --resume run/c7/$(checkpoint 6) --steps 7 --overwrite --quiet
 check "... later checkpoints are gone" sh -c '! ls run/c7/'$(checkpoint 9)
 
-# ---- strangers' files ----------------------------------------------------------------------------
+# ---- files that cannot be trusted ----------------------------------------------------------------
 
 escape=$(printf '\033')
 "$tool" info "${escape}[31mred" >out 2>err
 check "names in messages cannot act on a terminal" sh -c \
   "! grep -q '$escape' out err && grep -q 'x1b' err"
 if [ -n "$python" ]; then
-  # The header, with an escape sequence in the names of a layer, its length made right again.
+  # The header gets an escape sequence in the names of a layer, and its length is corrected.
   "$python" - $model evil.safetensors <<'END'
 import struct, sys
 data = open(sys.argv[1], "rb").read()

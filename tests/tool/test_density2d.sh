@@ -1,5 +1,5 @@
 #!/bin/sh
-# density2d: learns the moons for a moment, measures, draws; refuses what it does not know.
+# Tests density2d: it learns the moons for a moment, measures, and draws; it refuses what it does not know.
 # Usage: test_density2d.sh PROGRAM. SPDX-License-Identifier: MIT
 set -u
 program=$1
@@ -15,7 +15,7 @@ complain() {
   2>"$folder/err" || complain "it failed: $(cat "$folder/err")"
 grep -q '^moons: .* KL -\{0,1\}[0-9.]* +- [0-9.]* nats$' "$folder/out" ||
   complain "no divergence: $(cat "$folder/out")"
-# A model that has learnt nothing is 0.9 nats off (a Gaussian); sixty steps get well below that.
+# A model that has learnt nothing, a Gaussian, is 0.9 nats off; sixty steps get well below that.
 awk '{ exit !($(NF-3) < 0.5) }' "$folder/out" || complain "learnt nothing: $(cat "$folder/out")"
 head -c 4 "$folder/density2d-moons.png" | grep -q PNG || complain "no picture"
 [ ! -e "$folder/density2d-rings.png" ] || complain "a picture that was not asked for"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# glowtool import and export: weights of other projects in, models out, and how both refuse.
+# Tests glowtool import and export: weights of other projects in, models out, and how both refuse.
 # Usage: test_import.sh GLOWTOOL VECTORS_FOLDER. SPDX-License-Identifier: MIT
 set -u
 case $1 in /*) tool=$1 ;; *) tool=$PWD/$1 ;; esac
@@ -16,7 +16,7 @@ expect "help" sh -c "'$tool' export --help | grep -q -- --storage"
 y0ast=$vectors/y0ast_affine_lu.safetensors
 openai=$vectors/openai_additive_lu_classes.safetensors
 rosinality=$vectors/rosinality_additive_plain.safetensors
-# imports WHAT ARGUMENTS...: it succeeds, and says WHAT on one line.
+# imports WHAT ARGUMENTS...: the import must succeed, and print WHAT on one line.
 imports() {
   line=$1
   shift

@@ -1,5 +1,5 @@
 #!/bin/sh
-# What glowtool does in the latent space: interpolate, attribute, sweep, anomaly; and how they refuse.
+# Tests what glowtool does in the latent space: interpolate, attribute, sweep, anomaly; and how they refuse.
 # Usage: test_latents.sh GLOWTOOL. SPDX-License-Identifier: MIT
 set -u
 case $1 in /*) tool=$1 ;; *) tool=$PWD/$1 ;; esac

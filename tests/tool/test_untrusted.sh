@@ -1,6 +1,6 @@
 #!/bin/sh
-# glowtool info on files that nobody should trust: those of tests/io/bad, and of the fuzz corpus.
-# Exit code 2 and a message for what is refused; never a crash, and no control character on the
+# Tests glowtool info on files that nobody should trust: those of tests/io/bad, and of the fuzz corpus.
+# What is refused must give exit code 2 and a message; never a crash, and no control character on the
 # terminal. Usage: test_untrusted.sh GLOWTOOL BAD_FOLDER CORPUS_FOLDER. SPDX-License-Identifier: MIT
 set -u
 case $1 in /*) tool=$1 ;; *) tool=$PWD/$1 ;; esac
@@ -12,13 +12,13 @@ trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
 . "$here/helpers.sh"
 
-# Printable ASCII, line ends, and UTF-8 without the control characters U+0080 to U+009F.
+# Allowed are printable ASCII, line ends, and UTF-8 without the control characters U+0080 to U+009F.
 is_clean() {
   [ "$(LC_ALL=C tr -d '\n\040-\176\200-\377' < "$1" | wc -c)" -eq 0 ] &&
     ! LC_ALL=C grep -q "$(printf '\302[\200-\237]')" "$1"
 }
 
-# shown CODES FILE: info ends with one of the codes, and what it writes is clean.
+# shown CODES FILE: info must end with one of the codes, and what it writes must be clean.
 shown() {
   "$tool" info "$2" --layers --tensors > out 2>&1
   code=$?
@@ -31,7 +31,7 @@ shown() {
 printf '\033[2J' > dirty
 expect "control characters are found" eval '! is_clean dirty'
 
-# What is only refused under a limit, or as a checkpoint, is a good model.
+# A file that is refused only under a limit, or as a checkpoint, is a good model.
 refused=0
 while IFS='|' read -r name reader limit status rest; do
   case $name in '#'*) continue ;; esac
@@ -47,7 +47,7 @@ while IFS='|' read -r name reader limit status rest; do
 done < "$bad/expected.txt"
 expect "there are 60 bad files or more, not $refused" [ "$refused" -ge 60 ]
 
-# Some of the corpus, as text and as JSON.
+# Some files of the corpus, as text and as JSON.
 number=0
 for file in "$corpus"/*/*; do
   number=$((number + 1))

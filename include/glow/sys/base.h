@@ -1,4 +1,4 @@
-/* What people who extend libglow share with it: errors, memory, the log, checked sizes.
+/* For people who extend libglow: errors, memory, the log, running tasks, checked sizes.
  * SPDX-License-Identifier: MIT */
 #ifndef GLOW_SYS_BASE_H
 #define GLOW_SYS_BASE_H
@@ -16,8 +16,8 @@ extern "C" {
 #endif
 
 /* Records the error text of this thread, printf-like, and returns `status`. The model puts the name
- * of the layer in front. Where GLOW_DEBUG is defined (builds of type debug), the text ends with
- * file and line of the call. */
+ * of the layer in front. Where GLOW_DEBUG is defined (debug builds), the text ends with file and
+ * line of the call. glow_error_at is what GLOW_DEBUG uses for that. */
 GLOW_API glow_status glow_error(glow_status status, const char *format, ...) GLOW_PRINTF(2, 3);
 GLOW_API glow_status glow_error_at(const char *file, int32_t line, glow_status status,
                                    const char *format, ...) GLOW_PRINTF(4, 5);
@@ -33,37 +33,40 @@ GLOW_API glow_status glow_error_at(const char *file, int32_t line, glow_status s
       return try_status_;                                                                          \
   } while (0)
 
-/* Memory from the context's allocator, zeroed, aligned to 64 bytes; NULL (with the error recorded)
- * when there is none. */
+/* Allocates memory through the context's allocator, zeroed and aligned to 64 bytes. Returns NULL,
+ * with the error recorded, if there is none. */
 GLOW_API void *glow_allocate(glow_context *context, size_t bytes);
-GLOW_API void glow_release(glow_context *context, void *memory); /* NULL is fine */
+/* Releases what glow_allocate returned. NULL is fine. */
+GLOW_API void glow_release(glow_context *context, void *memory);
 
-/* A text of at most 1023 bytes, printf-like, for the context's log; level: GLOW_LOG_... Nothing
- * happens without a log. */
+/* Sends a text of at most 1023 bytes, printf-like, to the context's log; level: GLOW_LOG_... Does
+ * nothing if the context has no log. */
 GLOW_API void glow_context_log(const glow_context *context, int32_t level, const char *format, ...)
     GLOW_PRINTF(3, 4);
 
-/* Runs fn(arg, t, worker) for t in [0, tasks) on the context's executor, and returns when all are
- * done; on the caller's thread when there is one task or one worker. Split work into tasks by
- * shapes and sample counts only, so that results never depend on the number of workers. */
+/* Runs fn(arg, t, worker) for t in [0, tasks) on the context's executor, and returns when all of
+ * them are done. With one task or one worker, everything runs on the caller's thread. Split work
+ * into tasks by shapes and sample counts only, so that results never depend on the number of
+ * workers. */
 GLOW_API void glow_context_run(glow_context *context, uint32_t tasks, glow_task_fn fn, void *arg);
 
-/* Allocations and regions start at multiples of so many bytes. */
+/* Allocations and regions start at multiples of this many bytes. */
 #define GLOW_ALIGN 64
-/* `floats` up to the next such place; for sizes that fit. */
+/* `floats` rounded up so that what follows is aligned too. The result must fit. */
 static inline int64_t glow_aligned_floats(int64_t floats) {
   const int64_t unit = GLOW_ALIGN / (int64_t)sizeof(float);
   return (floats + unit - 1) / unit * unit;
 }
 
-/* Sums and products of sizes: 0 (and *out is not to be used) when the result does not fit. */
+/* *out = a + b. Returns 0 if that does not fit; *out must not be used then. */
 static inline int32_t glow_size_add(int64_t a, int64_t b, int64_t *out) {
   return !__builtin_add_overflow(a, b, out);
 }
+/* *out = a b. Returns 0 if that does not fit; *out must not be used then. */
 static inline int32_t glow_size_multiply(int64_t a, int64_t b, int64_t *out) {
   return !__builtin_mul_overflow(a, b, out);
 }
-/* Elements of one sample of this shape; for shapes that were checked. */
+/* Elements of one sample of this shape, which must have been checked. */
 static inline int64_t glow_shape_size(const glow_shape *shape) {
   return shape->height * shape->width * shape->channels;
 }

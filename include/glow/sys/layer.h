@@ -1,14 +1,15 @@
-/* The table behind a flow layer: the only door, for libglow's own layers and for yours.
+/* The table behind a flow layer. It is the only door, for libglow's own layers and for yours.
  *
- * A layer's author need not know of threads, batching or memory modes: a layer run *by samples*
- * (default) has its functions called on blocks of samples, in parallel, with a gradient buffer for
- * each block; one run *by tasks* (GLOW_LAYER_BY_TASKS) gets the whole batch and calls
- * glow_call_run. All functions but configure and destroy see the layer as const and may be called
+ * A layer's author need not know about threads, batching or memory modes. A layer run *by samples*
+ * (the default) has its functions called on blocks of samples, in parallel, with a gradient buffer
+ * for each block. One run *by tasks* (GLOW_LAYER_BY_TASKS) gets the whole batch and calls
+ * glow_call_run. All functions but configure and destroy see the layer as const, and may be called
  * from several threads.
  *
- * A layer may host nets: conditioner networks that it owns. It names them in its table; the model
- * resets, prepares, saves and destroys them along with it, and gives them memory of their own. The
- * layer calls them through <glow/sys/net.h>. SPDX-License-Identifier: MIT */
+ * A layer may host nets: conditioner networks that it owns. It names them in its table. The model
+ * resets, prepares, saves and destroys them along with the layer, and gives them memory of their
+ * own. The layer calls them through <glow/sys/net.h>.
+ * SPDX-License-Identifier: MIT */
 #ifndef GLOW_SYS_LAYER_H
 #define GLOW_SYS_LAYER_H
 
@@ -22,17 +23,17 @@ extern "C" {
 #endif
 
 enum {
-  GLOW_LAYER_BY_TASKS = 1,        /* gets the whole batch and runs tasks itself */
+  GLOW_LAYER_BY_TASKS = 1,        /* the layer gets the whole batch and runs tasks itself */
   GLOW_LAYER_IN_PLACE = 2,        /* forward and inverse may be given y == x */
   GLOW_LAYER_RECONSTRUCTS = 4,    /* backward accepts x == NULL and writes x_out */
-  GLOW_LAYER_ALWAYS_PREPARES = 8, /* prepare succeeds on all finite parameters, so that an
-                                     optimizer step need not try it before it changes them; of a
-                                     layer that hosts nets, as far as it is up to the layer */
+  GLOW_LAYER_ALWAYS_PREPARES = 8, /* prepare succeeds on all finite parameters, so an optimizer
+                                     step need not try it before it changes them. This is about
+                                     the layer alone, without the nets that it hosts */
   GLOW_LAYER_INFERENCE_ONLY = 16  /* no backward: only workspaces in GLOW_MODE_INFERENCE */
 };
 
-/* What backward is given. One sample of x, dx, x_out has the input's shape, of y, dy the
- * output's. */
+/* What backward is given. A sample of x, dx and x_out has the input's shape, a sample of y and dy
+ * the output's. */
 typedef struct glow_layer_gradient {
   size_t struct_size;
   const float *y;           /* the output */
@@ -42,15 +43,15 @@ typedef struct glow_layer_gradient {
   float *dx;                /* write the gradient of the input here */
   const double *d_logdet;   /* [samples] gradient of the layer's log-det */
   const double *d_logprior; /* [samples] gradient of the layer's log-prior */
-  const float *d_latents;   /* gradient of the raw latents that the layer emitted, or NULL; same
-                               stride */
+  const float *d_latents;   /* gradient of the raw latents that the layer emitted, or NULL; with
+                               their stride */
 } glow_layer_gradient;
 
 /* A net that a layer hosts. */
 typedef struct glow_hosted_net {
   const char *prefix; /* of its tensors ("net" makes "net.fc1.weight"), and of its options in files,
-                           where "net" itself is the net's type */
-  const char *fallback; /* its type where a file names none; NULL: a file must */
+                         where "net" itself is the net's type */
+  const char *fallback; /* its type if a file names none; NULL: a file must name one */
 } glow_hosted_net;
 
 #define GLOW_MAX_HOSTED_NETS 16
@@ -61,71 +62,76 @@ typedef struct glow_layer_ops {
   uint32_t flags;
   int32_t net_count;           /* nets that the layer hosts, at most GLOW_MAX_HOSTED_NETS */
   const glow_hosted_net *nets; /* [net_count] */
-  /* What the layer is made with: `self` has self_size bytes, zeroed, and starts with a checked copy
-   * of the options struct. NULL: no options. */
+  /* The layer's options; NULL: none. `self` has self_size bytes, zeroed, and starts with a checked
+   * copy of the options struct. */
   const glow_options_table *options;
   size_t self_size;
-  /* Checks the input shape, fills *output, declares tensors, scratch, latents, and calls
-   * glow_setup_net for each net. height 0 in *output means that nothing is left (top prior). Called
-   * once. */
+  /* Checks the input shape, fills *output, declares tensors, scratch and latents, and calls
+   * glow_setup_net for each net. height 0 in *output means that nothing is left, as after the top
+   * prior. Called once. */
   glow_status (*configure)(void *self, glow_setup *setup, const glow_shape *input,
                            glow_shape *output);
-  /* Writes the starting values of all tensors of the layer's own (they start at 0). Optional. */
+  /* Writes the starting values of the layer's own tensors, which are 0 before. Optional. */
   glow_status (*reset)(const void *self, const glow_call *call);
-  /* Data-dependent initialisation: for each round BEGIN, then BATCH for each batch x, then END.
-   * Hands each on to its nets with glow_call_net_initialise. Needed when glow_setup_initialise was
-   * called, by the layer or by a net of it. */
+  /* Data-dependent initialisation. In each round it is called with the phase BEGIN, then BATCH for
+   * each batch x, then END, and passes each call on to its nets with glow_call_net_initialise.
+   * Needed if the layer or one of its nets called glow_setup_initialise. */
   glow_status (*initialise)(const void *self, const glow_call *call, int32_t round, int32_t phase,
                             const float *x);
-  /* Computes the derived values of the layer's own; fails with GLOW_E_NUMERIC when the layer is
-   * singular. Optional. */
+  /* Computes the layer's own derived values; fails with GLOW_E_NUMERIC if the layer is singular.
+   * Optional. */
   glow_status (*prepare)(const void *self, const glow_call *call);
-  /* y from x; ADDS log|det dy/dx| to logdet[samples], and the log-density of emitted latents to
-   * logprior[samples]. */
+  /* Writes y from x. ADDS log|det dy/dx| to logdet[samples], and the log-density of emitted latents
+   * to logprior[samples]. */
   void (*forward)(const void *self, const glow_call *call, const float *x, float *y, double *logdet,
                   double *logprior);
-  /* x from y (and latents); ADDS log|det dx/dy| to logdet[samples]. An inverse that does not
-   * converge returns what glow_call_fail does, which names the sample. */
+  /* Writes x from y (and latents). ADDS log|det dx/dy| to logdet[samples]. An inverse that does not
+   * converge returns the status of glow_call_fail, which names the sample. */
   glow_status (*inverse)(const void *self, const glow_call *call, const float *y, float *x,
                          double *logdet);
-  /* Gradients: adds to glow_call_gradient, writes dx. */
+  /* ADDS gradients of tensors to glow_call_gradient, and writes dx. */
   void (*backward)(const void *self, const glow_call *call, const glow_layer_gradient *gradient);
-  /* Releases what `self` holds besides options and nets. Optional; `self` itself is released
-   * afterwards. */
+  /* Releases what `self` holds besides options and nets; `self` itself is released afterwards.
+   * Optional. */
   void (*destroy)(void *self, glow_context *context);
-  /* Needed when glow_setup_logits was called: logits [samples, count] from x, which do not depend
-   * on labels; and from their gradient that of the parameters, added to glow_call_gradient, and
-   * that of x, ADDED to dx. */
+  /* Needed if glow_setup_logits was called. `logits` writes logits [samples, count] from x; they do
+   * not depend on labels. `logits_backward` takes their gradient, ADDS that of tensors to
+   * glow_call_gradient, and ADDS that of x to dx. */
   void (*logits)(const void *self, const glow_call *call, const float *x, float *logits);
   void (*logits_backward)(const void *self, const glow_call *call, const float *x,
                           const float *d_logits, float *dx);
-  /* For glow_model_inference_form; `call` has the tensors and derived values. Both optional.
-   * linear: for a layer that maps every pixel to W x + b, with the same W and b: writes what is not
-   * 0 of W [C, C], by rows, and of b [C]. In an inference form such layers in a row become one.
-   * inference_form: a layer that maps as this one does now, for inference alone. Of its tensors,
-   * those with the name and shape of one of this layer have the same values before it is prepared.
-   * *out NULL, as without this function: it has no other form than that of its nets, and is made
-   * again from its options. */
+  /* For glow_model_inference_form; `call` has the tensors and derived values. Both are optional.
+   *
+   * linear: for a layer that maps every pixel to W x + b, with the same W and b. Writes what is not
+   * 0 of W [C, C], by rows, and of b [C]. In an inference form, consecutive layers with this
+   * function become one.
+   *
+   * inference_form: makes a layer that maps as this one does now, for inference only. Tensors of
+   * the new layer with the name and shape of a tensor of this layer get its values before the new
+   * one is prepared. With *out NULL, as without this function, the layer has no form of its own: it
+   * is made again from its options, with the forms of its nets. */
   glow_status (*linear)(const void *self, const glow_call *call, double *w, double *b);
   glow_status (*inference_form)(const void *self, const glow_call *call, glow_layer **out);
-  /* Makes a layer of this type from options that were read, where that is not glow_layer_create
-   * with this table. Takes the nets over, as glow_layer_create does. Optional. */
+  /* Makes a layer of this type from checked options, if glow_layer_create with this table would not
+   * do. Takes the nets over, as glow_layer_create does. Optional. */
   glow_status (*create)(glow_context *context, const void *options, glow_net **nets,
                         glow_layer **out);
 } glow_layer_ops;
 
-/* Makes a layer: checks options (NULL: the defaults) by the table's options, and takes over
- * nets[0 .. ops->net_count), on success and on failure, setting each to NULL. The table is copied;
- * what it points to lives as long as the layer. nets NULL: none. */
+/* Makes a layer, which is the caller's until a builder takes it. Checks options (NULL: the
+ * defaults) by the table's options. Takes nets[0 .. ops->net_count) over, on success and on
+ * failure, and sets each to NULL; nets NULL: none. The table is copied; what it points to must live
+ * as long as the layer. */
 GLOW_API glow_status glow_layer_create(glow_context *context, const glow_layer_ops *ops,
                                        const void *options, glow_net **nets, glow_layer **out);
-/* The layer's `self`, for a constructor that puts more than options there. Such a layer cannot be
- * made again from its options: it is neither saved nor copied, unless its table has `create`. */
+/* The layer's `self`, for a constructor that puts more there than options. Such a layer cannot be
+ * made again from its options: it can be neither saved nor copied, unless its table has
+ * `create`. */
 GLOW_API void *glow_layer_self(glow_layer *layer);
 
-/* Registers a type, so that files can name it and layers of it can be saved. The built-in types are
- * registered. The table is copied. GLOW_E_STATE: the context has a layer of this type already. Not
- * to be called while other threads use the context. */
+/* Registers a type of layer, so that files can name it and layers of it can be saved and copied.
+ * The built-in types are registered already. The table is copied. GLOW_E_STATE if the context has a
+ * layer of this type already. Must not be called while other threads use the context. */
 GLOW_API glow_status glow_context_register_layer(glow_context *context, const glow_layer_ops *ops);
 
 #ifdef __cplusplus
