@@ -1,10 +1,16 @@
 #!/bin/sh
 # Checks that what this project needs is installed, and installs what is missing through apt-get if it
-# may (as root, or with a sudo that does not ask for a password); otherwise names the packages and fails.
-# Usage: install-deps.sh [PART ...] with parts: build (default), tests, tool, ci.
+# may (as root, or with a sudo that does not ask for a password), after saying so; otherwise, or with
+# --no-install, names the packages and fails. Usage: install-deps.sh [--no-install] [PART ...] with
+# parts: build (default), tests, tool, ci, fresh.
 # SPDX-License-Identifier: MIT
 set -eu
 
+may_install=yes
+if [ "${1:-}" = --no-install ]; then
+  may_install=no
+  shift
+fi
 missing=""
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
@@ -43,6 +49,11 @@ for part in build "$@"; do
     ls /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.asan* > /dev/null 2>&1 ||
       missing="$missing libclang-rt-14-dev"
     ;;
+  fresh)
+    PATH=$PATH:/usr/sbin # where debootstrap is, and a user's PATH does not lead
+    need_command debootstrap debootstrap
+    need_command git git
+    ;;
   *)
     echo "install-deps.sh: no part '$part'" >&2
     exit 2
@@ -54,16 +65,25 @@ if [ -n "$missing" ]; then
   if ! command -v apt-get > /dev/null 2>&1; then
     echo "Missing, by their Debian names:$missing" >&2
     exit 1
+  elif [ $may_install = no ]; then
+    run=""
   elif [ "$(id -u)" = 0 ]; then
     run=env
+    how="as root"
   elif sudo -n true 2> /dev/null; then
     run="sudo -n env"
+    how="as root through sudo"
   else
+    run=""
+  fi
+  if [ -z "$run" ]; then
     echo "Please install:$missing" >&2
-    echo "  apt-get install$missing" >&2
+    echo "  apt-get install --no-install-recommends$missing" >&2
     exit 1
   fi
-  echo "Installing:$missing"
+  echo "Installing $how, with apt-get update and apt-get install --no-install-recommends:"
+  echo " $missing"
+  echo "  (--no-install names packages instead)"
   if ! { $run DEBIAN_FRONTEND=noninteractive apt-get update -q &&
     $run DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing; } \
     > "$log" 2>&1; then

@@ -1,15 +1,20 @@
 #!/bin/sh
 # Installs what is missing, builds, and runs every test. The last line is `N passed, N failed`, with
 # `, N skipped` if some were. Usage:
-#   sh tests/run.sh [--build DIR] [MESON SETUP OPTION ...]
+#   sh tests/run.sh [--no-install] [--build DIR] [MESON SETUP OPTION ...]
+#   --no-install     name the packages that are missing instead of installing them
 #   sh tests/run.sh --golden DIR    only the golden comparison, over all *.safetensors of DIR
 # SPDX-License-Identifier: MIT
 set -u
 root=$(cd "$(dirname "$0")/.." && pwd)
 build=$root/build
-golden=""
+golden="" install=""
 while [ $# -gt 0 ]; do
   case $1 in
+  --no-install)
+    install=--no-install
+    shift
+    ;;
   --build | --golden)
     [ $# -ge 2 ] || { echo "run.sh: $1 needs a folder" >&2; exit 2; }
     case $2 in /*) folder=$2 ;; *) folder=$PWD/$2 ;; esac
@@ -30,13 +35,10 @@ if [ -n "$golden" ] && [ ! -d "$golden" ]; then
   echo "run.sh: no folder $golden" >&2
   exit 2
 fi
-sh "$root/tests/install-deps.sh" tests tool || give_up "cannot go on without these packages"
+sh "$root/tests/install-deps.sh" $install tests tool || give_up "cannot go on without these packages"
 
-if [ -f "$build/build.ninja" ]; then
-  [ $# -eq 0 ] || meson setup --reconfigure "$build" "$root" "$@" || give_up "cannot configure"
-else
-  meson setup "$build" "$root" "$@" || give_up "cannot configure"
-fi
+sh "$root/tests/configure.sh" "$build" -Dtests=enabled -Dexamples=enabled -Dglowtool=enabled \
+  -Djpeg=enabled -Dzlib=enabled "$@" || give_up "cannot configure $build"
 
 if [ -n "$golden" ]; then
   log=$(ninja -C "$build" tests/golden 2>&1) || { echo "$log"; give_up "cannot build"; }

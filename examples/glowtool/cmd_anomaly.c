@@ -230,12 +230,11 @@ static int score_all(anomaly_settings *s, opened_model *m, scores *usual, scores
 static int anomaly(void *settings, opened_model *m) {
   anomaly_settings *s = settings;
   scores usual = {0}, other = {0}, reference = {0};
-  bool shapes = strcmp(s->other.format, "shapes") == 0;
   s->reference.format = s->source.format;
   int code = file_check_target(s->out);
   if (code == TOOL_FINE && s->per_image)
     code = file_check_target(s->per_image);
-  if (code == TOOL_FINE && !s->other.paths.count && !shapes)
+  if (code == TOOL_FINE && !s->other.paths.count && !data_is_generated(s->other.format))
     code = complain("--other is missing: images of another kind");
   if (code == TOOL_FINE)
     code = open_model(m, s->model, s->threads, s->kernels, s->products, s->batch);

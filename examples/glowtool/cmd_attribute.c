@@ -86,7 +86,7 @@ static int add_mean(const attribute_settings *s, const opened_model *m, const im
     complain("out of memory for the latents of %lld images", (long long)set->count);
     return TOOL_FAILED;
   }
-  int code = encode_images(m, set, set->count, (uint64_t)s->seed, latents);
+  int code = encode_images(m, set, set->count, (uint64_t)s->seed, GLOW_LATENTS_WHITENED, latents);
   for (int64_t i = 0; i < set->count && code == TOOL_FINE; i++)
     for (int64_t d = 0; d < dims; d++)
       sum[d] += sign * (double)latents[i * dims + d] / (double)set->count;
@@ -173,14 +173,15 @@ static int move_image(const opened_model *m, const image_set *set, const double 
       o->row[c * dims + d] =
           (float)((double)o->latents[image * dims + d] + amounts[c] * direction[d]);
   }
-  return decode_latents(m, o->row, classes ? o->labels : NULL, columns,
+  return decode_latents(m, o->row, GLOW_LATENTS_WHITENED, classes ? o->labels : NULL, columns,
                         o->pixels + image * columns * dims);
 }
 
 static int draw_moved(const attribute_settings *s, const opened_model *m, const image_set *set,
                       const double *direction, const double *amounts, int columns, moved *o) {
   char error[1024] = "";
-  int code = encode_images(m, set, set->count, (uint64_t)s->seed, o->latents);
+  int code =
+      encode_images(m, set, set->count, (uint64_t)s->seed, GLOW_LATENTS_WHITENED, o->latents);
   for (int64_t i = 0; i < set->count && code == TOOL_FINE; i++)
     code = move_image(m, set, direction, amounts, columns, i, o);
   if (code == TOOL_FINE &&

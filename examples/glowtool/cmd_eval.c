@@ -20,7 +20,7 @@ typedef struct eval_settings {
 
 static const option_row rows[] = {
     IMAGE_DATA_ROWS,
-    INT("images", count, "0", 0, 1e9, "score the first N images; 0: all (shapes: 256)"),
+    INT("images", count, "0", 0, 1e9, "score the first N images; 0: all (generated: 256)"),
     INT("draws", draws, "1", 1, 1000, "draws of noise for each image, averaged"),
     TEXT("per-image", "FILE", per_image, NULL,
          "also write a line 'number,bits/dim' for each image"),

@@ -85,7 +85,12 @@ typedef struct picture_row {
   int32_t *labels;       /* [columns] */
 } picture_row;
 
-/* A model with classes sees the first image's class for the first half of the way. */
+/* Whitened latents are relative to the prior of the image's class, which would make a path between
+ * classes jump from one to the other; raw latents are the same whatever the class. */
+static int32_t form_of(const opened_model *m) {
+  return glow_model_class_count(m->model) ? GLOW_LATENTS_RAW : GLOW_LATENTS_WHITENED;
+}
+
 static int draw_row(const interpolate_settings *s, const opened_model *m, const image_set *set,
                     int64_t row, picture_row *r) {
   int64_t dims = glow_model_dims(m->model);
@@ -93,14 +98,14 @@ static int draw_row(const interpolate_settings *s, const opened_model *m, const 
   fill_row(s, r->ends + 2 * row * dims, dims, r->latents);
   for (int64_t c = 0; c < s->columns && classes; c++)
     r->labels[c] = set->labels[2 * row + (2 * c >= s->columns)];
-  return decode_latents(m, r->latents, classes ? r->labels : NULL, s->columns,
+  return decode_latents(m, r->latents, form_of(m), classes ? r->labels : NULL, s->columns,
                         r->pixels + row * s->columns * dims);
 }
 
 static int draw(const interpolate_settings *s, const opened_model *m, const image_set *set,
                 int64_t pairs, picture_row *r) {
   char error[1024] = "";
-  int code = encode_images(m, set, 2 * pairs, (uint64_t)s->seed, r->ends);
+  int code = encode_images(m, set, 2 * pairs, (uint64_t)s->seed, form_of(m), r->ends);
   for (int64_t row = 0; row < pairs && code == TOOL_FINE; row++)
     code = draw_row(s, m, set, row, r);
   if (code == TOOL_FINE &&

@@ -12,16 +12,13 @@
 /* ---- data ------------------------------------------------------------------------------------ */
 
 static data_options source_of(const train_settings *s, bool test) {
-  bool shapes = strcmp(s->format, "shapes") == 0;
   data_options o = {.format = s->format,
-                    .size = s->size  ? s->size
-                            : shapes ? 32
-                                     : 0,
+                    .size = s->size,
                     .channels = s->channels,
                     .limit = test ? s->test_images : s->images,
                     .seed = (uint64_t)s->seed * 2 + test, /* test pictures are others */
                     .labels = test ? s->test_labels : s->labels};
-  if (shapes && !o.limit)
+  if (data_is_generated(s->format) && !o.limit)
     o.limit = 4096;
   return o;
 }
@@ -44,7 +41,7 @@ static int load_sets(train_run *run) {
     return code;
   if (s->conditional && !run->data.labels)
     return complain("--conditional needs labels, and the data have none");
-  if (!s->test.count && strcmp(s->format, "shapes") != 0)
+  if (!s->test.count && !data_is_generated(s->format))
     return TOOL_FINE;
   code = load(s, true, &run->test);
   if (code != TOOL_FINE)

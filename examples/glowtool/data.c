@@ -180,18 +180,6 @@ static bool detect(const char *path, const char **format, message error) {
   return true;
 }
 
-static bool load_shapes(const data_options *o, image_set *set, message error) {
-  int64_t size = o->size ? o->size : 32, count = o->limit ? o->limit : 10000;
-  uint8_t *place = NULL;
-  if (o->channels == 1)
-    return data_fail(error, "generated pictures have 3 channels, not 1");
-  if (!data_append(set, "generated pictures", count, size, size, 3, false, &place, NULL, error))
-    return false;
-  for (int64_t i = 0; i < count; i++)
-    shapes_draw(o->seed, (uint64_t)i, size, place + i * size * size * 3);
-  return true;
-}
-
 static bool load_files(const char *const *paths, int32_t count, const char *format,
                        const data_options *o, image_set *set, message error) {
   if (strcmp(format, "images") == 0)
@@ -240,7 +228,7 @@ static bool fit_set(const data_options *o, image_set *set, message error) {
 }
 
 static bool check_options(const data_options *o, message error) {
-  const char *known[] = {"auto", "cifar10", "mnist", "images", "shapes"};
+  const char *known[] = {"auto", "cifar10", "mnist", "images", "digits", "shapes"};
   if (o->size < 0 || o->size > 16384)
     return data_fail(error, "size is %lld; it must be 1 to 16384", (long long)o->size);
   if (o->limit < 0)
@@ -252,7 +240,8 @@ static bool check_options(const data_options *o, message error) {
   if (strncmp(o->format, "raw:", 4) == 0)
     return true;
   return data_fail(error,
-                   "format '%s' is not one of auto, cifar10, mnist, images, raw:CxHxW, shapes",
+                   "format '%s' is not one of auto, cifar10, mnist, images, raw:CxHxW, digits, "
+                   "shapes",
                    o->format);
 }
 
@@ -261,8 +250,8 @@ static bool load(const char *const *paths, int32_t count, const data_options *o,
   const char *format = o->format;
   if (!check_options(o, error))
     return false;
-  if (strcmp(format, "shapes") == 0)
-    return load_shapes(o, set, error);
+  if (data_is_generated(format))
+    return data_load_generated(o, set, error);
   if (count < 1)
     return data_fail(error, "no data files are given");
   if (strcmp(format, "auto") == 0 && !detect(paths[0], &format, error))

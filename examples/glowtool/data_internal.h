@@ -27,6 +27,8 @@ bool data_append(image_set *set, const char *path, int64_t count, int64_t height
 bool data_load_cifar(const char *path, int64_t limit, image_set *set, message error);
 bool data_load_idx(const char *path, const char *labels, int64_t limit, image_set *set,
                    message error);
+/* options->format is one of those that data_is_generated knows. */
+bool data_load_generated(const data_options *options, image_set *set, message error);
 bool data_load_raw(const char *path, const char *format, int64_t limit, image_set *set,
                    message error);
 /* Files and folders of PNG and JPEG, cropped and resized to options->size. */

@@ -3,20 +3,9 @@
 #include <math.h>
 
 #include "data.h"
+#include "data_random.h"
 
 enum { SAMPLES = 4, MOST_SHAPES = 3 }; /* SAMPLES x SAMPLES points a pixel */
-
-/* splitmix64: Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators", 2014. */
-static double draw(uint64_t *state) {
-  uint64_t z = *state += 0x9E3779B97F4A7C15u;
-  z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
-  z = (z ^ z >> 27) * 0x94D049BB133111EBu;
-  return (double)((z ^ z >> 31) >> 11) * 0x1p-53;
-}
-
-static double between(uint64_t *state, double low, double high) {
-  return low + (high - low) * draw(state);
-}
 
 typedef struct colour {
   double c[3];
@@ -73,7 +62,7 @@ typedef struct scene {
 } scene;
 
 static scene draw_scene(uint64_t seed, uint64_t number) {
-  uint64_t state = seed * 0xD1342543DE82EF95u + number * 0x2545F4914F6CDD1Du + 1;
+  uint64_t state = picture_state(seed, number);
   double hue = (draw(&state), draw(&state)), angle = between(&state, 0.0, 6.283185307179586);
   scene s = {.cosine = cos(angle), .sine = sin(angle)};
   s.low = from_hue(hue, between(&state, 0.1, 0.5), between(&state, 0.25, 0.5));

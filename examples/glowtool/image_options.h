@@ -11,7 +11,7 @@
 #define IMAGE_DATA_ROWS                                                                            \
   LIST("data", source.paths, "files or folders of images"),                                        \
       TEXT("format", "NAME", source.format, "auto",                                                \
-           "auto, cifar10, mnist, images, raw:CxHxW, or shapes (generated)"),                      \
+           "auto, cifar10, mnist, images, raw:CxHxW, or digits or shapes (generated)"),            \
       TEXT("labels", "FILE", source.labels, NULL, "labels of --data, for mnist"),                  \
       INT("shapes-seed", shapes_seed, "1", 0, SEED_MAX, "of generated images")
 #define IMAGE_RUN_ROWS                                                                             \

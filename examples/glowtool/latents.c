@@ -9,7 +9,7 @@ static int64_t batch_at(const opened_model *m, int64_t first, int64_t count) {
 }
 
 int encode_images(const opened_model *m, const image_set *set, int64_t count, uint64_t seed,
-                  float *latents) {
+                  int32_t form, float *latents) {
   int64_t dims = glow_model_dims(m->model);
   bool classes = glow_model_class_count(m->model) != 0;
   float *x = malloc((size_t)m->batch * (size_t)dims * sizeof *x);
@@ -23,7 +23,7 @@ int encode_images(const opened_model *m, const image_set *set, int64_t count, ui
           m->workspace, x, n,
           &(glow_forward_options){.struct_size = sizeof(glow_forward_options),
                                   .labels = classes ? set->labels + first : NULL,
-                                  .form = GLOW_LATENTS_WHITENED,
+                                  .form = form,
                                   .latents = latents + first * dims});
   }
   free(x);
@@ -33,7 +33,7 @@ int encode_images(const opened_model *m, const image_set *set, int64_t count, ui
   return TOOL_FAILED;
 }
 
-int decode_latents(const opened_model *m, const float *latents, const int32_t *labels,
+int decode_latents(const opened_model *m, const float *latents, int32_t form, const int32_t *labels,
                    int64_t count, uint8_t *pixels) {
   int64_t dims = glow_model_dims(m->model);
   float *x = malloc((size_t)m->batch * (size_t)dims * sizeof *x);
@@ -44,7 +44,7 @@ int decode_latents(const opened_model *m, const float *latents, const int32_t *l
         glow_workspace_inverse(m->workspace, latents + first * dims, n,
                                &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options),
                                                        .labels = labels ? labels + first : NULL,
-                                                       .form = GLOW_LATENTS_WHITENED},
+                                                       .form = form},
                                x);
     if (status == GLOW_OK)
       status = glow_model_quantise(m->model, x, n, pixels + first * dims);

@@ -1,5 +1,6 @@
-/* Images to whitened latents and back: the latent space in which directions and paths are taken.
- * Whitened latents are standard normal under the model, so that all of them have one scale.
+/* Images to latents and back: the space in which directions and paths are taken. Whitened latents
+ * are standard normal under the model, so that all of them have one scale, but for models with
+ * classes they are relative to the image's class; raw latents know no class.
  * SPDX-License-Identifier: MIT */
 #ifndef GLOWTOOL_LATENTS_H
 #define GLOWTOOL_LATENTS_H
@@ -8,11 +9,12 @@
 #include "data.h"
 
 /* Latents [count, dims] of the first `count` images; the noise inside the bins of the pixels
- * depends on the seed and the number of the image. Returns an exit code. */
+ * depends on the seed and the number of the image. form: GLOW_LATENTS_RAW or
+ * GLOW_LATENTS_WHITENED. Returns an exit code. */
 int encode_images(const opened_model *m, const image_set *set, int64_t count, uint64_t seed,
-                  float *latents);
+                  int32_t form, float *latents);
 /* labels: NULL for models without classes. pixels: [count, dims]. Returns an exit code. */
-int decode_latents(const opened_model *m, const float *latents, const int32_t *labels,
+int decode_latents(const opened_model *m, const float *latents, int32_t form, const int32_t *labels,
                    int64_t count, uint8_t *pixels);
 /* Keeps the images of one class. Returns an exit code; `what` names the set in messages. */
 int keep_class(image_set *set, int64_t label, const char *what);

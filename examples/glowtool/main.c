@@ -44,7 +44,7 @@ static void help(void) {
        "  glowtool --version         version of this program and of the library\n"
        "\n"
        "To see it work, in a minute or two:\n"
-       "  glowtool train --preset quick --out try\n"
+       "  glowtool train --preset digits --out try\n"
        "  glowtool sample try/model.safetensors --out new.png\n"
        "\n"
        "Exit codes: 0 fine; 1 failed while running; 2 bad usage or input, or a file that\n"

@@ -19,7 +19,12 @@
   "lr", "0.001", "schedule", "constant", "init-images", "512", "temperature", "0.7"
 
 const preset presets[] = {
-    {"quick", "16 x 16 generated shapes, a minute or two: to see that it works",
+    {"digits", "16 x 16 generated digits by class, a minute or two: to see that it works",
+     {"format", "digits", "images", "16384", "levels", "2", "depth", "8", "hidden", "96",
+      "scale", "sigmoid-floor", "bits", "5", "edge", "", "spatial-prior", "", "conditional", "",
+      "class-weight", "0.1", "steps", "4000", "batch", "32", "lr", "0.002", "schedule", "cosine",
+      "samples", "100", NULL}},
+    {"quick", "16 x 16 generated shapes, or images of yours, in a minute or two",
      {"format", "shapes", "size", "16", "levels", "2", "depth", "8", "hidden", "64",
       "scale", "tanh", "bits", "5",
       "steps", "1000", "batch", "32", "lr", "0.002", "warmup", "20", "schedule", "cosine",

@@ -41,14 +41,14 @@ int load_for_model(const glow_model *model, const image_source *source, image_se
   memset(out, 0, sizeof *out);
   if (!glow_model_bits(model))
     return complain("the model is for continuous data, not for images");
-  bool shapes = strcmp(source->format, "shapes") == 0;
-  if (!source->paths.count && !shapes)
-    return complain("--data is missing: name files, or use --format shapes");
+  bool generated = data_is_generated(source->format);
+  if (!source->paths.count && !generated)
+    return complain("--data is missing: name files, or use --format digits or shapes");
   data_options options = {
       .format = source->format,
       .size = shape.height == shape.width ? shape.height : 0,
       .channels = shape.channels == 1 || shape.channels == 3 ? shape.channels : 0,
-      .limit = shapes && !source->limit ? 256 : source->limit,
+      .limit = generated && !source->limit ? 256 : source->limit,
       .seed = source->seed,
       .labels = source->labels,
   };

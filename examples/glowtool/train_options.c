@@ -39,15 +39,16 @@ static const option_choice schedules[] = {{"constant", GLOW_SCHEDULE_CONSTANT},
 static const option_row rows[] = {
     HEADING("Data"),
     LIST("data", data, "files or folders to learn from"),
-    LIST("test", test, "files or folders to test on; with --format shapes others are drawn"),
+    LIST("test", test, "files or folders to test on; generated images are tested on others"),
     TEXT("format", "NAME", format, "auto",
          "auto, cifar10 (binary batches), mnist (IDX, also .gz), images (PNG and JPEG), raw:CxHxW "
-         "(planar records of bytes), or shapes (generated, no files)"),
+         "(planar records of bytes), or digits or shapes (generated, no files)"),
     TEXT("labels", "FILE", labels, NULL, "labels of --data, for mnist"),
     TEXT("test-labels", "FILE", test_labels, NULL, "labels of --test, for mnist"),
-    INT("size", size, "0", 0, 4096, "crop and resize to N x N; 0: as they are (shapes: 32)"),
+    INT("size", size, "0", 0, 4096,
+        "crop and resize to N x N; 0: as they are (digits: 16, shapes: 32)"),
     INT("channels", channels, "0", 0, 3, "1 or 3; 0: as they are"),
-    INT("images", images, "0", 0, COUNT_MAX, "use at most N images; 0: all (shapes: draw 4096)"),
+    INT("images", images, "0", 0, COUNT_MAX, "use at most N images; 0: all (generated: 4096)"),
     HEADING("Model"),
     TEXT("preset", "NAME", preset, NULL, "options set together, listed below; yours override them"),
     TEXT("model", "NAME", model, "glow", "which model, of those listed below"),
@@ -171,11 +172,12 @@ static uint64_t read_bytes(const char *text) {
 }
 
 int train_check(const train_settings *s) {
-  bool shapes = strcmp(s->format, "shapes") == 0;
-  if (!shapes && !s->data.count)
-    return complain("--data is missing: name files to learn from, or use --format shapes");
-  if (shapes && (s->data.count || s->test.count))
-    return complain("--format shapes generates its images: it takes no --data and no --test");
+  bool generated = data_is_generated(s->format);
+  if (!generated && !s->data.count)
+    return complain("--data is missing: name files to learn from, or use --format digits");
+  if (generated && (s->data.count || s->test.count))
+    return complain("--format %s generates its images: it takes no --data and no --test",
+                    s->format);
   if (s->channels == 2)
     return complain("--channels: '2' is not 0, 1 or 3");
   if (s->micro_batch > s->batch)

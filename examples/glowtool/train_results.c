@@ -116,8 +116,9 @@ int train_draw_data(train_run *run) {
     return TOOL_FINE;
   if (!train_path(run, "data.png", path))
     return TOOL_BAD;
-  if (!picture_write_grid(path, count, d->height, d->width, d->channels, grid_columns(count, 0),
-                          d->pixels, error, sizeof error))
+  if (!picture_write_grid(path, count, d->height, d->width, d->channels,
+                          grid_columns(count, glow_model_class_count(run->model)), d->pixels, error,
+                          sizeof error))
     return complain("%s", error);
   return TOOL_FINE;
 }

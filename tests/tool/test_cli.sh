@@ -51,6 +51,9 @@ check() {
   report $? "$name"
 }
 
+# width FILE: of a PNG, in pixels.
+width() { od -An -j16 -N4 -tu1 "$1" | awk '{ print (($1 * 256 + $2) * 256 + $3) * 256 + $4 }'; }
+
 says() { grep -q -- "$1" out; }
 
 # json_lines FILE EXPRESSION: every line must be JSON, and the expression over `lines` must hold.
@@ -143,6 +146,16 @@ good "train a preset, overridden" train --preset quick --depth 1 --hidden 8 --im
   --warmup 0 --test-images 8 --samples 4 --out run/five
 check "the preset's options hold" json_lines run/five/log.jsonl \
   'lines[0]["bits"] == 5 and lines[0]["levels"] == 2 and lines[0]["depth"] == 1'
+good "train on generated digits" train --preset digits --depth 1 --hidden 8 --images 64 --steps 2 \
+  --warmup 0 --test-images 8 --samples 20 --out run/digits
+check "digits are grey and have ten classes" json_lines run/digits/log.jsonl \
+  'lines[0]["shape"] == [16, 16, 1] and lines[0]["classes"] == 10'
+check "a grid has a column for each digit" [ "$(width run/digits/samples.png)" -eq 662 ]
+check "so has that of the data" [ "$(width run/digits/data.png)" -eq 662 ]
+good "eval on generated digits" eval run/digits/model.safetensors --format digits --images 16
+check "eval tells how many classes are right" says 'accuracy'
+good "interpolate between generated digits" interpolate run/digits/model.safetensors \
+  --format digits --rows 2 --columns 5 --out run/digits/path.png
 
 good "train NICE" train $flat --model nice --couplings 2 --net-depth 2 --hidden 20 --steps 4 \
   --density gaussian --out run/nice

@@ -22,6 +22,16 @@ for path in linear spherical; do
 done
 expect "the paths differ" sh -c '! cmp -s linear.png spherical.png'
 
+# A path between classes has no jump: it does not depend on what the labels say.
+"$tool" train --data images.bin --format cifar10 --levels 2 --depth 1 --hidden 4 --batch 4 \
+  --conditional --lr 0.1 --warmup 0 --steps 4 --out classes > classes.log 2>&1
+for i in 0 1 10 11; do printf '\007'; record $i | tail -c 3072; done > sevens.bin
+for data in images sevens; do
+  expect "interpolate between classes" "$tool" interpolate classes/model.safetensors \
+    --data $data.bin --rows 2 --columns 5 --out $data-path.png
+done
+expect "a path does not depend on labels" cmp images-path.png sevens-path.png
+
 expect "sweep" "$tool" sweep $model --temperatures 0,1 --columns 3 --out sweep.png
 expect "sweep draws" is_png sweep.png
 
