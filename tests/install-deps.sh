@@ -22,7 +22,6 @@ for part in build "$@"; do
     need_command meson meson
     need_command ninja ninja-build
     need_command pkg-config pkg-config
-    need_module jansson libjansson-dev
     need_module openblas libopenblas-dev
     ;;
   tests)
@@ -38,6 +37,7 @@ for part in build "$@"; do
   ci)
     need_command clang clang
     need_command clang-format-14 clang-format-14
+    [ -e /usr/share/i18n/locales/de_DE ] || missing="$missing locales" # whose point is a comma
     [ -e /usr/include/blis.h ] || ls /usr/include/*/blis.h > /dev/null 2>&1 ||
       missing="$missing libblis-dev"
     ls /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.asan* > /dev/null 2>&1 ||

@@ -1,5 +1,4 @@
-/* Writing JSON: a value at a time, on one line. The names begin with put_ because json_ is
- * Jansson's, whose functions the library calls. SPDX-License-Identifier: MIT */
+/* Writing JSON: a value at a time, on one line. SPDX-License-Identifier: MIT */
 #ifndef GLOWTOOL_JSON_H
 #define GLOWTOOL_JSON_H
 

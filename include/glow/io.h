@@ -1,4 +1,6 @@
-/* Model files: safetensors with the architecture in __metadata__. Format: docs/format.md.
+/* Model files: safetensors with the architecture in __metadata__. Format: docs/format.md. In a
+ * build without files (-Dfiles=disabled) the functions here, of checkpoints and of importers return
+ * GLOW_E_UNSUPPORTED.
  * SPDX-License-Identifier: MIT */
 #ifndef GLOW_IO_H
 #define GLOW_IO_H

@@ -44,8 +44,8 @@ glow_status glow__options_save(const glow_options_table *table, const void *opti
                                struct glow__config *config);
 /* Defaults, and what the list says; fields are checked later, when the thing is made. Lists lie in
  * memory of the context, which glow__options_release gives back; on failure too. */
-glow_status glow__options_load(const glow_options_table *table, const struct glow__config *config,
-                               void *to);
+glow_status glow__options_load(const glow_options_table *table, glow_context *context,
+                               const struct glow__config *config, void *to);
 /* Replaces lists by copies in memory of the context. On failure those not copied are empty. */
 glow_status glow__options_own(const glow_options_table *table, glow_context *context,
                               void *options);
@@ -95,6 +95,12 @@ glow_status glow__registry_find_layer(const glow_context *context, const char *t
 glow_status glow__registry_find_net(const glow_context *context, const char *type,
                                     const struct glow_net_ops **out);
 void glow__registry_destroy(glow_context *context);
+
+/* ---- text (base/utf8.c) ---------------------------------------------------------------------- */
+
+/* Bytes of the UTF-8 character at c, 0 if there is none. */
+int32_t glow__utf8_length(const char *c);
+bool glow__is_utf8(const char *text);
 
 /* ---- configuration (base/config.c) ----------------------------------------------------------- */
 

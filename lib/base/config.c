@@ -106,6 +106,8 @@ static glow_status config_set(glow__config *config, const char *key,
                               const glow__config_entry *value) {
   if (!config || !key || !*key)
     return glow_error(GLOW_E_ARGUMENT, "configuration: no list or no key");
+  if (!glow__is_utf8(key) || (value->text && !glow__is_utf8(value->text)))
+    return glow_error(GLOW_E_ARGUMENT, "configuration: '%.100s' or its text is not UTF-8", key);
   glow__config_entry entry = *value;
   if (value->text) {
     entry.text = glow__strdup(config->list->context, value->text);
@@ -134,7 +136,7 @@ glow_status glow__config_set_int(glow__config *config, const char *key, int64_t 
   return config_set(config, key, &entry);
 }
 
-/* JSON, where values end up, has no infinities. */
+/* JSON, where values end up, has no infinities, and UTF-8 alone. */
 glow_status glow__config_set_real(glow__config *config, const char *key, double value) {
   if (!isfinite(value))
     return glow_error(GLOW_E_ARGUMENT, "configuration: '%s' is not finite", key ? key : "");

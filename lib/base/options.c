@@ -274,13 +274,14 @@ static glow_status load_choice(const glow_option *option, const glow__config *co
 }
 
 /* The list lies in memory of the context; the caller releases it (glow__options_release). */
-static glow_status load_indices(const glow_option *option, const glow__config *config, void *to) {
+static glow_status load_indices(const glow_option *option, glow_context *context,
+                                const glow__config *config, void *to) {
   const char *text = NULL;
   indices list = {NULL, 0};
   GLOW_TRY(glow__config_get_text(config, key_of(option), &text));
   if (!text || !*text)
     return GLOW_OK;
-  int32_t *at = glow_allocate(glow__config_context(config), strlen(text) * sizeof *at);
+  int32_t *at = glow_allocate(context, strlen(text) * sizeof *at);
   if (!at)
     return GLOW_E_MEMORY;
   list.at = at;
@@ -298,7 +299,8 @@ static glow_status load_indices(const glow_option *option, const glow__config *c
   return GLOW_OK;
 }
 
-static glow_status load_field(const glow_option *option, const glow__config *config, void *to) {
+static glow_status load_field(const glow_option *option, glow_context *context,
+                              const glow__config *config, void *to) {
   int64_t integer = 0;
   switch (option->type) {
   case GLOW_OPTION_INT32:
@@ -316,16 +318,16 @@ static glow_status load_field(const glow_option *option, const glow__config *con
     return GLOW_OK;
   }
   case GLOW_OPTION_CHOICE: return load_choice(option, config, to);
-  case GLOW_OPTION_INDICES: return load_indices(option, config, to);
+  case GLOW_OPTION_INDICES: return load_indices(option, context, config, to);
   default: return GLOW_OK;
   }
 }
 
-glow_status glow__options_load(const glow_options_table *table, const glow__config *config,
-                               void *to) {
+glow_status glow__options_load(const glow_options_table *table, glow_context *context,
+                               const glow__config *config, void *to) {
   glow__options_default(table, to);
   for (int32_t i = 0; i < table->count; i++)
-    GLOW_TRY(load_field(&table->options[i], config, to));
+    GLOW_TRY(load_field(&table->options[i], context, config, to));
   return GLOW_OK;
 }
 

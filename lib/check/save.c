@@ -1,12 +1,18 @@
 /* Saving and loading: the options of its table and the declared tensors must be all that the layer
- * is. Its architecture goes through JSON as in a file; tensors are copied. Making it again must give
- * back what it takes, also when memory runs out at any point.
+ * is. The options go through a configuration, which holds what a file does; tensors are copied.
+ * Making the layer again must give back what it takes, also when memory runs out at any point.
  * SPDX-License-Identifier: MIT */
 #include <stdio.h>
 #include <string.h>
 
 #include "check/check.h"
-#include "io/io.h"
+
+enum { MOST_LAYERS = 2 }; /* the layer and a prior */
+
+/* What is saved of the layers of the check's model. */
+typedef struct saved_layers {
+  glow__config options[MOST_LAYERS];
+} saved_layers;
 
 static glow_status copy_tensors(glow_model *model, void *arg) {
   const glow_model *from = arg;
@@ -58,19 +64,15 @@ static void save_compare_options(glow__check *c, const glow__config *a, const gl
   }
 }
 
-static glow_status same_options(glow__check *c, const glow_model *copy) {
-  glow__config a = {.list = NULL}, b = {.list = NULL};
-  glow_status status = glow__config_create(c->context, &a);
+static glow_status same_options(glow__check *c, const glow__config *saved,
+                                const glow_model *copy) {
+  glow__config again = {.list = NULL};
+  glow_status status = glow__config_create(c->context, &again);
   if (status == GLOW_OK)
-    status = glow__config_create(c->context, &b);
+    status = glow__model_save_layer(copy, 0, &again);
   if (status == GLOW_OK)
-    status = glow__model_save_layer(c->model, 0, &a);
-  if (status == GLOW_OK)
-    status = glow__model_save_layer(copy, 0, &b);
-  if (status == GLOW_OK)
-    save_compare_options(c, &a, &b);
-  glow__config_destroy(&a);
-  glow__config_destroy(&b);
+    save_compare_options(c, saved, &again);
+  glow__config_destroy(&again);
   return status;
 }
 
@@ -131,36 +133,67 @@ glow_status glow__check_same_model(glow__check *c, const glow_model *other, cons
 
 /* ---- making it again ------------------------------------------------------------------------- */
 
-static glow_status compare_copy(glow__check *c, const char *architecture) {
+/* An option that the layer does not ask for is refused when a file is read. */
+static glow_status make_layer(glow__check *c, int32_t index, const glow__config *options,
+                              glow_layer **out) {
+  const char *type = c->model->nodes[index].layer->ops.type;
+  GLOW_TRY(glow__layer_load(&c->shadow, type, options, out));
+  const char *ignored = glow__config_unasked(options);
+  if (!ignored)
+    return GLOW_OK;
+  glow_layer_destroy(out);
+  return glow_error(GLOW_E_FORMAT, "option '%.100s' is saved, but not asked for", ignored);
+}
+
+static glow_status add_layers(glow__check *c, const saved_layers *saved, glow_builder *builder) {
+  for (int32_t i = 0; i < c->model->node_count; i++) {
+    glow_layer *layer = NULL;
+    glow_status status = make_layer(c, i, &saved->options[i], &layer);
+    if (status != GLOW_OK)
+      return glow__error_prefix(status, "layer '%s'", c->model->nodes[i].name);
+    GLOW_TRY(glow_builder_add(builder, c->model->nodes[i].name, &layer));
+  }
+  return GLOW_OK;
+}
+
+/* A builder with the layers of the check's model, in memory that is counted. */
+static glow_status make_again(glow__check *c, const saved_layers *saved, glow_builder **out) {
+  glow_builder_options options = GLOW_BUILDER_OPTIONS_INIT;
+  options.bits = 0;
+  *out = NULL;
+  GLOW_TRY(glow_builder_create(&c->shadow, &c->o.shape, &options, out));
+  glow_status status = add_layers(c, saved, *out);
+  if (status != GLOW_OK)
+    glow_builder_destroy(out);
+  return status;
+}
+
+static glow_status compare_copy(glow__check *c, const saved_layers *saved) {
   glow_builder *builder = NULL;
   glow_model *copy = NULL;
-  bool initialised = false;
-  glow_status status = glow__architecture_read(&c->shadow, architecture, &builder, &initialised);
-  if (status != GLOW_OK)
-    return status;
+  GLOW_TRY(make_again(c, saved, &builder));
   if (!same_tensors(c, glow__builder_model(builder))) {
     glow_builder_destroy(&builder);
     return GLOW_OK;
   }
   GLOW_TRY(glow__builder_finish_from(&builder, copy_tensors, c->model, &copy));
   glow_model_set_initialised(copy);
-  status = glow__check_same_model(c, copy, "after loading",
-                                  "(something that is neither a tensor nor a saved option?)", 0);
+  glow_status status = glow__check_same_model(
+      c, copy, "after loading", "(something that is neither a tensor nor a saved option?)", 0);
   if (status == GLOW_OK)
-    status = same_options(c, copy);
+    status = same_options(c, &saved->options[0], copy);
   glow_model_destroy(&copy);
   return status;
 }
 
 /* The n-th allocation fails, for n = 1, 2, ... until a run sees no failure. */
-static void without_memory(glow__check *c, const char *architecture) {
+static void without_memory(glow__check *c, const saved_layers *saved) {
   enum { MOST = 2000 };
   for (int64_t n = 1; n < MOST && !glow__check_over(c); n++) {
     glow_builder *builder = NULL;
-    bool initialised = false;
     int64_t live = c->live;
     c->fail_at = c->allocations + n;
-    glow_status status = glow__architecture_read(&c->shadow, architecture, &builder, &initialised);
+    glow_status status = make_again(c, saved, &builder);
     bool failed = c->fail_at <= c->allocations;
     c->fail_at = 0;
     glow_builder_destroy(&builder);
@@ -179,19 +212,35 @@ static void without_memory(glow__check *c, const char *architecture) {
   }
 }
 
-glow_status glow__check_save(glow__check *c) {
-  char *architecture = NULL;
-  glow_status status = glow__architecture_write(c->model, &architecture);
+static glow_status save_layers(glow__check *c, saved_layers *saved) {
+  if (c->model->node_count > MOST_LAYERS)
+    return glow_error(GLOW_E_STATE, "check: %d layers", c->model->node_count);
+  for (int32_t i = 0; i < c->model->node_count; i++) {
+    GLOW_TRY(glow__config_create(c->context, &saved->options[i]));
+    GLOW_TRY(glow__model_save_layer(c->model, i, &saved->options[i]));
+  }
+  return GLOW_OK;
+}
+
+static glow_status check_saved(glow__check *c, saved_layers *saved) {
+  glow_status status = save_layers(c, saved);
   if (status == GLOW_E_UNSUPPORTED)
     return GLOW_OK; /* the type is not registered, and so it says */
   if (status == GLOW_OK)
-    status = compare_copy(c, architecture);
+    status = compare_copy(c, saved);
   if (status != GLOW_OK && status != GLOW_E_MEMORY) {
     glow__check_fault(c, "%s", glow_last_error());
     status = GLOW_OK;
   } else if (status == GLOW_OK) {
-    without_memory(c, architecture);
+    without_memory(c, saved);
   }
-  glow_release(c->context, architecture);
+  return status;
+}
+
+glow_status glow__check_save(glow__check *c) {
+  saved_layers saved = {{{NULL}}};
+  glow_status status = check_saved(c, &saved);
+  for (int32_t i = 0; i < MOST_LAYERS; i++)
+    glow__config_destroy(&saved.options[i]);
   return status;
 }

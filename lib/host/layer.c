@@ -217,7 +217,7 @@ glow_status glow__layer_load(glow_context *context, const char *type, const glow
     return GLOW_E_MEMORY;
   glow_status status = GLOW_OK;
   if (options)
-    status = glow__options_load(ops->options, config, options);
+    status = glow__options_load(ops->options, context, config, options);
   if (status == GLOW_OK)
     status = load_nets(context, ops, config, nets);
   if (status == GLOW_OK)

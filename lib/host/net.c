@@ -93,7 +93,7 @@ glow_status glow__net_load(glow_context *context, const char *type, const glow__
   GLOW_TRY(glow__registry_find_net(context, type, &ops));
   if (ops->options && !(options = glow_allocate(context, ops->options->size)))
     return GLOW_E_MEMORY;
-  glow_status status = options ? glow__options_load(ops->options, config, options) : GLOW_OK;
+  glow_status status = options ? glow__options_load(ops->options, context, config, options) : GLOW_OK;
   if (status == GLOW_OK)
     status = net_make(context, ops, options, out);
   if (options)

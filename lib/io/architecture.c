@@ -1,63 +1,52 @@
 /* The architecture of a model as JSON text, for the metadata of its file:
  *   {"input": [H, W, C], "bits": 8, "initialised": true,
  *    "layers": [{"name": "level0.squeeze", "type": "squeeze", "options": {...}}, ...]}
- * It is read twice: once to see that it is well formed and where its members are, once to build;
- * only one layer at a time is a tree. SPDX-License-Identifier: MIT */
-#include <jansson.h>
-#include <stdlib.h>
+ * It is read twice: once to see that it is well formed and where its layers are, once to build.
+ * SPDX-License-Identifier: MIT */
 #include <string.h>
 
 #include "io/io.h"
+#include "io/json.h"
 #include "host/host.h"
 
-enum {
-  LAYER_TEXT = 1 << 16, /* bytes of a layer */
-  VALUE_TEXT = 1024,    /* of anything else */
-  KEY_TEXT = 1024,
-  MAX_OPTIONS = 1000
-};
+enum { MAX_OPTIONS = 1000 /* of a layer */ };
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
-static json_t *option_to_json(const glow__config_entry *e) {
+static void put_option(const glow__config_entry *e, glow__text *out) {
+  glow__text_quoted(out, e->key);
+  glow__text_put(out, ":");
   switch (e->type) {
-  case GLOW_CONFIG_INT: return json_integer(e->integer);
-  case GLOW_CONFIG_REAL: return json_real(e->real); /* NULL when not finite */
-  default: return json_string(e->text);
+  case GLOW_CONFIG_INT: glow__text_number(out, e->integer); break;
+  case GLOW_CONFIG_REAL: glow__text_real(out, e->real); break;
+  default: glow__text_quoted(out, e->text); break;
   }
 }
 
-static json_t *options_to_json(const glow__config *config) {
-  json_t *object = json_object();
-  for (int32_t i = 0; object && i < glow__config_count(config); i++) {
-    const glow__config_entry *e = glow__config_at(config, i);
-    if (json_object_set_new(object, e->key, option_to_json(e)) != 0) {
-      json_decref(object);
-      return NULL;
-    }
+static void put_layer(const char *name, const char *type, const glow__config *config,
+                      glow__text *out) {
+  glow__text_put(out, "{\"name\":");
+  glow__text_quoted(out, name);
+  glow__text_put(out, ",\"type\":");
+  glow__text_quoted(out, type);
+  glow__text_put(out, ",\"options\":{");
+  for (int32_t i = 0; i < glow__config_count(config); i++) {
+    glow__text_put(out, i ? "," : "");
+    put_option(glow__config_at(config, i), out);
   }
-  return object;
+  glow__text_put(out, "}}");
 }
 
-static glow_status put_layer(const glow_model *model, int32_t index, const glow__config *config,
+static glow_status put_saved(const glow_model *model, int32_t index, const glow__config *config,
                              glow__text *out) {
   const char *name = glow_model_layer_name(model, index);
-  json_t *layer =
-      json_pack("{s:s, s:s, s:o}", "name", name, "type", glow_model_layer_type(model, index),
-                "options", options_to_json(config));
-  char *text = layer ? json_dumps(layer, JSON_COMPACT) : NULL;
-  json_decref(layer);
-  if (!text)
-    return glow_error(GLOW_E_MEMORY, "layer '%s': no memory for its options, or they are not UTF-8",
-                      name);
-  if (strlen(text) > LAYER_TEXT || glow__config_count(config) > MAX_OPTIONS)
-    out->status = glow_error(
-        GLOW_E_LIMIT, "layer '%s': %zu bytes and %d options; at most %d and %d can be read", name,
-        strlen(text), glow__config_count(config), LAYER_TEXT, MAX_OPTIONS);
+  if (glow__config_count(config) > MAX_OPTIONS)
+    return glow_error(GLOW_E_LIMIT, "layer '%s': %d options; at most %d can be read", name,
+                      glow__config_count(config), MAX_OPTIONS);
   glow__text_put(out, index ? "," : "");
-  glow__text_put(out, text);
-  free(text);
-  return out->status;
+  GLOW_TRY(out->status);
+  put_layer(name, glow_model_layer_type(model, index), config, out);
+  return out->status == GLOW_OK ? GLOW_OK : glow__error_prefix(out->status, "layer '%.200s'", name);
 }
 
 static glow_status layer_to_text(const glow_model *model, int32_t index, glow__text *out) {
@@ -65,7 +54,7 @@ static glow_status layer_to_text(const glow_model *model, int32_t index, glow__t
   GLOW_TRY(glow__config_create(glow__model_context(model), &config));
   glow_status status = glow__model_save_layer(model, index, &config);
   if (status == GLOW_OK)
-    status = put_layer(model, index, &config, out);
+    status = put_saved(model, index, &config, out);
   glow__config_destroy(&config);
   return status;
 }
@@ -107,71 +96,68 @@ typedef struct outline {
   glow_shape input;
   int32_t bits;
   bool initialised;
-  glow__json_walk layers; /* at the array */
+  glow__json layers; /* at the array */
   int64_t layer_count;
   bool has_input, has_bits, has_initialised, has_layers;
 } outline;
 
-static glow_status read_input(const json_t *input, outline *o) {
-  int64_t values[3];
-  bool ok = json_array_size(input) == 3;
-  for (size_t i = 0; ok && i < 3; i++) {
-    const json_t *value = json_array_get(input, i);
-    ok = json_is_integer(value) && json_integer_value(value) >= 1;
-    values[i] = json_integer_value(value);
-  }
-  if (!ok)
-    return glow_error(GLOW_E_FORMAT, "input is not [height, width, channels]");
-  o->input = (glow_shape){values[0], values[1], values[2]};
-  return GLOW_OK;
+static glow_status refuse_input(void) {
+  return glow_error(GLOW_E_FORMAT, "input is not [height, width, channels]");
 }
 
-static glow_status read_bits(const json_t *bits, outline *o) {
-  if (!json_is_integer(bits) || json_integer_value(bits) < 0 || json_integer_value(bits) > 8)
-    return glow_error(GLOW_E_FORMAT, "bits is not 0 to 8");
-  o->bits = (int32_t)json_integer_value(bits);
-  return GLOW_OK;
-}
-
-static glow_status read_initialised(const json_t *state, outline *o) {
-  if (!json_is_boolean(state))
-    return glow_error(GLOW_E_FORMAT, "initialised is neither true nor false");
-  o->initialised = json_is_true(state);
-  return GLOW_OK;
-}
-
-static glow_status count_layers(glow__json_walk *walk, int64_t most, outline *o) {
-  const bool begun = walk->begun;
+static glow_status read_input(glow__json *json, outline *o) {
+  int64_t *const sides[] = {&o->input.height, &o->input.width, &o->input.channels};
   bool more = true;
-  o->layers = *walk;
-  GLOW_TRY(glow__json_enter(walk, false));
-  for (;; o->layer_count++) {
-    json_t *layer = NULL;
-    GLOW_TRY(glow__json_next(walk, &more));
+  if (glow__json_peek(json) != '[')
+    return refuse_input();
+  GLOW_TRY(glow__json_enter(json, false));
+  for (int i = 0; i < 3; i++) {
+    glow__json_number side;
+    GLOW_TRY(glow__json_next(json, &more));
     if (!more)
-      break;
+      return refuse_input();
+    GLOW_TRY(glow__json_number_read(json, &side));
+    if (side.kind != GLOW_JSON_WHOLE || side.integer < 1)
+      return refuse_input();
+    *sides[i] = side.integer;
+  }
+  GLOW_TRY(glow__json_next(json, &more));
+  return more ? refuse_input() : GLOW_OK;
+}
+
+static glow_status read_bits(glow__json *json, outline *o) {
+  glow__json_number bits;
+  GLOW_TRY(glow__json_number_read(json, &bits));
+  if (bits.kind != GLOW_JSON_WHOLE || bits.integer < 0 || bits.integer > 8)
+    return glow_error(GLOW_E_FORMAT, "bits is not 0 to 8");
+  o->bits = (int32_t)bits.integer;
+  return GLOW_OK;
+}
+
+static glow_status read_initialised(glow__json *json, outline *o) {
+  o->initialised = glow__json_word(json, "true");
+  if (o->initialised || glow__json_word(json, "false"))
+    return GLOW_OK;
+  return glow_error(GLOW_E_FORMAT, "initialised is neither true nor false");
+}
+
+static glow_status count_layers(glow__json *json, int64_t most, outline *o) {
+  bool more = true;
+  o->layers = *json;
+  GLOW_TRY(glow__json_enter(json, false));
+  for (;; o->layer_count++) {
+    GLOW_TRY(glow__json_next(json, &more));
+    if (!more)
+      return GLOW_OK;
     if (o->layer_count >= most)
       return glow_error(GLOW_E_LIMIT,
                         "more than %lld layers, at byte %lld of %lld; no more are read (layers)",
-                        (long long)most, (long long)walk->at, (long long)walk->size);
-    GLOW_TRY(glow__json_value(walk, LAYER_TEXT, &layer));
-    json_decref(layer);
+                        (long long)most, (long long)json->at, (long long)json->size);
+    GLOW_TRY(glow__json_skip(json));
   }
-  walk->object = true;
-  walk->begun = begun;
-  return GLOW_OK;
 }
 
-static glow_status read_small(glow__json_walk *walk, outline *o,
-                              glow_status (*read)(const json_t *value, outline *o)) {
-  json_t *value = NULL;
-  GLOW_TRY(glow__json_value(walk, VALUE_TEXT, &value));
-  glow_status status = read(value, o);
-  json_decref(value);
-  return status;
-}
-
-static glow_status read_member(glow__json_walk *walk, const char *key, int64_t most, outline *o) {
+static glow_status read_member(glow__json *json, const char *key, int64_t most, outline *o) {
   bool *has = strcmp(key, "input") == 0         ? &o->has_input
               : strcmp(key, "bits") == 0        ? &o->has_bits
               : strcmp(key, "initialised") == 0 ? &o->has_initialised
@@ -182,54 +168,114 @@ static glow_status read_member(glow__json_walk *walk, const char *key, int64_t m
   if (*has)
     return glow_error(GLOW_E_FORMAT, "duplicate key '%s'", key);
   *has = true;
-  if (has == &o->has_layers)
-    return count_layers(walk, most, o);
-  return read_small(walk, o,
-                    has == &o->has_input  ? read_input
-                    : has == &o->has_bits ? read_bits
-                                          : read_initialised);
+  return has == &o->has_input    ? read_input(json, o)
+         : has == &o->has_bits   ? read_bits(json, o)
+         : has == &o->has_layers ? count_layers(json, most, o)
+                                 : read_initialised(json, o);
 }
 
-static glow_status read_outline(const char *text, int64_t most, outline *o) {
-  glow__json_walk walk = {.text = text, .size = (int64_t)strlen(text), .what = "JSON"};
+static glow_status read_outline(glow__json *json, int64_t most, outline *o) {
   bool more = true;
-  GLOW_TRY(glow__json_enter(&walk, true));
+  GLOW_TRY(glow__json_enter(json, true));
   for (;;) {
-    json_t *key = NULL;
-    GLOW_TRY(glow__json_next(&walk, &more));
+    const char *key = NULL;
+    GLOW_TRY(glow__json_next(json, &more));
     if (!more)
       break;
-    GLOW_TRY(glow__json_key(&walk, KEY_TEXT, &key));
-    glow_status status = read_member(&walk, json_string_value(key), most, o);
-    json_decref(key);
-    GLOW_TRY(status);
+    GLOW_TRY(glow__json_key(json, &key));
+    GLOW_TRY(read_member(json, key, most, o));
   }
-  GLOW_TRY(glow__json_end(&walk));
+  GLOW_TRY(glow__json_end(json));
   if (!o->has_input || !o->has_bits || !o->has_initialised || !o->has_layers)
     return glow_error(GLOW_E_FORMAT, "input, bits, initialised or layers is missing");
   return GLOW_OK;
 }
 
-/* ---- reading: building ----------------------------------------------------------------------- */
+/* ---- reading: one layer ---------------------------------------------------------------------- */
 
-static glow_status option_from_json(const char *key, const json_t *value, glow__config *config) {
-  if (json_is_integer(value))
-    return glow__config_set_int(config, key, json_integer_value(value));
-  if (json_is_real(value))
-    return glow__config_set_real(config, key, json_real_value(value));
-  if (json_is_string(value))
-    return glow__config_set_text(config, key, json_string_value(value));
+static glow_status set_option(glow__json *json, const char *key, glow__config *config) {
+  glow__json_number number;
+  const char *text = NULL;
+  GLOW_TRY(glow__json_number_read(json, &number));
+  if (number.kind == GLOW_JSON_WHOLE)
+    return glow__config_set_int(config, key, number.integer);
+  if (number.kind == GLOW_JSON_REAL)
+    return glow__config_set_real(config, key, number.real);
+  GLOW_TRY(glow__json_string(json, &text));
+  if (text)
+    return glow__config_set_text(config, key, text);
   return glow_error(GLOW_E_FORMAT, "option '%.100s' is neither a number nor a text", key);
 }
 
-static glow_status options_from_json(json_t *options, glow__config *config) {
-  const char *key;
-  json_t *value;
-  if (!json_is_object(options) || json_object_size(options) > MAX_OPTIONS)
-    return glow_error(GLOW_E_FORMAT, "there is no object of at most %d options", MAX_OPTIONS);
-  json_object_foreach(options, key, value) GLOW_TRY(option_from_json(key, value, config));
-  return GLOW_OK;
+static glow_status read_options(glow__json *json, glow__config *config) {
+  bool more = true;
+  GLOW_TRY(glow__json_enter(json, true));
+  for (int32_t count = 0;; count++) {
+    const char *key = NULL;
+    GLOW_TRY(glow__json_next(json, &more));
+    if (!more)
+      return GLOW_OK;
+    if (count == MAX_OPTIONS)
+      return glow_error(GLOW_E_FORMAT, "more than %d options", MAX_OPTIONS);
+    GLOW_TRY(glow__json_key(json, &key));
+    GLOW_TRY(set_option(json, key, config));
+    if (glow__config_count(config) == count)
+      return glow_error(GLOW_E_FORMAT, "duplicate option '%.100s'", key);
+  }
 }
+
+/* The members of a layer, which come in any order. */
+typedef struct layer_members {
+  const char *name, *type;
+  glow__json options; /* at the object */
+  bool has_options;
+} layer_members;
+
+static glow_status refuse_layer(int64_t index) {
+  return glow_error(GLOW_E_FORMAT, "layer %lld has no name or no type", (long long)index);
+}
+
+static glow_status read_layer_member(glow__json *json, const char *key, int64_t index,
+                                     layer_members *l) {
+  const char **text = strcmp(key, "name") == 0   ? &l->name
+                      : strcmp(key, "type") == 0 ? &l->type
+                                                 : NULL;
+  const bool options = strcmp(key, "options") == 0;
+  if (!text && !options)
+    return glow_error(GLOW_E_FORMAT,
+                      "layer %lld has more than a name, a type and options: it has '%.100s'",
+                      (long long)index, key);
+  if (text ? *text != NULL : l->has_options)
+    return glow_error(GLOW_E_FORMAT, "layer %lld: duplicate key '%s'", (long long)index, key);
+  if (options && glow__json_peek(json) != '{')
+    return glow_error(GLOW_E_FORMAT, "layer %lld: there is no object of options", (long long)index);
+  if (options) {
+    l->has_options = true;
+    l->options = *json;
+    return glow__json_skip(json);
+  }
+  GLOW_TRY(glow__json_string(json, text));
+  return *text ? GLOW_OK : refuse_layer(index);
+}
+
+static glow_status read_layer(glow__json *json, int64_t index, layer_members *l) {
+  bool more = true;
+  *l = (layer_members){.name = NULL};
+  if (glow__json_peek(json) != '{')
+    return refuse_layer(index);
+  GLOW_TRY(glow__json_enter(json, true));
+  for (;;) {
+    const char *key = NULL;
+    GLOW_TRY(glow__json_next(json, &more));
+    if (!more)
+      break;
+    GLOW_TRY(glow__json_key(json, &key));
+    GLOW_TRY(read_layer_member(json, key, index, l));
+  }
+  return l->name && l->type ? GLOW_OK : refuse_layer(index);
+}
+
+/* ---- reading: building ----------------------------------------------------------------------- */
 
 /* An option that the factory did not ask for would be ignored, and the layer be another one. */
 static glow_status make_from_config(glow_context *context, const char *type,
@@ -243,31 +289,27 @@ static glow_status make_from_config(glow_context *context, const char *type,
                     type);
 }
 
-static glow_status make_layer(glow_context *context, const char *type, json_t *options,
-                              glow_layer **out) {
+static glow_status make_layer(glow_context *context, layer_members *l, glow_layer **out) {
   glow__config config = {.list = NULL};
+  if (!l->has_options)
+    return glow_error(GLOW_E_FORMAT, "there is no object of options");
   GLOW_TRY(glow__config_create(context, &config));
-  glow_status status = options_from_json(options, &config);
+  glow_status status = read_options(&l->options, &config);
   if (status == GLOW_OK)
-    status = make_from_config(context, type, &config, out);
+    status = make_from_config(context, l->type, &config, out);
   glow__config_destroy(&config);
   return status;
 }
 
-static glow_status add_layer(glow_context *context, glow_builder *builder, const json_t *layer,
+static glow_status add_layer(glow_context *context, glow_builder *builder, glow__json *json,
                              int64_t index) {
-  const char *name = json_string_value(json_object_get(layer, "name"));
-  const char *type = json_string_value(json_object_get(layer, "type"));
   glow_layer *made = NULL;
-  if (!name || !type)
-    return glow_error(GLOW_E_FORMAT, "layer %lld has no name or no type", (long long)index);
-  if (json_object_size(layer) > 3)
-    return glow_error(GLOW_E_FORMAT, "layer '%.200s' has more than a name, a type and options",
-                      name);
-  glow_status status = make_layer(context, type, json_object_get(layer, "options"), &made);
+  layer_members l;
+  GLOW_TRY(read_layer(json, index, &l));
+  glow_status status = make_layer(context, &l, &made);
   if (status != GLOW_OK)
-    return glow__error_prefix(status, "layer '%.200s'", name);
-  return glow_builder_add(builder, name, &made);
+    return glow__error_prefix(status, "layer '%.200s'", l.name);
+  return glow_builder_add(builder, l.name, &made);
 }
 
 /* Whatever is wrong with it, the file is. */
@@ -277,46 +319,37 @@ static glow_status blame_text(glow_status status) {
 
 static glow_status add_layers(glow_context *context, outline *o, glow__layer_check check, void *arg,
                               glow_builder *builder) {
-  glow__json_walk *walk = &o->layers;
-  GLOW_TRY(glow__json_enter(walk, false));
+  bool more = true;
+  GLOW_TRY(glow__json_enter(&o->layers, false));
   for (int64_t i = 0; i < o->layer_count; i++) {
-    json_t *layer = NULL;
-    bool more = true;
-    GLOW_TRY(glow__json_next(walk, &more));
-    GLOW_TRY(glow__json_value(walk, LAYER_TEXT, &layer));
-    glow_status status = blame_text(add_layer(context, builder, layer, i));
-    json_decref(layer);
-    GLOW_TRY(status);
+    GLOW_TRY(glow__json_next(&o->layers, &more));
+    GLOW_TRY(blame_text(add_layer(context, builder, &o->layers, i)));
     GLOW_TRY(check(glow__builder_model(builder), arg));
   }
   return GLOW_OK;
 }
 
-glow_status glow__architecture_read_some(glow_context *context, const char *text, int64_t layers,
-                                         glow__layer_check check, void *arg, glow_builder **out,
-                                         bool *initialised) {
+static glow_status read_all(glow_context *context, glow__json *json, int64_t layers,
+                            glow__layer_check check, void *arg, glow_builder **out,
+                            bool *initialised) {
   glow_builder_options options = GLOW_BUILDER_OPTIONS_INIT;
   outline o = {.has_input = false};
-  *out = NULL;
-  GLOW_TRY(read_outline(text, layers, &o));
+  GLOW_TRY(read_outline(json, layers, &o));
   *initialised = o.initialised;
   options.bits = o.bits;
-  glow_status status = blame_text(glow_builder_create(context, &o.input, &options, out));
-  if (status == GLOW_OK)
-    status = add_layers(context, &o, check, arg, *out);
+  GLOW_TRY(blame_text(glow_builder_create(context, &o.input, &options, out)));
+  return add_layers(context, &o, check, arg, *out);
+}
+
+glow_status glow__architecture_read(glow_context *context, const char *text, int64_t layers,
+                                    glow__layer_check check, void *arg, glow_builder **out,
+                                    bool *initialised) {
+  glow__json json;
+  *out = NULL;
+  GLOW_TRY(glow__json_open(context, text, "JSON", &json));
+  glow_status status = read_all(context, &json, layers, check, arg, out, initialised);
+  glow__json_close(&json);
   if (status != GLOW_OK)
     glow_builder_destroy(out);
   return status;
-}
-
-static glow_status check_nothing(const glow_model *model, void *arg) {
-  (void)model;
-  (void)arg;
-  return GLOW_OK;
-}
-
-glow_status glow__architecture_read(glow_context *context, const char *text, glow_builder **out,
-                                    bool *initialised) {
-  return glow__architecture_read_some(context, text, INT64_MAX, check_nothing, NULL, out,
-                                      initialised);
 }

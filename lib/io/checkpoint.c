@@ -182,11 +182,12 @@ glow_status glow_checkpoint_save(const glow_trainer *trainer, const char *path,
 
 /* ---- loading --------------------------------------------------------------------------------- */
 
-static glow_status read_record(const glow_tensor_file *file, glow__record *record) {
+static glow_status read_record(glow_context *context, const glow_tensor_file *file,
+                               glow__record *record) {
   const char *text = glow_tensor_file_metadata(file, GLOW_CHECKPOINT_KEY);
   if (!text)
     return glow_error(GLOW_E_FORMAT, "it is not a checkpoint");
-  glow_status status = glow__record_read(text, record);
+  glow_status status = glow__record_read(context, text, record);
   return status == GLOW_OK ? status : glow__error_prefix(status, "checkpoint");
 }
 
@@ -264,7 +265,7 @@ static glow_status read_checkpoint(glow_context *context, glow_tensor_file *file
                                    const glow_limits *limits, glow_model **model,
                                    glow_trainer **trainer) {
   glow__record record;
-  GLOW_TRY(read_record(file, &record));
+  GLOW_TRY(read_record(context, file, &record));
   GLOW_TRY(glow__model_file_read(context, file, NULL, limits, model));
   GLOW_TRY(check_workspace(*model, &record, limits));
   GLOW_TRY(glow_trainer_create(*model, &record.trainer, trainer));
@@ -321,7 +322,7 @@ glow_status glow_checkpoint_load(glow_context *context, const char *path, glow_m
 static glow_status read_average(glow_context *context, glow_tensor_file *file,
                                 const glow_limits *limits, glow_model **out) {
   glow__record record;
-  GLOW_TRY(read_record(file, &record));
+  GLOW_TRY(read_record(context, file, &record));
   if (!record.trainer.average || !record.progress.steps)
     return glow_error(GLOW_E_STATE, "it has no averaged parameters");
   return glow__model_file_read(context, file, "average", limits, out);

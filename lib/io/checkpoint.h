@@ -51,7 +51,7 @@ typedef struct glow__record {
 /* JSON text, owned by the caller (glow_release). */
 glow_status glow__record_write(glow_context *context, const glow__record *record, char **out);
 /* Checks types and names; whether the values make sense, their owners check. */
-glow_status glow__record_read(const char *text, glow__record *out);
+glow_status glow__record_read(glow_context *context, const char *text, glow__record *out);
 
 /* ---- the parts: one more tensor of each kind, NAME/PART, for each trainable NAME ------------- */
 

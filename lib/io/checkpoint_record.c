@@ -5,12 +5,12 @@
  * with 17 digits, which name a double exactly. SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "io/checkpoint.h"
+#include "io/json.h"
 
 /* ---- the tables ------------------------------------------------------------------------------ */
 
@@ -96,73 +96,85 @@ int32_t glow__record_parts(const glow__record *record, const char *parts[GLOW_CH
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
-static json_t *name_to_json(const glow__field *field, int32_t value) {
+static void put_name(const glow__field *field, int32_t value, glow__text *out) {
   const char *const *names = field->names;
   for (int32_t k = field->first; *names; k++, names++)
-    if (k == value)
-      return json_string(*names);
-  return NULL;
+    if (k == value) {
+      glow__text_quoted(out, *names);
+      return;
+    }
+  if (out->status == GLOW_OK)
+    out->status = glow_error(GLOW_E_ARGUMENT, "%d has no name", value);
 }
 
-static json_t *field_to_json(const glow__field *field, const void *from) {
+static void put_field(const glow__field *field, const void *from, glow__text *out) {
   int32_t narrow = 0;
   int64_t wide = 0;
   double real = 0.0;
   uint64_t natural = 0;
   char text[32];
   switch (field->type) {
-  case GLOW_FIELD_INT32: memcpy(&narrow, from, sizeof narrow); return json_integer(narrow);
-  case GLOW_FIELD_INT64: memcpy(&wide, from, sizeof wide); return json_integer(wide);
-  case GLOW_FIELD_REAL: memcpy(&real, from, sizeof real); return json_real(real);
+  case GLOW_FIELD_INT32:
+    memcpy(&narrow, from, sizeof narrow);
+    glow__text_number(out, narrow);
+    break;
+  case GLOW_FIELD_INT64:
+    memcpy(&wide, from, sizeof wide);
+    glow__text_number(out, wide);
+    break;
+  case GLOW_FIELD_REAL:
+    memcpy(&real, from, sizeof real);
+    glow__text_real(out, real);
+    break;
   case GLOW_FIELD_NAME:
     memcpy(&narrow, from, sizeof narrow);
-    return name_to_json(field, narrow);
+    put_name(field, narrow, out);
+    break;
   default:
     memcpy(&natural, from, sizeof natural);
     snprintf(text, sizeof text, "%" PRIu64, natural);
-    return json_string(text);
+    glow__text_quoted(out, text);
   }
 }
 
-static glow_status group_to_json(const glow__field_group *group, const glow__record *record,
-                                 json_t *root) {
+static glow_status put_group(const glow__field_group *group, const glow__record *record,
+                             glow__text *out) {
   const char *base = (const char *)record + group->offset;
-  json_t *object = json_object();
-  if (!object || json_object_set_new(root, group->key, object) != 0)
-    return glow_error(GLOW_E_MEMORY, "no memory for the record of a checkpoint");
+  glow__text_quoted(out, group->key);
+  glow__text_put(out, ":{");
   for (int32_t i = 0; i < group->count; i++) {
     const glow__field *field = &group->fields[i];
-    json_t *value = field_to_json(field, base + field->offset);
-    if (json_object_set_new(object, field->key, value) != 0)
-      return glow_error(GLOW_E_MEMORY, "no memory for '%s.%s', or it has no name", group->key,
-                        field->key);
+    glow__text_put(out, i ? "," : "");
+    glow__text_quoted(out, field->key);
+    glow__text_put(out, ":");
+    GLOW_TRY(out->status);
+    put_field(field, base + field->offset, out);
+    if (out->status != GLOW_OK)
+      return glow__error_prefix(out->status, "'%s.%s'", group->key, field->key);
   }
-  return GLOW_OK;
+  glow__text_put(out, "}");
+  return out->status;
 }
 
 glow_status glow__record_write(glow_context *context, const glow__record *record, char **out) {
-  json_t *root = json_object();
-  glow_status status =
-      root ? GLOW_OK : glow_error(GLOW_E_MEMORY, "no memory for the record of a checkpoint");
-  *out = NULL;
-  for (int32_t i = 0; status == GLOW_OK && i < GLOW_FIELD_GROUPS; i++)
-    status = group_to_json(&glow__checkpoint_groups[i], record, root);
-  char *text = status == GLOW_OK ? json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
-  json_decref(root);
-  if (status != GLOW_OK)
-    return status;
-  if (!text)
-    return glow_error(GLOW_E_MEMORY, "no memory for the record of a checkpoint");
-  *out = glow__strdup(context, text);
-  free(text);
-  return *out ? GLOW_OK : GLOW_E_MEMORY;
+  glow__text text = {.context = context, .status = GLOW_OK};
+  for (int32_t i = 0; text.status == GLOW_OK && i < GLOW_FIELD_GROUPS; i++) {
+    glow__text_put(&text, i ? "," : "{");
+    text.status = put_group(&glow__checkpoint_groups[i], record, &text);
+  }
+  glow__text_put(&text, "}");
+  *out = text.bytes;
+  if (text.status != GLOW_OK) {
+    glow_release(context, text.bytes);
+    *out = NULL;
+  }
+  return text.status;
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-static bool name_from_json(const glow__field *field, const json_t *value, int32_t *out) {
+static bool find_name(const glow__field *field, const char *text, int32_t *out) {
   const char *const *names = field->names;
-  const char *text = json_string_value(value);
   for (int32_t k = field->first; text && *names; k++, names++)
     if (strcmp(*names, text) == 0) {
       *out = k;
@@ -172,8 +184,7 @@ static bool name_from_json(const glow__field *field, const json_t *value, int32_
 }
 
 /* Decimal digits alone: strtoull would take blanks and a minus. */
-static bool natural_from_json(const json_t *value, uint64_t *out) {
-  const char *text = json_string_value(value);
+static bool natural_of(const char *text, uint64_t *out) {
   if (!text || !*text || strspn(text, "0123456789") != strlen(text))
     return false;
   errno = 0;
@@ -181,86 +192,126 @@ static bool natural_from_json(const json_t *value, uint64_t *out) {
   return errno == 0;
 }
 
-static bool field_from_json(const glow__field *field, const json_t *value, void *to) {
+/* *good: it is of the field's type. */
+static glow_status read_value(glow__json *json, const glow__field *field, void *to, bool *good) {
   int32_t narrow = 0;
   uint64_t natural = 0;
-  int64_t wide = json_integer_value(value);
-  double real = json_number_value(value);
+  const char *text = NULL;
+  glow__json_number number;
+  GLOW_TRY(glow__json_number_read(json, &number));
+  if (number.kind == GLOW_JSON_NONE)
+    GLOW_TRY(glow__json_string(json, &text));
+  const bool whole = number.kind == GLOW_JSON_WHOLE;
   switch (field->type) {
   case GLOW_FIELD_INT32:
-    narrow = (int32_t)wide;
+    narrow = (int32_t)number.integer;
     memcpy(to, &narrow, sizeof narrow);
-    return json_is_integer(value) && narrow == wide;
-  case GLOW_FIELD_INT64: memcpy(to, &wide, sizeof wide); return json_is_integer(value);
-  case GLOW_FIELD_REAL: memcpy(to, &real, sizeof real); return json_is_number(value);
+    *good = whole && narrow == number.integer;
+    break;
+  case GLOW_FIELD_INT64:
+    memcpy(to, &number.integer, sizeof number.integer);
+    *good = whole;
+    break;
+  case GLOW_FIELD_REAL:
+    memcpy(to, &number.real, sizeof number.real);
+    *good = number.kind != GLOW_JSON_NONE;
+    break;
   case GLOW_FIELD_NAME:
-    if (!name_from_json(field, value, &narrow))
-      return false;
+    *good = find_name(field, text, &narrow);
     memcpy(to, &narrow, sizeof narrow);
-    return true;
-  default:
-    if (!natural_from_json(value, &natural))
-      return false;
-    memcpy(to, &natural, sizeof natural);
-    return true;
+    break;
+  default: *good = natural_of(text, &natural); memcpy(to, &natural, sizeof natural);
   }
+  return GLOW_OK;
 }
 
-static const glow__field *find_field(const glow__field_group *group, const char *key) {
+/* The number of the field, or -1. */
+static int32_t find_field(const glow__field_group *group, const char *key) {
   for (int32_t i = 0; i < group->count; i++)
     if (strcmp(group->fields[i].key, key) == 0)
-      return &group->fields[i];
-  return NULL;
+      return i;
+  return -1;
 }
 
-/* An unknown key is an option that this version cannot honour. */
-static glow_status refuse_unknown(const glow__field_group *group, json_t *object) {
-  const char *key;
-  json_t *value;
-  json_object_foreach(object, key, value) if (!find_field(group, key)) return glow_error(
-      GLOW_E_FORMAT, "'%s.%.100s' is not known to this version of the library", group->key, key);
-  return GLOW_OK;
-}
-
-static glow_status group_from_json(const glow__field_group *group, const json_t *root,
-                                   glow__record *record) {
+/* An unknown key is an option that this version cannot honour. seen: a bit for each field. */
+static glow_status read_field(glow__json *json, const glow__field_group *group, const char *key,
+                              void *base, uint32_t *seen) {
   static const char *const kinds[] = {"",         "a whole number of 32 bits", "a whole number",
                                       "a number", "a text of digits",          "a known name"};
-  char *base = (char *)record + group->offset;
-  json_t *object = json_object_get(root, group->key);
-  if (!json_is_object(object))
+  int32_t i = find_field(group, key);
+  bool good = false;
+  if (i < 0)
+    return glow_error(GLOW_E_FORMAT, "'%s.%.100s' is not known to this version of the library",
+                      group->key, key);
+  if (*seen >> i & 1)
+    return glow_error(GLOW_E_FORMAT, "duplicate key '%s.%s'", group->key, key);
+  *seen |= (uint32_t)1 << i;
+  const glow__field *field = &group->fields[i];
+  GLOW_TRY(read_value(json, field, (char *)base + field->offset, &good));
+  return good ? GLOW_OK
+              : glow_error(GLOW_E_FORMAT, "'%s.%s' is not %s", group->key, key, kinds[field->type]);
+}
+
+static glow_status read_group(glow__json *json, const glow__field_group *group, void *base) {
+  uint32_t seen = 0;
+  bool more = true;
+  if (glow__json_peek(json) != '{')
     return glow_error(GLOW_E_FORMAT, "there is no object '%s'", group->key);
-  GLOW_TRY(refuse_unknown(group, object));
-  for (int32_t i = 0; i < group->count; i++) {
-    const glow__field *field = &group->fields[i];
-    const json_t *value = json_object_get(object, field->key);
-    if (!value && field->later)
-      continue;
-    if (!value)
-      return glow_error(GLOW_E_FORMAT, "'%s.%s' is missing", group->key, field->key);
-    if (!field_from_json(field, value, base + field->offset))
-      return glow_error(GLOW_E_FORMAT, "'%s.%s' is not %s", group->key, field->key,
-                        kinds[field->type]);
+  GLOW_TRY(glow__json_enter(json, true));
+  for (;;) {
+    const char *key = NULL;
+    GLOW_TRY(glow__json_next(json, &more));
+    if (!more)
+      break;
+    GLOW_TRY(glow__json_key(json, &key));
+    GLOW_TRY(read_field(json, group, key, base, &seen));
   }
+  for (int32_t i = 0; i < group->count; i++)
+    if (!(seen >> i & 1) && !group->fields[i].later)
+      return glow_error(GLOW_E_FORMAT, "'%s.%s' is missing", group->key, group->fields[i].key);
   return GLOW_OK;
 }
 
-glow_status glow__record_read(const char *text, glow__record *out) {
-  json_error_t error;
+static int32_t find_group(const char *key) {
+  for (int32_t i = 0; i < GLOW_FIELD_GROUPS; i++)
+    if (strcmp(glow__checkpoint_groups[i].key, key) == 0)
+      return i;
+  return -1;
+}
+
+static glow_status read_groups(glow__json *json, glow__record *out) {
+  uint32_t seen = 0;
+  bool more = true;
+  GLOW_TRY(glow__json_enter(json, true));
+  for (;;) {
+    const char *key = NULL;
+    GLOW_TRY(glow__json_next(json, &more));
+    if (!more)
+      break;
+    GLOW_TRY(glow__json_key(json, &key));
+    int32_t i = find_group(key);
+    if (i < 0)
+      return glow_error(GLOW_E_FORMAT,
+                        "it has parts not known to this version of the library: '%.100s'", key);
+    if (seen >> i & 1)
+      return glow_error(GLOW_E_FORMAT, "duplicate key '%s'", key);
+    seen |= (uint32_t)1 << i;
+    const glow__field_group *group = &glow__checkpoint_groups[i];
+    GLOW_TRY(read_group(json, group, (char *)out + group->offset));
+  }
+  for (int32_t i = 0; i < GLOW_FIELD_GROUPS; i++)
+    if (!(seen >> i & 1))
+      return glow_error(GLOW_E_FORMAT, "there is no object '%s'", glow__checkpoint_groups[i].key);
+  return glow__json_end(json);
+}
+
+glow_status glow__record_read(glow_context *context, const char *text, glow__record *out) {
+  glow__json json;
   *out = (glow__record){
       GLOW_TRAINER_OPTIONS_INIT, GLOW_OPTIMIZER_OPTIONS_INIT, GLOW_SCHEDULE_INIT, {0, 0, 0, 0}};
-  json_t *root = json_loads(text, JSON_REJECT_DUPLICATES, &error);
-  if (!root)
-    return glow_error(json_error_code(&error) == json_error_out_of_memory ? GLOW_E_MEMORY
-                                                                          : GLOW_E_FORMAT,
-                      "byte %d: %s", error.position, error.text);
-  glow_status status =
-      json_object_size(root) <= GLOW_FIELD_GROUPS
-          ? GLOW_OK
-          : glow_error(GLOW_E_FORMAT, "it has parts not known to this version of the library");
-  for (int32_t i = 0; status == GLOW_OK && i < GLOW_FIELD_GROUPS; i++)
-    status = group_from_json(&glow__checkpoint_groups[i], root, out);
-  json_decref(root);
+  GLOW_TRY(glow__json_open(context, text, "record", &json));
+  glow_status status = read_groups(&json, out);
+  glow__json_close(&json);
   out->trainer.optimizer = &out->optimizer;
   out->trainer.schedule = &out->schedule;
   return status;

@@ -54,6 +54,11 @@ static glow_status add(series *s, int64_t step) {
   return GLOW_OK;
 }
 
+static glow_status cannot_list(const char *folder, int error) {
+  return glow_error(glow__io_status(error), "cannot list '%s': %s", folder,
+                    strerror(error));
+}
+
 static glow_status add_files(series *s, DIR *directory) {
   for (;;) {
     struct stat about;
@@ -66,8 +71,7 @@ static glow_status add_files(series *s, DIR *directory) {
         S_ISREG(about.st_mode))
       GLOW_TRY(add(s, step));
   }
-  return errno ? glow_error(GLOW_E_IO, "cannot list '%s': %s", s->folder, strerror(errno))
-               : GLOW_OK;
+  return errno ? cannot_list(s->folder, errno) : GLOW_OK;
 }
 
 static int by_step(const void *a, const void *b) {
@@ -80,11 +84,11 @@ static glow_status list(glow_context *context, const char *folder, series *s) {
   *s = (series){.context = context, .folder = folder};
   DIR *directory = opendir(folder);
   if (!directory)
-    return glow_error(glow__io_status(errno), "cannot list '%s': %s", folder, strerror(errno));
+    return cannot_list(folder, errno);
   glow_status status = add_files(s, directory);
   closedir(directory);
   if (s->count)
-    qsort(s->steps, (size_t)s->count, sizeof *s->steps, by_step);
+    glow__sort(s->steps, (size_t)s->count, sizeof *s->steps, by_step);
   return status;
 }
 

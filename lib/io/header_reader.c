@@ -1,79 +1,131 @@
 /* The header of a safetensors file: a JSON object of tensors and __metadata__. Nothing in it is
  * trusted: offsets must tile the data exactly, products are checked, names are unique.
  *
- * Memory is in proportion to the text. Members are parsed one at a time; a decoded string is never
- * longer than its text, so names and metadata are put back into the text, in front of the place
- * where the walk is. SPDX-License-Identifier: MIT */
-#include <jansson.h>
+ * Memory is in proportion to the text: names and metadata stay in it, decoded in place.
+ * SPDX-License-Identifier: MIT */
 #include <stdlib.h>
 #include <string.h>
 
 #include "io/io.h"
+#include "io/json.h"
 
-enum {
-  ENTRY_TEXT = 1024,   /* dtype, 8 dimensions and 2 offsets need less */
-  SHORTEST_ENTRY = 50, /* "a":{"dtype":"U8","shape":[],"data_offsets":[0,1]} */
-  ESCAPED = 6          /* bytes of text that a byte of a name can take: \u0061 */
-};
+enum { SHORTEST_ENTRY = 50 /* "a":{"dtype":"U8","shape":[],"data_offsets":[0,1]} */ };
 
 /* ---- one tensor ------------------------------------------------------------------------------ */
 
-static glow_status read_type(const json_t *tensor, glow__entry *e) {
-  const char *name = json_string_value(json_object_get(tensor, "dtype"));
+/* What has been read of an entry: its members come in any order. */
+typedef struct members {
+  bool dtype, shape, offsets;
+  int64_t end; /* the second offset */
+} members;
+
+static glow_status read_type(glow__json *json, glow__entry *e) {
+  const char *name = NULL;
+  GLOW_TRY(glow__json_string(json, &name));
   if (!name)
-    return glow_error(GLOW_E_FORMAT, "tensor '%.100s' has no dtype", e->name);
+    return glow_error(GLOW_E_FORMAT, "dtype is not a text");
   e->type = (int16_t)glow__type_of(name);
-  if (!e->type)
-    return glow_error(GLOW_E_FORMAT, "tensor '%.100s': dtype '%.20s' is not known", e->name, name);
-  return GLOW_OK;
+  return e->type ? GLOW_OK : glow_error(GLOW_E_FORMAT, "dtype '%.20s' is not known", name);
 }
 
-static glow_status read_shape(const json_t *tensor, int64_t most, glow__entry *e) {
-  const json_t *shape = json_object_get(tensor, "shape");
-  if (!json_is_array(shape))
-    return glow_error(GLOW_E_FORMAT, "tensor '%.100s' has no shape", e->name);
-  if (json_array_size(shape) > (size_t)most)
-    return glow_error(GLOW_E_LIMIT,
-                      "tensor '%.100s' has %zu dimensions; at most %lld are read (rank)", e->name,
-                      json_array_size(shape), (long long)most);
-  e->rank = (int16_t)json_array_size(shape);
-  e->bytes = glow__type_size(e->type);
-  for (int32_t i = 0; i < e->rank; i++) {
-    const json_t *dim = json_array_get(shape, (size_t)i);
-    if (!json_is_integer(dim) || json_integer_value(dim) < 0)
-      return glow_error(GLOW_E_FORMAT, "tensor '%.100s': dimension %d is not a count", e->name, i);
-    e->dims[i] = json_integer_value(dim);
-    if (!glow_size_multiply(e->bytes, e->dims[i], &e->bytes))
-      return glow_error(GLOW_E_FORMAT, "tensor '%.100s': its size does not fit 64 bits", e->name);
+static glow_status read_shape(glow__json *json, int64_t most, glow__entry *e) {
+  int64_t rank = 0;
+  bool more = true;
+  if (glow__json_peek(json) != '[')
+    return glow_error(GLOW_E_FORMAT, "shape is not a list");
+  GLOW_TRY(glow__json_enter(json, false));
+  for (;; rank++) {
+    glow__json_number dim;
+    GLOW_TRY(glow__json_next(json, &more));
+    if (!more)
+      break;
+    GLOW_TRY(glow__json_number_read(json, &dim));
+    if (dim.kind != GLOW_JSON_WHOLE || dim.integer < 0)
+      return glow_error(GLOW_E_FORMAT, "dimension %lld is not a count", (long long)rank);
+    if (rank < most)
+      e->dims[rank] = dim.integer;
   }
+  if (rank > most)
+    return glow_error(GLOW_E_LIMIT, "it has %lld dimensions; at most %lld are read (rank)",
+                      (long long)rank, (long long)most);
+  e->rank = (int16_t)rank;
   return GLOW_OK;
 }
 
-static glow_status read_offsets(const json_t *tensor, glow__entry *e) {
-  const json_t *offsets = json_object_get(tensor, "data_offsets");
-  const json_t *begin = json_array_get(offsets, 0), *end = json_array_get(offsets, 1);
+static glow_status refuse_offsets(void) {
+  return glow_error(GLOW_E_FORMAT, "data_offsets is not a pair of whole numbers");
+}
+
+static glow_status read_offsets(glow__json *json, glow__entry *e, int64_t *end) {
+  int64_t offsets[2] = {0, 0};
+  bool more = true;
+  if (glow__json_peek(json) != '[')
+    return refuse_offsets();
+  GLOW_TRY(glow__json_enter(json, false));
+  for (int32_t count = 0;; count++) {
+    glow__json_number offset;
+    GLOW_TRY(glow__json_next(json, &more));
+    if (!more && count == 2)
+      break;
+    if (more)
+      GLOW_TRY(glow__json_number_read(json, &offset));
+    if (!more || count == 2 || offset.kind != GLOW_JSON_WHOLE)
+      return refuse_offsets();
+    offsets[count] = offset.integer;
+  }
+  e->begin = offsets[0];
+  *end = offsets[1];
+  return GLOW_OK;
+}
+
+static glow_status read_entry_member(glow__json *json, const char *key, const glow_limits *limits,
+                                     members *m, glow__entry *e) {
+  bool *has = strcmp(key, "dtype") == 0          ? &m->dtype
+              : strcmp(key, "shape") == 0        ? &m->shape
+              : strcmp(key, "data_offsets") == 0 ? &m->offsets
+                                                 : NULL;
+  if (!has)
+    return glow_error(GLOW_E_FORMAT,
+                      "it is not an object of dtype, shape, data_offsets: it has '%.100s'", key);
+  if (*has)
+    return glow_error(GLOW_E_FORMAT, "duplicate key '%s'", key);
+  *has = true;
+  return has == &m->dtype   ? read_type(json, e)
+         : has == &m->shape ? read_shape(json, limits->rank, e)
+                            : read_offsets(json, e, &m->end);
+}
+
+static glow_status check_entry(const members *m, glow__entry *e) {
   int64_t after = 0;
-  if (json_array_size(offsets) != 2 || !json_is_integer(begin) || !json_is_integer(end))
-    return glow_error(GLOW_E_FORMAT, "tensor '%.100s' has no pair of data_offsets", e->name);
-  e->begin = json_integer_value(begin);
-  if (e->begin < 0 || !glow_size_add(e->begin, e->bytes, &after) || after != json_integer_value(end))
-    return glow_error(GLOW_E_FORMAT,
-                      "tensor '%.100s': offsets %lld to %lld do not hold its %lld bytes", e->name,
-                      (long long)e->begin, (long long)json_integer_value(end), (long long)e->bytes);
+  if (!m->dtype || !m->shape || !m->offsets)
+    return glow_error(GLOW_E_FORMAT, "it has no %s",
+                      !m->dtype   ? "dtype"
+                      : !m->shape ? "shape"
+                                  : "data_offsets");
+  e->bytes = glow__type_size(e->type);
+  for (int32_t i = 0; i < e->rank; i++)
+    if (!glow_size_multiply(e->bytes, e->dims[i], &e->bytes))
+      return glow_error(GLOW_E_FORMAT, "its size does not fit 64 bits");
+  if (e->begin < 0 || !glow_size_add(e->begin, e->bytes, &after) || after != m->end)
+    return glow_error(GLOW_E_FORMAT, "offsets %lld to %lld do not hold its %lld bytes",
+                      (long long)e->begin, (long long)m->end, (long long)e->bytes);
   return GLOW_OK;
 }
 
-static glow_status read_entry(const json_t *tensor, const glow_limits *limits, glow__entry *e) {
-  if (!*e->name || strlen(e->name) > (size_t)limits->name_bytes)
-    return glow_error(*e->name ? GLOW_E_LIMIT : GLOW_E_FORMAT,
-                      "a tensor's name has %zu bytes; 1 to %lld are read (name_bytes)",
-                      strlen(e->name), (long long)limits->name_bytes);
-  if (!json_is_object(tensor) || json_object_size(tensor) != 3)
-    return glow_error(GLOW_E_FORMAT,
-                      "tensor '%.100s' is not an object of dtype, shape, data_offsets", e->name);
-  GLOW_TRY(read_type(tensor, e));
-  GLOW_TRY(read_shape(tensor, limits->rank, e));
-  return read_offsets(tensor, e);
+static glow_status read_entry(glow__json *json, const glow_limits *limits, glow__entry *e) {
+  members m = {false, false, false, 0};
+  bool more = true;
+  if (glow__json_peek(json) != '{')
+    return glow_error(GLOW_E_FORMAT, "it is not an object of dtype, shape, data_offsets");
+  GLOW_TRY(glow__json_enter(json, true));
+  for (;;) {
+    const char *key = NULL;
+    GLOW_TRY(glow__json_next(json, &more));
+    if (!more)
+      return check_entry(&m, e);
+    GLOW_TRY(glow__json_key(json, &key));
+    GLOW_TRY(read_entry_member(json, key, limits, &m, e));
+  }
 }
 
 /* ---- the walk -------------------------------------------------------------------------------- */
@@ -81,109 +133,88 @@ static glow_status read_entry(const json_t *tensor, const glow_limits *limits, g
 typedef struct parsing {
   glow__header *header;
   const glow_limits *limits;
-  glow__json_walk walk;
+  glow__json json;
   int64_t capacity; /* of entries */
-  char *pool;       /* metadata, decoded: key, NUL, value, NUL, ...; NULL: none so far */
+  char *pool;       /* metadata: key, NUL, value, NUL, ...; NULL: none so far */
   char *pool_end;
 } parsing;
 
-/* Puts a decoded string into the text at `to`, which lies before the end of its source. */
-static char *keep(char *to, const json_t *string) {
-  size_t bytes = json_string_length(string) + 1;
-  memcpy(to, json_string_value(string), bytes);
+/* Moves a decoded string to `to`, in front of it in the text. */
+static char *keep(char *to, const char *string) {
+  size_t bytes = strlen(string) + 1;
+  memmove(to, string, bytes);
   return to + bytes;
 }
 
-static glow_status read_metadata_value(parsing *p, const json_t *key) {
-  json_t *value = NULL;
-  glow_status status = glow__json_string(&p->walk, p->walk.size, &value);
+static glow_status read_metadata_pair(parsing *p) {
+  const char *key = p->pool_end, *text = NULL;
+  GLOW_TRY(glow__json_key(&p->json, &text));
+  p->pool_end = keep(p->pool_end, text);
+  glow_status status = glow__json_string(&p->json, &text);
+  if (status == GLOW_OK && !text)
+    status = glow_error(GLOW_E_FORMAT, "byte %lld: header: a text in quotes expected",
+                        (long long)(p->json.base + p->json.at));
   if (status != GLOW_OK)
-    return glow__error_prefix(status, "__metadata__ key '%.100s'", json_string_value(key));
-  p->pool_end = keep(keep(p->pool_end, key), value);
+    return glow__error_prefix(status, "__metadata__ key '%.100s'", key);
+  p->pool_end = keep(p->pool_end, text);
   p->header->metadata_count++;
-  json_decref(value);
   return GLOW_OK;
 }
 
 static glow_status read_metadata(parsing *p) {
-  glow__json_walk *walk = &p->walk;
-  const bool begun = walk->begun;
   bool more = true;
   if (p->pool)
     return glow_error(GLOW_E_FORMAT, "header: duplicate __metadata__");
-  if (glow__json_enter(walk, true) != GLOW_OK)
+  if (glow__json_peek(&p->json) != '{')
     return glow_error(GLOW_E_FORMAT, "__metadata__ is not an object");
-  p->pool = p->pool_end = p->header->text + walk->at;
+  GLOW_TRY(glow__json_enter(&p->json, true));
+  p->pool = p->pool_end = p->header->text + p->json.at;
   for (;;) {
-    json_t *key = NULL;
-    GLOW_TRY(glow__json_next(walk, &more));
+    GLOW_TRY(glow__json_next(&p->json, &more));
     if (!more)
-      break;
-    GLOW_TRY(glow__json_key(walk, walk->size, &key));
-    glow_status status = read_metadata_value(p, key);
-    json_decref(key);
-    GLOW_TRY(status);
+      return GLOW_OK;
+    GLOW_TRY(read_metadata_pair(p));
   }
-  walk->begun = begun;
-  return GLOW_OK;
 }
 
-/* `at`: where the key's text begins. */
-static glow_status read_tensor(parsing *p, const json_t *key, int64_t at) {
+static glow_status check_name(const char *name, int64_t most) {
+  if (*name && strlen(name) <= (size_t)most)
+    return GLOW_OK;
+  return glow_error(*name ? GLOW_E_LIMIT : GLOW_E_FORMAT,
+                    "a tensor's name has %zu bytes; 1 to %lld are read (name_bytes)", strlen(name),
+                    (long long)most);
+}
+
+static glow_status read_tensor(parsing *p, const char *name) {
   glow__header *header = p->header;
-  json_t *tensor = NULL;
+  const long long at = name - header->text + p->json.base;
+  GLOW_TRY(check_name(name, p->limits->name_bytes));
   if (header->count >= p->limits->tensors)
     return glow_error(GLOW_E_LIMIT,
                       "more than %lld tensors, at byte %lld of a header of %lld; no more are read "
                       "(tensors)",
-                      (long long)p->limits->tensors, (long long)(8 + at), (long long)p->walk.size);
-  if (header->count >= p->capacity) /* entries too short to be right come in front of this one */
-    return glow_error(GLOW_E_FORMAT, "byte %lld: header: too many members", (long long)(8 + at));
+                      (long long)p->limits->tensors, at, (long long)p->json.size);
+  if (header->count >= p->capacity) /* not while entries have the bytes that they need */
+    return glow_error(GLOW_E_FORMAT, "byte %lld: header: too many members", at);
   glow__entry *e = &header->entries[header->count];
-  e->name = header->text + at;
-  keep(header->text + at, key);
-  glow_status status = glow__json_value(&p->walk, ENTRY_TEXT, &tensor);
+  e->name = name;
+  glow_status status = read_entry(&p->json, p->limits, e);
   if (status != GLOW_OK)
-    return glow__error_prefix(status, "tensor '%.100s'", e->name);
-  status = read_entry(tensor, p->limits, e);
-  json_decref(tensor);
-  header->count += status == GLOW_OK;
-  return status;
-}
-
-/* A name that is too long is not read to its end; the key of the metadata always is. */
-static glow_status read_key(parsing *p, int64_t at, json_t **key) {
-  const int64_t least = (int64_t)strlen("__metadata__"), most = p->limits->name_bytes;
-  glow_status status = glow__json_key(&p->walk, ESCAPED * (most > least ? most : least) + 2, key);
-  if (status == GLOW_E_FORMAT && p->walk.too_long)
-    return glow_error(GLOW_E_LIMIT,
-                      "byte %lld: a tensor's name has more than the %lld bytes that are read "
-                      "(name_bytes)",
-                      (long long)(8 + at), (long long)most);
-  return status;
-}
-
-static glow_status read_member(parsing *p) {
-  json_t *key = NULL;
-  int64_t at = p->walk.at;
-  while (p->header->text[at] != '"' && at + 1 < p->walk.size)
-    at++; /* blanks */
-  GLOW_TRY(read_key(p, at, &key));
-  glow_status status = strcmp(json_string_value(key), "__metadata__") == 0
-                           ? read_metadata(p)
-                           : read_tensor(p, key, at);
-  json_decref(key);
-  return status;
+    return glow__error_prefix(status, "tensor '%.100s'", name);
+  header->count++;
+  return GLOW_OK;
 }
 
 static glow_status read_members(parsing *p) {
   bool more = true;
-  GLOW_TRY(glow__json_enter(&p->walk, true));
+  GLOW_TRY(glow__json_enter(&p->json, true));
   for (;;) {
-    GLOW_TRY(glow__json_next(&p->walk, &more));
+    const char *key = NULL;
+    GLOW_TRY(glow__json_next(&p->json, &more));
     if (!more)
-      return glow__json_end(&p->walk);
-    GLOW_TRY(read_member(p));
+      return glow__json_end(&p->json);
+    GLOW_TRY(glow__json_key(&p->json, &key));
+    GLOW_TRY(strcmp(key, "__metadata__") == 0 ? read_metadata(p) : read_tensor(p, key));
   }
 }
 
@@ -214,8 +245,8 @@ static glow_status sort_entries(glow__header *header) {
     return GLOW_E_MEMORY;
   for (int64_t i = 0; i < header->count; i++)
     header->by_name[i] = header->by_offset[i] = &header->entries[i];
-  qsort(header->by_offset, (size_t)header->count, sizeof *header->by_offset, by_offset);
-  qsort(header->by_name, (size_t)header->count, sizeof *header->by_name, by_name);
+  glow__sort(header->by_offset, (size_t)header->count, sizeof *header->by_offset, by_offset);
+  glow__sort(header->by_name, (size_t)header->count, sizeof *header->by_name, by_name);
   for (int64_t i = 0; i < header->count; i++)
     header->by_offset[i]->number = (int32_t)i;
   for (int64_t i = 1; i < header->count; i++)
@@ -235,7 +266,7 @@ static glow_status sort_metadata(glow__header *header, const char *pool) {
     pool += strlen(pool) + 1; /* key */
     pool += strlen(pool) + 1; /* value */
   }
-  qsort(header->metadata, (size_t)header->metadata_count, sizeof *header->metadata, by_text);
+  glow__sort(header->metadata, (size_t)header->metadata_count, sizeof *header->metadata, by_text);
   for (int64_t i = 1; i < header->metadata_count; i++)
     if (strcmp(header->metadata[i - 1], header->metadata[i]) == 0)
       return glow_error(GLOW_E_FORMAT, "header: duplicate __metadata__ key '%.100s'",
@@ -282,8 +313,9 @@ static glow_status shrink(glow__header *header, int64_t capacity) {
 glow_status glow__header_parse(glow_context *context, char *text, int64_t bytes, int64_t data_bytes,
                                const glow_limits *limits, glow__header *header) {
   parsing p = {.header = header, .limits = limits, .capacity = bytes / SHORTEST_ENTRY + 1};
-  p.walk = (glow__json_walk){.text = text, .size = bytes, .what = "header", .base = 8};
+  p.json = (glow__json){.text = text, .size = bytes, .what = "header", .base = 8};
   *header = (glow__header){.context = context, .text = text};
+  text[bytes] = '\0';
   if (bytes == 0 || text[0] != '{')
     return glow_error(GLOW_E_FORMAT, "byte 8: the header is not a JSON object");
   if (p.capacity > limits->tensors)

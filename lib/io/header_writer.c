@@ -42,7 +42,7 @@ static int by_text(const void *a, const void *b) {
 }
 
 static glow_status check_twice(const char **names, int64_t count, const char *what) {
-  qsort(names, (size_t)count, sizeof *names, by_text);
+  glow__sort(names, (size_t)count, sizeof *names, by_text);
   for (int64_t i = 1; i < count; i++)
     if (strcmp(names[i - 1], names[i]) == 0)
       return glow_error(GLOW_E_ARGUMENT, "there are two %s '%.100s'", what, names[i]);

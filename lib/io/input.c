@@ -55,6 +55,8 @@ glow_status glow__input_copy(const glow_input *from, glow_input *to, glow_limits
 /* ---- files ----------------------------------------------------------------------------------- */
 
 glow_status glow__io_status(int error) {
+  if (error == ENOMEM)
+    return GLOW_E_MEMORY;
   return error == ENOENT || error == ENOTDIR ? GLOW_E_NOT_FOUND : GLOW_E_IO;
 }
 
@@ -70,8 +72,7 @@ static glow_status map(glow__source *source) {
   void *memory =
       mmap(NULL, (size_t)source->size, PROT_READ | PROT_WRITE, MAP_PRIVATE, source->descriptor, 0);
   if (memory == MAP_FAILED)
-    return errno == ENOMEM ? glow_error(GLOW_E_MEMORY, "no memory to map '%s'", source->path)
-                           : failed(source, "map", errno);
+    return failed(source, "map", errno);
   source->data = memory;
   source->mapped = true;
   return GLOW_OK;

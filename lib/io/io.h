@@ -92,34 +92,11 @@ glow_status glow__sink_write(glow__sink *sink, const void *data, int64_t bytes);
 glow_status glow__sink_commit(glow__sink *sink);
 void glow__sink_abandon(glow__sink *sink);
 
-/* ---- JSON, one value at a time (json_stream.c) ----------------------------------------------- */
+/* ---- pieces ---------------------------------------------------------------------------------- */
 
-struct json_t;
-
-/* A place in an object or array whose members are parsed one after the other, so that only one of
- * them at a time is a tree of jansson's, which takes many times the memory of the text. */
-typedef struct glow__json_walk {
-  const char *text;
-  int64_t size, at;
-  const char *what; /* in messages: "header" */
-  int64_t base;     /* in messages: the number of the text's first byte */
-  bool object;      /* else an array */
-  bool begun;
-  bool too_long; /* after a failure: the key or value has more bytes than it may have */
-} glow__json_walk;
-
-/* Steps into the object or array at walk->at. */
-glow_status glow__json_enter(glow__json_walk *walk, bool object);
-/* Steps to the next member; *more false: behind the last one. */
-glow_status glow__json_next(glow__json_walk *walk, bool *more);
-/* Parses a string, an object's key, any value: at most `most` bytes of text. */
-glow_status glow__json_string(glow__json_walk *walk, int64_t most, struct json_t **out);
-glow_status glow__json_key(glow__json_walk *walk, int64_t most, struct json_t **out);
-glow_status glow__json_value(glow__json_walk *walk, int64_t most, struct json_t **out);
-/* Nothing but blanks may be left. */
-glow_status glow__json_end(glow__json_walk *walk);
-
-bool glow__is_utf8(const char *text);
+/* qsort in place: the C library's may take memory of its own. (sort.c) */
+void glow__sort(void *items, size_t count, size_t size,
+                int (*compare)(const void *a, const void *b));
 
 /* A text that grows (text.c). Starts as {.context = context}. */
 typedef struct glow__text {
@@ -131,7 +108,9 @@ typedef struct glow__text {
 void glow__text_bytes(glow__text *text, const char *bytes, size_t count);
 void glow__text_put(glow__text *text, const char *string);
 void glow__text_number(glow__text *text, int64_t number);
-/* As a JSON string. */
+/* As a JSON number with a point or an exponent, which names the double exactly. Must be finite. */
+void glow__text_real(glow__text *text, double real);
+/* As a JSON string. Must be UTF-8. */
 void glow__text_quoted(glow__text *text, const char *string);
 
 /* ---- the header of a tensor file ------------------------------------------------------------- */
@@ -154,8 +133,8 @@ typedef struct glow__header {
   int64_t metadata_count;
 } glow__header;
 
-/* Parses and checks the JSON text of `bytes` bytes, which is taken over, on failure too; the data
- * have data_bytes. *header is to be freed after a failure too. (header_reader.c) */
+/* Parses and checks the JSON text of `bytes` bytes and a NUL, which is taken over, on failure too;
+ * the data have data_bytes. *header is to be freed after a failure too. (header_reader.c) */
 glow_status glow__header_parse(glow_context *context, char *text, int64_t bytes, int64_t data_bytes,
                                const glow_limits *limits, glow__header *header);
 const glow__entry *glow__header_find(const glow__header *header, const char *name);
@@ -220,14 +199,12 @@ glow_status glow__model_file_read(glow_context *context, glow_tensor_file *file,
 
 /* JSON text, owned by the caller (glow_release). */
 glow_status glow__architecture_write(const glow_model *model, char **out);
-/* A builder with all layers, and whether the model was initialised. */
-glow_status glow__architecture_read(glow_context *context, const char *text, glow_builder **out,
-                                    bool *initialised);
 /* Looks at a model that has got one more layer. */
 typedef glow_status (*glow__layer_check)(const glow_model *model, void *arg);
-/* The same for so many layers at most. check is called after each. */
-glow_status glow__architecture_read_some(glow_context *context, const char *text, int64_t layers,
-                                         glow__layer_check check, void *arg, glow_builder **out,
-                                         bool *initialised);
+/* A builder with all layers, `layers` at most, and whether the model was initialised. check is
+ * called after each layer. */
+glow_status glow__architecture_read(glow_context *context, const char *text, int64_t layers,
+                                    glow__layer_check check, void *arg, glow_builder **out,
+                                    bool *initialised);
 
 #endif

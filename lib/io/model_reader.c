@@ -53,7 +53,7 @@ static glow_status find_parts(reading *r) {
   glow__record record;
   if (!text)
     return GLOW_OK;
-  glow_status status = glow__record_read(text, &record);
+  glow_status status = glow__record_read(r->context, text, &record);
   if (status != GLOW_OK)
     return glow__error_prefix(status, "checkpoint");
   r->part_count = glow__record_parts(&record, r->parts);
@@ -244,8 +244,8 @@ static glow_status read_known(reading *r, glow_model **out) {
   glow_builder *builder = NULL;
   bool initialised = false;
   const char *text = glow_tensor_file_metadata(r->file, "glow.model");
-  glow_status status = glow__architecture_read_some(r->context, text, r->limits->layers,
-                                                    check_layer, r, &builder, &initialised);
+  glow_status status = glow__architecture_read(r->context, text, r->limits->layers, check_layer, r,
+                                               &builder, &initialised);
   if (status != GLOW_OK)
     return glow__error_prefix(status, "architecture");
   status = refuse_surplus(r);

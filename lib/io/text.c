@@ -1,5 +1,6 @@
 /* A text that grows, in memory of the context: for the JSON that is written.
  * SPDX-License-Identifier: MIT */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -46,8 +47,34 @@ void glow__text_number(glow__text *t, int64_t number) {
   glow__text_put(t, digits);
 }
 
+/* %.17g, with the point of any locale made a '.', and an exponent without '+' and leading zeros. */
+void glow__text_real(glow__text *t, double real) {
+  char digits[40], out[40];
+  size_t count = 0;
+  bool point = false, exponent = false;
+  if (t->status == GLOW_OK && !isfinite(real))
+    t->status = glow_error(GLOW_E_NUMERIC, "%g cannot be written: it is not finite", real);
+  if (t->status != GLOW_OK)
+    return;
+  snprintf(digits, sizeof digits, "%.17g", real);
+  for (const char *c = digits; *c; c++) {
+    if (exponent && (*c == '+' || (*c == '0' && (out[count - 1] == 'e' || out[count - 1] == '-'))))
+      continue;
+    if ((*c >= '0' && *c <= '9') || *c == '-' || *c == 'e')
+      out[count++] = *c;
+    else if (!point) /* of one byte or more */
+      out[count++] = '.', point = true;
+    exponent = exponent || *c == 'e';
+  }
+  glow__text_bytes(t, out, count);
+  if (!point && !exponent)
+    glow__text_put(t, ".0");
+}
+
 /* Quotes, backslashes and control characters are escaped, the rest is as it is. */
 void glow__text_quoted(glow__text *t, const char *string) {
+  if (t->status == GLOW_OK && !glow__is_utf8(string))
+    t->status = glow_error(GLOW_E_ARGUMENT, "'%.100s' is not UTF-8", string);
   glow__text_put(t, "\"");
   for (const char *from = string, *c = string;; c++) {
     bool plain = (unsigned char)*c >= ' ' && *c != '"' && *c != '\\';

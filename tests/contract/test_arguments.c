@@ -245,8 +245,10 @@ static void test_null_model(void **state) {
   BAD(glow_model_set_tensor(b->model, "prior.mean", &value, -1));
   BAD(glow_model_prepare(NULL));
   BAD(glow_model_set_initialised(NULL));
-  BAD(glow_model_save(NULL, "x"));
-  BAD(glow_model_save(b->model, NULL));
+  if (helper_has_files()) {
+    BAD(glow_model_save(NULL, "x"));
+    BAD(glow_model_save(b->model, NULL));
+  }
   /* None of these has touched the model: it still runs. */
   OK(glow_workspace_log_prob(b->ws, b->x, NULL, 1, NULL));
 }

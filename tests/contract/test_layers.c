@@ -537,7 +537,8 @@ static void test_contract(void **state) {
   check_gradients(b);
   check_accumulation(b);
   check_batches(b);
-  check_saved(b);
+  if (helper_has_files())
+    check_saved(b);
 }
 
 /* Argument `couplings`: those under all masks, the large shape for the learned law alone. `nets`:

@@ -1,14 +1,10 @@
 /* The n-th allocation fails, for n = 1, 2, 3, ... until a run sees no failure: creating and
- * destroying every object, the preset, initialisation, a training step, saving and loading. Each
- * time the status is GLOW_E_MEMORY, nothing leaks, and what was there before is as it was.
+ * destroying every object, the preset, initialisation, a training step. Each time the status is
+ * GLOW_E_MEMORY, nothing leaks, and what was there before is as it was. Files: test_alloc_files.c.
  * SPDX-License-Identifier: MIT */
 #include "../support/model_helpers.h"
 
-#include <unistd.h>
-
 enum { MOST = 20000, BATCH = 2 };
-
-static char folder[] = "/tmp/glow-fault-XXXXXX";
 
 /* What runs with failing memory: returns its status, having freed all that it made. */
 typedef glow_status (*scenario)(glow_context *context, void *payload);
@@ -241,168 +237,12 @@ static void test_training_step(void **state) {
   fail_each_of_action(train, true, true, GLOW_MODE_RECONSTRUCTED);
 }
 
-static const char *path_of(const char *name) {
-  static char path[128];
-  snprintf(path, sizeof path, "%s/%s", folder, name);
-  return path;
-}
-
-static glow_status save(fixture *f) {
-  unlink(path_of("saved"));
-  glow_status status = glow_model_save(f->model, path_of("saved"));
-  assert_int_equal(access(path_of("saved"), F_OK) == 0, status == GLOW_OK);
-  return status;
-}
-
-static void test_save(void **state) {
-  (void)state;
-  fail_each_of_action(save, true, false, 0);
-}
-
-static glow_status load(glow_context *context, void *payload) {
-  glow_model *model = NULL;
-  glow_status status = glow_model_load(context, payload, &model);
-  assert_true((status == GLOW_OK) == (model != NULL));
-  glow_model_destroy(&model);
-  return status;
-}
-
-static void test_load(void **state) {
-  glow_context *context = helper_context(1, NULL, NULL);
-  (void)state;
-  for (int32_t p = GLOW_PERMUTATION_REVERSE; p <= GLOW_PERMUTATION_INVCONV_LU; p++) {
-    glow_glow_options o = tiny(p);
-    glow_model *model = helper_glow(context, &o, 3);
-    OK(glow_model_save(model, path_of("model")));
-    glow_model_destroy(&model);
-    fail_each(0, load, (void *)(uintptr_t)path_of("model"));
-  }
-  glow_context_destroy(&context);
-}
-
-/* ---- checkpoints ----------------------------------------------------------------------------- */
-
-static void start_trainer(fixture *f, glow_trainer **trainer) {
-  glow_trainer_options o = GLOW_TRAINER_OPTIONS_INIT;
-  o.micro_batch = 1;
-  o.average = 1;
-  OK(glow_trainer_create(f->model, &o, trainer));
-  OK(glow_trainer_step(*trainer, f->x, NULL, BATCH, NULL));
-}
-
-static const char *const notes[] = {"epoch", "1", "place", "2"};
-
-/* With good memory up to the last call, which is the one that is to fail. */
-static void fail_each_of_saving(bool series) {
-  helper_random random = helper_random_of(7);
-  float *x = helper_new_normals(&random, 0.1f, BATCH * 4 * 4 * 2);
-  bool failed = true;
-  for (int64_t n = 1; failed && n < MOST; n++) {
-    helper_memory memory = {0};
-    glow_context *context = helper_context(1, NULL, &memory);
-    glow_glow_options o = tiny(GLOW_PERMUTATION_INVCONV_LU);
-    fixture f = {.x = x};
-    glow_trainer *trainer = NULL;
-    OK(glow_model_create_glow(context, &o, &f.model));
-    helper_perturb(f.model, &random, 0.05f);
-    start_trainer(&f, &trainer);
-    int64_t live = memory.live;
-    memory.fail_at = memory.calls + n;
-    glow_status status = series ? glow_checkpoint_save_series(trainer, folder, 1, notes, 2)
-                                : glow_checkpoint_save(trainer, path_of("checkpoint"), notes, 2);
-    failed = memory.failures > 0;
-    assert_int_equal(memory.live, live);
-    assert_int_equal(status, failed ? GLOW_E_MEMORY : GLOW_OK);
-    memory.fail_at = 0;
-    OK(glow_trainer_step(trainer, x, NULL, BATCH, NULL));
-    glow_trainer_destroy(&trainer);
-    glow_model_destroy(&f.model);
-    glow_context_destroy(&context);
-    assert_int_equal(memory.live, 0);
-  }
-  assert_false(failed);
-  free(x);
-}
-
-static void test_save_checkpoint(void **state) {
-  (void)state;
-  fail_each_of_saving(false);
-  fail_each_of_saving(true);
-}
-
-static glow_status load_checkpoint(glow_context *context, void *payload) {
-  glow_model *model = NULL;
-  glow_trainer *trainer = NULL;
-  glow_status status = glow_checkpoint_load(context, payload, &model, &trainer);
-  assert_true((status == GLOW_OK) == (model != NULL));
-  assert_true((status == GLOW_OK) == (trainer != NULL));
-  glow_trainer_destroy(&trainer);
-  glow_model_destroy(&model);
-  return status;
-}
-
-static glow_status load_average(glow_context *context, void *payload) {
-  glow_model *model = NULL;
-  glow_status status = glow_checkpoint_load_average(context, payload, &model);
-  assert_true((status == GLOW_OK) == (model != NULL));
-  glow_model_destroy(&model);
-  return status;
-}
-
-/* Short memory is not taken for a damaged file. */
-static glow_status find_newest(glow_context *context, void *payload) {
-  char path[128];
-  glow_status status = glow_checkpoint_newest(context, payload, path, sizeof path);
-  assert_true((status == GLOW_OK) == (path[0] != '\0'));
-  return status;
-}
-
-static void test_load_checkpoint(void **state) {
-  helper_random random = helper_random_of(7);
-  float *x = helper_new_normals(&random, 0.1f, BATCH * 4 * 4 * 2);
-  glow_context *context = helper_context(1, NULL, NULL);
-  glow_glow_options o = tiny(GLOW_PERMUTATION_INVCONV_LU);
-  fixture f = {.model = helper_glow(context, &o, 3), .x = x};
-  glow_trainer *trainer = NULL;
-  (void)state;
-  start_trainer(&f, &trainer);
-  OK(glow_checkpoint_save(trainer, path_of("checkpoint"), notes, 2));
-  OK(glow_checkpoint_save_series(trainer, folder, 0, notes, 2));
-  glow_trainer_destroy(&trainer);
-  glow_model_destroy(&f.model);
-  glow_context_destroy(&context);
-  fail_each(0, load_checkpoint, (void *)(uintptr_t)path_of("checkpoint"));
-  fail_each(0, load_average, (void *)(uintptr_t)path_of("checkpoint"));
-  fail_each(0, find_newest, folder);
-  free(x);
-}
-
-static int set_up(void **state) {
-  (void)state;
-  return mkdtemp(folder) ? 0 : -1;
-}
-
-static int tear_down(void **state) {
-  char command[128];
-  (void)state;
-  snprintf(command, sizeof command, "rm -rf %s", folder);
-  return system(command);
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_context),
-      cmocka_unit_test(test_rng),
-      cmocka_unit_test(test_layers),
-      cmocka_unit_test(test_preset),
-      cmocka_unit_test(test_realnvp),
-      cmocka_unit_test(test_workspace),
-      cmocka_unit_test(test_initialise),
-      cmocka_unit_test(test_training_step),
-      cmocka_unit_test(test_save),
-      cmocka_unit_test(test_load),
-      cmocka_unit_test(test_save_checkpoint),
-      cmocka_unit_test(test_load_checkpoint),
+      cmocka_unit_test(test_context),    cmocka_unit_test(test_rng),
+      cmocka_unit_test(test_layers),     cmocka_unit_test(test_preset),
+      cmocka_unit_test(test_realnvp),    cmocka_unit_test(test_workspace),
+      cmocka_unit_test(test_initialise), cmocka_unit_test(test_training_step),
   };
-  return cmocka_run_group_tests(tests, set_up, tear_down);
+  return cmocka_run_group_tests(tests, NULL, NULL);
 }

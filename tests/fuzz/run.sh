@@ -1,13 +1,13 @@
 #!/bin/sh
 # Fuzzes the readers, each for some seconds, under the address and undefined-behaviour sanitizers.
-# Usage: run.sh SECONDS [KIND ...] with kinds tensor, model, import (all by default). Works in
+# Usage: run.sh SECONDS [KIND ...] with kinds json, tensor, model, import (all by default). Works in
 # build-fuzz/: corpora and logs are in build-fuzz/corpora; a finding is a file beside them, the exit
 # status is 1, and `build-fuzz/tests/fuzz_KIND FILE` shows it again. To renew the corpus of the
 # repository from a long run, see CONTRIBUTING.md. SPDX-License-Identifier: MIT
 set -eu
 seconds=${1:?usage: run.sh SECONDS [KIND ...]}
 shift
-[ $# -gt 0 ] || set -- tensor model import
+[ $# -gt 0 ] || set -- json tensor model import
 cd "$(dirname "$0")/../.."
 build=build-fuzz
 work=$build/corpora

@@ -1,11 +1,13 @@
 /* Reading golden vectors. SPDX-License-Identifier: MIT */
 #include "golden_case.h"
 
-#include <jansson.h>
 #include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "io/json.h"
 
 static bool complain(const char *what, const char *detail) {
   fprintf(stderr, "  %s: %s\n", what, detail);
@@ -29,48 +31,108 @@ static const choice couplings[] = {
 static const choice scales[] = {
     {"sigmoid", GLOW_SCALE_SIGMOID}, {"exp", GLOW_SCALE_EXP}, {"tanh", GLOW_SCALE_TANH}, {NULL, 0}};
 
-static bool read_choice(const json_t *config, const char *key, const choice *choices,
-                        int32_t *out) {
-  const char *text = json_string_value(json_object_get(config, key));
+/* A member of the configuration: a number, true or false, or a name. */
+typedef struct member {
+  const char *key;
+  size_t offset;         /* of an int32_t in glow_glow_options */
+  const choice *choices; /* NULL: a number */
+} member;
+
+#define MEMBER(key, field, choices)                                                                \
+  { key, offsetof(glow_glow_options, field), choices }
+static const member members[] = {
+    MEMBER("levels", levels, NULL),           MEMBER("depth", depth, NULL),
+    MEMBER("hidden", hidden, NULL),           MEMBER("permutation", permutation, permutations),
+    MEMBER("coupling", coupling, couplings),  MEMBER("scale", scale, scales),
+    MEMBER("learn_top", learn_top, NULL),     MEMBER("n_classes", classes, NULL),
+    MEMBER("net_actnorm", net_actnorm, NULL),
+};
+enum { MEMBERS = sizeof members / sizeof *members };
+
+static bool find_choice(const choice *choices, const char *text, int32_t *out) {
   for (; text && choices->name; choices++)
     if (strcmp(choices->name, text) == 0) {
       *out = choices->value;
       return true;
     }
-  return complain("no such choice in the configuration", key);
+  return false;
 }
 
-static bool read_int(const json_t *config, const char *key, int32_t *out) {
-  const json_t *value = json_object_get(config, key);
-  if (!json_is_integer(value) && !json_is_boolean(value))
+static bool read_int(glow__json *json, int64_t *out) {
+  glow__json_number number;
+  *out = glow__json_word(json, "true");
+  if (*out || glow__json_word(json, "false"))
+    return true;
+  bool ok = glow__json_number_read(json, &number) == GLOW_OK && number.kind == GLOW_JSON_WHOLE;
+  *out = number.integer;
+  return ok;
+}
+
+static bool read_side(glow__json *json, const char *key, glow_shape *shape, bool *known) {
+  int64_t *side = strcmp(key, "height") == 0     ? &shape->height
+                  : strcmp(key, "width") == 0    ? &shape->width
+                  : strcmp(key, "channels") == 0 ? &shape->channels
+                                                 : NULL;
+  *known = side != NULL;
+  return !side || read_int(json, side);
+}
+
+static bool read_member(glow__json *json, const member *m, glow_glow_options *o) {
+  int32_t value = 0;
+  int64_t number = 0;
+  const char *text = NULL;
+  bool ok = m->choices
+                ? glow__json_string(json, &text) == GLOW_OK && find_choice(m->choices, text, &value)
+                : read_int(json, &number);
+  value = m->choices ? value : (int32_t)number;
+  memcpy((char *)o + m->offset, &value, sizeof value);
+  return ok;
+}
+
+/* Reads the value of `key`; seen has a bit for each of the members. Others are passed over. */
+static bool read_value(glow__json *json, const char *key, glow_glow_options *o, uint32_t *seen) {
+  bool side = false;
+  if (!read_side(json, key, &o->input, &side))
     return complain("no such number in the configuration", key);
-  *out = json_is_boolean(value) ? json_is_true(value) : (int32_t)json_integer_value(value);
-  return true;
+  for (int i = 0; !side && i < MEMBERS; i++)
+    if (strcmp(members[i].key, key) == 0) {
+      *seen |= (uint32_t)1 << i;
+      return read_member(json, &members[i], o) ||
+             complain("no such value in the configuration", key);
+    }
+  return side || glow__json_skip(json) == GLOW_OK || complain("configuration", glow_last_error());
 }
 
-static bool read_config(const json_t *config, glow_glow_options *o) {
-  int32_t height = 0, width = 0, channels = 0;
-  if (!read_int(config, "height", &height) || !read_int(config, "width", &width) ||
-      !read_int(config, "channels", &channels))
-    return false;
-  o->input = (glow_shape){height, width, channels};
-  return read_int(config, "levels", &o->levels) && read_int(config, "depth", &o->depth) &&
-         read_int(config, "hidden", &o->hidden) &&
-         read_choice(config, "permutation", permutations, &o->permutation) &&
-         read_choice(config, "coupling", couplings, &o->coupling) &&
-         read_choice(config, "scale", scales, &o->scale) &&
-         read_int(config, "learn_top", &o->learn_top) &&
-         read_int(config, "n_classes", &o->classes) &&
-         read_int(config, "net_actnorm", &o->net_actnorm);
+static bool read_config(glow__json *json, glow_glow_options *o) {
+  uint32_t seen = 0;
+  bool more = true;
+  o->input = (glow_shape){0, 0, 0};
+  if (glow__json_enter(json, true) != GLOW_OK)
+    return complain("configuration", glow_last_error());
+  for (;;) {
+    const char *key = NULL;
+    if (glow__json_next(json, &more) != GLOW_OK || (more && glow__json_key(json, &key) != GLOW_OK))
+      return complain("configuration", glow_last_error());
+    if (!more)
+      break;
+    if (!read_value(json, key, o, &seen))
+      return false;
+  }
+  for (int i = 0; i < MEMBERS; i++)
+    if (!(seen >> i & 1))
+      return complain("the configuration lacks", members[i].key);
+  return o->input.height > 0 && o->input.width > 0 && o->input.channels > 0;
 }
 
-static bool read_options(golden_case *c) {
+static bool read_options(glow_context *context, golden_case *c) {
   const char *text = glow_tensor_file_metadata(c->file, "config");
   const char *bins = glow_tensor_file_metadata(c->file, "n_bins");
-  json_t *config = text ? json_loads(text, 0, NULL) : NULL;
+  glow__json json;
   c->options = (glow_glow_options)GLOW_GLOW_OPTIONS_INIT;
-  bool ok = config ? read_config(config, &c->options) : complain("no JSON in", "config");
-  json_decref(config);
+  if (!text || glow__json_open(context, text, "configuration", &json) != GLOW_OK)
+    return complain("no text in", "config");
+  bool ok = read_config(&json, &c->options);
+  glow__json_close(&json);
   if (bins)
     c->options.bits = (int32_t)lround(log2(atof(bins)));
   return ok;
@@ -114,7 +176,7 @@ bool golden_open(glow_context *context, const char *path, golden_case *out) {
   *out = (golden_case){0};
   if (glow_tensor_file_open(context, path, &out->file) != GLOW_OK)
     return complain(path, glow_last_error());
-  if (read_options(out) && read_input(out))
+  if (read_options(context, out) && read_input(out))
     return true;
   golden_close(out);
   return false;

@@ -99,29 +99,34 @@ def texts():
     tensor('header-nul', '{\0}', b'', 'a text in quotes expected')
     tensor('header-open-string', '{"a', b'', 'header:')
     tensor('header-latin-1', T.replace('a', '\xe4', 1).encode('latin-1'), FOUR,
-           'unable to decode byte')
+           'is not UTF-8')
     tensor('header-overlong', T.encode().replace(b'"a"', b'"\xc0\xaf"'), FOUR,
-           'unable to decode byte')
+           'is not UTF-8')
     tensor('header-utf-8-surrogate', T.encode().replace(b'"a"', b'"\xed\xa0\x80"'), FOUR,
-           'unable to decode byte')
+           'is not UTF-8')
     tensor('header-half-surrogate', T.replace('"a"', '"\\ud800"'), FOUR, 'header:')
     tensor('header-nul-in-name', T.replace('"a"', '"a\\u0000b"'), FOUR, 'header:')
     tensor('header-control-in-name', T.replace('"a"', '"a\x1b[2J"'), FOUR, 'control character')
-    tensor('header-deep', '{"a":' + '[' * 5000 + ']' * 5000 + '}', b'', 'more than 1024 bytes')
+    tensor('header-upper-surrogate-alone', '{"\\ud83dx":1}', b'', 'half of a pair of surrogates')
+    tensor('header-lower-surrogate-first', '{"\\ude00\\ud83d":1}', b'',
+           'half of a pair of surrogates')
+    tensor('header-unknown-escape', '{"\\x":1}', b'', 'unknown escape')
+    tensor('header-short-escape', '{"\\u00e":1}', b'', 'without four hexadecimal digits')
+    tensor('header-deep', '{"a":' + '[' * 5000 + ']' * 5000 + '}', b'', 'is not an object of dtype')
     tensor('header-byte-order-mark', b'\xef\xbb\xbf' + T.encode(), FOUR, 'not a JSON object')
 
 
 def entries():
     tensor('entry-number', '{"a":1}', b'', 'is not an object of dtype, shape, data_offsets')
     tensor('entry-null', '{"a":null}', b'', 'is not an object of dtype')
-    tensor('entry-empty', '{"a":{}}', b'', 'is not an object of dtype')
+    tensor('entry-empty', '{"a":{}}', b'', 'has no dtype')
     tensor('entry-more', one(more=',"x":1'), FOUR, 'is not an object of dtype')
-    tensor('dtype-missing', one().replace('dtype', 'type'), FOUR, 'has no dtype')
-    tensor('dtype-number', one(dtype='3'), FOUR, 'has no dtype')
+    tensor('dtype-missing', one().replace('dtype', 'type'), FOUR, "it has 'type'")
+    tensor('dtype-number', one(dtype='3'), FOUR, 'dtype is not a text')
     tensor('dtype-unknown', one(dtype='"F33"'), FOUR, "dtype 'F33' is not known")
     tensor('dtype-lower-case', one(dtype='"f32"'), FOUR, "dtype 'f32' is not known")
     tensor('dtype-f16', one(dtype='"F16"'), FOUR, "dtype 'F16' is not known")
-    tensor('shape-number', one(shape='1'), FOUR, 'has no shape')
+    tensor('shape-number', one(shape='1'), FOUR, 'shape is not a list')
     tensor('shape-negative', one(shape='[-1]'), FOUR, 'dimension 0 is not a count')
     tensor('shape-real', one(shape='[1,1.0]'), FOUR, 'dimension 1 is not a count')
     tensor('shape-text', one(shape='["1"]'), FOUR, 'dimension 0 is not a count')
@@ -136,11 +141,13 @@ def entries():
     tensor('shape-1e999', one(shape='[1e999]'), FOUR, 'real number overflow')
     tensor('shape-wants-more', one(shape='[2]'), FOUR, 'do not hold its 8 bytes')
     tensor('offsets-missing', one().replace('data_offsets', 'offsets'), FOUR,
-           'no pair of data_offsets')
-    tensor('offsets-one', one(offsets='[0]'), FOUR, 'no pair of data_offsets')
-    tensor('offsets-three', one(offsets='[0,4,4]'), FOUR, 'no pair of data_offsets')
-    tensor('offsets-real', one(offsets='[0,4.0]'), FOUR, 'no pair of data_offsets')
-    tensor('offsets-text', one(offsets='["0","4"]'), FOUR, 'no pair of data_offsets')
+           "it has 'offsets'")
+    tensor('offsets-none', '{"a":{"dtype":"U8","shape":[4]}}', FOUR, 'has no data_offsets')
+    tensor('shape-none', '{"a":{"dtype":"U8","data_offsets":[0,4]}}', FOUR, 'has no shape')
+    tensor('offsets-one', one(offsets='[0]'), FOUR, 'data_offsets is not a pair')
+    tensor('offsets-three', one(offsets='[0,4,4]'), FOUR, 'data_offsets is not a pair')
+    tensor('offsets-real', one(offsets='[0,4.0]'), FOUR, 'data_offsets is not a pair')
+    tensor('offsets-text', one(offsets='["0","4"]'), FOUR, 'data_offsets is not a pair')
     tensor('offsets-negative', one(offsets='[-4,0]'), FOUR, 'offsets -4 to 0 do not hold')
     tensor('offsets-reversed', one(offsets='[4,0]'), FOUR, 'offsets 4 to 0 do not hold')
     tensor('offsets-overflow', one(offsets='[9223372036854775807,3]'), FOUR, 'do not hold its 4')
@@ -150,10 +157,10 @@ def entries():
     tensor('name-long', T.replace('"a"', '"' + 'a' * 4097 + '"'), FOUR, 'has 4097 bytes; 1 to 4096',
            status='LIMIT')
     tensor('name-escapes', T.replace('"a"', '"' + '\\u0061' * 4097 + '"'), FOUR,
-           "a tensor's name has more than the 4096 bytes that are read (name_bytes)",
+           "a tensor's name has 4097 bytes; 1 to 4096 are read (name_bytes)",
            status='LIMIT')
     tensor('limit-name-escapes', T.replace('"a"', '"' + 'a' * 80 + '"'), FOUR,
-           "byte 9: a tensor's name has more than the 9 bytes that are read (name_bytes)",
+           "a tensor's name has 80 bytes; 1 to 9 are read (name_bytes)",
            status='LIMIT', limit='name_bytes=9')
 
 
@@ -338,7 +345,7 @@ def layers():
           arch=in_front({'name': 's', 'type': 'squeeze', 'options': {}}, (3, 2, 2)))
     model('layer-split-odd', 'a split needs an even number of channels, not 3',
           arch=in_front({'name': 's', 'type': 'split', 'options': {}}, (2, 2, 3)))
-    model('layer-long', 'a key or value of more than',
+    model('layer-long', "option 'kind' is 'rrr",
           arch=with_layer(1, options={'kind': 'r' * 70000}))
     model('limit-layers', 'more than 3 layers', status='LIMIT', limit='layers=3')
     model('limit-parameters', 'at most 7 are read (parameters)', status='LIMIT',
@@ -346,8 +353,17 @@ def layers():
 
 
 def options():
-    model('options-missing', 'there is no object of at most', arch=with_layer(1, options=None))
-    model('options-array', 'there is no object of at most', arch=with_layer(1, options=[]))
+    deep = architecture(layers=[{'name': 'a', 'type': 'actnorm', 'options': {'k': 'DEEP'}}])
+    model('option-deep', 'nested too deeply',
+          arch=json.dumps(deep).replace('"DEEP"', '[' * 5000 + ']' * 5000))
+    model('option-leading-zero', "',' or '}' expected",
+          arch=json.dumps(deep).replace('"DEEP"', '01'))
+    model('option-point-alone', 'not a number', arch=json.dumps(deep).replace('"DEEP"', '1.'))
+    model('option-minus-alone', 'not a number', arch=json.dumps(deep).replace('"DEEP"', '-'))
+    model('option-long-number', 'too many digits',
+          arch=json.dumps(deep).replace('"DEEP"', '1.' + 600 * '0'))
+    model('options-missing', 'there is no object of options', arch=with_layer(1, options=None))
+    model('options-array', 'there is no object of options', arch=with_layer(1, options=[]))
     model('option-null', "option 'kind' is neither a number nor a text",
           arch=json.dumps(with_layer(1, options={'kind': 0})).replace('"kind": 0', '"kind": null'))
     model('option-true', "option 'lu' is neither a number nor a text",

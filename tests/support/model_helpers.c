@@ -19,6 +19,16 @@ void helper_refused(glow_status status, glow_status expected, const char *words,
   _fail(file, line);
 }
 
+/* ---- the build ------------------------------------------------------------------------------- */
+
+bool helper_has_files(void) {
+#ifdef GLOW_HAVE_FILES
+  return true;
+#else
+  return false;
+#endif
+}
+
 /* ---- memory ---------------------------------------------------------------------------------- */
 
 /* The size stands in front of each block. */
@@ -26,7 +36,9 @@ enum { HEADER = 16 };
 
 static void *counted_alloc(size_t size, void *payload) {
   helper_memory *memory = payload;
-  if (++memory->calls == memory->fail_at) {
+  memory->calls++;
+  if (memory->calls == memory->fail_at ||
+      (memory->fail_on && memory->fail_at && memory->calls > memory->fail_at)) {
     memory->failures++;
     return NULL;
   }

@@ -27,6 +27,11 @@ void helper_ok(glow_status status, const char *call, const char *file, int line)
 void helper_refused(glow_status status, glow_status expected, const char *words, const char *call,
                     const char *file, int line);
 
+/* ---- the build ------------------------------------------------------------------------------- */
+
+/* False: files are left out (-Dfiles=disabled). */
+bool helper_has_files(void);
+
 /* ---- memory ---------------------------------------------------------------------------------- */
 
 /* An allocator that counts and that can be told to fail. For one thread at a time. */
@@ -35,6 +40,7 @@ typedef struct helper_memory {
   int64_t bytes;    /* in live blocks */
   int64_t calls;    /* allocations asked for, the failed one too */
   int64_t fail_at;  /* the call that fails, from 1; 0: none */
+  bool fail_on;     /* all calls after it fail too */
   int64_t failures; /* how many did */
 } helper_memory;
 glow_allocator helper_allocator(helper_memory *memory);
