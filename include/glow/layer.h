@@ -32,9 +32,9 @@ GLOW_API glow_status glow_actnorm_create(glow_context *context, const glow_actno
 
 /* Invertible 1x1 convolution: y_o = sum_i W[o,i] x_i; log-det = H W log|det W|. Starts as the Q of
  * a random QR. Plain: parameter weight [C,C]. LU: W = P M with M = (L + I) (U + diag(sign_s
- * exp(log_s))), where row i of W is row perm[i] of M; or, with `columns`, W = M P, where column j of W
- * is column perm[j] of M. Parameters lower [C,C] (strictly lower used), upper [C,C] (strictly upper
- * used), log_s [C]; fixed sign_s [C], perm [C]. 2018, 3.2. */
+ * exp(log_s))), where row i of W is row perm[i] of M; or, with `columns`, W = M P, where column j
+ * of W is column perm[j] of M. Parameters lower [C,C] (strictly lower used), upper [C,C] (strictly
+ * upper used), log_s [C]; fixed sign_s [C], perm [C]. 2018, 3.2. */
 typedef struct glow_invconv_options {
   size_t struct_size;
   int32_t lu;      /* 1: LU form (default); 0: plain */
@@ -74,15 +74,15 @@ GLOW_API glow_status glow_permute_create(glow_context *context, const glow_permu
  * log-det = 0. RealNVP 2016, 3.4; Glow 2018, 3.3.
  * SIGMOID_FLOOR: s = floor + (1 - floor) sigmoid(raw + 2), so that the inverse divides by at least
  * `floor`. TANH_LEARNED: s = exp(scale tanh(raw)) with a parameter scale for each channel that
- * changes, which starts at 1 under a channel mask and at 0 under a checkerboard.
+ * changes, which starts at 0 under a checkerboard and at 1 under the other masks.
  * What x1 is, of C channels:
  *   GLOW_MASK_CHANNELS      the first C - floor(C/2); with `invert` the last C - floor(C/2)
- *   GLOW_MASK_CHECKERBOARD  the pixels with row + column odd, with `invert` the others; the net maps
- *                           all channels, zero at the pixels of x2
+ *   GLOW_MASK_CHECKERBOARD  the pixels with row + column odd, with `invert` the others; the net
+ *                           maps all channels, zero at the pixels of x2
  *   GLOW_MASK_INDICES       the channels that are listed, in their order; with `invert` those that
  *                           are not listed, in ascending order
- * x2 is the rest, which is never empty. x1 may be: all channels change then, by what the net makes of
- * its condition. */
+ * x2 is the rest, which is never empty. x1 may be: all channels change then, by what the net makes
+ * of its condition. */
 /* GLOW_COUPLING_SPLINE is for presets: glow_spline_coupling_create makes it. */
 enum { GLOW_COUPLING_AFFINE = 301, GLOW_COUPLING_ADDITIVE = 302, GLOW_COUPLING_SPLINE = 303 };
 enum {
@@ -115,18 +115,18 @@ typedef struct glow_coupling_options {
         GLOW_MASK_CHANNELS, 0, GLOW_ORDER_SHIFT_SCALE, 0, NULL, 0                                  \
   }
 /* Takes *net over, on success and on failure, and sets it to NULL. GLOW_MASK_CHANNELS needs two
- * channels or more, a checkerboard two pixels or more, and a net without input a condition; the layer
- * is refused when it is added to a builder. */
+ * channels or more, a checkerboard two pixels or more, and a net without input a condition; the
+ * layer is refused when it is added to a builder. */
 GLOW_API glow_status glow_coupling_create(glow_context *context,
                                           const glow_coupling_options *options, glow_net **net,
                                           glow_layer **out);
 
-/* Spline coupling: one part of the channels stays as it is; each element of the other goes through a
- * monotone rational-quadratic spline of `bins` bins from [-bound, bound] onto itself, and stays as
- * it is outside. The net gives 3 bins - 1 values for each channel that changes; all 0 is the
+/* Spline coupling: one part of the channels stays as it is; each element of the other goes through
+ * a monotone rational-quadratic spline of `bins` bins from [-bound, bound] onto itself, and stays
+ * as it is outside. The net gives 3 bins - 1 values for each channel that changes; all 0 is the
  * identity. log-det = sum of log-derivatives. Durkan et al. 2019. parity 0: the first
- * C - floor(C/2) channels stay; 1: the last. One channel alone changes, by what the net makes of its
- * condition. min_width and min_height are shares of 2 bound; min_derivative is of the slope 1. */
+ * C - floor(C/2) channels stay; 1: the last. One channel alone changes, by what the net makes of
+ * its condition. min_width and min_height are shares of 2 bound; min_derivative is a slope. */
 typedef struct glow_spline_coupling_options {
   size_t struct_size;
   int32_t bins;          /* 2 to 64; default 8 */
@@ -138,15 +138,15 @@ typedef struct glow_spline_coupling_options {
 } glow_spline_coupling_options;
 #define GLOW_SPLINE_COUPLING_OPTIONS_INIT                                                          \
   { sizeof(glow_spline_coupling_options), 8, 0, 4.0, 1e-3, 1e-3, 1e-3 }
-/* Takes *net over, on success and on failure, and sets it to NULL. One channel needs a net that reads
- * a condition. */
+/* Takes *net over, on success and on failure, and sets it to NULL. One channel needs a net that
+ * reads a condition. */
 GLOW_API glow_status glow_spline_coupling_create(glow_context *context,
                                                  const glow_spline_coupling_options *options,
                                                  glow_net **net, glow_layer **out);
 
 /* Scaling: y_i = x_i exp(logs_i) for each element i of a sample; log-det = sum logs. Parameter logs
- * [H, W, C], 0 at the start; or, with from_data, such that each element has deviation 1 on the data:
- * -log(sd + 1e-6). Dinh et al. 2014, 3.3. */
+ * [H, W, C], 0 at the start; or, with from_data, such that each element has deviation 1 on the
+ * data: -log(sd + 1e-6). Dinh et al. 2014, 3.3. */
 typedef struct glow_scaling_options {
   size_t struct_size;
   int32_t from_data; /* 1: first values from data; default 0 */
@@ -192,11 +192,12 @@ GLOW_API glow_status glow_split_create(glow_context *context, const glow_split_o
                                        glow_layer **out);
 
 /* Batch normalisation: y_c = (x_c - mean_c) / sqrt(var_c + epsilon); log-det = -H W / 2 sum_c
- * log(var_c + epsilon). In training passes (glow_workspace_forward of a workspace in a training mode) mean
- * and biased variance are those of the batch, and gradients go through them; in all others they are
- * the running averages, fixed state mean [C] and var [C], which data-dependent initialisation sets
- * and every training step moves: average += momentum (batch - average). With a lag, training uses
- * lag * running average + (1 - lag) * batch. Dinh et al. 2016, 3.7 and appendix E. */
+ * log(var_c + epsilon). In training passes (glow_workspace_forward of a workspace in a training
+ * mode) mean and biased variance are those of the batch, and gradients go through them; in all
+ * others they are the running averages, fixed state mean [C] and var [C], which data-dependent
+ * initialisation sets and every training step moves: average += momentum (batch - average). With a
+ * lag, training uses lag * running average + (1 - lag) * batch. Dinh et al. 2016, 3.7 and appendix
+ * E. */
 typedef struct glow_batchnorm_options {
   size_t struct_size;
   double epsilon;  /* in (0, 1); default 1e-4 */
@@ -231,9 +232,10 @@ enum { GLOW_DENSITY_GAUSSIAN = 801, GLOW_DENSITY_LOGISTIC = 802 };
  * image, they do differ). Or logistic, with logs the log of its scale. Must be the last layer.
  * A sample with label -1, whose class is not known, has the density of the mixture of all classes,
  * 1/K sum_k p(z|k).
- * With `classifier`, the model has logits (glow_workspace_classify), logit_k = class_bias[k] + sum_c
- * class_weight[k,c] z_c, z_c being the mean over the pixels of channel c of the raw top latents;
- * parameters class_weight [classes, C], class_bias [classes], 0 at the start. 2018, code. */
+ * With `classifier`, the model has logits (glow_workspace_classify), logit_k = class_bias[k] +
+ * sum_c class_weight[k,c] z_c, z_c being the mean over the pixels of channel c of the raw top
+ * latents; parameters class_weight [classes, C], class_bias [classes], 0 at the start. 2018,
+ * code. */
 typedef struct glow_prior_options {
   size_t struct_size;
   int32_t learned;    /* 1: mean and logs are learned (default) */

@@ -21,8 +21,8 @@ typedef struct glow_net glow_net;
  * norms are actnorms or plain biases, and the zero convolution (conv + bias) exp(3 logs) starts at
  * 0. With `border`, as in that code, each 3x3 convolution has one more input channel, which is 1 in
  * the padding around the image and 0 inside; its weights are conv1.edge [hidden, 3, 3] and
- * conv3.edge [out, 3, 3]. A condition adds channels to the net's input. Source: Kingma and Dhariwal 2018, section 3 and the code published with
- * it. */
+ * conv3.edge [out, 3, 3]. A condition adds channels to the net's input. Source: Kingma and Dhariwal
+ * 2018, section 3 and the code published with it. */
 typedef struct glow_conv_net_options {
   size_t struct_size;
   int32_t hidden;       /* channels of both hidden layers; default 512 */

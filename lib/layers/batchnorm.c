@@ -2,8 +2,8 @@
  * epsilon). mean and var (biased) are those of the batch's pixels while training, of which running
  * averages are kept, and the running averages otherwise. With a lag l, training uses
  * l running + (1 - l) batch, and gradients go through the batch's part.
- * Ioffe and Szegedy 2015; Dinh et al. 2016, section 3.7 and appendix E. There is no affine part: for
- * that, put an actnorm behind it. SPDX-License-Identifier: MIT */
+ * Ioffe and Szegedy 2015; Dinh et al. 2016, section 3.7 and appendix E. There is no affine part:
+ * for that, put an actnorm behind it. SPDX-License-Identifier: MIT */
 #include <math.h>
 #include <string.h>
 

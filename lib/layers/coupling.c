@@ -6,8 +6,8 @@
  *   channels      the first C - floor(C/2); inverted, the last C - floor(C/2)
  *   checkerboard  the pixels where the mask is 1, row + column odd; inverted, the others. The net
  *                 sees all pixels, 0 where the mask is 0, and its output is used there
- *   indices       the channels that are listed, in their order; inverted, those that are not listed,
- *                 in ascending order
+ *   indices       the channels that are listed, in their order; inverted, those that are not
+ *                 listed, in ascending order
  * and x2 is the rest. Dinh et al. 2014; Dinh et al. 2016, section 3.4; Kingma and Dhariwal 2018,
  * section 3.3. SPDX-License-Identifier: MIT */
 #include "layers/coupling.h"

@@ -1,6 +1,6 @@
 /* The coupling, between its files: coupling.c (what it is, its passes, its
- * options), coupling_seen.c (what its net sees) and coupling_change.c (what is done to each element).
- * SPDX-License-Identifier: MIT */
+ * options), coupling_seen.c (what its net sees) and coupling_change.c (what is done to each
+ * element). SPDX-License-Identifier: MIT */
 #ifndef GLOW_LIB_COUPLING_H
 #define GLOW_LIB_COUPLING_H
 
@@ -52,7 +52,7 @@ void glow__coupling_inverse(glow__coupling_run *run);
 /* dx without the net's part, dh, x_out, and the gradient of the learned scale, from g and h. */
 void glow__coupling_backward(glow__coupling_run *run);
 
-/* ---- coupling_seen.c: x1 in rows of its own, for the net, where it does not lie so ------------ */
+/* ---- coupling_seen.c: x1 in rows of its own, for the net ------------------------------------- */
 
 /* to [pixels, seen] = x1: under a checkerboard all channels, 0 where the mask is 0. */
 void glow__coupling_gather(glow__coupling_run *run);

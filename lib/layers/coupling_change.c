@@ -1,5 +1,5 @@
-/* What a coupling does to each element, by groups of samples: the kernels' coupling changes with shift
- * t and scale s(raw), and d raw = d log s (d log s / d raw). SPDX-License-Identifier: MIT */
+/* What a coupling does to each element, by groups of samples: the kernels' coupling changes with
+ * shift t and scale s(raw), and d raw = d log s (d log s / d raw). SPDX-License-Identifier: MIT */
 #include <string.h>
 
 #include "layers/coupling.h"
@@ -19,9 +19,9 @@ void glow__coupling_run_groups(glow__coupling_run *run, glow_task_fn fn) {
   glow_call_run(run->call, glow__group_count(&run->groups), fn, run);
 }
 
-/* Channels of a pixel: `same_count` of them, from `same`, that stay as they are, and `changes`, from
- * `change`, that change. Where channels are listed, x2 is spread over the pixel: all channels are
- * copied then, and x2 after that. */
+/* Channels of a pixel: `same_count` of them, from `same`, that stay as they are, and `changes`,
+ * from `change`, that change. Where channels are listed, x2 is spread over the pixel: all channels
+ * are copied then, and x2 after that. */
 typedef struct part {
   int64_t same, same_count, change, changes;
 } part;
@@ -92,8 +92,8 @@ static void scales_of(const glow__coupling_run *run, const piece *at, bool slope
   glow__scale_function(run->math, c->o.scale, (float)c->o.floor, count, raw, k, slopes, scales);
 }
 
-/* Elements of x2 of `rows` pixels from p on, where they lie; or, where channels are listed, a copy of
- * them in `copy`. *stride: floats from one pixel to the next. */
+/* Elements of x2 of `rows` pixels from p on, where they lie; or, where channels are listed, a copy
+ * of them in `copy`. *stride: floats from one pixel to the next. */
 static const float *x2_of(const glow__coupling *c, const piece *at, int64_t p, int64_t rows,
                           const float *x, float *copy, int64_t *stride) {
   int64_t width = at->to - at->from;

@@ -1,5 +1,6 @@
 /* Groups: fixed runs of whole samples, the tasks of layers that do the same small work on every
- * element. Cut by shapes alone, so results do not depend on threads. SPDX-License-Identifier: MIT */
+ * element. Cut by shapes alone, so results do not depend on threads.
+ * SPDX-License-Identifier: MIT */
 #ifndef GLOW_LIB_GROUPS_H
 #define GLOW_LIB_GROUPS_H
 

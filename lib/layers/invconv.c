@@ -1,5 +1,5 @@
-/* Invertible 1x1 convolution: y_o = sum_i W[o,i] x_i at each pixel, log-det = H W log|det W|. Plain,
- * or from M = (L + I) (U + diag(sign_s exp(log_s))) in one of two forms:
+/* Invertible 1x1 convolution: y_o = sum_i W[o,i] x_i at each pixel, log-det = H W log|det W|.
+ * Plain, or from M = (L + I) (U + diag(sign_s exp(log_s))) in one of two forms:
  *   rows      W = P M, where row i of W is row perm[i] of M
  *   columns   W = M P, where column j of W is column perm[j] of M
  * Determinants, inverses and the gradients of both forms in double.
@@ -28,9 +28,9 @@ typedef struct invconv {
 /* ---- derived values -------------------------------------------------------------------------- */
 
 /* W, its inverse and its transpose packed; log-det of a sample; then doubles [C, C]: W, its factors
- * (L below the diagonal, the rest on and above it) and its inverse; in column form a row of doubles;
- * room for floats [C, C]; which row of W each row of the factors' product is and, in column form,
- * which column of W each of its columns is. */
+ * (L below the diagonal, the rest on and above it) and its inverse; in column form a row of
+ * doubles; room for floats [C, C]; which row of W each row of the factors' product is and, in
+ * column form, which column of W each of its columns is. */
 typedef struct invconv_derived {
   double *logdet, *w, *factors, *inverse, *spare;
   float *forward, *backward, *back; /* packed W, inverse, transpose */
@@ -109,8 +109,8 @@ static void add_row(int64_t first, int64_t c, double factor, const double *from,
     to[j] += factor * from[j];
 }
 
-/* Row i of the factors' product is row rows[i] of W; its columns in the column form are not in place
- * yet. */
+/* Row i of the factors' product is row rows[i] of W; its columns in the column form are not in
+ * place yet. */
 static glow_status invconv_compose(const invconv *v, const glow_call *call, invconv_derived *d) {
   const float *log_s = glow_call_tensor(call, v->log_s);
   int64_t c = v->channels;

@@ -1,8 +1,8 @@
 /* Internal face of layers/: the list of layers, and what their files share.
  *
- * A layer is one file (its second idea may have a file of its own): options and state in one struct,
- * which starts with the options; the functions of its table; rows of its options; the table; its
- * constructor. SPDX-License-Identifier: MIT */
+ * A layer is one file (its second idea may have a file of its own): options and state in one
+ * struct, which starts with the options; the functions of its table; rows of its options; the
+ * table; its constructor. SPDX-License-Identifier: MIT */
 #ifndef GLOW_LIB_LAYERS_H
 #define GLOW_LIB_LAYERS_H
 

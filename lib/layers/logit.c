@@ -69,8 +69,8 @@ static glow_status logit_inverse(const void *self, const glow_call *call, const 
   return GLOW_OK;
 }
 
-/* dx = dy dy/dx + d_logdet d(log dy/dx)/dx. On the tangents the second term is 0; on the curve, with
- * p = sigmoid(y), d(log dy/dx)/dx is (1 - 2a) (2p - 1) / (p (1 - p)). */
+/* dx = dy dy/dx + d_logdet d(log dy/dx)/dx. On the tangents the second term is 0; on the curve,
+ * with p = sigmoid(y), d(log dy/dx)/dx is (1 - 2a) (2p - 1) / (p (1 - p)). */
 static void logit_backward(const void *self, const glow_call *call, const glow_layer_gradient *g) {
   const logit *l = self;
   double ignored = 0;

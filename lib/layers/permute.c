@@ -1,5 +1,6 @@
 /* permute: a fixed permutation of the channels, y_c = x_{index[c]}. log-det = 0.
- * Dinh et al. 2014 (reversal); Kingma and Dhariwal 2018, section 5.1. SPDX-License-Identifier: MIT */
+ * Dinh et al. 2014 (reversal); Kingma and Dhariwal 2018, section 5.1.
+ * SPDX-License-Identifier: MIT */
 #include <string.h>
 
 #include "layers/layers.h"

@@ -1,7 +1,7 @@
 /* prior: everything that is left becomes latents, Gaussian or logistic. Their means and log-scales
  * are 0 or learned, for each channel or for each channel and position, plus a row for the sample's
- * class. A sample whose class is not known has the mixture of the classes as its density. Kingma and
- * Dhariwal 2018, code; Dinh et al. 2014, section 3.4. SPDX-License-Identifier: MIT */
+ * class. A sample whose class is not known has the mixture of the classes as its density. Kingma
+ * and Dhariwal 2018, code; Dinh et al. 2014, section 3.4. SPDX-License-Identifier: MIT */
 #include "layers/prior.h"
 
 #include <string.h>

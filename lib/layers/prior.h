@@ -1,5 +1,5 @@
-/* The top prior, between its files: prior.c (what it is, and its passes), prior_density.c (densities),
- * prior_classifier.c. SPDX-License-Identifier: MIT */
+/* The top prior, between its files: prior.c (what it is, and its passes), prior_density.c
+ * (densities), prior_classifier.c. SPDX-License-Identifier: MIT */
 #ifndef GLOW_LIB_PRIOR_H
 #define GLOW_LIB_PRIOR_H
 
@@ -17,7 +17,7 @@ typedef struct glow__prior {
   int32_t pooled;                             /* worker: doubles [channels] */
 } glow__prior;
 
-/* ---- prior_density.c: z [size] of one sample ----------------------------------------------------- */
+/* ---- prior_density.c: z [size] of one sample ------------------------------------------------- */
 
 /* Mean [period] and logs [period] of a class (of all samples, where there are no classes), in
  * worker scratch. */

@@ -42,8 +42,8 @@ double glow__prior_log_density(const glow__prior *p, const glow_call *call, int3
   return density;
 }
 
-/* Writes p(z|k) divided by the largest of them to share[classes], and returns their sum; *top is the
- * logarithm of the largest. */
+/* Writes p(z|k) divided by the largest of them to share[classes], and returns their sum; *top is
+ * the logarithm of the largest. */
 static double prior_shares(const glow__prior *p, const glow_call *call, const float *z,
                            double *share, double *top) {
   double sum = 0;

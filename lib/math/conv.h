@@ -1,5 +1,5 @@
-/* Convolutions behind <glow/sys/math.h>: for layers and nets of this library, which make more of the
- * weights' gradient. SPDX-License-Identifier: MIT */
+/* Convolutions behind <glow/sys/math.h>: for layers and nets of this library, which make more of
+ * the weights' gradient. SPDX-License-Identifier: MIT */
 #ifndef GLOW_LIB_CONV_H
 #define GLOW_LIB_CONV_H
 
@@ -18,8 +18,8 @@ typedef struct glow__conv_sum {
   int64_t x_stride, dy_stride;
 } glow__conv_sum;
 
-/* The parts of glow_conv_weight_gradient, in the order in which they are computed: part 0 is the
- * bias; part k > 0 writes rows [first, first + rows) of D [(t, i), o], the gradient of w by taps. */
+/* The parts of glow_conv_weight_gradient: part 0 is the bias; part k > 0 gives rows
+ * [first, first + rows) of D [(t, i), o], the gradient of w in order of taps. */
 void glow__conv_bias_gradient(const glow__conv_sum *sum, float *dbias, float *room);
 typedef struct glow__conv_rows {
   int64_t first, rows;

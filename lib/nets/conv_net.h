@@ -39,8 +39,8 @@ typedef struct glow__conv_net {
    * actnorms. */
   int32_t w1, b1, l1, w2, b2, l2, w3, b3, l3;
   int32_t e1, e3; /* conv1.edge, conv3.edge [out, 3, 3], or -1 */
-  /* Stored: activations after ReLU [pixels, hidden]. float32: in strips of panels; bfloat16: rows of
-   * an even length. */
+  /* Stored: activations after ReLU [pixels, hidden]. float32: in strips of panels; bfloat16: rows
+   * of an even length. */
   int32_t h1, h2;
   /* Scratch. */
   int32_t by_tap1;   /* W1 as [hidden, (t, in)]; its gradient, transposed */
@@ -54,8 +54,8 @@ typedef struct glow__conv_net {
   int32_t d_gathered; /* gradient of gather(x) [pixels, 9 in] */
   int32_t sums;       /* doubles [glow__conv_partial] */
   /* The gradients of W1, W2, W3 by taps are L' R: gather(x)' d1, d2' h1, taps' h2, where h1 and h2
-   * are those stored. Each factor is [pixels, n]. float32: in strips of panels; bfloat16: L in pairs
-   * of pixels, R in rows. */
+   * are those stored. Each factor is [pixels, n]. float32: in strips of panels; bfloat16: L in
+   * pairs of pixels, R in rows. */
   int32_t left[3]; /* of W1, W2, W3 */
   int32_t d1;
   int32_t weight_block; /* bfloat16: packed columns of a worker */

@@ -5,8 +5,8 @@
  *   backward   the gradients of taps, d2 and d1 are rounded, for data and weights alike; sums for
  *              biases and logs and dx are not
  *
- * Rows of n elements take glow__even(n) places. What weight gradients take as A', with pixels for k,
- * is laid out in pairs of pixels while it is in the cache. SPDX-License-Identifier: MIT */
+ * Rows of n elements take glow__even(n) places. What weight gradients take as A', with pixels for
+ * k, is laid out in pairs of pixels while it is in the cache. SPDX-License-Identifier: MIT */
 #include "math/kernels16.h"
 #include "nets/conv_net.h"
 

@@ -36,8 +36,8 @@ typedef struct glow__wn_run {
   int64_t pixels; /* of the batch */
 } glow__wn_run;
 
-/* Pixels [first, last) of y [pixels, out] from h. add: y holds what is added to. room, of these two:
- * glow_conv_room_floats. */
+/* Pixels [first, last) of y [pixels, out] from h. add: y holds what is added to. room, of these
+ * two: glow_conv_room_floats. */
 void glow__wn_forward(const glow__wn_run *run, const float *h, int64_t stride, int64_t first,
                       int64_t last, bool add, float *y, float *room);
 /* Pixels [first, last) of the gradient of h from dy [pixels, out]. */

@@ -1,5 +1,5 @@
-/* What the masks of couplings let through, where that is counted in channels: which channels stay as
- * they are, in which order the net sees them, and which masks are refused.
+/* What the masks of couplings let through, where that is counted in channels: which channels stay
+ * as they are, in which order the net sees them, and which masks are refused.
  * SPDX-License-Identifier: MIT */
 #include "../support/model_helpers.h"
 
@@ -117,8 +117,8 @@ static int64_t pass(glow_model *model, int32_t mode, int64_t channels, float *ou
   return 2 * count + BATCH + parameters;
 }
 
-/* Listing the channels of the channel mask gives its bits, in every mode and with 300 channels, more
- * than scales are computed for at once. */
+/* Listing the channels of the channel mask gives its bits, in every mode and with 300 channels,
+ * more than scales are computed for at once. */
 static void check_same(glow_context *context, int64_t channels, int32_t invert, int32_t mode) {
   const glow_shape shape = image(channels);
   int64_t stay = channels - channels / 2;
@@ -159,8 +159,8 @@ static void test_same_as_the_channel_mask(void **state) {
   glow_context_destroy(&context);
 }
 
-/* Listed in another order, the net's input is in that order: with its first weights exchanged alike,
- * the coupling does the same. Sums are in another order, so but for rounding. */
+/* Listed in another order, the net's input is in that order: with its first weights exchanged
+ * alike, the coupling does the same. Sums are in another order, so but for rounding. */
 static void test_order(void **state) {
   glow_context *context = helper_context(1, NULL, NULL);
   const glow_shape shape = {1, 1, 3};

@@ -1,5 +1,5 @@
-/* Options of the layers that come with the library: without any, or with the macro of the header, the
- * defaults are the same bytes; what is wrong is refused by its name, with what is allowed.
+/* Options of the layers that come with the library: without any, or with the macro of the header,
+ * the defaults are the same bytes; what is wrong is refused by its name, with what is allowed.
  * SPDX-License-Identifier: MIT */
 #include "../support/model_helpers.h"
 

@@ -1,8 +1,8 @@
 /* Conditions of the built-in nets: a net that reads a condition gives the same bits, in every way,
- * as the same net without one that is given x and the condition as one input, joined here by the rule
- * of <glow/net.h>: vectors, images of the same size and of a multiple, with and without channels of
- * x, in float32 and bfloat16, on one thread and on three. Gradients go back to x and to the
- * condition. And shapes that do not fit are refused by name; options NULL are the defaults.
+ * as the same net without one that is given x and the condition as one input, joined here by the
+ * rule of <glow/net.h>: vectors, images of the same size and of a multiple, with and without
+ * channels of x, in float32 and bfloat16, on one thread and on three. Gradients go back to x and to
+ * the condition. And shapes that do not fit are refused by name; options NULL are the defaults.
  * (Differences, round trips, saving and loading: test_check_built_in.c.)
  * SPDX-License-Identifier: MIT */
 #include "../support/model_helpers.h"
@@ -173,8 +173,8 @@ static glow_shape joined_shape(const net_case *c) {
                       c->seen + (vector ? condition : condition / image)};
 }
 
-/* Where element k of a sample's joined input comes from: *from_x tells whether from x, and the result
- * is its place there or in the condition. */
+/* Where element k of a sample's joined input comes from: *from_x tells whether from x, and the
+ * result is its place there or in the condition. */
 static int64_t source(const net_case *c, int64_t k, bool *from_x) {
   int64_t width = c->input.width, image = c->input.height * width;
   int64_t row = joined_shape(c).channels, p = k / row, j = k % row;

@@ -1,7 +1,7 @@
 /* The convolutions of <glow/sys/math.h>, with every provider of kernels that this machine can run,
- * against a scalar loop in double: forward with all epilogues, and all gradients against differences
- * of that loop. 3x3 and 1x1, images of one pixel, of one row and of one column, odd sizes, strides,
- * ranges over the edges of images. And that nothing is written beside the result.
+ * against a scalar loop in double: forward with all epilogues, and all gradients against
+ * differences of that loop. 3x3 and 1x1, images of one pixel, of one row and of one column, odd
+ * sizes, strides, ranges over the edges of images. And that nothing is written beside the result.
  * SPDX-License-Identifier: MIT */
 #include <glow/sys/math.h>
 #include <math.h>
@@ -63,8 +63,8 @@ static void close_bench(bench *b) {
 
 /* ---- the scalar loop ------------------------------------------------------------------------- */
 
-/* y[p, o] without epilogue. *size: the sum of the magnitudes of its terms, which bounds what rounding
- * in float32 does to it: each of n additions is off by at most 2^-24 of that. */
+/* y[p, o] without epilogue. *size: the sum of the magnitudes of its terms, which bounds what
+ * rounding in float32 does to it: each of n additions is off by at most 2^-24 of that. */
 static double exact(const bench *b, const float *x, const float *w, int64_t p, int64_t o,
                     double *size) {
   const glow_conv *c = b->conv;
@@ -169,8 +169,8 @@ static void check_alone(const bench *b) {
 
 /* ---- gradients ------------------------------------------------------------------------------- */
 
-/* The derivative of the loss by *at, which is x's or w's, by a difference: exact but for the rounding
- * of sums in double, for the loss is linear. */
+/* The derivative of the loss by *at, which is x's or w's, by a difference: exact but for the
+ * rounding of sums in double, for the loss is linear. */
 static double slope(const bench *b, float *at) {
   const float middle = *at;
   *at = middle + 1.0f;

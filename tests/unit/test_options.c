@@ -311,7 +311,7 @@ static void test_saved(void **state) {
   assert_false(has(&config, "seed"));
   assert_false(has(&config, "reserved"));
   assert_true(has(&config, "depth")); /* not quiet */
-  assert_int_equal(glow__options_load(&table, context, &config, &to), GLOW_OK);
+  assert_int_equal(glow__options_load(&table, &context, &config, &to), GLOW_OK);
   assert_int_equal(to.width, 17);
   assert_int_equal(to.seed, 0);
   assert_int_equal(to.second, SHADE_DARK);
@@ -323,7 +323,7 @@ static void test_saved(void **state) {
   glow__config_destroy(&config);
   /* nothing written: all defaults */
   assert_int_equal(glow__config_create(&context, &config), GLOW_OK);
-  assert_int_equal(glow__options_load(&table, context, &config, &to), GLOW_OK);
+  assert_int_equal(glow__options_load(&table, &context, &config, &to), GLOW_OK);
   from = defaults();
   assert_memory_equal(&to, &from, sizeof to);
   glow__config_destroy(&config);
@@ -351,7 +351,7 @@ static void refuse_text(const char *key, const char *value, const char *words) {
   sample_options to;
   assert_int_equal(glow__config_create(&context, &config), GLOW_OK);
   assert_int_equal(glow__config_set_text(&config, key, value), GLOW_OK);
-  assert_int_equal(glow__options_load(&table, context, &config, &to), GLOW_E_FORMAT);
+  assert_int_equal(glow__options_load(&table, &context, &config, &to), GLOW_E_FORMAT);
   says(words);
   glow__options_release(&table, &context, &to);
   glow__config_destroy(&config);
@@ -363,7 +363,7 @@ static void refuse_integer(const char *key, int64_t value, const char *words) {
   sample_options to;
   assert_int_equal(glow__config_create(&context, &config), GLOW_OK);
   assert_int_equal(glow__config_set_int(&config, key, value), GLOW_OK);
-  assert_int_equal(glow__options_load(&table, context, &config, &to), GLOW_E_FORMAT);
+  assert_int_equal(glow__options_load(&table, &context, &config, &to), GLOW_E_FORMAT);
   says(words);
   glow__config_destroy(&config);
 }
@@ -406,7 +406,7 @@ static void test_loaded_values_are_checked(void **state) {
   (void)state;
   assert_int_equal(glow__config_create(&context, &config), GLOW_OK);
   assert_int_equal(glow__config_set_real(&config, "rate", 1.0), GLOW_OK);
-  assert_int_equal(glow__options_load(&table, context, &config, &loaded), GLOW_OK);
+  assert_int_equal(glow__options_load(&table, &context, &config, &loaded), GLOW_OK);
   assert_int_equal(glow_options_read(&table, &loaded, &to), GLOW_E_ARGUMENT);
   says("sample_options: rate is 1; it must be above 0 and below 1");
   glow__config_destroy(&config);
@@ -429,26 +429,26 @@ static void test_views(void **state) {
   assert_true(has(&config, "shift.width"));
   assert_true(has(&config, "scale.width"));
   assert_false(has(&config, "width"));
-  assert_int_equal(glow__options_load(&table, context, &shift, &to), GLOW_OK);
+  assert_int_equal(glow__options_load(&table, &context, &shift, &to), GLOW_OK);
   assert_int_equal(to.width, 11);
   assert_string_equal(glow__config_unasked(&config), "scale.width");
-  assert_int_equal(glow__options_load(&table, context, &scale, &to), GLOW_OK);
+  assert_int_equal(glow__options_load(&table, &context, &scale, &to), GLOW_OK);
   assert_int_equal(to.width, 12);
   assert_null(glow__config_unasked(&config));
-  assert_int_equal(glow__options_load(&table, context, &config, &to),
+  assert_int_equal(glow__options_load(&table, &context, &config, &to),
                    GLOW_OK); /* the list has none itself */
   assert_int_equal(to.width, 8);
   /* errors name the whole key; what a view sets again replaces the first value */
   assert_int_equal(glow__config_set_int(&scale, "width", 99), GLOW_OK);
-  assert_int_equal(glow__options_load(&table, context, &scale, &to), GLOW_E_FORMAT);
+  assert_int_equal(glow__options_load(&table, &context, &scale, &to), GLOW_E_FORMAT);
   says("option 'scale.width' is 99; it must be 1 to 64");
   assert_int_equal(glow__config_set_text(&scale, "shade", "grey"), GLOW_OK);
   assert_int_equal(glow__config_set_int(&scale, "width", 9), GLOW_OK);
-  assert_int_equal(glow__options_load(&table, context, &scale, &to), GLOW_E_FORMAT);
+  assert_int_equal(glow__options_load(&table, &context, &scale, &to), GLOW_E_FORMAT);
   says("option 'scale.shade' is 'grey'; it must be one of light, dark");
   assert_int_equal(glow__config_set_text(&scale, "shade", "dark"), GLOW_OK);
   assert_int_equal(glow__config_set_text(&scale, "list", "1,"), GLOW_OK);
-  assert_int_equal(glow__options_load(&table, context, &scale, &to), GLOW_E_FORMAT);
+  assert_int_equal(glow__options_load(&table, &context, &scale, &to), GLOW_E_FORMAT);
   says("option 'scale.list' is '1,', not a list such as 0,2,5");
   glow__options_release(&table, &context, &to);
   glow__config_destroy(&config);

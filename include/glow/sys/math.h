@@ -1,6 +1,6 @@
 /* Fast arithmetic over arrays, for layers and networks: products of matrices, convolutions,
- * functions, moments, random numbers. What the context's kernels compute, with the same bits for any
- * number of threads, and for a sample alone or anywhere in a batch (but for "cblas" kernels).
+ * functions, moments, random numbers. What the context's kernels compute, with the same bits for
+ * any number of threads, and for a sample alone or anywhere in a batch (but for "cblas" kernels).
  * Nothing here allocates. SPDX-License-Identifier: MIT */
 #ifndef GLOW_SYS_MATH_H
 #define GLOW_SYS_MATH_H
@@ -48,8 +48,8 @@ GLOW_API glow_layout glow_math_panels(const glow_math *math, int64_t k, int64_t 
 /* Packs panels [first, last) of B [k, n], whose element (i, j) lies at b[i*rs + j*cs]. */
 GLOW_API void glow_math_pack(const glow_math *math, int64_t k, int64_t n, const float *b,
                              int64_t rs, int64_t cs, float *packed, int64_t first, int64_t last);
-/* C [m, n] = epilogue(A B), A [m, k]. Only columns of panels [first, last) are computed; c, bias and
- * scale point at column 0. */
+/* C [m, n] = epilogue(A B), A [m, k]. Only columns of panels [first, last) are computed; c, bias
+ * and scale point at column 0. */
 GLOW_API void glow_math_multiply(const glow_math *math, int64_t m, int64_t n, int64_t k,
                                  const float *a, glow_layout a_layout, const float *packed,
                                  float *c, glow_layout c_layout, int64_t first, int64_t last,
@@ -68,27 +68,28 @@ GLOW_API void glow_math_relu_backward(const glow_math *math, int64_t rows, int64
 
 /* ---- convolutions ---------------------------------------------------------------------------- */
 
-/* A convolution, 3x3 or 1x1, over a batch of images [height, width, channels], which keep their size:
+/* A 3x3 or 1x1 convolution over a batch of images [height, width, channels]; they keep their size:
  *
  *   y[p, o] = sum over taps t and inputs i of w[o, i, t] x[p + off(t), i]
  *
  * with w [out, in, size, size], off(t) = (t / 3 - 1, t % 3 - 1) for 3x3 and 0 for 1x1, and x = 0
- * outside the image. Pixels are counted through the batch: pixel p of sample n is n height width + p;
- * an array's `stride` is the floats from one pixel to the next, its channels or more. All
- * functions but packing do a part of the work, to be called from the caller's tasks:
+ * outside the image. Pixels are numbered through the batch: those of sample n start at
+ * n height width. The `stride` of an array is the number of floats from one pixel to the next, its
+ * channels or more. Packing is done at once; the other functions each do a part of their work, to
+ * be called from the tasks of a layer or net:
  *
  *   glow_conv_pack             once for each change of w: for forward, and for the data gradient
  *   glow_conv_forward          y from x, for a range of pixels (128 are a good size)
  *   glow_conv_data_gradient    the gradient of x from that of y, for a range of pixels
- *   glow_conv_weight_gradient  the gradients of w and bias over all pixels, for a block of weights */
+ *   glow_conv_weight_gradient  the gradients of w and bias over all pixels, for a block of w */
 typedef struct glow_conv {
   int64_t height, width; /* of an image */
   int64_t in, out;       /* channels */
   int64_t size;          /* of the filter: 3 or 1 */
 } glow_conv;
 
-/* Refuses a conv (NULL, a side or channels outside 1 to 2^24, another size, more elements than can be
- * counted) by name. The functions below are for those that it accepts. */
+/* GLOW_OK when there is such a convolution: sides and channels from 1 to 2^24, size 1 or 3, sizes
+ * that can be counted. What follows is for those alone. */
 GLOW_API glow_status glow_conv_check(const glow_conv *conv);
 /* Elements of w. */
 GLOW_API int64_t glow_conv_weight_floats(const glow_conv *conv);
@@ -106,7 +107,7 @@ GLOW_API void glow_conv_forward(const glow_math *math, const glow_conv *conv, co
                                 int64_t first, int64_t last, const float *x, int64_t x_stride,
                                 float *y, int64_t y_stride, const glow_epilogue *epilogue,
                                 float *room);
-/* Pixels [first, last) of dx = epilogue(dL/dx), from dy = dL/dy and weights packed as transposed. */
+/* Pixels [first, last) of dx = epilogue(dL/dx), from dy = dL/dy and transposed weights. */
 GLOW_API void glow_conv_data_gradient(const glow_math *math, const glow_conv *conv,
                                       const float *packed, int64_t first, int64_t last,
                                       const float *dy, int64_t dy_stride, float *dx,
