@@ -25,7 +25,7 @@ for file in $sources; do
 done
 
 # Lists in meson.build are written by hand.
-for file in tests/*/test_*.c examples/glowtool/*.c; do
+for file in tests/*/test_*.c tests/checkkernels/*.c examples/glowtool/*.c; do
   case $file in
   tests/*) list=tests/meson.build ;;
   *) list=examples/glowtool/meson.build ;;

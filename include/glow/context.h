@@ -66,7 +66,8 @@ typedef struct glow_context_options {
   uint32_t reserved; /* 0 */
   glow_log_fn log;   /* NULL: silent */
   void *log_payload;
-  const char *kernels; /* NULL or "auto": the best for this CPU; or a name of glow_kernels_name() */
+  const char *kernels; /* NULL or "auto": the best for this CPU, but never "cblas"; or a name of
+                          glow_kernels_name() */
   int32_t products;    /* GLOW_PRODUCTS_...; 0: float32 */
   int32_t reserved2;   /* 0 */
 } glow_context_options;
@@ -84,8 +85,9 @@ GLOW_API const char *glow_context_kernels(const glow_context *context);
 /* GLOW_PRODUCTS_ of the context; float32 of NULL. */
 GLOW_API int32_t glow_context_products(const glow_context *context);
 
-/* Names of the kernel providers that this build and CPU can run, best first: index 0, 1, ... until
- * NULL. */
+/* Names of the kernel providers that this build and CPU can run: index 0, 1, ... until NULL. The
+ * first is what "auto" chooses; "cblas", which does not promise that a sample has the same bits in
+ * any batch and is never chosen by itself, is the last. */
 GLOW_API const char *glow_kernels_name(uint32_t index);
 
 /* Asks the linked BLAS library, if it has such a call, to run each product on `threads` threads.
@@ -95,8 +97,13 @@ GLOW_API const char *glow_kernels_name(uint32_t index);
 GLOW_API glow_status glow_blas_set_threads(int32_t threads);
 
 /* A pool of threads for contexts to share: `threads` including the thread that calls run(). Workers
- * sleep when idle, with all signals blocked. After fork() the child must not use the pool.
- * allocator NULL: malloc and free. */
+ * sleep when idle, with all signals blocked. allocator NULL: malloc and free.
+ *
+ * A child of fork() has none of the threads. There the pool, and a context that has one, may be
+ * used and destroyed as before: runs are serial, with the same results, and destroying joins
+ * nobody. What other threads were doing at the time of fork() stays half done in the child's copy,
+ * so models and workspaces in use by them are not for the child. A child made inside a task must
+ * not return from the task: end it by exec() or _exit(). */
 GLOW_API glow_status glow_pool_create(const glow_allocator *allocator, uint32_t threads,
                                       glow_pool **out);
 /* Fills *out, whose struct_size the caller has set, with an executor that runs on the pool. */

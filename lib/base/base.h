@@ -76,8 +76,8 @@ struct glow_context {
   glow_pool *pool; /* ours, or NULL */
   glow_log_fn log;
   void *log_payload;
-  const struct glow__kernels *kernels;
-  const struct glow__kernels16 *kernels16; /* NULL: products are float32 */
+  const struct glow__kernels *kernels;     /* ours */
+  const struct glow__kernels16 *kernels16; /* ours; NULL: products are float32 */
   struct glow__registry_entry *registry;   /* base/registry.c: a list */
 };
 

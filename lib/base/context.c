@@ -8,6 +8,8 @@ void glow_context_destroy(glow_context **context) {
   glow_allocator allocator = (*context)->allocator;
   glow__registry_destroy(*context);
   glow_pool_destroy(&(*context)->pool);
+  glow_release(*context, (void *)(uintptr_t)(*context)->kernels);
+  glow_release(*context, (void *)(uintptr_t)(*context)->kernels16);
   glow__release(&allocator, *context);
   *context = NULL;
 }

@@ -68,7 +68,7 @@ static void actnorm_forward(const void *self, const glow_call *call, const float
   const actnorm_derived *d = glow_call_derived(call);
   int64_t samples = glow_call_sample_count(call);
   (void)logprior;
-  glow__pointwise_of(call)->actnorm(samples * a->pixels, a->channels, x, bias, d->scales, y);
+  glow__pointwise_of(call)->actnorm_forward(samples * a->pixels, a->channels, x, bias, d->scales, y);
   for (int64_t n = 0; n < samples; n++)
     logdet[n] += d->logdet;
 }
@@ -78,7 +78,7 @@ static void actnorm_undo(const actnorm *a, const glow_call *call, const float *y
   const float *bias = glow_call_tensor(call, a->bias);
   const actnorm_derived *d = glow_call_derived(call);
   const float *inverse = d->scales + a->channels;
-  glow__pointwise_of(call)->actnorm_undo(glow_call_sample_count(call) * a->pixels, a->channels, y,
+  glow__pointwise_of(call)->actnorm_inverse(glow_call_sample_count(call) * a->pixels, a->channels, y,
                                          bias, inverse, x);
 }
 
@@ -100,7 +100,7 @@ static void actnorm_backward(const void *self, const glow_call *call,
   double *bias = (double *)(void *)glow_call_worker_scratch(call, a->sums, 0);
   double *logs = bias + channels;
   memset(bias, 0, 2 * (size_t)channels * sizeof *bias);
-  glow__pointwise_of(call)->actnorm_gradient(samples * a->pixels, channels, g->y, g->dy, d->scales,
+  glow__pointwise_of(call)->actnorm_backward(samples * a->pixels, channels, g->y, g->dy, d->scales,
                                              g->dx, bias, logs);
   double logdet = 0;
   for (int64_t n = 0; n < samples; n++)

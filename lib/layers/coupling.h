@@ -36,7 +36,7 @@ typedef struct glow__coupling_run {
   const glow__coupling *c;
   const glow_call *call;
   const glow_math *math;
-  const struct glow__passes *pointwise;
+  const struct glow__pointwise *pointwise;
   glow__groups groups;
   const float *from, *h, *scale; /* scale: of tanh_learned, else NULL */
   float *to, *dh;

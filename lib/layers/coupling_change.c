@@ -172,7 +172,7 @@ static void coupling_forward_task(void *arg, uint32_t task, uint32_t worker) {
   const glow__coupling_run *run = arg;
   (void)worker;
   for (piece at = first_piece(run, task); cut_piece(run, task, &at); next_piece(run, &at))
-    change_piece(run, &at, run->pointwise->change, 1);
+    change_piece(run, &at, run->pointwise->coupling_forward, 1);
 }
 
 void glow__coupling_forward(glow__coupling_run *run) {
@@ -183,7 +183,7 @@ static void coupling_inverse_task(void *arg, uint32_t task, uint32_t worker) {
   const glow__coupling_run *run = arg;
   (void)worker;
   for (piece at = first_piece(run, task); cut_piece(run, task, &at); next_piece(run, &at))
-    change_piece(run, &at, run->pointwise->change_undo, -1);
+    change_piece(run, &at, run->pointwise->coupling_inverse, -1);
 }
 
 void glow__coupling_inverse(glow__coupling_run *run) {
@@ -233,12 +233,12 @@ static void change_x2_back(const glow__coupling_run *run, const piece *at, int64
   const float *y = x2_of(c, at, p, 1, g->y, y_copy, &stride);
   const float *dy = x2_of(c, at, p, 1, g->dy, dy_copy, &stride);
   float *dh = run->dh + p * c->out + at->from;
-  run->pointwise->change_gradient(kind, width, t, s, y, dy, (float)g->d_logdet[p / c->image],
+  run->pointwise->coupling_backward(kind, width, t, s, y, dy, (float)g->d_logdet[p / c->image],
                                   x2_room(c, at, p, g->dx, to_copy), dh, dh + c->changed);
   x2_written(c, at, p, 1, to_copy, g->dx);
   if (g->x)
     return;
-  run->pointwise->change_undo(kind, 1, width, y, 0, t, 0, s, x2_room(c, at, p, g->x_out, to_copy));
+  run->pointwise->coupling_inverse(kind, 1, width, y, 0, t, 0, s, x2_room(c, at, p, g->x_out, to_copy));
   x2_written(c, at, p, 1, to_copy, g->x_out);
 }
 

@@ -40,8 +40,8 @@ static inline const glow_math *glow__math_of(const glow_call *call) {
 }
 
 /* Kernels over activations that are not products, which <glow/sys/math.h> does not have. */
-static inline const glow__passes *glow__pointwise_of(const glow_call *call) {
-  return glow__math_kernels(glow__math_of(call))->passes;
+static inline const glow__pointwise *glow__pointwise_of(const glow_call *call) {
+  return &glow__math_kernels(glow__math_of(call))->pointwise;
 }
 
 #define GLOW_LOG_2PI 1.8378770664093454836

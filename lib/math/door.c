@@ -67,22 +67,22 @@ void glow_math_relu_backward(const glow_math *math, int64_t rows, int64_t n, con
 /* ---- functions over arrays ------------------------------------------------------------------- */
 
 void glow_math_exp(const glow_math *math, int64_t n, const float *x, float *y) {
-  kernels_of(math)->functions->exp(n, x, y);
+  kernels_of(math)->functions.exp(n, x, y);
 }
 
 void glow_math_log(const glow_math *math, int64_t n, const float *x, float *y) {
-  kernels_of(math)->functions->log(n, x, y);
+  kernels_of(math)->functions.log(n, x, y);
 }
 
 void glow_math_tanh(const glow_math *math, int64_t n, const float *x, float *y) {
-  kernels_of(math)->functions->tanh(n, x, y);
+  kernels_of(math)->functions.tanh(n, x, y);
 }
 
 void glow_math_softplus(const glow_math *math, int64_t n, const float *x, float *y) {
-  kernels_of(math)->functions->softplus(n, x, y);
+  kernels_of(math)->functions.softplus(n, x, y);
 }
 
 void glow_math_sigmoid(const glow_math *math, int64_t n, const float *x, float *y,
                        float *complement, float *log_y) {
-  kernels_of(math)->functions->sigmoid(n, x, y, complement, log_y);
+  kernels_of(math)->functions.sigmoid(n, x, y, complement, log_y);
 }

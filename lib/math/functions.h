@@ -1,8 +1,8 @@
-/* Functions over arrays, one table per provider of kernels. Each element's result depends on that
+/* Functions over arrays: part of the table of kernels. Each element's result depends on that
  * element alone, not on its place or on the array's length; NaN gives NaN. x and y may be the same.
  *
  * Errors, against double precision: at most 2 units in the last place of the exact result, and of
- * log at most 1 (tests/unit/test_functions.c). functions_c.c is what each entry means;
+ * log at most 1 (tests/checkkernels). functions_c.c is what each entry means;
  * functions_simd.h computes it over vector types. SPDX-License-Identifier: MIT */
 #ifndef GLOW_LIB_FUNCTIONS_H
 #define GLOW_LIB_FUNCTIONS_H
@@ -19,6 +19,6 @@ typedef struct glow__functions {
   void (*sigmoid)(int64_t n, const float *x, float *y, float *complement, float *log_y);
 } glow__functions;
 
-extern const glow__functions glow__functions_c;
+void glow__functions_fill_c(glow__functions *functions);
 
 #endif

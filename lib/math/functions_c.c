@@ -39,5 +39,10 @@ static void sigmoid_array(int64_t n, const float *x, float *y, float *complement
   }
 }
 
-const glow__functions glow__functions_c = {exp_array, log_array, tanh_array, softplus_array,
-                                           sigmoid_array};
+void glow__functions_fill_c(glow__functions *functions) {
+  functions->exp = exp_array;
+  functions->log = log_array;
+  functions->tanh = tanh_array;
+  functions->softplus = softplus_array;
+  functions->sigmoid = sigmoid_array;
+}

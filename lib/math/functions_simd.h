@@ -1,5 +1,5 @@
-/* Functions over arrays by vector types: one source for all instruction sets, included by the
- * providers before kernels_simd.h, with SIMD_WIDTH defined. Tails go through a vector too, so that
+/* Functions over arrays by vector types: one source for all instruction sets, included with
+ * SIMD_WIDTH defined, which ends with fill_functions. Tails go through a vector too, so that
  * an element's place does not matter. Compiled with -ffp-contract=fast: a * b + c is one fused
  * multiply-add.
  *
@@ -140,5 +140,10 @@ static void sigmoid_array(int64_t n, const float *x, float *y, float *complement
   }
 }
 
-static const glow__functions functions = {exp_array, log_array, tanh_array, softplus_array,
-                                          sigmoid_array};
+static void fill_functions(glow__functions *functions) {
+  functions->exp = exp_array;
+  functions->log = log_array;
+  functions->tanh = tanh_array;
+  functions->softplus = softplus_array;
+  functions->sigmoid = sigmoid_array;
+}

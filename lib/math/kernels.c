@@ -1,53 +1,90 @@
-/* The list of kernel providers, and the choice among them. SPDX-License-Identifier: MIT */
-#include "math/kernels.h"
-
-#include <stdbool.h>
+/* The list of providers of kernels, the choice among them, and the tables of a context.
+ * SPDX-License-Identifier: MIT */
 #include <string.h>
 
 #include "base/base.h"
+#include "math/kernels16.h"
 
-static bool usable(const glow__kernels *kernels) {
+static const struct provider {
+  const char *name;
+  void (*fill)(glow__kernels *kernels);
+} providers[] = {
+/* What "auto" chooses from, best first ... */
 #ifdef GLOW_HAVE_X86_KERNELS
-  __builtin_cpu_init();
-  if (kernels == &glow__kernels_avx512)
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
-  if (kernels == &glow__kernels_avx2)
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-#endif
-  return kernels != NULL;
-}
-
-static const glow__kernels *const list[] = {
-#ifdef GLOW_HAVE_X86_KERNELS
-    &glow__kernels_avx512, &glow__kernels_avx2,
+    {"avx512", glow__kernels_fill_avx512}, {"avx2", glow__kernels_fill_avx2},
 #endif
 #ifdef GLOW_HAVE_NEON_KERNELS
-    &glow__kernels_neon,
+    {"neon", glow__kernels_fill_neon},
 #endif
+    {"c", glow__kernels_fill_c}, /* any CPU can run it, so the choice ends here at the latest */
+/* ... and what it does not. */
 #ifdef GLOW_HAVE_CBLAS
-    &glow__kernels_cblas,
+    {"cblas", glow__kernels_fill_cblas},
 #endif
-    &glow__kernels_c,
 };
+enum { PROVIDERS = sizeof providers / sizeof *providers };
 
-const glow__kernels *glow__kernels_at(uint32_t index) {
-  for (size_t i = 0; i < sizeof list / sizeof *list; i++)
-    if (usable(list[i]) && index-- == 0)
-      return list[i];
+bool glow__kernels_cpu_has(const char *name) {
+#ifdef GLOW_HAVE_X86_KERNELS
+  __builtin_cpu_init();
+  if (strcmp(name, "avx512") == 0)
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
+  if (strcmp(name, "avx2") == 0)
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#endif
+#ifdef GLOW_HAVE_AVX512_BF16
+  if (strcmp(name, "avx512bf16") == 0)
+    return glow__kernels_cpu_has("avx512") && __builtin_cpu_supports("avx512bf16");
+#endif
+  (void)name;
+  return true;
+}
+
+const char *glow__kernels_choose(const char *wanted, bool (*usable)(const char *name)) {
+  bool any = !wanted || strcmp(wanted, "auto") == 0;
+  for (int i = 0; i < PROVIDERS; i++)
+    if ((any || strcmp(providers[i].name, wanted) == 0) && usable(providers[i].name))
+      return providers[i].name;
   return NULL;
 }
 
-const glow__kernels *glow__kernels_find(const char *name) {
-  if (!name || strcmp(name, "auto") == 0)
-    return glow__kernels_at(0);
-  for (uint32_t i = 0; glow__kernels_at(i); i++)
-    if (strcmp(glow__kernels_at(i)->name, name) == 0)
-      return glow__kernels_at(i);
-  return NULL;
+bool glow__kernels_fill(glow__kernels *kernels, const char *name) {
+  for (int i = 0; i < PROVIDERS; i++)
+    if (strcmp(providers[i].name, name) == 0 && glow__kernels_cpu_has(name)) {
+      glow__kernels_fill_c(kernels);
+      providers[i].fill(kernels);
+      return true;
+    }
+  return false;
 }
 
 const char *glow_kernels_name(uint32_t index) {
-  const glow__kernels *kernels = glow__kernels_at(index);
-  return kernels ? kernels->name : NULL;
+  for (int i = 0; i < PROVIDERS; i++)
+    if (glow__kernels_cpu_has(providers[i].name) && index-- == 0)
+      return providers[i].name;
+  return NULL;
+}
+
+/* ---- the tables of a context ----------------------------------------------------------------- */
+
+static glow_status create_kernels16(glow_context *context) {
+  glow__kernels16 *kernels = glow_allocate(context, sizeof *kernels);
+  if (!kernels)
+    return GLOW_E_MEMORY;
+  context->kernels16 = kernels;
+  glow__kernels16_fill(kernels, glow__kernels16_of(context->kernels->name));
+  return GLOW_OK;
+}
+
+glow_status glow__kernels_create(glow_context *context, const char *name, bool bfloat16) {
+  const char *chosen = glow__kernels_choose(name, glow__kernels_cpu_has);
+  if (!chosen)
+    return glow_error(GLOW_E_UNSUPPORTED, "this build and CPU have no kernels '%s'", name);
+  glow__kernels *kernels = glow_allocate(context, sizeof *kernels);
+  if (!kernels)
+    return GLOW_E_MEMORY;
+  context->kernels = kernels;
+  glow__kernels_fill(kernels, chosen);
+  return bfloat16 ? create_kernels16(context) : GLOW_OK;
 }

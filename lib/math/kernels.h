@@ -1,5 +1,7 @@
-/* The table of math kernels: one per provider (plain C, vector instruction sets, CBLAS), chosen
- * once per context. kernels_c.c is the meaning of each entry and the tests' oracle.
+/* The table of math kernels. Plain C fills every slot, and is the meaning of each; a provider,
+ * which is a vector instruction set or CBLAS, then overrides the slots that it has. A context fills
+ * a table of its own when it is created. tests/checkkernels holds each slot of each provider
+ * against plain C.
  *
  * Order of accumulation is fixed for each output element (k = 0, 1, ... in one chain), whatever the
  * position of the element in the matrix and the other sizes; so a sample gives the same bits alone
@@ -7,12 +9,14 @@
 #ifndef GLOW_LIB_KERNELS_H
 #define GLOW_LIB_KERNELS_H
 
+#include <glow/context.h>
 #include <glow/sys/math.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "math/functions.h"
-#include "math/passes.h"
+#include "math/pointwise.h"
 
 /* Element (., j): its sum, and what stood in its place. */
 static inline float glow__finish(float v, float before, int64_t j, const glow_epilogue *e) {
@@ -26,9 +30,14 @@ static inline float glow__finish(float v, float before, int64_t j, const glow_ep
 }
 
 typedef struct glow__kernels {
-  const char *name;
-  int64_t panel;      /* columns in one panel of a packed matrix */
-  int32_t whole_rows; /* a packed matrix consists of rows, not of one panel after the other */
+  const char *name; /* of the provider */
+
+  /* The form of a packed matrix, which pack, gemm and gemm_transposed agree on: who overrides one
+   * of them or the form overrides all. */
+  int64_t panel;      /* columns in one panel */
+  int32_t whole_rows; /* it consists of rows, not of one panel after the other */
+
+  /* From here to the end all are slots. */
 
   /* Packs panels [first, last) of B [k, n], element (i, j) at b[i*rs + j*cs]. The buffer has
    * glow__packed_size(kernels, k, n) floats, aligned to 64 bytes. */
@@ -47,8 +56,8 @@ typedef struct glow__kernels {
    *   g = d where h > 0, else 0;  sum_scale = sum g h;  d = g scale;  sum_bias = sum d */
   void (*norm_back)(int64_t rows, int64_t n, const float *h, const float *scale, float *d,
                     glow_layout layout, float *sum_bias, float *sum_scale);
-  const glow__functions *functions; /* over arrays */
-  const glow__passes *passes;       /* over activations */
+  glow__functions functions; /* over arrays */
+  glow__pointwise pointwise; /* over activations */
 } glow__kernels;
 
 static inline int64_t glow__panels(const glow__kernels *kernels, int64_t n) {
@@ -60,35 +69,40 @@ static inline int64_t glow__packed_size(const glow__kernels *kernels, int64_t k,
 
 /* Rows of `stride` floats. */
 static inline glow_layout glow__in_rows(const glow__kernels *kernels, int64_t stride) {
-  return (glow_layout){stride, kernels->panel};
+  return (glow_layout){stride, kernels->panel, kernels->panel};
 }
 /* A packed matrix [k, n]. What one product writes like this can be a packed factor, or A, of the
  * next: activations and gradients of wide layers are so, and need no packing of their own. */
 static inline glow_layout glow__in_panels(const glow__kernels *kernels, int64_t k, int64_t n) {
-  return kernels->whole_rows ? glow__in_rows(kernels, glow__packed_size(kernels, 1, n))
-                             : (glow_layout){kernels->panel, k * kernels->panel};
+  if (kernels->whole_rows)
+    return glow__in_rows(kernels, glow__packed_size(kernels, 1, n));
+  return (glow_layout){kernels->panel, k * kernels->panel, kernels->panel};
 }
 
 /* The table behind the door of <glow/sys/math.h>, for nets and layers of this library that need more
  * than the door has. */
 const glow__kernels *glow__math_kernels(const glow_math *math);
 
-/* Providers that this build has; each *_usable tells whether the CPU can run it. */
-extern const glow__kernels glow__kernels_c;
-#ifdef GLOW_HAVE_X86_KERNELS
-extern const glow__kernels glow__kernels_avx2;
-extern const glow__kernels glow__kernels_avx512;
-#endif
-#ifdef GLOW_HAVE_NEON_KERNELS
-extern const glow__kernels glow__kernels_neon;
-#endif
-#ifdef GLOW_HAVE_CBLAS
-extern const glow__kernels glow__kernels_cblas;
-#endif
+/* What each provider does to a table: C fills it, the others override the slots that they have. */
+void glow__kernels_fill_c(glow__kernels *kernels);
+void glow__kernels_fill_avx2(glow__kernels *kernels);
+void glow__kernels_fill_avx512(glow__kernels *kernels);
+void glow__kernels_fill_neon(glow__kernels *kernels);
+void glow__kernels_fill_cblas(glow__kernels *kernels);
 
-/* index-th usable provider, best first, NULL past the end. "cblas" and "c" come last. */
-const glow__kernels *glow__kernels_at(uint32_t index);
-/* By name; NULL or "auto": the best; unknown or not usable: NULL. */
-const glow__kernels *glow__kernels_find(const char *name);
+/* Can this CPU run a provider of this build? "avx512bf16" is one, too (math/kernels16.h). */
+bool glow__kernels_cpu_has(const char *name);
+
+/* The name of the provider that is wanted. NULL or "auto" is the best one that is usable, but never
+ * CBLAS, which does not promise the same bits for a row in any batch. NULL: it is unknown, or not
+ * usable. glow__kernels_cpu_has tells what is usable, or a test. */
+const char *glow__kernels_choose(const char *wanted, bool (*usable)(const char *name));
+
+/* Fills the table from a provider of this name. False: it is unknown, or not usable. */
+bool glow__kernels_fill(glow__kernels *kernels, const char *name);
+
+/* context->kernels, and with `bfloat16` context->kernels16: by the name that a user gave, or NULL.
+ * GLOW_E_UNSUPPORTED when there is no such provider. */
+glow_status glow__kernels_create(glow_context *context, const char *name, bool bfloat16);
 
 #endif

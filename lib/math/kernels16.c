@@ -2,46 +2,45 @@
  * SPDX-License-Identifier: MIT */
 #include "math/kernels16.h"
 
-#include <stdbool.h>
-
-/* `plain` is the provider of float32 that it goes with. */
-static const struct entry {
-  const glow__kernels16 *kernels;
-  const glow__kernels *plain;
-} list[] = {
+static const struct provider {
+  const char *name;
+  const char *goes_with; /* the provider of float32 */
+  void (*fill)(glow__kernels16 *kernels);
+} providers[] = {
 #ifdef GLOW_HAVE_AVX512_BF16
-    {&glow__kernels16_avx512bf16, &glow__kernels_avx512},
+    {"avx512bf16", "avx512", glow__kernels16_fill_avx512bf16},
 #endif
 #ifdef GLOW_HAVE_X86_KERNELS
-    {&glow__kernels16_avx512, &glow__kernels_avx512},
-    {&glow__kernels16_avx2, &glow__kernels_avx2},
+    {"avx512", "avx512", glow__kernels16_fill_avx512},
+    {"avx2", "avx2", glow__kernels16_fill_avx2},
 #endif
 #ifdef GLOW_HAVE_NEON_KERNELS
-    {&glow__kernels16_neon, &glow__kernels_neon},
+    {"neon", "neon", glow__kernels16_fill_neon},
 #endif
-    {&glow__kernels16_c, &glow__kernels_c},
+    {"c", "c", glow__kernels16_fill_c},
 };
-enum { COUNT = sizeof list / sizeof *list };
+enum { PROVIDERS = sizeof providers / sizeof *providers };
 
-static bool usable(const struct entry *entry) {
-#ifdef GLOW_HAVE_AVX512_BF16
-  __builtin_cpu_init();
-  if (entry->kernels == &glow__kernels16_avx512bf16 && !__builtin_cpu_supports("avx512bf16"))
-    return false;
-#endif
-  return glow__kernels_find(entry->plain->name) != NULL;
-}
-
-const glow__kernels16 *glow__kernels16_at(uint32_t index) {
-  for (int i = 0; i < COUNT; i++)
-    if (usable(&list[i]) && index-- == 0)
-      return list[i].kernels;
+const char *glow__kernels16_name(uint32_t index) {
+  for (int i = 0; i < PROVIDERS; i++)
+    if (glow__kernels_cpu_has(providers[i].name) && index-- == 0)
+      return providers[i].name;
   return NULL;
 }
 
-const glow__kernels16 *glow__kernels16_of(const glow__kernels *kernels) {
-  for (int i = 0; i < COUNT; i++)
-    if (list[i].plain == kernels && usable(&list[i]))
-      return list[i].kernels;
-  return &glow__kernels16_c;
+const char *glow__kernels16_of(const char *kernels) {
+  for (int i = 0; i < PROVIDERS; i++)
+    if (strcmp(providers[i].goes_with, kernels) == 0 && glow__kernels_cpu_has(providers[i].name))
+      return providers[i].name;
+  return "c";
+}
+
+bool glow__kernels16_fill(glow__kernels16 *kernels, const char *name) {
+  for (int i = 0; i < PROVIDERS; i++)
+    if (strcmp(providers[i].name, name) == 0 && glow__kernels_cpu_has(name)) {
+      glow__kernels16_fill_c(kernels);
+      providers[i].fill(kernels);
+      return true;
+    }
+  return false;
 }

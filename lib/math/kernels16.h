@@ -11,7 +11,8 @@
  * fused with the addition, and all providers give the same bits, with one exception: AVX512-BF16
  * takes products and sums below 2^-126 for zero, and others don't.
  *
- * kernels16_c.c is the meaning of each entry and the tests' oracle. SPDX-License-Identifier: MIT */
+ * Plain C fills every slot and is the meaning of each, as in math/kernels.h.
+ * SPDX-License-Identifier: MIT */
 #ifndef GLOW_LIB_KERNELS16_H
 #define GLOW_LIB_KERNELS16_H
 
@@ -57,8 +58,11 @@ typedef struct glow__epilogue16 {
 } glow__epilogue16;
 
 typedef struct glow__kernels16 {
-  const char *name;
-  int64_t panel; /* columns in one panel of packed weights */
+  const char *name; /* of the provider */
+  int64_t panel;    /* columns in one panel of packed weights: who overrides it, pack or gemm
+                       overrides all three */
+
+  /* From here to the end all are slots. */
 
   /* from [rows, n] rounded to [rows, even(n)]. */
   void (*round)(int64_t rows, int64_t n, const float *from, uint16_t *to);
@@ -98,23 +102,20 @@ static inline void glow__zip_panels(const glow__kernels16 *kernels, int64_t k, i
     kernels->zip(k, n - j < panel ? n - j : panel, from + j, rs, packed, panel);
 }
 
-extern const glow__kernels16 glow__kernels16_c;
-#ifdef GLOW_HAVE_X86_KERNELS
-extern const glow__kernels16 glow__kernels16_avx2;
-extern const glow__kernels16 glow__kernels16_avx512;
-#endif
-#ifdef GLOW_HAVE_AVX512_BF16
-extern const glow__kernels16 glow__kernels16_avx512bf16;
-#endif
-#ifdef GLOW_HAVE_NEON_KERNELS
-extern const glow__kernels16 glow__kernels16_neon;
-#endif
+/* What each provider does to a table: C fills it, the others override the slots that they have. */
+void glow__kernels16_fill_c(glow__kernels16 *kernels);
+void glow__kernels16_fill_avx2(glow__kernels16 *kernels);
+void glow__kernels16_fill_avx512(glow__kernels16 *kernels);
+void glow__kernels16_fill_avx512bf16(glow__kernels16 *kernels);
+void glow__kernels16_fill_neon(glow__kernels16 *kernels);
 
-/* index-th that this CPU can run, best first, NULL past the end. */
-const glow__kernels16 *glow__kernels16_at(uint32_t index);
-/* Those that go with a provider of float32: never of an instruction set beyond it, but that
+/* The index-th provider that this CPU can run, best first, NULL past the end. */
+const char *glow__kernels16_name(uint32_t index);
+/* The one that goes with a provider of float32: never of an instruction set beyond it, but that
  * "avx512" has AVX512-BF16 where the CPU has; plain C with "cblas". */
-const glow__kernels16 *glow__kernels16_of(const glow__kernels *kernels);
+const char *glow__kernels16_of(const char *kernels);
+/* Fills the table from a provider of this name. False: it is unknown, or not usable. */
+bool glow__kernels16_fill(glow__kernels16 *kernels, const char *name);
 /* Those of a context whose products are bfloat16, else NULL. */
 const glow__kernels16 *glow__context_kernels16(const glow_context *context);
 

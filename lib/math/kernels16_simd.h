@@ -1,6 +1,5 @@
-/* Products of bfloat16 over vector types: one source for all instruction sets, like kernels_simd.h.
- * The file that includes this defines
- *   SIMD_NAME     name of the table (a string) and SIMD_TABLE, its symbol
+/* Products of bfloat16 over vector types: one source for all instruction sets, like kernels_simd.h,
+ * which ends with fill_products16. The file that includes this defines
  *   SIMD_WIDTH    floats, and pairs, in a vector
  *   SIMD_VECTORS  vectors in a panel
  *   SIMD_ROWS     rows of the largest tile
@@ -334,4 +333,13 @@ static void norm_back(int64_t rows, int64_t n, const uint16_t *h, const float *s
   }
 }
 
-const glow__kernels16 SIMD_TABLE = {SIMD_NAME, PANEL, round_rows, pack, zip, gemm, norm_back};
+/* ---- the table ------------------------------------------------------------------------------- */
+
+static void fill_products16(glow__kernels16 *kernels) {
+  kernels->panel = PANEL;
+  kernels->round = round_rows;
+  kernels->pack = pack;
+  kernels->zip = zip;
+  kernels->gemm = gemm;
+  kernels->norm_back = norm_back;
+}

@@ -1,8 +1,8 @@
-/* Kernels in plain C: what each entry means, and the oracle of the tests.
+/* Kernels in plain C: what each slot means, and what the tests hold the others against.
  * SPDX-License-Identifier: MIT */
 #include <string.h>
 
-#include "math/kernels_c.h"
+#include "math/kernels.h"
 
 enum { PANEL = 16 };
 
@@ -16,6 +16,7 @@ static void pack(int64_t k, int64_t n, const float *b, int64_t rs, int64_t cs, f
       }
 }
 
+/* Of element (i, j), in panels of this width. */
 static int64_t place(glow_layout layout, int64_t i, int64_t j) {
   return i * layout.row + j / PANEL * layout.panel + j % PANEL;
 }
@@ -54,24 +55,34 @@ static void gemm_transposed(int64_t m, int64_t n, int64_t k, const float *a, glo
   multiply(1, m, n, k, a, a_layout, packed, c, c_layout, first, last, epilogue);
 }
 
-void glow__norm_back_c(int64_t panel, int64_t rows, int64_t n, const float *h, const float *scale,
-                       float *d, glow_layout layout, float *sum_bias, float *sum_scale) {
-  memset(sum_bias, 0, (size_t)n * sizeof *sum_bias);
-  memset(sum_scale, 0, (size_t)n * sizeof *sum_scale);
-  for (int64_t i = 0; i < rows; i++)
-    for (int64_t j = 0; j < n; j++) {
-      int64_t at = i * layout.row + j / panel * layout.panel + j % panel;
-      float g = h[at] > 0.0f ? d[at] : 0.0f;
-      sum_scale[j] += g * h[at];
-      d[at] = g * scale[j];
-      sum_bias[j] += d[at];
-    }
+static void norm_element(float h, float scale, float *d, float *sum_bias, float *sum_scale) {
+  float g = h > 0.0f ? *d : 0.0f;
+  *sum_scale += g * h;
+  *d = g * scale;
+  *sum_bias += *d;
 }
 
 static void norm_back(int64_t rows, int64_t n, const float *h, const float *scale, float *d,
                       glow_layout layout, float *sum_bias, float *sum_scale) {
-  glow__norm_back_c(PANEL, rows, n, h, scale, d, layout, sum_bias, sum_scale);
+  memset(sum_bias, 0, (size_t)n * sizeof *sum_bias);
+  memset(sum_scale, 0, (size_t)n * sizeof *sum_scale);
+  for (int64_t i = 0; i < rows; i++, h += layout.row, d += layout.row)
+    for (int64_t j = 0; j < n; j += layout.width) {
+      int64_t first = j / layout.width * layout.panel;
+      for (int64_t x = 0; x < layout.width && j + x < n; x++)
+        norm_element(h[first + x], scale[j + x], d + first + x, sum_bias + j + x,
+                     sum_scale + j + x);
+    }
 }
 
-const glow__kernels glow__kernels_c = {
-    "c", PANEL, 0, pack, gemm, gemm_transposed, norm_back, &glow__functions_c, &glow__passes_c};
+void glow__kernels_fill_c(glow__kernels *kernels) {
+  kernels->name = "c";
+  kernels->panel = PANEL;
+  kernels->whole_rows = 0;
+  kernels->pack = pack;
+  kernels->gemm = gemm;
+  kernels->gemm_transposed = gemm_transposed;
+  kernels->norm_back = norm_back;
+  glow__functions_fill_c(&kernels->functions);
+  glow__pointwise_fill_c(&kernels->pointwise);
+}

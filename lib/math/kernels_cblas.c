@@ -1,4 +1,4 @@
-/* Kernels through a CBLAS: the portable provider and a check of the others.
+/* Products through a CBLAS: the portable provider and a check of the others.
  * SPDX-License-Identifier: MIT */
 #ifdef GLOW_HAVE_BLIS
 #include <blis.h> /* comes without a cblas.h */
@@ -8,7 +8,7 @@
 #include <limits.h>
 
 #include "base/base.h"
-#include "math/kernels_c.h"
+#include "math/kernels.h"
 
 enum { PANEL = 64 };
 
@@ -62,10 +62,11 @@ static void gemm_transposed(int64_t m, int64_t n, int64_t k, const float *a, glo
   multiply(true, m, n, k, a, a_layout.row, packed, c, c_layout.row, first, last, epilogue);
 }
 
-static void norm_back(int64_t rows, int64_t n, const float *h, const float *scale, float *d,
-                      glow_layout layout, float *sum_bias, float *sum_scale) {
-  glow__norm_back_c(PANEL, rows, n, h, scale, d, layout, sum_bias, sum_scale);
+void glow__kernels_fill_cblas(glow__kernels *kernels) {
+  kernels->name = "cblas";
+  kernels->panel = PANEL;
+  kernels->whole_rows = 1;
+  kernels->pack = pack;
+  kernels->gemm = gemm;
+  kernels->gemm_transposed = gemm_transposed;
 }
-
-const glow__kernels glow__kernels_cblas = {
-    "cblas", PANEL, 1, pack, gemm, gemm_transposed, norm_back, &glow__functions_c, &glow__passes_c};

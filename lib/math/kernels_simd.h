@@ -1,6 +1,5 @@
-/* Kernels over vector types: one source for all instruction sets. The file that includes this
- * defines
- *   SIMD_NAME     name of the table (a string) and SIMD_TABLE, its symbol
+/* Products over vector types: one source for all instruction sets, which ends with fill_products.
+ * The file that includes this defines
  *   SIMD_WIDTH    floats in a vector
  *   SIMD_VECTORS  vectors in a panel
  *   SIMD_ROWS     rows of the largest tile
@@ -159,26 +158,26 @@ INLINE void multiply_add(int64_t rows, tile_sums sums, const float *const *group
     sums[r][v] += ROW(groups, r, stride) * b[v];
 }
 
-/* Rows of A: all of a row in one run, or panel after panel. */
-INLINE void tile_of_rows(int64_t rows, int64_t k, const float *a, glow_layout layout,
+/* Rows of A: all of a row in one run, or panel after panel, which are `step` apart. */
+INLINE void tile_of_rows(int64_t rows, int64_t k, const float *a, int64_t row, int64_t step,
                          const float *panel, const destination *p) {
-  int64_t run = layout.panel == PANEL ? k : PANEL;
+  int64_t run = step == PANEL ? k : PANEL;
   tile_sums sums;
   const float *groups[GROUPS];
-  POINT_AT_GROUPS(groups, rows, a, layout.row)
+  POINT_AT_GROUPS(groups, rows, a, row)
   clear_sums(rows, sums);
   for (int64_t left = k; left > 0; left -= run) {
     if (left > run) {
       UNROLL
       for (int64_t r = 0; r < rows; r++)
-        prefetch(&ROW(groups, r, layout.row), layout.panel * (int64_t)sizeof *a);
+        prefetch(&ROW(groups, r, row), step * (int64_t)sizeof *a);
     }
     for (int64_t i = left < run ? left : run; i > 0; i--, panel += PANEL) {
       ask_for_panel(panel);
-      multiply_add(rows, sums, groups, layout.row, panel);
+      multiply_add(rows, sums, groups, row, panel);
       ADVANCE_GROUPS(groups, rows, 1)
     }
-    ADVANCE_GROUPS(groups, rows, layout.panel - PANEL)
+    ADVANCE_GROUPS(groups, rows, step - PANEL)
   }
   store_tile(rows, sums, p);
 }
@@ -200,9 +199,9 @@ INLINE void tile_of_columns(int64_t rows, int64_t k, const float *a, int64_t row
 
 /* Functions of their own: the inner loop of each has all registers to itself. */
 #define TILE_FUNCTIONS(size, rows)                                                                 \
-  NOINLINE void rows_##size(int64_t k, const float *a, glow_layout layout, const float *panel,    \
-                            const destination *p) {                                                \
-    tile_of_rows(rows, k, a, layout, panel, p);                                                    \
+  NOINLINE void rows_##size(int64_t k, const float *a, int64_t row, int64_t step,                  \
+                            const float *panel, const destination *p) {                            \
+    tile_of_rows(rows, k, a, row, step, panel, p);                                                 \
   }                                                                                                \
   NOINLINE void columns_##size(int64_t k, const float *a, int64_t row, const float *panel,         \
                                const destination *p) {                                             \
@@ -242,7 +241,7 @@ static void gemm(int64_t m, int64_t n, int64_t k, const float *a, glow_layout a_
     destination p = {c + panel * c_layout.panel, c_layout.row, j, n - j, epilogue};
 #define TILE(size, rows, i)                                                                        \
   do {                                                                                             \
-    rows_##size(k, a + (i)*a_layout.row, a_layout, packed + j * k, &p);                            \
+    rows_##size(k, a + (i)*a_layout.row, a_layout.row, a_layout.panel, packed + j * k, &p);        \
     p.to += (rows)*c_layout.row;                                                                   \
   } while (0)
     EACH_TILE(m, TILE);
@@ -310,7 +309,13 @@ static void norm_back(int64_t rows, int64_t n, const float *h, const float *scal
     norm_column(rows, h + i, scale[j], d + i, layout.row, sum_bias + j, sum_scale + j);
 }
 
-static const glow__passes passes = GLOW_PASSES;
+/* ---- the table ------------------------------------------------------------------------------- */
 
-const glow__kernels SIMD_TABLE = {SIMD_NAME,       PANEL,     0,          pack,   gemm,
-                                  gemm_transposed, norm_back, &functions, &passes};
+static void fill_products(glow__kernels *kernels) {
+  kernels->panel = PANEL;
+  kernels->whole_rows = 0;
+  kernels->pack = pack;
+  kernels->gemm = gemm;
+  kernels->gemm_transposed = gemm_transposed;
+  kernels->norm_back = norm_back;
+}

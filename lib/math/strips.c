@@ -7,12 +7,13 @@
 void glow__strip_gather(const glow_math *math, int64_t height, int64_t width, int64_t channels,
                         const float *x, int64_t stride, int32_t sign, int64_t first, int64_t last,
                         float *out) {
-  const glow__passes *passes = glow__math_kernels(math)->passes;
+  const glow__pointwise *pointwise = &glow__math_kernels(math)->pointwise;
   int64_t image = height * width;
   while (first < last) {
     int64_t n = first / image, from = first - n * image;
     int64_t to = last - n * image < image ? last - n * image : image;
-    passes->gather3x3(height, width, channels, x + n * image * stride, stride, sign, from, to, out);
+    pointwise->gather3x3(height, width, channels, x + n * image * stride, stride, sign, from, to,
+                         out);
     out += (to - from) * 9 * channels;
     first += to - from;
   }
@@ -21,12 +22,12 @@ void glow__strip_gather(const glow_math *math, int64_t height, int64_t width, in
 void glow__strip_sum(const glow_math *math, int64_t height, int64_t width, int64_t channels,
                      const float *a, int32_t sign, int64_t first, int64_t last, float *out,
                      int64_t stride) {
-  const glow__passes *passes = glow__math_kernels(math)->passes;
+  const glow__pointwise *pointwise = &glow__math_kernels(math)->pointwise;
   int64_t image = height * width;
   while (first < last) {
     int64_t base = first / image * image;
     int64_t to = last - base < image ? last - base : image;
-    passes->sum3x3(height, width, channels, a + base * 9 * channels, sign, first - base, to,
+    pointwise->sum3x3(height, width, channels, a + base * 9 * channels, sign, first - base, to,
                    out + base * stride, stride);
     first = base + to;
   }

@@ -25,7 +25,7 @@ static inline int64_t glow__strip_per_sample(int64_t image_pixels, int64_t float
   return glow__strip_count(image_pixels) * floats;
 }
 
-/* gather3x3 (math/passes.h) for pixels [first, last) of a batch of images, which may lie in
+/* gather3x3 (math/pointwise.h) for pixels [first, last) of a batch of images, which may lie in
  * several: out [last - first, 9 channels]. */
 void glow__strip_gather(const glow_math *math, int64_t height, int64_t width, int64_t channels,
                         const float *x, int64_t stride, int32_t sign, int64_t first, int64_t last,

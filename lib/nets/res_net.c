@@ -76,11 +76,10 @@ static glow_status declare_memory(glow__res_net *net, glow_setup *setup) {
   const glow_math *math = glow_context_math(glow_setup_context(setup));
   const glow__wn_conv *convs[] = {&net->first, &net->block[0].conv1, &net->last};
   int64_t image = net->image * net->hidden, sums = 4 * net->hidden;
-  int64_t strip = 0, room = 0, d = 0, gradient = 0;
+  int64_t strip = 0, weights = 0, gradient = 0;
   for (int32_t i = 0; i < 3; i++) {
     strip = larger(strip, glow_conv_room_floats(&convs[i]->conv, GLOW_STRIP));
-    room = larger(room, glow__wn_room(convs[i]));
-    d = larger(d, glow_conv_weight_floats(&convs[i]->conv));
+    weights = larger(weights, glow_conv_weight_floats(&convs[i]->conv));
     gradient = larger(gradient, glow_conv_gradient_room_floats(math, &convs[i]->conv));
   }
   net->room = net->derived_floats;
@@ -93,10 +92,10 @@ static glow_status declare_memory(glow__res_net *net, glow_setup *setup) {
   GLOW_TRY(glow_setup_scratch(setup, glow__res_norms(net) * 5 * net->hidden, 0, &net->views));
   GLOW_TRY(glow_setup_scratch(setup, glow__strip_fixed(sums),
                               glow__strip_per_sample(net->image, sums), &net->partial));
-  GLOW_TRY(glow_setup_backward_scratch(setup, d, 0, &net->d));
+  GLOW_TRY(glow_setup_backward_scratch(setup, weights, 0, &net->d));
   GLOW_TRY(glow_setup_worker_scratch(setup, strip, &net->strip));
   GLOW_TRY(glow_setup_worker_scratch(setup, gradient, &net->gradient));
-  return glow_setup_derived(setup, (size_t)(net->derived_floats + room) * sizeof(float));
+  return glow_setup_derived(setup, (size_t)(net->derived_floats + weights) * sizeof(float));
 }
 
 static glow_status set_sizes(glow__res_net *net, glow_setup *setup, const glow_shape *input,

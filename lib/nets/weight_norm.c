@@ -57,25 +57,20 @@ static float inverse_norm(const glow__wn_conv *c, const float *v) {
   return (float)(1.0 / sqrt(sum));
 }
 
-/* w, and what packing it takes. */
-int64_t glow__wn_room(const glow__wn_conv *c) {
-  return 2 * glow_conv_weight_floats(&c->conv);
-}
-
+/* w lies where it will be packed last. */
 void glow__wn_prepare(const glow__wn_conv *c, const glow_call *call, float *derived, float *room) {
   const glow_math *math = glow_context_math(glow_call_context(call));
   const float *v = glow_call_tensor(call, c->v);
   const float *gain = c->gain < 0 ? NULL : glow_call_tensor(call, c->gain);
   int64_t row = c->conv.in * glow__conv_taps(&c->conv);
-  float *inverse = derived + c->inverse, *w = room;
-  room += glow_conv_weight_floats(&c->conv);
+  float *inverse = derived + c->inverse, *w = derived + c->back;
   for (int64_t o = 0; o < c->conv.out; o++) {
     inverse[o] = inverse_norm(c, v + o * row);
     for (int64_t j = 0; j < row; j++)
       w[o * row + j] = v[o * row + j] * inverse[o] * (gain ? gain[o] : 1.0f);
   }
   glow_conv_pack(math, &c->conv, 0, w, room, derived + c->packed);
-  glow_conv_pack(math, &c->conv, 1, w, room, derived + c->back);
+  glow_conv_pack(math, &c->conv, 1, w, room, w);
 }
 
 /* ---- passes ---------------------------------------------------------------------------------- */

@@ -23,8 +23,7 @@ glow_status glow__wn_declare(glow__wn_conv *c, glow_setup *setup, const char *na
  */
 void glow__wn_reset(const glow__wn_conv *c, const glow_call *call, uint64_t seed,
                     uint64_t *position);
-/* room: glow__wn_room floats. */
-int64_t glow__wn_room(const glow__wn_conv *c);
+/* room: glow_conv_weight_floats. */
 void glow__wn_prepare(const glow__wn_conv *c, const glow_call *call, float *derived, float *room);
 
 /* What a conv is run on: images whose pixels have `stride` floats. */

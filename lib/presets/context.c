@@ -2,7 +2,7 @@
 #include <stdlib.h>
 
 #include "base/base.h"
-#include "math/kernels16.h"
+#include "math/kernels.h"
 #include "presets/presets.h"
 
 static void *default_alloc(size_t size, void *payload) {
@@ -49,11 +49,7 @@ static glow_status choose_executor(glow_context *context, const glow_context_opt
 static glow_status context_fill(glow_context *context, const glow_context_options *o) {
   context->log = o->log;
   context->log_payload = o->log_payload;
-  context->kernels = glow__kernels_find(o->kernels);
-  if (!context->kernels)
-    return glow_error(GLOW_E_UNSUPPORTED, "this build and CPU have no kernels '%s'", o->kernels);
-  if (o->products == GLOW_PRODUCTS_BFLOAT16)
-    context->kernels16 = glow__kernels16_of(context->kernels);
+  GLOW_TRY(glow__kernels_create(context, o->kernels, o->products == GLOW_PRODUCTS_BFLOAT16));
   GLOW_TRY(choose_executor(context, o));
   return glow__register_types(context);
 }

@@ -420,9 +420,10 @@ static const pin pins[] = {
     PLACE(glow_layer_ops, inference_form, 136),
     PLACE(glow_layer_ops, create, 144),
     /* glow/sys/math.h */
-    SIZE(glow_layout, 16),
+    SIZE(glow_layout, 24),
     PLACE(glow_layout, row, 0),
     PLACE(glow_layout, panel, 8),
+    PLACE(glow_layout, width, 16),
     SIZE(glow_epilogue, 24),
     PLACE(glow_epilogue, bias, 0),
     PLACE(glow_epilogue, scale, 8),

@@ -7,7 +7,9 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -216,6 +218,164 @@ static void test_threads_run_together_with_signals_blocked(void **state) {
   glow_pool_destroy(&pool);
 }
 
+/* ---- children of fork() ---------------------------------------------------------------------- */
+
+enum { CHILD_SECONDS = 20 /* an alarm ends a child that hangs; what it does takes milliseconds */ };
+
+/* In the child, where CMocka's assertions would go on with the parent's tests. */
+static void child_needs(bool fact, int code) {
+  if (!fact)
+    _exit(code);
+}
+
+static void child_runs(const glow_executor *executor) {
+  record *r = calloc(1, sizeof *r);
+  child_needs(r, 2);
+  r->executor = *executor;
+  r->tasks = 500;
+  executor->run(executor->payload, count_task, r, r->tasks);
+  child_needs(!atomic_load(&r->bad), 3);
+  for (uint32_t t = 0; t < MOST_TASKS; t++)
+    child_needs(atomic_load(&r->ran[t]) == (t < r->tasks), 4);
+  free(r);
+}
+
+static void child_destroys(glow_pool **pool) {
+  glow_pool_destroy(pool);
+  child_needs(!*pool, 5);
+  _exit(0);
+}
+
+static void expect_child_is_well(pid_t child) {
+  int status = 0;
+  assert_int_equal(waitpid(child, &status, 0), child);
+  if (WIFSIGNALED(status))
+    fail_msg("the child was ended by signal %d%s", WTERMSIG(status),
+             WTERMSIG(status) == SIGALRM ? ": it hung" : "");
+  assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+static pid_t new_child(void) {
+  pid_t child = fork();
+  assert_true(child >= 0);
+  if (!child)
+    alarm(CHILD_SECONDS);
+  return child;
+}
+
+static void test_child_runs_and_destroys(void **state) {
+  glow_executor executor;
+  glow_pool *pool = new_pool(4, &executor);
+  (void)state;
+  for (int runs_first = 0; runs_first < 2; runs_first++) {
+    record *r = new_record(&executor, 1000);
+    executor.run(executor.payload, count_task, r, 1000); /* the workers are spinning or asleep */
+    pid_t child = new_child();
+    if (!child) {
+      if (runs_first)
+        child_runs(&executor);
+      child_destroys(&pool);
+    }
+    expect_child_is_well(child);
+    expect_once(r);
+    memset(r->ran, 0, sizeof r->ran);
+    executor.run(executor.payload, count_task, r, 1000); /* the parent goes on */
+    expect_once(r);
+    free(r);
+  }
+  glow_pool_destroy(&pool);
+}
+
+static void test_child_destroys_its_context(void **state) {
+  glow_context_options options = GLOW_CONTEXT_OPTIONS_INIT;
+  glow_context *context = NULL;
+  (void)state;
+  options.threads = 3;
+  assert_int_equal(glow_context_create(&options, &context), GLOW_OK);
+  pid_t child = new_child();
+  if (!child) {
+    child_runs(&context->executor);
+    glow_context_destroy(&context);
+    _exit(context ? 6 : 0);
+  }
+  expect_child_is_well(child);
+  record *r = new_record(&context->executor, 100);
+  glow_context_run(context, 100, count_task, r);
+  expect_once(r);
+  free(r);
+  glow_context_destroy(&context);
+}
+
+typedef struct busy_thread {
+  const glow_executor *executor;
+  atomic_bool stop;
+} busy_thread;
+
+static void do_nothing(void *arg, uint32_t task, uint32_t worker) {
+  (void)arg;
+  (void)task;
+  (void)worker;
+}
+
+static void *run_until_told(void *arg) {
+  busy_thread *b = arg;
+  while (!atomic_load(&b->stop))
+    b->executor->run(b->executor->payload, do_nothing, NULL, 3);
+  return NULL;
+}
+
+/* Of 200 children some are made while the other thread or a worker holds the lock, and most while a
+ * run is in progress. */
+static void test_child_of_a_pool_in_use(void **state) {
+  glow_executor executor;
+  glow_pool *pool = new_pool(3, &executor);
+  busy_thread busy = {.executor = &executor};
+  pthread_t thread;
+  (void)state;
+  assert_int_equal(pthread_create(&thread, NULL, run_until_told, &busy), 0);
+  for (int i = 0; i < 200; i++) {
+    pid_t child = new_child();
+    if (!child) {
+      executor.run(executor.payload, do_nothing, NULL, 10);
+      child_destroys(&pool);
+    }
+    expect_child_is_well(child);
+  }
+  atomic_store(&busy.stop, true);
+  pthread_join(thread, NULL);
+  glow_pool_destroy(&pool);
+}
+
+typedef struct forking {
+  const glow_executor *executor;
+  pid_t children[8];
+} forking;
+
+/* The child runs more tasks and ends inside this one. */
+static void fork_in_task(void *arg, uint32_t task, uint32_t worker) {
+  forking *f = arg;
+  (void)worker;
+  f->children[task] = fork();
+  if (!f->children[task]) {
+    alarm(CHILD_SECONDS);
+    child_runs(f->executor);
+    _exit(0);
+  }
+}
+
+static void test_child_made_inside_a_task(void **state) {
+  glow_executor executor;
+  glow_pool *pool = new_pool(4, &executor);
+  forking f = {.executor = &executor};
+  (void)state;
+  executor.run(executor.payload, fork_in_task, &f, 8);
+  for (int i = 0; i < 8; i++) {
+    assert_true(f.children[i] > 0);
+    expect_child_is_well(f.children[i]);
+  }
+  glow_pool_destroy(&pool);
+}
+
 /* ---- arguments and memory -------------------------------------------------------------------- */
 
 typedef struct counter {
@@ -298,6 +458,10 @@ int main(void) {
       cmocka_unit_test(test_several_callers),
       cmocka_unit_test(test_run_inside_a_task),
       cmocka_unit_test(test_threads_run_together_with_signals_blocked),
+      cmocka_unit_test(test_child_runs_and_destroys),
+      cmocka_unit_test(test_child_destroys_its_context),
+      cmocka_unit_test(test_child_of_a_pool_in_use),
+      cmocka_unit_test(test_child_made_inside_a_task),
       cmocka_unit_test(test_arguments),
       cmocka_unit_test(test_without_memory),
       cmocka_unit_test(test_context_runs_tasks),

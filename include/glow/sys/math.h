@@ -21,10 +21,10 @@ GLOW_API const glow_math *glow_context_math(const glow_context *context);
  * fixed number of columns. Pack a weight once and use it for many products. Matrices are float32,
  * sums of one element run over k = 0, 1, ... in one chain. */
 
-/* Element (i, j) of A or C lies at i*row + j/P*panel + j%P, where P is the number of columns in a
- * panel. Made by the functions below. */
+/* Element (i, j) of A or C lies at i*row + j/width*panel + j%width. Made by the functions below. */
 typedef struct glow_layout {
-  int64_t row, panel;
+  int64_t row, panel; /* how far apart rows and panels are */
+  int64_t width;      /* columns in a panel */
 } glow_layout;
 
 /* What happens to an element v of a product before it is written over c:
@@ -94,7 +94,8 @@ GLOW_API glow_status glow_conv_check(const glow_conv *conv);
 /* Elements of w. */
 GLOW_API int64_t glow_conv_weight_floats(const glow_conv *conv);
 /* Floats of packed weights, for forward (transposed 0) or the data gradient (1), at an address
- * aligned to 64 bytes; and packing them from w. room: glow_conv_weight_floats. */
+ * aligned to 64 bytes; and packing them from w, which may lie at `packed` itself. room:
+ * glow_conv_weight_floats. */
 GLOW_API int64_t glow_conv_packed_floats(const glow_math *math, const glow_conv *conv,
                                          int32_t transposed);
 GLOW_API void glow_conv_pack(const glow_math *math, const glow_conv *conv, int32_t transposed,

@@ -1,5 +1,5 @@
-/* Passes over activations that are not products: a table, one per provider of kernels. They are
- * loops that compilers turn into vector code (passes_loops.h), compiled for each instruction set.
+/* Pointwise kernels: what is done to activations that is not a product. They are plain loops that
+ * compilers turn into vector code (pointwise_loops.h), compiled for each instruction set.
  *
  * 3x3 convolution with zero padding in NHWC is one of the table's products, and gathering or
  * summing of taps. Tap t = 3*ky + kx looks at offset (ky-1, kx-1). One sample at a time; [H, W, C].
@@ -9,8 +9,8 @@
  *
  * conv: y = W . gather(x, +1) (few input channels), or y = sum(W . x, +1) (few output channels).
  * The adjoint of gather(+1) is sum(-1), and the other way round. SPDX-License-Identifier: MIT */
-#ifndef GLOW_LIB_PASSES_H
-#define GLOW_LIB_PASSES_H
+#ifndef GLOW_LIB_POINTWISE_H
+#define GLOW_LIB_POINTWISE_H
 
 #include <stdint.h>
 
@@ -22,7 +22,7 @@ enum {
 };
 
 /* Where an array is written that is read too, both may be the same. */
-typedef struct glow__passes {
+typedef struct glow__pointwise {
   /* Pixels [first, last) of the sample; out has (last - first) rows of 9*channels floats. x has
    * x_stride floats per pixel. */
   void (*gather3x3)(int64_t height, int64_t width, int64_t channels, const float *x,
@@ -32,29 +32,29 @@ typedef struct glow__passes {
                  int64_t first, int64_t last, float *out, int64_t out_stride);
 
   /* An actnorm on rows of n numbers, with shift and scale [n]: y = (x + shift) scale. */
-  void (*actnorm)(int64_t rows, int64_t n, const float *x, const float *shift, const float *scale,
-                  float *y);
+  void (*actnorm_forward)(int64_t rows, int64_t n, const float *x, const float *shift,
+                          const float *scale, float *y);
   /* x = y inverse - shift, where inverse is 1 / scale. */
-  void (*actnorm_undo)(int64_t rows, int64_t n, const float *y, const float *shift,
-                       const float *inverse, float *x);
+  void (*actnorm_inverse)(int64_t rows, int64_t n, const float *y, const float *shift,
+                          const float *inverse, float *x);
   /* dx = dy scale;  d_shift += sum dx;  d_logs += sum dy y */
-  void (*actnorm_gradient)(int64_t rows, int64_t n, const float *y, const float *dy,
+  void (*actnorm_backward)(int64_t rows, int64_t n, const float *y, const float *dy,
                            const float *scale, float *dx, double *d_shift, double *d_logs);
 
   /* A coupling on rows of n numbers; kind: GLOW_CHANGE_... Rows of x and y are x_row apart, those
    * of t t_row, those of s n; where there is but a shift, s is not read. */
-  void (*change)(int32_t kind, int64_t rows, int64_t n, const float *x, int64_t x_row,
-                 const float *t, int64_t t_row, const float *s, float *y);
-  void (*change_undo)(int32_t kind, int64_t rows, int64_t n, const float *y, int64_t x_row,
-                      const float *t, int64_t t_row, const float *s, float *x);
+  void (*coupling_forward)(int32_t kind, int64_t rows, int64_t n, const float *x, int64_t x_row,
+                           const float *t, int64_t t_row, const float *s, float *y);
+  void (*coupling_inverse)(int32_t kind, int64_t rows, int64_t n, const float *y, int64_t x_row,
+                           const float *t, int64_t t_row, const float *s, float *x);
   /* Of one row: gradients of x and t, and, but for a shift alone, of log s; w: that of log-det.
    *   shift, then scale   dx = dt = dy s         d log s = dy y + w
    *   scale, then shift   dx = dy s, dt = dy     d log s = dy (y - t) + w
    *   shift               dx = dt = dy */
-  void (*change_gradient)(int32_t kind, int64_t n, const float *t, const float *s, const float *y,
-                          const float *dy, float w, float *dx, float *dt, float *d_log_s);
-} glow__passes;
+  void (*coupling_backward)(int32_t kind, int64_t n, const float *t, const float *s, const float *y,
+                            const float *dy, float w, float *dx, float *dt, float *d_log_s);
+} glow__pointwise;
 
-extern const glow__passes glow__passes_c;
+void glow__pointwise_fill_c(glow__pointwise *pointwise);
 
 #endif

@@ -1,8 +1,8 @@
-/* The loops of math/passes.h; the file that includes this says with its flags for which CPU.
+/* The loops of math/pointwise.h; the file that includes this says with its flags for which CPU.
  * SPDX-License-Identifier: MIT */
 #include <string.h>
 
-#include "math/passes.h"
+#include "math/pointwise.h"
 
 /* ---- taps ------------------------------------------------------------------------------------ */
 
@@ -48,21 +48,21 @@ static void sum3x3(int64_t height, int64_t width, int64_t channels, const float 
 
 /* ---- actnorm --------------------------------------------------------------------------------- */
 
-static void actnorm(int64_t rows, int64_t n, const float *x, const float *restrict shift,
-                    const float *restrict scale, float *y) {
+static void actnorm_forward(int64_t rows, int64_t n, const float *x, const float *restrict shift,
+                            const float *restrict scale, float *y) {
   for (int64_t i = 0; i < rows; i++, x += n, y += n)
     for (int64_t j = 0; j < n; j++)
       y[j] = (x[j] + shift[j]) * scale[j];
 }
 
-static void actnorm_undo(int64_t rows, int64_t n, const float *y, const float *restrict shift,
-                         const float *restrict inverse, float *x) {
+static void actnorm_inverse(int64_t rows, int64_t n, const float *y, const float *restrict shift,
+                            const float *restrict inverse, float *x) {
   for (int64_t i = 0; i < rows; i++, x += n, y += n)
     for (int64_t j = 0; j < n; j++)
       x[j] = y[j] * inverse[j] - shift[j];
 }
 
-static void actnorm_gradient(int64_t rows, int64_t n, const float *y, const float *dy,
+static void actnorm_backward(int64_t rows, int64_t n, const float *y, const float *dy,
                              const float *restrict scale, float *dx, double *restrict d_shift,
                              double *restrict d_logs) {
   for (int64_t i = 0; i < rows; i++, y += n, dy += n, dx += n)
@@ -75,8 +75,8 @@ static void actnorm_gradient(int64_t rows, int64_t n, const float *y, const floa
 
 /* ---- coupling -------------------------------------------------------------------------------- */
 
-static void change_row(int32_t kind, int64_t n, const float *x, const float *restrict t,
-                       const float *restrict s, float *y) {
+static void coupling_forward_row(int32_t kind, int64_t n, const float *x, const float *restrict t,
+                                 const float *restrict s, float *y) {
   if (kind == GLOW_CHANGE_SHIFT)
     for (int64_t j = 0; j < n; j++)
       y[j] = x[j] + t[j];
@@ -88,8 +88,8 @@ static void change_row(int32_t kind, int64_t n, const float *x, const float *res
       y[j] = x[j] * s[j] + t[j];
 }
 
-static void undo_row(int32_t kind, int64_t n, const float *y, const float *restrict t,
-                     const float *restrict s, float *x) {
+static void coupling_inverse_row(int32_t kind, int64_t n, const float *y, const float *restrict t,
+                                 const float *restrict s, float *x) {
   if (kind == GLOW_CHANGE_SHIFT)
     for (int64_t j = 0; j < n; j++)
       x[j] = y[j] - t[j];
@@ -101,22 +101,22 @@ static void undo_row(int32_t kind, int64_t n, const float *y, const float *restr
       x[j] = (y[j] - t[j]) / s[j];
 }
 
-static void change(int32_t kind, int64_t rows, int64_t n, const float *x, int64_t x_row,
-                   const float *t, int64_t t_row, const float *s, float *y) {
+static void coupling_forward(int32_t kind, int64_t rows, int64_t n, const float *x, int64_t x_row,
+                             const float *t, int64_t t_row, const float *s, float *y) {
   for (int64_t i = 0; i < rows; i++, x += x_row, y += x_row, t += t_row, s += n)
-    change_row(kind, n, x, t, s, y);
+    coupling_forward_row(kind, n, x, t, s, y);
 }
 
-static void change_undo(int32_t kind, int64_t rows, int64_t n, const float *y, int64_t x_row,
-                        const float *t, int64_t t_row, const float *s, float *x) {
+static void coupling_inverse(int32_t kind, int64_t rows, int64_t n, const float *y, int64_t x_row,
+                             const float *t, int64_t t_row, const float *s, float *x) {
   for (int64_t i = 0; i < rows; i++, x += x_row, y += x_row, t += t_row, s += n)
-    undo_row(kind, n, y, t, s, x);
+    coupling_inverse_row(kind, n, y, t, s, x);
 }
 
-static void change_gradient(int32_t kind, int64_t n, const float *restrict t,
-                            const float *restrict s, const float *restrict y,
-                            const float *restrict dy, float w, float *restrict dx,
-                            float *restrict dt, float *restrict d_log_s) {
+static void coupling_backward(int32_t kind, int64_t n, const float *restrict t,
+                              const float *restrict s, const float *restrict y,
+                              const float *restrict dy, float w, float *restrict dx,
+                              float *restrict dt, float *restrict d_log_s) {
   if (kind == GLOW_CHANGE_SHIFT)
     for (int64_t j = 0; j < n; j++)
       dx[j] = dt[j] = dy[j];
@@ -133,8 +133,15 @@ static void change_gradient(int32_t kind, int64_t n, const float *restrict t,
     }
 }
 
-#define GLOW_PASSES                                                                                \
-  {                                                                                                \
-    gather3x3, sum3x3, actnorm, actnorm_undo, actnorm_gradient, change, change_undo,               \
-        change_gradient                                                                            \
-  }
+/* ---- the table ------------------------------------------------------------------------------- */
+
+static void fill_pointwise(glow__pointwise *pointwise) {
+  pointwise->gather3x3 = gather3x3;
+  pointwise->sum3x3 = sum3x3;
+  pointwise->actnorm_forward = actnorm_forward;
+  pointwise->actnorm_inverse = actnorm_inverse;
+  pointwise->actnorm_backward = actnorm_backward;
+  pointwise->coupling_forward = coupling_forward;
+  pointwise->coupling_inverse = coupling_inverse;
+  pointwise->coupling_backward = coupling_backward;
+}
