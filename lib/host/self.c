@@ -1,5 +1,5 @@
-/* The handle of a layer or net, and its `self`: options, checked and copied, and behind them what the
- * maker keeps. SPDX-License-Identifier: MIT */
+/* The handle of a layer or net, and its `self`: options, checked and copied, and behind them what
+ * the maker keeps. SPDX-License-Identifier: MIT */
 #include "host/handles.h"
 
 static glow_status self_fill(glow_context *context, const glow_options_table *table,

@@ -532,7 +532,8 @@ static glow_status read_pair(glow_context *context, const char *options) {
            "{\"input\":[2,3,3],\"bits\":0,\"initialised\":true,\"layers\":"
            "[{\"name\":\"a\",\"type\":\"test.pair\",\"options\":{%s}}]}",
            options);
-  glow_status status = glow__architecture_read(context, text, 1, any_layer, NULL, &builder, &initialised);
+  glow_status status =
+      glow__architecture_read(context, text, 1, any_layer, NULL, &builder, &initialised);
   glow_builder_destroy(&builder);
   return status;
 }
@@ -685,19 +686,14 @@ static void test_rounds_need_initialise(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_names),
-      cmocka_unit_test(test_initialise),
-      cmocka_unit_test(test_values),
-      cmocka_unit_test(test_kit),
+      cmocka_unit_test(test_names),          cmocka_unit_test(test_initialise),
+      cmocka_unit_test(test_values),         cmocka_unit_test(test_kit),
 #ifdef GLOW_HAVE_FILES
-      cmocka_unit_test(test_files),
-      cmocka_unit_test(test_unregistered),
+      cmocka_unit_test(test_files),          cmocka_unit_test(test_unregistered),
       cmocka_unit_test(test_texts),
 #endif
-      cmocka_unit_test(test_inference_form),
-      cmocka_unit_test(test_training),
-      cmocka_unit_test(test_bad_configure),
-      cmocka_unit_test(test_rounds_need_initialise),
+      cmocka_unit_test(test_inference_form), cmocka_unit_test(test_training),
+      cmocka_unit_test(test_bad_configure),  cmocka_unit_test(test_rounds_need_initialise),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
