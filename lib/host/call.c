@@ -39,8 +39,7 @@ int64_t glow__region_offset(const glow__regions *regions, int32_t id, int64_t ca
 
 enum { STAMP = GLOW_ALIGN / sizeof(float) }; /* floats that a stamp takes */
 
-/* Where the packed region number `end` lies among those that are cached, or where all of them
- * end. */
+/* Where packed region number `end` lies among those that are cached, or where all of them end. */
 static bool cached_offset(const glow__regions *regions, int32_t end, bool training, int64_t *out) {
   *out = 0;
   for (int32_t i = 0; i < end; i++) {
