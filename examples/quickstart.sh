@@ -44,7 +44,7 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 {
   sh "$root/tests/configure.sh" "$build" -Dexamples=enabled -Dglowtool=enabled -Djpeg=enabled \
-    -Dzlib=enabled && ninja -C "$build" examples/glowtool/glowtool
+    -Dwebp=enabled -Dzlib=enabled && ninja -C "$build" examples/glowtool/glowtool
 } > "$log" 2>&1 || { cat "$log"; exit 1; }
 
 echo "3. Training on generated digits: their bits per dimension should fall from 5 to near 1"

@@ -38,6 +38,7 @@ for part in build "$@"; do
   tool)
     need_module libpng libpng-dev
     need_module libjpeg libjpeg-dev
+    need_module libwebp libwebp-dev
     need_module zlib zlib1g-dev
     ;;
   ci)

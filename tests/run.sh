@@ -38,7 +38,7 @@ fi
 sh "$root/tests/install-deps.sh" $install tests tool || give_up "cannot go on without these packages"
 
 sh "$root/tests/configure.sh" "$build" -Dtests=enabled -Dexamples=enabled -Dglowtool=enabled \
-  -Djpeg=enabled -Dzlib=enabled "$@" || give_up "cannot configure $build"
+  -Djpeg=enabled -Dwebp=enabled -Dzlib=enabled "$@" || give_up "cannot configure $build"
 
 if [ -n "$golden" ]; then
   log=$(ninja -C "$build" tests/golden 2>&1) || { echo "$log"; give_up "cannot build"; }

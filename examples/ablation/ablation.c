@@ -66,7 +66,7 @@ typedef struct curve {
 
 typedef struct experiment {
   settings s;
-  image_set data, test;
+  sample_set data, test;
   glow_context *context;
   uint8_t *pixels; /* a batch */
   curve curves[VARIANTS];
@@ -167,11 +167,14 @@ static settings parse(int argc, char **argv) {
 
 /* ---- one model ------------------------------------------------------------------------------- */
 
-static void load(const char *path, image_set *set) {
+static void load(const char *path, sample_set *set) {
   char error[1024] = "";
   const data_options options = {.format = "auto"};
-  if (data_load(&path, 1, &options, set, error, sizeof error))
-    return;
+  if (data_open(&path, 1, &options, set, error, sizeof error)) {
+    if (set->samples && !set->floats)
+      return;
+    snprintf(error, sizeof error, "%s: images of 8 bits that fit into memory are wanted", path);
+  }
   fprintf(stderr, "ablation: %s\n", error);
   exit(2);
 }
@@ -199,8 +202,8 @@ static double test(const experiment *e, glow_workspace *workspace, const glow_mo
   double *log_prob = allocate((size_t)e->s.batch * sizeof *log_prob), sum = 0.0;
   for (int64_t first = 0; first < count; first += e->s.batch) {
     int64_t n = count - first < e->s.batch ? count - first : e->s.batch;
-    check(glow_model_dequantise(model, e->test.pixels + first * dims, n, TEST_SEED,
-                                (uint64_t)(first * dims), x),
+    check(glow_model_dequantise(model, (const uint8_t *)e->test.samples + first * dims, n,
+                                TEST_SEED, (uint64_t)(first * dims), x),
           "testing");
     check(glow_workspace_log_prob(workspace, x, NULL, n, log_prob), "testing");
     for (int64_t i = 0; i < n; i++)
@@ -225,7 +228,8 @@ static void gather(experiment *e, order *o, int64_t count) {
       check(glow_rng_permutation(o->rng, o->images, e->data.count), "shuffling");
       o->next = 0;
     }
-    memcpy(e->pixels + i * dims, e->data.pixels + o->images[o->next++] * dims, (size_t)dims);
+    memcpy(e->pixels + i * dims, (const uint8_t *)e->data.samples + o->images[o->next++] * dims,
+           (size_t)dims);
   }
 }
 

@@ -2,46 +2,66 @@
  * model has learnt. Likelihood alone may fail: flows give images of simpler sets fewer bits than
  * their own (Nalisnick et al. 2019a); typicality asks how far an image's bits/dim are from the
  * mean over known images (Nalisnick et al. 2019b). SPDX-License-Identifier: MIT */
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "commands.h"
 #include "common.h"
+#include "data_rows.h"
 #include "files.h"
-#include "image_options.h"
 #include "json.h"
 #include "picture.h"
 #include "roc.h"
+#include "score.h"
 
 typedef struct anomaly_settings {
   const char *model, *out, *per_image, *kernels;
-  image_source source, other, reference;
+  sample_source source, other, reference;
   int64_t count, draws, shapes_seed, seed, batch, threads, products;
-  bool json;
+  bool json, strict;
 } anomaly_settings;
 
 #define FIELD(name) offsetof(anomaly_settings, name)
 
 static const option_row rows[] = {
-    IMAGE_DATA_ROWS,
+    SAMPLE_DATA_ROWS,
     LIST("other", other.paths, "images of another kind, which should stand out"),
-    TEXT("other-format", "NAME", other.format, "auto", "of --other, like --format"),
-    TEXT("other-labels", "FILE", other.labels, NULL, "labels of --other, for mnist"),
+    TEXT("other-format", "NAME", other.form.format, "auto", "of --other, like --format"),
+    LIST("other-labels", other.labels, "labels of --other"),
     LIST("reference", reference.paths,
          "known images for typicality, such as those learnt from; default: the first half of "
          "--data, and then only the second half is scored"),
-    TEXT("reference-labels", "FILE", reference.labels, NULL, "labels of --reference, for mnist"),
+    LIST("reference-labels", reference.labels, "labels of --reference"),
     INT("images", count, "1000", 2, 1e9, "at most so many images of each kind"),
     INT("draws", draws, "1", 1, 1000, "draws of noise for each image, averaged"),
-    TEXT("out", "FILE", out, "anomaly.png", "picture of both distributions, a PNG"),
-    TEXT("per-image", "FILE", per_image, NULL, "also write a line 'set,number,bits/dim' for each"),
+    OUTPUT("out", out, "anomaly.png", ".png", "picture of both distributions, a PNG"),
+    TEXT("per-image", "FILE", per_image, NULL,
+         "also write a line 'set,number,bits/dim,name' for each"),
     FLAG("json", json, "print the result as JSON"),
-    IMAGE_RUN_ROWS,
+    STRICT_ROW,
+    SAMPLE_RUN_ROWS,
     {.kind = OPTION_END},
 };
 
-static const option_table table = {
+static const option_rule rules[] = {
+    SAMPLE_DATA_RULES,
+    {"shapes-seed", "format=shapes|other-format=shapes|format=digits|other-format=digits",
+     "it is the seed of generated images"},
+    {"other", "other-format!=shapes", "shapes are generated"},
+    {"other", "other-format!=digits", "digits are generated"},
+    {"other-labels", "other", NULL},
+    {"other-labels", "other-format!=cifar10", "those files hold their own"},
+    {"other-labels", "other-format!=cifar100*", "those files hold their own"},
+    {"reference", "format!=shapes", "shapes are generated"},
+    {"reference", "format!=digits", "digits are generated"},
+    {"reference-labels", "reference", NULL},
+    {NULL, NULL, NULL},
+};
+
+const option_table anomaly_table = {
     .command = "anomaly",
     .usage = "MODEL --data PATH ... --other PATH ... [options]",
     .about =
@@ -51,6 +71,7 @@ static const option_table table = {
         "scores above every usual one, 0.5 when the score tells nothing. Words after --data, "
         "--other and --reference are paths up to the next option, so MODEL stands first.",
     .rows = rows,
+    .rules = rules,
     .settings_size = sizeof(anomaly_settings),
     .positional = FIELD(model),
     .positional_name = "MODEL",
@@ -60,29 +81,44 @@ static const option_table table = {
 
 typedef struct scores {
   int64_t count;
-  double *bits;
+  double *bits;   /* NaN: not finite, until those are dropped */
+  sample_set set; /* for the names */
+  int64_t first;  /* number in the set of the first of them */
 } scores;
 
-static int score_source(const anomaly_settings *s, opened_model *m, image_source *source,
-                        scores *out) {
-  image_set set;
+/* Images that are not finite are added to *tally. */
+static int score_source(const anomaly_settings *s, opened_model *m, sample_source *source,
+                        scores *out, row_tally *tally) {
   score_summary summary;
-  source->limit = s->count;
-  source->seed = (uint64_t)s->shapes_seed;
-  int code = load_for_model(m->model, source, &set);
+  sample_set *set = &out->set;
+  int code = open_for_model(m->model, s->model, source, s->count, (uint64_t)s->shapes_seed, set);
   if (code != TOOL_FINE)
     return code;
-  out->count = set.count;
-  out->bits = malloc((size_t)set.count * sizeof *out->bits);
+  out->count = set->count;
+  out->bits = malloc((size_t)set->count * sizeof *out->bits);
   if (out->bits)
-    code = score_images(m->workspace, m->model, m->batch, &set, set.count, s->draws,
+    code = score_images(m->workspace, m->model, m->batch, set, set->count, s->draws,
                         (uint64_t)s->seed, out->bits, &summary);
   else
     code = TOOL_FAILED;
   if (!out->bits)
-    complain("out of memory for %lld scores", (long long)set.count);
-  data_free(&set);
+    complain("out of memory for %lld scores", (long long)set->count);
+  for (int64_t i = 0; code == TOOL_FINE && i < out->count; i++)
+    tally_row(tally, i, !isfinite(out->bits[i]));
   return code;
+}
+
+/* Leaves the finite ones. */
+static int drop_nonfinite(scores *s, const char *which) {
+  int64_t kept = 0;
+  for (int64_t i = 0; i < s->count; i++)
+    if (isfinite(s->bits[i]))
+      s->bits[kept++] = s->bits[i];
+  s->count = kept;
+  if (kept)
+    return TOOL_FINE;
+  complain("%s: no image has a finite score", which);
+  return TOOL_FAILED;
 }
 
 static double mean_of(const double *x, int64_t count) {
@@ -135,7 +171,7 @@ static int draw(const anomaly_settings *s, const scores *usual, const scores *ot
   if (picture_write_chart(s->out, "bits per dimension", "bits/dim", "share", series, 2, error,
                           sizeof error))
     return TOOL_FINE;
-  return complain("%s", error);
+  return complain_failure(error, errno);
 }
 
 static int write_scores(const anomaly_settings *s, const scores *usual, const scores *other) {
@@ -146,11 +182,11 @@ static int write_scores(const anomaly_settings *s, const scores *usual, const sc
     return TOOL_FINE;
   bool good = file != NULL;
   if (file) {
-    fputs("set,image,bits_per_dim\n", file);
+    fputs("set,image,bits_per_dim,name\n", file);
     for (int64_t i = 0; i < usual->count; i++)
-      fprintf(file, "data,%lld,%.9g\n", (long long)i, usual->bits[i]);
+      csv_score_line(file, "data", &usual->set, usual->first + i, usual->bits[i]);
     for (int64_t i = 0; i < other->count; i++)
-      fprintf(file, "other,%lld,%.9g\n", (long long)i, other->bits[i]);
+      csv_score_line(file, "other", &other->set, i, other->bits[i]);
     good = fclose(file) == 0;
   }
   int code = TOOL_FAILED;
@@ -187,16 +223,24 @@ static void print(const anomaly_settings *s, const result *r) {
 
 /* ---- the command ----------------------------------------------------------------------------- */
 
-/* `usual` holds the images that are scored; those of the mean are known by then. */
-static int compare(const anomaly_settings *s, scores *usual, scores *other, double mean) {
+/* `usual` holds the images that are scored, `known` those of the mean. */
+static int compare(const anomaly_settings *s, scores *usual, scores *other, scores *known) {
+  int code = write_scores(s, usual, other);
+  if (code == TOOL_FINE)
+    code = drop_nonfinite(usual, "--data");
+  if (code == TOOL_FINE)
+    code = drop_nonfinite(other, "--other");
+  if (code == TOOL_FINE)
+    code = drop_nonfinite(known, "known images");
+  if (code != TOOL_FINE)
+    return code;
+  double mean = mean_of(known->bits, known->count);
   result r = {.usual = usual->count,
               .other = other->count,
               .usual_mean = mean_of(usual->bits, usual->count),
               .other_mean = mean_of(other->bits, other->count),
               .reference_mean = mean};
-  int code = draw(s, usual, other);
-  if (code == TOOL_FINE)
-    code = write_scores(s, usual, other);
+  code = draw(s, usual, other);
   if (code != TOOL_FINE)
     return code;
   r.likelihood = area_under_curve(usual->bits, usual->count, other->bits, other->count);
@@ -209,44 +253,51 @@ static int compare(const anomaly_settings *s, scores *usual, scores *other, doub
 
 static int score_all(anomaly_settings *s, opened_model *m, scores *usual, scores *other,
                      scores *reference) {
-  int code = score_source(s, m, &s->source, usual);
+  row_tally tally = {0};
+  int code = score_source(s, m, &s->source, usual, &tally);
   if (code == TOOL_FINE)
-    code = score_source(s, m, &s->other, other);
+    code = score_source(s, m, &s->other, other, &tally);
   if (code == TOOL_FINE && s->reference.paths.count)
-    code = score_source(s, m, &s->reference, reference);
+    code = score_source(s, m, &s->reference, reference, &tally);
   if (code != TOOL_FINE)
     return code;
-  if (stop_wanted())
-    return complain("stopped before all images were scored");
-  if (reference->count)
-    return compare(s, usual, other, mean_of(reference->bits, reference->count));
   int64_t half = usual->count / 2;
-  scores second = {usual->count - half, usual->bits + half};
-  if (!half)
+  scores first = {half, usual->bits, usual->set, 0};
+  scores second = {usual->count - half, usual->bits + half, usual->set, half};
+  if (reference->count)
+    code = compare(s, usual, other, reference);
+  else if (half)
+    code = compare(s, &second, other, &first);
+  else
     return complain("--data: two images or more are needed without --reference");
-  return compare(s, &second, other, mean_of(usual->bits, half));
+  return code == TOOL_FINE ? tally_tell(&tally, "images", "they are left out", s->strict) : code;
 }
 
 static int anomaly(void *settings, opened_model *m) {
   anomaly_settings *s = settings;
   scores usual = {0}, other = {0}, reference = {0};
-  s->reference.format = s->source.format;
+  const char *format = s->other.form.format;
+  s->other.form = s->reference.form = s->source.form;
+  s->other.form.format = format;
+  s->other.form.shared = s->reference.form.shared = true;
   int code = file_check_target(s->out);
   if (code == TOOL_FINE && s->per_image)
     code = file_check_target(s->per_image);
-  if (code == TOOL_FINE && !s->other.paths.count && !data_is_generated(s->other.format))
+  if (code == TOOL_FINE && !s->other.paths.count && !data_is_generated(format))
     code = complain("--other is missing: images of another kind");
   if (code == TOOL_FINE)
     code = open_model(m, s->model, s->threads, s->kernels, s->products, s->batch);
   if (code == TOOL_FINE)
     code = score_all(s, m, &usual, &other, &reference);
-  free(usual.bits);
-  free(other.bits);
-  free(reference.bits);
+  scores *all[] = {&usual, &other, &reference};
+  for (int i = 0; i < 3; i++) {
+    free(all[i]->bits);
+    data_free(&all[i]->set);
+  }
   return code;
 }
 
 int command_anomaly(int argc, char **argv) {
   anomaly_settings settings;
-  return run_on_model(argc, argv, &table, &settings, anomaly);
+  return run_on_model(argc, argv, &anomaly_table, &settings, anomaly);
 }

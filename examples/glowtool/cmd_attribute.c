@@ -1,22 +1,25 @@
 /* glowtool attribute: a direction of the latent space, from images with an attribute and images
  * without it, and images moved along it (Kingma and Dhariwal 2018, section 5.3 and figure 6):
  * direction = mean z of the ones - mean z of the others. SPDX-License-Identifier: MIT */
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "commands.h"
+#include "data_rows.h"
 #include "files.h"
 #include "latents.h"
 #include "numbers.h"
-#include "options_rows.h"
 #include "picture.h"
 #include "score.h"
 
 typedef struct attribute_settings {
   const char *model, *amounts, *out, *kernels, *save, *direction;
-  image_source with, without, data;
+  sample_source with, without, data;
   int64_t with_class, without_class, images, rows, seed, batch, threads, products;
+  bool strict;
 } attribute_settings;
 
 #define FIELD(name) offsetof(attribute_settings, name)
@@ -28,34 +31,49 @@ static const option_row rows[] = {
     INT("with-class", with_class, "-1", -1, INT32_MAX, "only this class of --with; -1: all"),
     INT("without-class", without_class, "-1", -1, INT32_MAX,
         "only this class of --without; -1: all"),
-    TEXT("format", "NAME", with.format, "auto",
-         "of all images: auto, cifar10, mnist, images, raw:CxHxW"),
-    TEXT("with-labels", "FILE", with.labels, NULL, "labels of --with, for mnist"),
-    TEXT("without-labels", "FILE", without.labels, NULL, "labels of --without, for mnist"),
+    TEXT("format", "NAME", with.form.format, "auto", DATA_FORMAT_HELP),
+    LIST("with-labels", with.labels, "labels of --with"),
+    LIST("without-labels", without.labels, "labels of --without"),
+    DATA_FORM_ROWS(with.form),
     INT("images", images, "512", 1, 1e9, "at most so many images of each kind"),
-    TEXT("save", "FILE", save, NULL, "write the direction: a safetensors file"),
+    OUTPUT("save", save, NULL, ".safetensors", "write the direction: a safetensors file"),
     TEXT("direction", "FILE", direction, NULL,
          "read a direction that --save wrote, instead of --with and --without"),
     HEADING("The picture:"),
     LIST("data", data.paths, "images to change; default: those of --without"),
-    TEXT("data-labels", "FILE", data.labels, NULL, "labels of --data, for mnist"),
+    LIST("data-labels", data.labels, "labels of --data"),
     TEXT("amounts", "X,X,...", amounts, "-1,-0.5,0,0.5,1,1.5",
          "a column for each: how far to go, 1 being the way from the one mean to the other"),
     INT("rows", rows, "6", 1, 512, "images to change"),
-    TEXT("out", "FILE", out, "attribute.png", "picture to write, a PNG"),
+    OUTPUT("out", out, "attribute.png", ".png", "picture to write, a PNG"),
     INT("seed", seed, "0", 0, SEED_MAX, "of the noise inside the bins of the pixels"),
+    STRICT_ROW,
     INT("batch", batch, "16", 1, 65536, "images passed at a time"),
     MACHINE_ROWS,
     {.kind = OPTION_END},
 };
 
-static const option_table table = {
+static const option_rule rules[] = {
+    {"with with-class with-labels without without-class without-labels images", "!direction",
+     "the direction is read from the file"},
+    {"with without data", "format!=shapes", "shapes are generated"},
+    {"with-labels", "with", NULL},
+    {"without-labels", "without", NULL},
+    {"data-labels", "data", NULL},
+    {"with-labels without-labels data-labels", "format!=cifar10", "those files hold their own"},
+    {"with-labels without-labels data-labels", "format!=cifar100*", "those files hold their own"},
+    {"skip-small", "!upsample", "small images are enlarged"},
+    {NULL, NULL, NULL},
+};
+
+const option_table attribute_table = {
     .command = "attribute",
     .usage = "MODEL --with PATH ... --without PATH ... [options]",
     .about = "Finds the direction of the latent space from images without an attribute to images "
              "with it, and draws images moved along it, a row for each. Words after --with, "
              "--without and --data are paths up to the next option, so MODEL stands first.",
     .rows = rows,
+    .rules = rules,
     .settings_size = sizeof(attribute_settings),
     .positional = FIELD(model),
     .positional_name = "MODEL",
@@ -63,12 +81,17 @@ static const option_table table = {
 
 /* ---- the direction --------------------------------------------------------------------------- */
 
-static int load_class(const opened_model *m, const image_source *source, int64_t label,
-                      int64_t limit, const char *what, image_set *set) {
-  int code = load_for_model(m->model, source, set);
+static int load_class(const attribute_settings *s, const opened_model *m,
+                      const sample_source *source, int64_t label, int64_t limit, const char *what,
+                      sample_set *set) {
+  int code = open_for_model(m->model, s->model, source, 0, 0, set);
   if (code != TOOL_FINE)
     return code;
-  if (label >= 0)
+  if (glow_model_class_count(m->model) && !set->labels)
+    code = complain("--%s: the model has classes, and whitened latents need them: there are no "
+                    "labels",
+                    what);
+  if (code == TOOL_FINE && label >= 0)
     code = keep_class(set, label, what);
   if (code != TOOL_FINE)
     data_free(set);
@@ -77,34 +100,50 @@ static int load_class(const opened_model *m, const image_source *source, int64_t
   return code;
 }
 
-/* Adds sign * mean of the set's latents to sum [dims]. */
-static int add_mean(const attribute_settings *s, const opened_model *m, const image_set *set,
-                    double sign, double *sum) {
+static void add_latents(const float *latents, int64_t dims, double weight, double *sum) {
+  for (int64_t d = 0; d < dims; d++)
+    sum[d] += weight * (double)latents[d];
+}
+
+/* Adds sign * mean of the set's latents to sum [dims], of those that are finite. */
+static int add_mean(const attribute_settings *s, const opened_model *m, const sample_set *set,
+                    double sign, double *sum, row_tally *all) {
   int64_t dims = glow_model_dims(m->model);
   float *latents = malloc((size_t)set->count * (size_t)dims * sizeof *latents);
   if (!latents) {
     complain("out of memory for the latents of %lld images", (long long)set->count);
     return TOOL_FAILED;
   }
-  int code = encode_images(m, set, set->count, (uint64_t)s->seed, GLOW_LATENTS_WHITENED, latents);
-  for (int64_t i = 0; i < set->count && code == TOOL_FINE; i++)
-    for (int64_t d = 0; d < dims; d++)
-      sum[d] += sign * (double)latents[i * dims + d] / (double)set->count;
+  row_tally tally = {0};
+  int code =
+      encode_images(m, set, set->count, (uint64_t)s->seed, GLOW_LATENTS_WHITENED, latents, &tally);
+  double good = (double)(set->count - tally.bad);
+  for (int64_t i = 0; i < set->count && code == TOOL_FINE; i++) {
+    bool bad = isnan(latents[i * dims]); /* all of them are then */
+    tally_row(all, i, bad);
+    if (!bad)
+      add_latents(latents + i * dims, dims, sign / good, sum);
+  }
   free(latents);
+  if (code == TOOL_FINE && tally.bad == set->count) {
+    complain("no image of --%s has finite latents", sign > 0.0 ? "with" : "without");
+    code = TOOL_FAILED;
+  }
   return code;
 }
 
-static int find_direction(const attribute_settings *s, const opened_model *m, double *direction) {
+static int find_direction(const attribute_settings *s, const opened_model *m, double *direction,
+                          row_tally *tally) {
   static const char *const names[] = {"with", "without"};
-  const image_source *sources[] = {&s->with, &s->without};
+  const sample_source *sources[] = {&s->with, &s->without};
   const int64_t classes[] = {s->with_class, s->without_class};
   int code = TOOL_FINE;
   for (int i = 0; i < 2 && code == TOOL_FINE; i++) {
-    image_set set;
-    code = load_class(m, sources[i], classes[i], s->images, names[i], &set);
+    sample_set set;
+    code = load_class(s, m, sources[i], classes[i], s->images, names[i], &set);
     if (code != TOOL_FINE)
       return code;
-    code = add_mean(s, m, &set, i ? -1.0 : 1.0, direction);
+    code = add_mean(s, m, &set, i ? -1.0 : 1.0, direction, tally);
     if (code == TOOL_FINE)
       printf("%lld images %s\n", (long long)set.count, names[i]);
     data_free(&set);
@@ -161,47 +200,52 @@ typedef struct moved {
   float *latents, *row; /* [rows, dims] of the images; [columns, dims] of one */
   uint8_t *pixels;      /* [rows * columns, dims] */
   int32_t *labels;      /* [columns] */
+  row_tally tally;      /* of what is drawn */
 } moved;
 
-static int move_image(const opened_model *m, const image_set *set, const double *direction,
+static int move_image(const opened_model *m, const sample_set *set, const double *direction,
                       const double *amounts, int columns, int64_t image, moved *o) {
   int64_t dims = glow_model_dims(m->model);
   bool classes = glow_model_class_count(m->model) != 0;
   for (int c = 0; c < columns; c++) {
-    o->labels[c] = classes ? set->labels[image] : 0;
+    o->labels[c] = classes ? sample_label(set, image) : 0;
     for (int64_t d = 0; d < dims; d++)
       o->row[c * dims + d] =
           (float)((double)o->latents[image * dims + d] + amounts[c] * direction[d]);
   }
   return decode_latents(m, o->row, GLOW_LATENTS_WHITENED, classes ? o->labels : NULL, columns,
-                        o->pixels + image * columns * dims);
+                        image * columns, o->pixels + image * columns * dims, &o->tally);
 }
 
-static int draw_moved(const attribute_settings *s, const opened_model *m, const image_set *set,
+static int draw_moved(const attribute_settings *s, const opened_model *m, const sample_set *set,
                       const double *direction, const double *amounts, int columns, moved *o) {
   char error[1024] = "";
-  int code =
-      encode_images(m, set, set->count, (uint64_t)s->seed, GLOW_LATENTS_WHITENED, o->latents);
+  row_tally images = {0}; /* one that is not finite makes its whole row so */
+  int code = encode_images(m, set, set->count, (uint64_t)s->seed, GLOW_LATENTS_WHITENED, o->latents,
+                           &images);
   for (int64_t i = 0; i < set->count && code == TOOL_FINE; i++)
     code = move_image(m, set, direction, amounts, columns, i, o);
   if (code == TOOL_FINE &&
       !picture_write_grid(s->out, set->count * columns, m->shape.height, m->shape.width,
                           m->shape.channels, columns, o->pixels, error, sizeof error))
-    code = complain("%s", error);
-  return code;
+    code = complain_failure(error, errno);
+  return code == TOOL_FINE ? tally_tell(&o->tally, "images", "they are black", s->strict) : code;
 }
 
 static int draw(const attribute_settings *s, const opened_model *m, const double *direction,
                 const double *amounts, int columns) {
   size_t dims = (size_t)glow_model_dims(m->model), room = (size_t)columns;
-  const image_source *source = s->data.paths.count ? &s->data : &s->without;
-  image_set set;
-  int code = load_class(m, source, s->data.paths.count ? -1 : s->without_class, s->rows,
+  const sample_source *source = s->data.paths.count ? &s->data : &s->without;
+  sample_set set;
+  int code = load_class(s, m, source, s->data.paths.count ? -1 : s->without_class, s->rows,
                         s->data.paths.count ? "data" : "without", &set);
   if (code != TOOL_FINE)
     return code;
-  moved o = {malloc((size_t)set.count * dims * sizeof(float)), malloc(room * dims * sizeof(float)),
-             malloc((size_t)set.count * room * dims), malloc(room * sizeof(int32_t))};
+  moved o = {malloc((size_t)set.count * dims * sizeof(float)),
+             malloc(room * dims * sizeof(float)),
+             malloc((size_t)set.count * room * dims),
+             malloc(room * sizeof(int32_t)),
+             {0}};
   code = TOOL_FAILED;
   if (o.latents && o.row && o.pixels && o.labels)
     code = draw_moved(s, m, &set, direction, amounts, columns, &o);
@@ -221,11 +265,13 @@ static int run(const attribute_settings *s, const opened_model *m, const double 
                int columns) {
   int64_t dims = glow_model_dims(m->model);
   double *direction = calloc((size_t)dims, sizeof *direction), squares = 0.0;
+  row_tally tally = {0};
   if (!direction) {
     complain("out of memory for the direction");
     return TOOL_FAILED;
   }
-  int code = s->direction ? read_direction(s, m, direction) : find_direction(s, m, direction);
+  int code =
+      s->direction ? read_direction(s, m, direction) : find_direction(s, m, direction, &tally);
   for (int64_t d = 0; d < dims; d++)
     squares += direction[d] * direction[d];
   if (code == TOOL_FINE)
@@ -234,13 +280,14 @@ static int run(const attribute_settings *s, const opened_model *m, const double 
     code = save_direction(s, m, direction);
   if (code == TOOL_FINE)
     code = draw(s, m, direction, amounts, columns);
+  int told = tally_tell(&tally, "images", "the means leave them out", s->strict);
+  if (code == TOOL_FINE)
+    code = told;
   free(direction);
   return code;
 }
 
 static int check_sources(const attribute_settings *s) {
-  if (s->direction && (s->with.paths.count || s->without.paths.count))
-    return complain("--direction takes the place of --with and --without");
   if (!s->direction && (!s->with.paths.count || !s->without.paths.count))
     return complain("--%s is missing: images to take the direction from",
                     s->with.paths.count ? "without" : "with");
@@ -254,7 +301,8 @@ static int attribute(void *settings, opened_model *m) {
   double amounts[MOST_NUMBERS];
   int columns;
   int code = parse_numbers("amounts", s->amounts, -100.0, 100.0, amounts, &columns);
-  s->without.format = s->data.format = s->with.format;
+  s->without.form = s->data.form = s->with.form;
+  s->without.form.shared = s->data.form.shared = true;
   if (code == TOOL_FINE)
     code = check_sources(s);
   if (code == TOOL_FINE && s->save)
@@ -268,5 +316,5 @@ static int attribute(void *settings, opened_model *m) {
 
 int command_attribute(int argc, char **argv) {
   attribute_settings settings;
-  return run_on_model(argc, argv, &table, &settings, attribute);
+  return run_on_model(argc, argv, &attribute_table, &settings, attribute);
 }

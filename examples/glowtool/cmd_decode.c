@@ -4,8 +4,10 @@
 #include <string.h>
 
 #include "batches.h"
+#include "commands.h"
+#include "data_rows.h"
 #include "files.h"
-#include "options_rows.h"
+#include "rows.h"
 #include "sample_file.h"
 
 enum { FORM_OF_FILE = 0 };
@@ -15,70 +17,84 @@ static const option_choice forms[] = {{"auto", FORM_OF_FILE},
                                       {NULL, 0}};
 
 typedef struct decode_settings {
-  const char *model, *data, *out, *kernels;
+  const char *model, *out, *kernels;
+  sample_source source;
   int64_t count, form, type, batch, threads, products;
+  bool strict;
 } decode_settings;
 
 #define FIELD(name) offsetof(decode_settings, name)
 
 static const option_row rows[] = {
-    TEXT("data", "FILE", data, NULL, "safetensors file with latents [N, D] float32, and y [N]"),
+    LIST("data", source.paths, "latents [N, D]: safetensors with the tensor latents, .npy, or CSV"),
+    TEXT("tensor", "NAME", source.form.tensor, NULL,
+         "of safetensors and .npz files; default latents"),
+    TEXT("data-columns", "NAME,...", source.form.columns, NULL,
+         "of a table: the latents, in their order"),
+    TEXT("condition", "NAME,...", source.form.condition, NULL,
+         "of a table: columns that the density is conditioned on"),
+    TEXT("label-column", "NAME", source.form.label_column, NULL, "of a table: the class of a row"),
+    TEXT("id-column", "NAME", source.form.id_column, NULL, "of a table: what a row is called"),
+    LIST("labels", source.labels, "labels of --data"),
     CHOICE("form", form, "auto", forms,
            "raw, whitened, or what encode has written down in the file"),
     INT("images", count, "0", 0, 1e12, "take the first N; 0: all"),
     CHOICE("type", type, "auto", sample_types,
            "of x: uint8 pixels or float32; auto: pixels where the model has them"),
-    TEXT("out", "FILE", out, "samples.safetensors", "file to write"),
+    OUTPUT("out", out, "samples.safetensors", RESULT_ENDINGS, "file to write"),
+    STRICT_ROW,
     INT("batch", batch, "16", 1, 65536, "samples passed at a time"),
     MACHINE_ROWS,
     {.kind = OPTION_END},
 };
 
-static const option_table table = {
+const option_table decode_table = {
     .command = "decode",
     .usage = "MODEL --data FILE [options]",
     .about =
         "Takes latents back to samples. Writes x [N, H, W, C], and logdet [N] float64, that of "
-        "the inverse. Files may be larger than memory.",
+        "the inverse: tensors, a row for each sample (.csv), or x alone (.npy). Files may be "
+        "larger than memory. Words after --data are paths up to the next option, so MODEL stands "
+        "first.",
     .rows = rows,
     .settings_size = sizeof(decode_settings),
     .positional = FIELD(model),
     .positional_name = "MODEL",
 };
 
-static int decode_batch(const opened_model *m, batch_reader *r, int32_t form, int64_t first,
-                        int64_t count, float *x, double *logdet, sample_file *file) {
+static int decode_batch(row_pass *p, batch_reader *r, int32_t form, int64_t first, int64_t count,
+                        float *x, double *logdet, sample_file *file) {
   int code = batches_read(r, first, count);
   if (code != TOOL_FINE)
     return code;
-  const int32_t *labels = glow_model_class_count(m->model) ? r->y : NULL;
-  glow_status status =
-      glow_workspace_inverse(m->workspace, r->x, count,
-                             &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options),
-                                                     .labels = labels,
-                                                     .form = form,
-                                                     .logdet = logdet},
-                             x);
-  if (status != GLOW_OK)
-    return complain_status(status, "decoding");
-  return sample_file_append(file, x, r->y, logdet, count);
+  code = rows_inverse(p, first, r->batch.x, form, r->batch.labels, count, x, logdet);
+  if (code != TOOL_FINE)
+    return code;
+  const int32_t *labels = r->set.labels ? r->set.labels + first : NULL;
+  return sample_file_append(file, x, labels, logdet, count);
 }
 
 static int decode_all(const decode_settings *s, const opened_model *m, batch_reader *r,
-                      int32_t form, sample_file *file) {
-  float *x = malloc((size_t)m->batch * (size_t)r->dims * sizeof *x);
+                      int32_t form, sample_file *file, row_tally *tally) {
+  float *x = malloc((size_t)m->batch * (size_t)glow_model_dims(m->model) * sizeof *x);
   double *logdet = malloc((size_t)m->batch * sizeof *logdet);
-  int code = TOOL_FAILED;
-  if (x && logdet)
-    code = sample_file_open(file, m, s->out, r->count, s->type, r->y != NULL, true);
-  else
+  row_pass pass;
+  int code = rows_open(&pass, m->workspace, m->model, m->batch);
+  if (code == TOOL_FINE && x && logdet) {
+    code =
+        sample_file_open(file, m, s->out, r->count, s->type, r->set.labels != NULL, true, &r->set);
+  } else if (code == TOOL_FINE) {
     complain("out of memory for batches of %lld samples", (long long)m->batch);
+    code = TOOL_FAILED;
+  }
   for (int64_t first = 0; first < r->count && code == TOOL_FINE; first += m->batch) {
     int64_t count = r->count - first < m->batch ? r->count - first : m->batch;
-    code = decode_batch(m, r, form, first, count, x, logdet, file);
+    code = decode_batch(&pass, r, form, first, count, x, logdet, file);
   }
   if (code == TOOL_FINE)
     code = sample_file_finish(file);
+  *tally = pass.tally;
+  rows_close(&pass);
   free(x);
   free(logdet);
   return code;
@@ -89,22 +105,26 @@ static int decode(void *settings, opened_model *m) {
   batch_reader reader;
   sample_file file = {0};
   int32_t form = 0;
-  if (!s->data)
-    return complain("--data is missing: a safetensors file with latents");
+  row_tally tally = {0};
+  if (!s->source.paths.count)
+    return complain("--data is missing: a file of latents");
   int code = file_check_target(s->out);
   if (code == TOOL_FINE)
     code = open_model(m, s->model, s->threads, s->kernels, s->products, s->batch);
   if (code != TOOL_FINE)
     return code;
-  code = batches_open_latents(&reader, m, s->data, s->count, &form);
+  code = batches_open_latents(&reader, m, &s->source, s->count, &form);
   if (s->form != FORM_OF_FILE)
     form = (int32_t)s->form;
   if (code == TOOL_FINE && !form)
-    code = complain("%s does not say whether its latents are raw or whitened: use --form", s->data);
+    code = complain("%s does not say whether its latents are raw or whitened: use --form",
+                    s->source.paths.items[0]);
   if (code == TOOL_FINE)
-    code = decode_all(s, m, &reader, form, &file);
-  if (code == TOOL_FINE)
+    code = decode_all(s, m, &reader, form, &file, &tally);
+  if (code == TOOL_FINE) {
     printf("%lld samples: %s\n", (long long)reader.count, s->out);
+    code = tally_tell(&tally, "samples", sample_file_blank(&file), s->strict);
+  }
   sample_file_close(&file);
   batches_close(&reader);
   return code;
@@ -112,5 +132,5 @@ static int decode(void *settings, opened_model *m) {
 
 int command_decode(int argc, char **argv) {
   decode_settings settings;
-  return run_on_model(argc, argv, &table, &settings, decode);
+  return run_on_model(argc, argv, &decode_table, &settings, decode);
 }

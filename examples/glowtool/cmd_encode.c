@@ -6,18 +6,21 @@
 #include <string.h>
 
 #include "batches.h"
+#include "commands.h"
+#include "data_rows.h"
 #include "files.h"
-#include "image_options.h"
 #include "json.h"
+#include "result_file.h"
+#include "rows.h"
 
 static const option_choice forms[] = {
     {"raw", GLOW_LATENTS_RAW}, {"whitened", GLOW_LATENTS_WHITENED}, {NULL, 0}};
 
 typedef struct encode_settings {
   const char *model, *out, *kernels;
-  image_source source;
+  sample_source source;
   int64_t count, form, shapes_seed, seed, batch, threads, products;
-  bool json;
+  bool json, strict;
 } encode_settings;
 
 #define FIELD(name) offsetof(encode_settings, name)
@@ -26,49 +29,58 @@ typedef struct encode_settings {
 #define JSON_ROW FLAG("json", json, "print the result as JSON")
 
 static const option_row encode_rows[] = {
-    IMAGE_DATA_ROWS,
+    SAMPLE_DATA_ROWS,
     COUNT_ROW,
     CHOICE("form", form, "raw", forms,
            "latents as the flow gives them, or whitened: standard normal under the model"),
-    TEXT("out", "FILE", out, "latents.safetensors", "file to write"),
+    OUTPUT("out", out, "latents.safetensors", RESULT_ENDINGS, "file to write"),
     JSON_ROW,
-    IMAGE_RUN_ROWS,
+    STRICT_ROW,
+    SAMPLE_RUN_ROWS,
     {.kind = OPTION_END},
 };
 
-static const option_table encode_table = {
+static const option_rule rules[] = {
+    SAMPLE_DATA_RULES,
+    GENERATED_RULE,
+    {NULL, NULL, NULL},
+};
+
+const option_table encode_table = {
     .command = "encode",
     .usage = "MODEL --data PATH ... [options]",
-    .about = "Takes samples to their latents. --data is a safetensors file with x [N, H, W, C], "
-             "float32 as the model reads them or uint8 pixels, and y [N] int32 for models with "
-             "classes; or images. Writes latents [N, D] float32, and log_prob, bits_per_dim and "
-             "logdet [N] float64. Files may be larger than memory. Words after --data are paths up "
-             "to the next option, so MODEL stands first.",
+    .about =
+        "Takes samples to their latents. --data is images, arrays or a table. Writes latents "
+        "[N, D] float32, and log_prob, bits_per_dim and logdet [N] float64: tensors, a row for "
+        "each sample (.csv), or the latents alone (.npy). Files may be larger than memory. "
+        "Words after --data are paths up to the next option, so MODEL stands first.",
     .rows = encode_rows,
+    .rules = rules,
     .settings_size = sizeof(encode_settings),
     .positional = FIELD(model),
     .positional_name = "MODEL",
 };
 
 static const option_row score_rows[] = {
-    IMAGE_DATA_ROWS,
+    SAMPLE_DATA_ROWS,
     COUNT_ROW,
-    TEXT("out", "FILE", out, "scores.safetensors", "file to write"),
+    OUTPUT("out", out, "scores.safetensors", RESULT_ENDINGS, "file to write"),
     JSON_ROW,
-    IMAGE_RUN_ROWS,
+    STRICT_ROW,
+    SAMPLE_RUN_ROWS,
     {.kind = OPTION_END},
 };
 
-static const option_table score_table = {
+const option_table score_table = {
     .command = "score",
     .usage = "MODEL --data PATH ... [options]",
     .about =
-        "Writes the log-densities of samples: log_prob, bits_per_dim and logdet [N] float64. "
-        "--data is a safetensors file with x [N, H, W, C], float32 as the model reads them or "
-        "uint8 pixels, and y [N] int32 for models with classes; or images. Files may be larger "
-        "than memory. Words after --data are paths up to the next option, so MODEL stands "
-        "first.",
+        "Writes the log-densities of samples: log_prob, bits_per_dim and logdet [N] float64, and "
+        "what the samples are called: tensors, a row for each sample (.csv), or log_prob alone "
+        "(.npy). --data is images, arrays or a table. Files may be larger than memory. Words after "
+        "--data are paths up to the next option, so MODEL stands first.",
     .rows = score_rows,
+    .rules = rules,
     .settings_size = sizeof(encode_settings),
     .positional = FIELD(model),
     .positional_name = "MODEL",
@@ -76,90 +88,75 @@ static const option_table score_table = {
 
 /* ---- passes ---------------------------------------------------------------------------------- */
 
-/* Places in the file. */
-enum { LOG_PROB, BITS_PER_DIM, LOGDET, LABELS, LATENTS, MOST_TENSORS };
-
 typedef struct encoding {
   const opened_model *m;
   batch_reader reader;
-  glow_tensor_writer *writer;
-  int64_t place[MOST_TENSORS]; /* number of the tensor in the file, -1: not there */
-  int32_t form;                /* 0: no latents */
-  float *latents;              /* [batch, dims] */
-  double *results[3];          /* [batch] */
-  double sum;                  /* of bits/dim */
+  row_pass pass;
+  result_file file;
+  bool labels;        /* are written */
+  int32_t form;       /* 0: no latents */
+  float *latents;     /* [batch, dims] */
+  double *results[3]; /* log_prob, bits_per_dim, logdet, each [batch] */
+  double sum;         /* of bits/dim, of what is finite */
 } encoding;
+enum { LOG_PROB, BITS_PER_DIM, LOGDET };
 
-static glow_status start_file(encoding *e, const char *path) {
-  const int64_t n = e->reader.count, vector[] = {n, -1}, table[] = {n, e->reader.dims, -1};
-  const char *const metadata[] = {GLOWTOOL_FORM, latent_form_name(e->form)};
-  const glow_file_tensor all[MOST_TENSORS] = {batch_tensor("log_prob", GLOW_TYPE_F64, vector),
-                                              batch_tensor("bits_per_dim", GLOW_TYPE_F64, vector),
-                                              batch_tensor("logdet", GLOW_TYPE_F64, vector),
-                                              batch_tensor("y", GLOW_TYPE_I32, vector),
-                                              batch_tensor("latents", GLOW_TYPE_F32, table)};
-  const bool wanted[MOST_TENSORS] = {true, true, true, e->reader.y != NULL, e->form != 0};
-  glow_file_tensor tensors[MOST_TENSORS];
-  int64_t count = 0;
-  for (int i = 0; i < MOST_TENSORS; i++) {
-    e->place[i] = wanted[i] ? count : -1;
-    if (wanted[i])
-      tensors[count++] = all[i];
-  }
-  return glow_tensor_writer_create(e->m->context, path, tensors, count, metadata, e->form ? 1 : 0,
-                                   &e->writer);
+/* What a file of one array has comes first. */
+static int start_file(encoding *e, const char *path) {
+  static const char *const names[] = {"log_prob", "bits_per_dim", "logdet"};
+  const sample_set *set = &e->reader.set;
+  result_column columns[MOST_RESULTS];
+  int32_t count = 0;
+  if (e->form)
+    columns[count++] = (result_column){"latents", GLOW_TYPE_F32, 1, {glow_model_dims(e->m->model)}};
+  for (int i = 0; i < 3; i++)
+    columns[count++] = (result_column){names[i], GLOW_TYPE_F64, 0, {0}};
+  if (e->labels)
+    columns[count++] = (result_column){"y", GLOW_TYPE_I32, 0, {0}};
+  if (e->form && set->condition)
+    columns[count++] = (result_column){"condition", GLOW_TYPE_F32, 1, {set->condition}};
+  return result_open(&e->file, e->m->context, path, e->reader.count, columns, count, set,
+                     e->form ? GLOWTOOL_FORM : NULL, latent_form_name(e->form));
 }
 
-static glow_status append(encoding *e, int what, const void *data, size_t bytes) {
-  return e->place[what] < 0 ? GLOW_OK
-                            : glow_tensor_writer_append(e->writer, e->place[what], data, bytes);
-}
-
-static glow_status write_batch(encoding *e, int64_t count) {
-  size_t n = (size_t)count;
-  glow_status status = GLOW_OK;
-  for (int i = LOG_PROB; i <= LOGDET && status == GLOW_OK; i++)
-    status = append(e, i, e->results[i], n * sizeof(double));
-  if (status == GLOW_OK)
-    status = append(e, LABELS, e->reader.y, n * sizeof(int32_t));
-  if (status == GLOW_OK)
-    status = append(e, LATENTS, e->latents, n * (size_t)e->reader.dims * sizeof(float));
-  return status;
+static int write_batch(encoding *e, int64_t first, int64_t count) {
+  const void *data[MOST_RESULTS];
+  int32_t used = 0;
+  if (e->form)
+    data[used++] = e->latents;
+  for (int i = 0; i < 3; i++)
+    data[used++] = e->results[i];
+  if (e->labels)
+    data[used++] = e->reader.set.labels + first;
+  if (e->form && e->reader.set.condition)
+    data[used++] = e->reader.batch.conditions;
+  return result_append(&e->file, data, count);
 }
 
 static int encode_batch(encoding *e, int64_t first, int64_t count) {
   int code = batches_read(&e->reader, first, count);
   if (code != TOOL_FINE)
     return code;
-  const int32_t *labels = glow_model_class_count(e->m->model) ? e->reader.y : NULL;
-  glow_status status =
-      glow_workspace_forward(e->m->workspace, e->reader.x, count,
-                             &(glow_forward_options){.struct_size = sizeof(glow_forward_options),
-                                                     .labels = labels,
-                                                     .form = e->form ? e->form : GLOW_LATENTS_RAW,
-                                                     .latents = e->latents,
-                                                     .logdet = e->results[LOGDET],
-                                                     .log_prob = e->results[LOG_PROB]});
-  if (status != GLOW_OK)
-    return complain_status(status, "encoding");
+  const sample_batch *b = &e->reader.batch;
+  code = rows_forward(&e->pass, first, b->x, b->labels, count, e->form ? e->form : GLOW_LATENTS_RAW,
+                      e->latents, e->results[LOGDET], e->results[LOG_PROB]);
+  if (code != TOOL_FINE)
+    return code;
   for (int64_t i = 0; i < count; i++) {
     e->results[BITS_PER_DIM][i] = glow_model_bits_per_dim(e->m->model, e->results[LOG_PROB][i]);
-    e->sum += e->results[BITS_PER_DIM][i];
+    if (!e->pass.bad[i])
+      e->sum += e->results[BITS_PER_DIM][i];
   }
-  status = write_batch(e, count);
-  return status == GLOW_OK ? TOOL_FINE : complain_status(status, "writing");
+  return write_batch(e, first, count);
 }
 
 static int encode_all(encoding *e, const char *path) {
   int64_t batch = e->m->batch, count = e->reader.count;
-  glow_status status = start_file(e, path);
-  int code = status == GLOW_OK ? TOOL_FINE : complain_status(status, "writing");
+  e->labels = e->reader.set.labels != NULL;
+  int code = start_file(e, path);
   for (int64_t first = 0; first < count && code == TOOL_FINE; first += batch)
     code = encode_batch(e, first, count - first < batch ? count - first : batch);
-  if (code != TOOL_FINE)
-    return code;
-  status = glow_tensor_writer_finish(&e->writer);
-  return status == GLOW_OK ? TOOL_FINE : complain_status(status, "writing");
+  return code == TOOL_FINE ? result_finish(&e->file) : code;
 }
 
 static int allocate(encoding *e) {
@@ -170,7 +167,7 @@ static int allocate(encoding *e) {
     good &= e->results[i] != NULL;
   }
   if (e->form) {
-    e->latents = malloc(batch * (size_t)e->reader.dims * sizeof *e->latents);
+    e->latents = malloc(batch * (size_t)glow_model_dims(e->m->model) * sizeof *e->latents);
     good &= e->latents != NULL;
   }
   if (good)
@@ -182,7 +179,8 @@ static int allocate(encoding *e) {
 /* ---- the commands ---------------------------------------------------------------------------- */
 
 static void print(const encode_settings *s, const encoding *e) {
-  double mean = e->sum / (double)e->reader.count;
+  int64_t good = e->reader.count - e->pass.tally.bad;
+  double mean = good ? e->sum / (double)good : (double)NAN;
   if (!s->json) {
     printf("%lld samples, %.4f bits/dim: %s\n", (long long)e->reader.count, mean, s->out);
     return;
@@ -191,6 +189,7 @@ static void print(const encode_settings *s, const encoding *e) {
   put_open(&json, NULL, '{');
   put_text(&json, "model", s->model);
   put_int(&json, "samples", e->reader.count);
+  put_int(&json, "nonfinite", e->pass.tally.bad);
   put_real(&json, "bits_per_dim", mean);
   put_text(&json, "out", s->out);
   put_close(&json, '}');
@@ -205,17 +204,21 @@ static int run(encode_settings *s, opened_model *m, int32_t form) {
     code = open_model(m, s->model, s->threads, s->kernels, s->products, s->batch);
   if (code != TOOL_FINE)
     return code;
-  s->source.limit = s->count;
-  s->source.seed = (uint64_t)s->shapes_seed;
-  code = batches_open(&e.reader, m, &s->source, (uint64_t)s->seed);
+  code = batches_open(&e.reader, m, s->model, &s->source, s->count, (uint64_t)s->shapes_seed,
+                      (uint64_t)s->seed);
   if (code == TOOL_FINE)
     code = allocate(&e);
   if (code == TOOL_FINE)
-    code = encode_all(&e, s->out);
+    code = rows_open(&e.pass, m->workspace, m->model, m->batch);
   if (code == TOOL_FINE)
+    code = encode_all(&e, s->out);
+  if (code == TOOL_FINE) {
     print(s, &e);
-  glow_tensor_writer_abandon(&e.writer);
+    code = tally_tell(&e.pass.tally, "samples", "their results are NaN", s->strict);
+  }
+  result_close(&e.file);
   batches_close(&e.reader);
+  rows_close(&e.pass);
   for (int i = 0; i < 3; i++)
     free(e.results[i]);
   free(e.latents);

@@ -4,32 +4,42 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "commands.h"
 #include "common.h"
+#include "csv.h"
+#include "data_rows.h"
 #include "files.h"
-#include "image_options.h"
 #include "json.h"
+#include "score.h"
 
 typedef struct eval_settings {
   const char *model, *per_image, *kernels;
-  image_source source;
+  sample_source source;
   int64_t count, draws, shapes_seed, seed, batch, threads, products;
-  bool json;
+  bool json, strict;
 } eval_settings;
 
 #define FIELD(name) offsetof(eval_settings, name)
 
 static const option_row rows[] = {
-    IMAGE_DATA_ROWS,
+    SAMPLE_DATA_ROWS,
     INT("images", count, "0", 0, 1e9, "score the first N images; 0: all (generated: 256)"),
     INT("draws", draws, "1", 1, 1000, "draws of noise for each image, averaged"),
     TEXT("per-image", "FILE", per_image, NULL,
-         "also write a line 'number,bits/dim' for each image"),
+         "also write a line 'number,bits/dim,name' for each image"),
     FLAG("json", json, "print the result as JSON"),
-    IMAGE_RUN_ROWS,
+    STRICT_ROW,
+    SAMPLE_RUN_ROWS,
     {.kind = OPTION_END},
 };
 
-static const option_table table = {
+static const option_rule rules[] = {
+    SAMPLE_DATA_RULES,
+    GENERATED_RULE,
+    {NULL, NULL, NULL},
+};
+
+const option_table eval_table = {
     .command = "eval",
     .usage = "MODEL --data PATH ... [options]",
     .about =
@@ -37,6 +47,7 @@ static const option_table table = {
         "a model with a classifier the part of the images that it names rightly. Words "
         "after --data are paths up to the next option, so MODEL stands first.",
     .rows = rows,
+    .rules = rules,
     .settings_size = sizeof(eval_settings),
     .positional = FIELD(model),
     .positional_name = "MODEL",
@@ -49,6 +60,7 @@ static void print_json(const eval_settings *s, const score_summary *score) {
   put_open(&json, NULL, '{');
   put_text(&json, "model", s->model);
   put_int(&json, "images", score->images);
+  put_int(&json, "nonfinite", score->tally.bad);
   put_int(&json, "draws", s->draws);
   put_real(&json, "bits_per_dim", score->mean);
   put_real(&json, "standard_error", score->error);
@@ -58,7 +70,7 @@ static void print_json(const eval_settings *s, const score_summary *score) {
   putchar('\n');
 }
 
-static int write_per_image(const char *path, const double *bits, int64_t count) {
+static int write_per_image(const char *path, const double *bits, const sample_set *set) {
   char *text = NULL;
   size_t bytes = 0;
   FILE *file = open_memstream(&text, &bytes);
@@ -66,9 +78,9 @@ static int write_per_image(const char *path, const double *bits, int64_t count) 
     complain("out of memory for %s", path);
     return TOOL_FAILED;
   }
-  fputs("image,bits_per_dim\n", file);
-  for (int64_t i = 0; i < count; i++)
-    fprintf(file, "%lld,%.9g\n", (long long)i, bits[i]);
+  fputs("image,bits_per_dim,name\n", file);
+  for (int64_t i = 0; i < set->count; i++)
+    csv_score_line(file, NULL, set, i, bits[i]);
   bool good = fclose(file) == 0;
   int code = TOOL_FAILED;
   if (good)
@@ -81,7 +93,7 @@ static int write_per_image(const char *path, const double *bits, int64_t count) 
 
 /* ---- the command ----------------------------------------------------------------------------- */
 
-static int score(const eval_settings *s, opened_model *m, const image_set *set) {
+static int score(const eval_settings *s, opened_model *m, const sample_set *set) {
   score_summary summary;
   double *bits = malloc((size_t)set->count * sizeof *bits);
   if (!bits) {
@@ -91,7 +103,7 @@ static int score(const eval_settings *s, opened_model *m, const image_set *set) 
   int code = score_images(m->workspace, m->model, m->batch, set, set->count, s->draws,
                           (uint64_t)s->seed, bits, &summary);
   if (code == TOOL_FINE && s->per_image)
-    code = write_per_image(s->per_image, bits, set->count);
+    code = write_per_image(s->per_image, bits, set);
   free(bits);
   if (code != TOOL_FINE)
     return code;
@@ -104,20 +116,20 @@ static int score(const eval_settings *s, opened_model *m, const image_set *set) 
     printf(", accuracy %.4f", summary.accuracy);
   if (!s->json)
     putchar('\n');
-  return TOOL_FINE;
+  return tally_tell(&summary.tally, "images", "the mean is over the others", s->strict);
 }
 
 static int eval(void *settings, opened_model *m) {
   eval_settings *s = settings;
-  image_set set;
+  sample_set set;
   int code = s->per_image ? file_check_target(s->per_image) : TOOL_FINE;
   if (code == TOOL_FINE)
     code = open_model(m, s->model, s->threads, s->kernels, s->products, s->batch);
+  if (code == TOOL_FINE)
+    code = check_labels_file(m, &s->source.labels);
   if (code != TOOL_FINE)
     return code;
-  s->source.limit = s->count;
-  s->source.seed = (uint64_t)s->shapes_seed;
-  code = load_for_model(m->model, &s->source, &set);
+  code = open_for_model(m->model, s->model, &s->source, s->count, (uint64_t)s->shapes_seed, &set);
   if (code != TOOL_FINE)
     return code;
   code = score(s, m, &set);
@@ -127,5 +139,5 @@ static int eval(void *settings, opened_model *m) {
 
 int command_eval(int argc, char **argv) {
   eval_settings settings;
-  return run_on_model(argc, argv, &table, &settings, eval);
+  return run_on_model(argc, argv, &eval_table, &settings, eval);
 }

@@ -2,6 +2,7 @@
  * numbers. SPDX-License-Identifier: MIT */
 #include <stdio.h>
 
+#include "commands.h"
 #include "common.h"
 #include "files.h"
 #include "options_rows.h"
@@ -25,16 +26,22 @@ static const option_row rows[] = {
            "y0ast: names of y0ast/Glow-PyTorch; glow: a model file of this program"),
     CHOICE("storage", storage, "f32", storages,
            "of the parameters, with --format glow; bf16 halves the file and rounds to 8 bits"),
-    TEXT("out", "FILE", out, "export.safetensors", "file to write"),
+    OUTPUT("out", out, "export.safetensors", ".safetensors", "file to write"),
     {.kind = OPTION_END},
 };
 
-static const option_table table = {
+static const option_rule rules[] = {
+    {"storage", "format=glow", NULL},
+    {NULL, NULL, NULL},
+};
+
+const option_table export_table = {
     .command = "export",
     .usage = "MODEL [options]",
     .about = "Writes a model for use elsewhere: as a state dict of y0ast/Glow-PyTorch, if that "
              "project has such a model, or as a model file of this program in bfloat16.",
     .rows = rows,
+    .rules = rules,
     .settings_size = sizeof(export_settings),
     .positional = FIELD(model),
     .positional_name = "MODEL",
@@ -45,8 +52,6 @@ static int export_model(void *settings, opened_model *m) {
   glow_output output = GLOW_OUTPUT_INIT;
   char text[1024], bytes[32];
   size_t written = 0;
-  if (s->format != FORMAT_GLOW && s->storage != GLOW_TYPE_F32)
-    return complain("--storage bf16 goes with --format glow");
   int code = file_check_target(s->out);
   if (code == TOOL_FINE)
     code = open_model(m, s->model, 1, NULL, GLOW_PRODUCTS_FLOAT32, 0);
@@ -67,5 +72,5 @@ static int export_model(void *settings, opened_model *m) {
 
 int command_export(int argc, char **argv) {
   export_settings settings;
-  return run_on_model(argc, argv, &table, &settings, export_model);
+  return run_on_model(argc, argv, &export_table, &settings, export_model);
 }

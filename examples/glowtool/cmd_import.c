@@ -1,10 +1,10 @@
 /* glowtool import: weights of other projects become a model file. SPDX-License-Identifier: MIT */
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "commands.h"
 #include "common.h"
+#include "data.h"
 #include "files.h"
 #include "options_rows.h"
 
@@ -25,17 +25,22 @@ static const option_choice formats[] = {{"auto", 0},
 static const option_row rows[] = {
     CHOICE("format", format, "auto", formats,
            "the project whose names the tensors have; auto: told by the names"),
-    TEXT("size", "N[xM]", size, NULL,
-         "height and width of the images; needed unless the file tells (y0ast does)"),
+    TEXT("size", "SIZE", size, NULL,
+         "of the images, N or WIDTHxHEIGHT; needed unless the file tells (y0ast does)"),
     INT("bits", bits, "8", 1, 8, "bits of a channel that the model was trained on"),
     FLAG("reversed", reversed,
          "the model reversed its channels at each step, which files of y0ast do not tell"),
     FLAG("ignore-unknown", ignore_unknown, "leave out tensors that have no place in the model"),
-    TEXT("out", "FILE", out, "model.safetensors", "model file to write"),
+    OUTPUT("out", out, "model.safetensors", ".safetensors", "model file to write"),
     {.kind = OPTION_END},
 };
 
-static const option_table table = {
+static const option_rule rules[] = {
+    {"reversed", "format=auto|format=y0ast", NULL},
+    {NULL, NULL, NULL},
+};
+
+const option_table import_table = {
     .command = "import",
     .usage = "FILE [options]",
     .about = "Makes a model from weights of openai/glow, y0ast/Glow-PyTorch or "
@@ -43,33 +48,16 @@ static const option_table table = {
              "given as a safetensors file under their own names; docs/import.md has the lines of "
              "Python that write one. The file need not be trusted.",
     .rows = rows,
+    .rules = rules,
     .settings_size = sizeof(import_settings),
     .positional = FIELD(file),
     .positional_name = "FILE",
 };
 
-static bool read_side(const char **at, int64_t *out) {
-  char *end = NULL;
-  if (**at < '0' || **at > '9')
-    return false;
-  errno = 0;
-  *out = strtoll(*at, &end, 10);
-  *at = end;
-  return errno == 0 && *out >= 1 && *out <= 1 << 20;
-}
-
-/* "N" or "NxM". */
 static int parse_size(const char *text, glow_import_options *o) {
-  const char *at = text;
-  if (!text)
+  if (!text || data_parse_size(text, &o->width, &o->height))
     return TOOL_FINE;
-  bool fine = read_side(&at, &o->height);
-  o->width = o->height;
-  if (fine && *at == 'x') {
-    at++;
-    fine = read_side(&at, &o->width);
-  }
-  return fine && !*at ? TOOL_FINE : complain("--size: '%s' is not N or NxM", text);
+  return complain("--size: '%s' is not N or WxH, of at most 16384", text);
 }
 
 static void tell(const import_settings *s, opened_model *m) {
@@ -101,7 +89,7 @@ static int import_file(void *settings, opened_model *m) {
   input.flags = GLOW_INPUT_LAZY;
   glow_status status = glow_model_import(m->context, &input, &options, &m->model);
   if (status != GLOW_OK)
-    return complain_status(status, NULL);
+    return complain_of_file(status, s->file, "a file of tensors (safetensors)");
   status = glow_model_save(m->model, s->out);
   if (status != GLOW_OK)
     return complain_status(status, "writing");
@@ -111,5 +99,5 @@ static int import_file(void *settings, opened_model *m) {
 
 int command_import(int argc, char **argv) {
   import_settings settings;
-  return run_on_model(argc, argv, &table, &settings, import_file);
+  return run_on_model(argc, argv, &import_table, &settings, import_file);
 }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "commands.h"
 #include "common.h"
 #include "json.h"
 #include "options_rows.h"
@@ -21,7 +22,7 @@ static const option_row rows[] = {
     {.kind = OPTION_END},
 };
 
-static const option_table table = {
+const option_table info_table = {
     .command = "info",
     .usage = "MODEL [options]",
     .about = "Shows what a model is made of. The file is checked in full; it need not be trusted.",
@@ -118,16 +119,25 @@ static void print_tensors(const glow_model *model) {
   }
 }
 
+static void print_images(const opened_model *m) {
+  printf("images:      %lld x %lld x %lld (height, width, channels)", (long long)m->shape.height,
+         (long long)m->shape.width, (long long)m->shape.channels);
+  if (glow_model_bits(m->model))
+    printf(", %d bits\n", (int)glow_model_bits(m->model));
+  else
+    puts(", continuous");
+}
+
 static void print_model(const info_settings *s, const opened_model *m, uint64_t bytes) {
   char text[1024], count[32], memory[32];
   const glow_model *model = m->model;
   printf("model:       %s\n", visible(s->model, text, sizeof text));
-  printf("images:      %lld x %lld x %lld (height, width, channels)", (long long)m->shape.height,
-         (long long)m->shape.width, (long long)m->shape.channels);
-  if (glow_model_bits(model))
-    printf(", %d bits\n", (int)glow_model_bits(model));
+  if (!glow_model_bits(model) && m->shape.height == 1 && m->shape.width == 1)
+    printf("vectors:     of %lld numbers\n", (long long)m->shape.channels);
   else
-    puts(", continuous");
+    print_images(m);
+  if (glow_model_condition_size(model))
+    printf("conditions:  %lld\n", (long long)glow_model_condition_size(model));
   if (glow_model_class_count(model))
     printf("classes:     %d\n", (int)glow_model_class_count(model));
   printf("parameters:  %s (%lld)\n", short_count((double)glow_model_parameter_count(model), count),
@@ -205,6 +215,7 @@ static void print_json(const info_settings *s, const opened_model *m, uint64_t b
   json_shape(&json, "shape", &m->shape);
   put_int(&json, "bits", glow_model_bits(model));
   put_int(&json, "classes", glow_model_class_count(model));
+  put_int(&json, "conditions", glow_model_condition_size(model));
   put_int(&json, "parameters", glow_model_parameter_count(model));
   put_bool(&json, "initialised", glow_model_initialised(model));
   put_int(&json, "workspace_bytes", (int64_t)bytes);
@@ -218,7 +229,8 @@ static void print_json(const info_settings *s, const opened_model *m, uint64_t b
 
 /* ---- the command ----------------------------------------------------------------------------- */
 
-static int info(const info_settings *s, opened_model *m) {
+static int info(void *settings, opened_model *m) {
+  const info_settings *s = settings;
   uint64_t bytes = 0;
   int code = open_model(m, s->model, 1, NULL, GLOW_PRODUCTS_FLOAT32, 0);
   if (code == TOOL_FINE)
@@ -234,13 +246,5 @@ static int info(const info_settings *s, opened_model *m) {
 
 int command_info(int argc, char **argv) {
   info_settings settings;
-  option_state options;
-  opened_model model;
-  memset(&model, 0, sizeof model);
-  int code = options_parse(&options, &table, &settings, argc, argv);
-  if (code == TOOL_FINE)
-    code = info(&settings, &model);
-  close_model(&model);
-  options_free(&options);
-  return code < 0 ? TOOL_FINE : code;
+  return run_on_model(argc, argv, &info_table, &settings, info);
 }

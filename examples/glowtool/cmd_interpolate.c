@@ -1,11 +1,13 @@
 /* glowtool interpolate: paths between images through the latent space (Kingma and Dhariwal 2018,
  * figure 5). SPDX-License-Identifier: MIT */
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "commands.h"
+#include "data_rows.h"
 #include "files.h"
-#include "image_options.h"
 #include "latents.h"
 #include "picture.h"
 
@@ -15,24 +17,32 @@ static const option_choice paths[] = {
 
 typedef struct interpolate_settings {
   const char *model, *out, *kernels;
-  image_source source;
+  sample_source source;
   int64_t rows, columns, path, shapes_seed, seed, batch, threads, products;
+  bool strict;
 } interpolate_settings;
 
 #define FIELD(name) offsetof(interpolate_settings, name)
 
 static const option_row rows[] = {
-    IMAGE_DATA_ROWS,
+    SAMPLE_DATA_ROWS,
     INT("rows", rows, "6", 1, 512, "pairs: images 1 and 2, 3 and 4, ..."),
     INT("columns", columns, "9", 3, 256, "images from one end to the other"),
     CHOICE("path", path, "linear", paths,
            "linear, or spherical: turns from one to the other, at the length that latents have"),
-    TEXT("out", "FILE", out, "interpolation.png", "picture to write, a PNG"),
-    IMAGE_RUN_ROWS,
+    OUTPUT("out", out, "interpolation.png", ".png", "picture to write, a PNG"),
+    STRICT_ROW,
+    SAMPLE_RUN_ROWS,
     {.kind = OPTION_END},
 };
 
-static const option_table table = {
+static const option_rule rules[] = {
+    SAMPLE_DATA_RULES,
+    GENERATED_RULE,
+    {NULL, NULL, NULL},
+};
+
+const option_table interpolate_table = {
     .command = "interpolate",
     .usage = "MODEL --data PATH ... [options]",
     .about =
@@ -40,6 +50,7 @@ static const option_table table = {
         "each pair. The ends are the images themselves. Words after --data are paths up to the "
         "next option, so MODEL stands first.",
     .rows = rows,
+    .rules = rules,
     .settings_size = sizeof(interpolate_settings),
     .positional = FIELD(model),
     .positional_name = "MODEL",
@@ -83,6 +94,7 @@ typedef struct picture_row {
   float *ends, *latents; /* [2, dims] of every pair; [columns, dims] of one */
   uint8_t *pixels;       /* [rows * columns, dims] */
   int32_t *labels;       /* [columns] */
+  row_tally tally;       /* of what is drawn */
 } picture_row;
 
 /* Whitened latents are relative to the prior of the image's class, which would make a path between
@@ -91,38 +103,41 @@ static int32_t form_of(const opened_model *m) {
   return glow_model_class_count(m->model) ? GLOW_LATENTS_RAW : GLOW_LATENTS_WHITENED;
 }
 
-static int draw_row(const interpolate_settings *s, const opened_model *m, const image_set *set,
+static int draw_row(const interpolate_settings *s, const opened_model *m, const sample_set *set,
                     int64_t row, picture_row *r) {
   int64_t dims = glow_model_dims(m->model);
   bool classes = glow_model_class_count(m->model) != 0;
   fill_row(s, r->ends + 2 * row * dims, dims, r->latents);
   for (int64_t c = 0; c < s->columns && classes; c++)
-    r->labels[c] = set->labels[2 * row + (2 * c >= s->columns)];
+    r->labels[c] = sample_label(set, 2 * row + (2 * c >= s->columns));
   return decode_latents(m, r->latents, form_of(m), classes ? r->labels : NULL, s->columns,
-                        r->pixels + row * s->columns * dims);
+                        row * s->columns, r->pixels + row * s->columns * dims, &r->tally);
 }
 
-static int draw(const interpolate_settings *s, const opened_model *m, const image_set *set,
+static int draw(const interpolate_settings *s, const opened_model *m, const sample_set *set,
                 int64_t pairs, picture_row *r) {
   char error[1024] = "";
-  int code = encode_images(m, set, 2 * pairs, (uint64_t)s->seed, form_of(m), r->ends);
+  row_tally ends = {0}; /* one that is not finite makes its whole row so */
+  int code = encode_images(m, set, 2 * pairs, (uint64_t)s->seed, form_of(m), r->ends, &ends);
   for (int64_t row = 0; row < pairs && code == TOOL_FINE; row++)
     code = draw_row(s, m, set, row, r);
   if (code == TOOL_FINE &&
       !picture_write_grid(s->out, pairs * s->columns, m->shape.height, m->shape.width,
                           m->shape.channels, s->columns, r->pixels, error, sizeof error))
-    code = complain("%s", error);
-  return code;
+    code = complain_failure(error, errno);
+  return code == TOOL_FINE ? tally_tell(&r->tally, "images", "they are black", s->strict) : code;
 }
 
-static int run(const interpolate_settings *s, const opened_model *m, const image_set *set) {
+static int run(const interpolate_settings *s, const opened_model *m, const sample_set *set) {
   size_t dims = (size_t)glow_model_dims(m->model), columns = (size_t)s->columns;
   int64_t pairs = set->count / 2 < s->rows ? set->count / 2 : s->rows;
   if (!pairs)
     return complain("interpolation needs two images or more");
   picture_row r = {malloc(2 * (size_t)pairs * dims * sizeof(float)),
-                   malloc(columns * dims * sizeof(float)), malloc((size_t)pairs * columns * dims),
-                   malloc(columns * sizeof(int32_t))};
+                   malloc(columns * dims * sizeof(float)),
+                   malloc((size_t)pairs * columns * dims),
+                   malloc(columns * sizeof(int32_t)),
+                   {0}};
   int code = TOOL_FAILED;
   if (r.ends && r.latents && r.pixels && r.labels)
     code = draw(s, m, set, pairs, &r);
@@ -137,17 +152,18 @@ static int run(const interpolate_settings *s, const opened_model *m, const image
 
 static int interpolate(void *settings, opened_model *m) {
   interpolate_settings *s = settings;
-  image_set set;
+  sample_set set;
   int code = file_check_target(s->out);
   if (code == TOOL_FINE)
     code = open_model(m, s->model, s->threads, s->kernels, s->products, s->batch);
   if (code == TOOL_FINE)
     code = check_picture(m);
+  if (code == TOOL_FINE)
+    code = check_labels_file(m, &s->source.labels);
   if (code != TOOL_FINE)
     return code;
-  s->source.limit = 2 * s->rows;
-  s->source.seed = (uint64_t)s->shapes_seed;
-  code = load_for_model(m->model, &s->source, &set);
+  code =
+      open_for_model(m->model, s->model, &s->source, 2 * s->rows, (uint64_t)s->shapes_seed, &set);
   if (code != TOOL_FINE)
     return code;
   code = run(s, m, &set);
@@ -157,5 +173,5 @@ static int interpolate(void *settings, opened_model *m) {
 
 int command_interpolate(int argc, char **argv) {
   interpolate_settings settings;
-  return run_on_model(argc, argv, &table, &settings, interpolate);
+  return run_on_model(argc, argv, &interpolate_table, &settings, interpolate);
 }

@@ -1,36 +1,46 @@
 /* glowtool reconstruct: data x to latents z and back to x', and how far x' is from x.
  * SPDX-License-Identifier: MIT */
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "commands.h"
 #include "common.h"
+#include "data_rows.h"
 #include "files.h"
-#include "image_options.h"
 #include "json.h"
 #include "picture.h"
+#include "rows.h"
 
 typedef struct reconstruct_settings {
   const char *model, *out, *kernels;
-  image_source source;
+  sample_source source;
   int64_t count, columns, shapes_seed, seed, batch, threads, products;
-  bool json;
+  bool json, strict;
 } reconstruct_settings;
 
 #define FIELD(name) offsetof(reconstruct_settings, name)
 
 static const option_row rows[] = {
-    IMAGE_DATA_ROWS,
+    SAMPLE_DATA_ROWS,
     INT("count", count, "32", 1, 2048, "images to take, from the first on"),
     INT("columns", columns, "4", 1, 1024, "pairs in a row of the picture"),
-    TEXT("out", "FILE", out, "reconstruction.png", "picture to write, a PNG"),
+    OUTPUT("out", out, "reconstruction.png", ".png", "picture to write, a PNG"),
     FLAG("json", json, "print the result as JSON"),
-    IMAGE_RUN_ROWS,
+    STRICT_ROW,
+    SAMPLE_RUN_ROWS,
     {.kind = OPTION_END},
 };
 
-static const option_table table = {
+static const option_rule rules[] = {
+    SAMPLE_DATA_RULES,
+    GENERATED_RULE,
+    {NULL, NULL, NULL},
+};
+
+const option_table reconstruct_table = {
     .command = "reconstruct",
     .usage = "MODEL --data PATH ... [options]",
     .about =
@@ -39,63 +49,67 @@ static const option_table table = {
         "1/256 of the range of a pixel. A flow is exact: what differs is rounding. Words after "
         "--data are paths up to the next option, so MODEL stands first.",
     .rows = rows,
+    .rules = rules,
     .settings_size = sizeof(reconstruct_settings),
     .positional = FIELD(model),
     .positional_name = "MODEL",
 };
 
 typedef struct round_trip {
-  float *x, *latents, *back; /* [batch, dims] */
-  uint8_t *pairs;            /* [2 count, dims]: image, reconstruction, image, ... */
-  double largest, sum;       /* of |x' - x| */
-  int64_t changed;           /* pixels that differ after rounding to bits */
+  sample_batch in;
+  row_pass there, back_again;
+  float *latents, *back; /* [batch, dims] */
+  uint8_t *pairs;        /* [2 count, dims]: image, reconstruction, image, ... */
+  double largest, sum;   /* of |x' - x| in what is finite */
+  int64_t changed;       /* pixels of it that differ after rounding to bits */
 } round_trip;
 
-static void compare(const opened_model *m, round_trip *r, int64_t first, int64_t count) {
-  int64_t dims = glow_model_dims(m->model);
-  for (int64_t i = 0; i < count * dims; i++) {
-    double error = fabs((double)r->back[i] - (double)r->x[i]);
+/* Image i of a batch, whose pair of pixels is `pair`. */
+static void compare(round_trip *r, int64_t i, const uint8_t *pair) {
+  int64_t dims = r->there.dims;
+  for (int64_t d = 0; d < dims; d++) {
+    double error = fabs((double)r->back[i * dims + d] - (double)r->in.x[i * dims + d]);
     r->sum += error;
-    r->largest = error > r->largest || isnan(error) ? error : r->largest;
+    r->largest = error > r->largest ? error : r->largest;
+    r->changed += pair[d] != pair[dims + d];
   }
-  for (int64_t i = 2 * first * dims; i < 2 * (first + count) * dims; i += 2 * dims)
-    for (int64_t d = 0; d < dims; d++)
-      r->changed += r->pairs[i + d] != r->pairs[i + dims + d];
+}
+
+/* The pixels of both, and how far they are apart. */
+static glow_status finish_image(const opened_model *m, round_trip *r, int64_t i, uint8_t *pair) {
+  int64_t dims = r->there.dims;
+  glow_status status = glow_model_quantise(m->model, r->in.x + i * dims, 1, pair);
+  if (status == GLOW_OK)
+    status = glow_model_quantise(m->model, r->back + i * dims, 1, pair + dims);
+  if (status == GLOW_OK && !r->back_again.bad[i])
+    compare(r, i, pair);
+  return status;
 }
 
 /* Images [first, first + count). */
-static glow_status pass(const reconstruct_settings *s, const opened_model *m, const image_set *set,
-                        int64_t first, int64_t count, round_trip *r) {
-  int64_t dims = glow_model_dims(m->model);
-  const int32_t *labels = glow_model_class_count(m->model) ? set->labels + first : NULL;
-  glow_status status =
-      glow_model_dequantise(m->model, set->pixels + first * dims, count, (uint64_t)s->seed,
-                            (uint64_t)first * (uint64_t)dims, r->x);
-  if (status == GLOW_OK)
-    status = glow_workspace_forward(
-        m->workspace, r->x, count,
-        &(glow_forward_options){
-            .struct_size = sizeof(glow_forward_options), .labels = labels, .latents = r->latents});
-  if (status == GLOW_OK)
-    status = glow_workspace_inverse(
-        m->workspace, r->latents, count,
-        &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options), .labels = labels},
-        r->back);
-  for (int64_t i = 0; i < count && status == GLOW_OK; i++) {
-    uint8_t *pair = r->pairs + 2 * (first + i) * dims;
-    status = glow_model_quantise(m->model, r->x + i * dims, 1, pair);
-    if (status == GLOW_OK)
-      status = glow_model_quantise(m->model, r->back + i * dims, 1, pair + dims);
+static int pass(const reconstruct_settings *s, const opened_model *m, int64_t first, int64_t count,
+                round_trip *r) {
+  int64_t dims = r->there.dims;
+  int code = sample_batch_read(&r->in, m->workspace, first, count, (uint64_t)s->seed,
+                               (uint64_t)first * (uint64_t)dims);
+  if (code == TOOL_FINE)
+    code = rows_forward(&r->there, first, r->in.x, r->in.labels, count, GLOW_LATENTS_RAW,
+                        r->latents, NULL, NULL);
+  if (code == TOOL_FINE) /* latents that are not finite come back so */
+    code = rows_inverse(&r->back_again, first, r->latents, GLOW_LATENTS_RAW, r->in.labels, count,
+                        r->back, NULL);
+  for (int64_t i = 0; i < count && code == TOOL_FINE; i++) {
+    glow_status status = finish_image(m, r, i, r->pairs + 2 * (first + i) * dims);
+    code = status == GLOW_OK ? TOOL_FINE : complain_status(status, "reconstructing");
   }
-  if (status == GLOW_OK)
-    compare(m, r, first, count);
-  return status;
+  return code;
 }
 
 static void print(const reconstruct_settings *s, const opened_model *m, const round_trip *r,
                   int64_t count) {
-  double pixels = (double)count * (double)glow_model_dims(m->model);
-  double largest = r->largest * 256.0, mean = r->sum / pixels * 256.0;
+  double pixels = (double)(count - r->back_again.tally.bad) * (double)glow_model_dims(m->model);
+  double largest = pixels > 0.0 ? r->largest * 256.0 : (double)NAN;
+  double mean = pixels > 0.0 ? r->sum / pixels * 256.0 : (double)NAN;
   if (!s->json) {
     printf("%lld images: largest error %.3g, mean %.3g of a step of 1/256; %lld of %.0f pixel "
            "values changed\n",
@@ -106,6 +120,7 @@ static void print(const reconstruct_settings *s, const opened_model *m, const ro
   put_open(&json, NULL, '{');
   put_text(&json, "model", s->model);
   put_int(&json, "images", count);
+  put_int(&json, "nonfinite", r->back_again.tally.bad);
   put_real(&json, "max_error", largest);
   put_real(&json, "mean_error", mean);
   put_int(&json, "changed_values", r->changed);
@@ -117,36 +132,40 @@ static void print(const reconstruct_settings *s, const opened_model *m, const ro
 static int finish(const reconstruct_settings *s, const opened_model *m, const round_trip *r,
                   int64_t count) {
   char error[1024] = "";
-  if (!isfinite(r->sum)) {
-    complain("the reconstruction is not finite: the model does not invert on these images");
-    return TOOL_FAILED;
-  }
   int64_t columns = s->columns < count ? s->columns : count;
   if (!picture_write_grid(s->out, 2 * count, m->shape.height, m->shape.width, m->shape.channels,
                           2 * columns, r->pairs, error, sizeof error))
-    return complain("%s", error);
+    return complain_failure(error, errno);
   print(s, m, r, count);
-  return TOOL_FINE;
+  return tally_tell(&r->back_again.tally, "images",
+                    "they are black, and left out of the differences: the model does not invert on "
+                    "them",
+                    s->strict);
 }
 
-static int run(const reconstruct_settings *s, const opened_model *m, const image_set *set) {
+static int run(const reconstruct_settings *s, const opened_model *m, const sample_set *set) {
   round_trip r = {0};
   int64_t dims = glow_model_dims(m->model), count = set->count < s->count ? set->count : s->count;
   size_t floats = (size_t)m->batch * (size_t)dims * sizeof(float);
-  glow_status status = GLOW_OK;
-  int code = TOOL_FAILED;
-  r.x = malloc(floats);
+  int code = sample_batch_open(&r.in, m->model, set, m->batch);
+  if (code == TOOL_FINE)
+    code = rows_open(&r.there, m->workspace, m->model, m->batch);
+  if (code == TOOL_FINE)
+    code = rows_open(&r.back_again, m->workspace, m->model, m->batch);
   r.latents = malloc(floats);
   r.back = malloc(floats);
   r.pairs = malloc(2 * (size_t)count * (size_t)dims);
-  if (r.x && r.latents && r.back && r.pairs) {
-    for (int64_t first = 0; first < count && status == GLOW_OK; first += m->batch)
-      status = pass(s, m, set, first, count - first < m->batch ? count - first : m->batch, &r);
-    code = status == GLOW_OK ? finish(s, m, &r, count) : complain_status(status, "reconstructing");
-  } else {
+  if (code == TOOL_FINE && !(r.latents && r.back && r.pairs)) {
     complain("out of memory for %lld images", (long long)count);
+    code = TOOL_FAILED;
   }
-  free(r.x);
+  for (int64_t first = 0; first < count && code == TOOL_FINE; first += m->batch)
+    code = pass(s, m, first, count - first < m->batch ? count - first : m->batch, &r);
+  if (code == TOOL_FINE)
+    code = finish(s, m, &r, count);
+  rows_close(&r.there);
+  rows_close(&r.back_again);
+  sample_batch_close(&r.in, m->workspace);
   free(r.latents);
   free(r.back);
   free(r.pairs);
@@ -155,17 +174,17 @@ static int run(const reconstruct_settings *s, const opened_model *m, const image
 
 static int reconstruct(void *settings, opened_model *m) {
   reconstruct_settings *s = settings;
-  image_set set;
+  sample_set set;
   int code = file_check_target(s->out);
   if (code == TOOL_FINE)
     code = open_model(m, s->model, s->threads, s->kernels, s->products, s->batch);
   if (code == TOOL_FINE)
     code = check_picture(m);
+  if (code == TOOL_FINE)
+    code = check_labels_file(m, &s->source.labels);
   if (code != TOOL_FINE)
     return code;
-  s->source.limit = s->count;
-  s->source.seed = (uint64_t)s->shapes_seed;
-  code = load_for_model(m->model, &s->source, &set);
+  code = open_for_model(m->model, s->model, &s->source, s->count, (uint64_t)s->shapes_seed, &set);
   if (code != TOOL_FINE)
     return code;
   code = run(s, m, &set);
@@ -175,5 +194,5 @@ static int reconstruct(void *settings, opened_model *m) {
 
 int command_reconstruct(int argc, char **argv) {
   reconstruct_settings settings;
-  return run_on_model(argc, argv, &table, &settings, reconstruct);
+  return run_on_model(argc, argv, &reconstruct_table, &settings, reconstruct);
 }

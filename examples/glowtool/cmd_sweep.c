@@ -1,8 +1,10 @@
 /* glowtool sweep: the same latents drawn at one temperature after another (Kingma and Dhariwal
  * 2018, figure 8). SPDX-License-Identifier: MIT */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "commands.h"
 #include "common.h"
 #include "draw.h"
 #include "files.h"
@@ -13,6 +15,7 @@
 typedef struct sweep_settings {
   const char *model, *temperatures, *out, *kernels;
   int64_t columns, seed, label, batch, threads, products;
+  bool strict;
 } sweep_settings;
 
 #define FIELD(name) offsetof(sweep_settings, name)
@@ -24,13 +27,14 @@ static const option_row rows[] = {
     INT("class", label, "-1", -1, INT32_MAX,
         "class to draw, from 0, for models with classes; -1: all in turn"),
     INT("seed", seed, "0", 0, SEED_MAX, "of the latents"),
-    TEXT("out", "FILE", out, "sweep.png", "picture to write, a PNG"),
+    OUTPUT("out", out, "sweep.png", ".png", "picture to write, a PNG"),
+    STRICT_ROW,
     INT("batch", batch, "16", 1, 65536, "images passed at a time"),
     MACHINE_ROWS,
     {.kind = OPTION_END},
 };
 
-static const option_table table = {
+const option_table sweep_table = {
     .command = "sweep",
     .usage = "MODEL [options]",
     .about = "Draws the same latents at several temperatures, the factor of all standard "
@@ -45,18 +49,19 @@ static int draw_rows(const sweep_settings *s, const opened_model *m, const doubl
                      int count, const int32_t *labels, uint8_t *pixels) {
   char error[1024] = "";
   glow_sample_options options = GLOW_SAMPLE_OPTIONS_INIT;
+  row_tally tally = {0};
   int code = TOOL_FINE;
   options.seed = (uint64_t)s->seed;
   for (int row = 0; row < count && code == TOOL_FINE; row++) {
     options.temperature = temperatures[row];
     code = draw_samples(m->workspace, m->model, m->batch, &options, labels, s->columns,
-                        pixels + row * s->columns * glow_model_dims(m->model));
+                        pixels + row * s->columns * glow_model_dims(m->model), &tally);
   }
   if (code == TOOL_FINE &&
       !picture_write_grid(s->out, count * s->columns, m->shape.height, m->shape.width,
                           m->shape.channels, s->columns, pixels, error, sizeof error))
-    code = complain("%s", error);
-  return code;
+    code = complain_failure(error, errno);
+  return code == TOOL_FINE ? tally_tell(&tally, "samples", DRAW_ADVICE, s->strict) : code;
 }
 
 static int run(const sweep_settings *s, const opened_model *m, const double *temperatures,
@@ -96,5 +101,5 @@ static int sweep(void *settings, opened_model *m) {
 
 int command_sweep(int argc, char **argv) {
   sweep_settings settings;
-  return run_on_model(argc, argv, &table, &settings, sweep);
+  return run_on_model(argc, argv, &sweep_table, &settings, sweep);
 }

@@ -5,53 +5,121 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "files.h"
+#include "commands.h"
 #include "train.h"
 #include "train_models.h"
 
 /* ---- data ------------------------------------------------------------------------------------ */
 
-static data_options source_of(const train_settings *s, bool test) {
-  data_options o = {.format = s->format,
-                    .size = s->size,
-                    .channels = s->channels,
-                    .limit = test ? s->test_images : s->images,
-                    .seed = (uint64_t)s->seed * 2 + test, /* test pictures are others */
-                    .labels = test ? s->test_labels : s->labels};
-  if (data_is_generated(s->format) && !o.limit)
+bool train_of_vectors(const train_run *run) {
+  glow_shape shape = {0, 0, 0};
+  if (!run->model)
+    return strcmp(run->settings.model, "vector") == 0;
+  glow_model_input_shape(run->model, &shape);
+  return shape.height == 1 && shape.width == 1 && !glow_model_bits(run->model);
+}
+
+/* Test samples have the classes of those to learn from. */
+static data_options form_of(const train_run *run, bool test) {
+  const train_settings *s = &run->settings;
+  data_options o = s->form;
+  o.as = train_of_vectors(run) ? DATA_VECTORS : DATA_IMAGES;
+  o.test = o.shared = test;
+  o.limit = test ? s->test_images : s->images;
+  o.seed = (uint64_t)s->seed * 2 + test; /* test pictures are others */
+  if (s->size)
+    data_parse_size(s->size, &o.width, &o.height);
+  if (test) {
+    o.class_names = run->data.class_names;
+    o.class_count = run->data.class_names ? run->data.classes : 0;
+    if (!o.channels && o.as == DATA_IMAGES && (run->data.channels == 1 || run->data.channels == 3))
+      o.channels = run->data.channels;
+  }
+  if (data_is_generated(o.format) && !o.limit)
     o.limit = 4096;
   return o;
 }
 
-static int load(const train_settings *s, bool test, image_set *out) {
-  char error[1024] = "";
-  const option_list *paths = test ? &s->test : &s->data;
-  data_options options = source_of(s, test);
-  if (!data_load(paths->items, paths->count, &options, out, error, sizeof error)) {
-    memset(out, 0, sizeof *out);
-    return complain("%s", error);
-  }
-  return out->count > 0 ? TOOL_FINE : complain("the data hold no images");
+static void tell_loading(const train_settings *s, const option_list *paths, const char *what) {
+  char more[48] = "";
+  if (paths->count > 1)
+    snprintf(more, sizeof more, " and %d more", (int)paths->count - 1);
+  if (paths->count)
+    progress_loading(s->json, s->quiet, "reading %s: %s%s", what, paths->items[0], more);
 }
 
-static int load_sets(train_run *run) {
+static int load(const train_run *run, bool test, sample_set *out) {
   const train_settings *s = &run->settings;
-  int code = load(s, false, &run->data);
-  if (code != TOOL_FINE)
-    return code;
-  if (s->conditional && !run->data.labels)
-    return complain("--conditional needs labels, and the data have none");
-  if (!s->test.count && !data_is_generated(s->format))
+  const option_list *paths = test ? &s->test : &s->data;
+  data_options form = form_of(run, test);
+  tell_loading(s, paths,
+               form.as == DATA_VECTORS ? "a table"
+               : test                  ? "images to test on"
+                                       : "images to learn from");
+  return open_samples(paths, test ? &s->test_labels : &s->labels, &form, out);
+}
+
+/* Floats are numbers as the model reads them; pixels, and so bits, are in [-1/2, 1/2). */
+static int check_range(const sample_set *set, int64_t bits) {
+  int64_t dims = data_dims(set);
+  float *x = malloc(data_bytes(set)), least = INFINITY, most = -INFINITY;
+  int code = x ? TOOL_FINE : TOOL_FAILED;
+  for (int64_t i = 0; i < set->count && code == TOOL_FINE; i++) {
+    code = read_samples(set, i, 1, x, NULL);
+    for (int64_t d = 0; d < dims; d++) {
+      least = fminf(least, x[d]);
+      most = fmaxf(most, x[d]);
+    }
+  }
+  free(x);
+  if (code == TOOL_FINE && (least < -0.5f || most > 0.5f))
+    return complain("the samples are float numbers from %g to %g, where images of %lld bits are in "
+                    "[-0.5, 0.5): scale them, save them as uint8, or take them as continuous "
+                    "numbers with --bits 0",
+                    (double)least, (double)most, (long long)bits);
+  return code;
+}
+
+static int check_numbers(const train_run *run) {
+  int64_t bits = run->model ? glow_model_bits(run->model) : run->settings.bits;
+  if (train_of_vectors(run))
     return TOOL_FINE;
-  code = load(s, true, &run->test);
-  if (code != TOOL_FINE)
-    return code;
-  const image_set *a = &run->data, *b = &run->test;
+  if (!run->data.floats && !bits)
+    return complain(run->model ? "the model is for continuous data, and the samples are pixels"
+                               : "--bits 0 is for continuous numbers, and the samples are pixels");
+  return run->data.floats && bits ? check_range(&run->data, bits) : TOOL_FINE;
+}
+
+static int check_test(const sample_set *a, const sample_set *b) {
   if (a->height != b->height || a->width != b->width || a->channels != b->channels)
     return complain("test images are %lld x %lld x %lld, those to learn from %lld x %lld x %lld",
                     (long long)b->height, (long long)b->width, (long long)b->channels,
                     (long long)a->height, (long long)a->width, (long long)a->channels);
+  if (a->floats != b->floats)
+    return complain("test samples are %s, those to learn from %s",
+                    b->floats ? "float numbers" : "pixels", a->floats ? "float numbers" : "pixels");
+  if (a->condition != b->condition)
+    return complain("test samples have %lld conditions, those to learn from %lld",
+                    (long long)b->condition, (long long)a->condition);
   return TOOL_FINE;
+}
+
+static int load_sets(train_run *run) {
+  const train_settings *s = &run->settings;
+  int code = load(run, false, &run->data);
+  if (code == TOOL_FINE)
+    code = check_numbers(run);
+  if (code != TOOL_FINE)
+    return code;
+  if (s->conditional && !run->data.labels)
+    return s->from ? complain("the model of --from has classes, but the data have no labels")
+                   : complain("--conditional needs labels, and the data have none");
+  if (s->labels.count && !run->data.labels)
+    return complain("--labels: not one sample has a label");
+  if (!s->test.count && !data_is_generated(s->form.format))
+    return TOOL_FINE;
+  code = load(run, true, &run->test);
+  return code == TOOL_FINE ? check_test(&run->data, &run->test) : code;
 }
 
 static int check_classes(const train_run *run, int32_t classes) {
@@ -65,8 +133,12 @@ static int check_classes(const train_run *run, int32_t classes) {
 
 static int make_model(train_run *run) {
   const train_settings *s = &run->settings;
-  int32_t classes = s->conditional ? run->data.classes : 0;
+  int32_t classes = s->from          ? glow_model_class_count(run->model)
+                    : s->conditional ? run->data.classes
+                                     : 0;
   int code = check_classes(run, classes);
+  if (code == TOOL_FINE && s->from)
+    return train_check_shape(run, "the");
   if (code == TOOL_FINE)
     code = open_context(s->threads, s->kernels, s->products, &run->context);
   if (code != TOOL_FINE)
@@ -85,32 +157,32 @@ static int make_trainer(train_run *run) {
   options.optimizer = &optimizer;
   options.schedule = &schedule;
   glow_status status = glow_trainer_create(run->model, &options, &run->trainer);
-  if (status != GLOW_OK)
-    return complain_status(status, NULL);
-  return TOOL_FINE;
+  if (status == GLOW_OK)
+    return TOOL_FINE;
+  int code = complain_status(status, NULL);
+  return status == GLOW_E_STATE && run->settings.from ? TOOL_BAD : code; /* it is frozen */
 }
 
 /* Which images keep their labels has a seed of its own, apart from those of the steps. */
 enum { LABEL_SEED = 77 };
 
-/* Moves the images with labels together. */
-static int keep_labelled(image_set *set) {
-  size_t size = (size_t)(set->height * set->width * set->channels);
-  int64_t kept = 0;
-  for (int64_t i = 0; i < set->count; i++) {
-    if (set->labels[i] < 0)
-      continue;
-    memmove(set->pixels + (size_t)kept * size, set->pixels + (size_t)i * size, size);
-    set->labels[kept++] = set->labels[i];
+static int keep_labelled(sample_set *set) {
+  bool *keep = malloc((size_t)set->count * sizeof *keep);
+  for (int64_t i = 0; keep && i < set->count; i++)
+    keep[i] = set->labels[i] >= 0;
+  bool good = keep && data_keep(set, keep);
+  free(keep);
+  if (!good) {
+    complain("out of memory for choosing images");
+    return TOOL_FAILED;
   }
-  set->count = kept;
-  return kept ? TOOL_FINE : complain("--labelled leaves no image with a label");
+  return set->count ? TOOL_FINE : complain("--labelled leaves no image with a label");
 }
 
 /* Leaves labels to the part of the images that --labelled says; the others get -1. */
 static int drop_labels(train_run *run) {
   const train_settings *s = &run->settings;
-  image_set *set = &run->data;
+  sample_set *set = &run->data;
   int64_t kept = (int64_t)(s->labelled * (double)set->count + 0.5);
   glow_rng *rng = NULL;
   int32_t *order = malloc((size_t)set->count * sizeof *order);
@@ -137,22 +209,34 @@ static int make_feed(train_run *run) {
     code = feed_open(&run->feed, run->context, &run->data, s->conditional, s->labelled_times,
                      s->flip, (uint64_t)s->seed, most > s->batch ? most : s->batch);
   if (code == TOOL_FINE)
-    run->data_hash = train_hash_data(&run->data, run->feed.labels != NULL);
+    code = train_hash_data(&run->data, run->feed.labels != NULL, &run->data_hash);
   return code;
+}
+
+/* Options of pictures that there will not be. */
+static int check_pictures(const train_run *run) {
+  static const char *const options[] = {"sample-every", "samples", "temperature"};
+  for (size_t i = 0; i < sizeof options / sizeof *options && !run->pictures; i++)
+    if (options_typed(&run->options, options[i]))
+      return complain("--%s means nothing here: images of %lld channels cannot be shown",
+                      options[i], (long long)run->data.channels);
+  return TOOL_FINE;
 }
 
 static int make_results(train_run *run) {
   const train_settings *s = &run->settings;
-  run->pictures = run->data.channels == 1 || run->data.channels == 3;
+  run->pictures = glow_model_bits(run->model) && !train_of_vectors(run) &&
+                  (run->data.channels == 1 || run->data.channels == 3);
   if (!train_path(run, "log.jsonl", run->log_path))
     return TOOL_BAD;
-  int code = train_check_folder(run);
+  int code = check_pictures(run);
   if (code == TOOL_FINE)
-    code = folder_prepare(s->out, &run->made_folders);
+    code = train_check_folder(run);
   if (code != TOOL_FINE)
     return code;
   progress_open(&run->progress, run->log_path, s->steps, s->report_every, s->json, s->quiet);
-  return run->resumed < 0 ? TOOL_FINE : train_resume_log(run);
+  code = train_write_classes(run);
+  return code == TOOL_FINE && run->resumed >= 0 ? train_resume_log(run) : code;
 }
 
 /* ---- what it says ---------------------------------------------------------------------------- */
@@ -170,15 +254,21 @@ static void start_event(train_run *run, uint64_t memory) {
   put_int(json, NULL, run->data.width);
   put_int(json, NULL, run->data.channels);
   put_close(json, ']');
-  put_int(json, "bits", s->bits);
+  if (run->data.condition)
+    put_int(json, "conditions", run->data.condition);
+  put_int(json, "bits", glow_model_bits(run->model));
   put_int(json, "classes", glow_model_class_count(run->model));
   if (s->conditional) {
     put_real(json, "labelled", s->labelled);
     put_real(json, "class_weight", s->class_weight);
   }
-  put_int(json, "levels", s->levels);
-  put_int(json, "depth", s->depth);
-  put_int(json, "hidden", s->hidden);
+  if (s->from) {
+    put_text(json, "from", s->from);
+  } else {
+    put_int(json, "levels", s->levels);
+    put_int(json, "depth", s->depth);
+    put_int(json, "hidden", s->hidden);
+  }
   put_int(json, "parameters", glow_model_parameter_count(run->model));
   put_int(json, "workspace_bytes", (int64_t)memory);
   put_int(json, "steps", s->steps);
@@ -196,16 +286,18 @@ static int tell_start(train_run *run) {
   uint64_t memory = glow_workspace_bytes(glow_trainer_workspace(run->trainer));
   if (run->test.count)
     snprintf(test, sizeof test, " and %lld to test", (long long)run->test.count);
-  progress_tell(&run->progress,
-                "%lld images%s, %lld x %lld x %lld; %s parameters; passes take %s; %u thread%s, "
-                "%s kernels%s",
-                (long long)run->data.count, test, (long long)run->data.height,
-                (long long)run->data.width, (long long)run->data.channels,
-                short_count((double)glow_model_parameter_count(run->model), parameters),
-                short_bytes((double)memory, bytes), glow_context_workers(run->context),
-                glow_context_workers(run->context) == 1 ? "" : "s",
-                glow_context_kernels(run->context),
-                run->settings.products == GLOW_PRODUCTS_BFLOAT16 ? ", products of bfloat16" : "");
+  progress_tell(
+      &run->progress,
+      "%lld %s%s, %lld x %lld x %lld; %s parameters; passes take %s; %u thread%s, "
+      "%s kernels%s",
+      (long long)run->data.count, train_of_vectors(run) ? "rows" : "images", test,
+      (long long)run->data.height, (long long)run->data.width, (long long)run->data.channels,
+      short_count((double)glow_model_parameter_count(run->model), parameters),
+      short_bytes((double)memory, bytes), glow_context_workers(run->context),
+      glow_context_workers(run->context) == 1 ? "" : "s", glow_context_kernels(run->context),
+      run->settings.products == GLOW_PRODUCTS_BFLOAT16 ? ", products of bfloat16" : "");
+  if (run->resumed < 0 && run->settings.from)
+    progress_tell(&run->progress, "starting from %s", run->settings.from);
   if (run->resumed >= 0)
     progress_tell(&run->progress, "going on after step %lld, from %s", (long long)run->resumed,
                   run->resumed_from);
@@ -213,11 +305,12 @@ static int tell_start(train_run *run) {
   return run->progress.failed;
 }
 
-static void end_event(train_run *run, double seconds) {
+static void end_event(train_run *run, double seconds, bool failed) {
   bool tested = run->tested == glow_trainer_step_count(run->trainer);
   json_writer *json = progress_event_open(&run->progress, "end");
   put_int(json, "step", glow_trainer_step_count(run->trainer));
   put_bool(json, "stopped", stop_wanted());
+  put_bool(json, "failed", failed);
   put_real(json, "train", run->state.bits_per_dim);
   if (tested) {
     put_real(json, "test", run->test_score.mean);
@@ -255,32 +348,28 @@ static void tell_end(train_run *run) {
                        "%s after %lld steps, %s: train %.4f bits/dim%s; saved in %s",
                        stop_wanted() ? "stopped" : "done", steps, duration(seconds, time),
                        run->state.bits_per_dim, test, run->settings.out);
-  end_event(run, seconds);
+  end_event(run, seconds, false);
 }
 
 /* ---- the run --------------------------------------------------------------------------------- */
 
-/* A folder that this run made and left empty goes away; one with results stays. */
 static int train(train_run *run) {
-  int code = train_draw_data(run);
-  if (code == TOOL_FINE)
-    code = tell_start(run);
+  train_draw_data(run);
+  int code = tell_start(run);
   if (code == TOOL_FINE)
     code = train_loop(run);
   if (code == TOOL_FINE)
     tell_end(run);
+  else if (glow_trainer_step_count(run->trainer))
+    end_event(run, now_seconds() - run->started, true);
   int written = progress_close(&run->progress);
-  if (code != TOOL_FINE && !glow_trainer_step_count(run->trainer)) {
-    char path[PATH_MAX];
-    if (run->made_folders && train_path(run, "data.png", path))
-      remove(path);
-    folder_discard(run->settings.out, run->made_folders);
-  }
   return code != TOOL_FINE ? code : written;
 }
 
 static int set_up(train_run *run) {
-  int code = load_sets(run);
+  int code = run->settings.from ? train_from(run) : TOOL_FINE;
+  if (code == TOOL_FINE)
+    code = load_sets(run);
   if (code == TOOL_FINE)
     code = make_model(run);
   if (code == TOOL_FINE)
@@ -300,7 +389,11 @@ static int set_up_resumed(train_run *run) {
 }
 
 static int set_up_and_train(train_run *run) {
-  int code = run->settings.resume ? set_up_resumed(run) : set_up(run);
+  int code = run->settings.resume ? train_choose_out(run) : TOOL_FINE;
+  if (code == TOOL_FINE)
+    code = train_open_folder(run);
+  if (code == TOOL_FINE)
+    code = run->settings.resume ? set_up_resumed(run) : set_up(run);
   if (code == TOOL_FINE)
     code = make_results(run);
   if (code != TOOL_FINE)
@@ -313,10 +406,14 @@ static int set_up_and_train(train_run *run) {
 int command_train(int argc, char **argv) {
   train_run run;
   memset(&run, 0, sizeof run);
+  run.lock.file = -1;
   run.saved = run.tested = run.sampled = run.checkpointed = run.resumed = -1;
   int code = train_parse(&run.options, &run.settings, argc, argv);
-  if (code == TOOL_FINE)
+  if (code == TOOL_FINE) {
+    save_install();
     code = set_up_and_train(&run);
+    train_close_folder(&run, code);
+  }
   feed_close(&run.feed);
   glow_trainer_destroy(&run.trainer);
   glow_model_destroy(&run.model);

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "data.h"
+
 /* The commands that have a workspace only run the model. */
 static glow_status freeze(opened_model *m) {
   glow_model *form = NULL;
@@ -14,6 +16,14 @@ static glow_status freeze(opened_model *m) {
   return GLOW_OK;
 }
 
+int complain_of_file(glow_status status, const char *path, const char *wanted) {
+  const char *kind = data_kind_of(path);
+  bool other = kind && strcmp(kind, "a safetensors file") != 0;
+  if (other && (status == GLOW_E_FORMAT || status == GLOW_E_IO || status == GLOW_E_LIMIT))
+    return complain("%s is %s, not %s", path, kind, wanted);
+  return complain_status(status, NULL);
+}
+
 int open_model(opened_model *m, const char *path, int64_t threads, const char *kernels,
                int64_t products, int64_t batch) {
   memset(m, 0, sizeof *m);
@@ -22,7 +32,7 @@ int open_model(opened_model *m, const char *path, int64_t threads, const char *k
     return code;
   glow_status status = glow_model_load(m->context, path, &m->model);
   if (status != GLOW_OK)
-    return complain_status(status, NULL);
+    return complain_of_file(status, path, "a model");
   glow_model_input_shape(m->model, &m->shape);
   m->batch = batch;
   if (!batch)
@@ -50,6 +60,12 @@ int check_picture(const opened_model *m) {
   return TOOL_FINE;
 }
 
+int check_labels_file(const opened_model *m, const option_list *files) {
+  if (files->count && !glow_model_class_count(m->model))
+    return complain("--labels means nothing here: the model has no classes");
+  return TOOL_FINE;
+}
+
 int check_class(const opened_model *m, int64_t label) {
   int32_t classes = glow_model_class_count(m->model);
   if (label >= 0 && !classes)
@@ -65,6 +81,8 @@ int run_on_model(int argc, char **argv, const option_table *table, void *setting
   opened_model model;
   memset(&model, 0, sizeof model);
   int code = options_parse(&options, table, settings, argc, argv);
+  if (code == TOOL_FINE)
+    code = options_check(&options);
   if (code == TOOL_FINE)
     code = run(settings, &model);
   close_model(&model);

@@ -17,9 +17,14 @@ typedef struct opened_model {
 /* Returns an exit code; close_model is due in any case. batch 0: no workspace. */
 int open_model(opened_model *m, const char *path, int64_t threads, const char *kernels,
                int64_t products, int64_t batch);
+/* Tells why a file of the library's could not be read: what it is, if it is known to be something
+ * else than `wanted`. */
+int complain_of_file(glow_status status, const char *path, const char *wanted);
 void close_model(opened_model *m);
 /* Can the model's images be shown as a picture? */
 int check_picture(const opened_model *m);
+/* --labels, when labels are for the model alone: does it have classes? */
+int check_labels_file(const opened_model *m, const option_list *files);
 /* Is `label` a class of the model, or -1? */
 int check_class(const opened_model *m, int64_t label);
 

@@ -2,6 +2,7 @@
 #include "curve.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 bool curve_add(curve *c, double x, double y) {
   if (c->count == c->room) {
@@ -21,7 +22,13 @@ bool curve_add(curve *c, double x, double y) {
   return true;
 }
 
+void curve_cut(curve *c, double x) {
+  while (c->count && c->x[c->count - 1] > x)
+    c->count--;
+}
+
 void curve_free(curve *c) {
   free(c->x);
   free(c->y);
+  memset(c, 0, sizeof *c);
 }

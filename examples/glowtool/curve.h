@@ -12,6 +12,9 @@ typedef struct curve {
 
 /* False when there is no memory; the curve is then as before. */
 bool curve_add(curve *c, double x, double y);
+/* Drops the last points, those beyond x. */
+void curve_cut(curve *c, double x);
+/* Leaves an empty one. */
 void curve_free(curve *c);
 
 #endif

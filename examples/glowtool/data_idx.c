@@ -1,85 +1,105 @@
-/* MNIST's IDX files, plain or gzip-compressed: big-endian magic, counts, then bytes.
- * http://yann.lecun.com/exdb/mnist SPDX-License-Identifier: MIT */
+/* IDX files of images, as of MNIST (http://yann.lecun.com/exdb/mnist) and EMNIST: big-endian magic
+ * number, counts, then bytes. SPDX-License-Identifier: MIT */
 #include <stdlib.h>
-#include <string.h>
 
 #include "data_internal.h"
 
-enum { IMAGES = 0x803, LABELS = 0x801, IMAGE_HEADER = 16, LABEL_HEADER = 8, LARGEST = 4096 };
+enum { IMAGES = 0x803, HEADER = 16, LARGEST = 4096 };
+
+typedef struct idx {
+  data_file file;
+  bool transposed; /* EMNIST's images lie on their side, mirrored */
+} idx;
 
 static uint32_t big_endian(const uint8_t *b) {
   return (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
 }
 
-/* Checks magic and length: header bytes and count * item bytes. */
-static bool check(const char *path, const bytes *file, uint32_t magic, size_t header, uint64_t item,
-                  message error) {
-  if (file->size < header || big_endian(file->data) != magic)
-    return data_fail(error, "%s: not an IDX file of %s: it does not start with 0x%08x", path,
-                     magic == IMAGES ? "images" : "labels", magic);
-  uint64_t count = big_endian(file->data + 4), wanted = header + count * item;
-  if (count == 0)
-    return data_fail(error, "%s: no images: the count at byte 4 is 0", path);
-  if (file->size < wanted)
-    return data_fail(error, "%s: truncated: %zu bytes where %llu items need %llu", path, file->size,
-                     (unsigned long long)count, (unsigned long long)wanted);
-  if (file->size > wanted)
-    return data_fail(error, "%s: %llu bytes too many behind byte %llu", path,
-                     (unsigned long long)(file->size - wanted), (unsigned long long)wanted);
+static void transpose(const uint8_t *from, int64_t height, int64_t width, uint8_t *to) {
+  for (int64_t y = 0; y < height; y++)
+    for (int64_t x = 0; x < width; x++)
+      to[y * width + x] = from[x * height + y];
+}
+
+static bool read_image(data_reader *r, int64_t index, data_sample *out, message error) {
+  idx *f = r->state;
+  int64_t size = r->height * r->width, at = HEADER + index * size;
+  if (!data_sample_shape(out, r->height, r->width, 1, false, r->path, error))
+    return false;
+  if (!f->transposed)
+    return data_file_read(&f->file, at, out->data, (size_t)size, error);
+  uint8_t *stored = malloc((size_t)size);
+  if (!stored)
+    return data_fail(error, "%s: out of memory", r->path);
+  bool ok = data_file_read(&f->file, at, stored, (size_t)size, error);
+  if (ok)
+    transpose(stored, r->height, r->width, out->data);
+  free(stored);
+  return ok;
+}
+
+static void close_idx(data_reader *r) {
+  idx *f = r->state;
+  data_file_close(&f->file);
+  free(f);
+}
+
+static const data_reader_ops idx_ops = {read_image, NULL, NULL, close_idx};
+
+/* The length of a plain file is known; a compressed one is unpacked no further than wanted, and
+ * what is behind the last image is looked at only when that is wanted too. */
+static bool check_length(const data_reader *r, idx *f, int64_t images, message error) {
+  int64_t wanted = HEADER + images * r->height * r->width, size = 0;
+  if (f->file.packed && r->count < images)
+    return true;
+  if (!data_file_size(&f->file, &size, error))
+    return false;
+  if (size < wanted)
+    return data_fail(error, "%s: truncated: %lld bytes where %lld images need %lld", r->path,
+                     (long long)size, (long long)images, (long long)wanted);
+  if (size > wanted)
+    return data_fail(error, "%s: %lld bytes too many behind byte %lld", r->path,
+                     (long long)(size - wanted), (long long)wanted);
   return true;
 }
 
-static bool read_labels(const char *path, int64_t images, int64_t count, int32_t *labels,
-                        int32_t *classes, message error) {
-  bytes file;
-  if (!data_read_file(path, true, &file, error))
+static bool read_header(data_sources *s, data_reader *r, idx *f, message error) {
+  uint8_t header[HEADER];
+  size_t got = 0;
+  if (!data_file_some(&f->file, 0, header, sizeof header, &got, error))
     return false;
-  bool ok = check(path, &file, LABELS, LABEL_HEADER, 1, error);
-  if (ok && big_endian(file.data + 4) != images)
-    ok = data_fail(error, "%s: %u labels for %lld images", path, big_endian(file.data + 4),
-                   (long long)images);
-  for (int64_t i = 0; ok && i < count; i++) {
-    labels[i] = file.data[LABEL_HEADER + i];
-    if (labels[i] > 9)
-      ok = data_fail(error, "%s: byte %lld: label %d is not 0 to 9", path,
-                     (long long)(LABEL_HEADER + i), labels[i]);
-  }
-  *classes = 10;
-  free(file.data);
-  return ok;
+  if (got < HEADER || big_endian(header) != IMAGES)
+    return data_fail(error, "%s: not an IDX file of images: it does not start with 0x%08x", r->path,
+                     IMAGES);
+  int64_t images = big_endian(header + 4);
+  r->height = big_endian(header + 8);
+  r->width = big_endian(header + 12);
+  if (r->height < 1 || r->width < 1 || r->height > LARGEST || r->width > LARGEST)
+    return data_fail(error, "%s: images of %lld x %lld", r->path, (long long)r->width,
+                     (long long)r->height);
+  if (images == 0)
+    return data_fail(error, "%s: no images: the count at byte 4 is 0", r->path);
+  r->count = images > data_left(s) ? data_left(s) : images;
+  return check_length(r, f, images, error);
 }
 
-static bool convert(const char *path, const char *labels_path, const bytes *file, int64_t limit,
-                    image_set *set, message error) {
-  uint8_t *pixels = NULL;
-  int32_t *labels = NULL;
-  uint64_t height = 0, width = 0;
-  if (file->size >= IMAGE_HEADER) {
-    height = big_endian(file->data + 8);
-    width = big_endian(file->data + 12);
+bool data_open_idx(data_sources *s, const char *path, bool emnist, message error) {
+  idx *f = malloc(sizeof *f);
+  if (!f || !data_file_open(&f->file, path, error)) {
+    free(f);
+    return f ? false : data_fail(error, "%s: out of memory", path);
   }
-  if (height > LARGEST || width > LARGEST)
-    return data_fail(error, "%s: images of %llu x %llu", path, (unsigned long long)width,
-                     (unsigned long long)height);
-  if (!check(path, file, IMAGES, IMAGE_HEADER, height * width, error))
+  f->transposed = emnist;
+  data_reader r = {.ops = &idx_ops, .path = f->file.path, .state = f, .channels = 1};
+  if (!read_header(s, &r, f, error)) {
+    close_idx(&r);
     return false;
-  if (!height || !width)
-    return data_fail(error, "%s: images of %llu x %llu", path, (unsigned long long)width,
-                     (unsigned long long)height);
-  int64_t images = big_endian(file->data + 4), count = limit && images > limit ? limit : images;
-  if (!data_append(set, path, count, (int64_t)height, (int64_t)width, 1, labels_path != NULL,
-                   &pixels, &labels, error))
-    return false;
-  memcpy(pixels, file->data + IMAGE_HEADER, (size_t)count * height * width);
-  return !labels_path || read_labels(labels_path, images, count, labels, &set->classes, error);
-}
-
-bool data_load_idx(const char *path, const char *labels, int64_t limit, image_set *set,
-                   message error) {
-  bytes file;
-  if (!data_read_file(path, true, &file, error))
-    return false;
-  bool ok = convert(path, labels, &file, limit, set, error);
-  free(file.data);
-  return ok;
+  }
+  if (emnist) { /* stored with rows and columns exchanged */
+    int64_t height = r.height;
+    r.height = r.width;
+    r.width = height;
+    data_note(s, "%s: EMNIST: images are transposed, as its files hold them lying", path);
+  }
+  return data_add(s, &r, error);
 }

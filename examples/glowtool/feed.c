@@ -15,7 +15,7 @@ static int shuffle(feed *f) {
 }
 
 /* The images in the order of the set, those with a label `times` times; NULL only counts. */
-static int64_t list(const image_set *set, int64_t times, int32_t *images) {
+static int64_t list(const sample_set *set, int64_t times, int32_t *images) {
   int64_t length = 0;
   for (int64_t i = 0; i < set->count; i++) {
     int64_t here = set->labels && set->labels[i] >= 0 ? times : 1;
@@ -26,7 +26,7 @@ static int64_t list(const image_set *set, int64_t times, int32_t *images) {
   return length;
 }
 
-int feed_open(feed *f, glow_context *context, const image_set *set, bool labels, int64_t times,
+int feed_open(feed *f, glow_context *context, const sample_set *set, bool labels, int64_t times,
               bool flip, uint64_t seed, int64_t most) {
   memset(f, 0, sizeof *f);
   f->set = set;
@@ -42,10 +42,16 @@ int feed_open(feed *f, glow_context *context, const image_set *set, bool labels,
     return complain_status(status, NULL);
   f->order = malloc((size_t)f->length * sizeof *f->order);
   f->images = malloc((size_t)f->length * sizeof *f->images);
-  f->pixels = malloc((size_t)most * (size_t)f->dims);
+  if (set->floats)
+    f->x = malloc((size_t)most * (size_t)f->dims * sizeof *f->x);
+  else
+    f->pixels = malloc((size_t)most * (size_t)f->dims);
+  if (set->condition)
+    f->conditions = malloc((size_t)most * (size_t)set->condition * sizeof *f->conditions);
   if (labels)
     f->labels = malloc((size_t)most * sizeof *f->labels);
-  if (f->order && f->images && f->pixels && (f->labels || !labels)) {
+  if (f->order && f->images && (f->pixels || f->x) && (f->conditions || !set->condition) &&
+      (f->labels || !labels)) {
     list(set, times, f->images);
     return shuffle(f);
   }
@@ -53,12 +59,17 @@ int feed_open(feed *f, glow_context *context, const image_set *set, bool labels,
   return TOOL_FAILED;
 }
 
-/* Copies an image left to right. */
-static void turn(const image_set *set, const uint8_t *from, uint8_t *to) {
-  size_t pixel = (size_t)set->channels;
-  for (int64_t r = 0; r < set->height; r++, from += set->width * set->channels)
-    for (int64_t c = set->width; c-- > 0; to += pixel)
-      memcpy(to, from + c * set->channels, pixel);
+/* Turns an image left to right in its place. */
+static void turn(const sample_set *set, char *image) {
+  size_t size = set->floats ? sizeof(float) : 1, pixel = (size_t)set->channels * size;
+  for (int64_t r = 0; r < set->height; r++, image += (size_t)set->width * pixel)
+    for (char *a = image, *b = image + (size_t)(set->width - 1) * pixel; a < b;
+         a += pixel, b -= pixel)
+      for (size_t i = 0; i < pixel; i++) {
+        char kept = a[i];
+        a[i] = b[i];
+        b[i] = kept;
+      }
 }
 
 /* Epochs begin as far apart as they are long, so that no two places have one number. */
@@ -79,13 +90,16 @@ static int put(feed *f, int64_t place) {
   if (status != GLOW_OK)
     return complain_status(status, "--flip");
   int64_t image = f->images[f->order[f->place.next++]];
-  const uint8_t *from = f->set->pixels + image * f->dims;
+  char *to = f->x ? (char *)(f->x + place * f->dims) : (char *)f->pixels + place * f->dims;
+  char error[1024] = "";
+  if (!data_read(f->set, image, 1, to,
+                 f->conditions ? f->conditions + place * f->set->condition : NULL, error,
+                 sizeof error))
+    return complain("%s", error);
   if (flip)
-    turn(f->set, from, f->pixels + place * f->dims);
-  else
-    memcpy(f->pixels + place * f->dims, from, (size_t)f->dims);
+    turn(f->set, to);
   if (f->labels)
-    f->labels[place] = f->set->labels[image];
+    f->labels[place] = f->set->labels ? f->set->labels[image] : -1;
   return TOOL_FINE;
 }
 
@@ -118,5 +132,7 @@ void feed_close(feed *f) {
   free(f->order);
   free(f->images);
   free(f->pixels);
+  free(f->x);
+  free(f->conditions);
   free(f->labels);
 }

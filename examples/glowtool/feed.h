@@ -1,4 +1,4 @@
-/* Batches of images in a new random order each epoch. SPDX-License-Identifier: MIT */
+/* Batches of samples in a new random order each epoch. SPDX-License-Identifier: MIT */
 #ifndef GLOWTOOL_FEED_H
 #define GLOWTOOL_FEED_H
 
@@ -12,7 +12,7 @@ typedef struct feed_place {
 } feed_place;
 
 typedef struct feed {
-  const image_set *set;
+  const sample_set *set;
   glow_rng *rng;
   glow_rng *flips; /* which images are turned round; NULL: none */
   int32_t *images; /* [length]: those of an epoch, some more than once */
@@ -21,16 +21,19 @@ typedef struct feed {
   feed_place place;
   int64_t most; /* images of the largest batch */
   int64_t dims;
-  uint8_t *pixels; /* [most, dims] */
-  int32_t *labels; /* [most], NULL when not wanted */
+  uint8_t *pixels;   /* [most, dims], NULL where samples are floats */
+  float *x;          /* [most, dims], likewise */
+  float *conditions; /* [most, condition], NULL without */
+  int32_t *labels;   /* [most], NULL when not wanted */
 } feed;
 
 /* times: how often an epoch has the images that have a label (not -1). flip: turn each left to
  * right with probability 1/2, anew whenever it is shown. Returns an exit code; feed_close is due in
  * any case. The set must outlive the feed. */
-int feed_open(feed *f, glow_context *context, const image_set *set, bool labels, int64_t times,
+int feed_open(feed *f, glow_context *context, const sample_set *set, bool labels, int64_t times,
               bool flip, uint64_t seed, int64_t most);
-/* Puts the next `count` images into f->pixels and f->labels. Epochs follow each other without gaps,
+/* Puts the next `count` samples into f->pixels or f->x, f->conditions and f->labels. Epochs follow
+ * each other without gaps,
  * so that every image is seen as often as an epoch has it before any is seen more often. */
 int feed_next(feed *f, int64_t count);
 /* Goes to a place that a feed of the same seed and set was at. Returns an exit code. */

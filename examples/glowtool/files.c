@@ -143,3 +143,40 @@ int file_write_text(const char *path, const char *text, size_t bytes) {
   unlink(temporary);
   return complain("cannot write %s: %s", path, strerror(error));
 }
+
+FILE *file_begin(const char *path, char temporary[PATH_MAX]) {
+  if (snprintf(temporary, PATH_MAX, "%s.XXXXXX", path) >= PATH_MAX) {
+    complain("%s: the name is too long", path);
+    return NULL;
+  }
+  int file = mkstemp(temporary);
+  if (file >= 0)
+    usual_mode(file);
+  FILE *stream = file >= 0 ? fdopen(file, "wb") : NULL;
+  if (!stream) {
+    complain("cannot write %s: %s", path, strerror(errno));
+    if (file >= 0) {
+      close(file);
+      unlink(temporary);
+    }
+  }
+  return stream;
+}
+
+int file_end(FILE *stream, const char *path, const char *temporary) {
+  errno = 0;
+  bool good = !ferror(stream) && fflush(stream) == 0 && fsync(fileno(stream)) == 0;
+  int error = errno;
+  if (fclose(stream) != 0 && good) {
+    good = false;
+    error = errno;
+  }
+  if (good && rename(temporary, path) != 0) {
+    good = false;
+    error = errno;
+  }
+  if (good)
+    return TOOL_FINE;
+  unlink(temporary);
+  return complain("cannot write %s: %s", path, strerror(error));
+}

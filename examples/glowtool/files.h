@@ -3,8 +3,10 @@
 #ifndef GLOWTOOL_FILES_H
 #define GLOWTOOL_FILES_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 /* Makes sure that `folder` is there and can be written to. *made: the folders that it had to make,
  * counted from the innermost, for folder_discard. Returns an exit code. */
@@ -15,5 +17,10 @@ void folder_discard(const char *folder, int made);
 int file_check_target(const char *path);
 /* Writes the text to a temporary file beside `path` and renames it. Returns an exit code. */
 int file_write_text(const char *path, const char *text, size_t bytes);
+/* A file that is written piece by piece: to a temporary one beside `path`, whose name is put into
+ * `temporary`. NULL after a message. */
+FILE *file_begin(const char *path, char temporary[PATH_MAX]);
+/* Puts it in its place, or removes it. Returns an exit code. */
+int file_end(FILE *stream, const char *path, const char *temporary);
 
 #endif

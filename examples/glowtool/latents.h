@@ -6,17 +6,19 @@
 #define GLOWTOOL_LATENTS_H
 
 #include "common.h"
-#include "data.h"
+#include "rows.h"
+#include "sample_source.h"
 
 /* Latents [count, dims] of the first `count` images; the noise inside the bins of the pixels
  * depends on the seed and the number of the image. form: GLOW_LATENTS_RAW or
- * GLOW_LATENTS_WHITENED. Returns an exit code. */
-int encode_images(const opened_model *m, const image_set *set, int64_t count, uint64_t seed,
-                  int32_t form, float *latents);
-/* labels: NULL for models without classes. pixels: [count, dims]. Returns an exit code. */
-int decode_latents(const opened_model *m, const float *latents, int32_t form, const int32_t *labels,
-                   int64_t count, uint8_t *pixels);
-/* Keeps the images of one class. Returns an exit code; `what` names the set in messages. */
-int keep_class(image_set *set, int64_t label, const char *what);
+ * GLOW_LATENTS_WHITENED. What is not finite becomes NaN, and is counted in *tally. Returns an exit
+ * code. */
+int encode_images(const opened_model *m, const sample_set *set, int64_t count, uint64_t seed,
+                  int32_t form, float *latents, row_tally *tally);
+/* labels: NULL for models without classes. pixels: [count, dims]; 0 where latents, which become 0
+ * then, or the result are not finite. Images are numbered from `number`, and counted in *tally.
+ * Returns an exit code. */
+int decode_latents(const opened_model *m, float *latents, int32_t form, const int32_t *labels,
+                   int64_t count, int64_t number, uint8_t *pixels, row_tally *tally);
 
 #endif

@@ -5,31 +5,22 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "commands.h"
+#include "options_help.h"
+#include "options_suggest.h"
 #include "tool.h"
 
 typedef struct command {
   const char *name;
-  command_fn run;
+  int (*run)(int argc, char **argv);
+  const option_table *table;
   const char *about;
 } command;
 
-static const command commands[] = {
-    {"train", command_train, "learn a model from images"},
-    {"eval", command_eval, "bits per dimension of images under a model"},
-    {"score", command_score, "log-densities of samples, as tensors"},
-    {"sample", command_sample, "draw new images from a model"},
-    {"encode", command_encode, "samples to latents, as tensors"},
-    {"decode", command_decode, "latents to samples, as tensors"},
-    {"reconstruct", command_reconstruct, "images to latents and back, and the error"},
-    {"interpolate", command_interpolate, "what lies between images, in the latent space"},
-    {"attribute", command_attribute, "a direction of the latent space, and images moved along it"},
-    {"sweep", command_sweep, "the same latents at several temperatures"},
-    {"anomaly", command_anomaly, "how well scores tell other images from usual ones"},
-    {"import", command_import, "a model from weights of other projects"},
-    {"export", command_export, "a model under another project's names, or in bfloat16"},
-    {"info", command_info, "what is in a model file"},
-};
-enum { COMMANDS = sizeof commands / sizeof commands[0] };
+#define ROW(name, about) {#name, command_##name, &name##_table, about},
+static const command commands[] = {COMMANDS(ROW)};
+#undef ROW
+enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
 
 static void help(void) {
   puts("Usage: glowtool COMMAND [options]\n"
@@ -37,10 +28,11 @@ static void help(void) {
        "Glow, a normalizing flow, for images: exact likelihoods, exact latents, new images.\n"
        "\n"
        "Commands:");
-  for (int i = 0; i < COMMANDS; i++)
+  for (int i = 0; i < COMMAND_COUNT; i++)
     printf("  %-13s %s\n", commands[i].name, commands[i].about);
   puts("\n"
        "  glowtool COMMAND --help    the options of a command\n"
+       "  glowtool help --markdown   those of all commands, as the manual has them\n"
        "  glowtool --version         version of this program and of the library\n"
        "\n"
        "To see it work, in a minute or two:\n"
@@ -57,22 +49,57 @@ static int version(void) {
   return TOOL_FINE;
 }
 
+static const command *find(const char *name) {
+  for (int i = 0; i < COMMAND_COUNT; i++)
+    if (strcmp(name, commands[i].name) == 0)
+      return &commands[i];
+  return NULL;
+}
+
+static int refuse(const char *name) {
+  const command *nearest = NULL;
+  int least = 3;
+  for (int i = 0; i < COMMAND_COUNT; i++) {
+    int d = word_distance(name, commands[i].name);
+    if (d < least) {
+      least = d;
+      nearest = &commands[i];
+    }
+  }
+  if (nearest)
+    return complain("there is no command '%s'; did you mean '%s'?", name, nearest->name);
+  return complain("there is no command '%s'; see 'glowtool --help'", name);
+}
+
+/* glowtool help [COMMAND | --markdown] */
+static int help_on(const char *topic) {
+  static char option[] = "--help";
+  if (!topic) {
+    help();
+    return TOOL_FINE;
+  }
+  if (strcmp(topic, "--markdown") == 0) {
+    for (int i = 0; i < COMMAND_COUNT; i++)
+      options_markdown(commands[i].table);
+    return TOOL_FINE;
+  }
+  const command *about = find(topic);
+  char *words[] = {option, option, NULL}; /* a command reads what follows its name */
+  return about ? about->run(2, words) : refuse(topic);
+}
+
 static int dispatch(int argc, char **argv) {
   if (argc < 2) {
     complain("a command is missing; see 'glowtool --help'");
     return TOOL_BAD;
   }
   const char *name = argv[1];
-  if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
-    help();
-    return TOOL_FINE;
-  }
+  if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0)
+    return help_on(argv[2]);
   if (strcmp(name, "--version") == 0)
     return version();
-  for (int i = 0; i < COMMANDS; i++)
-    if (strcmp(name, commands[i].name) == 0)
-      return commands[i].run(argc - 1, argv + 1);
-  return complain("there is no command '%s'; see 'glowtool --help'", name);
+  const command *chosen = find(name);
+  return chosen ? chosen->run(argc - 1, argv + 1) : refuse(name);
 }
 
 /* What was printed may have gone nowhere: a full disk, a pipe that nobody reads. */
@@ -87,5 +114,6 @@ static int close_stdout(int code) {
 
 int main(int argc, char **argv) {
   signal(SIGPIPE, SIG_IGN); /* so that a run whose reader has gone still saves */
+  signal(SIGXFSZ, SIG_IGN); /* so that a limit of file sizes is an error of write() */
   return close_stdout(dispatch(argc, argv));
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "options_help.h"
+#include "options_suggest.h"
 #include "tool.h"
 
 enum { FIRST_CODE = 1000, HELP_CODE = 999, HELP_SHOWN = -1 };
@@ -78,6 +79,30 @@ static int set_choice(const option_row *row, const char *value, int64_t *out) {
   return refuse(row, value, wanted);
 }
 
+static bool ends_in(const char *value, const char *ending, size_t length) {
+  size_t all = strlen(value);
+  return all > length && memcmp(value + all - length, ending, length) == 0;
+}
+
+static int set_text(const option_row *row, const char *value, const char **out) {
+  char list[128] = "";
+  size_t used = 0;
+  *out = value;
+  if (!row->endings)
+    return TOOL_FINE;
+  for (const char *next = row->endings; *next; next += strspn(next, " ")) {
+    size_t length = strcspn(next, " ");
+    if (ends_in(value, next, length))
+      return TOOL_FINE;
+    if (used < sizeof list)
+      used += (size_t)snprintf(list + used, sizeof list - used, "%s%.*s", used ? " or " : "",
+                               (int)length, next);
+    next += length;
+  }
+  return complain("--%s: '%s' does not end in %s, which says what is written", row->name, value,
+                  list);
+}
+
 static int append(option_list *list, const char *value) {
   const char **items = realloc(list->items, (size_t)(list->count + 1) * sizeof *items);
   if (!items) {
@@ -97,7 +122,7 @@ int options_set(option_state *state, const option_row *row, const char *value) {
   case OPTION_FLAG: *(bool *)field = true; return TOOL_FINE;
   case OPTION_INT: return set_int(row, value, field);
   case OPTION_REAL: return set_real(row, value, field);
-  case OPTION_TEXT: *(const char **)field = value; return TOOL_FINE;
+  case OPTION_TEXT: return set_text(row, value, field);
   case OPTION_CHOICE: return set_choice(row, value, field);
   case OPTION_LIST: return append(field, value);
   case OPTION_END:
@@ -124,50 +149,13 @@ static const option_row *find_row(const option_table *table, const char *name, s
   return NULL;
 }
 
-/* Levenshtein's distance of two short words. */
-static int distance(const char *a, const char *b) {
-  enum { LONGEST = 40 };
-  int row[LONGEST + 1], columns = (int)strlen(b);
-  if (columns > LONGEST)
-    return LONGEST;
-  for (int j = 0; j <= columns; j++)
-    row[j] = j;
-  for (int i = 1; a[i - 1]; i++) {
-    int corner = row[0];
-    row[0] = i;
-    for (int j = 1; j <= columns; j++) {
-      int best = corner + (a[i - 1] != b[j - 1]);
-      best = row[j] + 1 < best ? row[j] + 1 : best;
-      best = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
-      corner = row[j];
-      row[j] = best;
-    }
-  }
-  return row[columns];
-}
-
 /* getopt_long's '?': the option is unknown, an unclear abbreviation, or a flag that was given a
  * value. */
 static int refuse_option(const option_table *table, const char *word, int code) {
+  char letter[3] = {'-', (char)code, '\0'};
   if (code >= FIRST_CODE || code == HELP_CODE)
     return complain("%.*s takes no value", (int)strcspn(word, "="), word);
-  if (code > 0)
-    return complain("unknown option -%c; see 'glowtool %s --help'", code, table->command);
-  char name[64];
-  snprintf(name, sizeof name, "%.*s", (int)strcspn(word, "="), word + strspn(word, "-"));
-  name[strcspn(name, "=")] = '\0';
-  const option_row *nearest = NULL;
-  int least = 3;
-  for (const option_row *row = table->rows; !last_row(row); row++) {
-    int d = row->name ? distance(name, row->name) : least;
-    if (d < least) {
-      least = d;
-      nearest = row;
-    }
-  }
-  if (nearest)
-    return complain("unknown option %s; did you mean --%s?", word, nearest->name);
-  return complain("unknown option %s; see 'glowtool %s --help'", word, table->command);
+  return options_refuse_unknown(table, code > 0 ? letter : word);
 }
 
 /* ---- parsing --------------------------------------------------------------------------------- */
@@ -213,7 +201,9 @@ static int take(option_state *state, int code, char **argv, const option_row **l
     return refuse_option(state->table, argv[optind - 1], optopt);
   const option_row *row = &state->table->rows[code - FIRST_CODE];
   *list = row->kind == OPTION_LIST ? row : NULL;
-  state->given[code - FIRST_CODE] = true;
+  if (state->typed[code - FIRST_CODE] && !*list)
+    return complain("--%s is given twice", row->name);
+  state->given[code - FIRST_CODE] = state->typed[code - FIRST_CODE] = true;
   return options_set(state, row, row->kind == OPTION_FLAG ? "" : optarg);
 }
 
@@ -267,6 +257,11 @@ const option_row *options_find(const option_table *table, const char *name) {
 bool options_given(const option_state *state, const char *name) {
   const option_row *row = options_find(state->table, name);
   return row && state->given[row - state->table->rows];
+}
+
+bool options_typed(const option_state *state, const char *name) {
+  const option_row *row = options_find(state->table, name);
+  return row && state->typed[row - state->table->rows];
 }
 
 const char *options_choice_name(const option_choice *choices, int64_t value) {

@@ -41,28 +41,41 @@ typedef struct option_row {
   double low, high;
   bool above, below;            /* the range leaves out low, high */
   const option_choice *choices; /* ends with a NULL name */
+  const char *endings;          /* the file's name ends in one of these words; NULL: in anything */
 } option_row;
+
+/* Where options have a meaning. When one of `options` (words) is typed, one of the alternatives in
+ * `needs`, with | between them, must hold, else the option is refused by name:
+ *   NAME, !NAME                    that option is set, or is not: a flag, a path, a number but 0
+ *   NAME=PATTERN, NAME!=PATTERN    its value, as it would be typed, is of that pattern of file
+ *                                  names, or is not */
+typedef struct option_rule {
+  const char *options, *needs;
+  const char *why; /* ends the message, or NULL */
+} option_rule;
 
 /* One command. */
 typedef struct option_table {
   const char *command;
-  const char *usage;      /* "MODEL --data PATH ... [options]" */
-  const char *about;      /* paragraphs in front of the options */
-  const char *notes;      /* paragraphs after them, or NULL */
-  const option_row *rows; /* up to OPTION_END */
+  const char *usage;        /* "MODEL --data PATH ... [options]" */
+  const char *about;        /* paragraphs in front of the options */
+  const char *notes;        /* paragraphs after them, or NULL */
+  const option_row *rows;   /* up to OPTION_END */
+  const option_rule *rules; /* up to one without options; NULL: none */
   size_t settings_size;
   size_t positional; /* offset of a const char *: the one word without option; SIZE_MAX: none */
   const char *positional_name;
 } option_table;
 
-enum { OPTIONS_MAX = 96 };
+enum { OPTIONS_MAX = 128 };
 
 /* Settings as parsed, with what must outlive them. */
 typedef struct option_state {
   const option_table *table;
   void *settings;
   bool given[OPTIONS_MAX]; /* by row: typed by the user or set by a preset */
-  char **texts;            /* values that are not words of the command line */
+  bool typed[OPTIONS_MAX];
+  char **texts; /* values that are not words of the command line */
   int32_t text_count;
 } option_state;
 
@@ -71,10 +84,13 @@ typedef struct option_state {
  * In every case options_free is due. */
 int options_parse(option_state *state, const option_table *table, void *settings, int argc,
                   char **argv);
+/* Once all values are known: is every option that was typed of use here? Returns an exit code. */
+int options_check(const option_state *state);
 /* Sets options from name, value, name, value, ..., NULL, leaving those that the user gave. The
  * strings must outlive the settings. */
 int options_preset(option_state *state, const char *const *values);
 bool options_given(const option_state *state, const char *name);
+bool options_typed(const option_state *state, const char *name);
 /* NULL when there is none of this name. */
 const option_row *options_find(const option_table *table, const char *name);
 /* Sets one option as if `value` had been typed. The string must outlive the settings. */

@@ -36,17 +36,22 @@ static void wrap(const char *text, int column, int indent) {
   putchar('\n');
 }
 
+const char *option_meaning(const option_row *row, char text[OPTION_TEXT_BYTES]) {
+  size_t used = (size_t)snprintf(text, OPTION_TEXT_BYTES, "%s", row->help);
+  if (row->kind != OPTION_CHOICE)
+    return text;
+  for (const option_choice *c = row->choices; c->name; c++)
+    used += (size_t)snprintf(text + used, OPTION_TEXT_BYTES - used, "%s%s%s",
+                             c == row->choices ? " (" : "", c->name, c[1].name ? ", " : ")");
+  return text;
+}
+
 static void help_row(const option_row *row) {
-  char left[64], text[512];
+  char left[64], text[OPTION_TEXT_BYTES];
   snprintf(left, sizeof left, "  --%s%s%s%s", row->name, row->word ? " " : "",
            row->word ? row->word : "", row->kind == OPTION_LIST ? " ..." : "");
-  size_t used = (size_t)snprintf(text, sizeof text, "%s", row->help);
-  if (row->kind == OPTION_CHOICE) {
-    used += (size_t)snprintf(text + used, sizeof text - used, ":");
-    for (const option_choice *c = row->choices; c->name; c++)
-      used +=
-          (size_t)snprintf(text + used, sizeof text - used, " %s%s", c->name, c[1].name ? "," : "");
-  }
+  option_meaning(row, text);
+  size_t used = strlen(text);
   if (row->fallback)
     snprintf(text + used, sizeof text - used, " [%s]", row->fallback);
   int column = (int)strlen(left);

@@ -27,6 +27,15 @@
     .name = id, .word = value, .kind = OPTION_TEXT, .field = FIELD(member), .fallback = standard,  \
     .help = text                                                                                   \
   }
+/* A file to write, whose ending says what is written. */
+#define OUTPUT(id, member, standard, ends, text)                                                   \
+  {                                                                                                \
+    .name = id, .word = "FILE", .kind = OPTION_TEXT, .field = FIELD(member), .fallback = standard, \
+    .endings = ends, .help = text                                                                  \
+  }
+/* A row of a table of rules. */
+#define RULE(names, condition, reason)                                                             \
+  { .options = names, .needs = condition, .why = reason }
 #define CHOICE(id, member, standard, list, text)                                                   \
   {                                                                                                \
     .name = id, .word = "NAME", .kind = OPTION_CHOICE, .field = FIELD(member),                     \
@@ -35,9 +44,12 @@
 #define LIST(id, member, text)                                                                     \
   { .name = id, .word = "PATH", .kind = OPTION_LIST, .field = FIELD(member), .help = text }
 
+/* Of the commands that pass samples through a model: rows.h. */
+#define STRICT_ROW FLAG("strict", strict, "end with code 1 when a sample is not finite")
+
 /* What every command that computes has. */
 #define MACHINE_ROWS                                                                               \
-  INT("threads", threads, "0", 0, 1024, "threads; 0: one for each processor"),                     \
+  INT("threads", threads, "0", 0, 1024, "threads; 0: one for each processor that may be used"),    \
       TEXT("kernels", "NAME", kernels, NULL,                                                       \
            "kernels to compute with; default $GLOW_KERNELS, or auto"),                             \
       CHOICE("products", products, "float32", product_types,                                       \

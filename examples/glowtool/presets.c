@@ -21,7 +21,7 @@
 const preset presets[] = {
     {"digits", "16 x 16 generated digits by class, a minute or two: to see that it works",
      {"format", "digits", "images", "16384", "levels", "2", "depth", "8", "hidden", "96",
-      "scale", "sigmoid-floor", "bits", "5", "edge", "", "spatial-prior", "", "conditional", "",
+      "scale", "sigmoid-floor", "bits", "5", "border", "", "spatial-prior", "", "conditional", "",
       "class-weight", "0.1", "steps", "4000", "batch", "32", "lr", "0.002", "schedule", "cosine",
       "samples", "100", NULL}},
     {"quick", "16 x 16 generated shapes, or images of yours, in a minute or two",

@@ -32,12 +32,18 @@ const char *duration(double seconds, char out[32]) {
   return out;
 }
 
+/* May lines renew themselves, which takes escape codes? NO_COLOR: https://no-color.org. */
+static bool is_terminal(void) {
+  const char *term = getenv("TERM"), *plain = getenv("NO_COLOR");
+  return isatty(STDOUT_FILENO) && term && *term && strcmp(term, "dumb") != 0 && !(plain && *plain);
+}
+
 void progress_open(progress *p, const char *log_path, int64_t steps, int64_t every, bool json,
                    bool quiet) {
   memset(p, 0, sizeof *p);
   p->json = json;
   p->quiet = quiet;
-  p->terminal = !json && !quiet && isatty(STDOUT_FILENO);
+  p->terminal = !json && !quiet && is_terminal();
   p->steps = steps;
   p->every = every;
   p->log_path = log_path;
@@ -56,8 +62,10 @@ static void fail(progress *p, int code) {
     p->failed = code;
 }
 
+enum { MOST_WAITING = 1 << 26 }; /* bytes: a day of steps */
+
 /* Appends whole lines, or nothing. */
-static void log_append(progress *p, const char *text, size_t bytes) {
+static bool log_append(progress *p, const char *text, size_t bytes) {
   size_t done = 0;
   while (done < bytes) {
     ssize_t written = write(p->log, text + done, bytes - done);
@@ -69,51 +77,75 @@ static void log_append(progress *p, const char *text, size_t bytes) {
   }
   if (done == bytes) {
     p->log_bytes += (int64_t)bytes;
-    return;
+    return true;
   }
   int error = errno;
-  if (ftruncate(p->log, p->log_bytes) != 0)
+  if (ftruncate(p->log, p->log_bytes) != 0 || lseek(p->log, p->log_bytes, SEEK_SET) < 0)
     mention("cannot shorten %s: %s", p->log_path, strerror(errno));
-  fail(p, complain("cannot write %s: %s", p->log_path, strerror(error)));
+  errno = error;
+  return false;
 }
 
 /* Cuts off what the log has of steps that are going to be made again. */
-static bool log_cut(progress *p) {
-  if (p->log_kept < 0)
+static bool log_cut(progress *p, int64_t kept) {
+  if (kept < 0)
     return true;
-  p->log_bytes = p->log_kept;
-  return ftruncate(p->log, p->log_kept) == 0 && lseek(p->log, p->log_kept, SEEK_SET) >= 0;
+  p->log_bytes = kept;
+  return ftruncate(p->log, kept) == 0 && lseek(p->log, kept, SEEK_SET) >= 0;
 }
 
-/* An earlier run's log stays as it is until this one has made a step. */
-static void log_open(progress *p) {
+static bool log_open(progress *p) {
   int afresh = p->log_kept < 0 ? O_TRUNC : 0;
   p->log = open(p->log_path, O_WRONLY | O_CREAT | O_CLOEXEC | afresh, 0666);
-  if (p->log < 0 || !log_cut(p))
-    fail(p, complain("cannot write %s: %s", p->log_path, strerror(errno)));
-  else if (p->head_bytes)
-    log_append(p, p->head, p->head_bytes);
-  free(p->head);
-  p->head = NULL;
-  p->head_bytes = 0;
+  if (p->log >= 0 && log_cut(p, p->log_kept))
+    return true;
+  int error = errno;
+  if (p->log >= 0)
+    close(p->log);
+  p->log = -1;
+  errno = error;
+  return false;
+}
+
+/* An earlier run's log stays until this one has made a step. A disk that is full need not stay so:
+ * lines wait for room, and the run goes on. */
+void progress_flush(progress *p) {
+  if (!p->waiting_bytes || p->failed || !p->begun)
+    return;
+  if ((p->log >= 0 || log_open(p)) && log_append(p, p->waiting, p->waiting_bytes)) {
+    p->waiting_bytes = 0;
+    if (p->log_fails)
+      mention("%s is written again", p->log_path);
+    p->log_fails = false;
+    return;
+  }
+  if (!p->log_fails)
+    mention("warning: cannot write %s: %s; its lines wait until that can be", p->log_path,
+            strerror(errno));
+  p->log_fails = true;
+  if (p->waiting_bytes > MOST_WAITING)
+    fail(p, complain("%s still cannot be written", p->log_path));
 }
 
 static void log_line(progress *p, const char *text, size_t bytes) {
   if (p->failed)
     return;
-  if (p->log >= 0) {
-    log_append(p, text, bytes);
-    return;
-  }
-  char *head = realloc(p->head, p->head_bytes + bytes);
-  if (!head) {
+  char *waiting = realloc(p->waiting, p->waiting_bytes + bytes);
+  if (!waiting) {
     complain("out of memory for the log");
     fail(p, TOOL_FAILED);
     return;
   }
-  p->head = head;
-  memcpy(p->head + p->head_bytes, text, bytes);
-  p->head_bytes += bytes;
+  p->waiting = waiting;
+  memcpy(p->waiting + p->waiting_bytes, text, bytes);
+  p->waiting_bytes += bytes;
+  progress_flush(p);
+}
+
+void progress_rewind(progress *p, int64_t kept) {
+  p->log_kept = kept;
+  if (p->log >= 0 && !log_cut(p, kept))
+    fail(p, complain("cannot shorten %s: %s", p->log_path, strerror(errno)));
 }
 
 /* ---- stdout ---------------------------------------------------------------------------------- */
@@ -163,6 +195,18 @@ void progress_tell_always(progress *p, const char *text, ...) {
   va_start(arguments, text);
   tell(p, text, arguments);
   va_end(arguments);
+}
+
+void progress_loading(bool json, bool quiet, const char *format, ...) {
+  char text[1024], shown[2048];
+  va_list arguments;
+  if (json || quiet)
+    return;
+  va_start(arguments, format);
+  vsnprintf(text, sizeof text, format, arguments);
+  va_end(arguments);
+  printf("%s\n", visible(text, shown, sizeof shown));
+  fflush(stdout);
 }
 
 /* ---- events ---------------------------------------------------------------------------------- */
@@ -285,8 +329,8 @@ void progress_tell_step(progress *p, const progress_step *step, progress_state *
   if (state)
     *state = seen;
   bool due = step->step == 1 || step->step % p->every == 0 || step->step == p->steps;
-  if (p->log < 0 && !p->failed)
-    log_open(p);
+  p->begun = true;
+  progress_flush(p);
   if (due)
     step_event(p, step, &seen);
   double now = now_seconds();
@@ -299,10 +343,13 @@ void progress_tell_step(progress *p, const progress_step *step, progress_state *
 }
 
 int progress_close(progress *p) {
+  progress_flush(p);
+  if (p->log_fails)
+    fail(p, complain("cannot write %s: its last lines are lost", p->log_path));
   if (p->log >= 0 && close(p->log) != 0)
     fail(p, complain("cannot write %s: %s", p->log_path, strerror(errno)));
   p->log = -1;
-  free(p->head);
-  p->head = NULL;
+  free(p->waiting);
+  p->waiting = NULL;
   return p->failed;
 }

@@ -20,8 +20,10 @@ typedef struct progress {
   int log;           /* descriptor, -1 until the first step is done */
   int64_t log_bytes; /* whole lines only */
   int64_t log_kept;  /* bytes of an earlier log to go on from, -1: begin afresh */
-  char *head;        /* lines that wait for the log to be opened */
-  size_t head_bytes;
+  char *waiting;     /* lines that wait for the log to be opened, or for room on the disk */
+  size_t waiting_bytes;
+  bool log_fails; /* lines could not be written, which was told of */
+  bool begun;     /* a step has been told: an earlier run's log is ours to write over */
   double loss[PROGRESS_WINDOW], seconds[PROGRESS_WINDOW], accuracy[PROGRESS_WINDOW];
   int64_t images[PROGRESS_WINDOW];
   int64_t seen;      /* steps told so far */
@@ -58,6 +60,13 @@ void progress_append(progress *p, int64_t kept);
  * that goes on after `steps` steps, of which the window has the last. */
 int64_t progress_window(const progress *p, double losses[PROGRESS_WINDOW]);
 void progress_restore(progress *p, const double losses[PROGRESS_WINDOW], int64_t steps);
+/* Writes the lines of the log that wait for that. */
+void progress_flush(progress *p);
+/* Cuts the log off after its first `kept` bytes: the steps told of there are made again. */
+void progress_rewind(progress *p, int64_t kept);
+/* Before progress_open: what is being read. */
+__attribute__((format(printf, 3, 4))) void progress_loading(bool json, bool quiet, const char *text,
+                                                            ...);
 /* Tells of one step. *state may be NULL. */
 void progress_tell_step(progress *p, const progress_step *step, progress_state *state);
 /* Any other event, for programs and the log: open, write its values, close. */

@@ -1,19 +1,16 @@
-/* Writing samples as tensors. SPDX-License-Identifier: MIT */
+/* Writing samples. SPDX-License-Identifier: MIT */
 #include "sample_file.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "batches.h"
-
 const option_choice sample_types[] = {
     {"auto", SAMPLES_AUTO}, {"uint8", GLOW_TYPE_U8}, {"float32", GLOW_TYPE_F32}, {NULL, 0}};
 
 int sample_file_open(sample_file *f, const opened_model *m, const char *path, int64_t count,
-                     int64_t type, bool labels, bool logdet) {
-  bool pixels = glow_model_bits(m->model) != 0;
-  const int64_t vector[] = {count, -1};
-  const int64_t images[] = {count, m->shape.height, m->shape.width, m->shape.channels, -1};
+                     int64_t type, bool labels, bool logdet, const sample_set *names) {
+  const glow_shape *s = &m->shape;
+  bool pixels = glow_model_bits(m->model) != 0, vector = s->height == 1 && s->width == 1 && !pixels;
   memset(f, 0, sizeof *f);
   f->m = m;
   f->type = type != SAMPLES_AUTO ? (int32_t)type : pixels ? GLOW_TYPE_U8 : GLOW_TYPE_F32;
@@ -26,41 +23,44 @@ int sample_file_open(sample_file *f, const opened_model *m, const char *path, in
     complain("out of memory for batches of %lld samples", (long long)m->batch);
     return TOOL_FAILED;
   }
-  glow_file_tensor tensors[3] = {batch_tensor("x", f->type, images)};
-  int64_t tensor_count = 1;
+  result_column columns[3] = {{"x", f->type, 3, {s->height, s->width, s->channels}}};
+  int32_t used = 1;
+  if (vector)
+    columns[0] = (result_column){"x", f->type, 1, {s->channels}};
   if (labels)
-    tensors[tensor_count++] = batch_tensor("y", GLOW_TYPE_I32, vector);
+    columns[used++] = (result_column){"y", GLOW_TYPE_I32, 0, {0}};
   if (logdet)
-    tensors[tensor_count++] = batch_tensor("logdet", GLOW_TYPE_F64, vector);
-  glow_status status =
-      glow_tensor_writer_create(m->context, path, tensors, tensor_count, NULL, 0, &f->writer);
-  return status == GLOW_OK ? TOOL_FINE : complain_status(status, "writing");
+    columns[used++] = (result_column){"logdet", GLOW_TYPE_F64, 0, {0}};
+  return result_open(&f->file, m->context, path, count, columns, used, names, NULL, NULL);
 }
 
 int sample_file_append(sample_file *f, const float *x, const int32_t *labels, const double *logdet,
                        int64_t count) {
-  size_t n = (size_t)count, elements = n * (size_t)glow_model_dims(f->m->model);
-  glow_status status = GLOW_OK;
-  if (f->type == GLOW_TYPE_U8)
-    status = glow_model_quantise(f->m->model, x, count, f->pixels);
-  if (status == GLOW_OK)
-    status = f->type == GLOW_TYPE_U8
-                 ? glow_tensor_writer_append(f->writer, 0, f->pixels, elements)
-                 : glow_tensor_writer_append(f->writer, 0, x, elements * sizeof *x);
-  if (status == GLOW_OK && f->labels)
-    status = glow_tensor_writer_append(f->writer, 1, labels, n * sizeof *labels);
-  if (status == GLOW_OK && f->logdet)
-    status = glow_tensor_writer_append(f->writer, 1 + f->labels, logdet, n * sizeof *logdet);
-  return status == GLOW_OK ? TOOL_FINE : complain_status(status, "writing");
+  const void *data[3] = {x};
+  int32_t used = 1;
+  if (f->type == GLOW_TYPE_U8) {
+    glow_status status = glow_model_quantise(f->m->model, x, count, f->pixels);
+    if (status != GLOW_OK)
+      return complain_status(status, "writing");
+    data[0] = f->pixels;
+  }
+  if (f->labels)
+    data[used++] = labels;
+  if (f->logdet)
+    data[used] = logdet;
+  return result_append(&f->file, data, count);
 }
 
 int sample_file_finish(sample_file *f) {
-  glow_status status = glow_tensor_writer_finish(&f->writer);
-  return status == GLOW_OK ? TOOL_FINE : complain_status(status, "writing");
+  return result_finish(&f->file);
+}
+
+const char *sample_file_blank(const sample_file *f) {
+  return f->type == GLOW_TYPE_U8 ? "their pixels are 0" : "their numbers are NaN";
 }
 
 void sample_file_close(sample_file *f) {
-  glow_tensor_writer_abandon(&f->writer);
+  result_close(&f->file);
   free(f->pixels);
   f->pixels = NULL;
 }

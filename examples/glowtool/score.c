@@ -3,130 +3,72 @@
  * SPDX-License-Identifier: MIT */
 #include "score.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- images for a model ---------------------------------------------------------------------- */
-
-int check_labels(const image_set *set, int32_t classes) {
-  if (!classes)
-    return TOOL_FINE;
-  if (!set->labels)
-    return complain("the model has %d classes, but the data have no labels", (int)classes);
-  for (int64_t i = 0; i < set->count; i++)
-    if (set->labels[i] < 0 || set->labels[i] >= classes)
-      return complain("image %lld has label %d; the model's classes are 0 to %d", (long long)i,
-                      (int)set->labels[i], (int)classes - 1);
-  return TOOL_FINE;
-}
-
-static int check_fit(const glow_model *model, const glow_shape *wanted, const image_set *set) {
-  if (set->count < 1)
-    return complain("the data hold no images");
-  if (set->height != wanted->height || set->width != wanted->width ||
-      set->channels != wanted->channels)
-    return complain("the images are %lld x %lld x %lld (height, width, channels); the model reads "
-                    "%lld x %lld x %lld",
-                    (long long)set->height, (long long)set->width, (long long)set->channels,
-                    (long long)wanted->height, (long long)wanted->width,
-                    (long long)wanted->channels);
-  return check_labels(set, glow_model_class_count(model));
-}
-
-int load_for_model(const glow_model *model, const image_source *source, image_set *out) {
-  char error[1024] = "";
-  glow_shape shape;
-  glow_model_input_shape(model, &shape);
-  memset(out, 0, sizeof *out);
-  if (!glow_model_bits(model))
-    return complain("the model is for continuous data, not for images");
-  bool generated = data_is_generated(source->format);
-  if (!source->paths.count && !generated)
-    return complain("--data is missing: name files, or use --format digits or shapes");
-  data_options options = {
-      .format = source->format,
-      .size = shape.height == shape.width ? shape.height : 0,
-      .channels = shape.channels == 1 || shape.channels == 3 ? shape.channels : 0,
-      .limit = generated && !source->limit ? 256 : source->limit,
-      .seed = source->seed,
-      .labels = source->labels,
-  };
-  if (!data_load(source->paths.items, source->paths.count, &options, out, error, sizeof error))
-    return complain("%s", error);
-  int code = check_fit(model, &shape, out);
-  if (code != TOOL_FINE)
-    data_free(out);
-  return code;
-}
+#include "csv.h"
+#include "stop.h"
 
 /* ---- scoring --------------------------------------------------------------------------------- */
 
 typedef struct scoring {
-  glow_workspace *workspace;
+  row_pass pass;
   const glow_model *model;
-  const image_set *set;
-  int64_t count, dims;
+  int64_t count;
   uint64_t seed;
-  float *x;         /* [batch, dims] */
+  sample_batch batch;
   double *log_prob; /* [batch] */
   int64_t right;    /* draws that the classifier names rightly */
+  int64_t labelled; /* draws of samples that have a label */
 } scoring;
 
-/* Of the pass that was made last. */
-static int64_t count_right(const scoring *s, const int32_t *labels, int64_t count) {
-  const float *logits = glow_workspace_logits(s->workspace);
-  int64_t classes = glow_model_logit_count(s->model), right = 0;
+/* Of the pass that was made last. What is not finite is not named rightly. */
+static void count_right(scoring *s, int64_t count) {
+  const float *logits = glow_workspace_logits(s->pass.workspace);
+  const int32_t *labels = s->batch.labels;
+  int64_t classes = glow_model_logit_count(s->model);
   for (int64_t i = 0; logits && labels && i < count; i++, logits += classes) {
     int64_t best = 0;
+    s->labelled += labels[i] >= 0;
+    if (s->pass.bad[i])
+      continue;
     for (int64_t k = 1; k < classes; k++)
       if (logits[k] > logits[best])
         best = k;
-    right += best == labels[i];
+    s->right += best == labels[i];
   }
-  return right;
-}
-
-static int refuse_nonfinite(const scoring *s, int64_t image, const int32_t *labels, int64_t count) {
-  const char *layer = NULL;
-  glow_status status = glow_workspace_find_nonfinite(s->workspace, s->x, labels, count, &layer);
-  if (status != GLOW_OK)
-    return complain_status(status, "scoring");
-  complain("the log-probability of image %lld is not finite, first at layer '%s'", (long long)image,
-           layer ? layer : "?");
-  return TOOL_FAILED;
 }
 
 /* Adds one draw of images [first, first + count) to bits[count]. */
 static int score_batch(scoring *s, int64_t draw, int64_t first, int64_t count, double *bits) {
-  const int32_t *labels =
-      glow_model_class_count(s->model) && s->set->labels ? s->set->labels + first : NULL;
-  uint64_t position = (uint64_t)(draw * s->count + first) * (uint64_t)s->dims;
-  glow_status status = glow_model_dequantise(s->model, s->set->pixels + first * s->dims, count,
-                                             s->seed, position, s->x);
-  if (status == GLOW_OK)
-    status = glow_workspace_log_prob(s->workspace, s->x, labels, count, s->log_prob);
-  if (status != GLOW_OK)
-    return complain_status(status, "scoring");
-  s->right += count_right(s, labels, count);
-  for (int64_t i = 0; i < count; i++) {
-    if (!isfinite(s->log_prob[i]))
-      return refuse_nonfinite(s, first + i, labels, count);
+  sample_batch *b = &s->batch;
+  uint64_t position = (uint64_t)(draw * s->count + first) * (uint64_t)b->dims;
+  int code = sample_batch_read(b, s->pass.workspace, first, count, s->seed, position);
+  if (code == TOOL_FINE)
+    code = rows_log_prob(&s->pass, first, b->x, b->labels, count, s->log_prob);
+  if (code != TOOL_FINE)
+    return code;
+  count_right(s, count);
+  for (int64_t i = 0; i < count; i++)
     bits[i] += glow_model_bits_per_dim(s->model, s->log_prob[i]);
-  }
   return TOOL_FINE;
 }
 
+/* Over the images that are finite. */
 static void summarise(const double *bits, int64_t count, score_summary *out) {
-  double mean = 0.0, squares = 0.0;
+  double sum = 0.0, squares = 0.0;
+  memset(out, 0, sizeof *out);
+  for (int64_t i = 0; i < count; i++) {
+    tally_row(&out->tally, i, !isfinite(bits[i]));
+    sum += isfinite(bits[i]) ? bits[i] : 0.0;
+  }
+  int64_t good = out->images = count - out->tally.bad;
+  out->mean = good ? sum / (double)good : (double)NAN;
   for (int64_t i = 0; i < count; i++)
-    mean += bits[i];
-  mean = count ? mean / (double)count : NAN;
-  for (int64_t i = 0; i < count; i++)
-    squares += (bits[i] - mean) * (bits[i] - mean);
-  out->images = count;
-  out->mean = mean;
-  out->error = count > 1 ? sqrt(squares / (double)(count - 1) / (double)count) : 0.0;
+    squares += isfinite(bits[i]) ? (bits[i] - out->mean) * (bits[i] - out->mean) : 0.0;
+  out->error = good > 1 ? sqrt(squares / (double)(good - 1) / (double)good) : 0.0;
 }
 
 static int score_all(scoring *s, int64_t batch, int64_t draws, double *bits, score_summary *out) {
@@ -142,33 +84,42 @@ static int score_all(scoring *s, int64_t batch, int64_t draws, double *bits, sco
       bits[first + i] /= (double)draws;
   }
   summarise(bits, first < s->count ? first : s->count, out);
-  bool classified = glow_model_logit_count(s->model) && s->set->labels && out->images;
-  out->accuracy =
-      classified ? (double)s->right / ((double)out->images * (double)draws) : (double)NAN;
+  memcpy(out->tally.layer, s->pass.tally.layer, sizeof out->tally.layer);
+  out->accuracy = s->labelled ? (double)s->right / (double)s->labelled : (double)NAN;
   return TOOL_FINE;
 }
 
 int score_images(glow_workspace *workspace, const glow_model *model, int64_t batch,
-                 const image_set *set, int64_t count, int64_t draws, uint64_t seed,
+                 const sample_set *set, int64_t count, int64_t draws, uint64_t seed,
                  double *per_image, score_summary *out) {
-  scoring s = {.workspace = workspace,
-               .model = model,
-               .set = set,
-               .count = count,
-               .dims = glow_model_dims(model),
-               .seed = seed};
+  scoring s = {.model = model, .count = count, .seed = seed};
   double *bits = calloc((size_t)count, sizeof *bits);
-  s.x = malloc((size_t)batch * (size_t)s.dims * sizeof *s.x);
   s.log_prob = malloc((size_t)batch * sizeof *s.log_prob);
-  int code = TOOL_FAILED;
-  if (bits && s.x && s.log_prob)
-    code = score_all(&s, batch, draws, bits, out);
-  else
+  int code = rows_open(&s.pass, workspace, model, batch);
+  if (code == TOOL_FINE)
+    code = sample_batch_open(&s.batch, model, set, batch);
+  if (code == TOOL_FINE && !(bits && s.log_prob)) {
     complain("out of memory for scoring");
+    code = TOOL_FAILED;
+  }
+  if (code == TOOL_FINE)
+    code = score_all(&s, batch, draws, bits, out);
   if (code == TOOL_FINE && per_image)
     memcpy(per_image, bits, (size_t)count * sizeof *bits);
+  rows_close(&s.pass);
+  sample_batch_close(&s.batch, workspace);
   free(bits);
-  free(s.x);
   free(s.log_prob);
   return code;
+}
+
+/* ---- for each image -------------------------------------------------------------------------- */
+
+void csv_score_line(FILE *file, const char *kind, const sample_set *set, int64_t index,
+                    double bits) {
+  char name[PATH_MAX], quoted[2 * PATH_MAX + 3], *at = quoted;
+  csv_put(&at, quoted + sizeof quoted - 1, data_name(set, index, name, sizeof name));
+  if (kind)
+    fprintf(file, "%s,", kind);
+  fprintf(file, "%lld,%.9g,%s\n", (long long)index, bits, quoted);
 }

@@ -1,13 +1,13 @@
 /* Messages, numbers for people, and opening a context. SPDX-License-Identifier: MIT */
 #include "tool.h"
 
-#include <sched.h>
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "cpus.h"
 #include "options.h"
 
 /* ---- messages -------------------------------------------------------------------------------- */
@@ -78,6 +78,11 @@ void mention(const char *format, ...) {
   va_end(arguments);
 }
 
+int complain_failure(const char *text, int number) {
+  complain("%s", text);
+  return number == ENOMEM ? TOOL_FAILED : TOOL_BAD;
+}
+
 static int exit_code(glow_status status) {
   switch (status) {
   case GLOW_E_ARGUMENT:
@@ -130,14 +135,6 @@ const char *short_bytes(double bytes, char out[32]) {
 
 /* ---- the library ----------------------------------------------------------------------------- */
 
-int64_t online_cpus(void) {
-  cpu_set_t allowed;
-  if (sched_getaffinity(0, sizeof allowed, &allowed) == 0 && CPU_COUNT(&allowed) > 0)
-    return CPU_COUNT(&allowed);
-  long online = sysconf(_SC_NPROCESSORS_ONLN); /* more processors than a cpu_set_t holds */
-  return online > 0 ? online : 1;
-}
-
 static void on_log(int32_t level, const char *text, void *payload) {
   (void)payload;
   if (level >= GLOW_LOG_WARNING)
@@ -182,7 +179,7 @@ int open_context(int64_t threads, const char *kernels, int64_t products, glow_co
   /* The pool's threads each run products of their own: a BLAS that starts more would be in the way.
    * Builds without such a call, or without BLAS, need nothing. */
   glow_blas_set_threads(1);
-  options.threads = (uint32_t)(threads ? threads : online_cpus());
+  options.threads = (uint32_t)(threads ? threads : usable_cpus());
   options.kernels = kernels && *kernels ? kernels : NULL;
   options.products = (int32_t)products;
   options.log = on_log;

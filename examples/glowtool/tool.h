@@ -1,4 +1,4 @@
-/* What glowtool's files share: exit codes, messages, the context, and the commands themselves.
+/* What glowtool's files share: exit codes, messages and the context.
  * SPDX-License-Identifier: MIT */
 #ifndef GLOWTOOL_TOOL_H
 #define GLOWTOOL_TOOL_H
@@ -17,29 +17,15 @@ enum {
   TOOL_UNEXPECTED = 3 /* a bug */
 };
 
-/* Each command gets its own arguments, argv[0] being its name. Returns the exit code. */
-typedef int (*command_fn)(int argc, char **argv);
-int command_train(int argc, char **argv);
-int command_eval(int argc, char **argv);
-int command_sample(int argc, char **argv);
-int command_reconstruct(int argc, char **argv);
-int command_encode(int argc, char **argv);
-int command_decode(int argc, char **argv);
-int command_score(int argc, char **argv);
-int command_info(int argc, char **argv);
-int command_interpolate(int argc, char **argv);
-int command_attribute(int argc, char **argv);
-int command_sweep(int argc, char **argv);
-int command_anomaly(int argc, char **argv);
-int command_import(int argc, char **argv);
-int command_export(int argc, char **argv);
-
 /* ---- messages -------------------------------------------------------------------------------- */
 
 /* "glowtool: TEXT" to stderr, with control characters made visible. Returns TOOL_BAD. */
 __attribute__((format(printf, 1, 2))) int complain(const char *format, ...);
 /* The same without a verdict. */
 __attribute__((format(printf, 1, 2))) void mention(const char *format, ...);
+/* Tells of a failure to read or write. `number`, an errno, is its cause: ENOMEM is no bad input.
+ * Returns the exit code. */
+int complain_failure(const char *text, int number);
 /* Tells what the library's last error was; `doing` may be NULL. Returns the exit code for it. */
 int complain_status(glow_status status, const char *doing);
 
@@ -54,20 +40,12 @@ const char *short_bytes(double bytes, char out[32]);
 
 /* ---- the library ----------------------------------------------------------------------------- */
 
-/* Processors that this process may use. */
-int64_t online_cpus(void);
-/* threads 0: one for each processor. kernels NULL: $GLOW_KERNELS, or the best. products:
+/* threads 0: usable_cpus of cpus.h. kernels NULL: $GLOW_KERNELS, or the best. products:
  * GLOW_PRODUCTS_, of product_types. Returns an exit code. */
 int open_context(int64_t threads, const char *kernels, int64_t products, glow_context **out);
 /* "float32" or "bfloat16". */
 const char *products_name(const glow_context *context);
 /* Memory that passes of `mode` on `batch` samples take. */
 int workspace_bytes(const glow_model *model, int64_t batch, int32_t mode, uint64_t *out);
-
-/* ---- Ctrl-C ---------------------------------------------------------------------------------- */
-
-/* From here on the first SIGINT or SIGTERM only raises a flag; the second one kills. */
-void stop_install(void);
-bool stop_wanted(void);
 
 #endif

@@ -7,14 +7,16 @@
 
 #include "curve.h"
 #include "feed.h"
+#include "lock.h"
 #include "progress.h"
 #include "score.h"
+#include "stop.h"
 #include "train_options.h"
 
 typedef struct train_run {
   option_state options;
   train_settings settings;
-  image_set data, test; /* test.count 0: no tests */
+  sample_set data, test; /* test.count 0: no tests */
   glow_context *context;
   glow_model *model;
   glow_trainer *trainer;
@@ -22,6 +24,7 @@ typedef struct train_run {
   progress progress;
   curve train, tests, average_tests;
   int made_folders;
+  folder_lock lock;
   bool pictures; /* grids can show 1 or 3 channels */
   char log_path[PATH_MAX];
   double started;
@@ -30,6 +33,9 @@ typedef struct train_run {
   int64_t sampled;             /* step of the last samples, -1 before the first */
   int64_t checkpointed;        /* step of the last checkpoint, -1 before the first */
   int64_t resumed;             /* step that the run goes on from, -1: it is a new one */
+  int failed_saves;            /* in a row */
+  bool refused;                /* the last step was: its numbers were not finite */
+  int rewinds;                 /* times that the run went back after that */
   char resumed_from[PATH_MAX]; /* the checkpoint */
   bool clears;                 /* the folder's checkpoints of later steps are not of this run */
   uint64_t data_hash;
@@ -43,6 +49,11 @@ typedef struct train_run {
  * end. */
 int train_loop(train_run *run);
 
+/* Are the samples vectors, not images? */
+bool train_of_vectors(const train_run *run);
+/* Writes the names of the classes into the folder, if they have any. */
+int train_write_classes(train_run *run);
+
 /* Path of a result; false, after a message, when it is too long. */
 bool train_path(const train_run *run, const char *name, char out[PATH_MAX]);
 /* An event with a step and a path. */
@@ -51,28 +62,52 @@ void train_tell_file(train_run *run, const char *event, const char *path);
 int train_use_average(train_run *run, bool use);
 /* The models, the log's picture; with `samples`, a grid of new images too. */
 int train_save(train_run *run);
-int train_draw_samples(train_run *run);
-int train_draw_data(train_run *run);
+/* Pictures; one that cannot be written is left out, with a warning. */
+void train_draw_samples(train_run *run);
+void train_draw_data(train_run *run);
+
+/* Makes the folder of results, locks it, and tidies it up; and at the end lets go of it. `code`:
+ * how the run ended. */
+int train_open_folder(train_run *run);
+void train_close_folder(train_run *run, int code);
 
 /* ---- stopping and going on ------------------------------------------------------------------- */
 
+/* Step of a checkpoint's name, -1 of any other. */
+int64_t train_checkpoint_step(const char *name);
 /* A checkpoint of this step, with what train_resume needs as notes. */
 int train_checkpoint(train_run *run);
 /* Refuses folders with checkpoints of later steps, which are another run's, unless told to. */
 int train_check_folder(train_run *run);
 /* A number that differs for other images or, if labels are learnt from, other labels. */
-uint64_t train_hash_data(const image_set *set, bool labels);
+int train_hash_data(const sample_set *set, bool labels, uint64_t *out); /* an exit code */
 
 /* Does this option concern one process alone, so that no checkpoint has it? */
 bool train_is_of_process(const char *option);
+/* With --resume and without --out: results go to where the checkpoint is. */
+int train_choose_out(train_run *run);
 /* Makes the context, the model and the trainer of the checkpoint that --resume names, and takes the
  * options from it that were not typed. */
 int train_resume(train_run *run);
 /* With the data loaded and the feed open: are they those of the checkpoint? Goes to its place in
  * them. */
 int train_resume_data(train_run *run);
+/* Of the checkpoint that the trainer was loaded from: goes to its place in the data; puts back the
+ * losses that the running mean is taken over. */
+int train_restore_place(train_run *run);
+int train_restore_losses(train_run *run);
+/* Are the images of the model's shape? `whose` model, for the message. */
+int train_check_shape(const train_run *run, const char *whose);
 /* With the progress open: the curves so far, and where the log goes on. */
 int train_resume_log(train_run *run);
+
+/* Makes the context and loads the model that --from names, and takes from it what options would
+ * say. */
+int train_from(train_run *run);
+/* After a refused step: goes back to the last checkpoint of this run, with half the rate. False:
+ * the run is to end, because --on-divergence does not ask for it, or it has gone back too often, or
+ * the checkpoint cannot be read. */
+bool train_rewind(train_run *run);
 
 /* Reads the lines of a log up to `step` into the curves. Returns their bytes; 0 when there is
  * none. */

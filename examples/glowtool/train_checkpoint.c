@@ -96,7 +96,7 @@ static void free_notes(notes *n) {
 
 /* ---- the folder ------------------------------------------------------------------------------ */
 
-static int64_t step_of(const char *name) {
+int64_t train_checkpoint_step(const char *name) {
   long long step = -1;
   char again[64];
   if (sscanf(name, "checkpoint-%19lld", &step) != 1 || step < 0)
@@ -112,7 +112,7 @@ static int64_t look_through(const char *folder, bool remove, int64_t from, int64
   const struct dirent *entry;
   int64_t highest = -1;
   while (directory && (entry = readdir(directory))) {
-    int64_t step = step_of(entry->d_name);
+    int64_t step = train_checkpoint_step(entry->d_name);
     highest = step > highest ? step : highest;
     if (remove && step > from && step != spared &&
         unlinkat(dirfd(directory), entry->d_name, 0) != 0)
@@ -190,12 +190,26 @@ static uint64_t hash_bytes(uint64_t hash, const void *data, size_t bytes) {
   return hash;
 }
 
-uint64_t train_hash_data(const image_set *set, bool labels) {
-  const int64_t shape[4] = {set->count, set->height, set->width, set->channels};
+int train_hash_data(const sample_set *set, bool labels, uint64_t *out) {
+  const int64_t shape[5] = {set->count, set->height, set->width, set->channels, set->condition};
+  size_t bytes = data_bytes(set), condition = (size_t)set->condition * sizeof(float);
   uint64_t hash = hash_bytes(UINT64_C(0xCBF29CE484222325), shape, sizeof shape);
-  hash = hash_bytes(hash, set->pixels,
-                    (size_t)(set->count * set->height * set->width * set->channels));
-  if (labels)
+  char *sample = malloc(bytes + condition + sizeof(float));
+  float *conditions = malloc(condition + sizeof(float));
+  int code = TOOL_FINE;
+  if (!sample || !conditions) {
+    complain("out of memory for a sample");
+    code = TOOL_FAILED;
+  }
+  for (int64_t i = 0; i < set->count && code == TOOL_FINE; i++) {
+    code = read_samples(set, i, 1, sample, conditions);
+    hash = hash_bytes(hash, sample, bytes);
+    hash = hash_bytes(hash, conditions, condition);
+  }
+  free(sample);
+  free(conditions);
+  if (labels && set->labels)
     hash = hash_bytes(hash, set->labels, (size_t)set->count * sizeof *set->labels);
-  return hash;
+  *out = hash;
+  return code;
 }

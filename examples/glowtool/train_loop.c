@@ -1,6 +1,7 @@
 /* The steps of a training run. SPDX-License-Identifier: MIT */
 #include <math.h>
 #include <string.h>
+#include <time.h>
 
 #include "train.h"
 
@@ -33,6 +34,7 @@ static void tell_test(train_run *run, const score_summary *score, const score_su
   json_writer *json = progress_event_open(&run->progress, "test");
   put_int(json, "step", step);
   put_int(json, "images", score->images);
+  put_int(json, "nonfinite", score->tally.bad);
   put_real(json, "test", score->mean);
   put_real(json, "test_error", score->error);
   if (isfinite(score->accuracy))
@@ -68,10 +70,14 @@ static int test(train_run *run) {
     return code;
   run->tested = step;
   run->test_score = score;
-  curve_add(&run->tests, (double)step, score.mean);
+  tally_tell(&score.tally, "test images", "the mean is over the others", false);
+  if (isfinite(score.mean))
+    curve_add(&run->tests, (double)step, score.mean);
   if (averaged) {
     run->average_score = average;
-    curve_add(&run->average_tests, (double)step, average.mean);
+    tally_tell(&average.tally, "test images, with averaged weights,", NULL, false);
+    if (isfinite(average.mean))
+      curve_add(&run->average_tests, (double)step, average.mean);
   }
   tell_test(run, &score, averaged ? &average : NULL);
   return TOOL_FINE;
@@ -79,13 +85,28 @@ static int test(train_run *run) {
 
 /* ---- steps ----------------------------------------------------------------------------------- */
 
+/* A model that --from has read may have had its data. */
+/* What the samples of the feed are conditioned on. */
+static glow_status set_conditions(train_run *run, int64_t count) {
+  const feed *f = &run->feed;
+  return f->conditions
+             ? glow_trainer_set_condition(run->trainer, f->conditions, count, run->data.condition)
+             : GLOW_OK;
+}
+
 static int initialise(train_run *run) {
+  if (run->resumed >= 0 || glow_model_initialised(run->model))
+    return TOOL_FINE;
   int64_t count = least(run->settings.init_images, run->data.count);
   int code = feed_next(&run->feed, count);
   if (code != TOOL_FINE)
     return code;
-  glow_status status =
-      glow_trainer_initialise_pixels(run->trainer, run->feed.pixels, run->feed.labels, count);
+  glow_status status = set_conditions(run, count);
+  if (status == GLOW_OK)
+    status = run->feed.x
+                 ? glow_trainer_initialise(run->trainer, run->feed.x, run->feed.labels, count)
+                 : glow_trainer_initialise_pixels(run->trainer, run->feed.pixels, run->feed.labels,
+                                                  count);
   /* Those images are looked at, not learnt from: the first epoch has them all. */
   run->feed.place.next = 0;
   return status == GLOW_OK ? TOOL_FINE : complain_status(status, "initialising");
@@ -100,17 +121,30 @@ static void keep_point(train_run *run, int64_t step) {
     curve_add(&run->train, (double)step, run->state.bits_per_dim);
 }
 
+/* The images of a refused step have not been learnt from: they are still to come in a
+ * checkpoint. */
+static int refuse_step(train_run *run, glow_status status, feed_place before) {
+  int code = complain_status(status, NULL);
+  int back = feed_go(&run->feed, before);
+  run->refused = status == GLOW_E_NUMERIC && back == TOOL_FINE;
+  return code;
+}
+
 static int step(train_run *run) {
   const train_settings *s = &run->settings;
+  feed_place place = run->feed.place;
   glow_step_report report = GLOW_STEP_REPORT_INIT;
   double before = now_seconds();
   int code = feed_next(&run->feed, s->batch);
   if (code != TOOL_FINE)
     return code;
-  glow_status status =
-      glow_trainer_step_pixels(run->trainer, run->feed.pixels, run->feed.labels, s->batch, &report);
+  const feed *f = &run->feed;
+  glow_status status = set_conditions(run, s->batch);
+  if (status == GLOW_OK)
+    status = f->x ? glow_trainer_step(run->trainer, f->x, f->labels, s->batch, &report)
+                  : glow_trainer_step_pixels(run->trainer, f->pixels, f->labels, s->batch, &report);
   if (status != GLOW_OK)
-    return complain_status(status, NULL);
+    return refuse_step(run, status, place);
   progress_step done = {.step = report.step,
                         .images = s->batch,
                         .loss = report.loss,
@@ -125,6 +159,55 @@ static int step(train_run *run) {
   return run->progress.failed;
 }
 
+/* ---- saving ---------------------------------------------------------------------------------- */
+
+enum {
+  MOST_FAILED_SAVES = 3, /* in a row, then the disk is taken for full */
+  TRIES_AT_THE_END = 3
+};
+
+/* A moment for whoever has filled the disk to make room. Signals end it. */
+static void wait_a_moment(void) {
+  const struct timespec second = {1, 0};
+  nanosleep(&second, NULL);
+}
+
+static int save_both(train_run *run, bool model, bool checkpoint) {
+  int code = model ? train_save(run) : TOOL_FINE;
+  int other = checkpoint ? train_checkpoint(run) : TOOL_FINE;
+  return code != TOOL_FINE ? code : other;
+}
+
+static int try_saving(train_run *run, bool model, bool checkpoint, int tries) {
+  int code = save_both(run, model, checkpoint);
+  while (code == TOOL_BAD && --tries > 0) {
+    wait_a_moment();
+    code = save_both(run, model, checkpoint);
+  }
+  return code;
+}
+
+/* What cannot be saved now may be saved next time: the steps go on, unless it fails again and
+ * again. */
+static int save_between_steps(train_run *run, bool model, bool checkpoint) {
+  if (!model && !checkpoint)
+    return TOOL_FINE;
+  int code = try_saving(run, model, checkpoint, 2);
+  run->failed_saves = code == TOOL_FINE ? 0 : run->failed_saves + 1;
+  if (code == TOOL_FINE || code == TOOL_UNEXPECTED || run->failed_saves == MOST_FAILED_SAVES)
+    return code;
+  mention("warning: step %lld is not saved; training goes on, and ends when saving has failed %d "
+          "times in a row",
+          (long long)glow_trainer_step_count(run->trainer), MOST_FAILED_SAVES);
+  return TOOL_FINE;
+}
+
+static int save_all(train_run *run) {
+  return try_saving(run, true, true, TRIES_AT_THE_END);
+}
+
+/* ---- between steps --------------------------------------------------------------------------- */
+
 static bool due(int64_t every, int64_t step) {
   return every > 0 && step % every == 0;
 }
@@ -132,19 +215,16 @@ static bool due(int64_t every, int64_t step) {
 static int between_steps(train_run *run) {
   const train_settings *s = &run->settings;
   int64_t now = glow_trainer_step_count(run->trainer);
+  bool asked = save_wanted(), last = now >= s->steps; /* after the last step, finish saves */
   int code = due(s->test_every, now) ? test(run) : TOOL_FINE;
-  if (code == TOOL_FINE && due(s->save_every, now))
-    code = train_save(run);
-  if (code == TOOL_FINE && due(s->checkpoint_every, now))
-    code = train_checkpoint(run);
+  if (code == TOOL_FINE && !last)
+    code = save_between_steps(run, asked || due(s->save_every, now),
+                              asked || due(s->checkpoint_every, now));
   if (code == TOOL_FINE && due(s->sample_every, now) && !stop_wanted())
-    code = train_draw_samples(run);
+    train_draw_samples(run);
+  if (asked)
+    progress_tell(&run->progress, "asked to save at step %lld", (long long)now);
   return code;
-}
-
-static int save_all(train_run *run) {
-  int code = train_save(run);
-  return code == TOOL_FINE ? train_checkpoint(run) : code;
 }
 
 /* After the last step all of it is due; after Ctrl-C saving is, for the rest may take long. */
@@ -154,27 +234,50 @@ static int finish(train_run *run) {
   if (code == TOOL_FINE)
     code = saved;
   if (code == TOOL_FINE && !stop_wanted())
-    code = train_draw_samples(run);
+    train_draw_samples(run);
   return code;
 }
 
-int train_loop(train_run *run) {
-  int code = run->resumed < 0 ? initialise(run) : TOOL_FINE;
+/* The steps up to here were good, whatever has ended the run: they are saved. */
+static void rescue(train_run *run) {
+  int64_t steps = glow_trainer_step_count(run->trainer);
+  bool nothing = steps == 0 || (steps == run->resumed && !run->rewinds);
+  if (!nothing && save_all(run) == TOOL_FINE)
+    mention("the %lld steps before that are saved in %s%s", (long long)steps, run->settings.out,
+            run->settings.no_checkpoints ? ""
+            : run->refused ? "; --resume with a lower --lr, or from an earlier checkpoint, goes on"
+                           : "; --resume goes on from them");
+  else if (run->saved > 0)
+    mention("what step %lld saved is still there", (long long)run->saved);
+}
+
+/* ---- all of it ------------------------------------------------------------------------------- */
+
+static int make_steps(train_run *run) {
+  int code = TOOL_FINE;
   while (code == TOOL_FINE && !stop_wanted() &&
          glow_trainer_step_count(run->trainer) < run->settings.steps) {
     code = step(run);
     if (code == TOOL_FINE && !stop_wanted())
       code = between_steps(run);
+    if (run->refused && train_rewind(run))
+      code = run->progress.failed;
   }
+  return code;
+}
+
+int train_loop(train_run *run) {
+  int code = initialise(run);
+  if (code == TOOL_FINE && run->settings.on_divergence == DIVERGENCE_REWIND)
+    code = train_checkpoint(run); /* so that there is one to go back to */
+  if (code == TOOL_FINE)
+    code = make_steps(run);
   if (code == TOOL_FINE && !glow_trainer_step_count(run->trainer)) {
     complain("stopped before the first step: there is nothing to save");
     return TOOL_FAILED;
   }
   if (code == TOOL_FINE)
     return finish(run);
-  if (run->progress.failed && glow_trainer_step_count(run->trainer))
-    save_all(run); /* nobody listens any more, but the steps were good */
-  if (run->saved > 0)
-    mention("what step %lld saved is still there", (long long)run->saved);
+  rescue(run);
   return code;
 }

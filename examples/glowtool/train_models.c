@@ -8,15 +8,15 @@
 #include "tool.h"
 
 static glow_status create_glow(glow_context *context, const train_settings *s,
-                               const image_set *images, int32_t classes, glow_model **out) {
+                               const sample_set *images, int32_t classes, glow_model **out) {
   glow_glow_options o = GLOW_GLOW_OPTIONS_INIT;
   o.input = (glow_shape){images->height, images->width, images->channels};
   o.levels = (int32_t)s->levels;
   o.depth = (int32_t)s->depth;
   o.hidden = (int32_t)s->hidden;
   o.permutation = (int32_t)s->permutation;
-  o.coupling = (int32_t)s->coupling;
-  o.scale = (int32_t)s->scale;
+  o.coupling = s->coupling ? (int32_t)s->coupling : GLOW_COUPLING_AFFINE;
+  o.scale = s->scale ? (int32_t)s->scale : GLOW_SCALE_SIGMOID;
   o.floor = s->floor;
   o.net_actnorm = !s->no_net_actnorm;
   o.learn_top = !s->fixed_prior;
@@ -30,7 +30,7 @@ static glow_status create_glow(glow_context *context, const train_settings *s,
 }
 
 static glow_status create_realnvp(glow_context *context, const train_settings *s,
-                                  const image_set *images, int32_t classes, glow_model **out) {
+                                  const sample_set *images, int32_t classes, glow_model **out) {
   glow_realnvp_options o = GLOW_REALNVP_OPTIONS_INIT;
   (void)classes;
   o.input = (glow_shape){images->height, images->width, images->channels};
@@ -43,13 +43,13 @@ static glow_status create_realnvp(glow_context *context, const train_settings *s
 }
 
 static glow_status create_nice(glow_context *context, const train_settings *s,
-                               const image_set *images, int32_t classes, glow_model **out) {
+                               const sample_set *images, int32_t classes, glow_model **out) {
   glow_nice_options o = GLOW_NICE_OPTIONS_INIT;
   (void)classes;
   o.input = (glow_shape){images->height, images->width, images->channels};
   o.couplings = (int32_t)s->couplings;
   o.hidden = (int32_t)s->hidden;
-  o.depth = (int32_t)s->net_depth;
+  o.depth = s->net_depth ? (int32_t)s->net_depth : 5;
   o.density = (int32_t)s->density;
   o.from_data = !s->no_data_init;
   o.bits = (int32_t)s->bits;
@@ -57,21 +57,35 @@ static glow_status create_nice(glow_context *context, const train_settings *s,
   return glow_model_create_nice(context, &o, out);
 }
 
-#define OF_NICE "couplings", "net-depth", "no-data-init", "density"
-#define OF_PRIORS "fixed-prior", "spatial-prior", "border"
+static glow_status create_vector(glow_context *context, const train_settings *s,
+                                 const sample_set *rows, int32_t classes, glow_model **out) {
+  glow_vector_flow_options o = GLOW_VECTOR_FLOW_OPTIONS_INIT;
+  (void)classes;
+  o.dims = rows->channels;
+  o.condition = rows->condition;
+  o.steps = (int32_t)s->depth;
+  o.hidden = (int32_t)s->hidden;
+  o.depth = s->net_depth ? (int32_t)s->net_depth : 2;
+  o.coupling = s->coupling ? (int32_t)s->coupling : GLOW_COUPLING_SPLINE;
+  o.scale = s->scale ? (int32_t)s->scale : GLOW_SCALE_TANH;
+  o.bins = (int32_t)s->bins;
+  o.bound = s->bound;
+  o.seed = (uint64_t)s->seed;
+  return glow_model_create_vector_flow(context, &o, out);
+}
+
 static const train_model models[] = {
-    {"glow", "Kingma and Dhariwal 2018", create_glow, {"blocks", "gain-l2", OF_NICE, NULL}},
-    {"nice",
-     "Dinh et al. 2014; --couplings, --net-depth, --hidden, --density, --no-data-init",
-     create_nice,
-     {"levels", "depth", "blocks", "gain-l2", "permutation", "coupling", "scale", "floor",
-      "no-net-actnorm", "conditional", OF_PRIORS, NULL}},
+    {"glow", "Kingma and Dhariwal 2018", create_glow},
+    {"nice", "Dinh et al. 2014; --couplings, --net-depth, --hidden, --density, --no-data-init",
+     create_nice},
     {"realnvp",
      "Dinh et al. 2016; --levels are its scales, --hidden and --blocks its residual networks",
-     create_realnvp,
-     {"depth", "permutation", "coupling", "scale", "floor", "no-net-actnorm", "conditional",
-      OF_PRIORS, OF_NICE, NULL}},
-    {NULL, NULL, NULL, {NULL}},
+     create_realnvp},
+    {"vector",
+     "tables and other vectors: --depth steps of actnorm, mixing and --coupling (spline or affine) "
+     "with --net-depth layers of --hidden; --condition",
+     create_vector},
+    {NULL, NULL, NULL},
 };
 
 const train_model *train_model_find(const char *name) {
@@ -84,13 +98,6 @@ const train_model *train_model_find(const char *name) {
   }
   complain("--model: there is no '%s'; there are %s", name, names);
   return NULL;
-}
-
-int train_model_check(const train_model *model, const option_state *state) {
-  for (const char *const *option = model->foreign; *option; option++)
-    if (options_given(state, *option))
-      return complain("--%s means nothing to --model %s", *option, model->name);
-  return TOOL_FINE;
 }
 
 void train_models_print(void) {

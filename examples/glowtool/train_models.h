@@ -10,14 +10,11 @@ typedef struct train_model {
   const char *about;
   /* Makes it for images of this shape. classes 0: not conditional. */
   glow_status (*create)(glow_context *context, const train_settings *settings,
-                        const image_set *images, int32_t classes, glow_model **out);
-  const char *foreign[16]; /* options that mean nothing to it, up to NULL */
+                        const sample_set *images, int32_t classes, glow_model **out);
 } train_model;
 
 /* NULL, after a message that lists the names, when there is none of this name. */
 const train_model *train_model_find(const char *name);
-/* Refuses options that were typed and mean nothing to the model. Returns an exit code. */
-int train_model_check(const train_model *model, const option_state *state);
 /* Prints name and about of each. */
 void train_models_print(void);
 

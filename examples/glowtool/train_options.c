@@ -5,8 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "commands.h"
+#include "data_rows.h"
 #include "options_help.h"
-#include "options_rows.h"
 #include "presets.h"
 #include "train_models.h"
 
@@ -20,9 +21,13 @@ static const option_choice permutations[] = {{"invconv-lu", GLOW_PERMUTATION_INV
                                              {"shuffle", GLOW_PERMUTATION_SHUFFLE},
                                              {"reverse", GLOW_PERMUTATION_REVERSE},
                                              {NULL, 0}};
-static const option_choice couplings[] = {
-    {"affine", GLOW_COUPLING_AFFINE}, {"additive", GLOW_COUPLING_ADDITIVE}, {NULL, 0}};
-static const option_choice scales[] = {{"sigmoid", GLOW_SCALE_SIGMOID},
+static const option_choice couplings[] = {{"auto", 0},
+                                          {"spline", GLOW_COUPLING_SPLINE},
+                                          {"affine", GLOW_COUPLING_AFFINE},
+                                          {"additive", GLOW_COUPLING_ADDITIVE},
+                                          {NULL, 0}};
+static const option_choice scales[] = {{"auto", 0},
+                                       {"sigmoid", GLOW_SCALE_SIGMOID},
                                        {"exp", GLOW_SCALE_EXP},
                                        {"tanh", GLOW_SCALE_TANH},
                                        {"sigmoid-floor", GLOW_SCALE_SIGMOID_FLOOR},
@@ -36,18 +41,21 @@ static const option_choice schedules[] = {{"constant", GLOW_SCHEDULE_CONSTANT},
                                           {"exponential", GLOW_SCHEDULE_EXPONENTIAL},
                                           {NULL, 0}};
 
+static const option_choice divergences[] = {
+    {"stop", DIVERGENCE_STOP}, {"rewind", DIVERGENCE_REWIND}, {NULL, 0}};
+
 static const option_row rows[] = {
     HEADING("Data"),
     LIST("data", data, "files or folders to learn from"),
     LIST("test", test, "files or folders to test on; generated images are tested on others"),
-    TEXT("format", "NAME", format, "auto",
-         "auto, cifar10 (binary batches), mnist (IDX, also .gz), images (PNG and JPEG), raw:CxHxW "
-         "(planar records of bytes), or digits or shapes (generated, no files)"),
-    TEXT("labels", "FILE", labels, NULL, "labels of --data, for mnist"),
-    TEXT("test-labels", "FILE", test_labels, NULL, "labels of --test, for mnist"),
-    INT("size", size, "0", 0, 4096,
-        "crop and resize to N x N; 0: as they are (digits: 16, shapes: 32)"),
-    INT("channels", channels, "0", 0, 3, "1 or 3; 0: as they are"),
+    TEXT("format", "NAME", form.format, "auto", DATA_FORMAT_HELP),
+    LIST("labels", labels, "labels of --data: a file for each, or a table of file names"),
+    LIST("test-labels", test_labels, "labels of --test"),
+    TEXT("size", "SIZE", size, NULL,
+         "crop and resize images to this, N or WIDTHxHEIGHT; default: as they are (digits: 16, "
+         "shapes: 32)"),
+    INT("channels", form.channels, "0", 0, 3, "1 or 3: convert the others; 0: to the wider"),
+    DATA_FORM_ROWS(form),
     INT("images", images, "0", 0, COUNT_MAX, "use at most N images; 0: all (generated: 4096)"),
     HEADING("Model"),
     TEXT("preset", "NAME", preset, NULL, "options set together, listed below; yours override them"),
@@ -57,8 +65,13 @@ static const option_row rows[] = {
     INT("hidden", hidden, "128", 1, 65536, "width of the coupling networks"),
     INT("blocks", blocks, "2", 1, 64, "residual blocks of the coupling networks of realnvp"),
     CHOICE("permutation", permutation, "invconv-lu", permutations, "mixing of channels"),
-    CHOICE("coupling", coupling, "affine", couplings, "coupling layers"),
-    CHOICE("scale", scale, "sigmoid", scales, "scale law of affine couplings"),
+    CHOICE("coupling", coupling, "auto", couplings,
+           "coupling layers; auto: affine, of vector spline, which no other has"),
+    CHOICE("scale", scale, "auto", scales,
+           "scale law of affine couplings; auto: sigmoid, of vector tanh"),
+    INT("bins", bins, "8", 2, 64, "vector: bins of a spline"),
+    REAL("bound", bound, "4", 0, 1e6, "vector: splines bend in [-X, X], after the actnorm",
+         .above = true),
     REAL("floor", floor, "0.05", 0, 1, "least scale of sigmoid-floor", .above = true,
          .below = true),
     FLAG("no-net-actnorm", no_net_actnorm, "plain biases in the networks instead of actnorms"),
@@ -67,9 +80,11 @@ static const option_row rows[] = {
     FLAG("border", border,
          "convolutions that see the border of the image, as in the published code"),
     FLAG("conditional", conditional, "a top prior for each class of the labels"),
-    INT("bits", bits, "8", 1, 8, "bits of each channel that are modelled"),
+    INT("bits", bits, "8", 0, 8,
+        "bits of each channel that are modelled; 0: of arrays of floats, continuous numbers"),
     INT("couplings", couplings, "4", 1, 4096, "nice: number of couplings"),
-    INT("net-depth", net_depth, "5", 1, 64, "nice: hidden layers of the networks"),
+    INT("net-depth", net_depth, "0", 0, 64,
+        "nice, vector: hidden layers of the networks; 0: 5 of nice, 2 of vector"),
     FLAG("no-data-init", no_data_init, "nice: factors that start at 1, not from data"),
     CHOICE("density", density, "logistic", densities, "nice: the prior"),
     HEADING("Training"),
@@ -112,12 +127,17 @@ static const option_row rows[] = {
     TEXT("memory", "BYTES", memory, NULL,
          "memory of passes, such as 600M: layers are reconstructed until they fit; K, M, G are "
          "powers of 1024"),
+    CHOICE("on-divergence", on_divergence, "stop", divergences,
+           "what to do when numbers are not finite any more: save and stop, or go back to the last "
+           "checkpoint and on with half the rate, five times at most"),
     INT("init-images", init_images, "256", 1, 1e6, "images that the actnorms start from"),
     INT("seed", seed, "0", 0, SEED_MAX, "of everything random"),
     HEADING("Machine"),
     MACHINE_ROWS,
     HEADING("Results"),
     TEXT("out", "DIR", out, "glow-out", "folder for them, made when missing"),
+    TEXT("from", "MODEL", from, NULL,
+         "start from a model file, such as one that was imported, not from random weights"),
     TEXT("resume", "PATH", resume, NULL,
          "go on from the newest checkpoint in a folder, or from a file; most options come from it"),
     INT("save-every", save_every, "500", 0, 1e12, "save each N steps; 0: at the end only"),
@@ -139,21 +159,70 @@ static const option_row rows[] = {
     {.kind = OPTION_END},
 };
 
-static const option_table table = {
+#define ARCHITECTURE                                                                               \
+  "preset model levels depth hidden blocks permutation coupling scale floor no-net-actnorm "       \
+  "fixed-prior spatial-prior border conditional bits couplings net-depth no-data-init density"
+
+static const option_rule rules[] = {
+    {"from", "!resume", "a checkpoint holds its model"},
+    {ARCHITECTURE, "!from", "the file says what the model is"},
+    {"data test", "format!=shapes", "shapes are generated"},
+    {"data test", "format!=digits", "digits are generated"},
+    {"labels test-labels", "format!=shapes", "shapes are generated and have none"},
+    {"labels test-labels", "format!=digits", "digits are generated with theirs"},
+    {"labels test-labels", "format!=cifar10", "those files hold their own"},
+    {"labels test-labels", "format!=cifar100*", "those files hold their own"},
+    DATA_FORM_RULES,
+    {"condition", "model=vector|from", "images are not tables"},
+    {"labels test-labels", "conditional|from", "nothing else learns from them"},
+    {"test-labels", "test", NULL},
+    {"test-every test-images", "test|format=shapes|format=digits", "there is nothing to test on"},
+    {"levels", "model=glow|model=realnvp", NULL},
+    {"permutation no-net-actnorm fixed-prior spatial-prior border conditional", "model=glow", NULL},
+    {"depth coupling scale floor", "model=glow|model=vector", NULL},
+    {"coupling", "model=vector|coupling!=spline", "splines are of vectors"},
+    {"bins bound", "model=vector", NULL},
+    {"bins bound", "coupling=spline|coupling=auto", NULL},
+    {"bits", "model!=vector", "tables are continuous"},
+    {"flip size channels upsample skip-small pad background planar shape", "model!=vector",
+     "tables are no images"},
+    {"blocks", "model=realnvp", NULL},
+    {"gain-l2", "model=realnvp|from", NULL},
+    {"couplings no-data-init density", "model=nice", NULL},
+    {"net-depth", "model=nice|model=vector", NULL},
+    {"scale", "coupling=affine|coupling=auto", "other couplings do not scale"},
+    {"scale", "coupling=affine|model!=vector", "the couplings of vector are splines"},
+    {"floor", "scale=sigmoid-floor", NULL},
+    {"spatial-prior", "!fixed-prior", "a fixed prior is the same at each position"},
+    {"fixed-prior", "!spatial-prior", "a spatial prior is learnt"},
+    {"class-weight labelled", "conditional|from", NULL},
+    {"labelled-times only-labelled", "labelled!=1", "all labels are used"},
+    {"labelled-times", "!only-labelled", "all images have labels then"},
+    {"beta2 epsilon", "optimizer=adam|optimizer=adamax", NULL},
+    {"final", "schedule=cosine|schedule=exponential", "a constant rate stays"},
+    {"init-images", "!no-data-init", NULL},
+    {"reconstruct", "!memory", "that chooses what is reconstructed"},
+    {"checkpoint-every keep", "!no-checkpoints", NULL},
+    {"no-checkpoints", "on-divergence!=rewind", "it goes back to checkpoints"},
+    {NULL, NULL, NULL},
+};
+
+const option_table train_table = {
     .command = "train",
     .usage = "[--data PATH ...] [--test PATH ...] [options]",
-    .about =
-        "Learns a model, Glow by default, from images. Writes into the folder --out:\n"
-        "  model.safetensors          the model, each --save-every steps and at the end\n"
-        "  model-average.safetensors  the same with averaged weights (--ema)\n"
-        "  checkpoint-*.safetensors   to go on from: --resume\n"
-        "  samples.png, data.png      new images, and some of the data beside them\n"
-        "  loss.png, log.jsonl        the curve of bits/dim\n"
-        "\n"
-        "Ctrl-C finishes the step, saves and ends; --resume goes on. Words after --data and --test "
-        "are paths up to "
-        "the next option. Defaults stand in brackets.",
+    .about = "Learns a model, Glow by default, from images. Writes into the folder --out:\n"
+             "  model.safetensors          the model, each --save-every steps and at the end\n"
+             "  model-average.safetensors  the same with averaged weights (--ema)\n"
+             "  checkpoint-*.safetensors   to go on from: --resume\n"
+             "  samples.png, data.png      new images, and some of the data beside them\n"
+             "  loss.png, log.jsonl        the curve of bits/dim\n"
+             "\n"
+             "Ctrl-C finishes the step, saves and ends; --resume goes on. SIGUSR1 saves, and goes "
+             "on. Words after --data and --test "
+             "are paths up to "
+             "the next option. Defaults stand in brackets.",
     .rows = rows,
+    .rules = rules,
     .settings_size = sizeof(train_settings),
     .positional = SIZE_MAX,
 };
@@ -171,38 +240,56 @@ static uint64_t read_bytes(const char *text) {
   return (uint64_t)(value * unit);
 }
 
-int train_check(const train_settings *s) {
-  bool generated = data_is_generated(s->format);
-  if (!generated && !s->data.count)
+int train_check(const option_state *state, const train_settings *s) {
+  int code = options_check(state);
+  if (code != TOOL_FINE)
+    return code;
+  if (!data_is_generated(s->form.format) && !s->data.count)
     return complain("--data is missing: name files to learn from, or use --format digits");
-  if (generated && (s->data.count || s->test.count))
-    return complain("--format %s generates its images: it takes no --data and no --test",
-                    s->format);
-  if (s->channels == 2)
+  if (s->form.channels == 2)
     return complain("--channels: '2' is not 0, 1 or 3");
+  int64_t width, height;
+  if (s->size && !data_parse_size(s->size, &width, &height))
+    return complain("--size: '%s' is not N or WxH, of at most 16384", s->size);
   if (s->micro_batch > s->batch)
     return complain("--micro-batch %lld is more than --batch %lld", (long long)s->micro_batch,
                     (long long)s->batch);
   if (s->schedule != GLOW_SCHEDULE_CONSTANT && s->warmup >= s->steps)
     return complain("--warmup %lld is not below --steps %lld, where the schedule ends",
                     (long long)s->warmup, (long long)s->steps);
-  if (!s->conditional && (s->class_weight > 0.0 || s->labelled < 1.0))
-    return complain("--class-weight and --labelled need --conditional");
-  if (s->labelled_times > 1 && (s->labelled >= 1.0 || s->only_labelled))
-    return complain("--labelled-times needs images without labels beside those with: --labelled");
   if (s->only_labelled && s->labelled == 0.0)
     return complain("--only-labelled with --labelled 0 leaves no images");
   if (s->memory && !read_bytes(s->memory))
     return complain("--memory: '%s' is not a number of bytes such as 600M", s->memory);
-  if (s->memory && s->reconstruct)
-    return complain("--memory chooses what is reconstructed: leave --reconstruct out");
-  if (s->spatial_prior && s->fixed_prior)
-    return complain("--spatial-prior and --fixed-prior contradict each other");
   return TOOL_FINE;
 }
 
+/* Of another model a preset's options would mean nothing. */
+static int check_preset(const option_state *state, const preset *chosen, const char *model) {
+  const char *own = "glow";
+  for (const char *const *pair = chosen->values; *pair; pair += 2)
+    if (strcmp(pair[0], "model") == 0)
+      own = pair[1];
+  if (!options_typed(state, "model") || strcmp(model, own) == 0)
+    return TOOL_FINE;
+  return complain("--model %s means nothing with --preset %s: its model is %s", model, chosen->name,
+                  own);
+}
+
+/* A preset for generated data stands back when files are named. */
+static int take_preset(option_state *state, train_settings *settings) {
+  const preset *chosen = preset_find(settings->preset);
+  bool files = settings->data.count > 0 && !options_given(state, "format");
+  int code = chosen ? check_preset(state, chosen, settings->model) : TOOL_BAD;
+  if (code == TOOL_FINE)
+    code = options_preset(state, chosen->values);
+  if (files)
+    settings->form.format = "auto";
+  return code;
+}
+
 int train_parse(option_state *state, train_settings *settings, int argc, char **argv) {
-  int code = options_parse(state, &table, settings, argc, argv);
+  int code = options_parse(state, &train_table, settings, argc, argv);
   if (code < 0) {
     printf("\nModels:\n");
     train_models_print();
@@ -213,27 +300,16 @@ int train_parse(option_state *state, train_settings *settings, int argc, char **
     return code;
   if (settings->resume)
     return TOOL_FINE;
-  if (settings->preset) {
-    const preset *chosen = preset_find(settings->preset);
-    if (!chosen)
-      return TOOL_BAD;
-    /* A preset for generated data stands back when files are named. */
-    bool files = settings->data.count > 0 && !options_given(state, "format");
-    code = options_preset(state, chosen->values);
-    if (files)
-      settings->format = "auto";
-  }
+  if (settings->preset)
+    code = take_preset(state, settings);
   if (code != TOOL_FINE)
     return code;
   const train_model *model = train_model_find(settings->model);
   if (!model)
     return TOOL_BAD;
-  code = train_model_check(model, state);
-  if (code != TOOL_FINE)
-    return code;
   if (!settings->micro_batch)
     settings->micro_batch = settings->batch < 16 ? settings->batch : 16;
-  return train_check(settings);
+  return train_check(state, settings);
 }
 
 /* ---- for the library ------------------------------------------------------------------------- */

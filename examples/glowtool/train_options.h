@@ -6,16 +6,21 @@
 #include "options.h"
 #include "tool.h"
 
+/* What a run does whose numbers are not finite any more. */
+enum { DIVERGENCE_STOP = 1, DIVERGENCE_REWIND = 2 };
+
 typedef struct train_settings {
   /* data */
-  option_list data, test;
-  const char *format, *labels, *test_labels;
-  int64_t size, channels, images, test_images;
+  option_list data, test, labels, test_labels;
+  data_options form;
+  const char *size;
+  char size_of_model[48]; /* of --from */
+  int64_t images, test_images;
   /* model */
   const char *preset, *model;
   int64_t couplings, net_depth, density;
-  int64_t levels, depth, hidden, blocks, permutation, coupling, scale, bits;
-  double floor;
+  int64_t levels, depth, hidden, blocks, permutation, coupling, scale, bits, bins;
+  double floor, bound;
   bool no_net_actnorm, fixed_prior, spatial_prior, border, conditional, no_data_init;
   /* training */
   int64_t steps, batch, micro_batch, optimizer, schedule, warmup, init_images, seed;
@@ -32,9 +37,11 @@ typedef struct train_settings {
   /* results */
   const char *out;
   int64_t save_every, test_every, sample_every, samples, report_every, checkpoint_every, keep;
+  int64_t on_divergence;
   double temperature;
   bool json, quiet, no_checkpoints, overwrite;
   /* going on */
+  const char *from;   /* NULL: a model from random weights */
   const char *resume; /* NULL: a new run */
 } train_settings;
 
@@ -42,7 +49,7 @@ typedef struct train_settings {
  * options_parse. */
 int train_parse(option_state *state, train_settings *settings, int argc, char **argv);
 /* Checks what concerns several options. */
-int train_check(const train_settings *settings);
+int train_check(const option_state *state, const train_settings *settings);
 /* The settings as the library wants them. */
 glow_optimizer_options train_optimizer_options(const train_settings *settings);
 glow_schedule train_schedule(const train_settings *settings);

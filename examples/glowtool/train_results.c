@@ -1,8 +1,10 @@
 /* What a training run leaves in its folder. Each file is written whole under another name and then
  * renamed. SPDX-License-Identifier: MIT */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "draw.h"
+#include "files.h"
 #include "picture.h"
 #include "train.h"
 
@@ -49,7 +51,12 @@ static int save_average(train_run *run) {
   return code != TOOL_FINE ? code : back;
 }
 
-static int draw_loss(train_run *run) {
+/* What a picture lacks, training does not. */
+static void warn_of_picture(const char *error) {
+  mention("warning: %s; training goes on without the picture", error);
+}
+
+static void draw_loss(train_run *run) {
   char path[PATH_MAX], error[1024] = "";
   picture_series series[3];
   int64_t used = 0;
@@ -58,14 +65,10 @@ static int draw_loss(train_run *run) {
   for (int i = 0; i < 3; i++)
     if (curves[i]->count)
       series[used++] = (picture_series){names[i], curves[i]->count, curves[i]->x, curves[i]->y};
-  if (!used)
-    return TOOL_FINE;
-  if (!train_path(run, "loss.png", path))
-    return TOOL_BAD;
-  if (!picture_write_chart(path, "Bits per dimension", "step", "bits/dim", series, used, error,
+  if (used && train_path(run, "loss.png", path) &&
+      !picture_write_chart(path, "Bits per dimension", "step", "bits/dim", series, used, error,
                            sizeof error))
-    return complain("%s", error);
-  return TOOL_FINE;
+    warn_of_picture(error);
 }
 
 int train_save(train_run *run) {
@@ -75,50 +78,88 @@ int train_save(train_run *run) {
   int code = save_model(run, "model.safetensors");
   if (code == TOOL_FINE)
     code = save_average(run);
-  if (code == TOOL_FINE)
-    code = draw_loss(run);
-  if (code == TOOL_FINE)
-    run->saved = step;
-  return code;
+  if (code != TOOL_FINE)
+    return code;
+  draw_loss(run);
+  run->saved = step;
+  return TOOL_FINE;
 }
 
-int train_draw_samples(train_run *run) {
-  char path[PATH_MAX];
+static int draw_samples_with_average(train_run *run, const char *path) {
   const train_settings *s = &run->settings;
   glow_sample_options options = GLOW_SAMPLE_OPTIONS_INIT;
-  int64_t step = glow_trainer_step_count(run->trainer);
-  if (!run->pictures || run->sampled == step)
-    return TOOL_FINE;
-  if (!train_path(run, "samples.png", path))
-    return TOOL_BAD;
   options.temperature = s->temperature;
   options.seed = (uint64_t)s->seed;
+  row_tally tally = {0};
   int code = train_use_average(run, true);
   if (code != TOOL_FINE)
     return code;
   code = draw_grid(glow_trainer_workspace(run->trainer), run->model, s->micro_batch, &options, -1,
-                   s->samples, 0, path);
+                   s->samples, 0, path, &tally);
+  tally_tell(&tally, "samples", DRAW_ADVICE, false);
   int back = train_use_average(run, false);
-  if (code == TOOL_FINE)
-    code = back;
-  if (code == TOOL_FINE) {
-    run->sampled = step;
+  return code != TOOL_FINE ? code : back;
+}
+
+void train_draw_samples(train_run *run) {
+  char path[PATH_MAX];
+  int64_t step = glow_trainer_step_count(run->trainer);
+  if (!run->pictures || run->sampled == step || !train_path(run, "samples.png", path))
+    return;
+  run->sampled = step;
+  if (draw_samples_with_average(run, path) == TOOL_FINE)
     train_tell_file(run, "samples", path);
-  }
+  else
+    warn_of_picture("the samples are not drawn");
+}
+
+static int read_pixels(const train_run *run, int64_t count, uint8_t *pixels) {
+  const sample_set *d = &run->data;
+  if (!d->floats)
+    return read_samples(d, 0, count, pixels, NULL);
+  float *x = malloc((size_t)count * data_bytes(d));
+  int code = x ? read_samples(d, 0, count, x, NULL) : TOOL_FAILED;
+  if (code == TOOL_FINE && glow_model_quantise(run->model, x, count, pixels) != GLOW_OK)
+    code = TOOL_FAILED;
+  free(x);
   return code;
 }
 
-int train_draw_data(train_run *run) {
-  char path[PATH_MAX], error[1024] = "";
-  const image_set *d = &run->data;
+void train_draw_data(train_run *run) {
+  char path[PATH_MAX], error[1024] = "out of memory for data.png";
+  const sample_set *d = &run->data;
   int64_t count = d->count < run->settings.samples ? d->count : run->settings.samples;
-  if (!run->pictures)
-    return TOOL_FINE;
-  if (!train_path(run, "data.png", path))
-    return TOOL_BAD;
-  if (!picture_write_grid(path, count, d->height, d->width, d->channels,
-                          grid_columns(count, glow_model_class_count(run->model)), d->pixels, error,
+  if (!run->pictures || !train_path(run, "data.png", path))
+    return;
+  uint8_t *pixels = malloc((size_t)(count * data_dims(d)));
+  if (!pixels || read_pixels(run, count, pixels) != TOOL_FINE ||
+      !picture_write_grid(path, count, d->height, d->width, d->channels,
+                          grid_columns(count, glow_model_class_count(run->model)), pixels, error,
                           sizeof error))
-    return complain("%s", error);
-  return TOOL_FINE;
+    warn_of_picture(error);
+  free(pixels);
+}
+
+/* ---- names of classes ------------------------------------------------------------------------ */
+
+int train_write_classes(train_run *run) {
+  char path[PATH_MAX], temporary[PATH_MAX];
+  const sample_set *d = &run->data;
+  if (!d->class_names || !glow_model_class_count(run->model))
+    return TOOL_FINE;
+  if (!train_path(run, "classes.csv", path))
+    return TOOL_BAD;
+  FILE *file = file_begin(path, temporary);
+  if (!file)
+    return TOOL_BAD;
+  fputs("class,name\n", file);
+  for (int32_t i = 0; i < d->classes; i++)
+    fprintf(file, "%d,%s\n", i, d->class_names[i]);
+  int code = file_end(file, path, temporary);
+  char first[256], last[256];
+  if (code == TOOL_FINE)
+    progress_tell(&run->progress, "%d classes, from %s to %s: %s", (int)d->classes,
+                  visible(d->class_names[0], first, sizeof first),
+                  visible(d->class_names[d->classes - 1], last, sizeof last), path);
+  return code;
 }

@@ -12,8 +12,8 @@
 #include "train_notes.h"
 
 /* Options of one process, which no checkpoint has. */
-static const char *const of_process[] = {"resume", "out",   "threads",   "kernels", "products",
-                                         "json",   "quiet", "overwrite", NULL};
+static const char *const of_process[] = {"resume", "out",   "threads",   "kernels",     "products",
+                                         "json",   "quiet", "overwrite", "data-memory", NULL};
 /* What is typed holds, without a word. (Data are compared with those of the checkpoint.) */
 static const char *const of_results[] = {"data",        "test",           "labels",
                                          "test-labels", "save-every",     "checkpoint-every",
@@ -21,8 +21,8 @@ static const char *const of_results[] = {"data",        "test",           "label
                                          "test-images", "sample-every",   "samples",
                                          "temperature", "report-every",   NULL};
 /* What is typed holds from here on, and is told of. */
-static const char *const may_change[] = {"steps",  "batch", "lr", "schedule",
-                                         "warmup", "final", NULL};
+static const char *const may_change[] = {"steps", "batch",         "lr", "schedule", "warmup",
+                                         "final", "on-divergence", NULL};
 
 static bool among(const char *const *names, const char *name) {
   for (; *names; names++)
@@ -87,7 +87,7 @@ static int take_options(train_run *run) {
     if (code != TOOL_FINE)
       return code;
   }
-  return train_check(&run->settings);
+  return train_check(&run->options, &run->settings);
 }
 
 /* ---- the checkpoint -------------------------------------------------------------------------- */
@@ -97,13 +97,14 @@ static bool is_folder(const char *path) {
   return stat(path, &about) == 0 && S_ISDIR(about.st_mode);
 }
 
-/* Results go to where the checkpoint is, unless another place is named. */
-static int choose_out(train_run *run) {
+int train_choose_out(train_run *run) {
   train_settings *s = &run->settings;
   if (options_given(&run->options, "out"))
     return TOOL_FINE;
   char folder[PATH_MAX];
-  memcpy(folder, s->resume, strlen(s->resume) + 1); /* open_checkpoint has seen that it fits */
+  if (strlen(s->resume) >= sizeof folder)
+    return complain("%s: the name is too long", s->resume);
+  memcpy(folder, s->resume, strlen(s->resume) + 1);
   if (!is_folder(s->resume)) {
     char *slash = strrchr(folder, '/');
     snprintf(slash ? slash + (slash == folder) : folder, 2, "%s", slash ? "" : ".");
@@ -146,8 +147,6 @@ int train_resume(train_run *run) {
   if (code == TOOL_FINE)
     code = take_options(run);
   if (code == TOOL_FINE)
-    code = choose_out(run);
-  if (code == TOOL_FINE)
     code = set_schedule(run);
   if (code != TOOL_FINE)
     return code;
@@ -172,16 +171,16 @@ int train_resume(train_run *run) {
 
 /* ---- the data -------------------------------------------------------------------------------- */
 
-static int check_shape(const train_run *run) {
-  const image_set *d = &run->data;
+int train_check_shape(const train_run *run, const char *whose) {
+  const sample_set *d = &run->data;
   glow_shape shape;
   glow_status status = glow_model_input_shape(run->model, &shape);
   if (status != GLOW_OK)
     return complain_status(status, NULL);
   if (d->height == shape.height && d->width == shape.width && d->channels == shape.channels)
     return TOOL_FINE;
-  return complain("images are %lld x %lld x %lld, the checkpoint's model wants %lld x %lld x %lld",
-                  (long long)d->height, (long long)d->width, (long long)d->channels,
+  return complain("images are %lld x %lld x %lld, %s model wants %lld x %lld x %lld",
+                  (long long)d->height, (long long)d->width, (long long)d->channels, whose,
                   (long long)shape.height, (long long)shape.width, (long long)shape.channels);
 }
 
@@ -192,23 +191,29 @@ static bool parse(const char *text, int base, uint64_t *out) {
   return text && *text && !*end;
 }
 
-int train_resume_data(train_run *run) {
-  uint64_t hash, epoch, next;
-  int code = check_shape(run);
-  if (code != TOOL_FINE)
-    return code;
-  if (!parse(glow_trainer_note(run->trainer, NOTE_DATA), 16, &hash) ||
-      !parse(glow_trainer_note(run->trainer, NOTE_EPOCH), 10, &epoch) ||
+int train_restore_place(train_run *run) {
+  uint64_t epoch, next;
+  if (!parse(glow_trainer_note(run->trainer, NOTE_EPOCH), 10, &epoch) ||
       !parse(glow_trainer_note(run->trainer, NOTE_NEXT), 10, &next) || next > INT32_MAX)
     return complain("%s: its notes of the place in the data are not numbers", run->resumed_from);
+  return feed_go(&run->feed, (feed_place){epoch, (int64_t)next});
+}
+
+int train_resume_data(train_run *run) {
+  uint64_t hash;
+  int code = train_check_shape(run, "the checkpoint's");
+  if (code != TOOL_FINE)
+    return code;
+  if (!parse(glow_trainer_note(run->trainer, NOTE_DATA), 16, &hash))
+    return complain("%s: its note of the data is not a number", run->resumed_from);
   if (hash != run->data_hash)
     return complain("these are not the images that the run of %s learns from", run->resumed_from);
-  return feed_go(&run->feed, (feed_place){epoch, (int64_t)next});
+  return train_restore_place(run);
 }
 
 /* ---- the curve ------------------------------------------------------------------------------- */
 
-static int restore_losses(train_run *run) {
+int train_restore_losses(train_run *run) {
   double losses[PROGRESS_WINDOW];
   const char *at = glow_trainer_note(run->trainer, NOTE_LOSSES);
   int64_t count = run->resumed < PROGRESS_WINDOW ? run->resumed : PROGRESS_WINDOW;
@@ -236,5 +241,5 @@ int train_resume_log(train_run *run) {
   if (kept && stat(path, &old) == 0 && stat(run->log_path, &new) == 0 &&
       old.st_dev == new.st_dev &&old.st_ino == new.st_ino)
     progress_append(&run->progress, kept);
-  return restore_losses(run);
+  return train_restore_losses(run);
 }

@@ -110,7 +110,7 @@ typedef struct glow_tensor_file glow_tensor_file;
 typedef struct glow_file_tensor {
   size_t struct_size;
   const char *name; /* owned by the file (reading) or the caller (writing) */
-  int32_t type;     /* GLOW_FILE_... */
+  int32_t type;     /* GLOW_TYPE_... */
   int32_t rank;     /* 0 to GLOW_FILE_MAX_RANK */
   int64_t dims[GLOW_FILE_MAX_RANK];
   int64_t bytes;    /* size of data */

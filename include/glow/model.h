@@ -115,7 +115,19 @@ enum {
   GLOW_TYPE_U8 = 1103,
   GLOW_TYPE_F64 = 1104,
   GLOW_TYPE_I64 = 1105,
-  GLOW_TYPE_BF16 = 1106
+  GLOW_TYPE_BF16 = 1106,
+  /* Models do not use these. They are read and written like the others, so that a tensor of such a
+   * type does not make a file useless. */
+  GLOW_TYPE_F16 = 1107, /* IEEE 754 binary16 */
+  GLOW_TYPE_I8 = 1108,
+  GLOW_TYPE_I16 = 1109,
+  GLOW_TYPE_U16 = 1110,
+  GLOW_TYPE_U32 = 1111,
+  GLOW_TYPE_U64 = 1112,
+  GLOW_TYPE_BOOL = 1113, /* a byte */
+  GLOW_TYPE_F8_E4M3 = 1114,
+  GLOW_TYPE_F8_E5M2 = 1115,
+  GLOW_TYPE_F8_E8M0 = 1116
 };
 #define GLOW_MAX_RANK 4
 typedef struct glow_tensor_info {

@@ -43,8 +43,23 @@ static bool is_of(glow__import *im, const glow__import_format *format) {
   return false;
 }
 
+/* Names of y0ast's are like these but for the networks', so that this comes first. */
+static glow_status refuse_chaiyujin(glow__import *im) {
+  static const char *const prefixes[] = {GLOW_IMPORT_PREFIXES};
+  for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++) {
+    im->prefix = prefixes[i];
+    if (glow__import_has(im, "flow.layers.1.f.0.weight"))
+      return glow_error(GLOW_E_UNSUPPORTED,
+                        "tensor '%sflow.layers.1.f.0.weight' is of chaiyujin/glow-pytorch, whose "
+                        "models are not imported; those of %s, %s and %s are",
+                        im->prefix, formats[0]->project, formats[1]->project, formats[2]->project);
+  }
+  return GLOW_OK;
+}
+
 static glow_status recognise(glow__import *im) {
   int32_t wanted = im->options.format;
+  GLOW_TRY(refuse_chaiyujin(im));
   for (int i = 0; i < FORMATS; i++)
     if ((!wanted || wanted == formats[i]->id) && is_of(im, formats[i]))
       return GLOW_OK;

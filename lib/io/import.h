@@ -48,11 +48,14 @@ typedef struct glow__import {
   char to[GLOW_IMPORT_NAME];   /* in front of names of the model: "level0.step1." */
 } glow__import;
 
+/* What PyTorch's DataParallel and compile() put in front of the names of a module's tensors. */
+#define GLOW_IMPORT_PREFIXES "", "module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."
+
 typedef struct glow__import_format {
   int32_t id;
   const char *project;     /* "openai/glow" */
   const char *first;       /* a tensor that each model of the project has, without the prefix */
-  const char *prefixes[3]; /* that there may be, up to NULL */
+  const char *prefixes[6]; /* that there may be, up to NULL */
   const char *passes[3];   /* names that hold one of these are none of the model's, and pass */
   bool levels_differ;      /* levels may have permutations of different forms */
   /* Fills the plan, except for the image's height and width where the caller gives them. */

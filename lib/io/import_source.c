@@ -71,7 +71,7 @@ static glow_status locate(glow__import *im, const char *name, int32_t rank, cons
   GLOW_TRY(check_shape(tensor, rank, dims));
   bool whole = tensor->type == GLOW_TYPE_I32 || tensor->type == GLOW_TYPE_I64;
   bool real = tensor->type == GLOW_TYPE_F32 || tensor->type == GLOW_TYPE_F64 ||
-              tensor->type == GLOW_TYPE_BF16;
+              tensor->type == GLOW_TYPE_BF16 || tensor->type == GLOW_TYPE_F16;
   if (integers ? !whole : !real)
     return glow_error(GLOW_E_FORMAT, "tensor '%.200s' is not of %s numbers", tensor->name,
                       integers ? "whole" : "floating-point");
@@ -88,6 +88,17 @@ static uint64_t bits_at(const unsigned char *p, int64_t size) {
   return bits;
 }
 
+/* binary16: sign, 5 bits of exponent with bias 15, 10 of mantissa; exact in double. */
+static double half_value(uint32_t bits) {
+  int exponent = (int)(bits >> 10 & 31);
+  double mantissa = (double)(bits & 1023), value;
+  if (exponent == 31)
+    value = mantissa > 0.0 ? (double)NAN : (double)INFINITY;
+  else
+    value = exponent ? ldexp(1024.0 + mantissa, exponent - 25) : ldexp(mantissa, -24);
+  return bits >> 15 ? -value : value;
+}
+
 static double real_at(const unsigned char *p, int32_t type) {
   double number;
   float single;
@@ -96,6 +107,8 @@ static double real_at(const unsigned char *p, int32_t type) {
     memcpy(&number, &bits, sizeof number);
     return number;
   }
+  if (type == GLOW_TYPE_F16)
+    return half_value((uint32_t)bits);
   uint32_t half = (uint32_t)(type == GLOW_TYPE_BF16 ? bits << 16 : bits);
   memcpy(&single, &half, sizeof single);
   return (double)single;

@@ -20,8 +20,14 @@ typedef struct element_type {
 } element_type;
 
 static const element_type types[] = {
-    {GLOW_TYPE_F32, 4, "F32"}, {GLOW_TYPE_I32, 4, "I32"}, {GLOW_TYPE_U8, 1, "U8"},
-    {GLOW_TYPE_F64, 8, "F64"}, {GLOW_TYPE_I64, 8, "I64"}, {GLOW_TYPE_BF16, 2, "BF16"},
+    {GLOW_TYPE_F32, 4, "F32"},         {GLOW_TYPE_I32, 4, "I32"},
+    {GLOW_TYPE_U8, 1, "U8"},           {GLOW_TYPE_F64, 8, "F64"},
+    {GLOW_TYPE_I64, 8, "I64"},         {GLOW_TYPE_BF16, 2, "BF16"},
+    {GLOW_TYPE_F16, 2, "F16"},         {GLOW_TYPE_I8, 1, "I8"},
+    {GLOW_TYPE_I16, 2, "I16"},         {GLOW_TYPE_U16, 2, "U16"},
+    {GLOW_TYPE_U32, 4, "U32"},         {GLOW_TYPE_U64, 8, "U64"},
+    {GLOW_TYPE_BOOL, 1, "BOOL"},       {GLOW_TYPE_F8_E4M3, 1, "F8_E4M3"},
+    {GLOW_TYPE_F8_E5M2, 1, "F8_E5M2"}, {GLOW_TYPE_F8_E8M0, 1, "F8_E8M0"},
 };
 enum { TYPES = sizeof types / sizeof *types };
 

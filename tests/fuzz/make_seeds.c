@@ -18,7 +18,7 @@ static const char *path_of(const char *kind, const char *name) {
 
 static const uint8_t data[4096] = {1, 2, 3, 4, 5, 6, 7, 8};
 /* Of GLOW_TYPE_F32 and those after it. */
-static const int64_t element_bytes[] = {4, 4, 1, 8, 8, 2};
+static const int64_t element_bytes[] = {4, 4, 1, 8, 8, 2, 2};
 
 static glow_file_tensor tensor(const char *name, int32_t type, int32_t rank, int64_t dim) {
   glow_file_tensor t = GLOW_FILE_TENSOR_INIT;
@@ -46,7 +46,8 @@ static void tensor_seeds(void) {
     int32_t type;
     const char *name;
   } types[] = {{GLOW_TYPE_U8, "u8"},   {GLOW_TYPE_I32, "i32"}, {GLOW_TYPE_F32, "f32"},
-               {GLOW_TYPE_F64, "f64"}, {GLOW_TYPE_I64, "i64"}, {GLOW_TYPE_BF16, "bf16"}};
+               {GLOW_TYPE_F64, "f64"}, {GLOW_TYPE_I64, "i64"}, {GLOW_TYPE_BF16, "bf16"},
+               {GLOW_TYPE_F16, "f16"}};
   glow_file_tensor all[24];
   int64_t count = 0;
   write_tensors("empty", NULL, 0, NULL, 0);

@@ -125,7 +125,6 @@ def entries():
     tensor('dtype-number', one(dtype='3'), FOUR, 'dtype is not a text')
     tensor('dtype-unknown', one(dtype='"F33"'), FOUR, "dtype 'F33' is not known")
     tensor('dtype-lower-case', one(dtype='"f32"'), FOUR, "dtype 'f32' is not known")
-    tensor('dtype-f16', one(dtype='"F16"'), FOUR, "dtype 'F16' is not known")
     tensor('shape-number', one(shape='1'), FOUR, 'shape is not a list')
     tensor('shape-negative', one(shape='[-1]'), FOUR, 'dimension 0 is not a count')
     tensor('shape-real', one(shape='[1,1.0]'), FOUR, 'dimension 1 is not a count')

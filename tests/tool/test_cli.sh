@@ -90,6 +90,16 @@ png() { [ "$(head -c 8 "$1" | od -An -tx1 | tr -d ' \n')" = 89504e470d0a1a0a ]; 
 
 tiny="--format shapes --size 8 --images 64 --levels 2 --depth 1 --hidden 8 --batch 8 --warmup 2"
 tiny="$tiny --test-images 16 --samples 9 --report-every 1 --threads 2"
+# with OPTIONS NAME VALUE ...: the options, with other values for some of them.
+with() {
+  options="$1 "
+  shift
+  while [ $# -gt 1 ]; do
+    options=$(echo "$options" | sed "s;$1 [^ ]* ;$1 $2 ;")
+    shift 2
+  done
+  echo "$options"
+}
 flat=${tiny#*--levels 2 --depth 1 } # without what is Glow's alone
 flat="--format shapes --size 8 --images 64 $flat"
 
@@ -117,7 +127,7 @@ check "log.jsonl has the test curve" json_lines run/one/log.jsonl \
   '[l["step"] for l in lines if l["event"] == "test"] == [3, 6]'
 model=run/one/model.safetensors
 
-good "train --json" train $tiny --steps 6 --ema 0.9 --threads 1 --json --out run/two
+good "train --json" train $(with "$tiny" --threads 1) --steps 6 --ema 0.9 --json --out run/two
 check "--json prints JSON lines" json_lines out \
   '[l["step"] for l in lines if l["event"] == "step"] == [1, 2, 3, 4, 5, 6]'
 check "--json prints what the log has" cmp out run/two/log.jsonl
@@ -157,11 +167,11 @@ check "eval tells how many classes are right" says 'accuracy'
 good "interpolate between generated digits" interpolate run/digits/model.safetensors \
   --format digits --rows 2 --columns 5 --out run/digits/path.png
 
-good "train NICE" train $flat --model nice --couplings 2 --net-depth 2 --hidden 20 --steps 4 \
+good "train NICE" train $(with "$flat" --hidden 20) --model nice --couplings 2 --net-depth 2 --steps 4 \
   --density gaussian --out run/nice
 good "eval NICE" eval run/nice/model.safetensors --format shapes --images 8
 good "sample NICE" sample run/nice/model.safetensors --count 2 --out run/nice/new.png
-bad "--conditional means nothing to --model nice" train $flat --model nice --conditional --out run/no
+bad "--conditional means nothing without --model glow" train $flat --model nice --conditional --out run/no
 
 good "eval" eval $model --format shapes --images 32
 check "eval tells bits/dim" says '^[0-9.]* bits/dim (+- [0-9.]*) over 32 images$'
@@ -223,7 +233,7 @@ good "... on from step 2" train --resume run/half/checkpoint-000000002.safetenso
 check "... the same bits: the same labels" cmp run/half/model.safetensors run/half2/model.safetensors
 good "train on the labelled half alone" train $half --only-labelled --steps 1 --out run/halved
 check "... of the 10 images" says '^5 images'
-fit="$tiny --depth 8 --hidden 32 --memory 2M"
+fit="$(with "$tiny" --depth 8 --hidden 32) --memory 2M"
 good "train in 2 MiB" train $fit --steps 4 --checkpoint-every 2 --keep 0 --out run/fit
 good "... on from step 2" train --resume run/fit/checkpoint-000000002.safetensors --quiet \
   --out run/fit2
@@ -307,7 +317,7 @@ code=$?
 check "a full disk while sampling: code 2, nothing left" sh -c "[ $code -eq 2 ] && ! ls *full.png*"
 
 # The rate is far too large: the step must be refused and the layer named.
-"$tool" train $tiny --scale exp --lr 10 --optimizer sgd --warmup 0 --hidden 16 --depth 2 \
+"$tool" train $(with "$tiny" --warmup 0 --hidden 16 --depth 2) --scale exp --lr 10 --optimizer sgd \
   --steps 500 --out run/wild >out 2>err
 code=$?
 check "numbers that are not finite: code 1, naming the layer" sh -c \
@@ -447,30 +457,30 @@ train="train $tiny --steps 2 --out new"
 bad "a command is missing"
 bad "there is no command 'dance'" dance
 bad "--data is missing" train --out new
-bad "unknown option --levles; did you mean --levels?" $train --levles 2
+bad "unknown option --levles; did you mean --levels (" $train --levles 2
 bad "unknown option" $train --zzz
 bad "--model: there is no 'flow'; there are glow, nice, realnvp" $train --model flow
-bad "--depth means nothing to --model realnvp" $train --model realnvp --depth 2
-bad "--net-depth means nothing to --model glow" $train --net-depth 2
-bad "--blocks means nothing to --model glow" $train --blocks 2
+bad "--depth means nothing without --model glow" $(with "$train" --depth 2) --model realnvp
+bad "--net-depth means nothing without --model nice" $train --net-depth 2
+bad "--blocks means nothing without --model realnvp" $train --blocks 2
 bad "unknown option -z" $train -z
 bad "takes no value" $train --json=yes
 bad "needs a value" $train --lr
 bad "unexpected word 'word'" train --format shapes word --out new
-bad "--levels: '0' is not" $train --levels 0
-bad "--levels: '-1' is not" $train --levels -1
-bad "--depth: '0' is not" $train --depth 0
-bad "--hidden: '0' is not" $train --hidden 0
-bad "--batch: '0' is not" $train --batch 0
-bad "--batch: '-8' is not" $train --batch=-8
-bad "--batch: '8x' is not" $train --batch 8x
-bad "--batch: '99999999999999999999' is not" $train --batch 99999999999999999999
+bad "--levels: '0' is not" $(with "$train" --levels 0)
+bad "--levels: '-1' is not" $(with "$train" --levels -1)
+bad "--depth: '0' is not" $(with "$train" --depth 0)
+bad "--hidden: '0' is not" $(with "$train" --hidden 0)
+bad "--batch: '0' is not" $(with "$train" --batch 0)
+bad "--batch: '-8' is not" $(with "$train" --batch -8)
+bad "--batch: '8x' is not" $(with "$train" --batch 8x)
+bad "--batch: '99999999999999999999' is not" $(with "$train" --batch 99999999999999999999)
 bad "--micro-batch 9 is more than --batch 8" $train --micro-batch 9
-bad "--steps: '0' is not" $train --steps 0
-bad "--images: '-1' is not" $train --images -1
+bad "--steps: '0' is not" $(with "$train" --steps 0)
+bad "--images: '-1' is not" $(with "$train" --images -1)
 bad "--init-images: '0' is not" $train --init-images 0
-bad "--test-images: '0' is not" $train --test-images 0
-bad "--bits: '0' is not" $train --bits 0
+bad "--test-images: '0' is not" $(with "$train" --test-images 0)
+bad "the samples are pixels" $train --bits 0
 bad "--bits: '9' is not" $train --bits 9
 bad "--lr: '0' is not" $train --lr 0
 bad "--lr: 'nan' is not" $train --lr nan
@@ -481,10 +491,10 @@ bad "--ema: '1' is not" $train --ema 1
 bad "--floor: '0' is not" $train --floor 0
 bad "--temperature: '-1' is not" $train --temperature -1
 bad "--seed: '-1' is not" $train --seed -1
-bad "--threads: '-1' is not" $train --threads -1
+bad "--threads: '-1' is not" $(with "$train" --threads -1)
 bad "--products: 'float16' is not one of" $train --products float16
 bad "need at least" $train --memory 1K
-bad "leave --reconstruct out" $train --memory 1M --reconstruct
+bad "--reconstruct means nothing with --memory" $train --memory 1M --reconstruct
 bad "no kernels 'abacus'" $train --kernels abacus
 export GLOW_KERNELS=abacus
 bad "no kernels 'abacus'" $train
@@ -496,11 +506,11 @@ unset GLOW_KERNELS
 bad "--permutation: 'none' is not one of" $train --permutation none
 bad "--coupling: 'none' is not one of" $train --coupling none
 bad "--preset: 'none' is not one of" $train --preset none
-bad "--out: '' is not" $train --out ""
+bad "--out: '' is not" train $tiny --steps 2 --out ""
 bad "--warmup 2 is not below --steps 2" $train --schedule cosine
 bad "--channels: '2' is not" $train --channels 2
 bad "divisible by 2^levels" train --format shapes --size 10 --levels 2 --out new
-bad "takes no --data" $train --data batch.bin
+bad "--data means nothing with --format shapes" $train --data batch.bin
 bad "is a file, not a folder" train $tiny --steps 2 --out batch.bin
 bad "is a file, not a folder" train $tiny --steps 2 --out batch.bin/new
 bad "missing.bin" train --data missing.bin --out new
@@ -513,19 +523,18 @@ bad "raw:3x" train --data raw.bin --format raw:3x --out new
 bad "format" train --data raw.bin --format movie --out new
 bad "label" train --data label.bin --format cifar10 --conditional --out new
 bad "needs labels" train --data raw.bin --format raw:3x8x8 --conditional --out new
-bad "need --conditional" train $tiny --class-weight 0.1 --out new
-bad "need --conditional" train $tiny --labelled 0.5 --out new
+bad "--class-weight means nothing without --conditional" train $tiny --class-weight 0.1 --out new
+bad "--labelled means nothing without --conditional" train $tiny --labelled 0.5 --out new
 bad "--labelled" train --data batch.bin --format cifar10 --conditional --labelled 1.5 --out new
 bad "--class-weight" train --data batch.bin --format cifar10 --conditional --class-weight -1 --out new
 bad "leaves no images" train --data batch.bin --format cifar10 --conditional --labelled 0 \
   --only-labelled --out new
-bad "needs images without labels" train --data batch.bin --format cifar10 --conditional \
+bad "--labelled-times means nothing with --labelled 1" train --data batch.bin --format cifar10 --conditional \
   --labelled-times 2 --out new
 bad "gain-l2 means nothing" train $tiny --gain-l2 1e-4 --out new
 bad "contradicts the checkpoint" train --resume run/nvp --steps 8 --gain-l2 0.1
-bad "contradict" train $tiny --spatial-prior --fixed-prior --out new
+bad "--spatial-prior means nothing with --fixed-prior" train $tiny --spatial-prior --fixed-prior --out new
 bad "smaller than the 16 x 16" train --data raw.bin --format raw:3x8x8 --size 16 --out new
-bad "1 channel where 3" train --data raw.bin --format raw:1x8x8 --channels 3 --out new
 bad "nothing left to do" train --resume run/part
 bad "--hidden 9 contradicts the checkpoint, which has 8" train --resume run/part --hidden 9
 bad "--seed 3 contradicts the checkpoint, which has 0" train --resume run/part --seed 3
@@ -543,7 +552,6 @@ bad "missing.safetensors" eval missing.safetensors --format shapes
 bad "short.safetensors" eval short.safetensors --format shapes
 bad "batch.bin" info batch.bin
 bad "smaller than the 32 x 32" eval $classes --data raw.bin --format raw:3x8x8
-bad "no labels" eval $classes --data raw32.bin --format raw:3x32x32
 bad "--draws: '0' is not" eval $model --format shapes --draws 0
 bad "there is no folder" eval $model --format shapes --per-image nowhere/scores.csv
 bad "--count: '0' is not" sample $model --count 0
@@ -555,7 +563,8 @@ bad "--temperature: '0.7,' is not" sample $model --temperature 0.7,
 bad "--temperature: '-1' is not" sample $model --temperature -1
 bad "3 values, but the model has 2 levels" sample $model --temperature 1,1,1
 bad "there is no folder" sample $model --out nowhere/new.png
-bad "is a folder" sample $model --out run
+mkdir folder.png
+bad "is a folder" sample $model --out folder.png
 bad "--count: '0' is not" reconstruct $model --format shapes --count 0
 bad "--data is missing" reconstruct $model
 

@@ -13,11 +13,11 @@
 
 enum { SIDE = 16, PIXELS = SIDE * SIDE, CLASSES = 10 };
 
-static image_set digits(int64_t count, uint64_t seed) {
+static sample_set digits(int64_t count, uint64_t seed) {
   const data_options o = {.format = "digits", .limit = count, .seed = seed};
   char error[256];
-  image_set set;
-  if (!data_load(NULL, 0, &o, &set, error, sizeof error))
+  sample_set set;
+  if (!data_open(NULL, 0, &o, &set, error, sizeof error))
     fail_msg("%s", error);
   return set;
 }
@@ -36,7 +36,7 @@ static void test_same_bits(void **state) {
 
 static void test_set(void **state) {
   uint8_t last[PIXELS];
-  image_set set = digits(25, 9);
+  sample_set set = digits(25, 9);
   (void)state;
   assert_int_equal(set.count, 25);
   assert_int_equal(set.height, SIDE);
@@ -46,16 +46,16 @@ static void test_set(void **state) {
   for (int i = 0; i < 25; i++)
     assert_int_equal(set.labels[i], i % CLASSES);
   digits_draw(9, 24, SIDE, last);
-  assert_memory_equal(set.pixels + 24 * PIXELS, last, PIXELS);
+  assert_memory_equal(((const uint8_t *)set.samples) + 24 * PIXELS, last, PIXELS);
   data_free(&set);
 }
 
 static void test_refusals(void **state) {
   const data_options o = {.format = "digits", .limit = 5, .channels = 3};
   char error[256] = "";
-  image_set set;
+  sample_set set;
   (void)state;
-  assert_false(data_load(NULL, 0, &o, &set, error, sizeof error));
+  assert_false(data_open(NULL, 0, &o, &set, error, sizeof error));
   assert_string_equal(error, "generated digits have 1 channel, not 3");
   assert_true(data_is_generated("digits") && data_is_generated("shapes"));
   assert_false(data_is_generated("auto"));
@@ -64,11 +64,11 @@ static void test_refusals(void **state) {
 /* Strokes are 9 % to 15 % of the height thick and at least half of it long; a picture is at most
  * half ink, and its outermost pixels are nearly free of it. */
 static void test_ink(void **state) {
-  image_set set = digits(3000, 1);
+  sample_set set = digits(3000, 1);
   double border = 0.0, all = 0.0;
   (void)state;
   for (int64_t i = 0; i < set.count; i++) {
-    const uint8_t *p = set.pixels + i * PIXELS;
+    const uint8_t *p = ((const uint8_t *)set.samples) + i * PIXELS;
     double ink = 0.0;
     for (int k = 0; k < PIXELS; k++) {
       bool outermost =
@@ -105,14 +105,16 @@ static int nearest_mean(const double *means, const uint8_t *pixels) {
  * or more. */
 static void test_classes(void **state) {
   static double means[CLASSES * PIXELS];
-  image_set known = digits(4000, 1), asked = digits(2000, 2);
+  sample_set known = digits(4000, 1), asked = digits(2000, 2);
   int right = 0, of_class[CLASSES] = {0};
   (void)state;
   for (int64_t i = 0; i < known.count; i++)
     for (int k = 0; k < PIXELS; k++)
-      means[known.labels[i] * PIXELS + k] += known.pixels[i * PIXELS + k] / 400.0;
+      means[known.labels[i] * PIXELS + k] +=
+          ((const uint8_t *)known.samples)[i * PIXELS + k] / 400.0;
   for (int64_t i = 0; i < asked.count; i++) {
-    bool good = nearest_mean(means, asked.pixels + i * PIXELS) == asked.labels[i];
+    bool good =
+        nearest_mean(means, ((const uint8_t *)asked.samples) + i * PIXELS) == asked.labels[i];
     right += good;
     of_class[asked.labels[i]] += good;
   }
@@ -134,7 +136,7 @@ static void test_sizes(void **state) {
   for (uint64_t i = 0; i < 50; i++) {
     digits_draw(5, i, SIDE, small);
     digits_draw(5, i, 2 * SIDE, large);
-    assert_true(resize_crop(large, 2 * SIDE, 2 * SIDE, 1, SIDE, shrunk));
+    assert_true(resize_crop(large, 2 * SIDE, 2 * SIDE, 1, SIDE, SIDE, shrunk));
     for (int k = 0; k < PIXELS; k++) {
       difference += abs(small[k] - shrunk[k]);
       ink += small[k];

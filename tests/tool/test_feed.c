@@ -28,7 +28,7 @@ static uint8_t byte_of(int64_t n, int64_t r, int64_t c, int64_t k) {
 
 typedef struct bench {
   glow_context *context;
-  image_set set;
+  sample_set set;
   uint8_t pixels[COUNT * DIMS];
   int32_t labels[COUNT]; /* every fourth image has one */
 } bench;
@@ -44,12 +44,12 @@ static int open_bench(void **state) {
         for (int64_t k = 0; k < CHANNELS; k++)
           b->pixels[i++] = byte_of(n, r, c, k);
   }
-  b->set = (image_set){.count = COUNT,
-                       .height = HEIGHT,
-                       .width = WIDTH,
-                       .channels = CHANNELS,
-                       .pixels = b->pixels,
-                       .labels = b->labels};
+  b->set = (sample_set){.count = COUNT,
+                        .height = HEIGHT,
+                        .width = WIDTH,
+                        .channels = CHANNELS,
+                        .samples = b->pixels,
+                        .labels = b->labels};
   *state = b;
   return 0;
 }

@@ -68,7 +68,7 @@ refuses "has no classes" sweep $model --class 3
 refuses "--with is missing" attribute $model
 refuses "--without is missing" attribute $model --with images.bin
 refuses "no image has class 7" attribute $model --with images.bin --with-class 7 --without images.bin
-refuses "takes the place" attribute $model --direction d --with images.bin
+refuses "means nothing with --direction" attribute $model --direction d --with images.bin
 refuses "no tensor 'direction'" attribute $model --direction $model --data images.bin
 refuses "--other is missing" anomaly $model --data images.bin
 refuses "there is no folder" anomaly $model --data images.bin --other images.bin --out no/a.png

@@ -3,16 +3,14 @@
 and types that the manual promises, read and written with the standard library alone; files larger
 than the memory that a command takes; and files that are wrong.
 Usage: test_tensors.py GLOWTOOL. SPDX-License-Identifier: MIT"""
-import array
-import json
 import os
 import resource
-import struct
 import subprocess
 import sys
 import tempfile
 
-CODES = {"U8": "B", "I32": "i", "F32": "f", "F64": "d", "I64": "q"}
+from tensor_files import read, write
+
 tool = os.path.abspath(sys.argv[1])
 passed = failed = 0
 
@@ -24,38 +22,6 @@ def expect(what, good):
     else:
         failed += 1
         print("WRONG:", what)
-
-
-def write(path, metadata=None, **tensors):
-    """tensors: name = (dtype, shape, numbers or bytes)."""
-    header, data = {"__metadata__": metadata} if metadata else {}, b""
-    for name, (dtype, shape, values) in tensors.items():
-        raw = values if isinstance(values, bytes) else array.array(CODES[dtype], values).tobytes()
-        header[name] = {
-            "dtype": dtype,
-            "shape": shape,
-            "data_offsets": [len(data), len(data) + len(raw)],
-        }
-        data += raw
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    with open(path, "wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text + data)
-
-
-def read(path):
-    """{name: (dtype, shape, numbers)}, and the metadata."""
-    with open(path, "rb") as file:
-        raw = file.read()
-    length = struct.unpack("<Q", raw[:8])[0]
-    header = json.loads(raw[8 : 8 + length])
-    metadata = header.pop("__metadata__", {})
-    tensors = {}
-    for name, entry in header.items():
-        begin, end = entry["data_offsets"]
-        values = array.array(CODES[entry["dtype"]], raw[8 + length + begin : 8 + length + end])
-        tensors[name] = (entry["dtype"], entry["shape"], values)
-    return tensors, metadata
 
 
 def run(*arguments):
@@ -246,30 +212,31 @@ def wrong_files(model, classes):
     out = ("--out", "bad.safetensors")
     x = ("U8", [2, 8, 8, 3], pixels(2))
     cases = {
-        "holds no tensor": {"z": x},
-        "is not [N, 8, 8, 3]": {"x": ("U8", [2, 8, 24], pixels(2))},
+        "there is no tensor 'x'": {"z": x, "w": x},
+        "has 2 dimensions": {"x": ("U8", [2, 192], pixels(2))},
+        "if these are [N, C, H, W], say --planar": {"x": ("U8", [2, 3, 8, 8], pixels(2))},
+        "smaller than the 8 x 8": {"x": ("U8", [8, 4, 4, 3], pixels(2))},
         "holds no samples": {"x": ("U8", [0, 8, 8, 3], b"")},
-        "neither float32 nor uint8": {"x": ("F64", [1, 8, 8, 3], [0.0] * 192)},
-        "is not a vector of 2 int32": {"x": x, "y": ("F32", [2], [0, 1])},
-        "a vector of 2 int32": {"x": x, "y": ("I32", [3], [0, 1, 2])},
+        "float numbers are not resized": {"x": ("F32", [1, 8, 12, 2], [0.0] * 192)},
+        "'y' is not a vector of whole numbers": {"x": x, "y": ("F32", [2], [0, 1])},
+        "'y' is not of 2 samples": {"x": x, "y": ("I32", [3], [0, 1, 2])},
     }
     for text, tensors in cases.items():
         write("wrong.safetensors", **tensors)
-        refuses(
-            text if "tensor" not in text else "no tensor 'x'",
-            "score",
-            model,
-            "--data",
-            "wrong.safetensors",
-            *out,
-        )
+        refuses(text, "score", model, "--data", "wrong.safetensors", *out)
     write("wrong.safetensors", x=("F32", [1, 8, 8, 3], [float("nan")] + [0.0] * 191))
     code, said = run("score", model, "--data", "wrong.safetensors", *out)
-    expect("NaN is refused: " + said, code in (1, 2) and "not finite" in said)
+    expect("NaN is told of: " + said, code == 0 and "1 of 1 samples is not finite" in said)
+    os.remove("bad.safetensors")
     write("wrong.safetensors", x=x)
-    refuses("no labels 'y'", "score", classes, "--data", "wrong.safetensors", *out)
+    code, said = run("score", classes, "--data", "wrong.safetensors", "--out", "fine.safetensors")
+    expect("no labels will do: " + said, code == 0 and "have no labels" in said)
+    unknown = read("fine.safetensors")[0]["log_prob"][2]
+    write("wrong.safetensors", x=x, y=("I32", [2], [-1, -1]))
+    good("score", classes, "--data", "wrong.safetensors", "--out", "fine.safetensors")
+    expect("-1 is no label", read("fine.safetensors")[0]["log_prob"][2] == unknown)
     write("wrong.safetensors", x=x, y=("I64", [2], [0, 2**40]))
-    refuses("label of sample 1", "score", classes, "--data", "wrong.safetensors", *out)
+    refuses("is no number of a class", "score", classes, "--data", "wrong.safetensors", *out)
     z = ("F32", [1, 192], [0.0] * 192)
     write("wrong.safetensors", latents=z)
     refuses("raw or whitened", "decode", model, "--data", "wrong.safetensors", *out)
@@ -277,7 +244,7 @@ def wrong_files(model, classes):
         "decode", model, "--data", "wrong.safetensors", "--form", "raw", "--out", "fine.safetensors"
     )
     write("wrong.safetensors", latents=("F32", [2, 96], [0.0] * 192))
-    refuses("is not [N, 192]", "decode", model, "--data", "wrong.safetensors", *out)
+    refuses("the model's have 192", "decode", model, "--data", "wrong.safetensors", *out)
     with open("cut.safetensors", "wb") as file, open("x.safetensors", "rb") as whole:
         file.write(whole.read()[:-5])
     refuses("cut.safetensors", "encode", model, "--data", "cut.safetensors", *out)

@@ -1,0 +1,14 @@
+/* Signals that end a run, or make it save. SPDX-License-Identifier: MIT */
+#ifndef GLOWTOOL_STOP_H
+#define GLOWTOOL_STOP_H
+
+#include <stdbool.h>
+
+/* From here on the first of a signal that ends a run only raises a flag; the second one kills. */
+void stop_install(void);
+bool stop_wanted(void);
+/* From here on SIGUSR1 raises a flag, and save_wanted tells, and lowers it. */
+void save_install(void);
+bool save_wanted(void);
+
+#endif
