@@ -152,7 +152,7 @@ static glow_status try_layer(const job *j, const glow__node *node, float *kept) 
 
 /* A layer whose prepare cannot fail need not be tried, unless its update might overflow. */
 static bool must_try(const job *j, const glow__node *node) {
-  return j->large || !(node->layer->ops.flags & GLOW_LAYER_ALWAYS_PREPARES);
+  return j->large || !(glow__layer_flags(node->layer) & GLOW_LAYER_ALWAYS_PREPARES);
 }
 
 /* A task is a slot of the buffer; slots take layers until none is left. */
