@@ -94,8 +94,8 @@ static void scales_of(const glow__coupling_run *run, const piece *at, bool slope
 
 /* Elements of x2 of `rows` pixels from p on, where they lie; or, where channels are listed, a copy
  * of them in `copy`. *stride: floats from one pixel to the next. */
-static const float *x2_of(const glow__coupling *c, const piece *at, int64_t p, int64_t rows,
-                          const float *x, float *copy, int64_t *stride) {
+static inline const float *x2_of(const glow__coupling *c, const piece *at, int64_t p, int64_t rows,
+                                 const float *x, float *copy, int64_t *stride) {
   int64_t width = at->to - at->from;
   *stride = c->x2 ? width : c->channels;
   if (!c->x2)
@@ -107,12 +107,13 @@ static const float *x2_of(const glow__coupling *c, const piece *at, int64_t p, i
 }
 
 /* Where they are to be written: for x2_written, which then puts them in place. */
-static float *x2_room(const glow__coupling *c, const piece *at, int64_t p, float *x, float *copy) {
+static inline float *x2_room(const glow__coupling *c, const piece *at, int64_t p, float *x,
+                             float *copy) {
   return c->x2 ? copy : x + p * c->channels + part_of(c, p).change + at->from;
 }
 
-static void x2_written(const glow__coupling *c, const piece *at, int64_t p, int64_t rows,
-                       const float *copy, float *x) {
+static inline void x2_written(const glow__coupling *c, const piece *at, int64_t p, int64_t rows,
+                              const float *copy, float *x) {
   int64_t width = at->to - at->from;
   for (int64_t i = 0; c->x2 && i < rows; i++)
     for (int64_t j = 0; j < width; j++)
