@@ -2,6 +2,7 @@
  * saved activations, and without GLOW_LAYER_RECONSTRUCTS, so that the model's fallback inverts and
  * runs it forward again. Tables with something missing are refused. SPDX-License-Identifier: MIT */
 #include "../support/model_helpers.h"
+#include "../support/temp_folder.h"
 
 #include <unistd.h>
 
@@ -244,13 +245,11 @@ static void test_training(void **state) {
 static void test_files(void **state) {
   if (!helper_has_files())
     skip();
-  char path[] = "/tmp/glow-custom-XXXXXX";
-  int descriptor = mkstemp(path);
   glow_context *context = helper_context(1, NULL, NULL), *other = helper_context(1, NULL, NULL);
   glow_model *model = make_model(context), *loaded = NULL;
   (void)state;
-  assert_true(descriptor >= 0);
-  close(descriptor);
+  assert_true(temp_folder_make(NULL));
+  const char *path = temp_path("model");
   glow_layer_ops ops = table();
   REFUSED(glow_model_save(model, path), GLOW_E_UNSUPPORTED,
           "layers of type 'bend' cannot be saved, because no file could be loaded with them: "
@@ -263,7 +262,7 @@ static void test_files(void **state) {
   OK(glow_model_load(other, path, &loaded));
   assert_memory_equal(glow_model_parameters(loaded), glow_model_parameters(model),
                       (size_t)glow_model_parameter_count(model) * sizeof(float));
-  unlink(path);
+  assert_true(temp_folder_remove());
   glow_model_destroy(&loaded);
   glow_model_destroy(&model);
   glow_context_destroy(&other);

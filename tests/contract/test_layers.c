@@ -3,6 +3,7 @@
  * parameters are perturbed from a printed seed. What a layer's functions do by themselves, log-dets
  * against Jacobians among it, is in test_check_built_in.c. SPDX-License-Identifier: MIT */
 #include "../support/model_helpers.h"
+#include "../support/temp_folder.h"
 
 #include <unistd.h>
 
@@ -544,7 +545,6 @@ static void test_contract(void **state) {
 /* Argument `couplings`: those under all masks, the large shape for the learned law alone. `nets`:
  * couplings with residual networks, the large shape for those with all options. */
 int main(int argc, char **argv) {
-  char folder[] = "/tmp/glow-contract-XXXXXX";
   const char *which = argc > 1 ? argv[1] : "layers";
   bool couplings = strcmp(which, "couplings") == 0, nets = strcmp(which, "nets") == 0;
   const helper_layer *layers = couplings ? helper_couplings
@@ -557,9 +557,9 @@ int main(int argc, char **argv) {
   bench *benches = helper_allocate(most * sizeof *benches);
   struct CMUnitTest *tests = helper_allocate(most * sizeof *tests);
   memset(benches, 0, most * sizeof *benches);
-  if (!mkdtemp(folder))
+  if (!temp_folder_make(NULL))
     return 1;
-  snprintf(path, sizeof path, "%s/model", folder);
+  snprintf(path, sizeof path, "%s", temp_path("model"));
   glow_blas_set_threads(1); /* a BLAS without such a call runs as it does */
   for (int32_t l = 0; l < layer_count; l++)
     for (int s = 0; s < SHAPES; s++) {
@@ -576,8 +576,7 @@ int main(int argc, char **argv) {
       tests[count++] = (struct CMUnitTest){b->name, test_contract, open_bench, close_bench, b};
     }
   int failed = _cmocka_run_group_tests(which, tests, count, NULL, NULL);
-  unlink(path);
-  rmdir(folder);
+  temp_folder_remove();
   free(benches);
   free(tests);
   return failed;

@@ -2,6 +2,7 @@
  * moved, copied, nested and saved; a finished model brings its numbers; what does not fit is
  * refused, and nothing leaks. SPDX-License-Identifier: MIT */
 #include "../support/model_helpers.h"
+#include "../support/temp_folder.h"
 
 #include <unistd.h>
 
@@ -166,18 +167,16 @@ static void test_flat(void **state) {
 static void test_files(void **state) {
   if (!helper_has_files())
     skip();
-  char path[] = "/tmp/glow-nested-XXXXXX";
-  int descriptor = mkstemp(path);
   glow_context *context = helper_context(1, NULL, NULL);
   glow_model *model = nested_model(context), *loaded = NULL;
   double loss = 0;
   (void)state;
-  assert_true(descriptor >= 0);
-  close(descriptor);
+  assert_true(temp_folder_make(NULL));
+  const char *path = temp_path("model");
   train(model, GLOW_MODE_STORED, &loss);
   OK(glow_model_save(model, path));
   OK(glow_model_load(context, path, &loaded));
-  unlink(path);
+  assert_true(temp_folder_remove());
   same_tensors(loaded, model);
   glow_model_destroy(&loaded);
   glow_model_destroy(&model);

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "../support/model_helpers.h"
+#include "../support/temp_folder.h"
 
 /* ---- the recipe ------------------------------------------------------------------------------ */
 
@@ -55,10 +56,9 @@ static glow_model *new_realnvp(glow_context *context) {
 
 /* The architecture in the model's file, without white space. */
 static char *architecture_of(glow_context *context, const glow_model *model) {
-  char folder[] = "/tmp/glow-realnvp-XXXXXX", path[64];
   glow_tensor_file *file = NULL;
-  assert_non_null(mkdtemp(folder));
-  snprintf(path, sizeof path, "%s/model", folder);
+  assert_true(temp_folder_make(NULL));
+  const char *path = temp_path("model");
   OK(glow_model_save(model, path));
   OK(glow_tensor_file_open(context, path, &file));
   const char *text = glow_tensor_file_metadata(file, "glow.model");
@@ -69,8 +69,7 @@ static char *architecture_of(glow_context *context, const glow_model *model) {
       *to++ = *text;
   *to = '\0';
   glow_tensor_file_close(&file);
-  unlink(path);
-  rmdir(folder);
+  assert_true(temp_folder_remove());
   return copy;
 }
 

@@ -3,6 +3,7 @@
  * the status is GLOW_E_MEMORY, and nothing leaks: no block, no mapping, no temporary file.
  * SPDX-License-Identifier: MIT */
 #include "../support/model_helpers.h"
+#include "../support/temp_folder.h"
 
 #include <dirent.h>
 #include <sys/stat.h>
@@ -10,17 +11,10 @@
 
 enum { MOST = 20000 };
 
-static char folder[] = "/tmp/glow-fault-files-XXXXXX";
 static unsigned char buffer[1 << 16];
 
-static const char *path_of(const char *name) {
-  static char path[128];
-  snprintf(path, sizeof path, "%s/%s", folder, name);
-  return path;
-}
-
 static int count_files(void) {
-  DIR *directory = opendir(folder);
+  DIR *directory = opendir(temp_folder);
   int count = 0;
   assert_non_null(directory);
   while (readdir(directory))
@@ -34,7 +28,7 @@ static int64_t count_mappings(void) {
   char line[512];
   int64_t count = 0;
   while (maps && fgets(line, sizeof line, maps))
-    count += strstr(line, folder) != NULL;
+    count += strstr(line, temp_folder) != NULL;
   if (maps)
     fclose(maps);
   return count;
@@ -91,7 +85,7 @@ static glow_status write_tensors(glow_context *context, uint32_t choice) {
   glow_file_tensor tensors[2];
   glow_output o = GLOW_OUTPUT_INIT;
   two_tensors(tensors);
-  o.path = choice ? path_of("tensors") : NULL;
+  o.path = choice ? temp_path("tensors") : NULL;
   o.buffer = choice ? NULL : buffer;
   o.capacity = sizeof buffer;
   return glow_tensor_file_write_output(context, &o, tensors, 2, metadata, 2);
@@ -103,7 +97,7 @@ static glow_status write_pieces(glow_context *context, uint32_t choice) {
   (void)choice;
   two_tensors(tensors);
   glow_status status =
-      glow_tensor_writer_create(context, path_of("pieces"), tensors, 2, metadata, 2, &writer);
+      glow_tensor_writer_create(context, temp_path("pieces"), tensors, 2, metadata, 2, &writer);
   assert_int_equal(writer != NULL, status == GLOW_OK);
   for (int i = 0; status == GLOW_OK && i < 2; i++)
     status = glow_tensor_writer_append(writer, i, numbers + 2 * i, 8);
@@ -122,7 +116,7 @@ enum { FROM_PATH = 0, FROM_MAPPING = 1, FROM_LAZY = 2, FROM_MEMORY = 3, FROM_CAL
 
 static glow_input input_of(uint32_t choice, const char *name, size_t size) {
   glow_input in = GLOW_INPUT_INIT;
-  in.path = choice < FROM_MEMORY ? path_of(name) : NULL;
+  in.path = choice < FROM_MEMORY ? temp_path(name) : NULL;
   in.flags = choice < FROM_MEMORY ? choice : 0;
   in.data = choice == FROM_MEMORY ? buffer : NULL;
   in.read = choice == FROM_CALLBACK ? give : NULL;
@@ -199,7 +193,7 @@ static void test_load(void **state) {
   glow_glow_options o = tiny();
   glow_model *model = helper_glow(context, &o, 3);
   (void)state;
-  OK(glow_model_save(model, path_of("model")));
+  OK(glow_model_save(model, temp_path("model")));
   save_to_buffer(model, 0);
   fail_each(load_model, FROM_PATH);
   fail_each(load_model, FROM_MAPPING);
@@ -210,7 +204,7 @@ static void test_load(void **state) {
   for (o.permutation = GLOW_PERMUTATION_REVERSE; o.permutation <= GLOW_PERMUTATION_INVCONV_LU;
        o.permutation++) {
     model = helper_glow(context, &o, 3);
-    OK(glow_model_save(model, path_of("model")));
+    OK(glow_model_save(model, temp_path("model")));
     fail_each(load_model, FROM_PATH);
     glow_model_destroy(&model);
   }
@@ -226,7 +220,7 @@ static bool fail_saving_model(int64_t n, bool fail_on, bool to_path) {
   glow_output out = GLOW_OUTPUT_INIT;
   int64_t live = memory.live;
   int files = count_files();
-  out.path = to_path ? path_of("saved") : NULL;
+  out.path = to_path ? temp_path("saved") : NULL;
   out.buffer = to_path ? NULL : buffer;
   out.capacity = to_path ? 0 : sizeof buffer;
   out.storage = GLOW_TYPE_BF16;
@@ -236,7 +230,7 @@ static bool fail_saving_model(int64_t n, bool fail_on, bool to_path) {
   assert_int_equal(status, failed ? GLOW_E_MEMORY : GLOW_OK);
   assert_int_equal(memory.live, live);
   assert_int_equal(count_files(), failed || !to_path ? files : files + 1);
-  unlink(path_of("saved"));
+  unlink(temp_path("saved"));
   glow_model_destroy(&model);
   glow_context_destroy(&context);
   return !failed;
@@ -304,10 +298,10 @@ static glow_status load_average(glow_context *context, uint32_t choice) {
 static glow_status find_newest(glow_context *context, uint32_t choice) {
   char path[256], series[128];
   (void)choice;
-  snprintf(series, sizeof series, "%s", path_of("series"));
+  snprintf(series, sizeof series, "%s", temp_path("series"));
   glow_status status = glow_checkpoint_newest(context, series, path, sizeof path);
-  assert_string_equal(path,
-                      status == GLOW_OK ? path_of("series/checkpoint-000000002.safetensors") : "");
+  assert_string_equal(path, status == GLOW_OK ? temp_path("series/checkpoint-000000002.safetensors")
+                                              : "");
   return status;
 }
 
@@ -315,7 +309,7 @@ static void test_load_checkpoint(void **state) {
   glow_context *context = helper_context(1, NULL, NULL);
   char series[128];
   (void)state;
-  snprintf(series, sizeof series, "%s", path_of("series"));
+  snprintf(series, sizeof series, "%s", temp_path("series"));
   assert_int_equal(mkdir(series, 0700), 0);
   for (int steps = 1; steps <= STEPS; steps++) {
     glow_model *model = NULL;
@@ -344,7 +338,7 @@ static bool fail_saving(int64_t n, bool fail_on, bool series) {
   glow_model *model = NULL;
   glow_trainer *trainer = train(context, 1, &model);
   char saved[128];
-  snprintf(saved, sizeof saved, "%s", path_of(series ? "saved-series" : "saved"));
+  snprintf(saved, sizeof saved, "%s", temp_path(series ? "saved-series" : "saved"));
   int64_t live = memory.live;
   memory.fail_at = memory.calls + n;
   glow_status status = series ? glow_checkpoint_save_series(trainer, saved, 1, notes, 1)
@@ -366,7 +360,7 @@ static bool fail_saving(int64_t n, bool fail_on, bool series) {
 
 static void test_save_checkpoint(void **state) {
   (void)state;
-  assert_int_equal(mkdir(path_of("saved-series"), 0700), 0);
+  assert_int_equal(mkdir(temp_path("saved-series"), 0700), 0);
   for (int how = 0; how < 4; how++) {
     int64_t n = 1;
     while (n < MOST && !fail_saving(n, how & 1, how & 2))
@@ -410,15 +404,13 @@ static int set_up(void **state) {
   helper_random random = helper_random_of(7);
   (void)state;
   x = helper_new_normals(&random, 0.1f, SAMPLES * 4 * 4 * 2);
-  return mkdtemp(folder) ? 0 : -1;
+  return temp_folder_make(NULL) ? 0 : -1;
 }
 
 static int tear_down(void **state) {
-  char command[128];
   (void)state;
   free(x);
-  snprintf(command, sizeof command, "rm -rf %s", folder);
-  return system(command);
+  return temp_folder_remove() ? 0 : -1;
 }
 
 int main(int argc, char **argv) {

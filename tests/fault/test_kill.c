@@ -11,11 +11,11 @@
 #include <unistd.h>
 
 #include "../support/model_helpers.h"
+#include "../support/temp_folder.h"
 
 enum { KILLS = 250, MODELS = 2, KEEP = 2 };
 
 /* In memory if possible: a file system that outlives a process is all that matters here. */
-static char folder[64];
 static char target[80], series[80];
 
 /* What the writer tells: saves that are done, in memory shared with the parent. */
@@ -146,7 +146,7 @@ static void test_model(void **state) {
   /* More, where other programs keep the killer from its moment. */
   for (; kills < KILLS || (in_the_middle <= KILLS / 20 && kills < 10 * KILLS); kills++) {
     start_and_kill(write_models, kills % 2 ? temporary : NULL, &random);
-    int left = count_entries(folder, ".tmp");
+    int left = count_entries(temp_folder, ".tmp");
     assert_in_range(left, 0, 1);
     in_the_middle += left;
     found[which(target)]++;
@@ -156,7 +156,7 @@ static void test_model(void **state) {
   assert_true(in_the_middle > KILLS / 20 && found[0] && found[1]);
   OK(glow_model_save(models[0], target));
   assert_int_equal(which(target), 0);
-  assert_int_equal(count_entries(folder, ".tmp"), 0);
+  assert_int_equal(count_entries(temp_folder, ".tmp"), 0);
 }
 
 /* Each writer starts at step 0, removes others but its own, and is killed at some step. */
@@ -178,12 +178,10 @@ static int set_up(void **state) {
   glow_glow_options o = GLOW_GLOW_OPTIONS_INIT;
   (void)state;
   saves = mmap(NULL, sizeof *saves, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  snprintf(folder, sizeof folder, "%s/glow-kill-XXXXXX",
-           access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-  if (saves == MAP_FAILED || !mkdtemp(folder))
+  if (saves == MAP_FAILED || !temp_folder_make(access("/dev/shm", W_OK) == 0 ? "/dev/shm" : NULL))
     return -1;
-  snprintf(target, sizeof target, "%s/model", folder);
-  snprintf(series, sizeof series, "%s/series", folder);
+  snprintf(target, sizeof target, "%s", temp_path("model"));
+  snprintf(series, sizeof series, "%s", temp_path("series"));
   context = helper_context(0, NULL, NULL);
   o.input = (glow_shape){4, 4, 1};
   o.levels = 1;
@@ -199,14 +197,12 @@ static int set_up(void **state) {
 }
 
 static int tear_down(void **state) {
-  char command[128];
   (void)state;
   glow_trainer_destroy(&trainer);
   for (int i = 0; i < MODELS; i++)
     glow_model_destroy(&models[i]);
   glow_context_destroy(&context);
-  snprintf(command, sizeof command, "rm -rf %s", folder);
-  return system(command);
+  return temp_folder_remove() ? 0 : -1;
 }
 
 int main(void) {

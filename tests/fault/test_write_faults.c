@@ -17,19 +17,10 @@
 #include <unistd.h>
 
 #include "../support/model_helpers.h"
+#include "../support/temp_folder.h"
 #include "wrap.h"
 
 enum { MOST = 2000, EINTRS = 3 };
-
-static char folder[] = "/tmp/glow-write-XXXXXX";
-
-static const char *path_of(const char *name) {
-  static char path[2][256];
-  static int turn;
-  turn = !turn;
-  snprintf(path[turn], sizeof path[turn], "%s/%s", folder, name);
-  return path[turn];
-}
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
@@ -171,7 +162,7 @@ static char target[256];
 static blob old, new;
 
 static void set_target(void) {
-  snprintf(target, sizeof target, "%s", path_of("target"));
+  snprintf(target, sizeof target, "%s", temp_path("target"));
 }
 
 /* What must be true after a run in which something failed. */
@@ -195,7 +186,7 @@ static void check_after(glow_status status, const way *w) {
   if (!w->harmless && status == GLOW_OK &&
       (wrap.failed[WRAP_PWRITE] || wrap.failed[WRAP_FSYNC] || wrap.failed[WRAP_RENAME]))
     fail_msg("a failure was passed over");
-  if (count_entries(folder, ".tmp") != 0 && !wrap.failed[WRAP_UNLINK])
+  if (count_entries(temp_folder, ".tmp") != 0 && !wrap.failed[WRAP_UNLINK])
     fail_msg("a temporary file is left");
 }
 
@@ -219,7 +210,7 @@ static bool run_with_fault(writer write, const way *w, int64_t n) {
   /* The next one succeeds, and removes what could not be removed. */
   OK(write(target));
   assert_true(holds(target, &new));
-  assert_int_equal(count_entries(folder, ".tmp"), 0);
+  assert_int_equal(count_entries(temp_folder, ".tmp"), 0);
   return wrap.failures > 0;
 }
 
@@ -274,7 +265,7 @@ static void test_series(void **state) {
   char series[300], path[400];
   const float x[2 * 32] = {0.1f};
   (void)state;
-  snprintf(series, sizeof series, "%s", path_of("series"));
+  snprintf(series, sizeof series, "%s", temp_path("series"));
   assert_int_equal(mkdir(series, 0700), 0);
   OK(glow_checkpoint_save_series(trainer, series, 1, NULL, 0));
   for (int k = 0; k < WAYS; k++) {
@@ -318,55 +309,55 @@ static void test_left_over(void **state) {
   char name[64];
   (void)state;
   set_target();
-  touch(path_of("target.glow-0.tmp"));  /* of a killed writer: removed */
-  touch(path_of("target.glow-00.tmp")); /* of somebody else */
-  touch(path_of("other.glow-0.tmp"));
+  touch(temp_path("target.glow-0.tmp"));  /* of a killed writer: removed */
+  touch(temp_path("target.glow-00.tmp")); /* of somebody else */
+  touch(temp_path("other.glow-0.tmp"));
   OK(write_tensors(target));
-  assert_int_equal(count_entries(folder, ".tmp"), 2);
+  assert_int_equal(count_entries(temp_folder, ".tmp"), 2);
   /* One that is being written stays, and does not block. */
-  touch(path_of("target.glow-0.tmp"));
-  int descriptor = open(path_of("target.glow-0.tmp"), O_WRONLY);
+  touch(temp_path("target.glow-0.tmp"));
+  int descriptor = open(temp_path("target.glow-0.tmp"), O_WRONLY);
   assert_int_equal(flock(descriptor, LOCK_EX), 0);
   OK(write_tensors(target));
-  assert_int_equal(count_entries(folder, "target.glow-0.tmp"), 1);
+  assert_int_equal(count_entries(temp_folder, "target.glow-0.tmp"), 1);
   close(descriptor);
-  unlink(path_of("target.glow-0.tmp"));
+  unlink(temp_path("target.glow-0.tmp"));
   /* A link is not followed, a folder not touched. */
-  touch(path_of("precious"));
-  assert_int_equal(symlink(path_of("precious"), path_of("target.glow-0.tmp")), 0);
-  assert_int_equal(mkdir(path_of("target.glow-1.tmp"), 0700), 0);
-  assert_int_equal(mkfifo(path_of("target.glow-2.tmp"), 0600), 0);
+  touch(temp_path("precious"));
+  assert_int_equal(symlink(temp_path("precious"), temp_path("target.glow-0.tmp")), 0);
+  assert_int_equal(mkdir(temp_path("target.glow-1.tmp"), 0700), 0);
+  assert_int_equal(mkfifo(temp_path("target.glow-2.tmp"), 0600), 0);
   OK(write_tensors(target));
-  assert_int_equal(stat(path_of("precious"), &about), 0);
+  assert_int_equal(stat(temp_path("precious"), &about), 0);
   assert_int_equal(about.st_size, 6);
-  unlink(path_of("target.glow-0.tmp"));
-  rmdir(path_of("target.glow-1.tmp"));
-  unlink(path_of("target.glow-2.tmp"));
-  unlink(path_of("target.glow-00.tmp"));
-  unlink(path_of("other.glow-0.tmp"));
+  unlink(temp_path("target.glow-0.tmp"));
+  rmdir(temp_path("target.glow-1.tmp"));
+  unlink(temp_path("target.glow-2.tmp"));
+  unlink(temp_path("target.glow-00.tmp"));
+  unlink(temp_path("other.glow-0.tmp"));
   /* Without locks there is an end to them too: the last is taken over. With locks all go. */
   for (int i = 0; i < 100; i++) {
     snprintf(name, sizeof name, "target.glow-%d.tmp", i);
-    touch(path_of(name));
+    touch(temp_path(name));
   }
   wrap.without_locks = true;
   OK(write_tensors(target));
   OK(write_tensors(target));
   wrap.without_locks = false;
-  assert_int_equal(count_entries(folder, "target.glow-"), 99);
+  assert_int_equal(count_entries(temp_folder, "target.glow-"), 99);
   OK(write_tensors(target));
-  assert_int_equal(count_entries(folder, ".tmp"), 0);
+  assert_int_equal(count_entries(temp_folder, ".tmp"), 0);
 }
 
 /* A series tidies up after killed writers of steps that never come again; not after others. */
 static void test_left_over_of_series(void **state) {
   (void)state;
-  touch(path_of("series/checkpoint-000000001.safetensors.glow-0.tmp"));
-  touch(path_of("series/checkpoint-000000002.safetensors.glow-3.tmp"));
-  touch(path_of("series/checkpoint-2.safetensors.glow-3.tmp"));
-  touch(path_of("series/mine.glow-0.tmp"));
-  OK(glow_checkpoint_save_series(trainer, path_of("series"), 0, NULL, 0));
-  assert_int_equal(count_entries(path_of("series"), ".tmp"), 2);
+  touch(temp_path("series/checkpoint-000000001.safetensors.glow-0.tmp"));
+  touch(temp_path("series/checkpoint-000000002.safetensors.glow-3.tmp"));
+  touch(temp_path("series/checkpoint-2.safetensors.glow-3.tmp"));
+  touch(temp_path("series/mine.glow-0.tmp"));
+  OK(glow_checkpoint_save_series(trainer, temp_path("series"), 0, NULL, 0));
+  assert_int_equal(count_entries(temp_path("series"), ".tmp"), 2);
 }
 
 /* ---- disks that are full --------------------------------------------------------------------- */
@@ -392,7 +383,7 @@ static void test_file_size_limit(void **state) {
       assert_int_equal(status, GLOW_E_IO);
       assert_non_null(strstr(glow_last_error(), target));
       assert_true(holds(target, &old));
-      assert_int_equal(count_entries(folder, "target."), 0);
+      assert_int_equal(count_entries(temp_folder, "target."), 0);
     }
     free(new.bytes);
   }
@@ -429,11 +420,11 @@ static int fill_disk(const char *disk) {
 static void test_full_disk(void **state) {
   int status = 0;
   (void)state;
-  assert_int_equal(mkdir(path_of("disk"), 0700), 0);
+  assert_int_equal(mkdir(temp_path("disk"), 0700), 0);
   fflush(NULL);
   pid_t child = fork();
   if (child == 0)
-    _exit(fill_disk(path_of("disk")));
+    _exit(fill_disk(temp_path("disk")));
   assert_true(waitpid(child, &status, 0) == child && WIFEXITED(status));
   if (WEXITSTATUS(status) == CANNOT_MOUNT) {
     print_message("skipped: no file system can be mounted here\n");
@@ -449,7 +440,7 @@ static int set_up(void **state) {
   glow_glow_options o = GLOW_GLOW_OPTIONS_INIT;
   const float x[2 * 32] = {0.1f, -0.2f};
   (void)state;
-  if (!mkdtemp(folder))
+  if (!temp_folder_make(NULL))
     return -1;
   context = helper_context(0, NULL, &memory);
   o.input = (glow_shape){4, 4, 2};
@@ -465,13 +456,11 @@ static int set_up(void **state) {
 }
 
 static int tear_down(void **state) {
-  char command[128];
   (void)state;
   glow_trainer_destroy(&trainer);
   glow_model_destroy(&model);
   glow_context_destroy(&context);
-  snprintf(command, sizeof command, "rm -rf %s", folder);
-  return memory.live == 0 ? system(command) : -1;
+  return temp_folder_remove() && memory.live == 0 ? 0 : -1;
 }
 
 int main(void) {

@@ -5,30 +5,19 @@
 
 #include <stdio.h>
 
+#include "../support/temp_folder.h"
 #include "../train/fixture.h"
 
 enum { CASE_VARIANTS = 4, CASE_BATCH = 5, CASE_CLASSES = 3 };
 
-static char folder[] = "/tmp/glow-checkpoint-XXXXXX";
-
-static inline const char *path_of(const char *name) {
-  static char path[4][256];
-  static int turn;
-  turn = (turn + 1) % 4;
-  snprintf(path[turn], sizeof path[turn], "%s/%s", folder, name);
-  return path[turn];
-}
-
 static inline int make_folder(void **state) {
   (void)state;
-  return mkdtemp(folder) ? 0 : -1;
+  return temp_folder_make(NULL) ? 0 : -1;
 }
 
 static inline int remove_folder(void **state) {
-  char command[128];
   (void)state;
-  snprintf(command, sizeof command, "rm -rf %s", folder);
-  return system(command);
+  return temp_folder_remove() ? 0 : -1;
 }
 
 typedef struct bench {

@@ -3,6 +3,7 @@
  * of opendir, which lists a series of checkpoints, are the only ones that there may be.
  * SPDX-License-Identifier: MIT */
 #include "../support/model_helpers.h"
+#include "../support/temp_folder.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -99,15 +100,8 @@ static void assert_table_alone(const char *what, bool lists) {
 
 /* ---- what is loaded and saved ---------------------------------------------------------------- */
 
-static char folder[] = "/tmp/glow-allocations-XXXXXX";
 static const char *import_folder;
 static glow_context *context;
-
-static const char *path_of(const char *name) {
-  static char path[128];
-  snprintf(path, sizeof path, "%s/%s", folder, name);
-  return path;
-}
 
 static void test_counting(void **state) {
   (void)state;
@@ -126,7 +120,7 @@ static glow_model *make_model(void) {
 static void load(const char *what, uint32_t flags) {
   glow_input in = GLOW_INPUT_INIT;
   glow_model *model = NULL;
-  in.path = path_of("model");
+  in.path = temp_path("model");
   in.flags = flags;
   watch();
   OK(glow_model_load_input(context, &in, &model));
@@ -139,11 +133,11 @@ static void test_model(void **state) {
   glow_output o = GLOW_OUTPUT_INIT;
   (void)state;
   watch();
-  OK(glow_model_save(model, path_of("model")));
+  OK(glow_model_save(model, temp_path("model")));
   assert_table_alone("save a model", false);
   load("load it", 0);
   load("load it mapped", GLOW_INPUT_MAP);
-  o.path = path_of("half");
+  o.path = temp_path("half");
   o.storage = GLOW_TYPE_BF16;
   watch();
   OK(glow_model_save_output(model, &o));
@@ -168,10 +162,10 @@ static void test_tensors(void **state) {
     tensors[i].data = "x";
   }
   watch();
-  OK(glow_tensor_file_write(context, path_of("tensors"), tensors, COUNT, metadata, COUNT));
+  OK(glow_tensor_file_write(context, temp_path("tensors"), tensors, COUNT, metadata, COUNT));
   assert_table_alone("write 1000 tensors", false);
   watch();
-  OK(glow_tensor_file_open(context, path_of("tensors"), &file));
+  OK(glow_tensor_file_open(context, temp_path("tensors"), &file));
   assert_table_alone("open them", false);
   glow_tensor_file_close(&file);
 }
@@ -189,16 +183,16 @@ static void test_checkpoint(void **state) {
   o.optimizer = &optimizer;
   OK(glow_trainer_create(model, &o, &trainer));
   watch();
-  OK(glow_checkpoint_save(trainer, path_of("checkpoint"), notes, 1));
+  OK(glow_checkpoint_save(trainer, temp_path("checkpoint"), notes, 1));
   assert_table_alone("save a checkpoint", false);
   watch();
-  OK(glow_checkpoint_load(context, path_of("checkpoint"), &loaded, &loaded_trainer));
+  OK(glow_checkpoint_load(context, temp_path("checkpoint"), &loaded, &loaded_trainer));
   assert_table_alone("load it", false);
   watch();
-  OK(glow_checkpoint_save_series(trainer, folder, 2, notes, 1));
+  OK(glow_checkpoint_save_series(trainer, temp_folder, 2, notes, 1));
   assert_table_alone("save one of a series", true);
   watch();
-  OK(glow_checkpoint_newest(context, folder, path, sizeof path));
+  OK(glow_checkpoint_newest(context, temp_folder, path, sizeof path));
   assert_table_alone("find the newest", true);
   glow_trainer_destroy(&loaded_trainer);
   glow_model_destroy(&loaded);
@@ -218,7 +212,7 @@ static void test_other_projects(void **state) {
   watch();
   OK(glow_model_import(context, &in, &o, &model));
   assert_table_alone("import a model", false);
-  out.path = path_of("export");
+  out.path = temp_path("export");
   watch();
   OK(glow_model_export(model, GLOW_FORMAT_Y0AST, &out));
   assert_table_alone("export it", false);
@@ -234,15 +228,13 @@ static int set_up(void **state) {
   o.allocator = &table;
   o.threads = 1;
   OK(glow_context_create(&o, &context));
-  return mkdtemp(folder) ? 0 : -1;
+  return temp_folder_make(NULL) ? 0 : -1;
 }
 
 static int tear_down(void **state) {
-  char command[128];
   (void)state;
   glow_context_destroy(&context);
-  snprintf(command, sizeof command, "rm -rf %s", folder);
-  return system(command);
+  return temp_folder_remove() ? 0 : -1;
 }
 
 int main(int argc, char **argv) {

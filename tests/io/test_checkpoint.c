@@ -53,15 +53,16 @@ static void check_continued(int32_t optimizer, int32_t mode, int variant) {
   const int first = variant == 3 ? 1 : 20; /* a warm-up, an average just begun */
   make_steps(whole.trainer, whole.model, 40, pixels);
   make_steps(half.trainer, half.model, first, pixels);
-  save_case(whole.trainer, path_of("whole"), kind);
-  save_case(half.trainer, path_of("half"), kind);
+  save_case(whole.trainer, temp_path("whole"), kind);
+  save_case(half.trainer, temp_path("half"), kind);
   close_bench(&whole);
   close_bench(&half);
-  continue_in_new_process(path_of("half"), path_of("continued"), 40 - first, 1 + (variant + 1) % 3);
-  if (!same_files(path_of("whole"), path_of("continued")))
+  continue_in_new_process(temp_path("half"), temp_path("continued"), 40 - first,
+                          1 + (variant + 1) % 3);
+  if (!same_files(temp_path("whole"), temp_path("continued")))
     fail_msg("optimizer %d, mode %d, variant %d: the continued run differs", (int)optimizer,
              (int)mode, variant);
-  assert_false(same_files(path_of("half"), path_of("continued")));
+  assert_false(same_files(temp_path("half"), temp_path("continued")));
 }
 
 static void test_continued(void **state) {
@@ -76,22 +77,22 @@ static void test_continued(void **state) {
 static void test_no_steps_yet(void **state) {
   bench whole = open_case(1, GLOW_OPTIMIZER_ADAM, GLOW_MODE_STORED, 0);
   (void)state;
-  save_case(whole.trainer, path_of("half"), "pixels");
+  save_case(whole.trainer, temp_path("half"), "pixels");
   make_steps(whole.trainer, whole.model, 5, true);
-  save_case(whole.trainer, path_of("whole"), "pixels");
+  save_case(whole.trainer, temp_path("whole"), "pixels");
   close_bench(&whole);
-  continue_in_new_process(path_of("half"), path_of("continued"), 5, 2);
-  assert_true(same_files(path_of("whole"), path_of("continued")));
+  continue_in_new_process(temp_path("half"), temp_path("continued"), 5, 2);
+  assert_true(same_files(temp_path("whole"), temp_path("continued")));
 }
 
 static void test_use_of_the_average_changes_nothing(void **state) {
   bench b = open_case(1, GLOW_OPTIMIZER_ADAM, GLOW_MODE_STORED, 0);
   (void)state;
   make_steps(b.trainer, b.model, 3, true);
-  save_case(b.trainer, path_of("a"), "pixels");
+  save_case(b.trainer, temp_path("a"), "pixels");
   ok(glow_trainer_use_average(b.trainer, 1));
-  save_case(b.trainer, path_of("b"), "pixels");
-  assert_true(same_files(path_of("a"), path_of("b")));
+  save_case(b.trainer, temp_path("b"), "pixels");
+  assert_true(same_files(temp_path("a"), temp_path("b")));
   ok(glow_trainer_use_average(b.trainer, 0));
   make_steps(b.trainer, b.model, 1, true);
   close_bench(&b);
@@ -101,7 +102,7 @@ static void test_use_of_the_average_changes_nothing(void **state) {
 
 static void same_as_saved(glow_context *context, const char *name, const glow_model *model) {
   glow_model *saved = NULL;
-  ok(glow_model_load(context, path_of(name), &saved));
+  ok(glow_model_load(context, temp_path(name), &saved));
   same_bits(model, glow_model_parameters(saved));
   assert_true(glow_model_initialised(model));
   glow_model_destroy(&saved);
@@ -111,22 +112,22 @@ static void test_models(void **state) {
   bench b = open_case(1, GLOW_OPTIMIZER_ADAM, GLOW_MODE_STORED, 0);
   glow_model *model = NULL;
   (void)state;
-  save_case(b.trainer, path_of("a"), "pixels");
-  refused(glow_checkpoint_load_average(b.context, path_of("a"), &model), GLOW_E_STATE,
+  save_case(b.trainer, temp_path("a"), "pixels");
+  refused(glow_checkpoint_load_average(b.context, temp_path("a"), &model), GLOW_E_STATE,
           "no averaged parameters");
   make_steps(b.trainer, b.model, 4, true);
-  save_case(b.trainer, path_of("a"), "pixels");
-  ok(glow_model_save(b.model, path_of("trained")));
+  save_case(b.trainer, temp_path("a"), "pixels");
+  ok(glow_model_save(b.model, temp_path("trained")));
   ok(glow_trainer_use_average(b.trainer, 1));
-  ok(glow_model_save(b.model, path_of("averaged")));
-  assert_false(same_files(path_of("trained"), path_of("averaged")));
-  ok(glow_model_load(b.context, path_of("a"), &model));
+  ok(glow_model_save(b.model, temp_path("averaged")));
+  assert_false(same_files(temp_path("trained"), temp_path("averaged")));
+  ok(glow_model_load(b.context, temp_path("a"), &model));
   same_as_saved(b.context, "trained", model);
   glow_model_destroy(&model);
-  ok(glow_checkpoint_load_average(b.context, path_of("a"), &model));
+  ok(glow_checkpoint_load_average(b.context, temp_path("a"), &model));
   same_as_saved(b.context, "averaged", model);
   glow_model_destroy(&model);
-  refused(glow_checkpoint_load_average(b.context, path_of("trained"), &model), GLOW_E_FORMAT,
+  refused(glow_checkpoint_load_average(b.context, temp_path("trained"), &model), GLOW_E_FORMAT,
           "not a checkpoint");
   assert_null(model);
   close_bench(&b);
@@ -174,7 +175,7 @@ static void test_outputs_and_inputs(void **state) {
   size_t written = 0;
   (void)state;
   make_steps(b.trainer, b.model, 3, true);
-  ok(glow_checkpoint_save(b.trainer, path_of("a"), NULL, 0));
+  ok(glow_checkpoint_save(b.trainer, temp_path("a"), NULL, 0));
   output.write = take_bytes;
   output.payload = &taken;
   ok(glow_checkpoint_save_output(b.trainer, &output, NULL, 0));
@@ -192,7 +193,7 @@ static void test_outputs_and_inputs(void **state) {
   make_steps(b.trainer, b.model, 2, true);
 
   glow_input input = GLOW_INPUT_INIT;
-  input.path = path_of("a");
+  input.path = temp_path("a");
   goes_on(&b, &input);
   input.flags = GLOW_INPUT_MAP;
   goes_on(&b, &input);
@@ -305,8 +306,8 @@ static void test_options_come_back(void **state) {
   glow_schedule schedule = GLOW_SCHEDULE_INIT;
   glow_step_report report = GLOW_STEP_REPORT_INIT;
   (void)state;
-  save_case(b.trainer, path_of("a"), "pixels");
-  ok(glow_checkpoint_load(b.context, path_of("a"), &model, &trainer));
+  save_case(b.trainer, temp_path("a"), "pixels");
+  ok(glow_checkpoint_load(b.context, temp_path("a"), &model, &trainer));
   ok(glow_trainer_get_options(b.trainer, &before));
   ok(glow_trainer_get_options(trainer, &after));
   assert_memory_equal(before.optimizer, after.optimizer, sizeof *before.optimizer);
@@ -344,18 +345,18 @@ static void test_notes(void **state) {
   glow_model *model = NULL;
   glow_trainer *trainer = NULL;
   (void)state;
-  ok(glow_checkpoint_save(b.trainer, path_of("a"), notes, 3));
-  ok(glow_checkpoint_load(b.context, path_of("a"), &model, &trainer));
+  ok(glow_checkpoint_save(b.trainer, temp_path("a"), notes, 3));
+  ok(glow_checkpoint_load(b.context, temp_path("a"), &model, &trainer));
   for (int i = 0; i < 3; i++)
     assert_string_equal(glow_trainer_note(trainer, notes[2 * i]), notes[2 * i + 1]);
   assert_null(glow_trainer_note(trainer, "epochs"));
   assert_null(glow_trainer_note(trainer, NULL));
   assert_null(glow_trainer_note(NULL, "epoch"));
   assert_null(glow_trainer_note(b.trainer, "epoch"));
-  ok(glow_checkpoint_save(trainer, path_of("b"), NULL, 0));
+  ok(glow_checkpoint_save(trainer, temp_path("b"), NULL, 0));
   glow_trainer_destroy(&trainer);
   glow_model_destroy(&model);
-  ok(glow_checkpoint_load(b.context, path_of("b"), &model, &trainer));
+  ok(glow_checkpoint_load(b.context, temp_path("b"), &model, &trainer));
   assert_null(glow_trainer_note(trainer, "epoch"));
   glow_trainer_destroy(&trainer);
   glow_model_destroy(&model);
@@ -369,7 +370,7 @@ static void test_arguments(void **state) {
   static const char *const latin1[] = {"a", "\xE9"};
   glow_model *model = b.model;
   glow_trainer *trainer = b.trainer;
-  const char *path = path_of("new");
+  const char *path = temp_path("new");
   (void)state;
   refused(glow_checkpoint_save(NULL, path, NULL, 0), GLOW_E_ARGUMENT, "NULL");
   refused(glow_checkpoint_save(b.trainer, NULL, NULL, 0), GLOW_E_ARGUMENT, "NULL");
@@ -379,7 +380,7 @@ static void test_arguments(void **state) {
   refused(glow_checkpoint_save(b.trainer, path, nothing, 1), GLOW_E_ARGUMENT, "note 0");
   refused(glow_checkpoint_save(b.trainer, path, unnamed, 1), GLOW_E_ARGUMENT, "note 0");
   refused(glow_checkpoint_save(b.trainer, path, latin1, 1), GLOW_E_ARGUMENT, "UTF-8");
-  refused(glow_checkpoint_save(b.trainer, path_of("no/where"), NULL, 0), GLOW_E_NOT_FOUND,
+  refused(glow_checkpoint_save(b.trainer, temp_path("no/where"), NULL, 0), GLOW_E_NOT_FOUND,
           "no/where");
   assert_int_not_equal(access(path, F_OK), 0);
   refused(glow_checkpoint_load(b.context, path, &model, &trainer), GLOW_E_NOT_FOUND, "new");
@@ -462,7 +463,7 @@ static void write_bad(glow_context *context, const spoil *how) {
   glow_file_tensor tensors[600];
   float values[4096];
   int64_t count = 0;
-  ok(glow_tensor_file_open(context, path_of("a"), &file));
+  ok(glow_tensor_file_open(context, temp_path("a"), &file));
   assert_true(glow_tensor_file_tensor_count(file) < 600);
   for (int64_t i = 0; i < glow_tensor_file_tensor_count(file); i++) {
     glow_file_tensor *t = &tensors[count];
@@ -493,7 +494,7 @@ static void write_bad(glow_context *context, const spoil *how) {
       how->record ? how->record : glow_tensor_file_metadata(file, "glow.checkpoint");
   const char *metadata[] = {"glow.format_version", "1",   "glow.model", architecture,
                             "glow.checkpoint",     record};
-  ok(glow_tensor_file_write(context, path_of("bad"), tensors, count, metadata, *record ? 3 : 2));
+  ok(glow_tensor_file_write(context, temp_path("bad"), tensors, count, metadata, *record ? 3 : 2));
   free(architecture);
   glow_tensor_file_close(&file);
 }
@@ -501,7 +502,7 @@ static void write_bad(glow_context *context, const spoil *how) {
 static void load_bad(glow_context *context, const char *what, const char *message) {
   glow_model *model = NULL;
   glow_trainer *trainer = NULL;
-  glow_status status = glow_checkpoint_load(context, path_of("bad"), &model, &trainer);
+  glow_status status = glow_checkpoint_load(context, temp_path("bad"), &model, &trainer);
   if (!message) {
     ok(status);
     glow_trainer_destroy(&trainer);
@@ -530,7 +531,7 @@ static char *replace(const char *text, const change *c) {
 static bench open_bad(void) {
   bench b = open_case(1, GLOW_OPTIMIZER_ADAM, GLOW_MODE_STORED, 0);
   make_steps(b.trainer, b.model, 4, true);
-  save_case(b.trainer, path_of("a"), "pixels");
+  save_case(b.trainer, temp_path("a"), "pixels");
   return b;
 }
 
@@ -538,7 +539,7 @@ static void test_wrong_records(void **state) {
   bench b = open_bad();
   glow_tensor_file *file = NULL;
   (void)state;
-  ok(glow_tensor_file_open(b.context, path_of("a"), &file));
+  ok(glow_tensor_file_open(b.context, temp_path("a"), &file));
   const char *record = glow_tensor_file_metadata(file, "glow.checkpoint");
   spoil how = {.record = record};
   write_bad(b.context, &how);
@@ -585,7 +586,7 @@ static void test_wrong_tensors(void **state) {
   /* one more, of each kind of name */
   static const char *const surplus[] = {"surplus", "prior.mean/n", "prior.mean/m/m",
                                         "m",       "/m",           "level0.step0.invconv.perm/m"};
-  ok(glow_tensor_file_open(b.context, path_of("a"), &file));
+  ok(glow_tensor_file_open(b.context, temp_path("a"), &file));
   for (size_t i = 0; i < sizeof surplus / sizeof *surplus; i++) {
     glow_file_tensor tensors[600];
     int64_t count = glow_tensor_file_tensor_count(file);
@@ -599,7 +600,7 @@ static void test_wrong_tensors(void **state) {
         "glow.format_version", "1",
         "glow.model",          glow_tensor_file_metadata(file, "glow.model"),
         "glow.checkpoint",     glow_tensor_file_metadata(file, "glow.checkpoint")};
-    ok(glow_tensor_file_write(b.context, path_of("bad"), tensors, count, metadata, 3));
+    ok(glow_tensor_file_write(b.context, temp_path("bad"), tensors, count, metadata, 3));
     load_bad(b.context, surplus[i], "is not part of the architecture");
   }
   glow_tensor_file_close(&file);

@@ -36,26 +36,26 @@ static glow_context *logging_context(void) {
 }
 
 static bool is_there(const char *name) {
-  return access(path_of(name), F_OK) == 0;
+  return access(temp_path(name), F_OK) == 0;
 }
 
 static void touch(const char *name, const char *text) {
-  FILE *file = fopen(path_of(name), "wb");
+  FILE *file = fopen(temp_path(name), "wb");
   assert_non_null(file);
   fputs(text, file);
   fclose(file);
 }
 
 static void empty_folder(void) {
-  char command[128];
-  snprintf(command, sizeof command, "rm -rf %s/*", folder);
+  char command[300];
+  snprintf(command, sizeof command, "rm -rf %s/*", temp_folder);
   assert_int_equal(system(command), 0);
 }
 
 static void newest_is(glow_context *context, const char *name) {
   char path[256];
-  ok(glow_checkpoint_newest(context, folder, path, sizeof path));
-  assert_string_equal(path, path_of(name));
+  ok(glow_checkpoint_newest(context, temp_folder, path, sizeof path));
+  assert_string_equal(path, temp_path(name));
 }
 
 static const char *const bystanders[] = {"checkpoint-1.safetensors",
@@ -77,10 +77,10 @@ static void test_the_newest_stay(void **state) {
   empty_folder();
   for (int i = 0; i < BYSTANDERS; i++)
     touch(bystanders[i], "keep me");
-  assert_int_equal(mkdir(path_of("checkpoint-000000000.safetensors"), 0777), 0);
+  assert_int_equal(mkdir(temp_path("checkpoint-000000000.safetensors"), 0777), 0);
   for (int i = 1; i <= 4; i++) {
     make_steps(b.trainer, b.model, 1, false);
-    ok(glow_checkpoint_save_series(b.trainer, folder, i < 3 ? 0 : 2, NULL, 0));
+    ok(glow_checkpoint_save_series(b.trainer, temp_folder, i < 3 ? 0 : 2, NULL, 0));
   }
   assert_false(is_there("checkpoint-000000001.safetensors"));
   assert_false(is_there("checkpoint-000000002.safetensors"));
@@ -91,7 +91,7 @@ static void test_the_newest_stay(void **state) {
       fail_msg("%s was removed", bystanders[i]);
   assert_true(is_there("checkpoint-000000000.safetensors"));
   newest_is(b.context, "checkpoint-000000004.safetensors");
-  ok(glow_checkpoint_save_series(b.trainer, folder, 2, NULL, 0)); /* the same step again */
+  ok(glow_checkpoint_save_series(b.trainer, temp_folder, 2, NULL, 0)); /* the same step again */
   assert_true(is_there("checkpoint-000000003.safetensors"));
   close_bench(&b);
 }
@@ -105,7 +105,7 @@ static void test_the_one_just_written_stays(void **state) {
   touch("checkpoint-000000009.safetensors", "");
   touch("checkpoint-1000000000.safetensors", "");
   make_steps(b.trainer, b.model, 1, false);
-  ok(glow_checkpoint_save_series(b.trainer, folder, 2, NULL, 0));
+  ok(glow_checkpoint_save_series(b.trainer, temp_folder, 2, NULL, 0));
   assert_true(is_there("checkpoint-000000001.safetensors"));
   assert_false(is_there("checkpoint-000000007.safetensors"));
   assert_false(is_there("checkpoint-000000009.safetensors"));
@@ -120,11 +120,11 @@ static void test_a_removal_that_fails(void **state) {
   touch("checkpoint-000000000.safetensors", "");
   make_steps(b.trainer, b.model, 1, false);
   removal_fails = true;
-  refused(glow_checkpoint_save_series(b.trainer, folder, 1, NULL, 0), GLOW_E_IO,
+  refused(glow_checkpoint_save_series(b.trainer, temp_folder, 1, NULL, 0), GLOW_E_IO,
           "checkpoint 1 is written, but: cannot remove");
   removal_fails = false;
   newest_is(b.context, "checkpoint-000000001.safetensors");
-  ok(glow_checkpoint_save_series(b.trainer, folder, 1, NULL, 0));
+  ok(glow_checkpoint_save_series(b.trainer, temp_folder, 1, NULL, 0));
   assert_false(is_there("checkpoint-000000000.safetensors"));
   close_bench(&b);
 }
@@ -136,18 +136,18 @@ static void test_damaged_ones_are_passed_over(void **state) {
   (void)state;
   empty_folder();
   make_steps(b.trainer, b.model, 1, false);
-  ok(glow_checkpoint_save_series(b.trainer, folder, 0, NULL, 0));
+  ok(glow_checkpoint_save_series(b.trainer, temp_folder, 0, NULL, 0));
   make_steps(b.trainer, b.model, 1, false);
-  ok(glow_checkpoint_save_series(b.trainer, folder, 0, NULL, 0));
+  ok(glow_checkpoint_save_series(b.trainer, temp_folder, 0, NULL, 0));
   newest_is(context, "checkpoint-000000002.safetensors");
   assert_string_equal(warnings, "");
-  assert_int_equal(truncate(path_of("checkpoint-000000002.safetensors"), 3000), 0);
-  ok(glow_model_save(b.model, path_of("checkpoint-000000003.safetensors"))); /* a mere model */
+  assert_int_equal(truncate(temp_path("checkpoint-000000002.safetensors"), 3000), 0);
+  ok(glow_model_save(b.model, temp_path("checkpoint-000000003.safetensors"))); /* a mere model */
   newest_is(context, "checkpoint-000000001.safetensors");
   assert_non_null(strstr(warnings, "checkpoint-000000002.safetensors"));
   assert_non_null(strstr(warnings, "checkpoint-000000003.safetensors': it is not a checkpoint"));
-  assert_int_equal(truncate(path_of("checkpoint-000000001.safetensors"), 0), 0);
-  refused(glow_checkpoint_newest(context, folder, path, sizeof path), GLOW_E_FORMAT,
+  assert_int_equal(truncate(temp_path("checkpoint-000000001.safetensors"), 0), 0);
+  refused(glow_checkpoint_newest(context, temp_folder, path, sizeof path), GLOW_E_FORMAT,
           "none of the 3 checkpoints");
   assert_string_equal(path, "");
   glow_context_destroy(&context);
@@ -159,22 +159,25 @@ static void test_arguments(void **state) {
   char path[256];
   (void)state;
   empty_folder();
-  refused(glow_checkpoint_save_series(NULL, folder, 1, NULL, 0), GLOW_E_ARGUMENT, "NULL");
+  refused(glow_checkpoint_save_series(NULL, temp_folder, 1, NULL, 0), GLOW_E_ARGUMENT, "NULL");
   refused(glow_checkpoint_save_series(b.trainer, NULL, 1, NULL, 0), GLOW_E_ARGUMENT, "NULL");
-  refused(glow_checkpoint_save_series(b.trainer, folder, -1, NULL, 0), GLOW_E_ARGUMENT, "negative");
-  refused(glow_checkpoint_save_series(b.trainer, folder, 1, NULL, 1), GLOW_E_ARGUMENT, "notes");
-  refused(glow_checkpoint_save_series(b.trainer, path_of("no"), 1, NULL, 0), GLOW_E_NOT_FOUND,
+  refused(glow_checkpoint_save_series(b.trainer, temp_folder, -1, NULL, 0), GLOW_E_ARGUMENT,
+          "negative");
+  refused(glow_checkpoint_save_series(b.trainer, temp_folder, 1, NULL, 1), GLOW_E_ARGUMENT,
+          "notes");
+  refused(glow_checkpoint_save_series(b.trainer, temp_path("no"), 1, NULL, 0), GLOW_E_NOT_FOUND,
           "no/check");
-  refused(glow_checkpoint_newest(b.context, folder, path, sizeof path), GLOW_E_NOT_FOUND,
+  refused(glow_checkpoint_newest(b.context, temp_folder, path, sizeof path), GLOW_E_NOT_FOUND,
           "there is no checkpoint in");
-  refused(glow_checkpoint_newest(b.context, path_of("no"), path, sizeof path), GLOW_E_NOT_FOUND,
+  refused(glow_checkpoint_newest(b.context, temp_path("no"), path, sizeof path), GLOW_E_NOT_FOUND,
           "/no'");
-  refused(glow_checkpoint_newest(NULL, folder, path, sizeof path), GLOW_E_ARGUMENT, "NULL");
+  refused(glow_checkpoint_newest(NULL, temp_folder, path, sizeof path), GLOW_E_ARGUMENT, "NULL");
   refused(glow_checkpoint_newest(b.context, NULL, path, sizeof path), GLOW_E_ARGUMENT, "NULL");
-  refused(glow_checkpoint_newest(b.context, folder, NULL, sizeof path), GLOW_E_ARGUMENT, "NULL");
-  refused(glow_checkpoint_newest(b.context, folder, path, 0), GLOW_E_ARGUMENT, "no room");
-  ok(glow_checkpoint_save_series(b.trainer, folder, 1, NULL, 0));
-  refused(glow_checkpoint_newest(b.context, folder, path, 40), GLOW_E_LIMIT, "40 bytes");
+  refused(glow_checkpoint_newest(b.context, temp_folder, NULL, sizeof path), GLOW_E_ARGUMENT,
+          "NULL");
+  refused(glow_checkpoint_newest(b.context, temp_folder, path, 0), GLOW_E_ARGUMENT, "no room");
+  ok(glow_checkpoint_save_series(b.trainer, temp_folder, 1, NULL, 0));
+  refused(glow_checkpoint_newest(b.context, temp_folder, path, 40), GLOW_E_LIMIT, "40 bytes");
   assert_string_equal(path, "");
   close_bench(&b);
 }

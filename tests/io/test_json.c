@@ -1,6 +1,7 @@
 /* The reader and the writer of JSON: values, what is refused and where, and the same in a locale
  * whose point is a comma. SPDX-License-Identifier: MIT */
 #include "../support/model_helpers.h"
+#include "../support/temp_folder.h"
 
 #include <float.h>
 #include <locale.h>
@@ -321,7 +322,7 @@ static void test_limits(void **state) {
 /* Makes the point a comma for as long as `folder` is there; false where no such locale is found. */
 static bool set_comma(char *folder) {
   static const char *const names[] = {"de_DE.UTF-8", "fr_FR.UTF-8", "nl_NL.UTF-8", "de_DE.utf8"};
-  char command[256];
+  char command[sizeof temp_folder + 100];
   snprintf(command, sizeof command,
            "localedef -c -i de_DE -f UTF-8 %s/de_DE.UTF-8 > /dev/null 2>&1", folder);
   if (system(command) == 0)
@@ -360,7 +361,6 @@ static void check_model(glow_context *context, const glow_model *model, const un
 
 static void test_locale(void **state) {
   static unsigned char bytes[MOST];
-  char folder[] = "/tmp/glow-locale-XXXXXX", command[64];
   glow_context *context = helper_context(1, NULL, NULL);
   glow_glow_options o = GLOW_GLOW_OPTIONS_INIT;
   (void)state;
@@ -369,8 +369,8 @@ static void test_locale(void **state) {
   o.hidden = 3;
   glow_model *model = helper_glow(context, &o, 3);
   size_t size = save(model, bytes);
-  assert_non_null(mkdtemp(folder));
-  bool comma = set_comma(folder);
+  assert_true(temp_folder_make(NULL));
+  bool comma = set_comma(temp_folder);
   if (comma) {
     check_numbers();
     check_reals(context);
@@ -379,8 +379,7 @@ static void test_locale(void **state) {
   }
   setlocale(LC_ALL, "C");
   unsetenv("LOCPATH");
-  snprintf(command, sizeof command, "rm -rf %s", folder);
-  assert_int_equal(system(command), 0);
+  assert_true(temp_folder_remove());
   glow_model_destroy(&model);
   glow_context_destroy(&context);
   if (!comma) {

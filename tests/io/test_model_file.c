@@ -11,30 +11,21 @@
 
 #include <cmocka.h>
 
+#include "../support/temp_folder.h"
+
 enum { SIDE = 8, COUNT = 3, DIMS = SIDE * SIDE * 3 };
 
-static char folder[] = "/tmp/glow-model-XXXXXX";
 static glow_context *context;
-
-static const char *path_of(const char *name) {
-  static char path[2][256];
-  static int turn;
-  turn = !turn;
-  snprintf(path[turn], sizeof path[turn], "%s/%s", folder, name);
-  return path[turn];
-}
 
 static int set_up(void **state) {
   (void)state;
-  return mkdtemp(folder) && glow_context_create(NULL, &context) == GLOW_OK ? 0 : -1;
+  return temp_folder_make(NULL) && glow_context_create(NULL, &context) == GLOW_OK ? 0 : -1;
 }
 
 static int tear_down(void **state) {
-  char command[128];
   (void)state;
   glow_context_destroy(&context);
-  snprintf(command, sizeof command, "rm -rf %s", folder);
-  return system(command);
+  return temp_folder_remove() ? 0 : -1;
 }
 
 static void ok(glow_status status) {
@@ -114,8 +105,8 @@ static void round_trip(int32_t permutation, int32_t coupling, int32_t scale, int
   glow_context *other = NULL;
   double before[COUNT], after[COUNT];
   ok(glow_context_create(NULL, &other));
-  ok(glow_model_save(model, path_of("model")));
-  ok(glow_model_load(other, path_of("model"), &loaded));
+  ok(glow_model_save(model, temp_path("model")));
+  ok(glow_model_load(other, temp_path("model"), &loaded));
   assert_int_equal(glow_model_bits(loaded), 5);
   assert_int_equal(glow_model_class_count(loaded), classes);
   assert_true(glow_model_initialised(loaded));
@@ -125,8 +116,8 @@ static void round_trip(int32_t permutation, int32_t coupling, int32_t scale, int
   log_probs(model, before);
   log_probs(loaded, after);
   assert_memory_equal(before, after, sizeof before);
-  ok(glow_model_save(loaded, path_of("again")));
-  same_files(path_of("model"), path_of("again"));
+  ok(glow_model_save(loaded, temp_path("again")));
+  same_files(temp_path("model"), temp_path("again"));
   glow_model_destroy(&loaded);
   glow_context_destroy(&other);
   glow_model_destroy(&model);
@@ -148,8 +139,8 @@ static void test_uninitialised_stays_so(void **state) {
   o.levels = o.depth = 1;
   o.hidden = 4;
   ok(glow_model_create_glow(context, &o, &model));
-  ok(glow_model_save(model, path_of("model")));
-  ok(glow_model_load(context, path_of("model"), &loaded));
+  ok(glow_model_save(model, temp_path("model")));
+  ok(glow_model_load(context, temp_path("model"), &loaded));
   assert_false(glow_model_initialised(loaded));
   glow_model_destroy(&loaded);
   glow_model_destroy(&model);
@@ -195,22 +186,22 @@ static void test_tampered(void **state) {
   glow_model *model =
       make(GLOW_PERMUTATION_INVCONV_LU, GLOW_COUPLING_AFFINE, GLOW_SCALE_SIGMOID, 0);
   (void)state;
-  ok(glow_model_save(model, path_of("model")));
+  ok(glow_model_save(model, temp_path("model")));
   glow_model_destroy(&model);
   for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
     size_t size;
-    char *data = read_file(path_of("model"), &size);
+    char *data = read_file(temp_path("model"), &size);
     char *at = memmem(data, size, changes[i].from, strlen(changes[i].from));
     assert_int_equal(strlen(changes[i].from), strlen(changes[i].to));
     if (!at)
       fail_msg("'%s' is not in the file", changes[i].from);
     memcpy(at, changes[i].to, strlen(changes[i].to));
-    FILE *file = fopen(path_of("bad"), "wb");
+    FILE *file = fopen(temp_path("bad"), "wb");
     assert_non_null(file);
     assert_int_equal(fwrite(data, 1, size, file), size);
     fclose(file);
     free(data);
-    if (glow_model_load(context, path_of("bad"), &model) != GLOW_E_FORMAT || model)
+    if (glow_model_load(context, temp_path("bad"), &model) != GLOW_E_FORMAT || model)
       fail_msg("%s: was not refused", changes[i].to);
     if (!strstr(glow_last_error(), changes[i].message))
       fail_msg("%s: message '%s' lacks '%s'", changes[i].to, glow_last_error(), changes[i].message);
@@ -222,7 +213,7 @@ static void rewrite(const char *extra, const char *spoiled) {
   glow_tensor_file *file = NULL;
   glow_file_tensor tensors[300];
   float nan[64];
-  ok(glow_tensor_file_open(context, path_of("model"), &file));
+  ok(glow_tensor_file_open(context, temp_path("model"), &file));
   int64_t count = glow_tensor_file_tensor_count(file);
   for (int i = 0; i < 64; i++)
     nan[i] = NAN;
@@ -238,26 +229,26 @@ static void rewrite(const char *extra, const char *spoiled) {
   }
   const char *metadata[] = {"glow.format_version", "1", "glow.model",
                             glow_tensor_file_metadata(file, "glow.model")};
-  ok(glow_tensor_file_write(context, path_of("bad"), tensors, count, metadata, 2));
+  ok(glow_tensor_file_write(context, temp_path("bad"), tensors, count, metadata, 2));
   glow_tensor_file_close(&file);
 }
 
 static void test_tensors_must_fit(void **state) {
   glow_model *model = make(GLOW_PERMUTATION_SHUFFLE, GLOW_COUPLING_AFFINE, GLOW_SCALE_SIGMOID, 0);
   (void)state;
-  ok(glow_model_save(model, path_of("model")));
+  ok(glow_model_save(model, temp_path("model")));
   glow_model_destroy(&model);
   rewrite(NULL, NULL);
-  ok(glow_model_load(context, path_of("bad"), &model));
+  ok(glow_model_load(context, temp_path("bad"), &model));
   glow_model_destroy(&model);
   rewrite("surplus", NULL);
-  assert_int_equal(glow_model_load(context, path_of("bad"), &model), GLOW_E_FORMAT);
+  assert_int_equal(glow_model_load(context, temp_path("bad"), &model), GLOW_E_FORMAT);
   assert_non_null(strstr(glow_last_error(), "'surplus' is not part"));
   rewrite(NULL, "prior.logs");
-  assert_int_equal(glow_model_load(context, path_of("bad"), &model), GLOW_E_FORMAT);
+  assert_int_equal(glow_model_load(context, temp_path("bad"), &model), GLOW_E_FORMAT);
   assert_non_null(strstr(glow_last_error(), "'prior.logs': element 0 is not finite"));
   rewrite(NULL, "level0.step0.permute.index"); /* NaN's bits are no index */
-  assert_int_equal(glow_model_load(context, path_of("bad"), &model), GLOW_E_FORMAT);
+  assert_int_equal(glow_model_load(context, temp_path("bad"), &model), GLOW_E_FORMAT);
   assert_non_null(strstr(glow_last_error(), "level0.step0.permute"));
   assert_null(model);
 }

@@ -1,22 +1,14 @@
 /* Models to and from memory, callbacks and mapped files; bfloat16; the order of tensors; versions;
  * limits. Argument: the folder of files that older versions wrote. SPDX-License-Identifier: MIT */
 #include "../support/model_helpers.h"
+#include "../support/temp_folder.h"
 
 #include <unistd.h>
 
 enum { SIDE = 8, COUNT = 3, DIMS = SIDE * SIDE * 2 };
 
-static char folder[] = "/tmp/glow-model-io-XXXXXX";
 static const char *old_files;
 static glow_context *context;
-
-static const char *path_of(const char *name) {
-  static char path[2][256];
-  static int turn;
-  turn = !turn;
-  snprintf(path[turn], sizeof path[turn], "%s/%s", folder, name);
-  return path[turn];
-}
 
 static void log_probs(const glow_model *model, double *out) {
   helper_random random = helper_random_of(5);
@@ -159,8 +151,8 @@ static void test_mapped(void **state) {
   glow_model *model = make(GLOW_PERMUTATION_INVCONV_LU), *mapped = NULL, *again = NULL;
   glow_input in = GLOW_INPUT_INIT;
   (void)state;
-  OK(glow_model_save(model, path_of("model")));
-  in.path = path_of("model");
+  OK(glow_model_save(model, temp_path("model")));
+  in.path = temp_path("model");
   in.flags = GLOW_INPUT_MAP;
   OK(glow_model_load_input(context, &in, &mapped));
   assert_int_equal(glow_model_mapped(mapped), 1);
@@ -171,7 +163,7 @@ static void test_mapped(void **state) {
   OK(glow_model_prepare(mapped));
   OK(glow_model_load_input(context, &in, &again));
   same_models(model, again);
-  OK(glow_model_save(mapped, path_of("model")));
+  OK(glow_model_save(mapped, temp_path("model")));
   same_models(model, again);
   glow_model_destroy(&again);
   OK(glow_model_load_input(context, &in, &again));
@@ -187,7 +179,7 @@ static void test_mapped_copies(void **state) {
   glow_output o = GLOW_OUTPUT_INIT;
   glow_input in = GLOW_INPUT_INIT;
   (void)state;
-  o.path = in.path = path_of("model");
+  o.path = in.path = temp_path("model");
   o.storage = GLOW_TYPE_BF16;
   OK(glow_model_save_output(model, &o));
   in.flags = GLOW_INPUT_MAP;
@@ -208,7 +200,7 @@ static void test_mapped_training(void **state) {
   helper_random random = helper_random_of(6);
   float *x = helper_new_normals(&random, 0.2f, COUNT * DIMS);
   (void)state;
-  in.path = path_of("model");
+  in.path = temp_path("model");
   OK(glow_model_save(model, in.path));
   for (int i = 0; i < 2; i++) {
     glow_trainer *trainer = NULL;
@@ -279,7 +271,7 @@ static void refuse_value(glow_model *model, int64_t place, float value, int32_t 
                          const char *words) {
   glow_output o = GLOW_OUTPUT_INIT;
   float *p = glow_model_parameters_mutable(model), before = p[place];
-  o.path = path_of("refused");
+  o.path = temp_path("refused");
   o.storage = storage;
   p[place] = value;
   REFUSED(glow_model_save_output(model, &o), GLOW_E_NUMERIC, words);
@@ -389,7 +381,7 @@ static void test_no_prior(void **state) {
     tensors[i].bytes = sizeof zeros;
     tensors[i].data = zeros;
   }
-  in.path = path_of("half");
+  in.path = temp_path("half");
   OK(glow_tensor_file_write(counted, in.path, tensors, 2, metadata, 2));
   for (in.flags = 0; in.flags <= GLOW_INPUT_MAP; in.flags++) {
     REFUSED(glow_model_load_input(counted, &in, &model), GLOW_E_FORMAT, "must be a prior");
@@ -416,15 +408,13 @@ static void test_no_slash_in_names(void **state) {
 static int set_up(void **state) {
   (void)state;
   context = helper_context(1, NULL, NULL);
-  return mkdtemp(folder) ? 0 : -1;
+  return temp_folder_make(NULL) ? 0 : -1;
 }
 
 static int tear_down(void **state) {
-  char command[128];
   (void)state;
   glow_context_destroy(&context);
-  snprintf(command, sizeof command, "rm -rf %s", folder);
-  return system(command);
+  return temp_folder_remove() ? 0 : -1;
 }
 
 int main(int argc, char **argv) {

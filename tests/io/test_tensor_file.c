@@ -13,17 +13,12 @@
 
 #include <cmocka.h>
 
-static char folder[] = "/tmp/glow-io-XXXXXX";
+#include "../support/temp_folder.h"
+
 static glow_context *context;
 
-static const char *path_of(const char *name) {
-  static char path[256];
-  snprintf(path, sizeof path, "%s/%s", folder, name);
-  return path;
-}
-
 static int count_files(void) {
-  DIR *directory = opendir(folder);
+  DIR *directory = opendir(temp_folder);
   int count = 0;
   assert_non_null(directory);
   for (const struct dirent *e; (e = readdir(directory));)
@@ -34,15 +29,13 @@ static int count_files(void) {
 
 static int set_up(void **state) {
   (void)state;
-  return mkdtemp(folder) && glow_context_create(NULL, &context) == GLOW_OK ? 0 : -1;
+  return temp_folder_make(NULL) && glow_context_create(NULL, &context) == GLOW_OK ? 0 : -1;
 }
 
 static int tear_down(void **state) {
-  char command[128];
   (void)state;
   glow_context_destroy(&context);
-  snprintf(command, sizeof command, "rm -rf %s", folder);
-  return system(command);
+  return temp_folder_remove() ? 0 : -1;
 }
 
 /* ---- round trips ----------------------------------------------------------------------------- */
@@ -76,8 +69,9 @@ static void test_round_trip(void **state) {
   const char *metadata[] = {"key", "a \"text\" of \xc3\xa9", "other", ""};
   glow_tensor_file *file = NULL;
   (void)state;
-  assert_int_equal(glow_tensor_file_write(context, path_of("a"), tensors, 6, metadata, 2), GLOW_OK);
-  assert_int_equal(glow_tensor_file_open(context, path_of("a"), &file), GLOW_OK);
+  assert_int_equal(glow_tensor_file_write(context, temp_path("a"), tensors, 6, metadata, 2),
+                   GLOW_OK);
+  assert_int_equal(glow_tensor_file_open(context, temp_path("a"), &file), GLOW_OK);
   assert_int_equal(glow_tensor_file_tensor_count(file), 6);
   assert_string_equal(glow_tensor_file_metadata(file, "key"), metadata[1]);
   assert_null(glow_tensor_file_metadata(file, "none"));
@@ -228,9 +222,9 @@ static void test_malformed(void **state) {
     for (int k = 0; k < 8; k++)
       bytes[k] = (unsigned char)(claimed >> 8 * k);
     memcpy(bytes + 8, bads[i].header, length);
-    write_bytes(path_of("bad"), bytes, 8 + length + (size_t)bads[i].data);
+    write_bytes(temp_path("bad"), bytes, 8 + length + (size_t)bads[i].data);
     glow_status expected = bads[i].status ? bads[i].status : GLOW_E_FORMAT;
-    if (glow_tensor_file_open(context, path_of("bad"), &file) != expected || file)
+    if (glow_tensor_file_open(context, temp_path("bad"), &file) != expected || file)
       fail_msg("%s: was not refused", bads[i].header);
     if (!strstr(glow_last_error(), bads[i].message) || !strstr(glow_last_error(), "/bad'"))
       fail_msg("%s: message '%s' lacks '%s'", bads[i].header, glow_last_error(), bads[i].message);
@@ -246,13 +240,13 @@ static void refused(const char *path, glow_status status, const char *message) {
 
 static void test_not_files(void **state) {
   (void)state;
-  refused(path_of("missing"), GLOW_E_NOT_FOUND, "No such file");
-  refused(folder, GLOW_E_IO, "not a regular file");
+  refused(temp_path("missing"), GLOW_E_NOT_FOUND, "No such file");
+  refused(temp_folder, GLOW_E_IO, "not a regular file");
   refused("/dev/zero", GLOW_E_IO, "not a regular file");
-  write_bytes(path_of("short"), "1234567", 7);
-  refused(path_of("short"), GLOW_E_FORMAT, "7 bytes are too few");
-  assert_int_equal(mkfifo(path_of("pipe"), 0600), 0);
-  refused(path_of("pipe"), GLOW_E_IO, "not a regular file");
+  write_bytes(temp_path("short"), "1234567", 7);
+  refused(temp_path("short"), GLOW_E_FORMAT, "7 bytes are too few");
+  assert_int_equal(mkfifo(temp_path("pipe"), 0600), 0);
+  refused(temp_path("pipe"), GLOW_E_IO, "not a regular file");
 }
 
 /* ---- writes that fail ------------------------------------------------------------------------ */
@@ -264,24 +258,24 @@ static void test_failed_write_keeps_the_old_file(void **state) {
   glow_file_tensor wrong = good;
   glow_tensor_file *file = NULL;
   (void)state;
-  assert_int_equal(glow_tensor_file_write(context, path_of("kept"), &good, 1, NULL, 0), GLOW_OK);
+  assert_int_equal(glow_tensor_file_write(context, temp_path("kept"), &good, 1, NULL, 0), GLOW_OK);
   int files = count_files();
-  assert_int_equal(glow_tensor_file_write(context, path_of("kept"), twice, 2, NULL, 0),
+  assert_int_equal(glow_tensor_file_write(context, temp_path("kept"), twice, 2, NULL, 0),
                    GLOW_E_ARGUMENT);
   wrong.bytes = 2;
-  assert_int_equal(glow_tensor_file_write(context, path_of("kept"), &wrong, 1, NULL, 0),
+  assert_int_equal(glow_tensor_file_write(context, temp_path("kept"), &wrong, 1, NULL, 0),
                    GLOW_E_ARGUMENT);
   wrong = good;
   wrong.name = "\xff";
-  assert_int_not_equal(glow_tensor_file_write(context, path_of("kept"), &wrong, 1, NULL, 0),
+  assert_int_not_equal(glow_tensor_file_write(context, temp_path("kept"), &wrong, 1, NULL, 0),
                        GLOW_OK);
-  assert_int_equal(glow_tensor_file_write(context, path_of("no/where"), &good, 1, NULL, 0),
+  assert_int_equal(glow_tensor_file_write(context, temp_path("no/where"), &good, 1, NULL, 0),
                    GLOW_E_NOT_FOUND);
   assert_non_null(strstr(glow_last_error(), "no/where"));
   assert_int_equal(glow_tensor_file_write(context, "/dev/full", &good, 1, NULL, 0), GLOW_E_IO);
-  assert_int_equal(glow_tensor_file_write(context, folder, &good, 1, NULL, 0), GLOW_E_IO);
+  assert_int_equal(glow_tensor_file_write(context, temp_folder, &good, 1, NULL, 0), GLOW_E_IO);
   assert_int_equal(count_files(), files);
-  assert_int_equal(glow_tensor_file_open(context, path_of("kept"), &file), GLOW_OK);
+  assert_int_equal(glow_tensor_file_open(context, temp_path("kept"), &file), GLOW_OK);
   assert_int_equal(glow_tensor_file_tensor_count(file), 1);
   glow_tensor_file_close(&file);
 }
@@ -347,8 +341,9 @@ static void test_write_anywhere(void **state) {
   assert_int_equal(glow_tensor_file_write_output(context, &o, tensors, 2, metadata, 1), GLOW_OK);
   assert_int_equal(written.size, size);
   assert_memory_equal(written.data, buffer, size);
-  assert_int_equal(glow_tensor_file_write(context, path_of("t"), tensors, 2, metadata, 1), GLOW_OK);
-  FILE *stream = fopen(path_of("t"), "rb");
+  assert_int_equal(glow_tensor_file_write(context, temp_path("t"), tensors, 2, metadata, 1),
+                   GLOW_OK);
+  FILE *stream = fopen(temp_path("t"), "rb");
   assert_non_null(stream);
   file.size = fread(file.data, 1, sizeof file.data, stream);
   fclose(stream);
@@ -411,10 +406,10 @@ static void test_read_anywhere(void **state) {
   o.write = take;
   o.payload = &file;
   assert_int_equal(glow_tensor_file_write_output(context, &o, tensors, 2, metadata, 2), GLOW_OK);
-  write_bytes(path_of("t"), file.data, file.size);
+  write_bytes(temp_path("t"), file.data, file.size);
   for (uint32_t flags = 0; flags <= GLOW_INPUT_LAZY; flags++) {
     glow_input path = GLOW_INPUT_INIT, data = GLOW_INPUT_INIT, read = GLOW_INPUT_INIT;
-    path.path = path_of("t");
+    path.path = temp_path("t");
     data.data = file.data;
     read.read = give;
     read.payload = &file;
@@ -585,11 +580,12 @@ static void test_writer(void **state) {
   two_tensors(tensors);
   tensors[0].data = tensors[1].data = NULL;
   tensors[2] = tensor("empty", GLOW_TYPE_U8, 1, 0, 0, 0, NULL);
-  unlink(path_of("t"));
+  unlink(temp_path("t"));
   int files = count_files();
   const char *metadata[] = {"l", "", "k", "v\n\"\x01\xc3\xa9"};
   assert_int_equal(
-      glow_tensor_writer_create(context, path_of("t"), tensors, 2, metadata, 2, &writer), GLOW_OK);
+      glow_tensor_writer_create(context, temp_path("t"), tensors, 2, metadata, 2, &writer),
+      GLOW_OK);
   assert_int_equal(glow_tensor_writer_append(writer, 1, floats + 4, 3), GLOW_OK);
   assert_int_equal(glow_tensor_writer_append(writer, 0, floats, 16), GLOW_OK);
   assert_int_equal(glow_tensor_writer_append(writer, 1, (const char *)(floats + 4) + 3, 6),
@@ -599,30 +595,30 @@ static void test_writer(void **state) {
   assert_int_equal(glow_tensor_writer_append(writer, 0, NULL, 0), GLOW_OK);
   assert_int_equal(glow_tensor_writer_append(writer, 1, (const char *)(floats + 4) + 3, 5),
                    GLOW_OK);
-  assert_int_equal(access(path_of("t"), F_OK), -1);
+  assert_int_equal(access(temp_path("t"), F_OK), -1);
   assert_int_equal(glow_tensor_writer_finish(&writer), GLOW_OK);
   assert_null(writer);
   assert_int_equal(count_files(), files + 1);
-  in.path = path_of("t");
+  in.path = temp_path("t");
   open_and_check(&in, true);
   /* not complete; abandoned; tensors without data */
-  assert_int_equal(glow_tensor_writer_create(context, path_of("u"), tensors, 3, NULL, 0, &writer),
+  assert_int_equal(glow_tensor_writer_create(context, temp_path("u"), tensors, 3, NULL, 0, &writer),
                    GLOW_OK);
   assert_int_equal(glow_tensor_writer_append(writer, 0, floats, 15), GLOW_OK);
   assert_int_equal(glow_tensor_writer_finish(&writer), GLOW_E_STATE);
   assert_non_null(strstr(glow_last_error(), "tensor 0 has 15 of its 16 bytes"));
   assert_null(writer);
-  assert_int_equal(glow_tensor_writer_create(context, path_of("u"), tensors, 3, NULL, 0, &writer),
+  assert_int_equal(glow_tensor_writer_create(context, temp_path("u"), tensors, 3, NULL, 0, &writer),
                    GLOW_OK);
   glow_tensor_writer_abandon(&writer);
   assert_null(writer);
   glow_tensor_writer_abandon(&writer);
   assert_int_equal(glow_tensor_writer_finish(&writer), GLOW_E_ARGUMENT);
-  assert_int_equal(glow_tensor_file_write(context, path_of("u"), tensors, 3, NULL, 0),
+  assert_int_equal(glow_tensor_file_write(context, temp_path("u"), tensors, 3, NULL, 0),
                    GLOW_E_ARGUMENT);
   assert_non_null(strstr(glow_last_error(), "'b' has no data"));
   assert_int_equal(
-      glow_tensor_writer_create(context, path_of("no/t"), tensors, 3, NULL, 0, &writer),
+      glow_tensor_writer_create(context, temp_path("no/t"), tensors, 3, NULL, 0, &writer),
       GLOW_E_NOT_FOUND);
   assert_null(writer);
   assert_int_equal(count_files(), files + 1);

@@ -15,28 +15,25 @@
 
 #include <cmocka.h>
 
+#include "../support/temp_folder.h"
 #include "cpus.h"
-
-static char root[64];
 
 static int make_root(void **state) {
   (void)state;
-  strcpy(root, "/tmp/test_cpus.XXXXXX");
-  return mkdtemp(root) ? 0 : -1;
+  return temp_folder_make(NULL) ? 0 : -1;
 }
 
 static int remove_root(void **state) {
-  char command[128];
   (void)state;
-  snprintf(command, sizeof command, "rm -rf '%s'", root);
-  return system(command);
+  return temp_folder_remove() ? 0 : -1;
 }
 
 /* Writes a file of the root, with the folders that lead to it. */
 static void put(const char *path, const char *text) {
   char whole[512];
-  assert_true(snprintf(whole, sizeof whole, "%s%s", root, path) < (int)sizeof whole);
-  for (char *slash = strchr(whole + strlen(root) + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+  assert_true(snprintf(whole, sizeof whole, "%s%s", temp_folder, path) < (int)sizeof whole);
+  for (char *slash = strchr(whole + strlen(temp_folder) + 1, '/'); slash;
+       slash = strchr(slash + 1, '/')) {
     *slash = '\0';
     assert_true(mkdir(whole, 0777) == 0 || errno == EEXIST);
     *slash = '/';
@@ -51,7 +48,7 @@ static void put(const char *path, const char *text) {
 
 static void without_groups_there_is_no_quota(void **state) {
   (void)state;
-  assert_true(isinf(quota_cpus(root)));
+  assert_true(isinf(quota_cpus(temp_folder)));
 }
 
 static void version_2(void **state) {
@@ -59,9 +56,9 @@ static void version_2(void **state) {
   put("/proc/self/cgroup", "0::/jobs/mine\n");
   put("/proc/self/mountinfo", "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n" V2_MOUNT);
   put("/sys/fs/cgroup/jobs/mine/cpu.max", "250000 100000\n");
-  assert_true(quota_cpus(root) == 2.5);
+  assert_true(quota_cpus(temp_folder) == 2.5);
   put("/sys/fs/cgroup/jobs/mine/cpu.max", "max 100000\n");
-  assert_true(isinf(quota_cpus(root)));
+  assert_true(isinf(quota_cpus(temp_folder)));
 }
 
 /* The smallest on the way up counts, whichever group has it. */
@@ -72,11 +69,11 @@ static void nested_groups(void **state) {
   put("/sys/fs/cgroup/cpu.max", "max 100000\n");
   put("/sys/fs/cgroup/jobs/cpu.max", "150000 100000\n");
   put("/sys/fs/cgroup/jobs/mine/cpu.max", "300000 100000\n");
-  assert_true(quota_cpus(root) == 1.5);
+  assert_true(quota_cpus(temp_folder) == 1.5);
   put("/sys/fs/cgroup/jobs/mine/step/cpu.max", "50000 100000\n");
-  assert_true(quota_cpus(root) == 0.5);
+  assert_true(quota_cpus(temp_folder) == 0.5);
   put("/sys/fs/cgroup/jobs/other/cpu.max", "1000 100000\n"); /* of a group that is not ours */
-  assert_true(quota_cpus(root) == 0.5);
+  assert_true(quota_cpus(temp_folder) == 0.5);
 }
 
 /* A container with a name space of its own is at the top of what it sees, which has a file. */
@@ -85,7 +82,7 @@ static void top_of_a_container(void **state) {
   put("/proc/self/cgroup", "0::/\n");
   put("/proc/self/mountinfo", V2_MOUNT);
   put("/sys/fs/cgroup/cpu.max", "400000 100000\n");
-  assert_true(quota_cpus(root) == 4.0);
+  assert_true(quota_cpus(temp_folder) == 4.0);
 }
 
 /* Without one it reads the host's path, while its mount shows the part below that. */
@@ -97,10 +94,10 @@ static void mounted_part_of_the_tree(void **state) {
       "41 39 0:31 /docker/abc /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory\n");
   put("/sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us", "150000\n");
   put("/sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us", "50000\n");
-  assert_true(quota_cpus(root) == 3.0);
+  assert_true(quota_cpus(temp_folder) == 3.0);
   put("/sys/fs/cgroup/cpu,cpuacct/child/cpu.cfs_quota_us", "100000\n");
   put("/sys/fs/cgroup/cpu,cpuacct/child/cpu.cfs_period_us", "100000\n");
-  assert_true(quota_cpus(root) == 1.0);
+  assert_true(quota_cpus(temp_folder) == 1.0);
 }
 
 static void version_1_without_a_quota(void **state) {
@@ -109,7 +106,7 @@ static void version_1_without_a_quota(void **state) {
   put("/proc/self/mountinfo", "40 39 0:30 / /cg/cpu rw - cgroup cgroup rw,cpuacct,cpu\n");
   put("/cg/cpu/cpu.cfs_quota_us", "-1\n");
   put("/cg/cpu/cpu.cfs_period_us", "100000\n");
-  assert_true(isinf(quota_cpus(root)));
+  assert_true(isinf(quota_cpus(temp_folder)));
 }
 
 /* A controller whose name only begins so is another. */
@@ -119,7 +116,7 @@ static void cpuset_is_not_cpu(void **state) {
   put("/proc/self/mountinfo", "40 39 0:30 / /cg/cpuset rw - cgroup cgroup rw,cpuset\n");
   put("/cg/cpuset/a/cpu.cfs_quota_us", "100000\n");
   put("/cg/cpuset/a/cpu.cfs_period_us", "100000\n");
-  assert_true(isinf(quota_cpus(root)));
+  assert_true(isinf(quota_cpus(temp_folder)));
 }
 
 static void nonsense_is_no_quota(void **state) {
@@ -129,7 +126,7 @@ static void nonsense_is_no_quota(void **state) {
   put("/proc/self/mountinfo", "nothing\n - \n" V2_MOUNT);
   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
     put("/sys/fs/cgroup/a/cpu.max", texts[i]);
-    assert_true(isinf(quota_cpus(root)));
+    assert_true(isinf(quota_cpus(temp_folder)));
   }
 }
 

@@ -22,22 +22,14 @@
 #include "../../examples/glowtool/data.h"
 #include "../../examples/glowtool/picture.h"
 #include "../../examples/glowtool/resize.h"
+#include "../support/temp_folder.h"
 
-static char folder[] = "/tmp/glow-data-XXXXXX";
 static char error[1024];
 
 #define PIXELS(set) ((const uint8_t *)(set).samples)
 
-static const char *path_of(const char *name) {
-  static char paths[4][256];
-  static int turn;
-  turn = (turn + 1) % 4;
-  snprintf(paths[turn], sizeof paths[turn], "%s/%s", folder, name);
-  return paths[turn];
-}
-
 static const char *put(const char *name, const void *data, size_t size) {
-  const char *path = path_of(name);
+  const char *path = temp_path(name);
   FILE *file = fopen(path, "wb");
   assert_non_null(file);
   assert_int_equal(fwrite(data, 1, size, file), size);
@@ -124,15 +116,15 @@ static void test_mnist(void **state) {
   assert_int_equal(PIXELS(set)[179], 9);
   data_free(&set);
 #ifdef GLOWTOOL_HAVE_ZLIB
-  gzFile file = gzopen(path_of("images.gz"), "wb");
+  gzFile file = gzopen(temp_path("images.gz"), "wb");
   size_t size = idx(bytes, 0x803, 5, 6, 180);
   assert_int_equal(gzwrite(file, bytes, (unsigned)size), size);
   assert_int_equal(gzclose(file), Z_OK);
-  set = load(path_of("images.gz"), o);
+  set = load(temp_path("images.gz"), o);
   assert_int_equal(set.count, 5);
   data_free(&set);
-  assert_int_equal(truncate(path_of("images.gz"), 30), 0);
-  refuse(path_of("images.gz"), o, "gzip");
+  assert_int_equal(truncate(temp_path("images.gz"), 30), 0);
+  refuse(temp_path("images.gz"), o, "gzip");
 #endif
   data_options plain = options("mnist", 0, 0);
   refuse(put("x", bytes, idx(bytes, 0x803, 5, 6, 179)), plain, "truncated");
@@ -170,16 +162,16 @@ static void test_raw(void **state) {
   refuse(put("raw", planes, 24), options("raw:3x2", 0, 0), "is not raw:");
   refuse(put("raw", planes, 24), options("raw:0x2x2", 0, 0), "is not raw:");
   refuse(put("raw", planes, 24), options("auto", 0, 0), "--format");
-  refuse(path_of("missing"), options("raw:3x2x2", 0, 0), "No such file");
-  refuse(folder, options("raw:3x2x2", 0, 0), "a folder; --format raw:3x2x2 reads files");
-  refuse(path_of("missing"), options("nonsense", 0, 0), "'nonsense'");
+  refuse(temp_path("missing"), options("raw:3x2x2", 0, 0), "No such file");
+  refuse(temp_folder, options("raw:3x2x2", 0, 0), "a folder; --format raw:3x2x2 reads files");
+  refuse(temp_path("missing"), options("nonsense", 0, 0), "'nonsense'");
 }
 
 /* ---- PNG and JPEG ---------------------------------------------------------------------------- */
 
 static const char *put_png(const char *name, int64_t width, int64_t height, int64_t channels) {
   unsigned char pixels[40 * 40 * 3];
-  const char *path = path_of(name);
+  const char *path = temp_path(name);
   for (int64_t i = 0; i < width * height * channels; i++)
     pixels[i] = (unsigned char)(i * 5);
   if (!picture_write_png(path, width, height, channels, pixels, error, sizeof error))
@@ -202,13 +194,13 @@ static void test_png(void **state) {
   assert_int_equal(set.channels, 3);
   assert_int_equal(PIXELS(set)[0], PIXELS(set)[2]);
   data_free(&set);
-  refuse(path_of("grey.png"), options("images", 8, 0), "grey.png, 5 x 4); --upsample");
-  set = load(path_of("a.png"), options("images", 0, 1));
+  refuse(temp_path("grey.png"), options("images", 8, 0), "grey.png, 5 x 4); --upsample");
+  set = load(temp_path("a.png"), options("images", 0, 1));
   assert_int_equal(set.channels, 1); /* 0.299 * 5 i + 0.587 * 5 (i + 1) + 0.114 * 5 (i + 2) */
   assert_int_equal(PIXELS(set)[0], 4);
   assert_int_equal(PIXELS(set)[1], 19);
   data_free(&set);
-  FILE *file = fopen(path_of("a.png"), "rb");
+  FILE *file = fopen(temp_path("a.png"), "rb");
   size_t size = fread(bytes, 1, sizeof bytes, file);
   fclose(file);
   refuse(put("cut.png", bytes, size - 30), options("images", 0, 0), "PNG");
@@ -219,7 +211,7 @@ static void test_png(void **state) {
 static void test_folder(void **state) {
   char inner[256];
   (void)state;
-  snprintf(inner, sizeof inner, "%s", path_of("pictures"));
+  snprintf(inner, sizeof inner, "%s", temp_path("pictures"));
   assert_int_equal(mkdir(inner, 0700), 0);
   refuse(inner, options("auto", 0, 0), "an empty folder");
   put_png("pictures/b.png", 8, 8, 3);
@@ -237,7 +229,7 @@ static const char *put_jpeg(const char *name, int components, J_COLOR_SPACE spac
   struct jpeg_error_mgr errors;
   unsigned char row[16 * 4];
   JSAMPROW rows[] = {row};
-  const char *path = path_of(name);
+  const char *path = temp_path(name);
   FILE *file = fopen(path, "wb");
   assert_non_null(file);
   memset(row, 100, sizeof row);
@@ -269,9 +261,9 @@ static void test_jpeg(void **state) {
   set = load(put_jpeg("g.jpg", 1, JCS_GRAYSCALE), options("auto", 0, 0));
   assert_int_equal(set.channels, 1);
   data_free(&set);
-  assert_int_equal(stat(path_of("a.jpg"), &info), 0);
-  assert_int_equal(truncate(path_of("a.jpg"), info.st_size - 20), 0);
-  refuse(path_of("a.jpg"), options("auto", 0, 0), "damaged or truncated JPEG");
+  assert_int_equal(stat(temp_path("a.jpg"), &info), 0);
+  assert_int_equal(truncate(temp_path("a.jpg"), info.st_size - 20), 0);
+  refuse(temp_path("a.jpg"), options("auto", 0, 0), "damaged or truncated JPEG");
 #else
   print_message("this build reads no JPEG\n");
   skip();
@@ -334,8 +326,9 @@ static void test_grid(void **state) {
   (void)state;
   for (size_t i = 0; i < sizeof pixels; i++)
     pixels[i] = (unsigned char)(i * 6);
-  assert_true(picture_write_grid(path_of("grid.png"), 3, 2, 2, 3, 2, pixels, error, sizeof error));
-  sample_set set = load(path_of("grid.png"), options("images", 0, 0));
+  assert_true(
+      picture_write_grid(temp_path("grid.png"), 3, 2, 2, 3, 2, pixels, error, sizeof error));
+  sample_set set = load(temp_path("grid.png"), options("images", 0, 0));
   int64_t factor = 32, step = 2 * factor + 2; /* enlarged to 64 pixels, gaps of 2 */
   assert_int_equal(set.width, 2 * step + 2);
   assert_int_equal(set.height, 2 * step + 2);
@@ -353,8 +346,9 @@ static void test_chart(void **state) {
   const double x[] = {0, 1, 2, 3}, y[] = {3, 2, NAN, 1};
   const picture_series series[] = {{"one", 4, x, y}, {"two", 1, x, y}, {"none", 0, x, y}};
   (void)state;
-  assert_true(picture_write_chart(path_of("c.png"), "t", "x", "y", series, 3, error, sizeof error));
-  sample_set set = load(path_of("c.png"), options("images", 0, 0));
+  assert_true(
+      picture_write_chart(temp_path("c.png"), "t", "x", "y", series, 3, error, sizeof error));
+  sample_set set = load(temp_path("c.png"), options("images", 0, 0));
   assert_int_equal(set.width, 900);
   int64_t dark = 0;
   for (int64_t i = 0; i < set.width * set.height; i++)
@@ -366,24 +360,22 @@ static void test_chart(void **state) {
 static void test_pictures_that_fail(void **state) {
   const unsigned char pixel[3] = {1, 2, 3};
   (void)state;
-  assert_false(picture_write_png(path_of("no/where.png"), 1, 1, 3, pixel, error, sizeof error));
+  assert_false(picture_write_png(temp_path("no/where.png"), 1, 1, 3, pixel, error, sizeof error));
   assert_non_null(strstr(error, "no/where.png"));
   assert_false(picture_write_png("/dev/full", 1, 1, 3, pixel, error, sizeof error));
-  assert_false(picture_write_png(path_of("x.png"), 0, 1, 3, pixel, error, sizeof error));
-  assert_false(picture_write_grid(path_of("x.png"), 0, 1, 1, 3, 1, pixel, error, sizeof error));
-  assert_int_not_equal(access(path_of("x.png"), F_OK), 0);
+  assert_false(picture_write_png(temp_path("x.png"), 0, 1, 3, pixel, error, sizeof error));
+  assert_false(picture_write_grid(temp_path("x.png"), 0, 1, 1, 3, 1, pixel, error, sizeof error));
+  assert_int_not_equal(access(temp_path("x.png"), F_OK), 0);
 }
 
 static int set_up(void **state) {
   (void)state;
-  return mkdtemp(folder) ? 0 : -1;
+  return temp_folder_make(NULL) ? 0 : -1;
 }
 
 static int tear_down(void **state) {
-  char command[128];
   (void)state;
-  snprintf(command, sizeof command, "rm -rf %s", folder);
-  return system(command);
+  return temp_folder_remove() ? 0 : -1;
 }
 
 int main(void) {
