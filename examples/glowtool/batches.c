@@ -51,11 +51,11 @@ static int32_t form_of(glow_context *context, const char *path) {
 static int check_latents(const batch_reader *r) {
   int64_t dims = glow_model_dims(r->model->model);
   if (data_dims(&r->set) != dims)
-    return complain("the latents have %lld numbers each, the model's have %lld",
+    return complain("the file has %lld latents a sample, but the model has %lld",
                     (long long)data_dims(&r->set), (long long)dims);
   if (r->set.condition != glow_model_condition_size(r->model->model))
-    return complain("the model is conditioned on %lld numbers, and the data have %lld: --condition "
-                    "names their columns",
+    return complain("the model's condition has %lld values, but the data have %lld: name their "
+                    "columns by --condition",
                     (long long)glow_model_condition_size(r->model->model),
                     (long long)r->set.condition);
   return check_labels(&r->set, glow_model_class_count(r->model->model));

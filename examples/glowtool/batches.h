@@ -18,7 +18,7 @@ typedef struct batch_reader {
  * case. Returns an exit code, as all here do. */
 int batches_open(batch_reader *r, const opened_model *m, const char *model_path,
                  const sample_source *source, int64_t limit, uint64_t shapes_seed, uint64_t seed);
-/* The same for latents: rows of as many numbers as the model has, of the tensor `latents` where
+/* The same for latents: rows of as many latents as the model has, from the tensor `latents` where
  * there are tensors. *form: what a safetensors file's metadata say, 0 if nothing. */
 int batches_open_latents(batch_reader *r, const opened_model *m, const sample_source *source,
                          int64_t limit, int32_t *form);

@@ -32,11 +32,12 @@ static const option_row rows[] = {
     TEXT("other-format", "NAME", other.form.format, "auto", "of --other, like --format"),
     LIST("other-labels", other.labels, "labels of --other"),
     LIST("reference", reference.paths,
-         "known images for typicality, such as those learnt from; default: the first half of "
+         "known images for typicality, such as those trained on; default: the first half of "
          "--data, and then only the second half is scored"),
     LIST("reference-labels", reference.labels, "labels of --reference"),
-    INT("images", count, "1000", 2, 1e9, "at most so many images of each kind"),
-    INT("draws", draws, "1", 1, 1000, "draws of noise for each image, averaged"),
+    INT("images", count, "1000", 2, 1e9, "how many images of each kind to take at most"),
+    INT("draws", draws, "1", 1, 1000,
+        "draws of noise for each image, over which its score is averaged"),
     OUTPUT("out", out, "anomaly.png", ".png", "picture of both distributions, a PNG"),
     TEXT("per-image", "FILE", per_image, NULL,
          "also write a line 'set,number,bits/dim,name' for each"),
@@ -53,8 +54,8 @@ static const option_rule rules[] = {
     {"other", "other-format!=shapes", "shapes are generated"},
     {"other", "other-format!=digits", "digits are generated"},
     {"other-labels", "other", NULL},
-    {"other-labels", "other-format!=cifar10", "those files hold their own"},
-    {"other-labels", "other-format!=cifar100*", "those files hold their own"},
+    {"other-labels", "other-format!=cifar10", "those files hold their own labels"},
+    {"other-labels", "other-format!=cifar100*", "those files hold their own labels"},
     {"reference", "format!=shapes", "shapes are generated"},
     {"reference", "format!=digits", "digits are generated"},
     {"reference-labels", "reference", NULL},
@@ -68,7 +69,8 @@ const option_table anomaly_table = {
         "Scores images like those that the model has learnt, and others, by bits per dimension "
         "and by typicality, the distance of the bits per dimension from their mean over known "
         "images. Prints the area under the ROC curve of each score: 1 when every other image "
-        "scores above every usual one, 0.5 when the score tells nothing. Words after --data, "
+        "scores above every usual one, 0.5 when the score does not tell them apart. Words after "
+        "--data, "
         "--other and --reference are paths up to the next option, so MODEL stands first.",
     .rows = rows,
     .rules = rules,
@@ -86,7 +88,7 @@ typedef struct scores {
   int64_t first;  /* number in the set of the first of them */
 } scores;
 
-/* Images that are not finite are added to *tally. */
+/* Images whose results are not finite are counted in *tally. */
 static int score_source(const anomaly_settings *s, opened_model *m, sample_source *source,
                         scores *out, row_tally *tally) {
   score_summary summary;
@@ -108,7 +110,7 @@ static int score_source(const anomaly_settings *s, opened_model *m, sample_sourc
   return code;
 }
 
-/* Leaves the finite ones. */
+/* Drops the scores that are not finite. */
 static int drop_nonfinite(scores *s, const char *which) {
   int64_t kept = 0;
   for (int64_t i = 0; i < s->count; i++)

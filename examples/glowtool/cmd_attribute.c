@@ -1,6 +1,6 @@
 /* glowtool attribute: a direction of the latent space, from images with an attribute and images
  * without it, and images moved along it (Kingma and Dhariwal 2018, section 5.3 and figure 6):
- * direction = mean z of the ones - mean z of the others. SPDX-License-Identifier: MIT */
+ * direction = mean z with the attribute - mean z without it. SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -25,7 +25,7 @@ typedef struct attribute_settings {
 #define FIELD(name) offsetof(attribute_settings, name)
 
 static const option_row rows[] = {
-    HEADING("The direction:"),
+    HEADING("Direction"),
     LIST("with", with.paths, "images that have the attribute"),
     LIST("without", without.paths, "images that do not"),
     INT("with-class", with_class, "-1", -1, INT32_MAX, "only this class of --with; -1: all"),
@@ -35,20 +35,20 @@ static const option_row rows[] = {
     LIST("with-labels", with.labels, "labels of --with"),
     LIST("without-labels", without.labels, "labels of --without"),
     DATA_FORM_ROWS(with.form),
-    INT("images", images, "512", 1, 1e9, "at most so many images of each kind"),
+    INT("images", images, "512", 1, 1e9, "how many images of each kind to take at most"),
     OUTPUT("save", save, NULL, ".safetensors", "write the direction: a safetensors file"),
     TEXT("direction", "FILE", direction, NULL,
          "read a direction that --save wrote, instead of --with and --without"),
-    HEADING("The picture:"),
+    HEADING("Picture"),
     LIST("data", data.paths, "images to change; default: those of --without"),
     LIST("data-labels", data.labels, "labels of --data"),
     TEXT("amounts", "X,X,...", amounts, "-1,-0.5,0,0.5,1,1.5",
-         "a column for each: how far to go, 1 being the way from the one mean to the other"),
+         "how far to go, a column for each: 1 is the way from one mean to the other"),
     INT("rows", rows, "6", 1, 512, "images to change"),
     OUTPUT("out", out, "attribute.png", ".png", "picture to write, a PNG"),
-    INT("seed", seed, "0", 0, SEED_MAX, "of the noise inside the bins of the pixels"),
+    INT("seed", seed, "0", 0, SEED_MAX, "seed of the noise inside the bins of pixels"),
     STRICT_ROW,
-    INT("batch", batch, "16", 1, 65536, "images passed at a time"),
+    INT("batch", batch, "16", 1, 65536, "images that go through the model at a time"),
     MACHINE_ROWS,
     {.kind = OPTION_END},
 };
@@ -60,8 +60,10 @@ static const option_rule rules[] = {
     {"with-labels", "with", NULL},
     {"without-labels", "without", NULL},
     {"data-labels", "data", NULL},
-    {"with-labels without-labels data-labels", "format!=cifar10", "those files hold their own"},
-    {"with-labels without-labels data-labels", "format!=cifar100*", "those files hold their own"},
+    {"with-labels without-labels data-labels", "format!=cifar10",
+     "those files hold their own labels"},
+    {"with-labels without-labels data-labels", "format!=cifar100*",
+     "those files hold their own labels"},
     {"skip-small", "!upsample", "small images are enlarged"},
     {NULL, NULL, NULL},
 };
@@ -220,7 +222,7 @@ static int move_image(const opened_model *m, const sample_set *set, const double
 static int draw_moved(const attribute_settings *s, const opened_model *m, const sample_set *set,
                       const double *direction, const double *amounts, int columns, moved *o) {
   char error[1024] = "";
-  row_tally images = {0}; /* one that is not finite makes its whole row so */
+  row_tally images = {0}; /* an image that is not finite spoils its whole row */
   int code = encode_images(m, set, set->count, (uint64_t)s->seed, GLOW_LATENTS_WHITENED, o->latents,
                            &images);
   for (int64_t i = 0; i < set->count && code == TOOL_FINE; i++)

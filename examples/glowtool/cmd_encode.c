@@ -101,7 +101,7 @@ typedef struct encoding {
 } encoding;
 enum { LOG_PROB, BITS_PER_DIM, LOGDET };
 
-/* What a file of one array has comes first. */
+/* The column that a file of one array holds comes first. */
 static int start_file(encoding *e, const char *path) {
   static const char *const names[] = {"log_prob", "bits_per_dim", "logdet"};
   const sample_set *set = &e->reader.set;

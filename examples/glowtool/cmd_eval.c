@@ -24,7 +24,8 @@ typedef struct eval_settings {
 static const option_row rows[] = {
     SAMPLE_DATA_ROWS,
     INT("images", count, "0", 0, 1e9, "score the first N images; 0: all (generated: 256)"),
-    INT("draws", draws, "1", 1, 1000, "draws of noise for each image, averaged"),
+    INT("draws", draws, "1", 1, 1000,
+        "draws of noise for each image, over which its score is averaged"),
     TEXT("per-image", "FILE", per_image, NULL,
          "also write a line 'number,bits/dim,name' for each image"),
     FLAG("json", json, "print the result as JSON"),
@@ -43,8 +44,8 @@ const option_table eval_table = {
     .command = "eval",
     .usage = "MODEL --data PATH ... [options]",
     .about =
-        "Prints the mean of the bits per dimension over images, and its standard error; and of "
-        "a model with a classifier the part of the images that it names rightly. Words "
+        "Prints the mean of the bits per dimension over images, and its standard error; and for a "
+        "model with a classifier, the share of the images that it classifies correctly. Words "
         "after --data are paths up to the next option, so MODEL stands first.",
     .rows = rows,
     .rules = rules,

@@ -1,5 +1,5 @@
-/* glowtool export: a model under the names of another project, or in our own format with smaller
- * numbers. SPDX-License-Identifier: MIT */
+/* glowtool export: a model under the names of another project, or in our own format in bfloat16.
+ * SPDX-License-Identifier: MIT */
 #include <stdio.h>
 
 #include "commands.h"
@@ -25,7 +25,8 @@ static const option_row rows[] = {
     CHOICE("format", format, "y0ast", formats,
            "y0ast: names of y0ast/Glow-PyTorch; glow: a model file of this program"),
     CHOICE("storage", storage, "f32", storages,
-           "of the parameters, with --format glow; bf16 halves the file and rounds to 8 bits"),
+           "type of the parameters, with --format glow; bf16 halves the file and rounds them to 8 "
+           "bits"),
     OUTPUT("out", out, "export.safetensors", ".safetensors", "file to write"),
     {.kind = OPTION_END},
 };

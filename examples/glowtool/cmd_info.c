@@ -18,7 +18,7 @@ typedef struct info_settings {
 static const option_row rows[] = {
     FLAG("layers", layers, "list the layers"),
     FLAG("tensors", tensors, "list the tensors"),
-    FLAG("json", json, "print JSON; layers are always listed in it"),
+    FLAG("json", json, "print JSON, which always lists the layers"),
     {.kind = OPTION_END},
 };
 

@@ -29,7 +29,7 @@ static const option_row rows[] = {
     INT("rows", rows, "6", 1, 512, "pairs: images 1 and 2, 3 and 4, ..."),
     INT("columns", columns, "9", 3, 256, "images from one end to the other"),
     CHOICE("path", path, "linear", paths,
-           "linear, or spherical: turns from one to the other, at the length that latents have"),
+           "linear, or spherical: along an arc, at the length that latents have"),
     OUTPUT("out", out, "interpolation.png", ".png", "picture to write, a PNG"),
     STRICT_ROW,
     SAMPLE_RUN_ROWS,
@@ -117,7 +117,7 @@ static int draw_row(const interpolate_settings *s, const opened_model *m, const 
 static int draw(const interpolate_settings *s, const opened_model *m, const sample_set *set,
                 int64_t pairs, picture_row *r) {
   char error[1024] = "";
-  row_tally ends = {0}; /* one that is not finite makes its whole row so */
+  row_tally ends = {0}; /* an image that is not finite spoils its whole row */
   int code = encode_images(m, set, 2 * pairs, (uint64_t)s->seed, form_of(m), r->ends, &ends);
   for (int64_t row = 0; row < pairs && code == TOOL_FINE; row++)
     code = draw_row(s, m, set, row, r);

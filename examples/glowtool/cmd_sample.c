@@ -1,4 +1,4 @@
-/* glowtool sample: new images in a grid, or new samples in a file of numbers.
+/* glowtool sample: new images in a grid, or new samples as tensors, a table or an array.
  * SPDX-License-Identifier: MIT */
 #include <math.h>
 #include <stdlib.h>
@@ -27,37 +27,38 @@ enum { MOST_SHOWN = 4096 };
 
 static const option_row rows[] = {
     OUTPUT("out", out, "samples.png", ".png " RESULT_ENDINGS,
-           "picture to write, or, as its name ends, tensors, a table or an array of samples"),
-    INT("count", count, "64", 1, 1e12, "samples to draw; a picture holds 4096"),
-    INT("columns", columns, "0", 0, 4096, "columns of the grid; 0: chosen"),
+           "file to write; its ending says what: a picture, or tensors, a table or an array of "
+           "samples"),
+    INT("count", count, "64", 1, 1e12, "samples to draw; at most 4096 in a picture"),
+    INT("columns", columns, "0", 0, 4096,
+        "columns of the grid; 0: chosen by the number of samples and classes"),
     TEXT("temperature", "T[,T...]", temperature, "0.7",
          "factor of all standard deviations, or one for each level, finest first"),
     INT("class", label, "-1", -1, INT32_MAX,
         "class to draw, from 0, for models with classes; -1: all in turn"),
-    TEXT("given", "X,X,...", given, NULL,
-         "what all samples are conditioned on, for models that are"),
-    LIST("data", source.paths, "the same from files: a row for each sample"),
+    TEXT("given", "X,X,...", given, NULL, "condition of all samples, for models that have one"),
+    LIST("data", source.paths, "conditions from files, a row for each sample"),
     TEXT("condition", "NAME,...", source.form.columns, NULL,
-         "of --data: the columns, in the order of training; default: all"),
-    TEXT("id-column", "NAME", source.form.id_column, NULL, "of --data: what a row is called"),
+         "for --data: the columns of the condition, in the order of training; default: all"),
+    TEXT("id-column", "NAME", source.form.id_column, NULL,
+         "for --data: the column with the name of each row"),
     TEXT("tensor", "NAME", source.form.tensor, "condition",
-         "of --data, in safetensors and .npz files"),
-    INT("seed", seed, "0", 0, SEED_MAX, "of the latents"),
+         "for --data: name of the conditions in safetensors and .npz files"),
+    INT("seed", seed, "0", 0, SEED_MAX, "seed of the latents"),
     INT("first", first, "0", 0, 1e12,
         "number of the first image: image N of a seed is always the same"),
     CHOICE("type", type, "auto", sample_types,
-           "of x in other files than pictures: uint8 pixels or float32; auto: pixels where the "
-           "model has "
-           "them"),
+           "type of x in files other than pictures: uint8 pixels or float32; auto: pixels where "
+           "the model has them"),
     STRICT_ROW,
-    INT("batch", batch, "16", 1, 65536, "samples passed at a time"),
+    INT("batch", batch, "16", 1, 65536, "samples that go through the model at a time"),
     MACHINE_ROWS,
     {.kind = OPTION_END},
 };
 
 static const option_rule rules[] = {
     {"columns", "out=*.png", "they are those of a picture"},
-    {"type", "out!=*.png", "it is the type of numbers in other files"},
+    {"type", "out!=*.png", "it is the type of samples in other files"},
     {"given", "!data", "the conditions come from files"},
     {"condition id-column tensor", "data", NULL},
     {NULL, NULL, NULL},
@@ -176,7 +177,7 @@ static int given_conditions(const char *text, int64_t size, float *out) {
   int code = parse_numbers("given", text, -1e30, 1e30, values, &count);
   if (code == TOOL_FINE && count != size)
     code =
-        complain("--given: %d numbers; the model is conditioned on %lld", count, (long long)size);
+        complain("--given: %d values, but the model's condition has %lld", count, (long long)size);
   for (int i = 0; i < count && code == TOOL_FINE; i++)
     out[i] = (float)values[i];
   return code;
@@ -186,12 +187,14 @@ static int check_conditions(const sample_settings *s, const opened_model *m) {
   int64_t size = glow_model_condition_size(m->model);
   bool said = s->given || s->source.paths.count;
   if (said && !size)
-    return complain("--%s: the model is conditioned on nothing", s->given ? "given" : "data");
+    return complain("--%s means nothing here: the model has no condition",
+                    s->given ? "given" : "data");
   if (size && !said)
-    return complain("the model is conditioned on %lld numbers: --given says them, or --data",
+    return complain("the model needs a condition of %lld values: give it by --given or --data",
                     (long long)size);
   if (size && is_picture_path(s->out))
-    return complain("--out: samples with conditions are written to other files than pictures");
+    return complain("--out: samples with conditions are not drawn as a picture: name a "
+                    ".safetensors, .csv or .npy file");
   return TOOL_FINE;
 }
 
@@ -207,9 +210,9 @@ static int read_conditions(sample_settings *s, const opened_model *m, sample_set
     s->source.form.own_names = true;
     code = open_samples(&s->source.paths, &s->source.labels, &s->source.form, set);
     if (code == TOOL_FINE && data_dims(set) != size)
-      code = complain("--data has %lld columns; the model is conditioned on %lld: --condition "
-                      "chooses",
-                      (long long)data_dims(set), (long long)size);
+      code = complain(
+          "--data has %lld columns, but the model's condition has %lld: choose them by --condition",
+          (long long)data_dims(set), (long long)size);
     if (code != TOOL_FINE)
       return code;
     count = s->count = set->count;

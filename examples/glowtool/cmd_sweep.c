@@ -26,10 +26,10 @@ static const option_row rows[] = {
     INT("columns", columns, "8", 1, 256, "images at each temperature"),
     INT("class", label, "-1", -1, INT32_MAX,
         "class to draw, from 0, for models with classes; -1: all in turn"),
-    INT("seed", seed, "0", 0, SEED_MAX, "of the latents"),
+    INT("seed", seed, "0", 0, SEED_MAX, "seed of the latents"),
     OUTPUT("out", out, "sweep.png", ".png", "picture to write, a PNG"),
     STRICT_ROW,
-    INT("batch", batch, "16", 1, 65536, "images passed at a time"),
+    INT("batch", batch, "16", 1, 65536, "images that go through the model at a time"),
     MACHINE_ROWS,
     {.kind = OPTION_END},
 };

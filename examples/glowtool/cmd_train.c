@@ -19,7 +19,7 @@ bool train_of_vectors(const train_run *run) {
   return shape.height == 1 && shape.width == 1 && !glow_model_bits(run->model);
 }
 
-/* Test samples have the classes of those to learn from. */
+/* Test samples have the classes of the training samples. */
 static data_options form_of(const train_run *run, bool test) {
   const train_settings *s = &run->settings;
   data_options o = s->form;
@@ -54,12 +54,12 @@ static int load(const train_run *run, bool test, sample_set *out) {
   data_options form = form_of(run, test);
   tell_loading(s, paths,
                form.as == DATA_VECTORS ? "a table"
-               : test                  ? "images to test on"
-                                       : "images to learn from");
+               : test                  ? "test images"
+                                       : "training images");
   return open_samples(paths, test ? &s->test_labels : &s->labels, &form, out);
 }
 
-/* Floats are numbers as the model reads them; pixels, and so bits, are in [-1/2, 1/2). */
+/* Floats are taken as the model reads them; pixels, and so bits, are in [-1/2, 1/2). */
 static int check_range(const sample_set *set, int64_t bits) {
   int64_t dims = data_dims(set);
   float *x = malloc(data_bytes(set)), least = INFINITY, most = -INFINITY;
@@ -73,10 +73,10 @@ static int check_range(const sample_set *set, int64_t bits) {
   }
   free(x);
   if (code == TOOL_FINE && (least < -0.5f || most > 0.5f))
-    return complain("the samples are float numbers from %g to %g, where images of %lld bits are in "
-                    "[-0.5, 0.5): scale them, save them as uint8, or take them as continuous "
-                    "numbers with --bits 0",
-                    (double)least, (double)most, (long long)bits);
+    return complain(
+        "the samples are floats from %g to %g, but images of %lld bits are in [-0.5, 0.5): scale "
+        "them, save them as uint8, or model them as continuous values with --bits 0",
+        (double)least, (double)most, (long long)bits);
   return code;
 }
 
@@ -85,21 +85,21 @@ static int check_numbers(const train_run *run) {
   if (train_of_vectors(run))
     return TOOL_FINE;
   if (!run->data.floats && !bits)
-    return complain(run->model ? "the model is for continuous data, and the samples are pixels"
-                               : "--bits 0 is for continuous numbers, and the samples are pixels");
+    return complain(run->model ? "the model is for continuous data, but the samples are pixels"
+                               : "--bits 0 is for continuous values, but the samples are pixels");
   return run->data.floats && bits ? check_range(&run->data, bits) : TOOL_FINE;
 }
 
 static int check_test(const sample_set *a, const sample_set *b) {
   if (a->height != b->height || a->width != b->width || a->channels != b->channels)
-    return complain("test images are %lld x %lld x %lld, those to learn from %lld x %lld x %lld",
+    return complain("test images are %lld x %lld x %lld, training images %lld x %lld x %lld",
                     (long long)b->height, (long long)b->width, (long long)b->channels,
                     (long long)a->height, (long long)a->width, (long long)a->channels);
   if (a->floats != b->floats)
-    return complain("test samples are %s, those to learn from %s",
+    return complain("test samples are %s, training samples %s",
                     b->floats ? "float numbers" : "pixels", a->floats ? "float numbers" : "pixels");
   if (a->condition != b->condition)
-    return complain("test samples have %lld conditions, those to learn from %lld",
+    return complain("test samples have conditions of %lld values, training samples of %lld",
                     (long long)b->condition, (long long)a->condition);
   return TOOL_FINE;
 }
@@ -115,7 +115,7 @@ static int load_sets(train_run *run) {
     return s->from ? complain("the model of --from has classes, but the data have no labels")
                    : complain("--conditional needs labels, and the data have none");
   if (s->labels.count && !run->data.labels)
-    return complain("--labels: not one sample has a label");
+    return complain("--labels: no sample has a label");
   if (!s->test.count && !data_is_generated(s->form.format))
     return TOOL_FINE;
   code = load(run, true, &run->test);
@@ -160,7 +160,7 @@ static int make_trainer(train_run *run) {
   if (status == GLOW_OK)
     return TOOL_FINE;
   int code = complain_status(status, NULL);
-  return status == GLOW_E_STATE && run->settings.from ? TOOL_BAD : code; /* it is frozen */
+  return status == GLOW_E_STATE && run->settings.from ? TOOL_BAD : code; /* it cannot be trained */
 }
 
 /* Which images keep their labels has a seed of its own, apart from those of the steps. */
@@ -173,13 +173,13 @@ static int keep_labelled(sample_set *set) {
   bool good = keep && data_keep(set, keep);
   free(keep);
   if (!good) {
-    complain("out of memory for choosing images");
+    complain("out of memory for choosing the labelled images");
     return TOOL_FAILED;
   }
   return set->count ? TOOL_FINE : complain("--labelled leaves no image with a label");
 }
 
-/* Leaves labels to the part of the images that --labelled says; the others get -1. */
+/* Leaves the labels of the share of the images that --labelled says; the others get -1. */
 static int drop_labels(train_run *run) {
   const train_settings *s = &run->settings;
   sample_set *set = &run->data;
@@ -213,7 +213,7 @@ static int make_feed(train_run *run) {
   return code;
 }
 
-/* Options of pictures that there will not be. */
+/* Refuses options about pictures that will not be drawn. */
 static int check_pictures(const train_run *run) {
   static const char *const options[] = {"sample-every", "samples", "temperature"};
   for (size_t i = 0; i < sizeof options / sizeof *options && !run->pictures; i++)
@@ -288,14 +288,14 @@ static int tell_start(train_run *run) {
     snprintf(test, sizeof test, " and %lld to test", (long long)run->test.count);
   progress_tell(
       &run->progress,
-      "%lld %s%s, %lld x %lld x %lld; %s parameters; passes take %s; %u thread%s, "
+      "%lld %s%s, %lld x %lld x %lld; %s parameters; workspace of %s; %u thread%s, "
       "%s kernels%s",
       (long long)run->data.count, train_of_vectors(run) ? "rows" : "images", test,
       (long long)run->data.height, (long long)run->data.width, (long long)run->data.channels,
       short_count((double)glow_model_parameter_count(run->model), parameters),
       short_bytes((double)memory, bytes), glow_context_workers(run->context),
       glow_context_workers(run->context) == 1 ? "" : "s", glow_context_kernels(run->context),
-      run->settings.products == GLOW_PRODUCTS_BFLOAT16 ? ", products of bfloat16" : "");
+      run->settings.products == GLOW_PRODUCTS_BFLOAT16 ? ", products in bfloat16" : "");
   if (run->resumed < 0 && run->settings.from)
     progress_tell(&run->progress, "starting from %s", run->settings.from);
   if (run->resumed >= 0)

@@ -17,8 +17,8 @@ typedef struct opened_model {
 /* Returns an exit code; close_model is due in any case. batch 0: no workspace. */
 int open_model(opened_model *m, const char *path, int64_t threads, const char *kernels,
                int64_t products, int64_t batch);
-/* Tells why a file of the library's could not be read: what it is, if it is known to be something
- * else than `wanted`. */
+/* Says why the library could not read a file: what it is, if it is known to be something other than
+ * `wanted`. */
 int complain_of_file(glow_status status, const char *path, const char *wanted);
 void close_model(opened_model *m);
 /* Can the model's images be shown as a picture? */

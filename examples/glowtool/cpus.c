@@ -1,4 +1,4 @@
-/* Processors for threads: what the scheduler allows, and what containers are given of it.
+/* Processors for threads: what the scheduler allows, and how much of that a container gets.
  *
  * A container that may use two of 64 processors usually sees all 64; its control group has a quota
  * of processor time for each period instead. With a thread for each of the 64 the group would stand

@@ -35,7 +35,7 @@ static bool wrong_kind(const char *path, data_kind kind, const char *name, messa
   return data_fail(error, "%s: cannot tell what this file holds; say it with --format", path);
 }
 
-/* EMNIST's files are IDX files like any others: only their names tell. */
+/* EMNIST's files are IDX files like any others: only their names show what they are. */
 static bool looks_like_emnist(const char *path) {
   const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
   return strncmp(base, "emnist", 6) == 0;

@@ -18,7 +18,7 @@ enum { DATA_CLASSES_FILES = 0, DATA_CLASSES_FOLDERS = 1 };
 /* Fields that options of the command line set are texts and whole numbers of 64 bits. */
 typedef struct data_options {
   const char *format;    /* NULL or "auto": by the contents; or one of those in data.c */
-  int32_t as;            /* DATA_IMAGES; DATA_VECTORS: numbers in a row, as float32 */
+  int32_t as;            /* DATA_IMAGES; DATA_VECTORS: rows of float32 */
   int64_t width, height; /* images are cropped and resized to this; 0: as they are, all alike */
   int64_t channels;      /* 1 or 3: images of the other kind are converted; 0: to the wider */
   int64_t limit;   /* at most so many samples; 0: all. Number to make where they are generated */
@@ -41,11 +41,11 @@ typedef struct data_options {
   const char *condition;    /* of a table, to be conditioned on; NULL: none */
   const char *label_column; /* of a table; NULL: none */
   const char *id_column;    /* of a table, its rows' names; NULL: their numbers */
-  bool own_names;           /* of a table that encode wrote: TENSOR0, ..., context0, ..., y, name */
-  bool nonfinite;           /* float numbers that are not finite are let through; else an error */
-  bool shared;              /* these options are of other data too: some may mean nothing here */
-  bool once;                /* samples are read one after the other: none are kept */
-  int64_t memory;           /* MiB of samples to keep in memory; 0: half of the machine's */
+  bool own_names; /* of a table that encode wrote: TENSOR0, ..., condition0, ..., y, name */
+  bool nonfinite; /* values that are not finite are let through; else an error */
+  bool shared;    /* these options are of other data too: some may mean nothing here */
+  bool once;      /* samples are read one after the other: none are kept */
+  int64_t memory; /* MiB of samples to keep in memory; 0: half of the machine's */
   const char *const *labels; /* [label_files]: one for each path, or one for all by file names */
   int32_t label_files;
 } data_options;
@@ -53,7 +53,7 @@ typedef struct data_options {
 /* Samples of one shape [height, width, channels]: pixels of 8 bits, or float32. */
 typedef struct sample_set {
   int64_t count, height, width, channels;
-  int64_t condition;  /* numbers that each sample is conditioned on; 0: none */
+  int64_t condition;  /* elements of each sample's condition; 0: none */
   bool floats;        /* float32, not pixels */
   int32_t *labels;    /* [count], -1 where there is none; NULL: none has one */
   int32_t classes;    /* number of classes, 0 without labels */
@@ -77,9 +77,9 @@ bool data_read(const sample_set *set, int64_t first, int64_t count, void *sample
 bool data_keep(sample_set *set, const bool *keep);
 /* What a sample is called: a file, an id, or a row's number. Returns out. */
 const char *data_name(const sample_set *set, int64_t index, char *out, size_t size);
-/* Are there names beside the numbers of rows? */
+/* Do rows have names besides their numbers? */
 bool data_named(const sample_set *set);
-/* Numbers in a sample; bytes that it takes. */
+/* Elements of a sample; bytes that it takes. */
 int64_t data_dims(const sample_set *set);
 size_t data_bytes(const sample_set *set);
 void data_free(sample_set *set);

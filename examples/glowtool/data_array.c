@@ -31,14 +31,14 @@ static bool to_float(const array_source *a, const data_array *from, int64_t inde
                      float *out, message error) {
   *out = (float)number_at(a->raw, i, from->type, from->big);
   return isfinite(*out) || (a->nonfinite && from == &a->file.x) ||
-         data_fail(error, "%s: sample %lld of '%s': number %lld is not finite as float32",
+         data_fail(error, "%s: sample %lld of '%s': value %lld is not finite as float32",
                    a->file.path, (long long)index, a->file.name, (long long)i);
 }
 
 static bool to_byte(const array_source *a, int64_t index, int64_t i, uint8_t *out, message error) {
   double value = number_at(a->raw, i, a->file.x.type, a->file.x.big);
   if (value < 0.0 || value > 255.0)
-    return data_fail(error, "%s: sample %lld of '%s': %g is no pixel, which are 0 to 255",
+    return data_fail(error, "%s: sample %lld of '%s': %g is not a pixel, which is 0 to 255",
                      a->file.path, (long long)index, a->file.name, value);
   *out = (uint8_t)value;
   return true;
@@ -63,7 +63,7 @@ static bool read_condition(const array_source *a, int64_t index, int64_t count, 
   return true;
 }
 
-/* Place in the stored sample of number i of the one that is made. */
+/* Place in the file's sample of element i of the one that is made. */
 static int64_t stored_at(const array_source *a, const data_reader *r, int64_t i) {
   int64_t at = a->planar ? data_planar(r, i) : i;
   return a->table ? a->columns.values[at] : at;
@@ -135,8 +135,8 @@ static bool vector_shape(const data_options *o, array_source *a, data_reader *r,
   r->channels = a->numbers;
   if (a->file.x.rank != 2)
     return !(o->columns || o->condition || o->label_column || o->id_column) ||
-           data_fail(error, "%s: '%s' is not a table [N, D], which columns can be chosen of",
-                     r->path, a->file.name);
+           data_fail(error, "%s: '%s' is not a table [N, D], whose columns can be chosen", r->path,
+                     a->file.name);
   if (!data_columns_choose(o, NULL, a->numbers, r->path, &a->columns, error))
     return false;
   a->table = true;
@@ -145,7 +145,7 @@ static bool vector_shape(const data_options *o, array_source *a, data_reader *r,
   return true;
 }
 
-/* Numbers in a sample, and that they fit. */
+/* Elements of a sample, and that they fit. */
 static bool count_numbers(const data_array *x, const char *path, const char *name, int64_t *out,
                           message error) {
   *out = 1;
@@ -196,8 +196,8 @@ bool data_array_labels(const data_array *a, int64_t count, const char *path, int
     for (int64_t i = 0; i < now; i++) {
       double label = number_at(raw, i, a->type, a->big);
       if (label > 1e6 || label < -1e6)
-        return data_fail(error, "%s: label %g of sample %lld is no number of a class", path, label,
-                         (long long)(first + i));
+        return data_fail(error, "%s: label %g of sample %lld is not the number of a class", path,
+                         label, (long long)(first + i));
       out[first + i] = label < 0 ? -1 : (int32_t)label;
     }
   }
@@ -213,7 +213,7 @@ static bool add_labels(const array_source *a, data_reader *r, message error) {
         return false;
       double label = number_at(a->raw, a->columns.label, f->x.type, f->x.big);
       if (label != floor(label) || label > 1e6)
-        return data_fail(error, "%s: label %g of sample %lld is no number of a class", r->path,
+        return data_fail(error, "%s: label %g of sample %lld is not the number of a class", r->path,
                          label, (long long)i);
       r->labels[i] = label < 0 ? -1 : (int32_t)label;
     }

@@ -1,4 +1,4 @@
-/* Arrays of numbers of any type in files, and samples made of them. SPDX-License-Identifier: MIT */
+/* Arrays of any element type in files, and samples made of them. SPDX-License-Identifier: MIT */
 #ifndef GLOWTOOL_DATA_ARRAY_H
 #define GLOWTOOL_DATA_ARRAY_H
 
@@ -21,7 +21,7 @@ typedef enum number_type {
 } number_type;
 int64_t number_size(number_type type);
 bool number_whole(number_type type);
-/* Number i of packed ones; `big`: the most significant byte comes first. */
+/* Element i of packed ones; `big`: the most significant byte comes first. */
 double number_at(const uint8_t *packed, int64_t i, number_type type, bool big);
 
 enum { ARRAY_RANK = 8 };
@@ -46,7 +46,7 @@ typedef struct array_file {
 
 /* Adds a reader of the samples x[0], x[1], ...; takes the file over, on failure too. */
 bool data_add_array(data_sources *s, const array_file *file, message error);
-/* Numbers [count] of an array [count] of whole ones; others are -1. */
+/* Class numbers [count] from an array [count] of whole numbers; others become -1. */
 bool data_array_labels(const data_array *a, int64_t count, const char *path, int32_t *out,
                        message error);
 

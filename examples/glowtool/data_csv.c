@@ -25,12 +25,12 @@ static bool number_of(const csv_source *c, int64_t row, int32_t column, bool non
   char name[24];
   const char *field = c->table.fields[column];
   if (!csv_number(field, &value))
-    return data_fail(error, "%s: row %lld, column '%s': '%s' is not a number%s", c->table.file.path,
-                     (long long)row, column_name(&c->table, column, name), field,
-                     *field
-                         ? " (--data-columns chooses columns, --id-column and --label-column set "
-                           "theirs apart)"
-                         : "");
+    return data_fail(
+        error, "%s: row %lld, column '%s': '%s' is not a number%s", c->table.file.path,
+        (long long)row, column_name(&c->table, column, name), field,
+        *field
+            ? " (--data-columns chooses columns, --id-column and --label-column leave theirs out)"
+            : "");
   *out = (float)value;
   return isfinite(*out) || nonfinite ||
          data_fail(error, "%s: row %lld, column '%s': '%s' is not finite as float32",
@@ -45,11 +45,11 @@ static bool pixel_of(const csv_source *c, int64_t row, int32_t column, uint8_t *
     return false;
   *out = (uint8_t)fmaxf(0.0f, fminf(255.0f, value));
   return (float)*out == value ||
-         data_fail(error,
-                   "%s: row %lld, column '%s': %s is no pixel, which are whole numbers from "
-                   "0 to 255",
-                   c->table.file.path, (long long)row, column_name(&c->table, column, name),
-                   c->table.fields[column]);
+         data_fail(
+             error,
+             "%s: row %lld, column '%s': %s is not a pixel, which is a whole number from 0 to 255",
+             c->table.file.path, (long long)row, column_name(&c->table, column, name),
+             c->table.fields[column]);
 }
 
 static bool read_image(data_reader *r, int64_t index, data_sample *out, message error) {

@@ -23,7 +23,7 @@ typedef struct data_file {
   void *stream; /* of zlib; NULL: it has come to its end */
 } data_file;
 
-/* Whether a file is compressed is told by its first bytes. */
+/* The first bytes of a file show whether it is compressed. */
 bool data_file_open(data_file *f, const char *path, message error);
 /* Exactly `bytes` bytes at `offset`; a file that ends before is truncated. */
 bool data_file_read(data_file *f, int64_t offset, void *buffer, size_t bytes, message error);

@@ -34,7 +34,7 @@ bool data_row_shape(const data_sources *s, data_reader *r, int64_t numbers, mess
   r->width = shape[1];
   r->channels = shape[2];
   return shape[0] * shape[1] * shape[2] == numbers ||
-         data_fail(error, "%s: rows of %lld numbers, where images of %lld x %lld x %lld have %lld",
+         data_fail(error, "%s: rows of %lld values, but images of %lld x %lld x %lld have %lld",
                    r->path, (long long)numbers, (long long)shape[1], (long long)shape[0],
                    (long long)shape[2], (long long)(shape[0] * shape[1] * shape[2]));
 }
@@ -56,7 +56,7 @@ static void change_channels(const uint8_t *from, int64_t pixels, int64_t to_chan
 static bool pad(const data_sample *in, const data_sample *wanted, const char *path, uint8_t *to,
                 message error) {
   if (in->height > wanted->height || in->width > wanted->width)
-    return data_fail(error, "%s: %lld x %lld pixels do not go into the %lld x %lld of --pad", path,
+    return data_fail(error, "%s: %lld x %lld pixels do not fit into the %lld x %lld of --pad", path,
                      (long long)in->width, (long long)in->height, (long long)wanted->width,
                      (long long)wanted->height);
   int64_t top = (wanted->height - in->height) / 2, left = (wanted->width - in->width) / 2;
@@ -108,7 +108,7 @@ bool data_fit(data_sources *s, const char *path, void *to, message error) {
   if (!in->floats && s->pad_width)
     return pad(in, w, path, to, error);
   if (in->height != w->height || in->width != w->width || in->channels != w->channels)
-    return data_fail(error, "%s: its shape has changed since it was looked at", path);
+    return data_fail(error, "%s: its shape has changed since it was first read", path);
   memcpy(to, in->data,
          (size_t)(w->height * w->width * w->channels) * (w->floats ? sizeof(float) : 1));
   return true;

@@ -58,7 +58,7 @@ static bool check_length(const data_reader *r, idx *f, int64_t images, message e
     return data_fail(error, "%s: truncated: %lld bytes where %lld images need %lld", r->path,
                      (long long)size, (long long)images, (long long)wanted);
   if (size > wanted)
-    return data_fail(error, "%s: %lld bytes too many behind byte %lld", r->path,
+    return data_fail(error, "%s: %lld bytes too many after byte %lld", r->path,
                      (long long)(size - wanted), (long long)wanted);
   return true;
 }
@@ -99,7 +99,8 @@ bool data_open_idx(data_sources *s, const char *path, bool emnist, message error
     int64_t height = r.height;
     r.height = r.width;
     r.width = height;
-    data_note(s, "%s: EMNIST: images are transposed, as its files hold them lying", path);
+    data_note(s, "%s: EMNIST: images are transposed, because its files hold them on their side",
+              path);
   }
   return data_add(s, &r, error);
 }

@@ -106,7 +106,7 @@ int64_t data_left(const data_sources *s);
 /* Refuses options that mean nothing to what has been met. */
 bool data_check_meaning(const data_sources *s, message error);
 void data_close_sources(data_sources *s);
-/* Sample number `place` of all, made alike the others. */
+/* Sample number `place` of all, in the shape of the others. */
 bool data_read_place(data_sources *s, int64_t place, void *to, float *condition, message error);
 /* The set of all samples that are used. */
 bool data_fill(data_sources *s, sample_set *set, message error);
@@ -167,9 +167,9 @@ bool data_read_labels(data_sources *s, int32_t count, const int32_t *begin, mess
 bool data_fit(data_sources *s, const char *path, void *to, message error);
 /* Is an image of this shape smaller than the options' size? */
 bool data_too_small(const data_options *o, const data_sample *shape);
-/* The shape of images that are rows of `numbers` numbers of a table, as the options say. */
+/* The shape of images that are rows of `numbers` values of a table, as the options say. */
 bool data_row_shape(const data_sources *s, data_reader *r, int64_t numbers, message error);
-/* Place of number i of an image [height, width, channels] that is stored in planes. */
+/* Place of element i of an image [height, width, channels] that is stored in planes. */
 int64_t data_planar(const data_reader *r, int64_t i);
 /* Looks at the shapes of all samples: which are used (`use` [total]), and s->wanted. */
 bool data_choose_shape(data_sources *s, bool *use, message error);

@@ -20,7 +20,7 @@ static int64_t count_samples(const label_run *run) {
   return run->s->starts[run->end] - run->s->starts[run->begin];
 }
 
-/* Room for the labels of a reader, as numbers or as places in the table of classes. */
+/* Room for the labels of a reader: class numbers, or places in the table of classes. */
 static int32_t *room_for(data_reader *r, bool named) {
   free(r->labels);
   r->labels = malloc(((size_t)r->count + 1) * sizeof *r->labels);

@@ -39,8 +39,8 @@ bool data_read_place(data_sources *s, int64_t place, void *to, float *condition,
          data_fit(s, data_place_name(s, place, name, sizeof name), to, error);
 }
 
-/* Samples that are not kept are looked at where that says which can be read; others are when they
- * are wanted. */
+/* Samples that are not kept are read here only to find out which can be; the rest are read when
+ * they are needed. */
 static bool needs_look(const data_sources *s, int64_t place) {
   int64_t index;
   const data_reader *r = data_reader_at(s, place, &index);
@@ -91,8 +91,8 @@ static bool load(data_sources *s, sample_set *set, const bool *use, message erro
   set->conditions = NULL;
   if (!s->options.once)
     data_note(s,
-              "%.0f MiB of samples are more than the %.0f MiB that are kept in memory: they are "
-              "read when they are wanted",
+              "%.0f MiB of samples are more than the %.0f MiB allowed in memory: they are read "
+              "whenever they are needed",
               (double)all / 0x1p20, (double)most / 0x1p20);
   return true;
 }

@@ -92,8 +92,7 @@ static bool check_size(const npy_place *p, const char *path, const char *name, c
       return data_fail(error, "%s: '%s': its size does not fit 64 bits", path, name);
   if (bytes > p->size - p->start)
     return data_fail(error,
-                     "%s: '%s' is truncated: it has %lld bytes of numbers where its shape "
-                     "needs %lld",
+                     "%s: '%s' is truncated: it has %lld bytes of data, but its shape needs %lld",
                      path, name, (long long)(p->size - p->start), (long long)bytes);
   return true;
 }
@@ -105,7 +104,7 @@ static bool load_header(npy_place *p, const char *path, const char *name, char *
   if (p->size < 12 || !read_place(p, 0, start, sizeof start, error))
     return data_fail(error, "%s: '%s' is truncated", path, name);
   if (memcmp(start, "\x93NUMPY", 6) != 0 || start[6] < 1 || start[6] > 3)
-    return data_fail(error, "%s: '%s' is no NumPy array of version 1 to 3", path, name);
+    return data_fail(error, "%s: '%s' is not a NumPy array of version 1 to 3", path, name);
   int64_t at = start[6] == 1 ? 10 : 12, length = start[8] | start[9] << 8;
   if (start[6] > 1)
     length |= (int64_t)start[10] << 16 | (int64_t)start[11] << 24;

@@ -1,4 +1,4 @@
-/* NumPy's .npy format: a header in Python's notation, then the numbers.
+/* NumPy's .npy format: a header in Python's notation, then the elements.
  * https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
  * SPDX-License-Identifier: MIT */
 #ifndef GLOWTOOL_DATA_NPY_H
@@ -12,7 +12,7 @@ typedef struct npy_place {
   data_file *file;
   int64_t base, size;
   uint8_t *memory; /* NULL: in the file */
-  int64_t start;   /* of the numbers, in the place */
+  int64_t start;   /* of the elements, in the place */
 } npy_place;
 
 /* Reads the header; place->start is set. The place must outlive the array. */

@@ -219,7 +219,7 @@ static bool look_through(npz_file *f, const char *wanted, found *out, message er
   }
   if (out->has_x || (!wanted && out->others == 1))
     return true;
-  return data_fail(error, "%s: there is no array '%s'; there are %s: choose by --tensor",
+  return data_fail(error, "%s: there is no array '%s'; there are %s: choose one by --tensor",
                    f->file.path, wanted ? wanted : "x", out->names);
 }
 

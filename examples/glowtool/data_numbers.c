@@ -1,4 +1,4 @@
-/* Numbers of every type that files have, in double. SPDX-License-Identifier: MIT */
+/* Elements of every type that files have, in double. SPDX-License-Identifier: MIT */
 #include <math.h>
 #include <string.h>
 

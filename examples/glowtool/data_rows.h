@@ -1,4 +1,4 @@
-/* The options that say what samples are learnt from, scored and so on, for all commands.
+/* The options that say which samples to train on, to score and so on, for all commands.
  * SPDX-License-Identifier: MIT */
 #ifndef GLOWTOOL_DATA_ROWS_H
 #define GLOWTOOL_DATA_ROWS_H
@@ -7,39 +7,45 @@
 #include "sample_source.h"
 
 #define DATA_FORMAT_HELP                                                                           \
-  "what it is, where contents do not tell: images, cifar10, cifar100, cifar100-coarse, mnist, "    \
-  "emnist, npy, npz, safetensors, csv, raw:CxHxW (planar records of bytes), or digits "            \
-  "or shapes (generated, no files)"
+  "format of the files, where their contents do not show it: images, cifar10, cifar100, "          \
+  "cifar100-coarse, mnist, "                                                                       \
+  "emnist, npy, npz, safetensors, csv, raw:CxHxW (planar records of bytes), or digits or shapes "  \
+  "(generated, without files)"
 /* How samples are made of files: `form` is a data_options in the table's settings. */
 #define DATA_FORM_ROWS(form)                                                                       \
   FLAG("upsample", form.upsample, "enlarge images that are smaller than the size"),                \
-      FLAG("skip-small", form.skip_small, "leave them out, and say how many"),                     \
+      FLAG("skip-small", form.skip_small,                                                          \
+           "leave out images that are smaller than the size, and say how many"),                   \
       FLAG("skip-bad", form.skip_bad,                                                              \
-           "leave files and rows out that cannot be read, and say how many"),                      \
+           "leave out files and rows that cannot be read, and say how many"),                      \
       TEXT("pad", "SIZE", form.pad, NULL,                                                          \
-           "put images into the middle of black ones of this size"),                               \
+           "put images into the middle of black images of this size"),                             \
       TEXT("background", "R,G,B", form.background, NULL,                                           \
-           "what is under transparent pixels: white (the default), black, or three numbers"),      \
+           "colour under transparent pixels: white (the default), black, or R,G,B from 0 to 255"), \
       FLAG("planar", form.planar, "arrays of images are [N, C, H, W], not [N, H, W, C]"),          \
       TEXT("tensor", "NAME", form.tensor, NULL,                                                    \
-           "the samples of .npz and safetensors files; default x, or the only one"),               \
+           "name of the samples in .npz and safetensors files; default: x, or the only array"),    \
       CHOICE("classes-from", form.classes_from, "files", data_class_sources,                       \
-             "labels of pictures: files (--labels), or folders: a class is a folder in --data"),   \
+             "where the labels of pictures come from: files (--labels), or folders: each folder "  \
+             "in --data is a class"),                                                              \
       TEXT("classes", "FILE", form.classes, NULL,                                                  \
-           "names of the classes, in their order, as training writes them"),                       \
+           "names of the classes, in order, as training writes them"),                             \
       TEXT("shape", "WxH[xC]", form.shape, NULL,                                                   \
-           "of a table whose rows are images: their width, height and channels"),                  \
+           "for a table whose rows are images: their width, height and channels"),                 \
       TEXT("data-columns", "NAME,...", form.columns, NULL,                                         \
-           "of a table: columns that are data; default: all that have no other part"),             \
+           "for a table: the columns that are data; default: all that no other option names"),     \
       TEXT("condition", "NAME,...", form.condition, NULL,                                          \
-           "of a table: columns that the density is conditioned on"),                              \
-      TEXT("label-column", "NAME", form.label_column, NULL, "of a table: the class of a row"),     \
-      TEXT("id-column", "NAME", form.id_column, NULL, "of a table: what a row is called"),         \
+           "for a table: the columns that the density is conditioned on"),                         \
+      TEXT("label-column", "NAME", form.label_column, NULL,                                        \
+           "for a table: the column with the class of each row"),                                  \
+      TEXT("id-column", "NAME", form.id_column, NULL,                                              \
+           "for a table: the column with the name of each row"),                                   \
       CHOICE("header", form.header, "auto", data_headers,                                          \
-             "of a table: is its first row names? auto: when none of them is a number"),           \
+             "for a table: is the first row the names of the columns? auto: if none of its "       \
+             "fields is a number"),                                                                \
       INT("data-memory", form.memory, "0", 0, 1e9,                                                 \
-          "MiB of samples to keep in memory, others are read when they are wanted; 0: half of "    \
-          "the machine's")
+          "MiB of samples to keep in memory; if there are more, they are read whenever they are "  \
+          "needed; 0: half of the machine's memory")
 
 /* Rules for such a table. */
 #define DATA_FORM_RULES                                                                            \
@@ -51,22 +57,24 @@
   LIST("data", source.paths, "files or folders of samples"),                                       \
       TEXT("format", "NAME", source.form.format, "auto", DATA_FORMAT_HELP),                        \
       LIST("labels", source.labels,                                                                \
-           "labels of --data: a file for each, or a table of file names"),                         \
+           "labels of --data: one file for each of its files, or one table of file names and "     \
+           "labels"),                                                                              \
       DATA_FORM_ROWS(source.form),                                                                 \
-      INT("shapes-seed", shapes_seed, "1", 0, SEED_MAX, "of generated images")
+      INT("shapes-seed", shapes_seed, "1", 0, SEED_MAX, "seed of generated images")
 /* Rules for such a table. */
 #define SAMPLE_DATA_RULES                                                                          \
   RULE("data", "format!=shapes", "shapes are generated"),                                          \
       RULE("data", "format!=digits", "digits are generated"),                                      \
       RULE("labels", "format!=shapes", "shapes are generated and have none"),                      \
-      RULE("labels", "format!=digits", "digits are generated with theirs"),                        \
-      RULE("labels", "format!=cifar10", "those files hold their own"),                             \
-      RULE("labels", "format!=cifar100*", "those files hold their own"),                           \
+      RULE("labels", "format!=digits", "digits are generated with their labels"),                  \
+      RULE("labels", "format!=cifar10", "those files hold their own labels"),                      \
+      RULE("labels", "format!=cifar100*", "those files hold their own labels"),                    \
       RULE("labels", "data", NULL), DATA_FORM_RULES
 #define GENERATED_RULE                                                                             \
   RULE("shapes-seed", "format=shapes|format=digits", "it is the seed of generated images")
 #define SAMPLE_RUN_ROWS                                                                            \
-  INT("seed", seed, "0", 0, SEED_MAX, "of the noise inside the bins of the pixels"),               \
-      INT("batch", batch, "16", 1, 65536, "samples passed at a time"), MACHINE_ROWS
+  INT("seed", seed, "0", 0, SEED_MAX, "seed of the noise inside the bins of pixels"),              \
+      INT("batch", batch, "16", 1, 65536, "samples that go through the model at a time"),          \
+      MACHINE_ROWS
 
 #endif

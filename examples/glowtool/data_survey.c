@@ -38,7 +38,7 @@ static bool refuse_shape(const data_sources *s, int64_t place, const survey *v,
   char name[512];
   data_place_name(s, place, name, sizeof name);
   if (shape->floats != v->first.floats)
-    return data_fail(error, "%s: %s, after %s in %s: load them apart", name,
+    return data_fail(error, "%s: %s, after %s in %s: they cannot be in one set of data", name,
                      shape->floats ? "float numbers" : "pixels of 8 bits",
                      v->first.floats ? "float numbers" : "pixels of 8 bits", v->first_name);
   return data_fail(error,
@@ -67,7 +67,7 @@ static bool survey_one(data_sources *s, int64_t place, survey *v, bool *use, mes
   }
   if (!shape.floats && o->as == DATA_VECTORS) {
     char name[512];
-    return data_fail(error, "%s: images, where a table of numbers is wanted",
+    return data_fail(error, "%s: images, where a table is wanted",
                      data_place_name(s, place, name, sizeof name));
   }
   if (!v->used++) {
@@ -112,11 +112,12 @@ static bool judge_small(data_sources *s, const survey *v, message error) {
               (long long)v->small, (long long)o->width, (long long)o->height, v->first_small);
     return true;
   }
-  return data_fail(error,
-                   "%lld of %lld images are smaller than the %lld x %lld asked (the first: %s); "
-                   "--upsample enlarges them, --skip-small leaves them out",
-                   (long long)v->small, (long long)(v->small + v->used), (long long)o->width,
-                   (long long)o->height, v->first_small);
+  return data_fail(
+      error,
+      "%lld of %lld images are smaller than the %lld x %lld that is needed (the first: %s); "
+      "--upsample enlarges them, --skip-small leaves them out",
+      (long long)v->small, (long long)(v->small + v->used), (long long)o->width,
+      (long long)o->height, v->first_small);
 }
 
 static void choose_channels(data_sources *s, const survey *v) {
@@ -150,8 +151,8 @@ bool data_choose_shape(data_sources *s, bool *use, message error) {
   w->width = s->pad_width ? s->pad_width : o->width && !w->floats ? o->width : v.first.width;
   if (v.first.floats &&
       (s->pad_width || (o->width && (w->height != o->height || w->width != o->width))))
-    return data_fail(error, "%s: float numbers are not resized: they are %lld x %lld", v.first_name,
-                     (long long)v.first.width, (long long)v.first.height);
+    return data_fail(error, "%s: images of floats are not resized: they are %lld x %lld",
+                     v.first_name, (long long)v.first.width, (long long)v.first.height);
   if (!v.first.floats && o->channels && w->channels != o->channels)
     return data_fail(error, "%s: %lld channels where %lld are asked", v.first_name,
                      (long long)w->channels, (long long)o->channels);

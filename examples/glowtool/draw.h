@@ -5,8 +5,8 @@
 #include "rows.h"
 #include "tool.h"
 
-/* For tally_tell: where a learned scale is near 0 the inverse divides by it, and rare latents
- * overflow. */
+/* Advice for tally_tell: where a learned scale is near 0 the inverse divides by it, and rare
+ * latents overflow. */
 #define DRAW_ADVICE                                                                                \
   "a lower --temperature, or training with --scale sigmoid-floor or tanh, avoids it"
 

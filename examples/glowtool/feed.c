@@ -1,5 +1,5 @@
-/* Batches in random order. The order depends on the seed alone; which images are turned round on
- * the seed and the place in the order, so that a place is all that going on takes.
+/* Batches in random order. The order depends on the seed alone; which images are flipped depends on
+ * the seed and the place in the order. So a place is all that is needed to go on.
  * SPDX-License-Identifier: MIT */
 #include "feed.h"
 

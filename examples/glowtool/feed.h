@@ -14,7 +14,7 @@ typedef struct feed_place {
 typedef struct feed {
   const sample_set *set;
   glow_rng *rng;
-  glow_rng *flips; /* which images are turned round; NULL: none */
+  glow_rng *flips; /* which images are flipped; NULL: none */
   int32_t *images; /* [length]: those of an epoch, some more than once */
   int32_t *order;  /* [length]: this epoch's, places in images */
   int64_t length;

@@ -1,4 +1,4 @@
-/* Pictures in memory, decoded: the file's own numbers as 8 bits, grey or red, green, blue.
+/* Pictures in memory, decoded: the file's own values as 8 bits, grey or red, green, blue.
  * SPDX-License-Identifier: MIT */
 #ifndef GLOWTOOL_IMAGE_H
 #define GLOWTOOL_IMAGE_H
@@ -16,7 +16,7 @@ typedef struct image {
 bool image_check_size(const char *path, uint64_t width, uint64_t height, message error);
 bool image_make_room(const char *path, image *out, message error);
 /* Value over a background: alpha and value of `most` at most, the background 0 to 255, the result 0
- * to 255, rounded to nearest, all in the file's own numbers. */
+ * to 255, rounded to nearest, all in the file's own values. */
 uint8_t image_blend(uint32_t value, uint32_t alpha, uint32_t most, uint8_t background);
 
 /* A decoder: the shape from the header alone, or the pixels too. Its background lies under

@@ -1,6 +1,6 @@
-/* PNG by libpng: palettes, 1 to 16 bits, transparency, interlacing. Numbers are the file's own:
- * chunks about colour (gAMA, cHRM, sRGB, iCCP) change nothing; 16 bits v become round(v / 257).
- * SPDX-License-Identifier: MIT */
+/* PNG by libpng: palettes, 1 to 16 bits, transparency, interlacing. Pixel values are the file's
+ * own: chunks about colour (gAMA, cHRM, sRGB, iCCP) change nothing; 16 bits v become
+ * round(v / 257). SPDX-License-Identifier: MIT */
 #include <png.h>
 #include <setjmp.h>
 #include <stdlib.h>

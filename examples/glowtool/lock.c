@@ -1,8 +1,8 @@
 /* The lock of a folder of results: a file .lock in it, which has the number of the process, and a
  * lock on that file (flock), which the kernel takes back when the process ends, however it ends.
  *
- * Who goes removes the file. Between another's open() and flock() that may happen, and the lock is
- * then one on a file without a name; so the name is looked up once more after locking.
+ * A run that ends removes the file. Between another's open() and flock() that may happen, and the
+ * lock is then one on a file without a name; so the name is looked up once more after locking.
  * SPDX-License-Identifier: MIT */
 #include "lock.h"
 
@@ -80,7 +80,7 @@ int folder_lock_take(folder_lock *lock, const char *folder) {
       return TOOL_FINE;
     }
   }
-  return complain("%s is not to be had: other runs come and go there", lock->path);
+  return complain("%s cannot be locked: other runs keep starting and ending there", lock->path);
 }
 
 void folder_unlock(folder_lock *lock) {

@@ -240,7 +240,7 @@ int options_preset(option_state *state, const char *const *values) {
   for (; *values; values += 2) {
     const option_row *row = find_row(state->table, values[0], strlen(values[0]));
     if (!row)
-      return unexpected("a preset names an option that there is not");
+      return unexpected("a preset names an option that does not exist");
     bool *given = &state->given[row - state->table->rows];
     int code = *given ? TOOL_FINE : options_set(state, row, values[1]);
     if (code != TOOL_FINE)

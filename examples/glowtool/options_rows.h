@@ -44,15 +44,15 @@
 #define LIST(id, member, text)                                                                     \
   { .name = id, .word = "PATH", .kind = OPTION_LIST, .field = FIELD(member), .help = text }
 
-/* Of the commands that pass samples through a model: rows.h. */
+/* For the commands that run samples through a model: rows.h. */
 #define STRICT_ROW FLAG("strict", strict, "end with code 1 when a sample is not finite")
 
-/* What every command that computes has. */
+/* For every command that computes. */
 #define MACHINE_ROWS                                                                               \
   INT("threads", threads, "0", 0, 1024, "threads; 0: one for each processor that may be used"),    \
       TEXT("kernels", "NAME", kernels, NULL,                                                       \
            "kernels to compute with; default $GLOW_KERNELS, or auto"),                             \
       CHOICE("products", products, "float32", product_types,                                       \
-             "numbers that the networks' products are made of")
+             "type of the factors of the products in networks")
 
 #endif

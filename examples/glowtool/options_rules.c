@@ -88,7 +88,7 @@ static bool holds(const option_state *state, const condition *c) {
 /* ---- rules ----------------------------------------------------------------------------------- */
 
 static int bug(const option_rule *rule) {
-  complain("the rule '%s' needs '%s' names an option that there is not: this is a bug",
+  complain("the rule '%s' needs '%s' names an option that does not exist: this is a bug",
            rule->options, rule->needs);
   return TOOL_UNEXPECTED;
 }
@@ -111,7 +111,7 @@ static int refuse(const option_state *state, const option_rule *rule, const char
                   rule->why ? rule->why : "");
 }
 
-/* *good: does one of the alternatives hold? False when the rule is none. */
+/* *good: does one of the alternatives hold? False when the rule cannot be read. */
 static bool judge(const option_state *state, const option_rule *rule, bool *good) {
   *good = false;
   for (const char *at = rule->needs; *at; at += strspn(at, "|")) {

@@ -1,4 +1,4 @@
-/* Suggestions for names of options, by meaning first and by spelling then.
+/* Suggestions for names of options: first by meaning, then by spelling.
  * SPDX-License-Identifier: MIT */
 #include "options_suggest.h"
 

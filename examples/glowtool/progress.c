@@ -120,7 +120,7 @@ void progress_flush(progress *p) {
     return;
   }
   if (!p->log_fails)
-    mention("warning: cannot write %s: %s; its lines wait until that can be", p->log_path,
+    mention("warning: cannot write %s: %s; its lines wait until it can be written", p->log_path,
             strerror(errno));
   p->log_fails = true;
   if (p->waiting_bytes > MOST_WAITING)

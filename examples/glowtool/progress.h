@@ -1,6 +1,6 @@
-/* How training tells of itself: a line that renews itself on a terminal, plain lines elsewhere, or
- * JSON lines for programs, all with the same content; and the JSON lines in a log file in any
- * case. SPDX-License-Identifier: MIT */
+/* How training reports its progress: a line that renews itself on a terminal, plain lines
+ * elsewhere, or JSON lines for programs, all with the same content; and the JSON lines in a log
+ * file in any case. SPDX-License-Identifier: MIT */
 #ifndef GLOWTOOL_PROGRESS_H
 #define GLOWTOOL_PROGRESS_H
 
@@ -22,11 +22,11 @@ typedef struct progress {
   int64_t log_kept;  /* bytes of an earlier log to go on from, -1: begin afresh */
   char *waiting;     /* lines that wait for the log to be opened, or for room on the disk */
   size_t waiting_bytes;
-  bool log_fails; /* lines could not be written, which was told of */
-  bool begun;     /* a step has been told: an earlier run's log is ours to write over */
+  bool log_fails; /* lines could not be written, which was reported */
+  bool begun;     /* a step was reported: an earlier run's log may be written over */
   double loss[PROGRESS_WINDOW], seconds[PROGRESS_WINDOW], accuracy[PROGRESS_WINDOW];
   int64_t images[PROGRESS_WINDOW];
-  int64_t seen;      /* steps told so far */
+  int64_t seen;      /* steps reported so far */
   int64_t restored;  /* of these, steps of an earlier process, whose times are not known */
   double last_line;  /* when the terminal's line was drawn, in seconds */
   json_writer event; /* in progress, into event_text */
@@ -54,7 +54,7 @@ typedef struct progress_state {
 
 void progress_open(progress *p, const char *log_path, int64_t steps, int64_t every, bool json,
                    bool quiet);
-/* Before anything is told: goes on in the log after its first `kept` bytes. */
+/* Before anything is reported: goes on in the log after its first `kept` bytes. */
 void progress_append(progress *p, int64_t kept);
 /* The losses in the window, oldest first; and putting them back before the first step of a process
  * that goes on after `steps` steps, of which the window has the last. */
@@ -62,12 +62,12 @@ int64_t progress_window(const progress *p, double losses[PROGRESS_WINDOW]);
 void progress_restore(progress *p, const double losses[PROGRESS_WINDOW], int64_t steps);
 /* Writes the lines of the log that wait for that. */
 void progress_flush(progress *p);
-/* Cuts the log off after its first `kept` bytes: the steps told of there are made again. */
+/* Cuts the log off after its first `kept` bytes: the steps reported there are made again. */
 void progress_rewind(progress *p, int64_t kept);
 /* Before progress_open: what is being read. */
 __attribute__((format(printf, 3, 4))) void progress_loading(bool json, bool quiet, const char *text,
                                                             ...);
-/* Tells of one step. *state may be NULL. */
+/* Reports one step. *state may be NULL. */
 void progress_tell_step(progress *p, const progress_step *step, progress_state *state);
 /* Any other event, for programs and the log: open, write its values, close. */
 json_writer *progress_event_open(progress *p, const char *event);

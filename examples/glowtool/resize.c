@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 /* Output i of `size` covers [i s, (i+1) s) of the input, s = side/size: the mean along one
- * dimension of numbers that are `stride` apart. */
+ * dimension of elements that are `stride` apart. */
 static double mean_over(const double *line, int64_t stride, int64_t side, int64_t size, int64_t i) {
   double step = (double)side / (double)size, begin = (double)i * step, end = begin + step, sum = 0;
   for (int64_t p = (int64_t)begin; p < side && (double)p < end; p++) {

@@ -113,7 +113,7 @@ static void put_header(result_file *f) {
   putc('\n', f->table);
 }
 
-/* As many digits as say which number it is: 9 of float32, 17 of float64. */
+/* Enough digits to give back the same value: 9 for float32, 17 for float64. */
 static void put_number(FILE *to, int32_t type, const void *data, int64_t at) {
   switch (type) {
   case GLOW_TYPE_U8: fprintf(to, "%d", ((const uint8_t *)data)[at]); break;
@@ -174,7 +174,7 @@ int result_open(result_file *f, glow_context *context, const char *path, int64_t
                 const char *key, const char *value) {
   *f = (result_file){.path = path, .rows = rows, .count = count, .names = names};
   if (!ends_in(path, ".csv") && names && !data_named(names))
-    f->names = NULL; /* their numbers say nothing */
+    f->names = NULL; /* the numbers of rows say nothing */
   memcpy(f->columns, columns, (size_t)count * sizeof *columns);
   if (ends_in(path, ".safetensors"))
     return open_tensors(f, context, key, value);

@@ -1,6 +1,6 @@
-/* Results of many samples, written piece by piece, as the name of the file ends: .safetensors, a
- * tensor for each kind of result; .csv, a row for each sample; .npy, the first kind alone.
- * SPDX-License-Identifier: MIT */
+/* Results of many samples, written piece by piece. The ending of the file's name says how:
+ * .safetensors, a tensor for each kind of result; .csv, a row for each sample; .npy, the first kind
+ * alone. SPDX-License-Identifier: MIT */
 #ifndef GLOWTOOL_RESULT_FILE_H
 #define GLOWTOOL_RESULT_FILE_H
 
@@ -14,12 +14,12 @@
 
 /* One kind of result. */
 typedef struct result_column {
-  const char *name; /* of the tensor; in CSV of the column, or, with a number, of each of them */
+  const char *name; /* of the tensor; in CSV of the column, or of each, with a number behind it */
   int32_t type;     /* GLOW_TYPE_U8, _I32, _F32 or _F64 */
   int32_t rank;     /* dimensions of one sample's: 0, 1 or 3 */
   int64_t dims[3];
 } result_column;
-int64_t result_width(const result_column *column); /* numbers of a sample */
+int64_t result_width(const result_column *column); /* elements of a sample */
 
 enum { MOST_RESULTS = 8 };
 typedef struct result_file {

@@ -1,4 +1,4 @@
-/* Passes in which a sample whose numbers are not finite spoils no other.
+/* Passes in which a sample with values that are not finite spoils no other.
  *
  * One rule for all commands: such a sample, whether it was so when it was read or has overflowed on
  * the way, gets NaN in every result (pixels: 0), is counted and warned of with its own number, and

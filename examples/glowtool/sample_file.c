@@ -17,7 +17,7 @@ int sample_file_open(sample_file *f, const opened_model *m, const char *path, in
   f->labels = labels;
   f->logdet = logdet;
   if (f->type == GLOW_TYPE_U8 && !pixels)
-    return complain("the model is for continuous data, which has no pixels: use float32");
+    return complain("the model is for continuous data, which has no pixels: use --type float32");
   f->pixels = malloc((size_t)m->batch * (size_t)glow_model_dims(m->model));
   if (!f->pixels) {
     complain("out of memory for batches of %lld samples", (long long)m->batch);
@@ -56,7 +56,7 @@ int sample_file_finish(sample_file *f) {
 }
 
 const char *sample_file_blank(const sample_file *f) {
-  return f->type == GLOW_TYPE_U8 ? "their pixels are 0" : "their numbers are NaN";
+  return f->type == GLOW_TYPE_U8 ? "their pixels are 0" : "their values are NaN";
 }
 
 void sample_file_close(sample_file *f) {

@@ -60,8 +60,8 @@ static int check_fit(const glow_model *model, const glow_shape *wanted, const sa
   if (!set->floats && !glow_model_bits(model))
     return complain("the samples are pixels, but the model is for continuous data");
   if (set->condition != glow_model_condition_size(model))
-    return complain("the model is conditioned on %lld numbers, and the data have %lld: "
-                    "--condition names their columns",
+    return complain("the model's condition has %lld values, but the data have %lld: name their "
+                    "columns by --condition",
                     (long long)glow_model_condition_size(model), (long long)set->condition);
   if (glow_model_class_count(model) && !set->labels)
     mention("the samples have no labels: densities are of the mixture of all classes");

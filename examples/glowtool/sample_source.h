@@ -27,11 +27,11 @@ int open_for_model(const glow_model *model, const char *model_path, const sample
 static inline int32_t sample_label(const sample_set *set, int64_t index) {
   return set->labels ? set->labels[index] : -1;
 }
-/* Are all labels that there are below `classes`? classes 0: nothing to check. */
+/* Are all labels below `classes`? classes 0: nothing to check. */
 int check_labels(const sample_set *set, int32_t classes);
 /* Keeps the samples of one class; `what` names the set in messages. */
 int keep_class(sample_set *set, int64_t label, const char *what);
-/* Reads like data_read, and says what is wrong. */
+/* Like data_read, with a message on failure. */
 int read_samples(const sample_set *set, int64_t first, int64_t count, void *samples,
                  float *conditions);
 

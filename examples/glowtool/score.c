@@ -20,11 +20,11 @@ typedef struct scoring {
   uint64_t seed;
   sample_batch batch;
   double *log_prob; /* [batch] */
-  int64_t right;    /* draws that the classifier names rightly */
+  int64_t right;    /* draws that the classifier gets right */
   int64_t labelled; /* draws of samples that have a label */
 } scoring;
 
-/* Of the pass that was made last. What is not finite is not named rightly. */
+/* Counts the last pass. Samples that are not finite count as wrong. */
 static void count_right(scoring *s, int64_t count) {
   const float *logits = glow_workspace_logits(s->pass.workspace);
   const int32_t *labels = s->batch.labels;

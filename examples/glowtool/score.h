@@ -8,12 +8,11 @@
 #include "sample_source.h"
 
 typedef struct score_summary {
-  int64_t images;  /* that the mean is over: less than asked after Ctrl-C, or not all are finite */
+  int64_t images;  /* that the mean is over: the finite ones; fewer after Ctrl-C */
   row_tally tally; /* images that are not finite, for some draw */
   double mean;     /* bits/dim */
   double error;    /* standard error of the mean over images; 0 for one image */
-  double
-      accuracy; /* part of the draws that the model's classifier names rightly; NaN without one */
+  double accuracy; /* share of draws that the classifier gets right; NaN: no classifier */
 } score_summary;
 
 /* Scores the first `count` images with `draws` draws of dequantisation noise each, which depends on

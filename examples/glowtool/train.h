@@ -34,8 +34,8 @@ typedef struct train_run {
   int64_t checkpointed;        /* step of the last checkpoint, -1 before the first */
   int64_t resumed;             /* step that the run goes on from, -1: it is a new one */
   int failed_saves;            /* in a row */
-  bool refused;                /* the last step was: its numbers were not finite */
-  int rewinds;                 /* times that the run went back after that */
+  bool refused;                /* the last step was refused: a loss or gradient was not finite */
+  int rewinds;                 /* how often the run went back after such a step */
   char resumed_from[PATH_MAX]; /* the checkpoint */
   bool clears;                 /* the folder's checkpoints of later steps are not of this run */
   uint64_t data_hash;
@@ -79,7 +79,7 @@ int64_t train_checkpoint_step(const char *name);
 int train_checkpoint(train_run *run);
 /* Refuses folders with checkpoints of later steps, which are another run's, unless told to. */
 int train_check_folder(train_run *run);
-/* A number that differs for other images or, if labels are learnt from, other labels. */
+/* A number that differs for other images or, if labels are used, other labels. */
 int train_hash_data(const sample_set *set, bool labels, uint64_t *out); /* an exit code */
 
 /* Does this option concern one process alone, so that no checkpoint has it? */
@@ -101,7 +101,7 @@ int train_check_shape(const train_run *run, const char *whose);
 /* With the progress open: the curves so far, and where the log goes on. */
 int train_resume_log(train_run *run);
 
-/* Makes the context and loads the model that --from names, and takes from it what options would
+/* Makes the context, loads the model that --from names, and takes from it what options would
  * say. */
 int train_from(train_run *run);
 /* After a refused step: goes back to the last checkpoint of this run, with half the rate. False:

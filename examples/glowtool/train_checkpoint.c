@@ -1,6 +1,6 @@
 /* Checkpoints of a training run. The library keeps the trainer; the notes keep what this program
- * needs besides: every option of the table, the place in the data and a number that tells other
- * data apart, and the losses that the running mean is taken over. SPDX-License-Identifier: MIT */
+ * needs besides: every option of the table, the place in the data, a number by which other data are
+ * recognised, and the losses that the running mean is taken over. SPDX-License-Identifier: MIT */
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>

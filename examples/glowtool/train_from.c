@@ -1,5 +1,5 @@
-/* Starting from a model file. The model says what options of a new one would: shape, bits, classes.
- * SPDX-License-Identifier: MIT */
+/* Starting from a model file. The model says what options would say of a new one: shape, bits,
+ * classes. SPDX-License-Identifier: MIT */
 #include <stdio.h>
 #include <string.h>
 
@@ -34,11 +34,11 @@ static int check_options(const train_run *run) {
   if (options_typed(o, "gain-l2") && !has_gains(run->model))
     return refuse("gain-l2", "no scales of weight normalisation");
   if (options_typed(o, "init-images") && glow_model_initialised(run->model))
-    return refuse("init-images", "had the data that its actnorms start from");
+    return refuse("init-images", "actnorms that are initialised already");
   return TOOL_FINE;
 }
 
-/* As the options of a new model would be, for loading the data and for the checkpoints. */
+/* Sets the options as a new model would have them, for loading the data and for checkpoints. */
 static void take_settings(train_run *run) {
   train_settings *s = &run->settings;
   glow_shape shape = {0, 0, 0};

@@ -85,7 +85,7 @@ static int test(train_run *run) {
 
 /* ---- steps ----------------------------------------------------------------------------------- */
 
-/* A model that --from has read may have had its data. */
+/* A model that --from has read may be initialised already. */
 /* What the samples of the feed are conditioned on. */
 static glow_status set_conditions(train_run *run, int64_t count) {
   const feed *f = &run->feed;
@@ -107,7 +107,7 @@ static int initialise(train_run *run) {
                  ? glow_trainer_initialise(run->trainer, run->feed.x, run->feed.labels, count)
                  : glow_trainer_initialise_pixels(run->trainer, run->feed.pixels, run->feed.labels,
                                                   count);
-  /* Those images are looked at, not learnt from: the first epoch has them all. */
+  /* These images only initialise: the first epoch still has them all. */
   run->feed.place.next = 0;
   return status == GLOW_OK ? TOOL_FINE : complain_status(status, "initialising");
 }
@@ -162,7 +162,7 @@ static int step(train_run *run) {
 /* ---- saving ---------------------------------------------------------------------------------- */
 
 enum {
-  MOST_FAILED_SAVES = 3, /* in a row, then the disk is taken for full */
+  MOST_FAILED_SAVES = 3, /* failures in a row, after which the disk is taken for full */
   TRIES_AT_THE_END = 3
 };
 

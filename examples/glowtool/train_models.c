@@ -96,7 +96,7 @@ const train_model *train_model_find(const char *name) {
     snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", *names ? ", " : "",
              m->name);
   }
-  complain("--model: there is no '%s'; there are %s", name, names);
+  complain("--model: '%s' is not one of %s", name, names);
   return NULL;
 }
 

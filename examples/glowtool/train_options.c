@@ -46,33 +46,37 @@ static const option_choice divergences[] = {
 
 static const option_row rows[] = {
     HEADING("Data"),
-    LIST("data", data, "files or folders to learn from"),
-    LIST("test", test, "files or folders to test on; generated images are tested on others"),
+    LIST("data", data, "files or folders of training samples"),
+    LIST("test", test,
+         "files or folders of test samples; generated data are tested on samples of their own"),
     TEXT("format", "NAME", form.format, "auto", DATA_FORMAT_HELP),
-    LIST("labels", labels, "labels of --data: a file for each, or a table of file names"),
+    LIST("labels", labels,
+         "labels of --data: one file for each of its files, or one table of file names and labels"),
     LIST("test-labels", test_labels, "labels of --test"),
     TEXT("size", "SIZE", size, NULL,
          "crop and resize images to this, N or WIDTHxHEIGHT; default: as they are (digits: 16, "
          "shapes: 32)"),
-    INT("channels", form.channels, "0", 0, 3, "1 or 3: convert the others; 0: to the wider"),
+    INT("channels", form.channels, "0", 0, 3,
+        "1 or 3: convert images to so many; 0: to 3 if any image has 3"),
     DATA_FORM_ROWS(form),
     INT("images", images, "0", 0, COUNT_MAX, "use at most N images; 0: all (generated: 4096)"),
     HEADING("Model"),
-    TEXT("preset", "NAME", preset, NULL, "options set together, listed below; yours override them"),
-    TEXT("model", "NAME", model, "glow", "which model, of those listed below"),
-    INT("levels", levels, "3", 1, 16, "L: times the image is halved and split"),
+    TEXT("preset", "NAME", preset, NULL,
+         "a set of options, listed below; what you type overrides it"),
+    TEXT("model", "NAME", model, "glow", "kind of model, listed below"),
+    INT("levels", levels, "3", 1, 16, "L: levels, each of which halves height and width"),
     INT("depth", depth, "8", 1, 4096, "K: steps of flow in each level"),
     INT("hidden", hidden, "128", 1, 65536, "width of the coupling networks"),
     INT("blocks", blocks, "2", 1, 64, "residual blocks of the coupling networks of realnvp"),
     CHOICE("permutation", permutation, "invconv-lu", permutations, "mixing of channels"),
     CHOICE("coupling", coupling, "auto", couplings,
-           "coupling layers; auto: affine, of vector spline, which no other has"),
+           "kind of coupling; auto: affine, or for vector spline, which no other model has"),
     CHOICE("scale", scale, "auto", scales,
-           "scale law of affine couplings; auto: sigmoid, of vector tanh"),
+           "scale function of affine couplings; auto: sigmoid, or tanh for vector"),
     INT("bins", bins, "8", 2, 64, "vector: bins of a spline"),
-    REAL("bound", bound, "4", 0, 1e6, "vector: splines bend in [-X, X], after the actnorm",
-         .above = true),
-    REAL("floor", floor, "0.05", 0, 1, "least scale of sigmoid-floor", .above = true,
+    REAL("bound", bound, "4", 0, 1e6,
+         "vector: after the actnorm, splines change [-X, X] and nothing outside", .above = true),
+    REAL("floor", floor, "0.05", 0, 1, "smallest scale of sigmoid-floor", .above = true,
          .below = true),
     FLAG("no-net-actnorm", no_net_actnorm, "plain biases in the networks instead of actnorms"),
     FLAG("fixed-prior", fixed_prior, "standard normal top prior instead of a learned one"),
@@ -81,35 +85,38 @@ static const option_row rows[] = {
          "convolutions that see the border of the image, as in the published code"),
     FLAG("conditional", conditional, "a top prior for each class of the labels"),
     INT("bits", bits, "8", 0, 8,
-        "bits of each channel that are modelled; 0: of arrays of floats, continuous numbers"),
+        "bits of each channel that are modelled; 0: continuous values, from arrays of floats"),
     INT("couplings", couplings, "4", 1, 4096, "nice: number of couplings"),
     INT("net-depth", net_depth, "0", 0, 64,
-        "nice, vector: hidden layers of the networks; 0: 5 of nice, 2 of vector"),
-    FLAG("no-data-init", no_data_init, "nice: factors that start at 1, not from data"),
+        "nice, vector: hidden layers of the networks; 0: 5 for nice, 2 for vector"),
+    FLAG("no-data-init", no_data_init,
+         "nice: let the scaling factors start at 1, not at values from the data"),
     CHOICE("density", density, "logistic", densities, "nice: the prior"),
     HEADING("Training"),
     INT("steps", steps, "1000", 1, 1e12, "updates to make"),
     INT("batch", batch, "32", 1, 1e6, "images in each update"),
     INT("micro-batch", micro_batch, "0", 0, 1e6,
-        "images passed at a time, gradients added up; 0: 16, or the batch if smaller"),
+        "images that go through the model at a time, with their gradients added up; 0: 16, or the "
+        "batch if smaller"),
     REAL("class-weight", class_weight, "0", 0, 1e6,
-         "with --conditional: a classifier on the top latents, whose loss in bits counts so much "
-         "beside bits/dim; the paper's is 0.01; 0: none",
+         "with --conditional: a classifier on the top latents; its loss in bits, times this, is "
+         "added to bits/dim; the paper's weight is 0.01; 0: no classifier",
          .above = false),
     REAL("labelled", labelled, "1", 0, 1,
-         "with --conditional: part of the labels that is used; the seed chooses the images",
+         "with --conditional: share of the labels that are used; the seed chooses the images",
          .above = false),
     INT("labelled-times", labelled_times, "1", 1, 1000,
-        "with --labelled: show the images that have labels so many times in an epoch"),
-    FLAG("only-labelled", only_labelled, "leave the images out that --labelled takes labels from"),
-    CHOICE("optimizer", optimizer, "adam", optimizers, "rule of the update"),
+        "with --labelled: how often an epoch shows each image that has a label"),
+    FLAG("only-labelled", only_labelled, "leave out the images whose labels --labelled takes away"),
+    CHOICE("optimizer", optimizer, "adam", optimizers, "how the parameters are updated"),
     REAL("lr", rate, "0.001", 0, 10, "learning rate", .above = true),
-    REAL("beta1", beta1, "0.9", 0, 1, "decay of the gradient's mean; momentum of sgd",
+    REAL("beta1", beta1, "0.9", 0, 1, "decay of the running mean of gradients; momentum of sgd",
          .below = true),
-    REAL("beta2", beta2, "0.999", 0, 1, "decay of the gradient's size", .below = true),
-    REAL("epsilon", epsilon, "1e-8", 0, 1, "keeps adam's divisor from zero", .above = true),
+    REAL("beta2", beta2, "0.999", 0, 1, "decay of the running size of gradients", .below = true),
+    REAL("epsilon", epsilon, "1e-8", 0, 1, "keeps the divisor of the update from zero",
+         .above = true),
     REAL("weight-decay", weight_decay, "0", 0, 1, "decoupled decay of the weights", .above = false),
-    CHOICE("schedule", schedule, "constant", schedules, "course of the rate after the warm-up"),
+    CHOICE("schedule", schedule, "constant", schedules, "how the rate changes after the warm-up"),
     INT("warmup", warmup, "50", 0, COUNT_MAX, "steps over which the rate rises from zero"),
     REAL("final", final, "0.01", 0, 1, "last rate as a fraction of the first", .above = true),
     REAL("clip-norm", clip_norm, "0", 0, 1e9, "largest norm of the gradient; 0: any",
@@ -119,43 +126,45 @@ static const option_row rows[] = {
     REAL("ema", ema, "0", 0, 1, "keep an average of the weights with this decay; 0: none",
          .below = true),
     REAL("gain-l2", gain_l2, "0", 0, 1,
-         "realnvp: so much times the sum of squares of the scales of weight normalisation is added "
-         "to the loss; the paper's is 5e-5",
+         "realnvp: this times the sum of squares of the scales of weight normalisation is added to "
+         "the loss; the paper's is 5e-5",
          .above = false),
     FLAG("flip", flip, "turn images left to right at random, anew in each epoch"),
     FLAG("reconstruct", reconstruct, "memory flat in depth: backward inverts the layers"),
     TEXT("memory", "BYTES", memory, NULL,
-         "memory of passes, such as 600M: layers are reconstructed until they fit; K, M, G are "
-         "powers of 1024"),
+         "memory for passes, such as 600M: activations are stored as far as they fit, and "
+         "reconstructed elsewhere; K, M, G are powers of 1024"),
     CHOICE("on-divergence", on_divergence, "stop", divergences,
-           "what to do when numbers are not finite any more: save and stop, or go back to the last "
-           "checkpoint and on with half the rate, five times at most"),
-    INT("init-images", init_images, "256", 1, 1e6, "images that the actnorms start from"),
-    INT("seed", seed, "0", 0, SEED_MAX, "of everything random"),
+           "what to do when a loss or gradient is not finite: save and stop, or go back to the "
+           "last checkpoint and go on with half the rate, at most five times"),
+    INT("init-images", init_images, "256", 1, 1e6,
+        "images from which the actnorms are initialised"),
+    INT("seed", seed, "0", 0, SEED_MAX, "seed of everything random"),
     HEADING("Machine"),
     MACHINE_ROWS,
     HEADING("Results"),
-    TEXT("out", "DIR", out, "glow-out", "folder for them, made when missing"),
+    TEXT("out", "DIR", out, "glow-out", "folder for the results, made if it is missing"),
     TEXT("from", "MODEL", from, NULL,
-         "start from a model file, such as one that was imported, not from random weights"),
+         "start from a model file, such as an imported one, instead of random weights"),
     TEXT("resume", "PATH", resume, NULL,
          "go on from the newest checkpoint in a folder, or from a file; most options come from it"),
-    INT("save-every", save_every, "500", 0, 1e12, "save each N steps; 0: at the end only"),
+    INT("save-every", save_every, "500", 0, 1e12,
+        "save the model every N steps; 0: at the end only"),
     INT("checkpoint-every", checkpoint_every, "500", 0, 1e12,
-        "write a checkpoint, to resume from, each N steps; 0: at the end only"),
-    INT("keep", keep, "2", 0, 1e6, "checkpoints to keep, the newest; 0: all"),
+        "write a checkpoint, to resume from, every N steps; 0: at the end only"),
+    INT("keep", keep, "2", 0, 1e6, "how many of the newest checkpoints to keep; 0: all"),
     FLAG("no-checkpoints", no_checkpoints,
-         "write none; each takes three or four times the model's space"),
+         "write no checkpoints; each is three or four times as large as the model"),
     FLAG("overwrite", overwrite, "remove the checkpoints of another run that are in the folder"),
-    INT("test-every", test_every, "200", 0, 1e12, "test each N steps; 0: at the end only"),
-    INT("test-images", test_images, "1000", 1, COUNT_MAX, "images of each test"),
+    INT("test-every", test_every, "200", 0, 1e12, "test every N steps; 0: at the end only"),
+    INT("test-images", test_images, "1000", 1, COUNT_MAX, "images in each test"),
     INT("sample-every", sample_every, "500", 0, 1e12,
-        "draw samples each N steps; 0: at the end only"),
+        "draw samples every N steps; 0: at the end only"),
     INT("samples", samples, "64", 1, 4096, "samples to draw"),
-    REAL("temperature", temperature, "0.7", 0, 10, "of the samples", .above = false),
-    INT("report-every", report_every, "10", 1, 1e12, "tell of progress each N steps"),
-    FLAG("json", json, "tell of it in lines of JSON"),
-    FLAG("quiet", quiet, "tell of the result only"),
+    REAL("temperature", temperature, "0.7", 0, 10, "temperature of the samples", .above = false),
+    INT("report-every", report_every, "10", 1, 1e12, "report progress every N steps"),
+    FLAG("json", json, "report progress as lines of JSON"),
+    FLAG("quiet", quiet, "report the result only"),
     {.kind = OPTION_END},
 };
 
@@ -169,9 +178,9 @@ static const option_rule rules[] = {
     {"data test", "format!=shapes", "shapes are generated"},
     {"data test", "format!=digits", "digits are generated"},
     {"labels test-labels", "format!=shapes", "shapes are generated and have none"},
-    {"labels test-labels", "format!=digits", "digits are generated with theirs"},
-    {"labels test-labels", "format!=cifar10", "those files hold their own"},
-    {"labels test-labels", "format!=cifar100*", "those files hold their own"},
+    {"labels test-labels", "format!=digits", "digits are generated with their labels"},
+    {"labels test-labels", "format!=cifar10", "those files hold their own labels"},
+    {"labels test-labels", "format!=cifar100*", "those files hold their own labels"},
     DATA_FORM_RULES,
     {"condition", "model=vector|from", "images are not tables"},
     {"labels test-labels", "conditional|from", "nothing else learns from them"},
@@ -180,30 +189,30 @@ static const option_rule rules[] = {
     {"levels", "model=glow|model=realnvp", NULL},
     {"permutation no-net-actnorm fixed-prior spatial-prior border conditional", "model=glow", NULL},
     {"depth coupling scale floor", "model=glow|model=vector", NULL},
-    {"coupling", "model=vector|coupling!=spline", "splines are of vectors"},
+    {"coupling", "model=vector|coupling!=spline", "only vector has spline couplings"},
     {"bins bound", "model=vector", NULL},
     {"bins bound", "coupling=spline|coupling=auto", NULL},
     {"bits", "model!=vector", "tables are continuous"},
     {"flip size channels upsample skip-small pad background planar shape", "model!=vector",
-     "tables are no images"},
+     "tables are not images"},
     {"blocks", "model=realnvp", NULL},
     {"gain-l2", "model=realnvp|from", NULL},
     {"couplings no-data-init density", "model=nice", NULL},
     {"net-depth", "model=nice|model=vector", NULL},
     {"scale", "coupling=affine|coupling=auto", "other couplings do not scale"},
-    {"scale", "coupling=affine|model!=vector", "the couplings of vector are splines"},
+    {"scale", "coupling=affine|model!=vector", "the default couplings of vector are splines"},
     {"floor", "scale=sigmoid-floor", NULL},
     {"spatial-prior", "!fixed-prior", "a fixed prior is the same at each position"},
     {"fixed-prior", "!spatial-prior", "a spatial prior is learnt"},
     {"class-weight labelled", "conditional|from", NULL},
     {"labelled-times only-labelled", "labelled!=1", "all labels are used"},
-    {"labelled-times", "!only-labelled", "all images have labels then"},
+    {"labelled-times", "!only-labelled", "then all images have labels"},
     {"beta2 epsilon", "optimizer=adam|optimizer=adamax", NULL},
-    {"final", "schedule=cosine|schedule=exponential", "a constant rate stays"},
+    {"final", "schedule=cosine|schedule=exponential", "a constant rate does not change"},
     {"init-images", "!no-data-init", NULL},
-    {"reconstruct", "!memory", "that chooses what is reconstructed"},
+    {"reconstruct", "!memory", "--memory chooses what is reconstructed"},
     {"checkpoint-every keep", "!no-checkpoints", NULL},
-    {"no-checkpoints", "on-divergence!=rewind", "it goes back to checkpoints"},
+    {"no-checkpoints", "on-divergence!=rewind", "rewind goes back to checkpoints"},
     {NULL, NULL, NULL},
 };
 
@@ -213,14 +222,14 @@ const option_table train_table = {
     .about = "Learns a model, Glow by default, from images. Writes into the folder --out:\n"
              "  model.safetensors          the model, each --save-every steps and at the end\n"
              "  model-average.safetensors  the same with averaged weights (--ema)\n"
-             "  checkpoint-*.safetensors   to go on from: --resume\n"
+             "  checkpoint-*.safetensors   what --resume goes on from\n"
              "  samples.png, data.png      new images, and some of the data beside them\n"
              "  loss.png, log.jsonl        the curve of bits/dim\n"
              "\n"
              "Ctrl-C finishes the step, saves and ends; --resume goes on. SIGUSR1 saves, and goes "
              "on. Words after --data and --test "
              "are paths up to "
-             "the next option. Defaults stand in brackets.",
+             "the next option. Defaults are in brackets.",
     .rows = rows,
     .rules = rules,
     .settings_size = sizeof(train_settings),
@@ -229,7 +238,7 @@ const option_table train_table = {
 
 /* ---- parsing --------------------------------------------------------------------------------- */
 
-/* A number of bytes, with K, M or G behind it or not; 0 when it is none. */
+/* A number of bytes, which K, M or G may follow; 0 if the text is anything else. */
 static uint64_t read_bytes(const char *text) {
   char *end;
   double value = strtod(text, &end);
@@ -264,7 +273,7 @@ int train_check(const option_state *state, const train_settings *s) {
   return TOOL_FINE;
 }
 
-/* Of another model a preset's options would mean nothing. */
+/* A preset's options would mean nothing for another model. */
 static int check_preset(const option_state *state, const preset *chosen, const char *model) {
   const char *own = "glow";
   for (const char *const *pair = chosen->values; *pair; pair += 2)
@@ -276,7 +285,7 @@ static int check_preset(const option_state *state, const preset *chosen, const c
                   own);
 }
 
-/* A preset for generated data stands back when files are named. */
+/* A preset for generated data gives way when files are named. */
 static int take_preset(option_state *state, train_settings *settings) {
   const preset *chosen = preset_find(settings->preset);
   bool files = settings->data.count > 0 && !options_given(state, "format");

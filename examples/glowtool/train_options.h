@@ -6,7 +6,7 @@
 #include "options.h"
 #include "tool.h"
 
-/* What a run does whose numbers are not finite any more. */
+/* What a run does when a loss or gradient is not finite. */
 enum { DIVERGENCE_STOP = 1, DIVERGENCE_REWIND = 2 };
 
 typedef struct train_settings {
@@ -14,7 +14,7 @@ typedef struct train_settings {
   option_list data, test, labels, test_labels;
   data_options form;
   const char *size;
-  char size_of_model[48]; /* of --from */
+  char size_of_model[48]; /* the model of --from */
   int64_t images, test_images;
   /* model */
   const char *preset, *model;

@@ -51,7 +51,7 @@ static int save_average(train_run *run) {
   return code != TOOL_FINE ? code : back;
 }
 
-/* What a picture lacks, training does not. */
+/* A picture that cannot be written does not stop training. */
 static void warn_of_picture(const char *error) {
   mention("warning: %s; training goes on without the picture", error);
 }

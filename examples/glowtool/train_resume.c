@@ -11,16 +11,16 @@
 #include "train.h"
 #include "train_notes.h"
 
-/* Options of one process, which no checkpoint has. */
+/* Options of one process alone, which no checkpoint holds. */
 static const char *const of_process[] = {"resume", "out",   "threads",   "kernels",     "products",
                                          "json",   "quiet", "overwrite", "data-memory", NULL};
-/* What is typed holds, without a word. (Data are compared with those of the checkpoint.) */
+/* Typed values take effect without a message. (Data are compared with those of the checkpoint.) */
 static const char *const of_results[] = {"data",        "test",           "labels",
                                          "test-labels", "save-every",     "checkpoint-every",
                                          "keep",        "no-checkpoints", "test-every",
                                          "test-images", "sample-every",   "samples",
                                          "temperature", "report-every",   NULL};
-/* What is typed holds from here on, and is told of. */
+/* Typed values take effect from here on, with a message. */
 static const char *const may_change[] = {"steps", "batch",         "lr", "schedule", "warmup",
                                          "final", "on-divergence", NULL};
 
@@ -127,7 +127,7 @@ static int open_checkpoint(train_run *run) {
   if (status != GLOW_OK)
     return complain_status(status, "--resume");
   if (!glow_trainer_note(run->trainer, NOTE_EPOCH))
-    return complain("%s was not written by glowtool: there is no place in the data",
+    return complain("%s was not written by glowtool: it has no note of a place in the data",
                     run->resumed_from);
   run->resumed = glow_trainer_step_count(run->trainer);
   return TOOL_FINE;
@@ -156,14 +156,14 @@ int train_resume(train_run *run) {
                     run->resumed_from, (long long)run->resumed, (long long)s->steps);
   const char *kernels = glow_trainer_note(run->trainer, NOTE_KERNELS);
   if (kernels && strcmp(kernels, glow_context_kernels(run->context)) != 0)
-    mention("the checkpoint was made with %s kernels, these are %s: numbers will be rounded "
+    mention("the checkpoint was made with %s kernels, these are %s: results will be rounded "
             "differently",
             kernels, glow_context_kernels(run->context));
   const char *products = glow_trainer_note(run->trainer, NOTE_PRODUCTS);
   if (!products)
-    products = "float32"; /* of a version that had nothing else */
+    products = "float32"; /* written by a version that knew nothing else */
   if (strcmp(products, products_name(run->context)) != 0)
-    mention("the checkpoint was made with products of %s, these are of %s: --products %s goes on "
+    mention("the checkpoint was made with products in %s, these are in %s: --products %s goes on "
             "as before",
             products, products_name(run->context), products);
   return TOOL_FINE;
@@ -179,7 +179,7 @@ int train_check_shape(const train_run *run, const char *whose) {
     return complain_status(status, NULL);
   if (d->height == shape.height && d->width == shape.width && d->channels == shape.channels)
     return TOOL_FINE;
-  return complain("images are %lld x %lld x %lld, %s model wants %lld x %lld x %lld",
+  return complain("images are %lld x %lld x %lld, but %s model wants %lld x %lld x %lld",
                   (long long)d->height, (long long)d->width, (long long)d->channels, whose,
                   (long long)shape.height, (long long)shape.width, (long long)shape.channels);
 }
@@ -228,8 +228,8 @@ int train_restore_losses(train_run *run) {
   return TOOL_FINE;
 }
 
-/* The log beside the checkpoint tells what was; only one in the folder of results is gone on
- * with. */
+/* The log beside the checkpoint has the earlier curves; only a log in the folder of results is
+ * continued. */
 int train_resume_log(train_run *run) {
   char path[PATH_MAX];
   struct stat old, new;

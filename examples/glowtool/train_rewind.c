@@ -1,5 +1,5 @@
-/* Going back after a refused step. A rate that is too high makes numbers overflow some steps after
- * it has led astray; so the run goes back to its last checkpoint, and on with half the rate over
+/* Going back after a refused step. When the rate is too high, values overflow some steps after the
+ * damage was done; so the run goes back to its last checkpoint and goes on with half the rate over
  * the same images. SPDX-License-Identifier: MIT */
 #include <stdio.h>
 #include <string.h>
@@ -7,10 +7,10 @@
 #include "train.h"
 #include "train_notes.h"
 
-/* The rate is then 1/32 of what was asked for, and it is not the rate that is wrong. */
+/* The rate is then 1/32 of what was asked for: something other than the rate is wrong. */
 enum { MOST_REWINDS = 5 };
 
-/* Takes the model and the trainer of the checkpoint in the place of those that there are. */
+/* Replaces the model and the trainer by those of the checkpoint. */
 static int load(train_run *run) {
   char name[64];
   glow_model *model = NULL;
@@ -63,7 +63,7 @@ static void tell(train_run *run, int64_t refused) {
   put_int(json, "refused", refused);
   put_real(json, "lr", run->settings.rate);
   progress_event_close(&run->progress);
-  mention("going back to step %lld, and on with half the rate, --lr %g", (long long)run->resumed,
+  mention("going back to step %lld and on with half the rate, --lr %g", (long long)run->resumed,
           run->settings.rate);
 }
 

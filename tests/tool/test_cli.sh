@@ -141,11 +141,11 @@ good "train with everything else" train $tiny --steps 3 --permutation shuffle --
   --no-net-actnorm --fixed-prior --optimizer adamax --schedule cosine --clip-norm 1 \
   --clip-value 1 --weight-decay 0.01 --reconstruct --micro-batch 3 --bits 5 --init-images 20 \
   --kernels c --out run/four
-good "train with products of bfloat16" train $tiny --steps 4 --init-images 20 --products bfloat16 \
+good "train with products in bfloat16" train $tiny --steps 4 --init-images 20 --products bfloat16 \
   --out run/bfloat16
-check "the summary says so" says ', products of bfloat16'
+check "the summary says so" says ', products in bfloat16'
 check "the log says so" json_lines run/bfloat16/log.jsonl 'lines[0]["products"] == "bfloat16"'
-good "eval with products of bfloat16" eval run/bfloat16/model.safetensors --format shapes --images 16 \
+good "eval with products in bfloat16" eval run/bfloat16/model.safetensors --format shapes --images 16 \
   --products bfloat16
 "$tool" train --resume run/bfloat16 --steps 6 >out 2>err
 check "going on with others is told" grep -q -e 'float32: --products bfloat16 goes on as before' err
@@ -459,7 +459,7 @@ bad "there is no command 'dance'" dance
 bad "--data is missing" train --out new
 bad "unknown option --levles; did you mean --levels (" $train --levles 2
 bad "unknown option" $train --zzz
-bad "--model: there is no 'flow'; there are glow, nice, realnvp" $train --model flow
+bad "--model: 'flow' is not one of glow, nice, realnvp" $train --model flow
 bad "--depth means nothing without --model glow" $(with "$train" --depth 2) --model realnvp
 bad "--net-depth means nothing without --model nice" $train --net-depth 2
 bad "--blocks means nothing without --model realnvp" $train --blocks 2

@@ -82,7 +82,7 @@ static void test_cifar(void **state) {
   refuse(put("b.bin", records, 5000), options("cifar10", 0, 0), "truncated");
   refuse(put("c.bin", "", 0), options("cifar10", 0, 0), "empty");
   refuse(put("d.bin", records, sizeof records), options("cifar10", 64, 0),
-         "2 of 2 images are smaller than the 64 x 64 asked (the first: ");
+         "2 of 2 images are smaller than the 64 x 64 that is needed (the first: ");
   records[3073] = 10;
   refuse(put("e.bin", records, sizeof records), options("cifar10", 0, 0), "label 10 of record 1");
 }

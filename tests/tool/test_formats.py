@@ -86,7 +86,7 @@ def mixtures():
     grey("sizes/c.png", 24, 3, 9)
     refuses("b.png: images of 2 x 2 with 1 channels, after others of 4 x 4 with 1; --size", "sizes")
     refuses(
-        "2 of 3 images are smaller than the 4 x 4 asked (the first: sizes/b.png, 2 x 2); "
+        "2 of 3 images are smaller than the 4 x 4 that is needed (the first: sizes/b.png, 2 x 2); "
         "--upsample enlarges them, --skip-small leaves them out",
         "sizes",
         size=4,
@@ -103,10 +103,10 @@ def mixtures():
         "whole factors repeat", read(small, size="4x2", upsample=1)["values"], [10, 10, 30, 30] * 2
     )
     same("padded", read(small, pad="4x3")["values"], [0, 0, 0, 0, 0, 10, 30, 0, 0, 0, 0, 0])
-    refuses("small.png: 2 x 1 pixels do not go into the 1 x 1 of --pad", "small.png", pad="1")
+    refuses("small.png: 2 x 1 pixels do not fit into the 1 x 1 of --pad", "small.png", pad="1")
     grey("pads/a.png", 1, 1, 1)
     grey("pads/b.png", 1, 2, 2)
-    refuses("pads/b.png: 2 x 2 pixels do not go into", "pads", pad="1")
+    refuses("pads/b.png: 2 x 2 pixels do not fit into", "pads", pad="1")
     refuses("contradict each other", small, upsample=1, skip_small=1)
 
 
@@ -308,16 +308,16 @@ def numpy_arrays():
     refuses("if these are [N, C, H, W], say --planar", "x.npy")
     same("planar", read("x.npy", planar=1)["values"], pixels)
     write("x.npy", npy("<i8", (1, 1, 1, 1), struct.pack("<q", 256)))
-    refuses("256 is no pixel", "x.npy")
+    refuses("256 is not a pixel", "x.npy")
     for descr in ("|O", "<c8", "|S3", "<M8[ns]", [("a", "<f4")]):
         write("x.npy", npy(descr, (1, 2), bytes(64)))
         refuses("float16, float32, float64 and whole numbers are read", "x.npy", vectors=1)
     write("x.npy", npy("<f4", (3, 3), struct.pack("<6f", *NUMBERS)))
-    refuses("24 bytes of numbers where its shape needs 36", "x.npy", vectors=1)
+    refuses("24 bytes of data, but its shape needs 36", "x.npy", vectors=1)
     write("x.npy", npy("<f4", (1 << 40, 1 << 40), b""))
     refuses("does not fit 64 bits", "x.npy", vectors=1)
     write("x.npy", npy("<f8", (2, 1), struct.pack("<2d", 1.0, 1e300)))
-    refuses("sample 1 of 'the array': number 0 is not finite as float32", "x.npy", vectors=1)
+    refuses("sample 1 of 'the array': value 0 is not finite as float32", "x.npy", vectors=1)
     found = read("x.npy", vectors=1, skip_bad=1)
     same("left out", (found["count"], found["values"]), (1, [1.0]))
     write("x.npy", npy("<f4", (2, 3), struct.pack("<6f", *NUMBERS)))
@@ -462,9 +462,9 @@ def tables():
     )
     found = read("m.csv", shape="1x2x3", label_column="label", planar=1)
     same("in planes", found["values"][:6], [0, 2, 4, 1, 3, 5])
-    refuses("rows of 7 numbers, where images of 3 x 2 x 1 have 6", "m.csv", shape="3x2")
-    refuses("2.5 is no pixel", write("v.csv", "1,2.5\n"), shape="2x1")
-    refuses("256 is no pixel", write("v.csv", "1,256\n"), shape="2x1")
+    refuses("rows of 7 values, but images of 3 x 2 x 1 have 6", "m.csv", shape="3x2")
+    refuses("2.5 is not a pixel", write("v.csv", "1,2.5\n"), shape="2x1")
+    refuses("256 is not a pixel", write("v.csv", "1,256\n"), shape="2x1")
     refuses("shape '3' is not WxH or WxHxC", "m.csv", shape="3")
     write("rows.npy", npy("|u1", (2, 7), bytes([7, 0, 1, 2, 3, 4, 5, 2, 9, 8, 7, 6, 5, 4])))
     found = read("rows.npy", shape="3x2", label_column="0")
@@ -529,7 +529,7 @@ def streams():
     one, two = read(big, memory=1), read(big)
     expect(
         "too large for a MiB",
-        not one["kept"] and two["kept"] and "read when they are" in one["notes"],
+        not one["kept"] and two["kept"] and "read whenever they are" in one["notes"],
     )
     same("the same bits", one["values"] == two["values"] == list(pixels), True)
     small = write("big.npy", npy("<f4", (90000, 4), struct.pack("<360000f", *range(360000))))

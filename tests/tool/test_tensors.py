@@ -217,7 +217,7 @@ def wrong_files(model, classes):
         "if these are [N, C, H, W], say --planar": {"x": ("U8", [2, 3, 8, 8], pixels(2))},
         "smaller than the 8 x 8": {"x": ("U8", [8, 4, 4, 3], pixels(2))},
         "holds no samples": {"x": ("U8", [0, 8, 8, 3], b"")},
-        "float numbers are not resized": {"x": ("F32", [1, 8, 12, 2], [0.0] * 192)},
+        "images of floats are not resized": {"x": ("F32", [1, 8, 12, 2], [0.0] * 192)},
         "'y' is not a vector of whole numbers": {"x": x, "y": ("F32", [2], [0, 1])},
         "'y' is not of 2 samples": {"x": x, "y": ("I32", [3], [0, 1, 2])},
     }
@@ -236,7 +236,7 @@ def wrong_files(model, classes):
     good("score", classes, "--data", "wrong.safetensors", "--out", "fine.safetensors")
     expect("-1 is no label", read("fine.safetensors")[0]["log_prob"][2] == unknown)
     write("wrong.safetensors", x=x, y=("I64", [2], [0, 2**40]))
-    refuses("is no number of a class", "score", classes, "--data", "wrong.safetensors", *out)
+    refuses("is not the number of a class", "score", classes, "--data", "wrong.safetensors", *out)
     z = ("F32", [1, 192], [0.0] * 192)
     write("wrong.safetensors", latents=z)
     refuses("raw or whitened", "decode", model, "--data", "wrong.safetensors", *out)
@@ -244,7 +244,7 @@ def wrong_files(model, classes):
         "decode", model, "--data", "wrong.safetensors", "--form", "raw", "--out", "fine.safetensors"
     )
     write("wrong.safetensors", latents=("F32", [2, 96], [0.0] * 192))
-    refuses("the model's have 192", "decode", model, "--data", "wrong.safetensors", *out)
+    refuses("the model has 192", "decode", model, "--data", "wrong.safetensors", *out)
     with open("cut.safetensors", "wb") as file, open("x.safetensors", "rb") as whole:
         file.write(whole.read()[:-5])
     refuses("cut.safetensors", "encode", model, "--data", "cut.safetensors", *out)

@@ -62,7 +62,7 @@ with tempfile.TemporaryDirectory() as folder:
     said = run(folder, False, TERM="xterm")
     expect(f"a pipe gets no control characters: {said!r}",
            not any(b < 32 and b != 10 for b in said))
-    expect("what is read is told", said.startswith(b"reading images to learn from: images.raw\n"))
+    expect("what is read is told", said.startswith(b"reading training images: images.raw\n"))
 
 print(f"{passed} passed, {failed} failed")
 sys.exit(failed != 0)

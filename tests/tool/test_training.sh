@@ -217,7 +217,7 @@ expect "and it can be resumed, bit for bit" cmp second/model.safetensors third/m
 train 2 $data --from missing.safetensors --out new
 says "--from: cannot open 'missing.safetensors'"
 train 2 --format shapes --size 16 --images 8 --from first/model.safetensors --out new
-says "images are 16 x 16 x 3, the model wants 8 x 8 x 3"
+says "images are 16 x 16 x 3, but the model wants 8 x 8 x 3"
 train 2 $data --from first/model.safetensors --class-weight 1 --out new
 says "--class-weight means nothing here: the model of --from has no classes"
 train 2 $data --from first/model.safetensors --gain-l2 1e-4 --out new

@@ -129,10 +129,10 @@ def vectors():
         "n.npy",
     )
     same("a sample for each row", read("n.npy", vectors=1)["count"], 2000)
-    bad("conditioned on 1 numbers: --given says them", "sample", model, "--out", "n.csv")
-    bad("--given: 2 numbers", "sample", model, "--given", "1,2", "--out", "n.csv")
+    bad("a condition of 1 values: give it by --given", "sample", model, "--out", "n.csv")
+    bad("--given: 2 values", "sample", model, "--given", "1,2", "--out", "n.csv")
     bad(
-        "conditioned on 1 numbers, and the data have 0",
+        "condition has 1 values, but the data have 0",
         "score",
         model,
         "--data",
@@ -185,7 +185,7 @@ def vectors():
         "no",
     )
     bad(
-        "images, where a table of numbers is wanted",
+        "images, where a table is wanted",
         "train",
         "--model",
         "vector",
@@ -195,7 +195,7 @@ def vectors():
         "no",
     )
     bad(
-        "splines are of vectors",
+        "only vector has spline couplings",
         "train",
         "--data",
         "image.png",
@@ -268,7 +268,7 @@ def images_end_to_end():
     good("train", "--data", "wide", "--size", "12x8", *small, "--out", "wide-model")
     expect("12 x 8", "8 x 12 x 1 (height" in good("info", "wide-model/model.safetensors"))
     bad(
-        "12 of 12 images are smaller than the 12 x 8 asked",
+        "12 of 12 images are smaller than the 12 x 8 that is needed",
         "eval",
         "wide-model/model.safetensors",
         "--data",
@@ -280,7 +280,7 @@ def images_end_to_end():
     good("train", "--data", "f.npy", *small, "--out", "float-model")
     write("g.npy", npy("<f4", (4, 8, 8, 1), struct.pack("<256f", *[9 * v for v in floats])))
     bad(
-        "scale them, save them as uint8, or take them as continuous numbers with --bits 0",
+        "scale them, save them as uint8, or model them as continuous values with --bits 0",
         "train",
         "--data",
         "g.npy",
