@@ -1,7 +1,7 @@
 /* Affine map of pixels, W x + b, log-det = H W log|det W|. Computed as
  *   y = W (x - c) + r,  x = W^-1 (y - r) + c,  with c = -W^-1 b rounded, r = b + W c
- * c is the input that is mapped to 0. Data far from 0 are near it: with x ~ 1e6 and y ~ 1, W x and b
- * cancel, and what their roundings leave is not small, while x - c is nearly exact. r, with which
+ * c is the input that is mapped to 0. Data far from 0 are near it: with x ~ 1e6 and y ~ 1, W x and
+ * b cancel, and what their roundings leave is not small, while x - c is nearly exact. r, with which
  * nothing is lost by rounding c, is small. All derived values are computed in double and rounded
  * once. SPDX-License-Identifier: MIT */
 #include <math.h>
