@@ -76,8 +76,8 @@ typedef struct glow_output {
   size_t capacity;
   size_t *written; /* NULL, or where to put the size of the whole file in bytes, also if the buffer
                       is too small (GLOW_E_LIMIT, and the buffer is unchanged) */
-  int32_t storage; /* of a model's parameters: 0 or GLOW_TYPE_F32; or GLOW_TYPE_BF16, rounded to
-                      the nearest, ties to even */
+  int32_t storage; /* of a model's weights (glow_tensor_info.weights): 0 or GLOW_TYPE_F32; or
+                      GLOW_TYPE_BF16, rounded to the nearest, ties to even */
   uint32_t flags;  /* 0 */
 } glow_output;
 #define GLOW_OUTPUT_INIT                                                                           \

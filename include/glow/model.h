@@ -136,7 +136,7 @@ typedef struct glow_tensor_info {
   int32_t type;                /* GLOW_TYPE_... */
   int32_t trainable;           /* 1: a parameter; 0: fixed state such as a permutation */
   int32_t rank;                /* 1 to GLOW_MAX_RANK */
-  int32_t reserved;            /* 0 */
+  int32_t weights;             /* 1: of a product; storage in bfloat16 rounds these alone */
   int64_t dims[GLOW_MAX_RANK]; /* 1 past the rank */
   int64_t elements;            /* product of dims */
   int64_t offset;              /* trainable: first element in the flat vector of parameters and of

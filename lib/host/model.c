@@ -130,7 +130,7 @@ int32_t glow_model_tensor_count(const glow_model *model) {
 static glow_status model_describe(const glow__tensor *tensor, glow_tensor_info *out) {
   glow_tensor_info info = {
       sizeof info,       tensor->name,     tensor->type,
-      tensor->trainable, tensor->rank,     0,
+      tensor->trainable, tensor->rank,     tensor->weights,
       {0, 0, 0, 0},      tensor->elements, tensor->trainable ? tensor->offset : -1};
   memcpy(info.dims, tensor->dims, sizeof info.dims);
   return glow__struct_fill(out, &info, sizeof info, sizeof info, "glow_tensor_info");

@@ -16,6 +16,7 @@ typedef struct glow__tensor {
   int64_t dims[GLOW_MAX_RANK];
   int64_t elements;
   int64_t offset; /* in parameters or in fixed state */
+  bool weights;   /* of a product: storage may round them */
   bool running;   /* a running average */
   float momentum;
   int64_t observed; /* its place among all that is observed */

@@ -105,6 +105,13 @@ glow_status glow_setup_tensor(glow_setup *setup, const char *name, int32_t type,
   return GLOW_OK;
 }
 
+glow_status glow_setup_weights(glow_setup *setup, const char *name, int32_t rank,
+                               const int64_t *dims, int32_t *id) {
+  GLOW_TRY(glow_setup_tensor(setup, name, GLOW_TYPE_F32, 1, rank, dims, id));
+  setup->model->tensors[setup->model->tensor_count - 1].weights = true;
+  return GLOW_OK;
+}
+
 glow_status glow_setup_running_average(glow_setup *setup, const char *name, int32_t rank,
                                        const int64_t *dims, double momentum, int32_t *id) {
   if (!setup)

@@ -1,6 +1,8 @@
 /* Writing model files: the trainable tensors first, in the order of the flat vector of parameters,
- * so that they are one aligned run of the file; then the fixed state; then what a checkpoint adds.
- * The architecture is in the metadata. Format: docs/format.md. SPDX-License-Identifier: MIT */
+ * so that they are one aligned run of the file; then the fixed state; then what a checkpoint adds;
+ * then, where weights are rounded to bfloat16, these, so that all float32 stay aligned to their
+ * size. The architecture is in the metadata. Format: docs/format.md.
+ * SPDX-License-Identifier: MIT */
 #include <stdio.h>
 #include <string.h>
 
@@ -20,42 +22,49 @@ typedef struct plan {
   glow_output output;
   char *architecture;
   const char **metadata;
-  glow_file_tensor *tensors; /* trainable, fixed, extra */
-  int64_t trainable, own, count;
+  glow_file_tensor *tensors; /* parameters, fixed, extra, rounded */
+  int64_t parameters, count; /* parameters: float32 that are trainable */
   glow__preamble preamble;
 } plan;
 
 /* ---- what is to be written ------------------------------------------------------------------- */
 
-static glow_status list_tensors(plan *p, bool trainable) {
+enum { PARAMETERS, FIXED, ROUNDED };
+
+static int part_of(const plan *p, const glow_tensor_info *info) {
+  if (!info->trainable)
+    return FIXED;
+  return info->weights && p->output.storage == GLOW_TYPE_BF16 ? ROUNDED : PARAMETERS;
+}
+
+static glow_status list_tensors(plan *p, int part) {
   for (int32_t i = 0; i < glow_model_tensor_count(p->model); i++) {
     glow_tensor_info info = GLOW_TENSOR_INFO_INIT;
     GLOW_TRY(glow_model_tensor(p->model, i, &info));
-    if ((info.trainable != 0) != trainable)
+    if (part_of(p, &info) != part)
       continue;
-    bool half = trainable && p->output.storage == GLOW_TYPE_BF16;
-    glow_file_tensor *tensor = &p->tensors[p->own++];
+    glow_file_tensor *tensor = &p->tensors[p->count++];
     *tensor = (glow_file_tensor)GLOW_FILE_TENSOR_INIT;
     tensor->name = info.name;
-    tensor->type = info.type == GLOW_TYPE_I32 ? GLOW_TYPE_I32 : GLOW_TYPE_F32;
-    tensor->type = half ? GLOW_TYPE_BF16 : tensor->type;
+    tensor->type = part == ROUNDED ? GLOW_TYPE_BF16 : info.type;
     tensor->rank = info.rank;
     memcpy(tensor->dims, info.dims, (size_t)info.rank * sizeof *info.dims);
     tensor->bytes = info.elements * glow__type_size(tensor->type);
-    tensor->data = trainable ? (const void *)(p->extras->parameters + info.offset)
-                             : glow__model_tensor_data(p->model, i);
+    tensor->data = info.trainable ? (const void *)(p->extras->parameters + info.offset)
+                                  : glow__model_tensor_data(p->model, i);
   }
   return GLOW_OK;
 }
 
 static glow_status list_all(plan *p) {
-  GLOW_TRY(list_tensors(p, true));
-  p->trainable = p->own;
-  GLOW_TRY(list_tensors(p, false));
+  GLOW_TRY(list_tensors(p, PARAMETERS));
+  p->parameters = p->count;
+  GLOW_TRY(list_tensors(p, FIXED));
   if (p->extras->count)
-    memcpy(p->tensors + p->own, p->extras->tensors, (size_t)p->extras->count * sizeof *p->tensors);
-  p->count = p->own + p->extras->count;
-  return GLOW_OK;
+    memcpy(p->tensors + p->count, p->extras->tensors,
+           (size_t)p->extras->count * sizeof *p->tensors);
+  p->count += p->extras->count;
+  return list_tensors(p, ROUNDED);
 }
 
 static glow_status make_plan(plan *p) {
@@ -85,54 +94,72 @@ static glow_status make_plan(plan *p) {
 
 /* ---- writing it ------------------------------------------------------------------------------ */
 
-/* What a reader would refuse is refused here. element: of the flat vector. */
-static glow_status refuse(const plan *p, int64_t element) {
-  const float value = p->extras->parameters[element];
-  int64_t i = 0;
-  while (element >= p->tensors[i].bytes / glow__type_size(p->tensors[i].type))
-    element -= p->tensors[i].bytes / glow__type_size(p->tensors[i].type), i++;
-  return glow_error(GLOW_E_NUMERIC, "tensor '%s': element %lld, %g, is not finite%s",
-                    p->tensors[i].name, (long long)element, (double)value,
-                    p->output.storage == GLOW_TYPE_BF16 ? " in bfloat16" : "");
+/* What a reader would refuse is refused here. */
+static glow_status refuse(const glow_file_tensor *t, int64_t element) {
+  const float *values = t->data;
+  return glow_error(GLOW_E_NUMERIC, "tensor '%s': element %lld, %g, is not finite%s", t->name,
+                    (long long)element, (double)values[element],
+                    t->type == GLOW_TYPE_BF16 ? " in bfloat16" : "");
 }
 
-static glow_status write_floats(const plan *p, glow__sink *sink) {
-  const int64_t count = glow_model_parameter_count(p->model);
+/* Tensors [first, last) of float32, which follow each other in memory as in the file. */
+static glow_status write_floats(const plan *p, int64_t first, int64_t last, glow__sink *sink) {
+  const glow_file_tensor *t = p->tensors + first;
+  int64_t count = 0;
+  for (int64_t i = first; i < last; i++)
+    count += p->tensors[i].bytes / 4;
+  const float *data = count ? t->data : NULL;
   for (int64_t at = 0; at < count; at += PIECE) {
     int64_t here = count - at < PIECE ? count - at : PIECE;
-    int64_t bad = glow__first_nonfinite(p->extras->parameters + at, here);
-    if (bad >= 0)
-      return refuse(p, at + bad);
-    GLOW_TRY(glow__sink_write(sink, p->extras->parameters + at, here * 4));
+    int64_t bad = glow__first_nonfinite(data + at, here);
+    if (bad >= 0) {
+      for (bad += at; bad >= t->bytes / 4; t++)
+        bad -= t->bytes / 4;
+      return refuse(t, bad);
+    }
+    GLOW_TRY(glow__sink_write(sink, data + at, here * 4));
   }
   return GLOW_OK;
 }
 
-static glow_status write_bfloats(const plan *p, glow__sink *sink) {
-  const int64_t count = glow_model_parameter_count(p->model);
+/* Where weights are left out, the others are in pieces. */
+static glow_status write_parameters(const plan *p, glow__sink *sink) {
+  for (int64_t i = 0, next = 0; i < p->parameters; i = next) {
+    const char *end = p->tensors[i].data;
+    for (next = i; next < p->parameters && p->tensors[next].data == (const void *)end; next++)
+      end += p->tensors[next].bytes;
+    GLOW_TRY(write_floats(p, i, next, sink));
+  }
+  return GLOW_OK;
+}
+
+static glow_status write_rounded(const glow_file_tensor *t, glow__sink *sink) {
+  const float *data = t->data;
+  const int64_t count = t->bytes / 2;
   uint16_t block[BLOCK];
   for (int64_t at = 0; at < count; at += BLOCK) {
     int64_t here = count - at < BLOCK ? count - at : BLOCK;
-    int64_t bad = glow__to_bfloat16(p->extras->parameters + at, block, here);
+    int64_t bad = glow__to_bfloat16(data + at, block, here);
     if (bad >= 0)
-      return refuse(p, at + bad);
+      return refuse(t, at + bad);
     GLOW_TRY(glow__sink_write(sink, block, here * 2));
   }
   return GLOW_OK;
 }
 
+static glow_status write_other(const glow_file_tensor *t, glow__sink *sink) {
+  if (t->type == GLOW_TYPE_BF16)
+    return write_rounded(t, sink);
+  if (t->type == GLOW_TYPE_F32 && glow__tensor_check_finite(t->name, t->data, t->bytes / 4))
+    return GLOW_E_NUMERIC;
+  return glow__sink_write(sink, t->data, t->bytes);
+}
+
 static glow_status model_writer_write_all(const plan *p, glow__sink *sink) {
   GLOW_TRY(glow__sink_write(sink, p->preamble.bytes, p->preamble.size));
-  GLOW_TRY(p->output.storage == GLOW_TYPE_BF16 ? write_bfloats(p, sink) : write_floats(p, sink));
-  for (int64_t i = p->trainable; i < p->count; i++) {
-    const glow_file_tensor *t = &p->tensors[i];
-    if (t->type == GLOW_TYPE_F32) {
-      glow_status status = glow__tensor_check_finite(t->name, t->data, t->bytes / 4);
-      if (status != GLOW_OK)
-        return GLOW_E_NUMERIC;
-    }
-    GLOW_TRY(glow__sink_write(sink, t->data, t->bytes));
-  }
+  GLOW_TRY(write_parameters(p, sink));
+  for (int64_t i = p->parameters; i < p->count; i++)
+    GLOW_TRY(write_other(&p->tensors[i], sink));
   return GLOW_OK;
 }
 

@@ -1,29 +1,37 @@
-/* Affine map of pixels: y = W x + b, x = W^-1 y - W^-1 b, log-det = H W log|det W|. All derived
- * values are computed in double and rounded once. SPDX-License-Identifier: MIT */
+/* Affine map of pixels, W x + b, log-det = H W log|det W|. Computed as
+ *   y = W (x - c) + r,  x = W^-1 (y - r) + c,  with c = -W^-1 b rounded, r = b + W c
+ * c is the input that is mapped to 0. Data far from 0 are near it: with x ~ 1e6 and y ~ 1, W x and
+ * b cancel, and what their roundings leave is not small, while x - c is nearly exact. r, with which
+ * nothing is lost by rounding c, is small. All derived values are computed in double and rounded
+ * once. SPDX-License-Identifier: MIT */
 #include <math.h>
 #include <string.h>
 
 #include "layers/affine.h"
+#include "layers/groups.h"
 #include "layers/layers.h"
 #include "layers/pixel_matrix.h"
 #include "math/linalg.h"
 
+enum { STRIP = 128 }; /* pixels whose x - c stay in cache until the product reads them */
+
 typedef struct affine {
   int64_t image, channels; /* image: pixels of a sample */
+  int32_t centred;         /* worker: x - c of a strip */
   double *w, *b;           /* [C, C], [C], in one block of memory */
 } affine;
 
-/* Floats: W and its inverse packed, and what is added after each; doubles: log-det of a sample,
- * room for factors and inverse [C, C]; rows of the factors. */
+/* Floats: W and its inverse packed, c, r, and -W^-1 r; doubles: log-det of a sample, room for
+ * factors and inverse [C, C]; rows of the factors. */
 typedef struct affine_derived {
-  float *forward, *backward, *b, *b_back;
+  float *forward, *backward, *centre, *rest, *rest_back;
   double *logdet, *factors, *inverse;
   int32_t *rows;
 } affine_derived;
 
 static size_t affine_derived_size(const affine *a, const glow_math *math) {
   int64_t c = a->channels;
-  int64_t floats = 2 * glow__pixel_matrix_floats(math, c) + 2 * glow_aligned_floats(c);
+  int64_t floats = 2 * glow__pixel_matrix_floats(math, c) + 3 * glow_aligned_floats(c);
   return (size_t)floats * sizeof(float) + (size_t)(2 * c * c + 1) * sizeof(double) +
          (size_t)c * sizeof(int32_t);
 }
@@ -32,9 +40,10 @@ static affine_derived affine_derived_at(const affine *a, const glow_call *call, 
   int64_t c = a->channels, packed = glow__pixel_matrix_floats(glow__math_of(call), c);
   affine_derived d = {.forward = (float *)(uintptr_t)base};
   d.backward = d.forward + packed;
-  d.b = d.backward + packed;
-  d.b_back = d.b + glow_aligned_floats(c);
-  d.logdet = (double *)(void *)(d.b_back + glow_aligned_floats(c));
+  d.centre = d.backward + packed;
+  d.rest = d.centre + glow_aligned_floats(c);
+  d.rest_back = d.rest + glow_aligned_floats(c);
+  d.logdet = (double *)(void *)(d.rest_back + glow_aligned_floats(c));
   d.factors = d.logdet + 1;
   d.inverse = d.factors + c * c;
   d.rows = (int32_t *)(void *)(d.inverse + c * c);
@@ -51,15 +60,44 @@ static glow_status affine_configure(void *self, glow_setup *setup, const glow_sh
   a->image = input->height * input->width;
   int64_t work = a->image * a->channels * a->channels;
   GLOW_TRY(glow_setup_work(setup, work, work));
+  GLOW_TRY(glow_setup_worker_scratch(setup, STRIP * a->channels, &a->centred));
   const glow_math *math = glow_context_math(glow_setup_context(setup));
   return glow_setup_derived(setup, affine_derived_size(a, math));
+}
+
+/* Row i of M times v. */
+static double row_times(const double *m, int64_t channels, int64_t i, const float *v) {
+  double sum = 0;
+  for (int64_t j = 0; j < channels; j++)
+    sum += m[i * channels + j] * (double)v[j];
+  return sum;
+}
+
+/* c, r and -W^-1 r. */
+static glow_status affine_shifts(const affine *a, const affine_derived *d) {
+  const int64_t c = a->channels;
+  for (int64_t i = 0; i < c; i++) {
+    double sum = 0;
+    for (int64_t j = 0; j < c; j++)
+      sum += d->inverse[i * c + j] * a->b[j];
+    d->centre[i] = (float)-sum;
+  }
+  for (int64_t i = 0; i < c; i++)
+    d->rest[i] = (float)(a->b[i] + row_times(a->w, c, i, d->centre));
+  for (int64_t i = 0; i < c; i++) {
+    d->rest_back[i] = (float)-row_times(d->inverse, c, i, d->rest);
+    if (!isfinite(d->centre[i]) || !isfinite(d->rest[i]) || !isfinite(d->rest_back[i]))
+      return glow_error(GLOW_E_NUMERIC, "what is added to channel %lld is not finite",
+                        (long long)i);
+  }
+  return GLOW_OK;
 }
 
 static glow_status affine_prepare(const void *self, const glow_call *call) {
   const affine *a = self;
   const glow_math *math = glow__math_of(call);
   const int64_t c = a->channels;
-  const double *w = a->w, *b = a->b;
+  const double *w = a->w;
   affine_derived d = affine_derived_at(a, call, glow_call_derived_mutable(call));
   double sign = 0;
   memcpy(d.factors, w, (size_t)(c * c) * sizeof *w);
@@ -68,16 +106,7 @@ static glow_status affine_prepare(const void *self, const glow_call *call) {
                       (long long)c, (long long)c);
   *d.logdet = glow__lu_logdet(c, d.factors, sign, &sign) * (double)a->image;
   glow__lu_inverse(c, d.factors, d.rows, d.inverse);
-  for (int64_t i = 0; i < c; i++) {
-    double sum = 0;
-    for (int64_t j = 0; j < c; j++)
-      sum += d.inverse[i * c + j] * b[j];
-    d.b[i] = (float)b[i];
-    d.b_back[i] = (float)-sum;
-    if (!isfinite(d.b[i]) || !isfinite(d.b_back[i]))
-      return glow_error(GLOW_E_NUMERIC, "what is added to channel %lld is not finite",
-                        (long long)i);
-  }
+  GLOW_TRY(affine_shifts(a, &d));
   if (!glow__pixel_matrix_finite(c * c, w) || !glow__pixel_matrix_finite(c * c, d.inverse))
     return glow_error(GLOW_E_NUMERIC, "the %lld x %lld matrix or its inverse is not finite",
                       (long long)c, (long long)c);
@@ -90,26 +119,82 @@ static glow_status affine_prepare(const void *self, const glow_call *call) {
 
 /* ---- passes ---------------------------------------------------------------------------------- */
 
-static void add_to_all(int64_t samples, double value, double *logdet) {
-  for (int64_t n = 0; n < samples; n++)
-    logdet[n] += value;
+typedef struct affine_run {
+  const affine *a;
+  const glow_call *call;
+  affine_derived d;
+  glow__groups groups;
+  const float *from;
+  float *to;
+} affine_run;
+
+static affine_run affine_begin(const affine *a, const glow_call *call, const float *from,
+                               float *to) {
+  return (affine_run){.a = a,
+                      .call = call,
+                      .d = affine_derived_at(a, call, glow_call_derived(call)),
+                      .groups =
+                          glow__groups_of(glow_call_sample_count(call), a->image * a->channels),
+                      .from = from,
+                      .to = to};
+}
+
+/* Pixels [first, last), as many as a strip at most. */
+static void affine_forward_strip(const affine_run *r, uint32_t worker, int64_t first,
+                                 int64_t last) {
+  const int64_t c = r->a->channels;
+  const float *x = r->from + first * c, *centre = r->d.centre;
+  float *centred = glow_call_worker_scratch(r->call, r->a->centred, worker);
+  for (int64_t p = 0; p < last - first; p++)
+    for (int64_t j = 0; j < c; j++)
+      centred[p * c + j] = x[p * c + j] - centre[j];
+  glow__pixel_matrix_apply(glow__math_of(r->call), c, r->d.forward, r->d.rest, centred,
+                           r->to + first * c, 0, last - first);
+}
+
+static void affine_inverse_strip(const affine_run *r, uint32_t worker, int64_t first,
+                                 int64_t last) {
+  const int64_t c = r->a->channels;
+  const float *centre = r->d.centre;
+  (void)worker;
+  glow__pixel_matrix_apply(glow__math_of(r->call), c, r->d.backward, r->d.rest_back, r->from, r->to,
+                           first, last);
+  for (int64_t p = first; p < last; p++)
+    for (int64_t j = 0; j < c; j++)
+      r->to[p * c + j] += centre[j];
+}
+
+typedef void affine_strip(const affine_run *r, uint32_t worker, int64_t first, int64_t last);
+
+static void affine_strips(const affine_run *r, uint32_t task, uint32_t worker, affine_strip *run) {
+  const int64_t last = glow__group_last(&r->groups, task) * r->a->image;
+  for (int64_t p = glow__group_first(&r->groups, task) * r->a->image; p < last; p += STRIP)
+    run(r, worker, p, last - p < STRIP ? last : p + STRIP);
+}
+
+static void affine_forward_task(void *arg, uint32_t task, uint32_t worker) {
+  affine_strips(arg, task, worker, affine_forward_strip);
+}
+
+static void affine_inverse_task(void *arg, uint32_t task, uint32_t worker) {
+  affine_strips(arg, task, worker, affine_inverse_strip);
 }
 
 static void affine_forward(const void *self, const glow_call *call, const float *x, float *y,
                            double *logdet, double *logprior) {
-  const affine *a = self;
-  affine_derived d = affine_derived_at(a, call, glow_call_derived(call));
+  affine_run r = affine_begin(self, call, x, y);
   (void)logprior;
-  glow__pixel_matrix_run(call, a->image, a->channels, d.forward, d.b, x, y);
-  add_to_all(glow_call_sample_count(call), *d.logdet, logdet);
+  glow_call_run(call, glow__group_count(&r.groups), affine_forward_task, &r);
+  for (int64_t n = 0; n < r.groups.samples; n++)
+    logdet[n] += *r.d.logdet;
 }
 
 static glow_status affine_inverse(const void *self, const glow_call *call, const float *y, float *x,
                                   double *logdet) {
-  const affine *a = self;
-  affine_derived d = affine_derived_at(a, call, glow_call_derived(call));
-  glow__pixel_matrix_run(call, a->image, a->channels, d.backward, d.b_back, y, x);
-  add_to_all(glow_call_sample_count(call), -*d.logdet, logdet);
+  affine_run r = affine_begin(self, call, y, x);
+  glow_call_run(call, glow__group_count(&r.groups), affine_inverse_task, &r);
+  for (int64_t n = 0; n < r.groups.samples; n++)
+    logdet[n] -= *r.d.logdet;
   return GLOW_OK;
 }
 

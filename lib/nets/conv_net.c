@@ -26,14 +26,13 @@ static glow_status declare_edge(const glow__conv_net *net, glow_setup *setup, co
                                 int64_t out, int32_t *id) {
   int64_t dims[] = {out, 3, 3};
   *id = -1;
-  return net->options.border ? glow_setup_tensor(setup, name, GLOW_TYPE_F32, 1, 3, dims, id)
-                             : GLOW_OK;
+  return net->options.border ? glow_setup_weights(setup, name, 3, dims, id) : GLOW_OK;
 }
 
 static glow_status declare_weight(glow_setup *setup, const char *name, const int64_t *dims,
                                   bool form, int32_t *id) {
   *id = -1;
-  return form ? GLOW_OK : glow_setup_tensor(setup, name, GLOW_TYPE_F32, 1, 4, dims, id);
+  return form ? GLOW_OK : glow_setup_weights(setup, name, 4, dims, id);
 }
 
 static glow_status conv_net_declare_tensors(glow__conv_net *net, glow_setup *setup, bool form) {

@@ -60,7 +60,7 @@ static glow_status mlp_net_declare_tensors(glow__mlp_net *net, glow_setup *setup
     char name[16];
     snprintf(name, sizeof name, "fc%d", l + 1);
     GLOW_TRY(glow_setup_push(setup, name));
-    GLOW_TRY(glow_setup_tensor(setup, "weight", GLOW_TYPE_F32, 1, 2, dims, &layer->weight));
+    GLOW_TRY(glow_setup_weights(setup, "weight", 2, dims, &layer->weight));
     GLOW_TRY(glow_setup_tensor(setup, "bias", GLOW_TYPE_F32, 1, 1, dims, &layer->bias));
     glow_setup_pop(setup);
   }

@@ -20,7 +20,7 @@ glow_status glow__wn_declare(glow__wn_conv *c, glow_setup *setup, const char *na
   c->gain = c->bias = -1;
   GLOW_TRY(glow_conv_check(&c->conv));
   GLOW_TRY(glow_setup_push(setup, name));
-  GLOW_TRY(glow_setup_tensor(setup, "weight", GLOW_TYPE_F32, 1, 4, dims, &c->v));
+  GLOW_TRY(glow_setup_weights(setup, "weight", 4, dims, &c->v));
   if (gain)
     GLOW_TRY(glow_setup_tensor(setup, "gain", GLOW_TYPE_F32, 1, 1, vector, &c->gain));
   if (bias)

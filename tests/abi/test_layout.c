@@ -178,7 +178,7 @@ static const pin pins[] = {
     PLACE(glow_tensor_info, type, 16),
     PLACE(glow_tensor_info, trainable, 20),
     PLACE(glow_tensor_info, rank, 24),
-    PLACE(glow_tensor_info, reserved, 28),
+    PLACE(glow_tensor_info, weights, 28),
     PLACE(glow_tensor_info, dims, 32),
     PLACE(glow_tensor_info, elements, 64),
     PLACE(glow_tensor_info, offset, 72),

@@ -86,7 +86,7 @@ static void write_model(const char *folder, const char *name, int32_t storage) {
   for (int32_t i = 0; i < glow_model_tensor_count(model); i++) {
     glow_tensor_info info = GLOW_TENSOR_INFO_INIT;
     check(glow_model_tensor(model, i, &info));
-    bool half = info.trainable && storage == GLOW_TYPE_BF16;
+    bool half = info.weights && storage == GLOW_TYPE_BF16;
     int64_t count = info.elements;
     uint32_t *values = malloc((size_t)count * 4);
     check(values ? glow_model_get_tensor(model, info.name, values, count) : GLOW_E_MEMORY);
