@@ -175,8 +175,7 @@ glow_status glow_workspace_backward(glow_workspace *ws, const glow_backward_opti
   glow_backward_options o = GLOW_BACKWARD_OPTIONS_INIT;
   if (!ws || !options)
     return glow_error(GLOW_E_ARGUMENT, "glow_workspace_backward: NULL argument");
-  GLOW_TRY(glow__options_copy(&o, sizeof o, options, offsetof(glow_backward_options, d_condition),
-                              "glow_backward_options"));
+  GLOW_TRY(glow__options_copy(&o, sizeof o, options, sizeof o, "glow_backward_options"));
   GLOW_TRY(backward_check(ws, &o));
   double *d_logdet = (double *)(void *)(ws->memory + ws->plan.weight_logdet);
   double *d_logprior = (double *)(void *)(ws->memory + ws->plan.weight_logprior);

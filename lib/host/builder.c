@@ -18,19 +18,22 @@ static glow_status check_input(const glow_shape *input, int64_t *dims) {
   return GLOW_OK;
 }
 
+static const glow_option rows[] = {
+    GLOW_OPTION(glow_builder_options, bits, INT32, .high = 8, .fallback = 8),
+    GLOW_OPTION(glow_builder_options, reserved, RESERVED),
+};
+static const glow_options_table table = {GLOW_OPTIONS_TABLE(glow_builder_options, rows)};
+
 glow_status glow_builder_create(glow_context *context, const glow_shape *input,
                                 const glow_builder_options *options, glow_builder **out) {
-  glow_builder_options o = GLOW_BUILDER_OPTIONS_INIT;
+  glow_builder_options o;
   int64_t dims = 0;
   if (out)
     *out = NULL;
   if (!context || !input || !out)
     return glow_error(GLOW_E_ARGUMENT, "glow_builder_create: NULL argument");
-  GLOW_TRY(glow__options_copy(&o, sizeof o, options, sizeof o, "glow_builder_options"));
+  GLOW_TRY(glow_options_read(&table, options, &o));
   GLOW_TRY(check_input(input, &dims));
-  if (o.bits < 0 || o.bits > 8 || o.reserved)
-    return glow_error(GLOW_E_ARGUMENT, "bits is %d; it must be 1 to 8, or 0 for continuous data",
-                      o.bits);
   glow_builder *builder = glow_allocate(context, sizeof *builder);
   glow_model *model = glow_allocate(context, sizeof *model);
   if (!builder || !model) {

@@ -47,6 +47,12 @@ int32_t glow_call_net_has_round(const glow_call *call, int32_t net, int32_t roun
 
 glow_status glow_call_net_initialise(const glow_call *call, int32_t net, int32_t round,
                                      int32_t phase, const float *x, int64_t stride) {
+  if (phase < GLOW_INITIALISE_BEGIN || phase > GLOW_INITIALISE_END)
+    return glow_error(GLOW_E_ARGUMENT,
+                      "glow_call_net_initialise: phase is %d; it must be GLOW_INITIALISE_BEGIN "
+                      "(%d), _BATCH (%d) or _END (%d)",
+                      (int)phase, GLOW_INITIALISE_BEGIN, GLOW_INITIALISE_BATCH,
+                      GLOW_INITIALISE_END);
   if (!glow_call_net_has_round(call, net, round))
     return GLOW_OK;
   const glow_net *n = net_of(call->node, net);

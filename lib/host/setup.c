@@ -60,10 +60,9 @@ static glow_status setup_check_tensor(const char *name, int32_t type, int32_t tr
     return glow_error(GLOW_E_ARGUMENT, "a tensor needs a name and 1 to %d dimensions",
                       GLOW_MAX_RANK);
   if ((type != GLOW_TYPE_F32 && type != GLOW_TYPE_I32) || (trainable && type != GLOW_TYPE_F32))
-    return glow_error(GLOW_E_ARGUMENT,
-                      "tensor '%s': trainable ones are float32, others float32 or "
-                      "int32",
-                      name);
+    return glow_error(GLOW_E_ARGUMENT, "tensor '%s': type is %d; it must be GLOW_TYPE_F32 (%d)%s",
+                      name, (int)type, GLOW_TYPE_F32,
+                      trainable ? "; it is trained" : " or GLOW_TYPE_I32");
   *elements = 1;
   for (int32_t i = 0; i < rank; i++)
     if (dims[i] < 1 || !glow_size_multiply(*elements, dims[i], elements) ||
@@ -224,8 +223,9 @@ glow_status glow_setup_latents(glow_setup *setup, const glow_shape *shape) {
 
 glow_status glow_setup_latent_density(glow_setup *setup, int32_t density) {
   if (!setup || density < GLOW_DENSITY_GAUSSIAN || density > GLOW_DENSITY_LOGISTIC)
-    return glow_error(GLOW_E_ARGUMENT, "density is %d; it must be one of GLOW_DENSITY_...",
-                      density);
+    return glow_error(GLOW_E_ARGUMENT,
+                      "density is %d; it must be GLOW_DENSITY_GAUSSIAN (%d) or _LOGISTIC (%d)",
+                      (int)density, GLOW_DENSITY_GAUSSIAN, GLOW_DENSITY_LOGISTIC);
   setup->node->latent_density = density;
   return GLOW_OK;
 }

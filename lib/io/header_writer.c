@@ -17,9 +17,14 @@ static glow_status check_tensor(const glow_file_tensor *t) {
     return glow_error(GLOW_E_ARGUMENT, "a tensor needs a name of 1 to %d bytes", MAX_NAME);
   if (!glow__is_utf8(t->name))
     return glow_error(GLOW_E_ARGUMENT, "the name of tensor '%.100s' is not UTF-8", t->name);
-  if (!bytes || t->rank < 0 || t->rank > GLOW_FILE_MAX_RANK)
-    return glow_error(GLOW_E_ARGUMENT, "tensor '%.100s': type %d or rank %d is not valid", t->name,
-                      t->type, t->rank);
+  if (!bytes)
+    return glow_error(GLOW_E_ARGUMENT,
+                      "tensor '%.100s': type is %d; it must be one of GLOW_TYPE_F32 (%d), "
+                      "GLOW_TYPE_I32 (%d), ..., GLOW_TYPE_F8_E8M0 (%d)",
+                      t->name, (int)t->type, GLOW_TYPE_F32, GLOW_TYPE_I32, GLOW_TYPE_F8_E8M0);
+  if (t->rank < 0 || t->rank > GLOW_FILE_MAX_RANK)
+    return glow_error(GLOW_E_ARGUMENT, "tensor '%.100s': rank is %d; it must be 0 to %d", t->name,
+                      (int)t->rank, GLOW_FILE_MAX_RANK);
   for (int32_t i = 0; i < t->rank; i++)
     if (t->dims[i] < 0 || !glow_size_multiply(bytes, t->dims[i], &bytes))
       return glow_error(GLOW_E_ARGUMENT, "tensor '%.100s': dimension %d is not valid", t->name, i);

@@ -11,24 +11,24 @@ static const glow__import_format *const formats[] = {&glow__import_openai, &glow
                                                      &glow__import_rosinality};
 enum { FORMATS = sizeof formats / sizeof *formats };
 
-static glow_status import_check_options(const glow_import_options *o) {
-  if (o->format && (o->format < GLOW_FORMAT_OPENAI || o->format > GLOW_FORMAT_ROSINALITY))
-    return glow_error(GLOW_E_ARGUMENT, "format is %d; it must be one of GLOW_FORMAT_..., or 0",
-                      o->format);
-  if (o->bits < 0 || o->bits > 8)
-    return glow_error(GLOW_E_ARGUMENT, "bits is %d; it must be 0 to 8", o->bits);
-  if (o->height < 0 || o->width < 0)
-    return glow_error(GLOW_E_ARGUMENT, "height %lld and width %lld must not be negative",
-                      (long long)o->height, (long long)o->width);
-  if (o->permutation != 0 && o->permutation != GLOW_PERMUTATION_REVERSE)
-    return glow_error(GLOW_E_ARGUMENT,
-                      "permutation is %d; it must be 0 or GLOW_PERMUTATION_REVERSE",
-                      o->permutation);
-  if (o->ignore_unknown < 0 || o->ignore_unknown > 1)
-    return glow_error(GLOW_E_ARGUMENT, "ignore_unknown is %d; it must be 0 or 1",
-                      o->ignore_unknown);
-  return GLOW_OK;
-}
+static const glow_choice format_choices[] = {{0, 0, "recognised"},
+                                             {GLOW_FORMAT_OPENAI, 0, "openai"},
+                                             {GLOW_FORMAT_Y0AST, 0, "y0ast"},
+                                             {GLOW_FORMAT_ROSINALITY, 0, "rosinality"},
+                                             {0, 0, NULL}};
+static const glow_choice permutation_choices[] = {
+    {0, 0, "as the file says"}, {GLOW_PERMUTATION_REVERSE, 0, "reverse"}, {0, 0, NULL}};
+static const glow_option rows[] = {
+    GLOW_OPTION(glow_import_options, format, CHOICE, .choices = format_choices,
+                .prefix = "GLOW_FORMAT_"),
+    GLOW_OPTION(glow_import_options, bits, INT32, .high = 8, .fallback = 8),
+    GLOW_OPTION(glow_import_options, height, INT64, .high = 0x1p62),
+    GLOW_OPTION(glow_import_options, width, INT64, .high = 0x1p62),
+    GLOW_OPTION(glow_import_options, permutation, CHOICE, .choices = permutation_choices,
+                .prefix = "GLOW_PERMUTATION_"),
+    GLOW_OPTION(glow_import_options, ignore_unknown, INT32, .high = 1),
+};
+static const glow_options_table table = {GLOW_OPTIONS_TABLE(glow_import_options, rows)};
 
 /* ---- recognising ----------------------------------------------------------------------------- */
 
@@ -166,14 +166,12 @@ static glow_status import_file(glow__import *im, const glow_input *input, glow_m
 
 glow_status glow_model_import(glow_context *context, const glow_input *input,
                               const glow_import_options *options, glow_model **out) {
-  glow__import im = {.context = context, .options = GLOW_IMPORT_OPTIONS_INIT};
+  glow__import im = {.context = context};
   if (out)
     *out = NULL;
   if (!context || !input || !out)
     return glow_error(GLOW_E_ARGUMENT, "glow_model_import: NULL argument");
-  GLOW_TRY(glow__options_copy(&im.options, sizeof im.options, options, sizeof im.options,
-                              "glow_import_options"));
-  GLOW_TRY(import_check_options(&im.options));
+  GLOW_TRY(glow_options_read(&table, options, &im.options));
   return import_file(&im, input, out);
 }
 
@@ -183,8 +181,9 @@ glow_status glow_model_export(const glow_model *model, int32_t format, const glo
   if (!model || !output)
     return glow_error(GLOW_E_ARGUMENT, "glow_model_export: NULL argument");
   if (format != GLOW_FORMAT_Y0AST)
-    return glow_error(GLOW_E_ARGUMENT, "format is %d; models can be written as GLOW_FORMAT_Y0AST",
-                      format);
+    return glow_error(GLOW_E_ARGUMENT,
+                      "format is %d; models can be written as GLOW_FORMAT_Y0AST (%d)", (int)format,
+                      GLOW_FORMAT_Y0AST);
   if (!glow_model_initialised(model))
     return glow_error(GLOW_E_STATE, "the model has not been initialised: its actnorms have not "
                                     "seen data");

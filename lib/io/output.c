@@ -21,9 +21,10 @@ glow_status glow__output_copy(const glow_output *from, glow_output *to) {
   if (to->flags)
     return glow_error(GLOW_E_ARGUMENT, "glow_output: flags must be 0");
   if (to->storage != 0 && to->storage != GLOW_TYPE_F32 && to->storage != GLOW_TYPE_BF16)
-    return glow_error(GLOW_E_ARGUMENT,
-                      "glow_output: storage is %d; it must be 0, GLOW_TYPE_F32 or GLOW_TYPE_BF16",
-                      to->storage);
+    return glow_error(
+        GLOW_E_ARGUMENT,
+        "glow_output: storage is %d; it must be GLOW_TYPE_F32 (%d), GLOW_TYPE_BF16 (%d) or 0",
+        (int)to->storage, GLOW_TYPE_F32, GLOW_TYPE_BF16);
   if (to->written)
     *to->written = 0;
   return GLOW_OK;

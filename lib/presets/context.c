@@ -55,20 +55,23 @@ static glow_status context_fill(glow_context *context, const glow_context_option
   return glow__register_types(context);
 }
 
+static const glow_choice products[] = {
+    {GLOW_PRODUCTS_FLOAT32, 0, "float32"}, {GLOW_PRODUCTS_BFLOAT16, 0, "bfloat16"}, {0, 0, NULL}};
+static const glow_option rows[] = {
+    GLOW_OPTION(glow_context_options, reserved, RESERVED),
+    GLOW_OPTION(glow_context_options, products, CHOICE, .flags = GLOW_OPTION_ADDED,
+                .choices = products, .prefix = "GLOW_PRODUCTS_", .fallback = GLOW_PRODUCTS_FLOAT32),
+    GLOW_OPTION(glow_context_options, reserved2, RESERVED),
+};
+static const glow_options_table table = {GLOW_OPTIONS_TABLE(glow_context_options, rows)};
+
 glow_status glow_context_create(const glow_context_options *options, glow_context **out) {
-  glow_context_options o = GLOW_CONTEXT_OPTIONS_INIT;
+  glow_context_options o;
   glow_allocator allocator;
   if (!out)
     return glow_error(GLOW_E_ARGUMENT, "glow_context_create: NULL argument");
   *out = NULL;
-  GLOW_TRY(glow__options_copy(&o, sizeof o, options, offsetof(glow_context_options, products),
-                              "glow_context_options"));
-  if (o.reserved || o.reserved2)
-    return glow_error(GLOW_E_ARGUMENT, "glow_context_options: reserved must be 0");
-  if (o.products && o.products != GLOW_PRODUCTS_FLOAT32 && o.products != GLOW_PRODUCTS_BFLOAT16)
-    return glow_error(GLOW_E_ARGUMENT,
-                      "products is %d; it must be GLOW_PRODUCTS_FLOAT32 (%d) or _BFLOAT16 (%d)",
-                      (int)o.products, GLOW_PRODUCTS_FLOAT32, GLOW_PRODUCTS_BFLOAT16);
+  GLOW_TRY(glow_options_read(&table, options, &o));
   GLOW_TRY(choose_allocator(o.allocator, &allocator));
   glow_context *context = glow__allocate(&allocator, sizeof *context);
   if (!context)

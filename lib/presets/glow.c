@@ -6,16 +6,15 @@ enum { MAX_LEVELS = 16, MAX_DEPTH = 4096, MAX_HIDDEN = 65536, MAX_CLASSES = 1 <<
 static glow_status glow_check(const void *options) {
   const glow_glow_options *o = options;
   int64_t factor = (int64_t)1 << o->levels;
-  if (o->coupling == GLOW_COUPLING_SPLINE)
-    return glow_error(GLOW_E_ARGUMENT,
-                      "coupling is GLOW_COUPLING_SPLINE (%d); Glow's are affine or additive",
-                      GLOW_COUPLING_SPLINE);
   if (o->input.height % factor || o->input.width % factor)
     return glow_error(GLOW_E_SHAPE,
                       "height %lld and width %lld must be divisible by 2^levels = %lld",
                       (long long)o->input.height, (long long)o->input.width, (long long)factor);
   return GLOW_OK;
 }
+
+static const glow_choice couplings[] = {
+    {GLOW_COUPLING_AFFINE, 0, "affine"}, {GLOW_COUPLING_ADDITIVE, 0, "additive"}, {0, 0, NULL}};
 
 static const glow_option rows[] = {
     GLOW_INPUT_ROWS(glow_glow_options, 32, 32, 3),
@@ -24,7 +23,7 @@ static const glow_option rows[] = {
     GLOW_OPTION(glow_glow_options, hidden, INT32, .low = 1, .high = MAX_HIDDEN, .fallback = 512),
     GLOW_OPTION(glow_glow_options, permutation, CHOICE, .choices = glow__permutations,
                 .prefix = "GLOW_PERMUTATION_", .fallback = GLOW_PERMUTATION_INVCONV_LU),
-    GLOW_OPTION(glow_glow_options, coupling, CHOICE, .choices = glow__couplings,
+    GLOW_OPTION(glow_glow_options, coupling, CHOICE, .choices = couplings,
                 .prefix = "GLOW_COUPLING_", .fallback = GLOW_COUPLING_AFFINE),
     GLOW_OPTION(glow_glow_options, scale, CHOICE, .choices = glow__scales, .prefix = "GLOW_SCALE_",
                 .fallback = GLOW_SCALE_SIGMOID),

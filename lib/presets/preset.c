@@ -42,10 +42,6 @@ const glow_choice glow__permutations[] = {
     {GLOW_PERMUTATION_REVERSE, 0, "reverse"},       {GLOW_PERMUTATION_SHUFFLE, 0, "shuffle"},
     {GLOW_PERMUTATION_EVEN_ODD, 0, "even_odd"},     {GLOW_PERMUTATION_INVCONV, 0, "invconv"},
     {GLOW_PERMUTATION_INVCONV_LU, 0, "invconv_lu"}, {0, 0, NULL}};
-const glow_choice glow__couplings[] = {{GLOW_COUPLING_AFFINE, 0, "affine"},
-                                       {GLOW_COUPLING_ADDITIVE, 0, "additive"},
-                                       {GLOW_COUPLING_SPLINE, 0, "spline"},
-                                       {0, 0, NULL}};
 const glow_choice glow__scales[] = {{GLOW_SCALE_SIGMOID, 0, "sigmoid"},
                                     {GLOW_SCALE_EXP, 0, "exp"},
                                     {GLOW_SCALE_TANH, 0, "tanh"},

@@ -34,7 +34,7 @@ glow_status glow__preset_net(glow_context *context, glow_conditioner_fn conditio
       GLOW_OPTION(struct_, condition.channels, INT64, .high = 1 << 30)
 
 /* Choices that several presets have. */
-extern const glow_choice glow__permutations[], glow__couplings[], glow__scales[], glow__densities[];
+extern const glow_choice glow__permutations[], glow__scales[], glow__densities[];
 
 /* Finishes the builder when `status` is good, destroys it otherwise. */
 glow_status glow__preset_finish(glow_builder **builder, glow_status status, glow_model **out);

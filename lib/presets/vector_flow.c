@@ -13,6 +13,10 @@ static glow_status vector_flow_check(const void *options) {
   return GLOW_OK;
 }
 
+static const glow_choice couplings[] = {{GLOW_COUPLING_AFFINE, 0, "affine"},
+                                        {GLOW_COUPLING_ADDITIVE, 0, "additive"},
+                                        {GLOW_COUPLING_SPLINE, 0, "spline"},
+                                        {0, 0, NULL}};
 static const glow_option rows[] = {
     GLOW_OPTION(glow_vector_flow_options, dims, INT64, .low = 1, .high = INT32_MAX, .fallback = 2),
     GLOW_OPTION(glow_vector_flow_options, condition, INT64, .high = 1 << 30),
@@ -20,7 +24,7 @@ static const glow_option rows[] = {
     GLOW_OPTION(glow_vector_flow_options, hidden, INT32, .low = 1, .high = MAX_HIDDEN,
                 .fallback = 64),
     GLOW_OPTION(glow_vector_flow_options, depth, INT32, .low = 1, .high = MAX_DEPTH, .fallback = 2),
-    GLOW_OPTION(glow_vector_flow_options, coupling, CHOICE, .choices = glow__couplings,
+    GLOW_OPTION(glow_vector_flow_options, coupling, CHOICE, .choices = couplings,
                 .prefix = "GLOW_COUPLING_", .fallback = GLOW_COUPLING_SPLINE),
     GLOW_OPTION(glow_vector_flow_options, scale, CHOICE, .choices = glow__scales,
                 .prefix = "GLOW_SCALE_", .fallback = GLOW_SCALE_TANH),

@@ -233,24 +233,33 @@ glow_status glow__optimizer_apply(glow_optimizer *optimizer, const float *gradie
 
 /* ---- the object ------------------------------------------------------------------------------ */
 
-static glow_status copy_options(glow_optimizer_options *to, const glow_optimizer_options *from) {
-  *to = (glow_optimizer_options)GLOW_OPTIMIZER_OPTIONS_INIT;
-  GLOW_TRY(glow__options_copy(to, sizeof *to, from, sizeof *to, "glow_optimizer_options"));
-  if (to->kind < GLOW_OPTIMIZER_SGD || to->kind > GLOW_OPTIMIZER_ADAMAX)
-    return glow_error(GLOW_E_ARGUMENT, "optimizer: there is no kind %d", (int)to->kind);
-  if (to->reserved)
-    return glow_error(GLOW_E_ARGUMENT, "optimizer: reserved must be 0");
-  if (!(to->beta1 >= 0.0 && to->beta1 < 1.0) || !(to->beta2 >= 0.0 && to->beta2 < 1.0))
-    return glow_error(GLOW_E_ARGUMENT, "optimizer: beta1 %g or beta2 %g is outside [0, 1)",
-                      to->beta1, to->beta2);
-  if (!isfinite(to->epsilon) || !((float)to->epsilon > 0.0f))
-    return glow_error(GLOW_E_ARGUMENT, "optimizer: epsilon %g is not a positive float",
-                      to->epsilon);
-  if (!isfinite(to->weight_decay) || to->weight_decay < 0.0)
-    return glow_error(GLOW_E_ARGUMENT, "optimizer: weight decay %g is not a number >= 0",
-                      to->weight_decay);
+/* epsilon is used as a float, and divided by. */
+static glow_status optimizer_check(const void *options) {
+  const glow_optimizer_options *o = options;
+  if (!((float)o->epsilon > 0.0f))
+    return glow_error(GLOW_E_ARGUMENT,
+                      "glow_optimizer_options: epsilon is %g, which is 0 in float32", o->epsilon);
   return GLOW_OK;
 }
+
+static const glow_choice kinds[] = {{GLOW_OPTIMIZER_SGD, 0, "sgd"},
+                                    {GLOW_OPTIMIZER_ADAM, 0, "adam"},
+                                    {GLOW_OPTIMIZER_ADAMAX, 0, "adamax"},
+                                    {0, 0, NULL}};
+static const glow_option rows[] = {
+    GLOW_OPTION(glow_optimizer_options, kind, CHOICE, .choices = kinds, .prefix = "GLOW_OPTIMIZER_",
+                .fallback = GLOW_OPTIMIZER_ADAM),
+    GLOW_OPTION(glow_optimizer_options, reserved, RESERVED),
+    GLOW_OPTION(glow_optimizer_options, beta1, REAL, .flags = GLOW_OPTION_BELOW_HIGH, .high = 1,
+                .fallback = 0.9),
+    GLOW_OPTION(glow_optimizer_options, beta2, REAL, .flags = GLOW_OPTION_BELOW_HIGH, .high = 1,
+                .fallback = 0.999),
+    GLOW_OPTION(glow_optimizer_options, epsilon, REAL, .flags = GLOW_OPTION_ABOVE_LOW,
+                .high = 1e300, .fallback = 1e-8),
+    GLOW_OPTION(glow_optimizer_options, weight_decay, REAL, .high = 1e300),
+};
+static const glow_options_table table = {GLOW_OPTIONS_TABLE(glow_optimizer_options, rows),
+                                         .check = optimizer_check};
 
 /* As many slots as there are workers, but at most an eighth of the parameters in all, or one. */
 static void choose_slots(glow_optimizer *o) {
@@ -282,7 +291,7 @@ glow_status glow_optimizer_create(const glow_model *model, const glow_optimizer_
     *out = NULL;
   if (!model || !out)
     return glow_error(GLOW_E_ARGUMENT, "glow_optimizer_create: NULL argument");
-  GLOW_TRY(copy_options(&checked, options));
+  GLOW_TRY(glow_options_read(&table, options, &checked));
   glow_optimizer *optimizer = glow_allocate(model->context, sizeof *optimizer);
   if (!optimizer)
     return GLOW_E_MEMORY;

@@ -5,24 +5,34 @@
 
 #include "train/train.h"
 
-glow_status glow__schedule_copy(glow_schedule *to, const glow_schedule *from) {
-  *to = (glow_schedule)GLOW_SCHEDULE_INIT;
-  GLOW_TRY(glow__options_copy(to, sizeof *to, from, sizeof *to, "glow_schedule"));
-  if (to->kind < GLOW_SCHEDULE_CONSTANT || to->kind > GLOW_SCHEDULE_EXPONENTIAL)
-    return glow_error(GLOW_E_ARGUMENT, "schedule: there is no kind %d", (int)to->kind);
-  if (to->reserved)
-    return glow_error(GLOW_E_ARGUMENT, "schedule: reserved must be 0");
-  if (!isfinite(to->rate) || to->rate < 0.0)
-    return glow_error(GLOW_E_ARGUMENT, "schedule: the rate is %g, not a number >= 0", to->rate);
-  if (!(to->final > 0.0 && to->final <= 1.0))
-    return glow_error(GLOW_E_ARGUMENT, "schedule: final is %g, outside (0, 1]", to->final);
-  if (to->warmup < 0 || to->steps < 0)
-    return glow_error(GLOW_E_ARGUMENT, "schedule: warmup %lld or steps %lld is negative",
-                      (long long)to->warmup, (long long)to->steps);
-  if (to->kind != GLOW_SCHEDULE_CONSTANT && to->steps > 0 && to->steps <= to->warmup)
-    return glow_error(GLOW_E_ARGUMENT, "schedule: it ends at step %lld, within the warm-up of %lld",
-                      (long long)to->steps, (long long)to->warmup);
+static glow_status schedule_check(const void *options) {
+  const glow_schedule *s = options;
+  if (s->kind != GLOW_SCHEDULE_CONSTANT && s->steps > 0 && s->steps <= s->warmup)
+    return glow_error(GLOW_E_ARGUMENT,
+                      "glow_schedule: it ends at step %lld, within the warm-up of %lld",
+                      (long long)s->steps, (long long)s->warmup);
   return GLOW_OK;
+}
+
+static const glow_choice kinds[] = {{GLOW_SCHEDULE_CONSTANT, 0, "constant"},
+                                    {GLOW_SCHEDULE_COSINE, 0, "cosine"},
+                                    {GLOW_SCHEDULE_EXPONENTIAL, 0, "exponential"},
+                                    {0, 0, NULL}};
+static const glow_option rows[] = {
+    GLOW_OPTION(glow_schedule, kind, CHOICE, .choices = kinds, .prefix = "GLOW_SCHEDULE_",
+                .fallback = GLOW_SCHEDULE_CONSTANT),
+    GLOW_OPTION(glow_schedule, reserved, RESERVED),
+    GLOW_OPTION(glow_schedule, rate, REAL, .high = 1e300, .fallback = 1e-3),
+    GLOW_OPTION(glow_schedule, final, REAL, .flags = GLOW_OPTION_ABOVE_LOW, .high = 1,
+                .fallback = 0.01),
+    GLOW_OPTION(glow_schedule, warmup, INT64, .high = 0x1p62),
+    GLOW_OPTION(glow_schedule, steps, INT64, .high = 0x1p62),
+};
+static const glow_options_table table = {GLOW_OPTIONS_TABLE(glow_schedule, rows),
+                                         .check = schedule_check};
+
+glow_status glow__schedule_read(const glow_schedule *from, glow_schedule *to) {
+  return glow_options_read(&table, from, to);
 }
 
 static double curve(const glow_schedule *s, int64_t step) {
@@ -39,7 +49,7 @@ static double curve(const glow_schedule *s, int64_t step) {
 
 double glow_schedule_rate(const glow_schedule *schedule, int64_t step) {
   glow_schedule s;
-  if (step < 1 || glow__schedule_copy(&s, schedule) != GLOW_OK)
+  if (step < 1 || glow__schedule_read(schedule, &s) != GLOW_OK)
     return NAN;
   double warm = step < s.warmup ? (double)step / (double)s.warmup : 1.0;
   return s.rate * warm * curve(&s, step);

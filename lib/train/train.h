@@ -7,7 +7,7 @@
 #include "base/base.h"
 
 /* Copies and checks a schedule; NULL gives the defaults. */
-glow_status glow__schedule_copy(glow_schedule *to, const glow_schedule *from);
+glow_status glow__schedule_read(const glow_schedule *from, glow_schedule *to);
 
 /* glow_optimizer_step for gradients whose sum of squares is known to be finite, at most `squares`.
  * */

@@ -1,38 +1,32 @@
 /* The trainer: its life, its options, and what is asked of it. SPDX-License-Identifier: MIT */
-#include <math.h>
-
 #include "train/trainer.h"
 
-/* Of the options' first version: docs/abi.md. */
-#define SMALLEST_OPTIONS offsetof(glow_trainer_options, class_weight)
+/* ---- options --------------------------------------------------------------------------------- */
+
+static const glow_choice modes[] = {{GLOW_MODE_STORED, 0, "stored"},
+                                    {GLOW_MODE_RECONSTRUCTED, 0, "reconstructed"},
+                                    {GLOW_MODE_BUDGET, 0, "budget"},
+                                    {0, 0, NULL}};
+static const glow_option rows[] = {
+    GLOW_OPTION(glow_trainer_options, micro_batch, INT64, .low = 1, .high = 0x1p62, .fallback = 16),
+    GLOW_OPTION(glow_trainer_options, mode, CHOICE, .choices = modes, .prefix = "GLOW_MODE_",
+                .fallback = GLOW_MODE_STORED),
+    GLOW_OPTION(glow_trainer_options, average, INT32, .high = 1),
+    GLOW_OPTION(glow_trainer_options, average_decay, REAL, .flags = GLOW_OPTION_BELOW_HIGH,
+                .high = 1, .fallback = 0.999),
+    GLOW_OPTION(glow_trainer_options, clip_norm, REAL, .high = 1e300),
+    GLOW_OPTION(glow_trainer_options, clip_value, REAL, .high = 1e300),
+    GLOW_OPTION(glow_trainer_options, seed, UINT64),
+    GLOW_OPTION(glow_trainer_options, class_weight, REAL, .high = 1e300, .fallback = 0.01),
+    GLOW_OPTION(glow_trainer_options, gain_l2, REAL, .high = 1e300),
+    GLOW_OPTION(glow_trainer_options, memory_budget, UINT64),
+    GLOW_OPTION(glow_trainer_options, drift_bound, REAL, .high = 1e300, .fallback = 1e-3),
+    GLOW_OPTION(glow_trainer_options, cache_packed, INT32, .high = 1),
+    GLOW_OPTION(glow_trainer_options, reserved, RESERVED),
+};
+static const glow_options_table table = {GLOW_OPTIONS_TABLE(glow_trainer_options, rows)};
 
 /* ---- life ------------------------------------------------------------------------------------ */
-
-static glow_status trainer_check_options(const glow_trainer_options *o) {
-  if (o->micro_batch < 1)
-    return glow_error(GLOW_E_ARGUMENT, "trainer: a micro-batch has at least one sample, not %lld",
-                      (long long)o->micro_batch);
-  if (o->mode < GLOW_MODE_STORED || o->mode > GLOW_MODE_BUDGET)
-    return glow_error(GLOW_E_ARGUMENT, "trainer: mode %d is not a training mode", (int)o->mode);
-  if (o->average != 0 && o->average != 1)
-    return glow_error(GLOW_E_ARGUMENT, "trainer: average is %d, not 0 or 1", (int)o->average);
-  if (!(o->average_decay >= 0.0 && o->average_decay < 1.0))
-    return glow_error(GLOW_E_ARGUMENT, "trainer: the decay of the average is %g, outside [0, 1)",
-                      o->average_decay);
-  if (!isfinite(o->clip_norm) || o->clip_norm < 0.0 || !isfinite(o->clip_value) ||
-      o->clip_value < 0.0)
-    return glow_error(GLOW_E_ARGUMENT,
-                      "trainer: clip_norm %g or clip_value %g is not a number >= 0", o->clip_norm,
-                      o->clip_value);
-  if (!isfinite(o->class_weight) || o->class_weight < 0.0)
-    return glow_error(GLOW_E_ARGUMENT, "trainer: class_weight %g is not a number >= 0",
-                      o->class_weight);
-  if (!isfinite(o->gain_l2) || o->gain_l2 < 0.0)
-    return glow_error(GLOW_E_ARGUMENT, "trainer: gain_l2 %g is not a number >= 0", o->gain_l2);
-  if (o->reserved)
-    return glow_error(GLOW_E_ARGUMENT, "trainer: reserved must be 0");
-  return GLOW_OK;
-}
 
 /* Logits of something else than the classes are the caller's to train. */
 static glow_status make_classifier(glow_trainer *t) {
@@ -59,7 +53,7 @@ static glow_status trainer_fill(glow_trainer *t) {
   ws.cache_packed = o->cache_packed;
   t->dims = glow_model_dims(t->model);
   GLOW_TRY(glow__batch_elements(t->model, o->micro_batch, &elements));
-  GLOW_TRY(glow__schedule_copy(&t->schedule, o->schedule));
+  GLOW_TRY(glow__schedule_read(o->schedule, &t->schedule));
   GLOW_TRY(glow_optimizer_create(t->model, o->optimizer, &t->optimizer));
   t->options.schedule = &t->schedule;
   t->options.optimizer = glow__optimizer_options(t->optimizer);
@@ -87,13 +81,12 @@ static glow_status trainer_fill(glow_trainer *t) {
 
 glow_status glow_trainer_create(glow_model *model, const glow_trainer_options *options,
                                 glow_trainer **out) {
-  glow_trainer_options o = GLOW_TRAINER_OPTIONS_INIT;
+  glow_trainer_options o;
   if (out)
     *out = NULL;
   if (!model || !out)
     return glow_error(GLOW_E_ARGUMENT, "glow_trainer_create: NULL argument");
-  GLOW_TRY(glow__options_copy(&o, sizeof o, options, SMALLEST_OPTIONS, "glow_trainer_options"));
-  GLOW_TRY(trainer_check_options(&o));
+  GLOW_TRY(glow_options_read(&table, options, &o));
   glow_context *context = glow__model_context(model);
   glow_trainer *trainer = glow_allocate(context, sizeof *trainer);
   if (!trainer)
@@ -133,7 +126,7 @@ int64_t glow_trainer_step_count(const glow_trainer *trainer) {
 glow_status glow_trainer_get_options(const glow_trainer *trainer, glow_trainer_options *out) {
   if (!trainer || !out)
     return glow_error(GLOW_E_ARGUMENT, "glow_trainer_get_options: NULL argument");
-  return glow__struct_fill(out, &trainer->options, sizeof trainer->options, SMALLEST_OPTIONS,
+  return glow__struct_fill(out, &trainer->options, sizeof trainer->options, sizeof trainer->options,
                            "glow_trainer_options");
 }
 
@@ -141,7 +134,7 @@ glow_status glow_trainer_set_schedule(glow_trainer *trainer, const glow_schedule
   glow_schedule checked;
   if (!trainer)
     return glow_error(GLOW_E_ARGUMENT, "glow_trainer_set_schedule: NULL argument");
-  GLOW_TRY(glow__schedule_copy(&checked, schedule));
+  GLOW_TRY(glow__schedule_read(schedule, &checked));
   trainer->schedule = checked;
   return GLOW_OK;
 }

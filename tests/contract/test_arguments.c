@@ -453,7 +453,7 @@ static void test_bad_presets(void **state) {
   BAD_FIELD(permutation, 5, GLOW_E_ARGUMENT, "permutation");
   BAD_FIELD(permutation, GLOW_COUPLING_AFFINE, GLOW_E_ARGUMENT, "permutation");
   BAD_FIELD(coupling, 3, GLOW_E_ARGUMENT, "coupling");
-  BAD_FIELD(coupling, GLOW_COUPLING_SPLINE, GLOW_E_ARGUMENT, "affine or additive");
+  BAD_FIELD(coupling, GLOW_COUPLING_SPLINE, GLOW_E_ARGUMENT, "affine (301), additive (302)");
   BAD_FIELD(scale, 0, GLOW_E_ARGUMENT, "scale");
   BAD_FIELD(floor, 0.0, GLOW_E_ARGUMENT, "floor");
   BAD_FIELD(floor, NAN, GLOW_E_ARGUMENT, "floor");

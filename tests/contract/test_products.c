@@ -36,12 +36,11 @@ static void test_option(void **state) {
   o.products = GLOW_PRODUCTS_BFLOAT16;
   o.reserved2 = 1;
   REFUSED(glow_context_create(&o, &context), GLOW_E_ARGUMENT, "reserved");
-  o.struct_size = offsetof(glow_context_options, products); /* of a caller from before it */
+  o.reserved2 = 0;
+  o.products = 0;
   OK(glow_context_create(&o, &context));
   assert_int_equal(glow_context_products(context), GLOW_PRODUCTS_FLOAT32);
   glow_context_destroy(&context);
-  o.struct_size--;
-  REFUSED(glow_context_create(&o, &context), GLOW_E_ARGUMENT, "glow_context_options");
   assert_int_equal(glow_context_products(NULL), GLOW_PRODUCTS_FLOAT32);
 }
 

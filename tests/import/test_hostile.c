@@ -342,7 +342,7 @@ static void test_options(void **state) {
   options_refused(LU, GLOW_E_ARGUMENT, "ignore_unknown is 2");
   start(LU);
   f.options.height = -8;
-  options_refused(LU, GLOW_E_ARGUMENT, "not be negative");
+  options_refused(LU, GLOW_E_ARGUMENT, "height is -8");
   start(LU);
   f.options.struct_size = 4;
   options_refused(LU, GLOW_E_ARGUMENT, "struct_size");

@@ -518,7 +518,7 @@ def checkpoints():
          checkpoint_file(record('trainer', 'seed', '18446744073709551616')),
          'seed')
     case('checkpoint', 'record-batch-0', checkpoint_file(record('trainer', 'micro_batch', 0)),
-         'a micro-batch has at least one sample')
+         'micro_batch is 0; it must be 1 or more')
     case('checkpoint', 'record-decay', checkpoint_file(record('trainer', 'average_decay', 2.0)),
          'decay')
     case('checkpoint', 'record-beta', checkpoint_file(record('optimizer', 'beta1', 1.0)), 'beta')

@@ -402,7 +402,7 @@ typedef struct change {
 } change;
 
 static const change changes[] = {
-    {"\"micro_batch\":3", "\"micro_batch\":0", "at least one sample"},
+    {"\"micro_batch\":3", "\"micro_batch\":0", "micro_batch is 0; it must be 1 or more"},
     {"\"micro_batch\":3", "\"micro_batch\":3.0", "'trainer.micro_batch' is not a whole number"},
     {"\"micro_batch\":3", "\"micro_batch\":9223372036854775807", ""},
     {"\"micro_batch\":3", "\"micro_batch\":9223372036854775808", "too big"},
@@ -410,7 +410,7 @@ static const change changes[] = {
     {"\"micro_batch\":3", "\"micro_batch\":3,\"micro_botch\":3",
      "'trainer.micro_botch' is not known"},
     {"\"micro_batch\":3", "\"micro_batch\":3,\"micro_batch\":3", "duplicate"},
-    {"\"mode\":\"stored\"", "\"mode\":\"inference\"", "not a training mode"},
+    {"\"mode\":\"stored\"", "\"mode\":\"inference\"", "mode is 101"},
     {"\"mode\":\"stored\"", "\"mode\":\"sorted\"", "'trainer.mode' is not a known name"},
     {"\"mode\":\"stored\"", "\"mode\":2", "'trainer.mode' is not a known name"},
     {"\"average\":1", "\"average\":2", "average is 2"},
@@ -431,9 +431,9 @@ static const change changes[] = {
     {"\"kind\":\"adam\"", "\"kind\":\"adamant\"", "'optimizer.kind' is not a known name"},
     {"\"beta1\":0.9", "\"beta1\":1.5", "beta1"},
     {"\"epsilon\":1e", "\"epsilon\":-1e", "epsilon"},
-    {"\"weight_decay\":0.01", "\"weight_decay\":-0.01", "weight decay"},
+    {"\"weight_decay\":0.01", "\"weight_decay\":-0.01", "weight_decay is -0.01"},
     {"\"kind\":\"cosine\"", "\"kind\":\"tangent\"", "'schedule.kind' is not a known name"},
-    {"\"warmup\":3", "\"warmup\":-3", "negative"},
+    {"\"warmup\":3", "\"warmup\":-3", "warmup is -3"},
     {"\"warmup\":3", "\"warmup\":400", "within the warm-up"},
     {"\"final\":0.125", "\"final\":2", "final"},
     {"\"steps\":4,", "\"steps\":-4,", "-4 steps cannot have been made"},
