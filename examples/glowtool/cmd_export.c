@@ -1,16 +1,20 @@
-/* glowtool export: a model under the names of another project, or in our own format in bfloat16.
- * SPDX-License-Identifier: MIT */
+/* glowtool export: a model under the names of another project, or in our own format in bfloat16, and
+ * what that costs. SPDX-License-Identifier: MIT */
 #include <stdio.h>
 
 #include "commands.h"
 #include "common.h"
 #include "files.h"
 #include "options_rows.h"
+#include "score.h"
 
 typedef struct export_settings {
   const char *model, *out;
-  int64_t format, storage;
+  int64_t format, storage, count;
+  sample_source source;
 } export_settings;
+
+enum { BATCH = 16 };
 
 #define FIELD(name) offsetof(export_settings, name)
 
@@ -24,15 +28,21 @@ static const option_choice storages[] = {
 static const option_row rows[] = {
     CHOICE("format", format, "y0ast", formats,
            "y0ast: names of y0ast/Glow-PyTorch; glow: a model file of this program"),
-    CHOICE("storage", storage, "f32", storages,
-           "type of the parameters, with --format glow; bf16 halves the file and rounds them to 8 "
-           "bits"),
+    CHOICE(
+        "storage", storage, "f32", storages,
+        "type of the nets' weights, with --format glow; bf16 halves the file and rounds them to 8 "
+        "bits"),
+    LIST("data", source.paths,
+         "samples, to tell what --storage bf16 costs: their bits/dim before and after"),
+    INT("images", count, "0", 0, 1e9, "score the first N of them; 0: all"),
     OUTPUT("out", out, "export.safetensors", ".safetensors", "file to write"),
     {.kind = OPTION_END},
 };
 
 static const option_rule rules[] = {
     {"storage", "format=glow", NULL},
+    {"data", "storage=bf16", "nothing else rounds numbers"},
+    {"images", "data", NULL},
     {NULL, NULL, NULL},
 };
 
@@ -48,8 +58,38 @@ const option_table export_table = {
     .positional_name = "MODEL",
 };
 
-static int export_model(void *settings, opened_model *m) {
-  const export_settings *s = settings;
+/* ---- what rounding costs --------------------------------------------------------------------- */
+
+/* Bits/dim of the samples under the model in `path`, with the same noise for every model. */
+static int export_score(const export_settings *s, const char *path, score_summary *out) {
+  opened_model m;
+  sample_set set;
+  int code = open_model(&m, path, 0, NULL, GLOW_PRODUCTS_FLOAT32, BATCH);
+  if (code == TOOL_FINE)
+    code = open_for_model(m.model, path, &s->source, s->count, 1, &set);
+  if (code == TOOL_FINE) {
+    code = score_images(m.workspace, m.model, BATCH, &set, set.count, 1, 0, NULL, out);
+    data_free(&set);
+  }
+  close_model(&m);
+  return code;
+}
+
+static int tell_cost(const export_settings *s) {
+  score_summary before, after;
+  int code = export_score(s, s->model, &before);
+  if (code == TOOL_FINE)
+    code = export_score(s, s->out, &after);
+  if (code != TOOL_FINE)
+    return code;
+  printf("bits/dim of %lld samples: %.4f before, %.4f after (%+.4f)\n", (long long)after.images,
+         before.mean, after.mean, after.mean - before.mean);
+  return tally_tell(&after.tally, "samples", "the mean is over the others", false);
+}
+
+/* ---- the command ----------------------------------------------------------------------------- */
+
+static int export_write(const export_settings *s, opened_model *m) {
   glow_output output = GLOW_OUTPUT_INIT;
   char text[1024], bytes[32];
   size_t written = 0;
@@ -69,6 +109,12 @@ static int export_model(void *settings, opened_model *m) {
     return complain_status(status, NULL);
   printf("%s: %s\n", visible(s->out, text, sizeof text), short_bytes((double)written, bytes));
   return TOOL_FINE;
+}
+
+static int export_model(void *settings, opened_model *m) {
+  const export_settings *s = settings;
+  int code = export_write(s, m);
+  return code == TOOL_FINE && s->source.paths.count ? tell_cost(s) : code;
 }
 
 int command_export(int argc, char **argv) {

@@ -55,7 +55,7 @@ static glow_status batchnorm_initialise(const void *self, const glow_call *call,
     glow_moments_add(moments, glow_call_sample_count(call) * b->image, b->channels, x);
   if (phase != GLOW_INITIALISE_END)
     return GLOW_OK;
-  return glow__moments_finish(moments->pixels, b->channels, moments->sums,
+  return glow__moments_finish(moments->rows, b->channels, moments->values,
                               glow_call_tensor_mutable(call, b->mean),
                               glow_call_tensor_mutable(call, b->var));
 }
@@ -109,9 +109,20 @@ static void batchnorm_moments_task(void *arg, uint32_t task, uint32_t worker) {
   const batchnorm_run *r = arg;
   int64_t first = glow__group_first(&r->groups, task), last = glow__group_last(&r->groups, task);
   (void)worker;
-  memset(batchnorm_sums(r, task), 0, 2 * (size_t)r->b->channels * sizeof(double));
-  glow__moments_sums((last - first) * r->b->image, r->b->channels,
-                     r->from + first * r->b->image * r->b->channels, batchnorm_sums(r, task));
+  glow__moments_of((last - first) * r->b->image, r->b->channels,
+                   r->from + first * r->b->image * r->b->channels, batchnorm_sums(r, task));
+}
+
+/* The moments of all groups, merged in order into those of the first. */
+static const double *batchnorm_moments(batchnorm_run *r) {
+  double *moments = batchnorm_sums(r, 0);
+  glow_call_run(r->call, glow__group_count(&r->groups), batchnorm_moments_task, r);
+  for (uint32_t t = 1; t < glow__group_count(&r->groups); t++) {
+    int64_t first = glow__group_first(&r->groups, t), last = glow__group_last(&r->groups, t);
+    glow__moments_merge(r->b->channels, (double)(first * r->b->image), moments,
+                        (double)((last - first) * r->b->image), batchnorm_sums(r, t));
+  }
+  return moments;
 }
 
 /* The statistics that the pass uses, computed from x where this pass is to compute them. Returns
@@ -124,9 +135,9 @@ static double batchnorm_choose(const batchnorm *b, batchnorm_run *r, const float
   double lag = b->o.lag, logdet = 0;
   if (statistics == GLOW_STATISTICS_BATCH) {
     r->from = x;
-    const double *sums = batchnorm_total(r, batchnorm_moments_task);
-    (void)glow__moments_finish((double)(r->groups.samples * b->image), b->channels, sums,
-                               batch_mean, batch_var); /* not finite: so will be the loss */
+    (void)glow__moments_finish((double)(r->groups.samples * b->image), b->channels,
+                               batchnorm_moments(r), batch_mean,
+                               batch_var); /* not finite: so will be the loss */
   }
   for (int64_t c = 0; c < b->channels; c++) {
     double m = batch_mean ? lag * (double)mean[c] + (1 - lag) * (double)batch_mean[c] : mean[c];

@@ -1,7 +1,5 @@
 /* Data-dependent initialisation of the two inner actnorms: round 0 takes the moments of W1
  * gather(x), round 1 those of W2 h1. SPDX-License-Identifier: MIT */
-#include <string.h>
-
 #include "math/moments.h"
 #include "nets/conv_net.h"
 
@@ -12,7 +10,7 @@ typedef struct moments_run {
   int32_t round;
 } moments_run;
 
-static double *strip_sums(const glow__conv_run *run, int64_t strip) {
+static double *moments_of_strip(const glow__conv_run *run, int64_t strip) {
   float *partial = glow_call_scratch(run->call, run->net->partial);
   return (double *)(void *)(partial + strip * glow__conv_partial(run->net));
 }
@@ -21,10 +19,9 @@ static void strip_moments(void *arg, uint32_t task, uint32_t worker) {
   const moments_run *m = arg;
   const glow__conv_net *net = m->run.net;
   int64_t first = (int64_t)task * GLOW_STRIP, last = glow__strip_end(first, m->run.pixels);
-  double *sums = strip_sums(&m->run, task);
-  memset(sums, 0, 2 * (size_t)net->hidden * sizeof *sums);
-  glow__moments_sums(last - first, net->hidden,
-                     net->products->before_norm(&m->run, task, worker, m->round), sums);
+  glow__moments_of(last - first, net->hidden,
+                   net->products->before_norm(&m->run, task, worker, m->round),
+                   moments_of_strip(&m->run, task));
 }
 
 static void conv_net_initialise_add_batch(const glow__conv_net *net, const glow_call *call,
@@ -34,10 +31,12 @@ static void conv_net_initialise_add_batch(const glow__conv_net *net, const glow_
   int64_t strips = glow__strip_count(m.run.pixels);
   glow__conv_pack(&m.run);
   glow_call_run(call, (uint32_t)strips, strip_moments, &m);
-  for (int64_t s = 0; s < strips; s++)
-    for (int64_t j = 0; j < 2 * net->hidden; j++)
-      moments->sums[j] += strip_sums(&m.run, s)[j];
-  moments->pixels += (double)m.run.pixels;
+  for (int64_t s = 0; s < strips; s++) {
+    double rows = (double)(glow__strip_end(s * GLOW_STRIP, m.run.pixels) - s * GLOW_STRIP);
+    glow__moments_merge(net->hidden, moments->rows, moments->values, rows,
+                        moments_of_strip(&m.run, s));
+    moments->rows += rows;
+  }
 }
 
 /* The norm's values, which the next round computes with. */

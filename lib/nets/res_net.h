@@ -83,7 +83,7 @@ static inline int32_t glow__res_norms(const glow__res_net *net) {
 }
 const glow__net_norm *glow__res_norm(const glow__res_net *net, int32_t number);
 glow__norm_view glow__res_view(const glow__res_run *run, int32_t number);
-/* Sums of the rows of x [rows, hidden], strip number `strip`, and of their squares. */
+/* Moments of the rows of x [rows, hidden], strip number `strip`. */
 void glow__res_moments(const glow__res_run *run, uint32_t strip, const float *x, int64_t rows);
 /* Adds the strips' sums of two vectors, in order, to those of the first. */
 double *glow__res_total(const glow__res_run *run);

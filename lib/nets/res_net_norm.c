@@ -30,9 +30,18 @@ double *glow__res_partial(const glow__res_run *run, uint32_t strip) {
 }
 
 void glow__res_moments(const glow__res_run *run, uint32_t strip, const float *x, int64_t rows) {
-  double *sums = glow__res_partial(run, strip);
-  memset(sums, 0, 2 * (size_t)run->net->hidden * sizeof *sums);
-  glow__moments_sums(rows, run->net->hidden, x, sums);
+  glow__moments_of(rows, run->net->hidden, x, glow__res_partial(run, strip));
+}
+
+/* The strips' moments, merged in order into those of the first. */
+static const double *res_net_moments(const glow__res_run *run) {
+  double *moments = glow__res_partial(run, 0);
+  for (int64_t s = 1; s < glow__strip_count(run->pixels); s++) {
+    int64_t first = s * GLOW_STRIP, rows = glow__strip_end(first, run->pixels) - first;
+    glow__moments_merge(run->net->hidden, (double)first, moments, (double)rows,
+                        glow__res_partial(run, (uint32_t)s));
+  }
+  return moments;
 }
 
 double *glow__res_total(const glow__res_run *run) {
@@ -57,7 +66,7 @@ void glow__res_choose(const glow__res_run *run, int32_t number) {
   float *batch_mean = glow_call_observed(run->call, norm->mean);
   float *batch_var = glow_call_observed(run->call, norm->var);
   if (glow_call_statistics(run->call) == GLOW_STATISTICS_BATCH)
-    (void)glow__moments_finish((double)run->pixels, hidden, glow__res_total(run), batch_mean,
+    (void)glow__moments_finish((double)run->pixels, hidden, res_net_moments(run), batch_mean,
                                batch_var); /* not finite: so will be the loss */
   memcpy(view.mean, batch_mean ? batch_mean : mean, (size_t)hidden * sizeof(float));
   memcpy(view.bias, glow_call_tensor(run->call, norm->bias), (size_t)hidden * sizeof(float));
@@ -82,10 +91,9 @@ static void res_net_norm_add_batch(const glow__res_net *net, const glow_call *ca
                                    const float *x, int64_t stride, glow_moments *moments) {
   glow__res_run run = glow__res_run_of(net, call, x, stride);
   glow__res_forward(&run, round, NULL);
-  const double *sums = glow__res_total(&run);
-  for (int64_t j = 0; j < 2 * net->hidden; j++)
-    moments->sums[j] += sums[j];
-  moments->pixels += (double)run.pixels;
+  glow__moments_merge(net->hidden, moments->rows, moments->values, (double)run.pixels,
+                      res_net_moments(&run));
+  moments->rows += (double)run.pixels;
 }
 
 static glow_status set_averages(const glow__res_net *net, const glow_call *call, int32_t round,

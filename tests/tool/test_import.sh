@@ -53,6 +53,15 @@ expect "comes back the same" cmp y0ast.safetensors again.safetensors
 expect "bfloat16" "$tool" export y0ast.safetensors --format glow --storage bf16 --out half.safetensors
 expect "is smaller" [ "$(wc -c < half.safetensors)" -lt "$(wc -c < y0ast.safetensors)" ]
 expect "and a model" "$tool" info half.safetensors
+expect "samples to score" "$tool" sample y0ast.safetensors --count 6 --out drawn.npy
+"$tool" export y0ast.safetensors --format glow --storage bf16 --data drawn.npy --images 5 \
+  --out half.safetensors > told 2>&1
+cost='bits/dim of 5 samples: [0-9.]* before, [0-9.]* after ([+-]0.0[0-9]*)$'
+expect "tells what rounding costs" grep -q "^$cost" told
+expect "scores before" grep -q " $("$tool" eval y0ast.safetensors --data drawn.npy --images 5 |
+  cut -d' ' -f1) before" told
+expect "and after" grep -q " $("$tool" eval half.safetensors --data drawn.npy --images 5 |
+  cut -d' ' -f1) after" told
 expect "float32" "$tool" export y0ast.safetensors --format glow --out whole.safetensors
 expect "is the model" cmp y0ast.safetensors whole.safetensors
 

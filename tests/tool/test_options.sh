@@ -97,6 +97,8 @@ nothing data-labels "without --data" attribute model.safetensors --with x --with
 nothing columns "without --out *.png" sample model.safetensors --out x.safetensors --columns 3
 nothing type "with --out *.png" sample model.safetensors --out x.png --type float32
 nothing storage "without --format glow" export model.safetensors --storage bf16
+nothing data "without --storage bf16" export model.safetensors --format glow --data x.npy
+nothing images "without --data" export model.safetensors --format glow --storage bf16 --images 5
 nothing reversed "without --format auto or --format y0ast" import x --format openai --reversed
 
 nothing with "with --format shapes" attribute model.safetensors --with x --without y --format shapes

@@ -22,8 +22,8 @@ GLOW_API glow_status glow_setup_tensor(glow_setup *setup, const char *name, int3
                                        int32_t trainable, int32_t rank, const int64_t *dims,
                                        int32_t *id);
 /* Declares weights of a product, such as the kernel of a convolution: a trainable float32 tensor
- * that may be stored in bfloat16 (glow_output.storage), for an error of 2^-9 in one of many terms of
- * a sum is a small one. All other tensors are stored as they are: a shift, a scale or a matrix
+ * that may be stored in bfloat16 (glow_output.storage), for an error of 2^-9 in one of many terms
+ * of a sum is a small one. All other tensors are stored as they are: a shift, a scale or a matrix
  * through which the data themselves go would move every sample. */
 GLOW_API glow_status glow_setup_weights(glow_setup *setup, const char *name, int32_t rank,
                                         const int64_t *dims, int32_t *id);

@@ -165,7 +165,8 @@ GLOW_API size_t glow_moments_bytes(int64_t channels);
 /* Adds the rows of x [pixels, channels]. */
 GLOW_API void glow_moments_add(glow_moments *moments, int64_t pixels, int64_t channels,
                                const float *x);
-/* Writes the mean and the biased variance of one channel, over all rows that were added. */
+/* Writes the mean and the biased variance of one channel, over all rows that were added; a channel
+ * that is constant has the variance 0, however large it is. */
 GLOW_API void glow_moments_channel(const glow_moments *moments, int64_t channels, int64_t channel,
                                    double *mean, double *variance);
 
