@@ -144,7 +144,7 @@ static int encode_batch(encoding *e, int64_t first, int64_t count) {
     return code;
   for (int64_t i = 0; i < count; i++) {
     e->results[BITS_PER_DIM][i] = glow_model_bits_per_dim(e->m->model, e->results[LOG_PROB][i]);
-    if (!e->pass.bad[i])
+    if (!rows_bad(&e->pass, i))
       e->sum += e->results[BITS_PER_DIM][i];
   }
   return write_batch(e, first, count);

@@ -81,7 +81,7 @@ static glow_status finish_image(const opened_model *m, round_trip *r, int64_t i,
   glow_status status = glow_model_quantise(m->model, r->in.x + i * dims, 1, pair);
   if (status == GLOW_OK)
     status = glow_model_quantise(m->model, r->back + i * dims, 1, pair + dims);
-  if (status == GLOW_OK && !r->back_again.bad[i])
+  if (status == GLOW_OK && !rows_bad(&r->back_again, i))
     compare(r, i, pair);
   return status;
 }

@@ -33,7 +33,7 @@ int encode_images(const opened_model *m, const sample_set *set, int64_t count, u
     if (code == TOOL_FINE)
       code = rows_forward(&pass, first, b.x, b.labels, n, form, latents + first * dims, NULL, NULL);
   }
-  if (pass.bad)
+  if (pass.statuses)
     sample_batch_close(&b, m->workspace);
   end(&pass, tally);
   return code;

@@ -1,9 +1,7 @@
-/* Passes over rows, of which some may not be finite. The library refuses a batch with such a row,
- * so such rows are found before the call, and zeros stand in for them. A row's results do not
- * depend on the other rows of its batch. SPDX-License-Identifier: MIT */
+/* Passes row by row: what the library says of each is counted, and the first named.
+ * SPDX-License-Identifier: MIT */
 #include "rows.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,80 +33,40 @@ int rows_open(row_pass *p, glow_workspace *workspace, const glow_model *model, i
   p->workspace = workspace;
   p->model = model;
   p->dims = glow_model_dims(model);
-  p->bad = calloc((size_t)batch, sizeof *p->bad);
-  if (p->bad)
+  p->statuses = calloc((size_t)batch, sizeof *p->statuses);
+  if (p->statuses)
     return TOOL_FINE;
   complain("out of memory for batches of %lld samples", (long long)batch);
   return TOOL_FAILED;
 }
 
 void rows_close(row_pass *p) {
-  free(p->bad);
-  p->bad = NULL;
+  free(p->statuses);
+  p->statuses = NULL;
 }
 
-static bool is_finite(const float *x, int64_t dims) {
-  for (int64_t d = 0; d < dims; d++)
-    if (!isfinite(x[d]))
-      return false;
-  return true;
+bool rows_bad(const row_pass *p, int64_t i) {
+  return p->statuses[i] != GLOW_OK;
 }
 
-/* Marks the rows of an input that are not finite, and puts zeros in their place. */
-static void screen(row_pass *p, float *x, int64_t count) {
-  for (int64_t i = 0; i < count; i++) {
-    p->bad[i] = !is_finite(x + i * p->dims, p->dims);
-    if (p->bad[i])
-      memset(x + i * p->dims, 0, (size_t)p->dims * sizeof *x);
-  }
-}
-
-static void mark_floats(row_pass *p, const float *x, int64_t count) {
-  for (int64_t i = 0; i < count && x; i++)
-    p->bad[i] |= !is_finite(x + i * p->dims, p->dims);
-}
-
-static void mark_doubles(row_pass *p, const double *values, int64_t count) {
-  for (int64_t i = 0; i < count && values; i++)
-    p->bad[i] |= !isfinite(values[i]);
-}
-
-static void blank_floats(const row_pass *p, float *x, int64_t count) {
-  for (int64_t i = 0; i < count && x; i++)
-    for (int64_t d = 0; d < p->dims && p->bad[i]; d++)
-      x[i * p->dims + d] = NAN;
-}
-
-static void blank_doubles(const row_pass *p, double *values, int64_t count) {
-  for (int64_t i = 0; i < count && values; i++)
-    if (p->bad[i])
-      values[i] = NAN;
-}
-
-/* Marks what has overflowed in the results, blanks the results of marked rows, and counts. */
-static void settle(row_pass *p, int64_t first, int64_t count, float *x, double *logdet,
-                   double *log_prob) {
-  mark_floats(p, x, count);
-  mark_doubles(p, logdet, count);
-  mark_doubles(p, log_prob, count);
-  blank_floats(p, x, count);
-  blank_doubles(p, logdet, count);
-  blank_doubles(p, log_prob, count);
+/* Counts the rows of a pass. */
+static void settle(row_pass *p, int64_t first, int64_t count) {
   for (int64_t i = 0; i < count; i++)
-    tally_row(&p->tally, first + i, p->bad[i]);
+    tally_row(&p->tally, first + i, rows_bad(p, i));
 }
 
-/* Names the layer of the first row that overflows, when that is the first of all. Not of a model
- * with a classifier, whose logits the caller may still want from the workspace. */
+/* Names the layer of the first row that overflows, when that is the first of all; those before it
+ * are finite. Not of a model with a classifier, whose logits the caller may still want from the
+ * workspace. */
 static void name_layer(row_pass *p, int64_t first, const float *x, const int32_t *labels,
                        int64_t count) {
   const char *layer = NULL;
   int64_t i = p->tally.first - first;
   if (!p->tally.bad || i < 0 || i >= count || *p->tally.layer || glow_model_logit_count(p->model) ||
-      glow_workspace_find_nonfinite(p->workspace, x + i * p->dims, labels ? labels + i : NULL, 1,
-                                    &layer) != GLOW_OK)
+      glow_workspace_find_nonfinite(p->workspace, x, labels, i + 1, &layer) != GLOW_OK)
     return;
-  snprintf(p->tally.layer, sizeof p->tally.layer, "%s", layer ? layer : "");
+  if (layer && strcmp(layer, "input") != 0)
+    snprintf(p->tally.layer, sizeof p->tally.layer, "%s", layer);
 }
 
 /* The library knows the place in the batch alone. */
@@ -136,60 +94,55 @@ static const int32_t *labels_of(const row_pass *p, const int32_t *labels) {
 
 /* ---- passes ---------------------------------------------------------------------------------- */
 
-int rows_log_prob(row_pass *p, int64_t first, float *x, const int32_t *labels, int64_t count,
+static int run_forward(row_pass *p, int64_t first, const float *x, int64_t count,
+                       glow_forward_options *o, const char *what) {
+  int code =
+      check_labels(p, first, o->labels, count, o->latents && o->form == GLOW_LATENTS_WHITENED);
+  if (code != TOOL_FINE)
+    return code;
+  o->statuses = p->statuses;
+  glow_status status = glow_workspace_forward(p->workspace, x, count, o);
+  if (status != GLOW_OK)
+    return complain_status(status, what);
+  settle(p, first, count);
+  name_layer(p, first, x, o->labels, count);
+  return TOOL_FINE;
+}
+
+int rows_log_prob(row_pass *p, int64_t first, const float *x, const int32_t *labels, int64_t count,
                   double *log_prob) {
-  labels = labels_of(p, labels);
-  int code = check_labels(p, first, labels, count, false);
-  if (code != TOOL_FINE)
-    return code;
-  screen(p, x, count);
-  glow_status status = glow_workspace_log_prob(p->workspace, x, labels, count, log_prob);
-  if (status != GLOW_OK)
-    return complain_status(status, "scoring");
-  settle(p, first, count, NULL, NULL, log_prob);
-  name_layer(p, first, x, labels, count);
-  return TOOL_FINE;
+  glow_forward_options o = GLOW_FORWARD_OPTIONS_INIT;
+  o.labels = labels_of(p, labels);
+  o.log_prob = log_prob;
+  o.evaluate = 1;
+  return run_forward(p, first, x, count, &o, "scoring");
 }
 
-int rows_forward(row_pass *p, int64_t first, float *x, const int32_t *labels, int64_t count,
+int rows_forward(row_pass *p, int64_t first, const float *x, const int32_t *labels, int64_t count,
                  int32_t form, float *latents, double *logdet, double *log_prob) {
-  labels = labels_of(p, labels);
-  int code = check_labels(p, first, labels, count, latents && form == GLOW_LATENTS_WHITENED);
-  if (code != TOOL_FINE)
-    return code;
-  screen(p, x, count);
-  glow_status status =
-      glow_workspace_forward(p->workspace, x, count,
-                             &(glow_forward_options){.struct_size = sizeof(glow_forward_options),
-                                                     .labels = labels,
-                                                     .form = form,
-                                                     .latents = latents,
-                                                     .logdet = logdet,
-                                                     .log_prob = log_prob});
-  if (status != GLOW_OK)
-    return complain_status(status, "encoding");
-  settle(p, first, count, latents, logdet, log_prob);
-  name_layer(p, first, x, labels, count);
-  return TOOL_FINE;
+  glow_forward_options o = GLOW_FORWARD_OPTIONS_INIT;
+  o.labels = labels_of(p, labels);
+  o.form = form;
+  o.latents = latents;
+  o.logdet = logdet;
+  o.log_prob = log_prob;
+  return run_forward(p, first, x, count, &o, "encoding");
 }
 
-int rows_inverse(row_pass *p, int64_t first, float *latents, int32_t form, const int32_t *labels,
-                 int64_t count, float *x, double *logdet) {
-  labels = labels_of(p, labels);
-  int code = check_labels(p, first, labels, count, form == GLOW_LATENTS_WHITENED);
+int rows_inverse(row_pass *p, int64_t first, const float *latents, int32_t form,
+                 const int32_t *labels, int64_t count, float *x, double *logdet) {
+  glow_inverse_options o = GLOW_INVERSE_OPTIONS_INIT;
+  o.labels = labels_of(p, labels);
+  o.form = form;
+  o.logdet = logdet;
+  o.statuses = p->statuses;
+  int code = check_labels(p, first, o.labels, count, form == GLOW_LATENTS_WHITENED);
   if (code != TOOL_FINE)
     return code;
-  screen(p, latents, count);
-  glow_status status =
-      glow_workspace_inverse(p->workspace, latents, count,
-                             &(glow_inverse_options){.struct_size = sizeof(glow_inverse_options),
-                                                     .labels = labels,
-                                                     .form = form,
-                                                     .logdet = logdet},
-                             x);
+  glow_status status = glow_workspace_inverse(p->workspace, latents, count, &o, x);
   if (status != GLOW_OK)
     return complain_status(status, "decoding");
-  settle(p, first, count, x, logdet, NULL);
+  settle(p, first, count);
   return TOOL_FINE;
 }
 
@@ -197,10 +150,10 @@ int rows_sample(row_pass *p, int64_t first, const glow_sample_options *options,
                 const int32_t *labels, int64_t count, float *x) {
   glow_sample_options o = *options;
   o.labels = labels_of(p, labels);
+  o.statuses = p->statuses;
   glow_status status = glow_workspace_sample(p->workspace, count, &o, x);
   if (status != GLOW_OK)
     return complain_status(status, "sampling");
-  memset(p->bad, 0, (size_t)count * sizeof *p->bad);
-  settle(p, first, count, x, NULL, NULL);
+  settle(p, first, count);
   return TOOL_FINE;
 }

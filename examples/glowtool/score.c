@@ -32,7 +32,7 @@ static void count_right(scoring *s, int64_t count) {
   for (int64_t i = 0; logits && labels && i < count; i++, logits += classes) {
     int64_t best = 0;
     s->labelled += labels[i] >= 0;
-    if (s->pass.bad[i])
+    if (rows_bad(&s->pass, i))
       continue;
     for (int64_t k = 1; k < classes; k++)
       if (logits[k] > logits[best])

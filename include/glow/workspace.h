@@ -4,8 +4,18 @@
  * passes is allocated when the workspace is made; passes allocate nothing. A workspace serves one
  * thread at a time. A pass takes any number of samples and cuts them into batches of the
  * workspace's size; only glow_workspace_forward in a training mode, which stores what backward
- * needs, takes at most one batch. On failure the contents of output arrays are unspecified, and
- * nothing else has changed. Arrays are NHWC float32.
+ * needs, takes at most one batch. Arrays are NHWC float32. On failure the contents of output arrays
+ * are unspecified, but for what follows, and nothing else has changed.
+ *
+ * A sample whose input, condition or result is not finite, or that a layer has no inverse of,
+ * spoils no other: all its results are NaN, and those of the others are as they would be without
+ * it. This holds for forward, log-density, inverse, sampling and classification. With `statuses` in
+ * the options each sample gets GLOW_OK or GLOW_E_NUMERIC there, and the pass is GLOW_OK. Without,
+ * the pass is GLOW_E_NUMERIC; it names the first such sample, counted from 0 in the arrays that
+ * were given, and the layer where it arose, and says how many there are. `failed`, if given, is
+ * their number in either case. Batch normalisations in a training mode are the exception, because
+ * their statistics are of the whole batch. So are gradients: glow_workspace_backward refuses such a
+ * batch.
  *
  * Only models with classes need labels (not NULL): in [0, classes), or -1 where the class of a
  * sample is not known. The latents of a sample without a known class are a mixture: whitening them,
@@ -111,21 +121,24 @@ typedef struct glow_forward_options {
   double *logdet;        /* [count], nats: log|det d raw latents / dx| */
   double *log_prob;      /* [count], nats: log-density of x, log-det plus log-priors */
   int32_t form;          /* of latents, GLOW_LATENTS_...; 0: raw */
-  int32_t reserved;      /* 0 */
+  int32_t evaluate;      /* 1: as glow_workspace_log_prob, in any mode: running averages of batch
+                            normalisations, nothing stored for backward, any number of samples */
+  int32_t *statuses;     /* [count], GLOW_OK or GLOW_E_NUMERIC: see the top of this file */
+  int64_t *failed;       /* how many samples are not GLOW_OK */
 } glow_forward_options;
 #define GLOW_FORWARD_OPTIONS_INIT                                                                  \
-  { sizeof(glow_forward_options), NULL, NULL, NULL, NULL, GLOW_LATENTS_RAW, 0 }
+  { sizeof(glow_forward_options), NULL, NULL, NULL, NULL, GLOW_LATENTS_RAW, 0, NULL, NULL }
 
 /* Maps x [count, dims] to latents. In a training mode it stores what glow_workspace_backward needs,
  * and batch normalisations use the statistics of this batch, as training does; to evaluate with
- * their running averages, use glow_workspace_log_prob or a workspace for inference. options NULL:
+ * their running averages, use `evaluate` or a workspace for inference. options NULL:
  * the pass is only for backward. If x cannot be what the model was made for, a warning goes to the
  * context's log, once for a workspace: images of 1 to 8 bits lie in [-1/2, 1/2), and x has values
  * beyond 2. */
 GLOW_API glow_status glow_workspace_forward(glow_workspace *workspace, const float *x,
                                             int64_t count, const glow_forward_options *options);
-/* Writes only the log-density of x, log_prob [count], in nats. In any mode this uses the running
- * averages of batch normalisations and stores nothing for backward. */
+/* Writes only the log-density of x, log_prob [count], in nats: glow_workspace_forward with these
+ * arguments and `evaluate`. For statuses, use that. */
 GLOW_API glow_status glow_workspace_log_prob(glow_workspace *workspace, const float *x,
                                              const int32_t *labels, int64_t count,
                                              double *log_prob);
@@ -160,12 +173,13 @@ typedef struct glow_inverse_options {
   double *logdet;        /* [count] or NULL, nats: log|det dx / d raw latents| */
   int32_t form;          /* of latents, GLOW_LATENTS_...; 0: raw */
   int32_t reserved;      /* 0 */
+  int32_t *statuses;     /* [count], GLOW_OK or GLOW_E_NUMERIC: see the top of this file */
+  int64_t *failed;       /* how many samples are not GLOW_OK */
 } glow_inverse_options;
 #define GLOW_INVERSE_OPTIONS_INIT                                                                  \
-  { sizeof(glow_inverse_options), NULL, NULL, GLOW_LATENTS_RAW, 0 }
+  { sizeof(glow_inverse_options), NULL, NULL, GLOW_LATENTS_RAW, 0, NULL, NULL }
 
-/* Maps latents [count, dims] to x [count, dims]. options NULL: the defaults. If the inverse of a
- * layer does not converge, GLOW_E_NUMERIC names the layer and the sample. */
+/* Maps latents [count, dims] to x [count, dims]. options NULL: the defaults. */
 GLOW_API glow_status glow_workspace_inverse(glow_workspace *workspace, const float *latents,
                                             int64_t count, const glow_inverse_options *options,
                                             float *x);
@@ -180,9 +194,11 @@ typedef struct glow_sample_options {
   uint64_t seed;
   uint64_t first; /* number of the first sample: sample i of a seed is the same in any batch */
   const int32_t *labels; /* [count], for models with classes */
+  int32_t *statuses;     /* [count], GLOW_OK or GLOW_E_NUMERIC: see the top of this file */
+  int64_t *failed;       /* how many samples are not GLOW_OK */
 } glow_sample_options;
 #define GLOW_SAMPLE_OPTIONS_INIT                                                                   \
-  { sizeof(glow_sample_options), 1.0, NULL, NULL, 0, 0, NULL }
+  { sizeof(glow_sample_options), 1.0, NULL, NULL, 0, 0, NULL, NULL, NULL }
 /* Draws `count` samples into x [count, dims]. options NULL: the defaults. */
 GLOW_API glow_status glow_workspace_sample(glow_workspace *workspace, int64_t count,
                                            const glow_sample_options *options, float *x);
@@ -210,8 +226,8 @@ typedef struct glow_backward_options {
  * mode and have had the same parameters; once for each forward. GLOW_E_NUMERIC if reconstruction
  * has drifted past the bound. Then dx and the workspace's gradients must not be used: zero the
  * gradients, and run forward and backward of the whole sum again, which will not drift
- * (glow_workspace_options). It is GLOW_E_NUMERIC too if the inverse of a layer does not converge;
- * use GLOW_MODE_STORED then. */
+ * (glow_workspace_options). It is GLOW_E_NUMERIC too if a sample of that forward was not finite, or
+ * if a layer has no inverse of one; use GLOW_MODE_STORED then. */
 GLOW_API glow_status glow_workspace_backward(glow_workspace *workspace,
                                              const glow_backward_options *options);
 

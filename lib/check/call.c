@@ -198,8 +198,11 @@ bool glow__check_inverse(glow__check *c, const glow__outputs *in, int64_t first,
   call_begin(c, first, samples, form, in->z, &call);
   for (int64_t n = 0; n < samples; n++)
     logdet[n] = c->start;
+  c->ws->failure.failed = false;
   glow_status status =
       node->layer->ops.inverse(node->layer->self, &call, node->out_size ? in->y : NULL, x, logdet);
+  if (status == GLOW_OK)
+    status = glow__outcome_refuse(c->ws);
   if (status != GLOW_OK) {
     glow__check_fault(c, "inverse fails on what forward gave: %s", glow_last_error());
     return false;

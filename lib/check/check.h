@@ -6,6 +6,7 @@
 
 #include <glow/sys/check.h>
 
+#include "host/outcome.h"
 #include "host/run.h"
 
 /* Floats behind (and in front of) every array, and behind every region, that nobody may write. */

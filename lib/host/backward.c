@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "host/outcome.h"
 #include "host/run.h"
 
 void glow__back_begin(const glow__back *b, int32_t i, glow_call *call) {
@@ -48,6 +49,7 @@ static glow_status backward_invert(const glow_workspace *ws, const glow__node *n
                                    glow_call *call, const float *y, float *x) {
   double *ignored = (double *)(void *)(ws->memory + ws->plan.logdet);
   GLOW_TRY(glow__node_inverse(call, y, x, ignored));
+  GLOW_TRY(glow__outcome_refuse(ws));
   if (node->stored.count)
     glow__node_forward(call, x, node->out_size ? ws->memory + ws->plan.spare : NULL, ignored,
                        ignored);
@@ -154,13 +156,23 @@ static void set_weights(const glow_workspace *ws, const glow_backward_options *o
 static glow_status check_condition(const glow_workspace *ws, const glow_backward_options *o) {
   if (o->d_condition && !ws->model->condition_size)
     return glow_error(GLOW_E_ARGUMENT, "d_condition is given, and the model takes no condition");
-  return glow__check_condition(ws, ws->samples);
+  return glow__check_conditions_finite(ws, ws->samples);
+}
+
+/* The last forward had a sample which is not finite. */
+static glow_status refuse_samples(const glow_workspace *ws) {
+  return glow_error(
+      GLOW_E_NUMERIC,
+      "%s: gradients are of the whole batch, so run forward without that sample first",
+      ws->failure.text);
 }
 
 static glow_status backward_check(const glow_workspace *ws, const glow_backward_options *o) {
   if (!glow__is_training(ws))
     return glow_error(GLOW_E_STATE,
                       "the workspace is for inference and stores nothing for backward");
+  if (ws->samples < 0)
+    return refuse_samples(ws);
   if (!ws->samples)
     return glow_error(GLOW_E_STATE,
                       "glow_workspace_backward needs a glow_workspace_forward just before it");
@@ -189,6 +201,7 @@ glow_status glow_workspace_backward(glow_workspace *ws, const glow_backward_opti
                         .d_logits = o.d_logits};
   if (o.d_condition)
     memset(o.d_condition, 0, (size_t)(ws->samples * ws->model->condition_size) * sizeof(float));
+  ws->failure = (glow__failure){.failed = false};
   glow_status status = through(&b);
   if (status == GLOW_OK && o.dx)
     memcpy(o.dx, ws->memory + ws->plan.gradients_x[0],

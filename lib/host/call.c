@@ -234,9 +234,9 @@ static void unlock(glow__failure *failure) {
 
 void glow__failure_note(glow__failure *failure, const glow__failure *other) {
   lock(failure);
+  failure->fresh = true;
   if (!failure->failed || other->sample < failure->sample) {
     failure->failed = true;
-    failure->named = other->named;
     failure->status = other->status;
     failure->sample = other->sample;
     memcpy(failure->text, other->text, sizeof failure->text);
@@ -244,14 +244,25 @@ void glow__failure_note(glow__failure *failure, const glow__failure *other) {
   unlock(failure);
 }
 
-glow_status glow_call_fail(const glow_call *call, int64_t n, const char *format, ...) {
-  glow__failure own = {.named = true, .status = GLOW_E_NUMERIC};
+/* Several tasks may work on one sample. */
+static void mark_failed(const glow_call *call, int64_t first, int64_t end) {
+  for (int64_t n = first; n < end; n++)
+    __atomic_store_n(&call->statuses[call->first + n], GLOW_E_NUMERIC, __ATOMIC_RELAXED);
+}
+
+void glow_call_fail(const glow_call *call, int64_t n, const char *format, ...) {
+  glow__failure own = {.status = GLOW_E_NUMERIC};
   va_list arguments;
+  if (!call || !call->failure)
+    return;
+  bool known = n >= 0 && n < call->samples;
+  own.sample = call->row + call->first + (known ? n : 0);
+  int used = snprintf(own.text, sizeof own.text,
+                      "layer '%.128s': the inverse of sample %lld: ", call->node->name,
+                      (long long)own.sample);
   va_start(arguments, format);
-  vsnprintf(own.text, sizeof own.text, format, arguments);
+  vsnprintf(own.text + used, sizeof own.text - (size_t)used, format, arguments);
   va_end(arguments);
-  own.sample = n + (call ? call->first : 0);
-  if (call && call->failure)
-    glow__failure_note(call->failure, &own);
-  return glow_error(GLOW_E_NUMERIC, "sample %lld: %s", (long long)n, own.text);
+  mark_failed(call, known ? n : 0, known ? n + 1 : call->samples);
+  glow__failure_note(call->failure, &own);
 }

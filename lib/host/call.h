@@ -4,13 +4,13 @@
 
 #include "host/model.h"
 
-/* Why an inverse failed, at which sample: the lowest of those that did, whoever is first. */
+/* Why a sample failed: of the lowest of those that did, whoever is first. */
 typedef struct glow__failure {
   int32_t lock;
   bool failed;
-  bool named; /* the layer told the sample; else `sample` is the first one of its block */
+  bool fresh; /* noted since this was last cleared */
   glow_status status;
-  int64_t sample; /* of the batch */
+  int64_t sample;
   char text[512];
 } glow__failure;
 
@@ -44,7 +44,9 @@ struct glow_call {
   int32_t form;
   float *latents;
   int64_t latent_stride;
-  glow__failure *failure; /* of the inverse that runs, or NULL */
+  /* Of passes, where an inverse may fail; NULL elsewhere. */
+  int32_t *statuses;      /* of the batch's samples */
+  glow__failure *failure; /* of the first of all, by the caller's rows */
 };
 
 /* Floats of all regions for `capacity` samples, each rounded up to the alignment. False:

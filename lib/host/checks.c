@@ -40,13 +40,18 @@ glow_status glow__check_form(int32_t *form) {
   return GLOW_OK;
 }
 
-glow_status glow__check_finite(const glow_model *model, const char *what, const float *x,
-                               int64_t count) {
-  for (int64_t i = 0; i < count * model->dims; i++)
+/* x: [rows, size]. */
+static glow_status rows_finite(const glow_workspace *ws, const char *what, const float *x,
+                               int64_t rows, int64_t size) {
+  for (int64_t i = 0; i < rows * size; i++)
     if (!isfinite(x[i]))
       return glow_error(GLOW_E_NUMERIC, "%s: element %lld of sample %lld is not finite", what,
-                        (long long)(i % model->dims), (long long)(i / model->dims));
+                        (long long)(i % size), (long long)(ws->base + i / size));
   return GLOW_OK;
+}
+
+glow_status glow__check_finite(const glow_workspace *ws, const float *x, int64_t count) {
+  return rows_finite(ws, "input", x, count, ws->model->dims);
 }
 
 glow_status glow__check_condition(const glow_workspace *ws, int64_t count) {
@@ -62,34 +67,32 @@ glow_status glow__check_condition(const glow_workspace *ws, int64_t count) {
     return glow_error(GLOW_E_ARGUMENT,
                       "%lld conditions for %lld samples; one for each is needed, or one for all",
                       (long long)ws->condition_count, (long long)count);
-  for (int64_t i = 0; i < (ws->condition_count == 1 ? 1 : count) * size; i++)
-    if (!isfinite(ws->condition[i]))
-      return glow_error(GLOW_E_NUMERIC, "condition: element %lld of sample %lld is not finite",
-                        (long long)(i % size), (long long)(i / size));
-  return GLOW_OK;
+  return ws->condition_count == 1 ? rows_finite(ws, "condition", ws->condition, 1, size) : GLOW_OK;
+}
+
+glow_status glow__check_conditions_finite(const glow_workspace *ws, int64_t count) {
+  GLOW_TRY(glow__check_condition(ws, count));
+  if (ws->condition_count == 1)
+    return GLOW_OK;
+  return rows_finite(ws, "condition", ws->condition, count, ws->model->condition_size);
 }
 
 /* Images are dequantised into [-1/2, 1/2); samples that a model draws go somewhat beyond. */
 #define LARGEST_OF_AN_IMAGE 2.0f
 
-static void warn_of_scale(glow_workspace *ws, const float *x, int64_t elements) {
+void glow__warn_of_scale(glow_workspace *ws, const float *x, int64_t count) {
+  int64_t elements = count * ws->model->dims;
   for (int64_t i = 0; ws->model->bits && !ws->told_scale && i < elements; i++) {
-    if (fabsf(x[i]) <= LARGEST_OF_AN_IMAGE)
+    if (fabsf(x[i]) <= LARGEST_OF_AN_IMAGE || !isfinite(x[i]))
       continue;
     ws->told_scale = true;
     glow_context_log(
         ws->model->context, GLOW_LOG_WARNING,
         "input: element %lld of sample %lld is %g; the model is of %d-bit images, which "
         "lie in [-0.5, 0.5): pixels of 0 to 255 go through glow_model_dequantise first",
-        (long long)(i % ws->model->dims), (long long)(i / ws->model->dims), (double)x[i],
+        (long long)(i % ws->model->dims), (long long)(ws->base + i / ws->model->dims), (double)x[i],
         (int)ws->model->bits);
   }
-}
-
-glow_status glow__check_input(glow_workspace *ws, const float *x, int64_t count) {
-  GLOW_TRY(glow__check_finite(ws->model, "input", x, count));
-  warn_of_scale(ws, x, count * ws->model->dims);
-  return GLOW_OK;
 }
 
 glow_status glow__check_labels(const glow_model *model, const int32_t *labels, int64_t count,

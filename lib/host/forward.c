@@ -1,8 +1,9 @@
-/* From data to latents: forward, log-probability, and finding what is not finite.
+/* From data to latents: forward, log-probability, and finding where what is not finite arises.
  * SPDX-License-Identifier: MIT */
 #include <math.h>
 #include <string.h>
 
+#include "host/outcome.h"
 #include "host/run.h"
 
 /* Where node i's output goes: a place of its own when backward wants it; else over its input where
@@ -23,10 +24,37 @@ static void clear(double *values, int64_t count) {
   memset(values, 0, (size_t)count * sizeof *values);
 }
 
+static bool finite_doubles(const double *x, int64_t count) {
+  for (int64_t i = 0; i < count; i++)
+    if (!isfinite(x[i]))
+      return false;
+  return true;
+}
+
+static bool latents_finite(const glow_call *call, int64_t first, int64_t count) {
+  for (int64_t n = first; n < first + count; n++)
+    if (!glow__finite_floats(call->latents + n * call->latent_stride, call->node->latent_size))
+      return false;
+  return true;
+}
+
+/* The watched samples behind a node: its output y, and what there is by then of the rest. */
+static bool watched_finite(const glow__watch *w, const glow_call *call, const float *y,
+                           const float *logits, const double *logdet, const double *logprior) {
+  const glow__node *node = call->node;
+  const float *rows = node->out_size ? y + w->first * node->out_size : NULL;
+  return glow__finite_floats(rows, w->count * node->out_size) &&
+         finite_doubles(logdet + w->first, w->count) &&
+         finite_doubles(logprior + w->first, w->count) &&
+         glow__finite_floats(logits + w->first * node->logits, w->count * node->logits) &&
+         (!call->latents || latents_finite(call, w->first, w->count));
+}
+
 void glow__run_forward(glow_workspace *ws, const float *x, const int32_t *labels, int64_t samples,
                        int32_t form, int32_t statistics, bool store, float *latents, double *logdet,
-                       double *logprior) {
+                       double *logprior, glow__watch *watch) {
   const glow_model *model = ws->model;
+  float *logits = ws->memory + ws->plan.logits;
   ws->has_logits = model->logits > 0;
   clear(logdet, samples);
   clear(logprior, samples);
@@ -44,8 +72,12 @@ void glow__run_forward(glow_workspace *ws, const float *x, const int32_t *labels
       call.stored = ws->memory + ws->stored[i];
     float *y = node->out_size ? output_place(ws, i, x, store) : NULL;
     if (node->logits) /* before x may be written over */
-      glow__node_logits(&call, x, ws->memory + ws->plan.logits);
+      glow__node_logits(&call, x, logits);
     glow__node_forward(&call, x, y, logdet, logprior);
+    if (watch && !watched_finite(watch, &call, y, logits, logdet, logprior)) {
+      watch->found = node;
+      return;
+    }
     x = y;
   }
 }
@@ -64,8 +96,9 @@ static double *doubles(const glow_workspace *ws, int64_t offset) {
   return (double *)(void *)(ws->memory + offset);
 }
 
+/* For backward, which is of the whole batch: samples that have failed leave it nothing. */
 static void remember(glow_workspace *ws, const int32_t *labels, int64_t count) {
-  ws->samples = count;
+  ws->samples = ws->failed ? -1 : count;
   ws->labels = NULL;
   if (!ws->model->classes)
     return;
@@ -83,42 +116,90 @@ static void hand_out(const glow_workspace *ws, int64_t count, double *logdet, do
   }
 }
 
-/* Of a forward pass that is not an evaluation. */
-static int32_t statistics_of(const glow_workspace *ws) {
-  return glow__is_training(ws) ? GLOW_STATISTICS_BATCH : GLOW_STATISTICS_RUNNING;
+/* Does the pass store what backward needs? */
+static bool is_for_backward(const glow_workspace *ws, const glow_forward_options *o) {
+  return glow__is_training(ws) && !o->evaluate;
 }
 
-/* Samples [first, first + count), one batch of the workspace. */
+/* One batch of a forward pass, and what the caller gets of it. */
+typedef struct forward_part {
+  const float *x;
+  int64_t count;
+  const int32_t *labels;
+  float *latents;
+  int32_t form, statistics;
+  bool store;
+} forward_part;
+
+static forward_part part_of(const glow_workspace *ws, const float *x, int64_t first, int64_t count,
+                            const glow_forward_options *o) {
+  const int64_t dims = ws->model->dims;
+  forward_part p = {.x = x + first * dims, .count = glow__batch_at(ws, first, count)};
+  p.labels = o->labels ? o->labels + first : NULL;
+  p.latents = o->latents ? o->latents + first * dims : NULL;
+  p.form = p.latents ? o->form : GLOW_LATENTS_RAW;
+  p.store = is_for_backward(ws, o);
+  p.statistics = p.store ? GLOW_STATISTICS_BATCH : GLOW_STATISTICS_RUNNING;
+  return p;
+}
+
+static void run_part(glow_workspace *ws, const forward_part *p, int32_t form, bool store,
+                     float *latents, glow__watch *watch) {
+  glow__run_forward(ws, p->x, p->labels, p->count, form, p->statistics, store, latents,
+                    doubles(ws, ws->plan.logdet), doubles(ws, ws->plan.logprior), watch);
+}
+
+/* Backward works from raw latents, so whitened ones are made by a pass of their own. */
+static void run_forms(glow_workspace *ws, const forward_part *p) {
+  float *own = ws->memory + ws->plan.latents;
+  bool raw = p->form == GLOW_LATENTS_RAW;
+  if (!raw)
+    run_part(ws, p, p->form, false, p->latents, NULL);
+  if (raw || p->store)
+    run_part(ws, p, GLOW_LATENTS_RAW, p->store, own, NULL);
+  if (raw && p->latents)
+    memcpy(p->latents, own, (size_t)(p->count * ws->model->dims) * sizeof(float));
+}
+
+/* Marks samples whose results are not finite. Who gets no statuses is told the layer; the batch is
+ * run again for that. */
+static void settle(glow_workspace *ws, const forward_part *p, bool tell) {
+  int64_t n = glow__outcome_mark(ws, p->count, p->latents, ws->model->dims,
+                                 doubles(ws, ws->plan.logdet), doubles(ws, ws->plan.logprior));
+  if (n < 0)
+    return;
+  glow__watch watch = {.first = n, .count = 1};
+  if (tell)
+    run_part(ws, p, p->form, false, ws->memory + ws->plan.latents, &watch);
+  glow__outcome_blame(ws, n, watch.found ? watch.found->name : NULL);
+}
+
+/* The batch that starts at sample `first` of `count`. */
 static void forward_batch(glow_workspace *ws, const float *x, int64_t first, int64_t count,
                           const glow_forward_options *o) {
-  const int64_t dims = ws->model->dims;
-  const int32_t *labels = o->labels ? o->labels + first : NULL;
-  float *latents = o->latents ? o->latents + first * dims : NULL;
-  float *own = ws->memory + ws->plan.latents;
-  double *ld = doubles(ws, ws->plan.logdet), *lp = doubles(ws, ws->plan.logprior);
-  bool training = glow__is_training(ws), raw = o->form == GLOW_LATENTS_RAW;
-  int32_t statistics = statistics_of(ws);
-  x += first * dims;
+  const forward_part p = part_of(ws, x, first, count, o);
   ws->first = first;
-  /* Backward works from raw latents, so whitened ones are made by a pass of their own. */
-  if (!raw && latents)
-    glow__run_forward(ws, x, labels, count, o->form, statistics, false, latents, ld, lp);
-  if (raw || !latents || training)
-    glow__run_forward(ws, x, labels, count, GLOW_LATENTS_RAW, statistics, training, own, ld, lp);
-  if (raw && latents)
-    memcpy(latents, own, (size_t)(count * dims) * sizeof(float));
-  if (training)
-    remember(ws, labels, count);
-  hand_out(ws, count, o->logdet ? o->logdet + first : NULL,
-           o->log_prob ? o->log_prob + first : NULL);
+  glow__outcome_screen(ws, "input", p.x, p.count);
+  run_forms(ws, &p);
+  double *ld = o->logdet ? o->logdet + first : NULL;
+  double *lp = o->log_prob ? o->log_prob + first : NULL;
+  hand_out(ws, p.count, ld, lp);
+  settle(ws, &p, !o->statuses); /* may run again, over what was handed out */
+  glow__outcome_blank(ws, p.count, p.latents, ws->model->dims);
+  glow__outcome_blank_doubles(ws, p.count, ld);
+  glow__outcome_blank_doubles(ws, p.count, lp);
+  glow__outcome_blank(ws, p.count, ws->memory + ws->plan.logits, ws->model->logits);
+  glow__outcome_hand_out(ws, p.count, o->statuses ? o->statuses + first : NULL);
+  if (p.store)
+    remember(ws, p.labels, p.count);
 }
 
 static glow_status forward_read_options(const glow_forward_options *from, glow_forward_options *o) {
   *o = (glow_forward_options)GLOW_FORWARD_OPTIONS_INIT;
   GLOW_TRY(glow__options_copy(o, sizeof *o, from, sizeof *o, "glow_forward_options"));
-  if (o->reserved)
-    return glow_error(GLOW_E_ARGUMENT, "glow_forward_options: reserved is %d; it must be 0",
-                      o->reserved);
+  if (o->evaluate != 0 && o->evaluate != 1)
+    return glow_error(GLOW_E_ARGUMENT, "glow_forward_options: evaluate is %d; it must be 0 or 1",
+                      o->evaluate);
   return glow__check_form(&o->form);
 }
 
@@ -127,32 +208,22 @@ glow_status glow_workspace_forward(glow_workspace *ws, const float *x, int64_t c
   glow_forward_options o;
   GLOW_TRY(forward_read_options(options, &o));
   GLOW_TRY(check_forward(ws, x, o.labels, count, o.latents ? o.form : GLOW_LATENTS_RAW));
-  if (glow__is_training(ws))
+  if (is_for_backward(ws, &o))
     GLOW_TRY(glow__check_batch(ws, count));
-  GLOW_TRY(glow__check_input(ws, x, count));
-  ws->samples = 0;
+  glow__warn_of_scale(ws, x, count);
+  glow__outcome_begin(ws);
   for (int64_t first = 0; first < count; first += ws->plan.batch)
-    forward_batch(ws, x, first, glow__batch_at(ws, first, count), &o);
-  ws->first = 0;
-  return GLOW_OK;
+    forward_batch(ws, x, first, count, &o);
+  return glow__outcome_end(ws, count, o.statuses, o.failed);
 }
 
 glow_status glow_workspace_log_prob(glow_workspace *ws, const float *x, const int32_t *labels,
                                     int64_t count, double *log_prob) {
-  GLOW_TRY(check_forward(ws, x, labels, count, GLOW_LATENTS_RAW));
-  GLOW_TRY(glow__check_input(ws, x, count));
-  ws->samples = 0;
-  for (int64_t first = 0; first < count; first += ws->plan.batch) {
-    int64_t samples = glow__batch_at(ws, first, count);
-    ws->first = first;
-    glow__run_forward(ws, x + first * ws->model->dims, labels ? labels + first : NULL, samples,
-                      GLOW_LATENTS_RAW, GLOW_STATISTICS_RUNNING, false,
-                      ws->memory + ws->plan.latents, doubles(ws, ws->plan.logdet),
-                      doubles(ws, ws->plan.logprior));
-    hand_out(ws, samples, NULL, log_prob ? log_prob + first : NULL);
-  }
-  ws->first = 0;
-  return GLOW_OK;
+  glow_forward_options o = GLOW_FORWARD_OPTIONS_INIT;
+  o.labels = labels;
+  o.log_prob = log_prob;
+  o.evaluate = 1;
+  return glow_workspace_forward(ws, x, count, &o);
 }
 
 double glow_model_bits_per_dim(const glow_model *model, double log_prob) {
@@ -163,53 +234,16 @@ double glow_model_bits_per_dim(const glow_model *model, double log_prob) {
 
 /* ---- diagnosis ------------------------------------------------------------------------------- */
 
-static bool finite_floats(const float *x, int64_t count) {
-  for (int64_t i = 0; i < count; i++)
-    if (!isfinite(x[i]))
-      return false;
-  return true;
-}
-
-static bool finite_doubles(const double *x, int64_t count) {
-  for (int64_t i = 0; i < count; i++)
-    if (!isfinite(x[i]))
-      return false;
-  return true;
-}
-
-static bool latents_finite(const glow__node *node, const glow_call *call) {
-  for (int64_t n = 0; n < call->samples; n++)
-    if (!finite_floats(call->latents + n * call->latent_stride, node->latent_size))
-      return false;
-  return true;
-}
-
 static const char *first_nonfinite(glow_workspace *ws, const float *x, const int32_t *labels,
                                    int64_t count) {
-  const glow_model *model = ws->model;
-  double *ld = doubles(ws, ws->plan.logdet), *lp = doubles(ws, ws->plan.logprior);
-  float *logits = ws->memory + ws->plan.logits;
-  if (!finite_floats(x, count * model->dims))
+  glow__watch watch = {.first = 0, .count = count};
+  int32_t statistics = glow__is_training(ws) ? GLOW_STATISTICS_BATCH : GLOW_STATISTICS_RUNNING;
+  if (!glow__finite_floats(x, count * ws->model->dims))
     return "input";
-  clear(ld, count);
-  clear(lp, count);
-  for (int32_t i = 0; i < model->node_count; i++) {
-    const glow__node *node = &model->nodes[i];
-    float *y = ws->memory + ws->plan.states[i & 1];
-    glow_call call;
-    glow__call_begin(ws, node, count, labels, GLOW_LATENTS_RAW, ws->memory + ws->plan.latents,
-                     &call);
-    call.statistics = statistics_of(ws);
-    glow__node_forward(&call, x, node->out_size ? y : NULL, ld, lp);
-    if (node->logits)
-      glow__node_logits(&call, x, logits);
-    if (!finite_floats(y, count * node->out_size) || !finite_doubles(ld, count) ||
-        !finite_doubles(lp, count) || !latents_finite(node, &call) ||
-        !finite_floats(logits, count * node->logits))
-      return node->name;
-    x = y;
-  }
-  return NULL;
+  glow__run_forward(ws, x, labels, count, GLOW_LATENTS_RAW, statistics, false,
+                    ws->memory + ws->plan.latents, doubles(ws, ws->plan.logdet),
+                    doubles(ws, ws->plan.logprior), &watch);
+  return watch.found ? watch.found->name : NULL;
 }
 
 glow_status glow_workspace_find_nonfinite(glow_workspace *ws, const float *x, const int32_t *labels,
@@ -218,6 +252,7 @@ glow_status glow_workspace_find_nonfinite(glow_workspace *ws, const float *x, co
     return glow_error(GLOW_E_ARGUMENT, "glow_workspace_find_nonfinite: NULL argument");
   *layer = NULL;
   GLOW_TRY(check_forward(ws, x, labels, count, GLOW_LATENTS_RAW));
+  GLOW_TRY(glow__check_conditions_finite(ws, count));
   GLOW_TRY(glow__check_batch(ws, count));
   ws->samples = 0;
   *layer = first_nonfinite(ws, x, labels, count);

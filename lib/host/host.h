@@ -14,6 +14,9 @@ const glow_model *glow__workspace_model(const glow_workspace *workspace);
 bool glow__workspace_recomputes(const glow_workspace *workspace);
 bool glow__workspace_set_recomputes(glow_workspace *workspace, bool recomputes);
 
+/* What messages call the first sample of a pass: where its samples are a part of the caller's. */
+void glow__workspace_set_base(glow_workspace *workspace, int64_t base);
+
 /* Writes layer `index`'s options to config . */
 glow_status glow__model_save_layer(const glow_model *model, int32_t index, glow__config *config);
 /* For loading: the model that is being built, whose tensors have no memory yet; and finishing it

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "host/outcome.h"
 #include "host/run.h"
 
 typedef struct initialisation {
@@ -73,13 +74,26 @@ static void advance(initialisation *in, const glow__node *node) {
   in->y = x;
 }
 
+/* Why a layer did not get its values: names the first sample that is not finite where it goes
+ * in. */
+static glow_status initialise_failed(const initialisation *in, const glow__node *node,
+                                     glow_status status) {
+  int64_t size = node->in_size, n = 0;
+  while (n < in->count && glow__finite_floats(in->x + n * size, size))
+    n++;
+  if (n == in->count)
+    return glow__error_prefix(status, "layer '%s'", node->name);
+  return glow__error_prefix(status, "layer '%s': what it is given of sample %lld is not finite",
+                            node->name, (long long)n);
+}
+
 static glow_status through_layers(initialisation *in) {
   for (int32_t i = 0; i < in->model->node_count; i++) {
     const glow__node *node = &in->model->nodes[i];
     for (int32_t round = 0; round < node->rounds; round++) {
       glow_status status = one_round(in, node, round);
       if (status != GLOW_OK)
-        return glow__error_prefix(status, "layer '%s'", node->name);
+        return initialise_failed(in, node, status);
       GLOW_TRY(glow__node_prepare(in->model, node)); /* the next round uses the new values */
     }
     advance(in, node);
@@ -140,8 +154,8 @@ static glow_status initialise_check(glow_workspace *ws, const glow_model *model,
   if (!model->prepared)
     return glow_error(GLOW_E_STATE, "parameters have changed: call glow_model_prepare first");
   GLOW_TRY(glow__check_labels(model, labels, count, GLOW_LATENTS_RAW));
-  GLOW_TRY(glow__check_condition(ws, count));
-  return glow__check_input(ws, x, count);
+  GLOW_TRY(glow__check_conditions_finite(ws, count));
+  return glow__check_finite(ws, x, count);
 }
 
 glow_status glow_workspace_initialise(glow_workspace *ws, glow_model *model, const float *x,
@@ -156,6 +170,7 @@ glow_status glow_workspace_initialise(glow_workspace *ws, glow_model *model, con
   in.state = b ? glow_allocate(context, largest_state(model)) : NULL;
   float *backup = in.state ? glow_allocate(context, state_bytes(model)) : NULL;
   glow_status status = GLOW_E_MEMORY;
+  glow__warn_of_scale(ws, x, count);
   ws->samples = 0;
   if (backup)
     status = initialise(&in, x, backup);

@@ -2,10 +2,20 @@
 #include <math.h>
 #include <string.h>
 
+#include "host/outcome.h"
 #include "host/run.h"
 
+static bool inverse_watched(const glow__watch *w, const glow__node *node, const float *x,
+                            const double *logdet) {
+  bool finite = glow__finite_floats(x + w->first * node->in_size, w->count * node->in_size);
+  for (int64_t n = w->first; n < w->first + w->count; n++)
+    finite &= isfinite(logdet[n]) != 0;
+  return finite;
+}
+
 glow_status glow__run_inverse(glow_workspace *ws, const float *latents, int32_t form,
-                              const int32_t *labels, int64_t samples, float *x, double *logdet) {
+                              const int32_t *labels, int64_t samples, float *x, double *logdet,
+                              glow__watch *watch) {
   const glow_model *model = ws->model;
   float *states[2] = {ws->memory + ws->plan.states[0], ws->memory + ws->plan.states[1]};
   const float *y = NULL;
@@ -19,6 +29,10 @@ glow_status glow__run_inverse(glow_workspace *ws, const float *latents, int32_t 
     /* Layers read latents in inverse; the const is theirs to keep. */
     glow__call_begin(ws, node, samples, labels, form, (float *)(uintptr_t)latents, &call);
     GLOW_TRY(glow__node_inverse(&call, y, to, logdet));
+    if (watch && !inverse_watched(watch, node, to, logdet)) {
+      watch->found = node;
+      return GLOW_OK;
+    }
     if (!in_place)
       other = 1 - other;
     y = to;
@@ -49,6 +63,42 @@ static glow_status inverse_read_options(const glow_inverse_options *from, glow_i
   return glow__check_form(&o->form);
 }
 
+/* One batch of an inverse pass: what is given, and what the caller gets. */
+typedef struct inverse_part {
+  const float *latents;
+  int32_t form;
+  const int32_t *labels;
+  int64_t count;
+  float *x;
+  double *logdet;    /* or NULL */
+  int32_t *statuses; /* or NULL */
+} inverse_part;
+
+static glow_status run_inverse(glow_workspace *ws, const inverse_part *p, glow__watch *watch) {
+  return glow__run_inverse(ws, p->latents, p->form, p->labels, p->count, p->x, inverse_logdets(ws),
+                           watch);
+}
+
+/* The batch that starts at ws->first, whose input was screened. Who gets no statuses is told the
+ * layer at which a sample ceases to be finite; the batch is run again for that. */
+static glow_status inverse_batch(glow_workspace *ws, const inverse_part *p) {
+  int64_t dims = ws->model->dims;
+  GLOW_TRY(run_inverse(ws, p, NULL));
+  int64_t n = glow__outcome_mark(ws, p->count, p->x, dims, inverse_logdets(ws), NULL);
+  if (p->logdet)
+    memcpy(p->logdet, inverse_logdets(ws), (size_t)p->count * sizeof *p->logdet);
+  if (n >= 0) {
+    glow__watch watch = {.first = n, .count = 1};
+    if (!p->statuses)
+      GLOW_TRY(run_inverse(ws, p, &watch));
+    glow__outcome_blame(ws, n, watch.found ? watch.found->name : NULL);
+  }
+  glow__outcome_blank(ws, p->count, p->x, dims);
+  glow__outcome_blank_doubles(ws, p->count, p->logdet);
+  glow__outcome_hand_out(ws, p->count, p->statuses);
+  return GLOW_OK;
+}
+
 glow_status glow_workspace_inverse(glow_workspace *ws, const float *latents, int64_t count,
                                    const glow_inverse_options *options, float *x) {
   glow_inverse_options o;
@@ -57,20 +107,22 @@ glow_status glow_workspace_inverse(glow_workspace *ws, const float *latents, int
   GLOW_TRY(check_inverse(ws, o.labels, count, o.form, x));
   if (!latents)
     return glow_error(GLOW_E_ARGUMENT, "an inverse pass needs latents");
-  GLOW_TRY(glow__check_finite(ws->model, "latents", latents, count));
   const int64_t dims = ws->model->dims;
-  ws->samples = 0;
+  glow__outcome_begin(ws);
   for (int64_t first = 0; status == GLOW_OK && first < count; first += ws->plan.batch) {
-    int64_t samples = glow__batch_at(ws, first, count);
+    const inverse_part p = {.latents = latents + first * dims,
+                            .form = o.form,
+                            .labels = o.labels ? o.labels + first : NULL,
+                            .count = glow__batch_at(ws, first, count),
+                            .x = x + first * dims,
+                            .logdet = o.logdet ? o.logdet + first : NULL,
+                            .statuses = o.statuses ? o.statuses + first : NULL};
     ws->first = first;
-    status =
-        glow__run_inverse(ws, latents + first * dims, o.form, o.labels ? o.labels + first : NULL,
-                          samples, x + first * dims, inverse_logdets(ws));
-    if (o.logdet)
-      memcpy(o.logdet + first, inverse_logdets(ws), (size_t)samples * sizeof *o.logdet);
+    glow__outcome_screen(ws, "latents", p.latents, p.count);
+    status = inverse_batch(ws, &p);
   }
-  ws->first = 0;
-  return status;
+  return status == GLOW_OK ? glow__outcome_end(ws, count, o.statuses, o.failed)
+                           : glow__outcome_stop(ws, status);
 }
 
 /* ---- sampling -------------------------------------------------------------------------------- */
@@ -146,15 +198,19 @@ glow_status glow_workspace_sample(glow_workspace *ws, int64_t count,
   GLOW_TRY(check_inverse(ws, o.labels, count, GLOW_LATENTS_WHITENED, x));
   GLOW_TRY(check_temperatures(ws->model, &o, count));
   draw d = {ws->model, &o, ws->memory + ws->plan.latents, 0};
-  ws->samples = 0;
+  glow__outcome_begin(ws);
   for (; status == GLOW_OK && d.first < count; d.first += ws->plan.batch) {
-    int64_t samples = glow__batch_at(ws, d.first, count);
+    const inverse_part p = {.latents = d.latents,
+                            .form = GLOW_LATENTS_WHITENED,
+                            .labels = o.labels ? o.labels + d.first : NULL,
+                            .count = glow__batch_at(ws, d.first, count),
+                            .x = x + d.first * ws->model->dims,
+                            .statuses = o.statuses ? o.statuses + d.first : NULL};
     ws->first = d.first;
-    glow_context_run(ws->model->context, (uint32_t)samples, draw_sample, &d);
-    status = glow__run_inverse(ws, d.latents, GLOW_LATENTS_WHITENED,
-                               o.labels ? o.labels + d.first : NULL, samples,
-                               x + d.first * ws->model->dims, inverse_logdets(ws));
+    glow_context_run(ws->model->context, (uint32_t)p.count, draw_sample, &d);
+    glow__outcome_screen(ws, "latents", NULL, p.count);
+    status = inverse_batch(ws, &p);
   }
-  ws->first = 0;
-  return status;
+  return status == GLOW_OK ? glow__outcome_end(ws, count, o.statuses, o.failed)
+                           : glow__outcome_stop(ws, status);
 }

@@ -2,6 +2,7 @@
  * back through those after it. SPDX-License-Identifier: MIT */
 #include <string.h>
 
+#include "host/outcome.h"
 #include "host/run.h"
 
 static int32_t head_of(const glow_model *model) {
@@ -33,8 +34,8 @@ static const int32_t *labels_or_none(glow_workspace *ws, const int32_t *labels, 
   return ws->label_copy;
 }
 
-static void logits_begin(const glow_workspace *ws, int32_t node, const int32_t *labels,
-                         int64_t count, int32_t form, const float *latents, glow_call *call) {
+static void logits_begin(glow_workspace *ws, int32_t node, const int32_t *labels, int64_t count,
+                         int32_t form, const float *latents, glow_call *call) {
   glow__call_begin(ws, &ws->model->nodes[node], count, labels, form, (float *)(uintptr_t)latents,
                    call);
 }
@@ -43,7 +44,17 @@ static double *logits_logdets(const glow_workspace *ws) {
   return (double *)(void *)(ws->memory + ws->plan.logdet);
 }
 
-/* Logits from the input x of the layer that has them. */
+static void mark_logits(glow_workspace *ws, int64_t count, float *logits) {
+  double *none = logits_logdets(ws);
+  memset(none, 0, (size_t)count * sizeof *none);
+  int64_t n = glow__outcome_mark(ws, count, logits, ws->model->logits, none, NULL);
+  if (n >= 0)
+    glow__outcome_blame(ws, n, NULL);
+  glow__outcome_blank(ws, count, logits, ws->model->logits);
+  glow__outcome_hand_out(ws, count, NULL);
+}
+
+/* Logits from the input x of the layer that has them; NaN for samples that are not finite. */
 static void logits_finish(glow_workspace *ws, const float *x, int64_t count, float *logits) {
   float *own = ws->memory + ws->plan.logits;
   glow_call call;
@@ -51,6 +62,7 @@ static void logits_finish(glow_workspace *ws, const float *x, int64_t count, flo
                &call);
   glow__node_logits(&call, x, own);
   ws->has_logits = true;
+  mark_logits(ws, count, own);
   memcpy(logits, own, (size_t)(count * ws->model->logits) * sizeof *logits);
 }
 
@@ -73,15 +85,17 @@ static void from_data(glow_workspace *ws, const float *x, const int32_t *labels,
 glow_status glow_workspace_classify(glow_workspace *ws, const float *x, const int32_t *labels,
                                     int64_t count, float *logits) {
   GLOW_TRY(logits_check(ws, x, labels, count, GLOW_LATENTS_RAW, logits));
-  GLOW_TRY(glow__check_input(ws, x, count));
-  ws->samples = 0;
+  glow__warn_of_scale(ws, x, count);
+  glow__outcome_begin(ws);
   for (int64_t first = 0; first < count; first += ws->plan.batch) {
+    const float *batch = x + first * ws->model->dims;
+    int64_t samples = glow__batch_at(ws, first, count);
     ws->first = first;
-    from_data(ws, x + first * ws->model->dims, labels ? labels + first : NULL,
-              glow__batch_at(ws, first, count), logits + first * ws->model->logits);
+    glow__outcome_screen(ws, "input", batch, samples);
+    from_data(ws, batch, labels ? labels + first : NULL, samples,
+              logits + first * ws->model->logits);
   }
-  ws->first = 0;
-  return GLOW_OK;
+  return glow__outcome_end(ws, count, NULL, NULL);
 }
 
 static glow_status from_latents(glow_workspace *ws, const float *latents, int32_t form,
@@ -105,16 +119,17 @@ glow_status glow_workspace_classify_latents(glow_workspace *ws, const float *lat
   glow_status status = GLOW_OK;
   GLOW_TRY(glow__check_form(&form));
   GLOW_TRY(logits_check(ws, latents, labels, count, form, logits));
-  GLOW_TRY(glow__check_finite(ws->model, "latents", latents, count));
-  ws->samples = 0;
+  glow__outcome_begin(ws);
   for (int64_t first = 0; status == GLOW_OK && first < count; first += ws->plan.batch) {
+    const float *batch = latents + first * ws->model->dims;
+    int64_t samples = glow__batch_at(ws, first, count);
     ws->first = first;
-    status =
-        from_latents(ws, latents + first * ws->model->dims, form, labels ? labels + first : NULL,
-                     glow__batch_at(ws, first, count), logits + first * ws->model->logits);
+    glow__outcome_screen(ws, "latents", batch, samples);
+    status = from_latents(ws, batch, form, labels ? labels + first : NULL, samples,
+                          logits + first * ws->model->logits);
   }
-  ws->first = 0;
-  return status;
+  return status == GLOW_OK ? glow__outcome_end(ws, count, NULL, NULL)
+                           : glow__outcome_stop(ws, status);
 }
 
 const float *glow_workspace_logits(const glow_workspace *ws) {

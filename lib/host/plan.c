@@ -166,8 +166,8 @@ static glow_status plan_make_plan(const glow_model *model, const glow_workspace_
 size_t glow__plan_header(const glow_model *model, const glow__plan *plan) {
   size_t offsets = (plan->stored_count ? 2 : 0) + (plan->cache_packed ? 1 : 0);
   size_t table_bytes = offsets * (size_t)model->node_count * sizeof(int64_t);
-  size_t labels = model->classes ? (size_t)plan->batch * sizeof(int32_t) : 0;
-  size_t size = sizeof(glow_workspace) + table_bytes + labels;
+  size_t labels_and_statuses = (size_t)plan->batch * (model->classes ? 2 : 1) * sizeof(int32_t);
+  size_t size = sizeof(glow_workspace) + table_bytes + labels_and_statuses;
   return (size + GLOW_ALIGN - 1) / GLOW_ALIGN * GLOW_ALIGN;
 }
 

@@ -14,7 +14,7 @@ int64_t glow__block_samples(const glow__node *node, int64_t samples) {
   return block < samples ? block : samples;
 }
 
-void glow__call_begin(const glow_workspace *ws, const glow__node *node, int64_t samples,
+void glow__call_begin(glow_workspace *ws, const glow__node *node, int64_t samples,
                       const int32_t *labels, int32_t form, float *latents, glow_call *call) {
   const glow__plan *plan = &ws->plan;
   *call = (glow_call){.model = ws->model, .node = node, .samples = samples};
@@ -30,12 +30,14 @@ void glow__call_begin(const glow_workspace *ws, const glow__node *node, int64_t 
   call->labels = labels;
   call->condition_step = ws->condition_count == 1 ? 0 : ws->model->condition_size;
   call->condition = ws->condition ? ws->condition + ws->first * call->condition_step : NULL;
-  call->row = ws->first;
+  call->row = ws->base + ws->first;
   call->form = form;
   call->latents = latents ? latents + node->latent_offset : NULL;
   call->latent_stride = ws->model->dims;
   call->statistics = GLOW_STATISTICS_RUNNING;
   call->observed = call->training ? ws->memory + plan->observed : NULL;
+  call->statuses = ws->statuses;
+  call->failure = &ws->failure;
 }
 
 /* Which function of the layer, and what it is given for the whole batch. */
@@ -50,6 +52,7 @@ typedef struct block_run {
   const float *d_logits; /* read, with to_x as the gradient of x */
   float *blocks;
   int64_t block_stride;
+  glow__failure *stopped; /* of the lowest block whose inverse returned an error */
 } block_run;
 
 /* The pass of one block. Its scratch is the worker's own, behind the worker regions. */
@@ -103,51 +106,55 @@ void glow__node_forward(const glow_call *call, const float *x, float *y, double 
   glow_context_run(call->model->context, block_count(&c), forward_block, &c);
 }
 
-/* Each block notes its own failure first, so that which one is told does not depend on who is
- * first. */
 static void inverse_block(void *arg, uint32_t task, uint32_t worker) {
   const block_run *c = arg;
   glow_call call = block_call(c, task, worker);
   const glow__node *node = call.node;
-  glow__failure own = {.failed = false};
-  call.failure = &own;
   glow_status status = node->layer->ops.inverse(
       node->layer->self, &call, c->y ? c->y + call.first * node->out_size : NULL,
       c->to_x + call.first * node->in_size, c->logdet + call.first);
-  if (status != GLOW_OK && !own.failed) { /* without glow_call_fail */
-    own = (glow__failure){.failed = true, .status = status, .sample = call.first};
-    snprintf(own.text, sizeof own.text, "%s", glow_last_error());
-  }
-  if (own.failed)
-    glow__failure_note(c->call->failure, &own);
+  if (status == GLOW_OK)
+    return;
+  glow__failure own = {.status = status, .sample = call.first};
+  snprintf(own.text, sizeof own.text, "%s", glow_last_error());
+  glow__failure_note(c->stopped, &own);
 }
 
-/* What went wrong, in words of this thread; samples are counted as the caller of the pass does. */
-static glow_status tell(const glow_call *call, const glow__failure *failure) {
-  if (!failure->named)
-    return glow_error(failure->status, "layer '%s': %s", call->node->name, failure->text);
-  return glow_error(failure->status, "layer '%s': the inverse of sample %lld: %s", call->node->name,
-                    (long long)(call->row + failure->sample), failure->text);
+/* The layers that follow get zeros for samples that have failed: what the inverse left of them may
+ * be anything. */
+static void clear_failed(const glow_call *call, float *x) {
+  int64_t size = call->node->in_size;
+  if (!call->failure->fresh)
+    return;
+  call->failure->fresh = false;
+  for (int64_t n = 0; n < call->samples; n++)
+    if (call->statuses[n] != GLOW_OK)
+      memset(x + n * size, 0, (size_t)size * sizeof *x);
+}
+
+/* In words of this thread. */
+static glow_status inverse_in_blocks(const glow_call *call, const float *y, float *x,
+                                     double *logdet) {
+  glow__failure stopped = {.failed = false};
+  block_run c = {.call = call,
+                 .block = glow__block_samples(call->node, call->samples),
+                 .y = y,
+                 .to_x = x,
+                 .logdet = logdet,
+                 .stopped = &stopped};
+  glow_context_run(call->model->context, block_count(&c), inverse_block, &c);
+  return stopped.failed ? glow_error(stopped.status, "%s", stopped.text) : GLOW_OK;
 }
 
 glow_status glow__node_inverse(const glow_call *call, const float *y, float *x, double *logdet) {
   const glow_layer *layer = call->node->layer;
-  glow__failure failure = {.failed = false};
-  glow_call own = *call;
-  own.failure = &failure;
-  if (glow__by_tasks(call->node)) {
-    glow_status status = layer->ops.inverse(layer->self, &own, y, x, logdet);
-    if (failure.failed)
-      return tell(call, &failure);
-    return status == GLOW_OK ? GLOW_OK : glow__error_prefix(status, "layer '%s'", call->node->name);
-  }
-  block_run c = {.call = &own,
-                 .block = glow__block_samples(call->node, call->samples),
-                 .y = y,
-                 .to_x = x,
-                 .logdet = logdet};
-  glow_context_run(call->model->context, block_count(&c), inverse_block, &c);
-  return failure.failed ? tell(call, &failure) : GLOW_OK;
+  glow_status status = glow__by_tasks(call->node)
+                           ? layer->ops.inverse(layer->self, call, y, x, logdet)
+                           : inverse_in_blocks(call, y, x, logdet);
+  if (status != GLOW_OK)
+    return glow__error_prefix(status, "layer '%s'", call->node->name);
+  clear_failed(call, x);
+  return GLOW_OK;
 }
 
 static const float *offset_of(const float *base, int64_t offset) {

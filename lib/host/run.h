@@ -7,7 +7,7 @@
 /* ---- running one node ------------------------------------------------------------------------ */
 
 /* A pass over `samples` samples of a node, with the workspace's regions. */
-void glow__call_begin(const glow_workspace *ws, const glow__node *node, int64_t samples,
+void glow__call_begin(glow_workspace *ws, const glow__node *node, int64_t samples,
                       const int32_t *labels, int32_t form, float *latents, glow_call *call);
 /* For samples that are not the first ones of the workspace's conditions. */
 static inline void glow__call_skip(glow_call *call, int64_t samples) {
@@ -16,7 +16,7 @@ static inline void glow__call_skip(glow_call *call, int64_t samples) {
 }
 void glow__node_forward(const glow_call *call, const float *x, float *y, double *logdet,
                         double *logprior);
-/* Fails when the layer's inverse does; the error names the layer and the sample. */
+/* Fails when the layer's inverse as a whole does; samples that fail are marked, and zeros in x. */
 glow_status glow__node_inverse(const glow_call *call, const float *y, float *x, double *logdet);
 /* pass->gradients: the whole flat vector. blocks: buffers for by-samples layers. */
 void glow__node_backward(const glow_call *call, const glow_layer_gradient *gradient, float *blocks,
@@ -28,13 +28,20 @@ void glow__node_logits(const glow_call *call, const float *x, float *logits);
 void glow__node_logits_backward(const glow_call *call, const float *x, const float *d_logits,
                                 float *dx, float *blocks, int64_t block_stride);
 
+/* Samples that are looked at behind each node, to find where they cease to be finite. */
+typedef struct glow__watch {
+  int64_t first, count;
+  const glow__node *found; /* the first node at which one is not finite; the run ends there */
+} glow__watch;
+
 /* All nodes from x. statistics: GLOW_STATISTICS_... store: for backward. latents: [samples, dims]
- * to fill. */
+ * to fill. watch: NULL, or what to look for. */
 void glow__run_forward(glow_workspace *ws, const float *x, const int32_t *labels, int64_t samples,
                        int32_t form, int32_t statistics, bool store, float *latents, double *logdet,
-                       double *logprior);
+                       double *logprior, glow__watch *watch);
 glow_status glow__run_inverse(glow_workspace *ws, const float *latents, int32_t form,
-                              const int32_t *labels, int64_t samples, float *x, double *logdet);
+                              const int32_t *labels, int64_t samples, float *x, double *logdet,
+                              glow__watch *watch);
 
 /* ---- backward -------------------------------------------------------------------------------- */
 

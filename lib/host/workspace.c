@@ -70,7 +70,8 @@ static void workspace_fill(const glow_model *model, const glow_workspace_options
     ws->packed = offsets;
     offsets += model->node_count;
   }
-  ws->label_copy = (int32_t *)offsets;
+  ws->statuses = (int32_t *)offsets;
+  ws->label_copy = ws->statuses + plan->batch;
   ws->memory = (float *)(void *)(block + glow__plan_header(model, plan));
   glow__plan_place(o, store, plan->workers, ws);
 }
@@ -169,4 +170,8 @@ glow_status glow_workspace_set_condition(glow_workspace *ws, const float *condit
   ws->condition = condition;
   ws->condition_count = count;
   return GLOW_OK;
+}
+
+void glow__workspace_set_base(glow_workspace *ws, int64_t base) {
+  ws->base = base;
 }

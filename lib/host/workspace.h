@@ -57,13 +57,18 @@ struct glow_workspace {
   const float *condition; /* the caller's [condition_count, condition size] */
   int64_t condition_count;
   int64_t first;   /* of the samples of the pass that the present batch starts with */
+  int64_t base;    /* what the caller calls the first sample of a pass, in messages */
   bool told_scale; /* a warning of input that cannot be right was given */
   /* The last forward, for backward. */
-  int64_t samples; /* 0: none */
+  int64_t samples; /* 0: none; -1: one that had a sample which is not finite */
   const int32_t *labels;
   int32_t *label_copy;      /* room for the batch's, in models with classes */
   int64_t observed_samples; /* in the sums of what was observed */
   bool has_logits;          /* a pass has computed them */
+  /* The samples of the present pass (outcome.c). */
+  int32_t *statuses;     /* [batch], of the present batch */
+  int64_t failed;        /* samples of the batches before it that have failed */
+  glow__failure failure; /* the first one's */
 };
 
 static inline bool glow__is_training(const glow_workspace *ws) {
@@ -122,17 +127,18 @@ glow_status glow__check_ready(const glow_model *model);
 /* form: GLOW_LATENTS_WHITENED where latents are whitened or the contrary, which needs a class. */
 glow_status glow__check_labels(const glow_model *model, const int32_t *labels, int64_t count,
                                int32_t form);
-/* NaN or infinity in what the caller gives is the caller's error, and named. x: [count, dims]. */
-glow_status glow__check_finite(const glow_model *model, const char *what, const float *x,
-                               int64_t count);
-/* That there is a finite condition for each of `count` samples, if the model takes them. */
+/* That there is a condition for each of `count` samples, if the model takes them, and a finite one
+ * where all share it. */
 glow_status glow__check_condition(const glow_workspace *ws, int64_t count);
+/* The same, and that all are finite: for work that is of all samples together. */
+glow_status glow__check_conditions_finite(const glow_workspace *ws, int64_t count);
 /* 1 or more samples; and at most one batch. */
 glow_status glow__check_count(const glow_workspace *ws, int64_t count);
 glow_status glow__check_batch(const glow_workspace *ws, int64_t count);
-/* The data x [count, dims]: finite, or else an error; and of a scale that can be right, or else a
- * warning. */
-glow_status glow__check_input(glow_workspace *ws, const float *x, int64_t count);
+/* The data x [count, dims] are finite, or else an error. */
+glow_status glow__check_finite(const glow_workspace *ws, const float *x, int64_t count);
+/* They are of a scale that can be right, or else a warning. */
+void glow__warn_of_scale(glow_workspace *ws, const float *x, int64_t count);
 /* 0 becomes raw. */
 glow_status glow__check_form(int32_t *form);
 /* Samples of the batch that starts at `first` of `count`. */

@@ -21,27 +21,18 @@ static glow_status fetch(glow_trainer *t, const glow__batch *b, int64_t first, i
                                t->position + (uint64_t)offset, t->x);
 }
 
-/* Every pass of a refused batch reads the input alone, so naming the layer changes nothing. */
+/* The logits are not finite. Every pass of a refused batch reads the input alone, so naming the
+ * layer changes nothing. */
 static glow_status refuse_loss(glow_trainer *t, const float *x, const int32_t *labels,
                                int64_t count) {
   const char *layer = NULL;
   GLOW_TRY(glow_workspace_find_nonfinite(t->workspace, x, labels, count, &layer));
-  if (layer && strcmp(layer, "input") == 0)
-    return glow_error(GLOW_E_NUMERIC, "step %lld refused: the input is not finite",
-                      (long long)t->steps + 1);
-  if (!layer) /* each layer is finite, their sum is not */
+  if (!layer) /* each logit is finite, the loss is not */
     return glow_error(GLOW_E_NUMERIC, "step %lld refused: the loss is not finite",
                       (long long)t->steps + 1);
   return glow_error(GLOW_E_NUMERIC,
                     "step %lld refused: the loss is not finite, first at layer '%s'",
                     (long long)t->steps + 1, layer);
-}
-
-static bool finite_input(const float *x, int64_t elements) {
-  for (int64_t i = 0; i < elements; i++)
-    if (!isfinite(x[i]))
-      return false;
-  return true;
 }
 
 /* What a step adds up over its micro-batches. */
@@ -65,6 +56,18 @@ static glow_status classify(glow_trainer *t, const float *x, const int32_t *labe
   return GLOW_OK;
 }
 
+/* A sample that is not finite refuses the step. */
+static glow_status step_forward(glow_trainer *t, const float *x, const int32_t *labels,
+                                int64_t count) {
+  glow_forward_options o = GLOW_FORWARD_OPTIONS_INIT;
+  o.labels = labels;
+  o.log_prob = t->log_prob;
+  glow_status status = glow_workspace_forward(t->workspace, x, count, &o);
+  if (status == GLOW_E_NUMERIC)
+    return glow__error_prefix(status, "step %lld refused", (long long)t->steps + 1);
+  return status;
+}
+
 /* Adds the micro-batch to the gradients and to *sum. */
 static glow_status add_micro_batch(glow_trainer *t, const glow__batch *b, int64_t first,
                                    int64_t count, step_sums *sum) {
@@ -73,18 +76,9 @@ static glow_status add_micro_batch(glow_trainer *t, const glow__batch *b, int64_
   const float *x;
   GLOW_TRY(fetch(t, b, first, count, &x));
   GLOW_TRY(glow__trainer_aim_condition(t, first, b->count));
-  if (!b->pixels && !finite_input(x, count * t->dims))
-    return glow_error(GLOW_E_NUMERIC, "step %lld refused: the input is not finite",
-                      (long long)t->steps + 1);
-  GLOW_TRY(glow_workspace_forward(
-      t->workspace, x, count,
-      &(glow_forward_options){
-          .struct_size = sizeof(glow_forward_options), .labels = labels, .log_prob = t->log_prob}));
-  for (int64_t i = 0; i < count; i++) {
-    if (!isfinite(t->log_prob[i]))
-      return refuse_loss(t, x, labels, count);
+  GLOW_TRY(step_forward(t, x, labels, count));
+  for (int64_t i = 0; i < count; i++)
     sum->log_prob += t->log_prob[i];
-  }
   GLOW_TRY(classify(t, x, labels, count, &sum->classes, &backward));
   backward.weight = t->weight;
   glow_workspace_info info = GLOW_WORKSPACE_INFO_INIT;
@@ -108,8 +102,11 @@ static glow_status add_micro_batches(glow_trainer *t, const glow__batch *b, step
   GLOW_TRY(glow_workspace_zero_gradients(t->workspace));
   for (int64_t first = 0; first < b->count; first += t->options.micro_batch) {
     int64_t left = b->count - first;
-    GLOW_TRY(add_micro_batch(t, b, first,
-                             left < t->options.micro_batch ? left : t->options.micro_batch, sum));
+    glow__workspace_set_base(t->workspace, first); /* errors name rows of the whole batch */
+    glow_status status = add_micro_batch(
+        t, b, first, left < t->options.micro_batch ? left : t->options.micro_batch, sum);
+    glow__workspace_set_base(t->workspace, 0);
+    GLOW_TRY(status);
   }
   return GLOW_OK;
 }

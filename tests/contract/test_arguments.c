@@ -273,7 +273,7 @@ static void test_null_passes(void **state) {
   BAD(helper_forward(b->ws, b->x, NULL, 1, 3, NULL, NULL, NULL));
   BAD(helper_forward(b->ws, b->x, NULL, 1, GLOW_LATENTS_RAW - 1, NULL, NULL, NULL));
   glow_forward_options forward = GLOW_FORWARD_OPTIONS_INIT;
-  forward.reserved = 1;
+  forward.evaluate = 2;
   BAD(glow_workspace_forward(b->ws, b->x, 1, &forward));
   BAD(glow_workspace_log_prob(NULL, b->x, NULL, 1, NULL));
   BAD(helper_inverse(NULL, b->x, GLOW_LATENTS_RAW, NULL, 1, b->x, NULL));
@@ -392,7 +392,7 @@ static void test_null_rest(void **state) {
   assert_string_equal(glow_call_layer_name(NULL), "");
   assert_int_equal(glow_call_net_has_round(NULL, 0, 0), 0);
   OK(glow_call_net_initialise(NULL, 0, 0, GLOW_INITIALISE_BEGIN, NULL, 0)); /* no round of it */
-  REFUSED(glow_call_fail(NULL, 3, "no %s", "luck"), GLOW_E_NUMERIC, "sample 3: no luck");
+  glow_call_fail(NULL, 3, "no %s", "luck"); /* nothing to be noted in */
   assert_null(glow_call_gradient(NULL, 0));
   assert_null(glow_call_scratch(NULL, 0));
   assert_null(glow_call_stored(NULL, 0));

@@ -7,7 +7,7 @@
 #include "../support/model_helpers.h"
 
 enum { DIMS = 3000, COUNT = 10 }; /* large: blocks of a few samples run at the same time */
-static const float limit = 50;
+static const double limit = 50;
 
 typedef struct cubic {
   int64_t size;
@@ -37,12 +37,14 @@ static void cubic_forward(const void *self, const glow_call *call, const float *
 
 static glow_status invert_sample(const cubic *c, const glow_call *call, int64_t n, const float *y,
                                  float *x, double *logdet) {
-  if (y[n * c->size] > limit)
-    return c->quiet ? glow_error(GLOW_E_LIMIT, "it is too large for Newton")
-                    : glow_call_fail(call, n,
-                                     "%g is above %g: Newton's method would need more "
-                                     "than 20 steps",
-                                     (double)y[n * c->size], (double)limit);
+  double first = (double)y[n * c->size];
+  if (first > limit && c->quiet)
+    return glow_error(GLOW_E_LIMIT, "it is too large for Newton");
+  if (first > limit) {
+    glow_call_fail(call, n, "%g is above %g: Newton's method would need more than 20 steps", first,
+                   limit);
+    return GLOW_OK;
+  }
   for (int64_t i = n * c->size; i < (n + 1) * c->size; i++) {
     double v = (double)y[i];
     for (int step = 0; step < 20; step++)
@@ -53,7 +55,7 @@ static glow_status invert_sample(const cubic *c, const glow_call *call, int64_t 
   return GLOW_OK;
 }
 
-/* Stops at the first sample of its block that fails. */
+/* An error that is returned ends the pass. */
 static glow_status inverse_by_samples(const void *self, const glow_call *call, const float *y,
                                       float *x, double *logdet) {
   for (int64_t n = 0; n < glow_call_sample_count(call); n++)
@@ -179,6 +181,47 @@ static void name_samples(glow_workspace *ws, const glow_model *model, float *z, 
   OK(helper_inverse(ws, z, GLOW_LATENTS_RAW, NULL, COUNT, x, NULL)); /* nothing stays behind */
 }
 
+/* The others come back with the bits that they have without those that fail. */
+static void spoil_none(glow_workspace *ws, const glow_model *model, float *z, float *x) {
+  glow_inverse_options o = GLOW_INVERSE_OPTIONS_INIT;
+  int32_t statuses[COUNT];
+  int64_t failed = 0;
+  double good_logdet[COUNT], logdet[COUNT];
+  float *good = helper_allocate(COUNT * DIMS * sizeof *good), kept[2] = {z[2 * DIMS], z[7 * DIMS]};
+  (void)model;
+  OK(helper_inverse(ws, z, GLOW_LATENTS_RAW, NULL, COUNT, good, good_logdet));
+  z[2 * DIMS] = z[7 * DIMS] = 60;
+  o.statuses = statuses;
+  o.failed = &failed;
+  o.logdet = logdet;
+  for (int told = 0; told < 2; told++) {
+    o.statuses = told ? NULL : statuses;
+    memset(x, 0, COUNT * DIMS * sizeof *x);
+    if (told)
+      REFUSED(glow_workspace_inverse(ws, z, COUNT, &o, x), GLOW_E_NUMERIC,
+              "the inverse of sample 2: 60 is above 50: Newton's method would need more than 20 "
+              "steps; 2 of 10 samples");
+    else
+      OK(glow_workspace_inverse(ws, z, COUNT, &o, x));
+    assert_int_equal(failed, 2);
+    for (int n = 0; n < COUNT; n++) {
+      bool fails = n == 2 || n == 7;
+      assert_int_equal(statuses[n], fails ? GLOW_E_NUMERIC : GLOW_OK);
+      assert_true(fails ? isnan(logdet[n]) : logdet[n] == good_logdet[n]);
+      for (int i = 0; i < DIMS; i++)
+        assert_true(fails ? isnan(x[n * DIMS + i]) : x[n * DIMS + i] == good[n * DIMS + i]);
+    }
+  }
+  z[2 * DIMS] = kept[0];
+  z[7 * DIMS] = kept[1];
+  free(good);
+}
+
+static void test_spoils_none(void **state) {
+  (void)state;
+  in_all_ways(FAILS, spoil_none);
+}
+
 static void test_names_the_sample(void **state) {
   (void)state;
   in_all_ways(FAILS, name_samples);
@@ -256,9 +299,8 @@ static void test_backward(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_names_the_sample),
-      cmocka_unit_test(test_names_the_layer),
-      cmocka_unit_test(test_sampling),
+      cmocka_unit_test(test_names_the_sample), cmocka_unit_test(test_spoils_none),
+      cmocka_unit_test(test_names_the_layer),  cmocka_unit_test(test_sampling),
       cmocka_unit_test(test_backward),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

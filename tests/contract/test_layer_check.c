@@ -266,7 +266,7 @@ static glow_status inverse(const void *self, const glow_call *call, const float 
                            double *logdet) {
   const bend *b = self;
   if (b->fault == INVERSE_FAILS)
-    return glow_call_fail(call, 1, "the slope is %g", 0.0);
+    glow_call_fail(call, 1, "the slope is %g", 0.0);
   for (int64_t n = 0; n < glow_call_sample_count(call); n++) {
     double sum = undo_sample(b, call, n, y, x);
     if (b->fault == LOGDET_OF_A_PIXEL) /* as wrong as forward's, so that the Jacobian must tell */
@@ -510,8 +510,11 @@ static const row rows[] = {
     ROW(INVERSE_OFF, 0,
         "inverse: inverse(forward(x)) differs from x by 0.1 at sample 0, row 1, "
         "column 2, channel 3: "),
-    ROW(INVERSE_FAILS, 0, "inverse: inverse fails on what forward gave: sample 1: the slope is 0"),
-    ROW(INVERSE_FAILS, BY_TASKS, "inverse: inverse fails on what forward gave: sample 1: "),
+    ROW(INVERSE_FAILS, 0,
+        "inverse: inverse fails on what forward gave: layer 'layer': the inverse of sample 1: the "
+        "slope is 0"),
+    ROW(INVERSE_FAILS, BY_TASKS,
+        "inverse: inverse fails on what forward gave: layer 'layer': the inverse of sample 1: "),
     ROW(INVERSE_LOGDET, 0, "inverse: the inverse's log-det is not minus forward's: sample 0: "),
     ROW(WHITENED_OFF, LATENTS, "log-prior: sample 0: "),
     ROW(WRITES_BEYOND_Y, 0, "forward: forward writes beyond y: 3 floats behind its end"),

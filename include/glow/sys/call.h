@@ -152,10 +152,11 @@ GLOW_API const char *glow_call_layer_name(const glow_call *call);
 /* Runs fn(arg, t, worker) for t in [0, tasks) on the executor, like glow_context_run. Layers that
  * are run by samples must not call this. */
 GLOW_API void glow_call_run(const glow_call *call, uint32_t tasks, glow_task_fn fn, void *arg);
-/* In `inverse`: records that it failed at sample n of this call, with a printf-like text that says
- * why, and returns GLOW_E_NUMERIC, which `inverse` then returns. May be called from tasks. If
- * several samples fail, the error names the lowest, whatever the number of workers. */
-GLOW_API glow_status glow_call_fail(const glow_call *call, int64_t n, const char *format, ...)
+/* In `inverse`: records that sample n of this call has failed, with a printf-like text that says
+ * why. `inverse` goes on with the other samples and returns GLOW_OK; what it leaves in x and logdet
+ * of this one is not used. May be called from tasks. If several samples fail, a pass that ends with
+ * an error names the lowest, whatever the number of workers. */
+GLOW_API void glow_call_fail(const glow_call *call, int64_t n, const char *format, ...)
     GLOW_PRINTF(3, 4);
 
 /* Phases of a round of `initialise`. */

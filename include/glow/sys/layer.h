@@ -85,8 +85,9 @@ typedef struct glow_layer_ops {
    * to logprior[samples]. */
   void (*forward)(const void *self, const glow_call *call, const float *x, float *y, double *logdet,
                   double *logprior);
-  /* Writes x from y (and latents). ADDS log|det dx/dy| to logdet[samples]. An inverse that does not
-   * converge returns the status of glow_call_fail, which names the sample. */
+  /* Writes x from y (and latents). ADDS log|det dx/dy| to logdet[samples]. Where the inverse of a
+   * sample does not converge, it calls glow_call_fail and goes on with the others. An error that it
+   * returns ends the whole pass. */
   glow_status (*inverse)(const void *self, const glow_call *call, const float *y, float *x,
                          double *logdet);
   /* ADDS gradients of tensors to glow_call_gradient, and writes dx. */
