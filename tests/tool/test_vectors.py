@@ -322,8 +322,8 @@ def mean_score(name, *train):
 
 
 def units():
-    """Columns in other units: a mean of 1e6, a scale of 100, a condition of scale 1e4. All values are
-    exact in float32 in both, so that the tables hold the same data."""
+    """Columns in other units: a mean of 1e6, a scale of 100, a condition of scale 1e4. All values
+    are exact in float32 in both, so that the tables hold the same data."""
     near, far = "u,v,c\n", "u,v,c\n"
     for u, v, c in plane(1000, SEED):
         u, v, c = round(u * 16) / 16, round(v * 16) / 16, round(c * 64) / 64
