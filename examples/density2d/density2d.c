@@ -178,6 +178,7 @@ static void learn(glow_context *context, const plane_set *set, const settings *s
   glow_workspace *ws = NULL;
   glow_rng *rng = NULL;
   double mean, error;
+  options.unstandardised = 1; /* the sets have scale 1 */
   check(glow_model_create_vector_flow(context, &options, &model), "making the model");
   check(glow_rng_create(context, 1, &rng), "making random numbers");
   train(model, set, rng, s->steps);

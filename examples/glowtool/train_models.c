@@ -70,6 +70,7 @@ static glow_status create_vector(glow_context *context, const train_settings *s,
   o.scale = s->scale ? (int32_t)s->scale : GLOW_SCALE_TANH;
   o.bins = (int32_t)s->bins;
   o.bound = s->bound;
+  o.unstandardised = s->no_standardise;
   o.seed = (uint64_t)s->seed;
   return glow_model_create_vector_flow(context, &o, out);
 }

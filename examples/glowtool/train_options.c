@@ -76,6 +76,8 @@ static const option_row rows[] = {
     INT("bins", bins, "8", 2, 64, "vector: bins of a spline"),
     REAL("bound", bound, "4", 0, 1e6,
          "vector: after the actnorm, splines change [-X, X] and nothing outside", .above = true),
+    FLAG("no-standardise", no_standardise,
+         "vector: columns and conditions as they are, not by mean and deviation of the first rows"),
     REAL("floor", floor, "0.05", 0, 1, "smallest scale of sigmoid-floor", .above = true,
          .below = true),
     FLAG("no-net-actnorm", no_net_actnorm, "plain biases in the networks instead of actnorms"),
@@ -170,7 +172,8 @@ static const option_row rows[] = {
 
 #define ARCHITECTURE                                                                               \
   "preset model levels depth hidden blocks permutation coupling scale floor no-net-actnorm "       \
-  "fixed-prior spatial-prior border conditional bits couplings net-depth no-data-init density"
+  "fixed-prior spatial-prior border conditional bits couplings net-depth no-data-init density "    \
+  "no-standardise"
 
 static const option_rule rules[] = {
     {"from", "!resume", "a checkpoint holds its model"},
@@ -190,7 +193,7 @@ static const option_rule rules[] = {
     {"permutation no-net-actnorm fixed-prior spatial-prior border conditional", "model=glow", NULL},
     {"depth coupling scale floor", "model=glow|model=vector", NULL},
     {"coupling", "model=vector|coupling!=spline", "only vector has spline couplings"},
-    {"bins bound", "model=vector", NULL},
+    {"bins bound no-standardise", "model=vector", NULL},
     {"bins bound", "coupling=spline|coupling=auto", NULL},
     {"bits", "model!=vector", "tables are continuous"},
     {"flip size channels upsample skip-small pad background planar shape", "model!=vector",

@@ -21,7 +21,8 @@ typedef struct train_settings {
   int64_t couplings, net_depth, density;
   int64_t levels, depth, hidden, blocks, permutation, coupling, scale, bits, bins;
   double floor, bound;
-  bool no_net_actnorm, fixed_prior, spatial_prior, border, conditional, no_data_init;
+  bool no_net_actnorm, fixed_prior, spatial_prior, border, conditional, no_data_init,
+      no_standardise;
   /* training */
   int64_t steps, batch, micro_batch, optimizer, schedule, warmup, init_images, seed;
   double class_weight, labelled;

@@ -223,6 +223,21 @@ typedef struct glow_batchnorm_options {
 GLOW_API glow_status glow_batchnorm_create(glow_context *context,
                                            const glow_batchnorm_options *options, glow_layer **out);
 
+/* Standardisation: y_c = (x_c - mean_c) / deviation_c; log-det = -H W sum log deviation. Fixed
+ * state mean [C], deviation [C], 0 and 1 at the start. Data-dependent initialisation sets them to
+ * the mean and the biased deviation of each channel on the data; training does not change them. A
+ * channel that is constant gets deviation 1, and is named in the log. For data whose channels have
+ * units of their own, in front of all other layers. */
+typedef struct glow_standardise_options {
+  size_t struct_size;
+} glow_standardise_options;
+#define GLOW_STANDARDISE_OPTIONS_INIT                                                              \
+  { sizeof(glow_standardise_options) }
+/* Makes a standardisation. */
+GLOW_API glow_status glow_standardise_create(glow_context *context,
+                                             const glow_standardise_options *options,
+                                             glow_layer **out);
+
 /* Logit: for data in [-1/2, 1/2), y = log(p / (1 - p)) with p = alpha + (1 - 2 alpha) (x + 1/2);
  * log-det = sum log((1 - 2 alpha) / (p (1 - p))). Outside [-1/2, 1/2] the curve continues as its
  * tangent, so every real x has an image, a finite log-det and an exact inverse. Dinh et al. 2016,

@@ -51,16 +51,21 @@ GLOW_API glow_status glow_conv_net_create(glow_context *context,
 /* Multilayer perceptron over all elements of a sample's input at once: `depth` fully connected
  * layers of `hidden` units with ReLU, and a linear one that starts at 0. For vectors (H = W = 1),
  * and for images taken as vectors. Parameters fc1.weight [hidden, inputs], fc1.bias [hidden], ...,
- * fc{depth+1}. Its input is followed by the sample's condition. Dinh et al. 2014, 5.1. */
+ * fc{depth+1}. Its input is followed by the sample's condition. With `standardise`, each element of
+ * the condition goes in as (c - mean) / deviation; fixed state condition_mean, condition_deviation
+ * [elements], 0 and 1 at the start, which data-dependent initialisation sets and training does not
+ * change. Dinh et al. 2014, 5.1. */
 typedef struct glow_mlp_net_options {
   size_t struct_size;
   int32_t hidden;       /* default 64 */
   int32_t depth;        /* hidden layers, 1 to 64; default 2 */
   glow_shape condition; /* of a sample; channels 0 (default): none */
   uint64_t seed;        /* of the hidden weights, normal with variance 2 / inputs */
+  int32_t standardise;  /* 1: the condition is standardised, and needed; default 0 */
+  int32_t reserved;     /* 0 */
 } glow_mlp_net_options;
 #define GLOW_MLP_NET_OPTIONS_INIT                                                                  \
-  { sizeof(glow_mlp_net_options), 64, 2, {1, 1, 0}, 0 }
+  { sizeof(glow_mlp_net_options), 64, 2, {1, 1, 0}, 0, 0, 0 }
 /* Makes a multilayer perceptron. */
 GLOW_API glow_status glow_mlp_net_create(glow_context *context, const glow_mlp_net_options *options,
                                          glow_net **out);

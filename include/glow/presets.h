@@ -128,9 +128,10 @@ typedef struct glow_nice_options {
 GLOW_API glow_status glow_model_create_nice(glow_context *context, const glow_nice_options *options,
                                             glow_model **out);
 
-/* A density of vectors: `steps` steps of actnorm, LU mixing (a 1x1 convolution) and a coupling with
- * an MLP, then a learned Gaussian prior. The data are continuous. Names: step{k}.{actnorm, invconv,
- * coupling}, prior. */
+/* A density of vectors: a standardisation, `steps` steps of actnorm, LU mixing (a 1x1 convolution)
+ * and a coupling with an MLP, then a learned Gaussian prior. The data are continuous, and so may
+ * have any mean and scale; the MLPs standardise the condition too. A conditioner's nets are given
+ * it as it is. Names: standardise, step{k}.{actnorm, invconv, coupling}, prior. */
 typedef struct glow_vector_flow_options {
   size_t struct_size;
   int64_t dims; /* default 2; 1 only with a condition */
@@ -144,13 +145,15 @@ typedef struct glow_vector_flow_options {
   int32_t bins;     /* of splines; default 8 */
   double bound;     /* of splines; default 4 */
   uint64_t seed;    /* of all starting values */
+  int32_t unstandardised;          /* 1: data and condition are taken as they are; default 0 */
+  int32_t reserved;                /* 0 */
   glow_conditioner_fn conditioner; /* makes the couplings' nets; NULL: glow_mlp_net_create */
   void *conditioner_payload;
 } glow_vector_flow_options;
 #define GLOW_VECTOR_FLOW_OPTIONS_INIT                                                              \
   {                                                                                                \
     sizeof(glow_vector_flow_options), 2, 0, 8, 64, 2, GLOW_COUPLING_SPLINE, GLOW_SCALE_TANH, 8,    \
-        4.0, 0, NULL, NULL                                                                         \
+        4.0, 0, 0, 0, NULL, NULL                                                                   \
   }
 /* Makes a flow for vectors. */
 GLOW_API glow_status glow_model_create_vector_flow(glow_context *context,

@@ -26,7 +26,8 @@
   X(split)                                                                                         \
   X(prior)                                                                                         \
   X(batchnorm)                                                                                     \
-  X(logit)
+  X(logit)                                                                                         \
+  X(standardise)
 
 #define GLOW_LAYER_OPS(type) extern const glow_layer_ops glow__##type##_ops;
 GLOW_LAYER_LIST(GLOW_LAYER_OPS)

@@ -14,6 +14,14 @@
 
 /* ---- what it needs --------------------------------------------------------------------------- */
 
+static glow_status declare_standard(glow__mlp_net *net, glow_setup *setup) {
+  const int64_t dims[] = {net->condition};
+  GLOW_TRY(glow_setup_tensor(setup, "condition_mean", GLOW_TYPE_F32, 0, 1, dims, &net->mean));
+  GLOW_TRY(
+      glow_setup_tensor(setup, "condition_deviation", GLOW_TYPE_F32, 0, 1, dims, &net->deviation));
+  return glow_setup_initialise(setup, GLOW_STANDARD_ROUNDS, glow__standard_bytes(net->condition));
+}
+
 static glow_status set_condition(glow__mlp_net *net, glow_setup *setup) {
   const int64_t limit = (int64_t)1 << 24;
   const glow_shape *condition = &net->options.condition;
@@ -27,7 +35,8 @@ static glow_status set_condition(glow__mlp_net *net, glow_setup *setup) {
                       "a condition of %lld x %lld x %lld; an MLP takes at most %lld elements of it",
                       (long long)condition->height, (long long)condition->width,
                       (long long)condition->channels, (long long)limit);
-  return glow_setup_condition(setup, condition);
+  GLOW_TRY(glow_setup_condition(setup, condition));
+  return net->options.standardise ? declare_standard(net, setup) : GLOW_OK;
 }
 
 static glow_status mlp_net_set_sizes(glow__mlp_net *net, const glow_shape *input,
@@ -126,6 +135,57 @@ static glow_status mlp_net_reset(const void *self, const glow_call *call) {
       w[j] *= deviation;
     position += (uint64_t)count;
   }
+  if (net->options.standardise) {
+    float *deviation = glow_call_tensor_mutable(call, net->deviation);
+    for (int64_t j = 0; j < net->condition; j++)
+      deviation[j] = 1.0f;
+  }
+  return GLOW_OK;
+}
+
+static void mlp_net_set_deviations(const glow__mlp_net *net, const glow_call *call) {
+  float *deviation = glow_call_tensor_mutable(call, net->deviation);
+  for (int64_t j = 0; j < net->condition; j++) {
+    deviation[j] = glow__standard_deviation(glow_call_initialise_state(call), net->condition, j);
+    if (deviation[j] > 0)
+      continue;
+    deviation[j] = 1.0f;
+    /* All nets of a model say so, and a constant condition does no harm: not a warning. */
+    glow_context_log(glow_call_context(call), GLOW_LOG_INFO,
+                     "layer '%s': element %lld of the condition is constant on the data to "
+                     "initialise from; its deviation is taken as 1",
+                     glow_call_layer_name(call), (long long)j);
+  }
+}
+
+/* Mean and deviation of the conditions, whatever x is. */
+static glow_status mlp_net_initialise(const void *self, const glow_call *call, int32_t round,
+                                      int32_t phase, const float *x, int64_t stride) {
+  const glow__mlp_net *net = self;
+  void *state = glow_call_initialise_state(call);
+  (void)x;
+  (void)stride;
+  if (phase == GLOW_INITIALISE_BATCH)
+    for (int64_t n = 0; n < glow_call_sample_count(call); n++)
+      glow__standard_add(state, round, 1, net->condition, glow_call_condition(call, n),
+                         glow_call_tensor(call, net->mean));
+  if (phase != GLOW_INITIALISE_END)
+    return GLOW_OK;
+  if (round == GLOW_STANDARD_MEANS)
+    glow__standard_means(state, net->condition, glow_call_tensor_mutable(call, net->mean));
+  else
+    mlp_net_set_deviations(net, call);
+  return GLOW_OK;
+}
+
+/* They may come from a file. */
+static glow_status mlp_net_check_deviations(const glow__mlp_net *net, const glow_call *call) {
+  const float *deviation = glow_call_tensor(call, net->deviation);
+  for (int64_t j = 0; j < net->condition; j++)
+    if (!(deviation[j] > 0) || !isfinite(deviation[j]))
+      return glow_error(GLOW_E_NUMERIC,
+                        "the deviation of element %lld of the condition is %g; it must be above 0",
+                        (long long)j, (double)deviation[j]);
   return GLOW_OK;
 }
 
@@ -140,7 +200,7 @@ static glow_status mlp_net_prepare(const void *self, const glow_call *call) {
                    layer->inputs, packed + layer->packed, 0,
                    glow_math_panel_count(math, layer->outputs));
   }
-  return GLOW_OK;
+  return net->options.standardise ? mlp_net_check_deviations(net, call) : GLOW_OK;
 }
 
 /* ---- the type -------------------------------------------------------------------------------- */
@@ -151,11 +211,21 @@ static const glow_option mlp_net_rows[] = {
     OPTION(hidden, INT32, .low = 1, .high = 65536, .fallback = 64),
     OPTION(depth, INT32, .low = 1, .high = GLOW_MLP_MOST_LAYERS - 1, .fallback = 2),
     OPTION(seed, UINT64, .flags = 0),
+    OPTION(standardise, INT32, .high = 1, .flags = GLOW_OPTION_QUIET),
+    OPTION(reserved, RESERVED, .flags = 0),
     GLOW_NET_CONDITION_ROWS(glow_mlp_net_options, "context", 0),
 };
 
+static glow_status mlp_net_check(const void *options) {
+  const glow_mlp_net_options *o = options;
+  if (o->standardise && !o->condition.channels)
+    return glow_error(GLOW_E_ARGUMENT, "glow_mlp_net_options: standardise is 1, and there is no "
+                                       "condition to standardise");
+  return GLOW_OK;
+}
+
 static const glow_options_table mlp_net_options = {
-    GLOW_OPTIONS_TABLE(glow_mlp_net_options, mlp_net_rows)};
+    GLOW_OPTIONS_TABLE(glow_mlp_net_options, mlp_net_rows), .check = mlp_net_check};
 
 const glow_net_ops glow__mlp_net_ops = {
     .struct_size = sizeof(glow_net_ops),
@@ -165,6 +235,7 @@ const glow_net_ops glow__mlp_net_ops = {
     .self_size = sizeof(glow__mlp_net),
     .configure = mlp_net_configure,
     .reset = mlp_net_reset,
+    .initialise = mlp_net_initialise,
     .prepare = mlp_net_prepare,
     .forward = glow__mlp_net_forward,
     .backward = glow__mlp_net_backward,

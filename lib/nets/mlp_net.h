@@ -5,10 +5,13 @@
  *   h_l = relu(W_l h_{l-1} + b_l)     l = 1 .. depth, h_0 = x0      [samples, hidden]
  *   out = W_{depth+1} h_depth + b_{depth+1}                        [samples, H W out_channels]
  *
+ * With `standardise`, x0 = (x, (condition - mean) / deviation), element by element.
+ *
  * Layers are counted from 0 here: layer l has W [outputs, inputs]. SPDX-License-Identifier: MIT */
 #ifndef GLOW_LIB_MLP_NET_H
 #define GLOW_LIB_MLP_NET_H
 
+#include "math/standard.h"
 #include "nets/nets.h"
 
 #define GLOW_MLP_MOST_LAYERS 65
@@ -23,6 +26,7 @@ typedef struct glow__mlp_net {
   glow_mlp_net_options options;
   int32_t hidden, depth;
   int64_t condition;        /* elements of a sample's condition, 0: none */
+  int32_t mean, deviation;  /* with `standardise`: tensors [condition] */
   int64_t pixels, channels; /* of x */
   int64_t packed_size;      /* floats of all W', packed */
   glow__mlp_layer layers[GLOW_MLP_MOST_LAYERS];

@@ -158,13 +158,15 @@ static void hand_back(const back_run *b) {
   const glow__mlp_run *run = &b->run;
   const glow__mlp_net *net = run->net;
   const float *d = glow_call_scratch(run->call, net->d_input);
+  const float *deviation =
+      net->options.standardise ? glow_call_tensor(run->call, net->deviation) : NULL;
   for (int64_t n = 0; n < run->samples; n++) {
     float *condition = net->condition ? glow_call_condition_gradient(run->call, n) : NULL;
     for (int64_t p = 0; p < net->pixels; p++, d += net->channels)
       for (int64_t c = 0; c < net->channels; c++)
         b->dx[(n * net->pixels + p) * b->dx_stride + c] += d[c];
     for (int64_t j = 0; condition && j < net->condition; j++)
-      condition[j] += d[j];
+      condition[j] += deviation ? d[j] / deviation[j] : d[j];
     d += net->condition;
   }
 }

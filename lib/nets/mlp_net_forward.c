@@ -9,6 +9,19 @@
 
 /* ---- shared with backward -------------------------------------------------------------------- */
 
+static void gather_condition(const glow__mlp_run *run, int64_t n, float *to) {
+  const glow__mlp_net *net = run->net;
+  const float *condition = glow_call_condition(run->call, n);
+  if (!net->options.standardise) {
+    memcpy(to, condition, (size_t)net->condition * sizeof *to);
+    return;
+  }
+  const float *mean = glow_call_tensor(run->call, net->mean);
+  const float *deviation = glow_call_tensor(run->call, net->deviation);
+  for (int64_t j = 0; j < net->condition; j++)
+    to[j] = (condition[j] - mean[j]) / deviation[j];
+}
+
 /* x0 of a sample: its pixels one after the other, then its condition. */
 static void mlp_net_forward_gather(const glow__mlp_run *run, float *input) {
   const glow__mlp_net *net = run->net;
@@ -17,7 +30,7 @@ static void mlp_net_forward_gather(const glow__mlp_run *run, float *input) {
       memcpy(input, run->x + (n * net->pixels + p) * run->stride,
              (size_t)net->channels * sizeof *input);
     if (net->condition)
-      memcpy(input, glow_call_condition(run->call, n), (size_t)net->condition * sizeof *input);
+      gather_condition(run, n, input);
     input += net->condition;
   }
 }

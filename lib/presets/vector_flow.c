@@ -1,6 +1,6 @@
-/* A preset for densities of vectors: steps of actnorm, learned mixing and coupling with fully
- * connected nets, which may read a condition. Kingma and Dhariwal 2018, figure 2, on vectors; with
- * splines Durkan et al. 2019, section 4.1. SPDX-License-Identifier: MIT */
+/* A preset for densities of vectors: a standardisation, then steps of actnorm, learned mixing and
+ * coupling with fully connected nets, which may read a condition. Kingma and Dhariwal 2018, figure
+ * 2, on vectors; with splines Durkan et al. 2019, section 4.1. SPDX-License-Identifier: MIT */
 #include "presets/presets.h"
 
 enum { MAX_STEPS = 4096, MAX_HIDDEN = 65536, MAX_DEPTH = 64, MAX_BINS = 64 };
@@ -32,6 +32,8 @@ static const glow_option rows[] = {
     GLOW_OPTION(glow_vector_flow_options, bound, REAL, .flags = GLOW_OPTION_ABOVE_LOW, .high = 1e6,
                 .fallback = 4),
     GLOW_OPTION(glow_vector_flow_options, seed, UINT64),
+    GLOW_OPTION(glow_vector_flow_options, unstandardised, INT32, .high = 1),
+    GLOW_OPTION(glow_vector_flow_options, reserved, RESERVED),
 };
 static const glow_options_table table = {GLOW_OPTIONS_TABLE(glow_vector_flow_options, rows),
                                          .check = vector_flow_check};
@@ -67,6 +69,7 @@ static glow_status vector_flow_make_net(const vector_flow *p, int32_t step, glow
   net.depth = o->depth;
   net.condition = request.condition;
   net.seed = request.seed;
+  net.standardise = o->condition && !o->unstandardised;
   return glow_mlp_net_create(p->context, &net, out);
 }
 
@@ -99,7 +102,11 @@ static glow_status vector_flow_add_step(const vector_flow *p, int32_t step) {
 }
 
 static glow_status vector_flow_add_layers(const vector_flow *p) {
-  glow_layer *prior = NULL;
+  glow_layer *standardise = NULL, *prior = NULL;
+  if (!p->o->unstandardised) {
+    glow_status given = glow_standardise_create(p->context, NULL, &standardise);
+    GLOW_TRY(glow__preset_add(p->builder, given, standardise, "standardise"));
+  }
   for (int32_t step = 0; step < p->o->steps; step++)
     GLOW_TRY(vector_flow_add_step(p, step));
   glow_status made = glow_prior_create(p->context, NULL, &prior);

@@ -17,6 +17,7 @@ struct bits_preset {
   double lag;
   int32_t density, without_data_init; /* NICE */
   int64_t dims, condition;            /* vector flow */
+  int32_t unstandardised;
 };
 
 #define GLOW_PRESET(text, ...)                                                                     \
@@ -70,6 +71,8 @@ static const bits_preset presets[] = {
     AFFINE("floor", GLOW_SCALE_SIGMOID_FLOOR, .dims = 6),
     AFFINE("learned", GLOW_SCALE_TANH_LEARNED, .dims = 6),
     AFFINE("tanh with condition", GLOW_SCALE_TANH, .dims = 6, .condition = 3),
+    AFFINE("tanh with condition, as they are", GLOW_SCALE_TANH, .dims = 6, .condition = 3,
+           .unstandardised = 1),
     {.name = "vectors additive",
      .family = VECTOR,
      .coupling = GLOW_COUPLING_ADDITIVE,
@@ -135,6 +138,7 @@ static glow_status create_vector_flow(glow_context *context, const bits_preset *
   glow_vector_flow_options o = GLOW_VECTOR_FLOW_OPTIONS_INIT;
   o.dims = preset->dims;
   o.condition = preset->condition;
+  o.unstandardised = preset->unstandardised;
   o.steps = 3;
   o.hidden = 12;
   o.coupling = preset->coupling;

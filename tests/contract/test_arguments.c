@@ -93,6 +93,7 @@ static void test_null_makers(void **state) {
   MAKER(glow_actnorm_create);
   MAKER(glow_batchnorm_create);
   MAKER(glow_logit_create);
+  MAKER(glow_standardise_create);
   MAKER(glow_invconv_create);
   MAKER(glow_permute_create);
   MAKER(glow_scaling_create);

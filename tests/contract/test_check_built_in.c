@@ -190,6 +190,14 @@ static glow_status make_mlp_image(glow_context *context, glow_net **out) {
   return glow_mlp_net_create(context, &o, out);
 }
 
+static glow_status make_mlp_standardised(glow_context *context, glow_net **out) {
+  glow_mlp_net_options o = GLOW_MLP_NET_OPTIONS_INIT;
+  o.hidden = 5;
+  o.condition = image;
+  o.standardise = 1;
+  return glow_mlp_net_create(context, &o, out);
+}
+
 static const net_row net_rows[] = {
     {"res", make_res, GLOW_CHECK_OPTIONS_INIT},
     {"res without norms", make_res_plain, GLOW_CHECK_OPTIONS_INIT},
@@ -205,6 +213,7 @@ static const net_row net_rows[] = {
     {"res with an image", make_res_image, GLOW_CHECK_OPTIONS_INIT},
     {"res with a larger image", make_res_large, GLOW_CHECK_OPTIONS_INIT},
     {"MLP with an image", make_mlp_image, GLOW_CHECK_OPTIONS_INIT},
+    {"MLP with an image, standardised", make_mlp_standardised, GLOW_CHECK_OPTIONS_INIT},
 };
 
 static void test_nets(void **state) {

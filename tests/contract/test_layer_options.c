@@ -20,6 +20,7 @@ static const glow_split_options split_defaults = GLOW_SPLIT_OPTIONS_INIT;
 static const glow_prior_options prior_defaults = GLOW_PRIOR_OPTIONS_INIT;
 static const glow_batchnorm_options batchnorm_defaults = GLOW_BATCHNORM_OPTIONS_INIT;
 static const glow_logit_options logit_defaults = GLOW_LOGIT_OPTIONS_INIT;
+static const glow_standardise_options standardise_defaults = GLOW_STANDARDISE_OPTIONS_INIT;
 
 typedef struct layer_type {
   const glow_layer_ops *ops;

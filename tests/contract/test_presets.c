@@ -214,12 +214,18 @@ static void test_vector_flow(void **state) {
     o.steps = 2;
     o.condition = kind == GLOW_COUPLING_SPLINE ? 5 : 0;
     OK(glow_model_create_vector_flow(context, &o, &model));
-    assert_int_equal(glow_model_layer_count(model), 7);
-    assert_string_equal(glow_model_layer_name(model, 5), "step1.coupling");
-    assert_string_equal(glow_model_layer_type(model, 5),
+    assert_int_equal(glow_model_layer_count(model), 8);
+    assert_string_equal(glow_model_layer_name(model, 0), "standardise");
+    assert_string_equal(glow_model_layer_name(model, 6), "step1.coupling");
+    assert_string_equal(glow_model_layer_type(model, 6),
                         kind == GLOW_COUPLING_SPLINE ? "spline_coupling" : "coupling");
     assert_int_equal(glow_model_condition_size(model), o.condition);
     assert_int_equal(glow_model_bits(model), 0);
+    glow_model_destroy(&model);
+    o.unstandardised = 1;
+    OK(glow_model_create_vector_flow(context, &o, &model));
+    assert_int_equal(glow_model_layer_count(model), 7);
+    assert_string_equal(glow_model_layer_name(model, 0), "step0.actnorm");
     glow_model_destroy(&model);
   }
   glow_context_destroy(&context);
@@ -245,6 +251,7 @@ static void test_bad_vector_flow(void **state) {
   BAD_FIELD(coupling, 4, GLOW_E_ARGUMENT, "coupling is 4");
   BAD_FIELD(bins, 1, GLOW_E_ARGUMENT, "bins is 1");
   BAD_FIELD(bound, -1.0, GLOW_E_ARGUMENT, "bound is -1");
+  BAD_FIELD(unstandardised, 2, GLOW_E_ARGUMENT, "unstandardised is 2");
 #undef BAD_FIELD
   glow_vector_flow_options odd = GLOW_VECTOR_FLOW_OPTIONS_INIT;
   odd.dims = 3;

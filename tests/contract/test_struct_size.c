@@ -50,6 +50,7 @@ LAYER_READER(scaling)
 LAYER_READER(prior)
 LAYER_READER(batchnorm)
 LAYER_READER(logit)
+LAYER_READER(standardise)
 LAYER_READER(split)
 LAYER_READER(squeeze)
 LAYER_READER(flatten)
@@ -248,6 +249,7 @@ static void test_struct_sizes(void **state) {
   CHECK(glow_actnorm_options, read_actnorm, GLOW_ACTNORM_OPTIONS_INIT);
   CHECK(glow_batchnorm_options, read_batchnorm, GLOW_BATCHNORM_OPTIONS_INIT);
   CHECK(glow_logit_options, read_logit, GLOW_LOGIT_OPTIONS_INIT);
+  CHECK(glow_standardise_options, read_standardise, GLOW_STANDARDISE_OPTIONS_INIT);
   CHECK(glow_invconv_options, read_invconv, GLOW_INVCONV_OPTIONS_INIT);
   CHECK(glow_permute_options, read_permute, GLOW_PERMUTE_OPTIONS_INIT);
   CHECK(glow_scaling_options, read_scaling, GLOW_SCALING_OPTIONS_INIT);

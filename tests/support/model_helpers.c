@@ -247,6 +247,12 @@ const helper_layer helper_layers[] = {
      .option = 1,
      .net = HELPER_MLP,
      .condition = 3},
+    {.name = "spline coupling, MLP with standardised condition",
+     .kind = HELPER_SPLINE,
+     .option = 1,
+     .net = HELPER_MLP,
+     .condition = 3,
+     .standardise = 1},
     {.name = "coupling exp, conv with condition",
      .kind = HELPER_COUPLING,
      .option = GLOW_COUPLING_AFFINE,
@@ -272,6 +278,7 @@ const helper_layer helper_layers[] = {
     {.name = "batchnorm", .kind = HELPER_BATCHNORM, .batch = 1},
     {.name = "batchnorm with a lag", .kind = HELPER_BATCHNORM, .batch = 1, .lag = 0.75},
     {.name = "logit", .kind = HELPER_LOGIT, .curved = 1},
+    {.name = "standardise", .kind = HELPER_STANDARDISE},
     {.name = "prior fixed", .kind = HELPER_PRIOR, .option = 0},
     {.name = "prior learned", .kind = HELPER_PRIOR, .option = 1},
     {.name = "prior logistic", .kind = HELPER_PRIOR, .option = 1, .density = GLOW_DENSITY_LOGISTIC},
@@ -373,6 +380,7 @@ static glow_status create_net(glow_context *context, const helper_layer *layer, 
   conv.seed = mlp.seed = res.seed = 7;
   conv.border = layer->border;
   conv.condition.channels = mlp.condition.channels = res.condition.channels = layer->condition;
+  mlp.standardise = layer->standardise;
   res.blocks = 2;
   res.batch_norm = layer->net == HELPER_RES_NET || layer->net == HELPER_RES_NET_WITHOUT_WEIGHT_NORM;
   res.weight_norm = layer->net == HELPER_RES_NET || layer->net == HELPER_RES_NET_WITHOUT_BATCH_NORM;
@@ -441,6 +449,7 @@ glow_status helper_create_layer(glow_context *context, const helper_layer *layer
   case HELPER_SQUEEZE: return glow_squeeze_create(context, NULL, out);
   case HELPER_BATCHNORM: return glow_batchnorm_create(context, &batchnorm, out);
   case HELPER_LOGIT: return glow_logit_create(context, NULL, out);
+  case HELPER_STANDARDISE: return glow_standardise_create(context, NULL, out);
   case HELPER_SPLIT: return glow_split_create(context, &split, out);
   default: return glow_prior_create(context, &prior, out);
   }

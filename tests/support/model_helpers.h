@@ -84,26 +84,27 @@ bool helper_same_bits(const void *a, const void *b, int64_t elements, size_t siz
 /* One layer with one choice of options. */
 typedef struct helper_layer {
   const char *name;
-  int32_t kind;       /* of enum helper_kind */
-  int32_t option;     /* what tells variants apart: see helper_create_layer */
-  int32_t scale;      /* coupling: GLOW_SCALE_... */
-  int32_t mask;       /* coupling: GLOW_MASK_..., 0 for channels */
-  int32_t invert;     /* coupling */
-  int32_t listed;     /* coupling under GLOW_MASK_INDICES: how many channels are listed */
-  int32_t order;      /* coupling: GLOW_ORDER_..., 0 for shift, then scale */
-  int32_t classes;    /* prior */
-  int32_t border;     /* coupling, split: with the border indicator */
-  int32_t spatial;    /* prior: a distribution for each position */
-  int32_t classifier; /* prior: with logits */
-  int32_t density;    /* prior: GLOW_DENSITY_..., 0 for Gaussian */
-  int32_t unlabelled; /* 1: some samples of the batch have no class */
-  int32_t even;       /* 1: needs an even number of channels */
-  int32_t even_hw;    /* 1: needs even height and width */
-  int32_t net;        /* coupling: of enum helper_net */
-  int32_t condition;  /* elements of the condition that the net reads */
-  int32_t batch;      /* 1: training passes use statistics of the batch */
-  int32_t curved;     /* 1: not affine in what decides the determinant */
-  double lag;         /* batch normalisation */
+  int32_t kind;        /* of enum helper_kind */
+  int32_t option;      /* what tells variants apart: see helper_create_layer */
+  int32_t scale;       /* coupling: GLOW_SCALE_... */
+  int32_t mask;        /* coupling: GLOW_MASK_..., 0 for channels */
+  int32_t invert;      /* coupling */
+  int32_t listed;      /* coupling under GLOW_MASK_INDICES: how many channels are listed */
+  int32_t order;       /* coupling: GLOW_ORDER_..., 0 for shift, then scale */
+  int32_t classes;     /* prior */
+  int32_t border;      /* coupling, split: with the border indicator */
+  int32_t spatial;     /* prior: a distribution for each position */
+  int32_t classifier;  /* prior: with logits */
+  int32_t density;     /* prior: GLOW_DENSITY_..., 0 for Gaussian */
+  int32_t unlabelled;  /* 1: some samples of the batch have no class */
+  int32_t even;        /* 1: needs an even number of channels */
+  int32_t even_hw;     /* 1: needs even height and width */
+  int32_t net;         /* coupling: of enum helper_net */
+  int32_t condition;   /* elements of the condition that the net reads */
+  int32_t standardise; /* of that, by the MLP */
+  int32_t batch;       /* 1: training passes use statistics of the batch */
+  int32_t curved;      /* 1: not affine in what decides the determinant */
+  double lag;          /* batch normalisation */
 } helper_layer;
 enum helper_net {
   HELPER_CONV,
@@ -125,6 +126,7 @@ enum helper_kind {
   HELPER_SPLIT, /* option: fixed */
   HELPER_BATCHNORM,
   HELPER_LOGIT,
+  HELPER_STANDARDISE,
   HELPER_PRIOR /* option: learned */
 };
 extern const helper_layer helper_layers[];

@@ -74,6 +74,7 @@ nothing class-weight "without --conditional" $files --class-weight 0.1
 nothing spatial-prior "with --fixed-prior" $shapes --spatial-prior --fixed-prior
 nothing init-images "with --no-data-init" $shapes --model nice --no-data-init --init-images 5
 nothing couplings "without --model nice" $shapes --couplings 3
+nothing no-standardise "without --model vector" $shapes --no-standardise
 nothing keep "with --no-checkpoints" $shapes --no-checkpoints --keep 3
 nothing checkpoint-every "with --no-checkpoints" $shapes --no-checkpoints --checkpoint-every 3
 nothing levels "with --from" $shapes --from model.safetensors --levels 2
