@@ -74,7 +74,7 @@ static int check_labels(const row_pass *p, int64_t first, const int32_t *labels,
                         bool whitened) {
   int32_t classes = glow_model_class_count(p->model);
   for (int64_t i = 0; i < count && labels; i++) {
-    if (labels[i] == INT32_MAX) /* what was wider than 32 bits has become so */
+    if (labels[i] == INT32_MAX) /* labels that do not fit 32 bits have become INT32_MAX */
       return complain("the label of sample %lld is too large; the model's classes are 0 to %d",
                       (long long)(first + i), (int)classes - 1);
     if (labels[i] < -1 || labels[i] >= classes)

@@ -6,8 +6,6 @@
 #include "host/outcome.h"
 #include "host/run.h"
 
-#define SMALLEST_FORWARD offsetof(glow_forward_options, statuses)
-
 /* Where node i's output goes: a place of its own when backward wants it; else over its input where
  * the layer can, else the state that its input is not in. The caller's x is never written. */
 static float *output_place(const glow_workspace *ws, int32_t i, const float *x, bool store) {
@@ -198,7 +196,7 @@ static void forward_batch(glow_workspace *ws, const float *x, int64_t first, int
 
 static glow_status forward_read_options(const glow_forward_options *from, glow_forward_options *o) {
   *o = (glow_forward_options)GLOW_FORWARD_OPTIONS_INIT;
-  GLOW_TRY(glow__options_copy(o, sizeof *o, from, SMALLEST_FORWARD, "glow_forward_options"));
+  GLOW_TRY(glow__options_copy(o, sizeof *o, from, sizeof *o, "glow_forward_options"));
   if (o->evaluate != 0 && o->evaluate != 1)
     return glow_error(GLOW_E_ARGUMENT, "glow_forward_options: evaluate is %d; it must be 0 or 1",
                       o->evaluate);

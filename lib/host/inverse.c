@@ -5,9 +5,6 @@
 #include "host/outcome.h"
 #include "host/run.h"
 
-#define SMALLEST_INVERSE offsetof(glow_inverse_options, statuses)
-#define SMALLEST_SAMPLE offsetof(glow_sample_options, statuses)
-
 static bool inverse_watched(const glow__watch *w, const glow__node *node, const float *x,
                             const double *logdet) {
   bool finite = glow__finite_floats(x + w->first * node->in_size, w->count * node->in_size);
@@ -59,7 +56,7 @@ static double *inverse_logdets(const glow_workspace *ws) {
 
 static glow_status inverse_read_options(const glow_inverse_options *from, glow_inverse_options *o) {
   *o = (glow_inverse_options)GLOW_INVERSE_OPTIONS_INIT;
-  GLOW_TRY(glow__options_copy(o, sizeof *o, from, SMALLEST_INVERSE, "glow_inverse_options"));
+  GLOW_TRY(glow__options_copy(o, sizeof *o, from, sizeof *o, "glow_inverse_options"));
   if (o->reserved)
     return glow_error(GLOW_E_ARGUMENT, "glow_inverse_options: reserved is %d; it must be 0",
                       o->reserved);
@@ -197,7 +194,7 @@ glow_status glow_workspace_sample(glow_workspace *ws, int64_t count,
                                   const glow_sample_options *options, float *x) {
   glow_sample_options o = GLOW_SAMPLE_OPTIONS_INIT;
   glow_status status = GLOW_OK;
-  GLOW_TRY(glow__options_copy(&o, sizeof o, options, SMALLEST_SAMPLE, "glow_sample_options"));
+  GLOW_TRY(glow__options_copy(&o, sizeof o, options, sizeof o, "glow_sample_options"));
   GLOW_TRY(check_inverse(ws, o.labels, count, GLOW_LATENTS_WHITENED, x));
   GLOW_TRY(check_temperatures(ws->model, &o, count));
   draw d = {ws->model, &o, ws->memory + ws->plan.latents, 0};
