@@ -98,8 +98,8 @@ static void settle(row_pass *p, int64_t first, int64_t count, float *x, double *
     tally_row(&p->tally, first + i, p->bad[i]);
 }
 
-/* Names the layer of the first row that overflows, when that is the first of all. Not of a model
- * with a classifier, whose logits the caller may still want from the workspace. */
+/* Names the layer of the first row that overflows, when that is the first of all. Does nothing for
+ * a model with a classifier, whose logits the caller may still want from the workspace. */
 static void name_layer(row_pass *p, int64_t first, const float *x, const int32_t *labels,
                        int64_t count) {
   const char *layer = NULL;
