@@ -1,5 +1,5 @@
-/* glowtool encode and score: samples to their latents and log-densities, in a safetensors file.
- * SPDX-License-Identifier: MIT */
+/* glowtool encode and score: samples to their latents and log-densities, as tensors, a table or an
+ * array. SPDX-License-Identifier: MIT */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

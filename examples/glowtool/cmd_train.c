@@ -1,4 +1,4 @@
-/* glowtool train: sets a run up, says what it is about to do, and tells how it ended. Everything
+/* glowtool train: sets a run up, says what it is about to do, and reports how it ended. Everything
  * that can be checked is checked before the first file is touched. SPDX-License-Identifier: MIT */
 #include <math.h>
 #include <stdio.h>

@@ -143,7 +143,7 @@ bool csv_read(csv_table *t, int64_t row, message error) {
                    (long long)row, count, t->columns);
 }
 
-/* The one that is most often in the first row, outside of quotes. */
+/* The separator that occurs most often in the first row, outside of quotes. */
 static void find_separator(csv_table *t) {
   static const char known[] = ",;\t";
   int32_t counts[3] = {0}, best = 0;

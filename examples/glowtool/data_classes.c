@@ -65,7 +65,7 @@ bool classes_place(class_table *t, const char *name, const char *where, int32_t 
   *place = -1;
   if (!*name)
     return true;
-  for (int32_t i = t->count - 1; i >= 0; i--) /* what was met last comes again most likely */
+  for (int32_t i = t->count - 1; i >= 0; i--) /* the last one comes again most often */
     if (strcmp(t->names[i], name) == 0) {
       *place = i;
       return true;

@@ -1,5 +1,5 @@
-/* Making a set of what has been opened: one look at every sample, which is kept if all of them fit
- * in memory; and the numbers of the classes. SPDX-License-Identifier: MIT */
+/* Making a set of what has been opened: every sample is read once, and kept if all of them fit in
+ * memory; and classes are numbered. SPDX-License-Identifier: MIT */
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>

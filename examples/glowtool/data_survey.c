@@ -81,7 +81,7 @@ static bool survey_one(data_sources *s, int64_t place, survey *v, bool *use, mes
          refuse_shape(s, place, v, &shape, error);
 }
 
-/* Samples of one reader whose shapes are one need one look. */
+/* If all samples of a reader have one shape, one look is enough. */
 static bool survey_all(data_sources *s, survey *v, bool *use, message error) {
   for (int32_t i = 0; i < s->reader_count; i++) {
     const data_reader *r = &s->readers[i];

@@ -5,7 +5,7 @@
 #include "data.h"
 #include "tool.h"
 
-/* Where a feed is: all that another one needs to go on with the same images. */
+/* The place of a feed: all that another one needs to go on with the same images. */
 typedef struct feed_place {
   uint64_t epoch; /* position of the random numbers that this epoch's order was drawn from */
   int64_t next;   /* place in the order */

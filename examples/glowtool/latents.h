@@ -10,9 +10,8 @@
 #include "sample_source.h"
 
 /* Latents [count, dims] of the first `count` images; the noise inside the bins of the pixels
- * depends on the seed and the number of the image. form: GLOW_LATENTS_RAW or
- * GLOW_LATENTS_WHITENED. What is not finite becomes NaN, and is counted in *tally. Returns an exit
- * code. */
+ * depends on the seed and the number of the image. form: GLOW_LATENTS_RAW or GLOW_LATENTS_WHITENED.
+ * Latents that are not finite become NaN, and are counted in *tally. Returns an exit code. */
 int encode_images(const opened_model *m, const sample_set *set, int64_t count, uint64_t seed,
                   int32_t form, float *latents, row_tally *tally);
 /* labels: NULL for models without classes. pixels: [count, dims]; 0 where latents, which become 0

@@ -16,8 +16,8 @@ typedef struct sample_source {
   data_options form;
 } sample_source;
 
-/* Opens a source as it is said, and tells of what was left out or converted. Returns an exit code;
- * on failure there is nothing to free. */
+/* Opens a source, and reports what was left out or converted. Returns an exit code; on failure
+ * there is nothing to free. */
 int open_samples(const option_list *paths, const option_list *labels, const data_options *form,
                  sample_set *out);
 /* Opens samples of exactly the shape that the model reads, at most `limit`, 0: all. */

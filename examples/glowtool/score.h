@@ -9,7 +9,7 @@
 
 typedef struct score_summary {
   int64_t images;  /* that the mean is over: the finite ones; fewer after Ctrl-C */
-  row_tally tally; /* images that are not finite, for some draw */
+  row_tally tally; /* images with results that are not finite in some draw */
   double mean;     /* bits/dim */
   double error;    /* standard error of the mean over images; 0 for one image */
   double accuracy; /* share of draws that the classifier gets right; NaN: no classifier */

@@ -92,8 +92,8 @@ int train_resume(train_run *run);
 /* With the data loaded and the feed open: are they those of the checkpoint? Goes to its place in
  * them. */
 int train_resume_data(train_run *run);
-/* Of the checkpoint that the trainer was loaded from: goes to its place in the data; puts back the
- * losses that the running mean is taken over. */
+/* From the checkpoint that the trainer was loaded from: the first goes to its place in the data,
+ * the second restores the losses that the running mean is taken over. */
 int train_restore_place(train_run *run);
 int train_restore_losses(train_run *run);
 /* Are the images of the model's shape? `whose` model, for the message. */

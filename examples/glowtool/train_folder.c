@@ -52,7 +52,8 @@ static bool is_temporary(const char *name, long *process) {
   return number[-1] == '.' && *process > 0 && is_result(name, (size_t)(number - name) - 1);
 }
 
-/* The library locks what it writes; of a picture the writer's number tells. */
+/* The library locks what it writes; for a picture, the process number in its name says whose it
+ * is. */
 static bool is_left_over(int folder, const char *name, long process) {
   struct stat about;
   if (process)

@@ -56,7 +56,7 @@ static void tell_test(train_run *run, const score_summary *score, const score_su
                 score->mean, score->error, right, averaged);
 }
 
-/* A test that Ctrl-C cuts short tells nothing: its mean would be over other images. */
+/* A test that Ctrl-C cuts short is not reported: its mean would be over other images. */
 static int test(train_run *run) {
   score_summary score, average;
   bool averaged = run->settings.ema > 0.0;

@@ -1,4 +1,4 @@
-/* What `glowtool train` is told. SPDX-License-Identifier: MIT */
+/* The settings of `glowtool train`. SPDX-License-Identifier: MIT */
 #ifndef GLOWTOOL_TRAIN_OPTIONS_H
 #define GLOWTOOL_TRAIN_OPTIONS_H
 

@@ -20,7 +20,7 @@ typedef struct bench_model_options {
   int64_t levels, depth, hidden, size; /* 0: that of the preset */
 } bench_model_options;
 
-/* A model of random initial values that wants no data. False: there is no such model. */
+/* A model with random parameters that needs no initialisation. False: there is no such model. */
 glow_status bench_model_create(glow_context *context, const bench_model_options *options,
                                glow_model **out);
 bool bench_model_known(const char *name);

@@ -11,7 +11,7 @@ static glow_status try_add(glow_builder *builder, glow_status made, const char *
   return made == GLOW_OK ? glow_builder_add(builder, name, layer) : made;
 }
 
-/* RealNVP's couplings on two numbers, which take turns; s = exp(tanh(raw)). */
+/* RealNVP's couplings on two elements, which take turns; s = exp(tanh(raw)). */
 static glow_status add_flow2d(glow_context *context, glow_builder *builder,
                               const bench_model_options *o) {
   glow_prior_options prior = GLOW_PRIOR_OPTIONS_INIT;

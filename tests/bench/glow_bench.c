@@ -64,7 +64,7 @@ static void *allocate(size_t bytes) {
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
-/* Makes the peak of the resident set start anew, where the system can (Linux). */
+/* Resets the peak of the resident set, where the system can (Linux). */
 static void forget_peak(void) {
   FILE *file = fopen("/proc/self/clear_refs", "w");
   if (!file)

@@ -27,7 +27,7 @@ typedef struct bench {
   char path[512], copy[512], half[512];
 } bench;
 
-/* Of this process and of those it has waited for. */
+/* Time of this process and of those it has waited for. */
 static double cpu(void) {
   struct rusage own, children;
   getrusage(RUSAGE_SELF, &own);

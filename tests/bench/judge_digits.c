@@ -131,7 +131,7 @@ static double judge_itself(const digits *real, const digits *test) {
   return (double)right / (double)count;
 }
 
-/* Of `count` samples of a class, how many the judge takes for it. */
+/* How many of `count` samples of a class the judge takes for that class. */
 static int64_t judge_class(const digits *real, const glow_model *model, glow_workspace *ws,
                            int32_t class, double temperature, int64_t count) {
   glow_sample_options options = GLOW_SAMPLE_OPTIONS_INIT;

@@ -106,7 +106,7 @@ def encode(model, *source):
 
 
 def decode(model, latents, kind):
-    """kind: uint8, pixels, or float32, numbers as the model reads them."""
+    """kind: uint8, pixels, or float32, values as the model reads them."""
     run('decode', model, '--data', write('z.safetensors', 'latents', latents.astype(np.float32)),
         '--form', 'whitened', '--type', kind, '--out', place('x.safetensors'))
     return read(place('x.safetensors'))['x']

@@ -10,7 +10,7 @@ const char *const bits_quantity_names[BITS_QUANTITIES] = {
 
 /* ---- folding --------------------------------------------------------------------------------- */
 
-/* What is not finite has no bits to keep: compilers choose signs of NaN. */
+/* A value that is not finite has no fixed bits: compilers choose signs of NaN. */
 static void fold_floats(uint64_t *hash, const char *what, const float *data, int64_t count) {
   for (int64_t i = 0; i < count; i++)
     if (!isfinite(data[i]))

@@ -57,7 +57,7 @@ static int by_text(const void *a, const void *b) {
   return strcmp(a, b);
 }
 
-/* Everything, measured anew. 48 of the 64 bits of a hash tell changes apart. */
+/* Everything, measured again. 48 of the 64 bits of a hash are enough to notice a change. */
 static lines measure(const char *kernels, uint32_t threads) {
   lines all = {NULL, 0};
   for (int32_t i = 0; i < bits_subject_count(); i++) {

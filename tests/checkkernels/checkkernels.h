@@ -21,7 +21,7 @@ typedef struct provider {
 extern glow__kernels plain;
 extern glow__kernels16 plain16;
 
-/* One check of a slot. `check` is one round of it, on random shapes and numbers; `bench`, or NULL,
+/* One check of a slot. `check` is one round of it, on random shapes and values; `bench`, or NULL,
  * times the slot by bench_case. The first row of a slot bears its name. */
 typedef struct row {
   const char *name;

@@ -1,6 +1,6 @@
-/* Functions over arrays: against double precision, on numbers of every exponent and on edges,
- * within the errors that math/functions.h states; and an element's bits do not depend on its place.
- * SPDX-License-Identifier: MIT */
+/* Functions over arrays: against double precision, on values of every exponent and at the ends of
+ * ranges, within the errors that math/functions.h states; and an element's bits do not depend on
+ * its place. SPDX-License-Identifier: MIT */
 #include <math.h>
 #include <string.h>
 
@@ -14,7 +14,7 @@ static float of_bits(uint32_t bits) {
   return value;
 }
 
-/* Edges; then numbers of any exponent; then the range where the functions are not flat. */
+/* Ends of ranges; then values of any exponent; then the range where the functions are not flat. */
 static float *arguments(int64_t count) {
   static const float edges[] = {0.0f,
                                 -0.0f,
@@ -50,8 +50,8 @@ static float *arguments(int64_t count) {
   return x;
 }
 
-/* Distance in units in the last place of what is exact, rounded to float; for numbers below the
- * normal ones their common unit. */
+/* Distance in units in the last place of what is exact, rounded to float; for subnormal values
+ * their common unit. */
 static double ulps(double exact, float got) {
   if (isnan(exact) || isnan(got))
     return isnan(exact) && isnan(got) ? 0 : INFINITY;

@@ -104,7 +104,7 @@ static void check_adjoint(const provider *p) {
 
 /* ---- actnorm --------------------------------------------------------------------------------- */
 
-/* Of a b + c, as one rounding or two. */
+/* Error of a b + c, with one rounding or two. */
 static double two_roundings(double product, double result) {
   return (fabs(product) + fabs(result)) * 0x1p-24 + 0x1p-149;
 }
@@ -236,7 +236,7 @@ static void check_coupling(const provider *p, bool inverse) {
       continue;
     }
     double x = (double)c.x[i], t = (double)c.t[k * c.t_row + j], s = (double)c.s[k * c.n + j];
-    /* Two roundings of numbers below 4. */
+    /* Two roundings of values below 4. */
     near_to("result by its formula", k, j, (double)y[i], coupling_exactly(&c, inverse, x, t, s),
             4 * 0x1p-23);
   }
@@ -252,8 +252,8 @@ static void check_coupling_inverse(const provider *p) {
   check_coupling(p, true);
 }
 
-/* The inverse undoes what forward does; within some roundings of numbers below 4, at the least
- * scale of 1/2 once more. */
+/* The inverse undoes what forward does; within some roundings of values below 4, and once more at
+ * the smallest scale, 1/2. */
 static void check_coupling_round_trip(const provider *p) {
   coupling c = random_coupling(false);
   float *y = copy_of(c.x, c.size, sizeof *y);
@@ -287,7 +287,7 @@ static void check_coupling_backward(const provider *p) {
     near_to("dx by its formula", 0, j, (double)dx[0][j], scaled, 2 * 0x1p-24);
     near_to("dt by its formula", 0, j, (double)dt[0][j],
             kind == GLOW_CHANGE_SCALE_SHIFT ? d : scaled, 2 * 0x1p-24);
-    if (kind != GLOW_CHANGE_SHIFT) /* three roundings of numbers below 4 */
+    if (kind != GLOW_CHANGE_SHIFT) /* three roundings of values below 4 */
       near_to("d log s by its formula", 0, j, (double)d_log_s[0][j],
               d * ((double)y[j] - without) + (double)w, 6 * 0x1p-24 * 4);
   }

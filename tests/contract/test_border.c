@@ -178,7 +178,7 @@ static void test_first_values(void **state) {
   const float *edge = tensor(b.model, "layer.net.conv1.edge");
   for (int i = 0; i < 9 * HIDDEN; i++)
     square += (double)edge[i] * (double)edge[i];
-  /* 63 numbers N(0, 0.05): the deviation's own is 9 % of it */
+  /* 63 values from N(0, 0.05): the standard error of their deviation is 9 % of it */
   assert_true(fabs(sqrt(square / (9 * HIDDEN)) - 0.05) < 0.02);
   for (int i = 0; i < 9 * b.half; i++)
     assert_true(tensor(b.model, "layer.net.conv3.edge")[i] == 0.0f);

@@ -1,6 +1,6 @@
-/* Workspaces that keep packed weights: the same bits as those that do not, through changes of
+/* Workspaces that cache packed weights: the same bits as those that do not, through changes of
  * parameters, in all modes; a layer is asked to pack once for each version of the parameters; the
- * bytes are told. SPDX-License-Identifier: MIT */
+ * bytes are counted. SPDX-License-Identifier: MIT */
 #include "../support/model_helpers.h"
 
 enum { COUNT = 3 };
@@ -58,7 +58,7 @@ static void check_mode(glow_model *model, int32_t mode) {
     assert_memory_equal(r[0].again, r[1].again, sizeof r[0].again);
     assert_true(helper_same_bits(r[0].samples, r[1].samples, COUNT * dims, sizeof(float)));
     assert_true(helper_same_bits(r[0].gradients, r[1].gradients, parameters, sizeof(float)));
-    if (round % 2) /* every second round runs on what the one before has kept */
+    if (round % 2) /* every second round runs on what the one before has cached */
       helper_perturb(model, &random, 0.02f);
     if (round == 3)
       OK(glow_workspace_initialise(both[1], model, x, NULL, COUNT));

@@ -1,5 +1,5 @@
-/* Every scale law, order, mask and parity of couplings, with each kind of network, passes the kit.
- * SPDX-License-Identifier: MIT */
+/* Every scale function, order, mask and parity of couplings, with each kind of network, passes the
+ * kit. SPDX-License-Identifier: MIT */
 #include "../support/model_helpers.h"
 
 #include <glow/sys/check.h>

@@ -332,11 +332,12 @@ static void test_allocations(void **state) {
 
 /* ---- layers of others ------------------------------------------------------------------------ */
 
-/* y = a x in every channel, a = 2; with `linear`, or `freeze`, or neither and no `save`. */
+/* y = a x in every channel, a = 2; with `linear`, or `inference_form`, or neither and no way to be
+ * saved. */
 typedef struct gain {
   float a;
   int64_t channels, image;
-  float lie; /* what `linear` and `freeze` say is so many times a */
+  float lie; /* what `linear` and `inference_form` give is so many times a */
 } gain;
 
 static int32_t times_asked;

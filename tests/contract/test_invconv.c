@@ -118,7 +118,8 @@ static void test_start(void **state) {
   glow_context_destroy(&context);
 }
 
-/* A file may hold anything: what is no permutation is refused when the model is prepared. */
+/* A file may hold anything: indices that are not a permutation are refused when the model is
+ * prepared. */
 static void test_bad_state(void **state) {
   glow_context *context = helper_context(1, NULL, NULL);
   (void)state;

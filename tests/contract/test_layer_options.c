@@ -42,7 +42,7 @@ static const layer_type *find(const char *type) {
   return NULL;
 }
 
-/* Of a type, as its constructor makes it. */
+/* A layer of a type, as its constructor makes it. */
 static glow_status make(glow_context *context, const layer_type *type, const void *options,
                         glow_layer **out) {
   glow_net *net = NULL;

@@ -1,4 +1,4 @@
-/* The contract that every layer keeps in whole passes, put to each layer with each choice of
+/* The contract that every layer fulfils in whole passes, tested on each layer with each choice of
  * options, on several shapes. The model is the layer and a fixed prior, or the prior alone;
  * parameters are perturbed from a printed seed. What a layer's functions do by themselves, log-dets
  * against Jacobians among it, is in test_check_built_in.c. SPDX-License-Identifier: MIT */
@@ -9,7 +9,7 @@
 
 static char path[64]; /* of a file for models */
 
-enum { BATCH = 5, SMALL = 64 }; /* SMALL: numbers of a sample up to which elements are probed */
+enum { BATCH = 5, SMALL = 64 }; /* SMALL: largest samples, in elements, whose elements are probed */
 
 /* Vectors, a 1x1 top, images that are not square, one odd channel count; and one where a batch
  * makes several blocks of samples, groups, strips of pixels and panels of weights. */
@@ -542,8 +542,8 @@ static void test_contract(void **state) {
     check_saved(b);
 }
 
-/* Argument `couplings`: those under all masks, the large shape for the learned law alone. `nets`:
- * couplings with residual networks, the large shape for those with all options. */
+/* Argument `couplings`: those under all masks, the large shape for the learned scale function
+ * alone. `nets`: couplings with residual networks, the large shape for those with all options. */
 int main(int argc, char **argv) {
   const char *which = argc > 1 ? argv[1] : "layers";
   bool couplings = strcmp(which, "couplings") == 0, nets = strcmp(which, "nets") == 0;

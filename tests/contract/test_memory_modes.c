@@ -133,7 +133,7 @@ static void test_fit_refuses(void **state) {
   REFUSED(glow_workspace_plan_bytes(b->model, &o, &bytes), GLOW_E_ARGUMENT, "drift_bound");
 }
 
-/* Numbers that are squashed lose their last bits to the shifts that are added after that. */
+/* Values that are squashed lose their last bits to the shifts that are added after that. */
 static void make_ill(glow_model *model) {
   glow_tensor_info info = GLOW_TENSOR_INFO_INIT;
   float logs[64];

@@ -89,7 +89,7 @@ static void check_case(const shape_case *c, const char *kernels, int32_t mode) {
   assert_memory_equal(x, y, (size_t)(COUNT * dims) * sizeof *x); /* the last layer starts at 0 */
   helper_perturb(model, &random, 0.1f);
   OK(helper_forward(ws, x, NULL, COUNT, GLOW_LATENTS_RAW, y, NULL, NULL));
-  /* Sums of a few hundred numbers of size 1 in float32. */
+  /* Sums of a few hundred values of size 1 in float32. */
   for (int n = 0; n < COUNT; n++)
     assert_true(worst_error(c, model, x + n * dims, conditions + n * c->condition, y + n * dims) <
                 2e-4);

@@ -1,5 +1,5 @@
 /* Nested models: a model of blocks is the flat model of the same layers, bit for bit; blocks are
- * moved, copied, nested and saved; a finished model brings its numbers; what does not fit is
+ * moved, copied, nested and saved; a finished model brings its parameters; what does not fit is
  * refused, and nothing leaks. SPDX-License-Identifier: MIT */
 #include "../support/model_helpers.h"
 #include "../support/temp_folder.h"
@@ -218,7 +218,7 @@ static void test_model(void **state) {
   double loss = 0;
   (void)state;
   train(model, GLOW_MODE_STORED, &loss);
-  block = open_builder(context, &shape); /* as a part of a block: the numbers move along */
+  block = open_builder(context, &shape); /* as a part of a block: the parameters move along */
   add_step(context, block, "before.");
   add_step(context, builder, "first.");
   OK(glow_builder_add_model(block, "pretrained", model));

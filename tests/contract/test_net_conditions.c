@@ -173,7 +173,7 @@ static glow_shape joined_shape(const net_case *c) {
                       c->seen + (vector ? condition : condition / image)};
 }
 
-/* Where element k of a sample's joined input comes from: *from_x tells whether from x, and the
+/* Where element k of a sample's joined input comes from: *from_x says whether it is x, and the
  * result is its place there or in the condition. */
 static int64_t source(const net_case *c, int64_t k, bool *from_x) {
   int64_t width = c->input.width, image = c->input.height * width;

@@ -92,7 +92,7 @@ static void test_temperatures(void **state) {
   /* float32, through the model twice */
   assert_true(helper_relative(b->z, expected, BATCH * b->dims) < 1e-5);
 
-  /* At temperature 0: the mean of each conditional law, whatever the seed. */
+  /* At temperature 0: the mean of each conditional distribution, whatever the seed. */
   glow_sample_options zero = GLOW_SAMPLE_OPTIONS_INIT;
   zero.temperature = 0;
   zero.seed = 77;

@@ -45,7 +45,7 @@ static void test_nice_layers(void **state) {
 }
 
 /* At the start the couplings change nothing: the halves are the even and the odd pixels, and the
- * density is that of independent logistic numbers. */
+ * density is that of independent logistic elements. */
 static void test_nice_formula(void **state) {
   enum { DIMS = 30 };
   glow_context *context = helper_context(1, NULL, NULL);

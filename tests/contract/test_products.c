@@ -175,7 +175,7 @@ static void test_same_network(void **state) {
 }
 
 /* In a deeper model what comes back to a network is off by the rounding of float32, 2^-24, and so
- * one number in some ten thousand is rounded to the other side, 2^-8 away; a sample that it happens
+ * about one value in ten thousand is rounded to the other side, 2^-8 away; a sample that it happens
  * to is 1e-5 to 1e-3 off. To most it does not, so the median says that the networks are the same
  * both ways: were all numbers rounded otherwise, every sample would be as far off as the latents
  * are apart. Bfloat16 rounds with an error below 2^-8, mostly 2^-10, of each number, of which the

@@ -117,7 +117,7 @@ static void test_recipe(void **state) {
   glow_context_destroy(&context);
 }
 
-/* Half of the numbers leave at each scale but the last. */
+/* Half of the elements leave at each scale but the last. */
 static void test_latents(void **state) {
   (void)state;
   glow_context *context = helper_context(1, NULL, NULL);
@@ -352,7 +352,7 @@ static void test_round_trip(void **state) {
   OK(helper_forward(ws, x, NULL, BATCH, GLOW_LATENTS_WHITENED, z, NULL, NULL));
   OK(helper_inverse(ws, z, GLOW_LATENTS_WHITENED, NULL, BATCH, x, NULL));
   OK(glow_model_quantise(model, x, BATCH, again));
-  int different = 0; /* a pixel's noise may lie at the very edge of its bin */
+  int different = 0; /* a pixel's noise may lie at the very end of its bin */
   for (int64_t i = 0; i < BATCH * PIXELS; i++) {
     assert_true(abs((int)pixels[i] - (int)again[i]) <= 1);
     different += pixels[i] != again[i];

@@ -1,4 +1,4 @@
-/* What passes refuse: models that are not ready, labels, counts, numbers that are not finite; and
+/* What passes refuse: models that are not ready, labels, counts, values that are not finite; and
  * the warning about constant channels. SPDX-License-Identifier: MIT */
 #include "passes.h"
 
@@ -101,8 +101,8 @@ static void test_labels(void **state) {
   refuse_labels(b, labels, "label of sample 2 is -2");
 }
 
-/* Passes take any number from 1 on; what stores for backward, and the search for what is not
- * finite, take one batch. */
+/* Passes take any number of samples from 1 on; those that store for backward, and the search for
+ * values that are not finite, take one batch. */
 static void test_counts(void **state) {
   bench *b = *state;
   glow_workspace *ws = helper_workspace(b->model, 3, GLOW_MODE_INFERENCE);

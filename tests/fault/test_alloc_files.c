@@ -294,7 +294,7 @@ static glow_status load_average(glow_context *context, uint32_t choice) {
   return status;
 }
 
-/* Want of memory is no fault of a checkpoint: the older one is never the answer. */
+/* Lack of memory is not a fault of a checkpoint: the older one is never the answer. */
 static glow_status find_newest(glow_context *context, uint32_t choice) {
   char path[256], series[128];
   (void)choice;

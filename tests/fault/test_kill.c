@@ -18,7 +18,7 @@ enum { KILLS = 250, MODELS = 2, KEEP = 2 };
 /* In memory if possible: a file system that outlives a process is all that matters here. */
 static char target[80], series[80];
 
-/* What the writer tells: saves that are done, in memory shared with the parent. */
+/* What the writer reports: saves that are done, in memory shared with the parent. */
 static volatile int64_t *saves;
 
 static glow_context *context;

@@ -111,7 +111,7 @@ static glow_status write_tensors(const char *path) {
   return glow_tensor_file_write(context, path, tensors, 2, NULL, 0);
 }
 
-/* Piece by piece; the first failure is the one that is told. */
+/* Piece by piece; the first failure is the one that is reported. */
 static glow_status write_pieces(const char *path) {
   glow_file_tensor tensors[2];
   glow_tensor_writer *w = NULL;

@@ -79,7 +79,7 @@ int __wrap_fsync(int descriptor) {
   return fails(WRAP_FSYNC) ? -1 : 0;
 }
 
-/* The descriptor is gone even when an error is told, as on Linux. */
+/* The descriptor is gone even when an error is reported, as on Linux. */
 int __real_close(int descriptor);
 int __wrap_close(int descriptor);
 int __wrap_close(int descriptor) {

@@ -76,7 +76,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   options.ignore_unknown = size % 2;
   glow_status status = glow_model_import(context, &input, &options, &model);
   PROMISE((status == GLOW_OK) == (model != NULL));
-  if (status == GLOW_E_ARGUMENT) { /* the file tells its size itself, and it is another */
+  if (status == GLOW_E_ARGUMENT) { /* the file says its size itself, and it is another */
     options.height = options.width = 0;
     status = glow_model_import(context, &input, &options, &model);
     PROMISE((status == GLOW_OK) == (model != NULL));

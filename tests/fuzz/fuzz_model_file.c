@@ -10,8 +10,8 @@
 enum {
   BUDGET = 32 << 20,
   /* What loading may take: the architecture's layers, each named by 40 bytes or more of text, have
-   * structs of some hundred bytes and tables that double; numbers are there once, and derived ones
-   * twice in double. */
+   * structs of some hundred bytes and tables that double; parameters are there once, and derived
+   * values twice in double. */
   LOAD_BASE = 1 << 20,
   LOAD_PER_BYTE = 100,
   MOST_DIMS = 4096,
@@ -68,7 +68,7 @@ static glow_status save(const glow_model *model, int32_t storage, void **bytes, 
   return glow_model_save_output(model, &output);
 }
 
-/* In bfloat16 some numbers are too large to be saved, and a rounded matrix may be singular. */
+/* In bfloat16 some parameters are too large to be saved, and a rounded matrix may be singular. */
 static void save_again(glow_context *context, const glow_model *model, int32_t storage) {
   glow_input input = GLOW_INPUT_INIT;
   glow_model *again = NULL;

@@ -17,7 +17,7 @@ static const char *path_of(const char *kind, const char *name) {
 /* ---- tensor files ---------------------------------------------------------------------------- */
 
 static const uint8_t data[4096] = {1, 2, 3, 4, 5, 6, 7, 8};
-/* Of GLOW_TYPE_F32 and those after it. */
+/* Bytes of an element of GLOW_TYPE_F32 and the types after it. */
 static const int64_t element_bytes[] = {4, 4, 1, 8, 8, 2, 2};
 
 static glow_file_tensor tensor(const char *name, int32_t type, int32_t rank, int64_t dim) {
@@ -71,7 +71,7 @@ static void tensor_seeds(void) {
 
 /* ---- models ---------------------------------------------------------------------------------- */
 
-/* Small numbers that differ. */
+/* Small values that differ. */
 static void stir(glow_model *model) {
   helper_random random = helper_random_of(1);
   helper_perturb(model, &random, 0.1f);

@@ -9,7 +9,7 @@
 typedef struct golden_case {
   glow_tensor_file *file;
   glow_glow_options options; /* from __metadata__.config and n_bins */
-  int64_t count, dims;       /* samples of x, numbers of one */
+  int64_t count, dims;       /* samples of x, elements of one */
   float *x;                  /* [count, dims] */
   int32_t *labels;           /* [count], or NULL where the model takes none */
 } golden_case;

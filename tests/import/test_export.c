@@ -317,7 +317,7 @@ static void test_mixed_models_refused(void **state) {
   model = two_steps(context, 'i', 'i', 5);
   refuse(model, GLOW_E_UNSUPPORTED, "layer 'couple1': option net.hidden is 5");
   glow_model_destroy(&model);
-  model = two_steps(context, 'p', 'p', 4); /* other names of layers are no hindrance */
+  model = two_steps(context, 'p', 'p', 4); /* other names of layers do no harm */
   glow_input input = exported(model, 0);
   assert_true(input.size > 0);
   const int32_t order[8] = {0, 1, 2, 3, 4, 5, 7, 6};

@@ -366,7 +366,7 @@ static void test_null_arguments(void **state) {
 static void test_accepted(void **state) {
   (void)state;
   start(LU);
-  f.options.height = f.options.width = 0; /* prior_h tells */
+  f.options.height = f.options.width = 0; /* prior_h says so */
   add("surprise", GLOW_TYPE_F32, "3");
   f.options.ignore_unknown = 1;
   accepted();

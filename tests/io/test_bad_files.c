@@ -176,7 +176,7 @@ static void check_models(const expectation *e, bytes *b, const glow_limits *limi
   }
 }
 
-/* What is no checkpoint at all says so before the model is looked at. */
+/* A file that is not a checkpoint is refused as such before its model is read. */
 static void check_checkpoints(const expectation *e, bytes *b, const glow_limits *limits) {
   bool is_one = memmem(b->data, b->size, "\"glow.checkpoint\"", 17) != NULL;
   if (e->reader == BY_MODELS && !is_one)

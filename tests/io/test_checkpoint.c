@@ -269,7 +269,7 @@ static void test_every_field_has_a_row(void **state) {
   check_rows("progress", sizeof(glow__progress), NULL, 0);
 }
 
-/* Numbers that a shorter text would change. */
+/* Values that a shorter text would change. */
 static void test_numbers_keep_their_bits(void **state) {
   glow_context *context = new_context(1, NULL);
   glow__record r = {GLOW_TRAINER_OPTIONS_INIT,

@@ -247,7 +247,7 @@ static void test_tensors_must_fit(void **state) {
   rewrite(NULL, "prior.logs");
   assert_int_equal(glow_model_load(context, temp_path("bad"), &model), GLOW_E_FORMAT);
   assert_non_null(strstr(glow_last_error(), "'prior.logs': element 0 is not finite"));
-  rewrite(NULL, "level0.step0.permute.index"); /* NaN's bits are no index */
+  rewrite(NULL, "level0.step0.permute.index"); /* NaN's bits are not an index */
   assert_int_equal(glow_model_load(context, temp_path("bad"), &model), GLOW_E_FORMAT);
   assert_non_null(strstr(glow_last_error(), "level0.step0.permute"));
   assert_null(model);

@@ -37,7 +37,7 @@ def ramp(width, height, samples, most, step=1):
 
 
 def over(value, alpha, most, background=255):
-    """A value over a background, in the file's own numbers, as 8 bits."""
+    """A value over a background, in the file's own values, as 8 bits."""
     exact = alpha * value * 255 + (most - alpha) * background * most
     return (2 * exact + most * most) // (2 * most * most)
 

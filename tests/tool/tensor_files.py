@@ -8,7 +8,7 @@ CODES = {"U8": "B", "I32": "i", "F32": "f", "F64": "d", "I64": "q"}
 
 
 def write(path, metadata=None, **tensors):
-    """tensors: name = (dtype, shape, numbers or bytes)."""
+    """tensors: name = (dtype, shape, elements or bytes)."""
     header, data = {"__metadata__": metadata} if metadata else {}, b""
     for name, (dtype, shape, values) in tensors.items():
         raw = values if isinstance(values, bytes) else array.array(CODES[dtype], values).tobytes()
@@ -25,7 +25,7 @@ def write(path, metadata=None, **tensors):
 
 
 def read(path):
-    """{name: (dtype, shape, numbers)}, and the metadata."""
+    """{name: (dtype, shape, elements)}, and the metadata."""
     with open(path, "rb") as file:
         raw = file.read()
     length = struct.unpack("<Q", raw[:8])[0]

@@ -100,9 +100,9 @@ static int nearest_mean(const double *means, const uint8_t *pixels) {
   return best;
 }
 
-/* The simplest classifier there is tells the classes apart: by the nearest of the means of other
- * digits. It is right on 90 %; a class drawn as another, or labels that are off, would cost a tenth
- * or more. */
+/* The simplest classifier can tell the classes apart: by the nearest of the means of other digits.
+ * It is right on 90 %; a class drawn as another, or labels that are off, would cost a tenth or
+ * more. */
 static void test_classes(void **state) {
   static double means[CLASSES * PIXELS];
   sample_set known = digits(4000, 1), asked = digits(2000, 2);

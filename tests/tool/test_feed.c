@@ -21,7 +21,7 @@ int complain_status(glow_status status, const char *doing) {
 
 enum { COUNT = 20, HEIGHT = 2, WIDTH = 3, CHANNELS = 2, DIMS = HEIGHT * WIDTH * CHANNELS };
 
-/* Number n of row r, column c, channel k is a byte that tells them all. */
+/* The byte of picture n at row r, column c, channel k is different for all of them. */
 static uint8_t byte_of(int64_t n, int64_t r, int64_t c, int64_t k) {
   return (uint8_t)(n * DIMS + (r * WIDTH + c) * CHANNELS + k);
 }

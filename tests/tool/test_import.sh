@@ -79,7 +79,7 @@ text = json.dumps(names).encode()
 open(target, "wb").write(struct.pack("<Q", len(text)) + text + data[8 + length:])
 END
 }
-# halve IN F32 F16: the file's numbers rounded to 16 bits, once as F32 and once as F16.
+# halve IN F32 F16: the file's elements rounded to 16 bits, once as F32 and once as F16.
 halve() {
   python3 - "$@" << 'END'
 import json, struct, sys

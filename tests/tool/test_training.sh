@@ -39,7 +39,7 @@ when() {
   done
 }
 
-# ---- numbers that are not finite -----------------------------------------------------------------
+# ---- values that are not finite ------------------------------------------------------------------
 
 wild="$data --levels 2 --depth 2 --hidden 16 --batch 8 --scale exp --lr 2 --warmup 900 --ema 0.9
   --steps 3000 --test-every 0"
@@ -72,7 +72,7 @@ expect "the log tells of going back" grep -q \
   '"event": "rewind", "step": [0-9]*, "refused": [0-9]*, "lr": 1' back/log.jsonl
 grep '"event": "step"' back/log.jsonl | sed 's/.*"step": \([0-9]*\), .*/\1/' > steps
 expect "the log tells of each step once, in order" sort -nuc steps
-# Where every rate is too high it ends, and tells why.
+# When every rate is too high, it ends and says why.
 train 1 $tiny --steps 60 --lr 10 --optimizer sgd --scale exp --on-divergence rewind \
   --checkpoint-every 0 --save-every 0 --out hopeless
 says "the rate has been halved 5 times, and it is not enough"

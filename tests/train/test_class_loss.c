@@ -129,7 +129,7 @@ static void test_not_applicable(void **state) {
   close_bench(&plain);
 }
 
-/* Weight 0: the classifier is told of, and not trained. */
+/* Weight 0: the classifier's loss is reported, and it is not trained. */
 static void test_weight_0(void **state) {
   glow_trainer_options options = GLOW_TRAINER_OPTIONS_INIT;
   glow_step_report report = GLOW_STEP_REPORT_INIT;

@@ -63,7 +63,7 @@ static void test_step(void **state) {
     }
   }
   assert_true(gains > 0);
-  assert_true(report.loss == plain_report.loss); /* bits/dim: the penalty is no part of them */
+  assert_true(report.loss == plain_report.loss); /* bits/dim: the penalty is not a part of them */
   assert_true(report.gradient_norm != plain_report.gradient_norm);
   glow_model_destroy(&start);
   glow_model_destroy(&plain);

@@ -59,7 +59,7 @@ static void moments(const float *x, int64_t count, int64_t c, double *mean, doub
   *var = squares / (double)(count * PIXELS);
 }
 
-/* float32 averages of a few dozen numbers */
+/* float32 averages of a few dozen values */
 static void close_to(double value, double expected) {
   if (!(fabs(value - expected) <= 1e-6 * (1 + fabs(expected))))
     fail_msg("%.9g instead of %.9g", value, expected);

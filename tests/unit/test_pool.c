@@ -324,7 +324,7 @@ static void *run_until_told(void *arg) {
   return NULL;
 }
 
-/* Of 200 children some are made while the other thread or a worker holds the lock, and most while a
+/* Some of 200 children are made while the other thread or a worker holds the lock, and most while a
  * run is in progress. */
 static void test_child_of_a_pool_in_use(void **state) {
   glow_executor executor;

@@ -1,4 +1,4 @@
-/* Random numbers: known answers, independence of how a sequence is cut, laws.
+/* Random numbers: known answers, independence of how a sequence is cut, distributions.
  * SPDX-License-Identifier: MIT */
 #include <math.h>
 #include <setjmp.h>
