@@ -95,7 +95,7 @@ static double relative_difference(const float *a, const float *x, int64_t count)
   return size > 0 ? largest / size : largest;
 }
 
-/* From now on, layers are run forward again; the present pass is lost, since gradients were added. */
+/* From now on layers are run forward again. The present pass is lost: gradients were added. */
 static glow_status fall_back(glow_workspace *ws, glow_status status, const char *why) {
   ws->recomputes = true;
   glow_context_log(ws->model->context, GLOW_LOG_WARNING,

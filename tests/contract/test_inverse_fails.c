@@ -325,11 +325,41 @@ static void test_backward_gives_the_bits(void **state) {
   glow_context_destroy(&context);
 }
 
+/* A trainer makes the step again by itself, with the parameters of stored activations. */
+static void test_trainer(void **state) {
+  (void)state;
+  float *parameters[2];
+  int64_t count = 0;
+  for (int again = 0; again < 2; again++) {
+    glow_context *context = helper_context(2, NULL, NULL);
+    glow_model *model = make_model(context, false, CHEAP);
+    glow_trainer_options o = GLOW_TRAINER_OPTIONS_INIT;
+    glow_step_report report = GLOW_STEP_REPORT_INIT;
+    glow_trainer *trainer = NULL;
+    float *x = new_latents();
+    x[2 * DIMS] = 9;
+    o.mode = again ? GLOW_MODE_RECONSTRUCTED : GLOW_MODE_STORED;
+    OK(glow_trainer_create(model, &o, &trainer));
+    OK(glow_trainer_step(trainer, x, NULL, COUNT, &report));
+    assert_int_equal(report.recomputes, again);
+    parameters[again] = helper_parameters(model, &count);
+    free(x);
+    glow_trainer_destroy(&trainer);
+    glow_model_destroy(&model);
+    glow_context_destroy(&context);
+  }
+  assert_true(count > 0);
+  assert_memory_equal(parameters[0], parameters[1], (size_t)count * sizeof(float));
+  free(parameters[0]);
+  free(parameters[1]);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_names_the_sample), cmocka_unit_test(test_names_the_layer),
       cmocka_unit_test(test_sampling),         cmocka_unit_test(test_stored),
       cmocka_unit_test(test_backward),         cmocka_unit_test(test_backward_gives_the_bits),
+      cmocka_unit_test(test_trainer),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
