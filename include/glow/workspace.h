@@ -45,9 +45,10 @@ enum {
  * layers), it is compared with the reconstructed one, x', and drift = max |x' - x| / rms(x). If it
  * is past drift_bound the gradients must not be used: glow_workspace_backward fails with
  * GLOW_E_NUMERIC, and from then on this workspace runs layers forward again instead of inverting
- * them. That is exact, in the memory that the workspace already has, and takes 1.4 times the time
- * of reconstruction. See glow_workspace_info. With float32, healthy models have a drift of about
- * 1e-5; at 1e-3 the error of an image is below a tenth of a step of 8 bits.
+ * them; likewise when the inverse of a layer fails. That is exact, in the memory that the workspace
+ * already has, and takes 1.4 times the time of reconstruction. See glow_workspace_info. With
+ * float32, healthy models have a drift of about 1e-5; at 1e-3 the error of an image is below a
+ * tenth of a step of 8 bits.
  *
  * A layer whose inverse costs more than four times its forward (glow_setup_work) is stored in every
  * training mode. */
@@ -226,8 +227,9 @@ typedef struct glow_backward_options {
  * mode and have had the same parameters; once for each forward. GLOW_E_NUMERIC if reconstruction
  * has drifted past the bound. Then dx and the workspace's gradients must not be used: zero the
  * gradients, and run forward and backward of the whole sum again, which will not drift
- * (glow_workspace_options). It is GLOW_E_NUMERIC too if a sample of that forward was not finite, or
- * if a layer has no inverse of one; use GLOW_MODE_STORED then. */
+ * (glow_workspace_options). If a layer has no inverse of a sample, that is GLOW_E_NUMERIC too, and
+ * with a drift_bound other than 0 it ends in the same way. So is a sample of that forward that was
+ * not finite. */
 GLOW_API glow_status glow_workspace_backward(glow_workspace *workspace,
                                              const glow_backward_options *options);
 
@@ -260,7 +262,8 @@ typedef struct glow_workspace_info {
   size_t struct_size;
   uint64_t bytes;        /* allocated */
   int32_t stored_layers; /* layers that store their activations for backward */
-  int32_t recomputes;    /* 1: a drift was past the bound, and layers are run forward again */
+  int32_t recomputes;    /* 1: a drift was past the bound, or an inverse failed, and
+                            layers are run forward again */
   double drift;          /* of the last backward: see glow_workspace_options; 0 if nothing was
                             reconstructed, INFINITY if the reconstruction was not finite */
   double largest_drift;  /* of all backward passes so far */

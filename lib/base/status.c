@@ -44,7 +44,7 @@ static void record(const char *format, va_list arguments, const char *where) {
   memcpy(error_text, text, strlen(text) + 1);
 }
 
-/* In builds of type debug the name is a macro, which calls glow_error_at. */
+/* Where GLOW_DEBUG is defined the name is a macro, which calls glow_error_at. */
 glow_status(glow_error)(glow_status status, const char *format, ...) {
   va_list arguments;
   va_start(arguments, format);
@@ -56,9 +56,11 @@ glow_status(glow_error)(glow_status status, const char *format, ...) {
 glow_status glow_error_at(const char *file, int32_t line, glow_status status, const char *format,
                           ...) {
   char where[200];
-  const char *name = file ? strrchr(file, '/') : NULL;
+  const char *name = file ? file : "";
   va_list arguments;
-  snprintf(where, sizeof where, " [%s:%d]", name ? name + 1 : file ? file : "", (int)line);
+  while (strncmp(name, "../", 3) == 0) /* compilers run in the build folder */
+    name += 3;
+  snprintf(where, sizeof where, " (%s:%d)", name, (int)line);
   va_start(arguments, format);
   record(format, arguments, where);
   va_end(arguments);

@@ -2,6 +2,7 @@
  * the others reconstruct their input from their output, one after the other, down to a state that
  * was stored, with which the reconstructed one is compared. SPDX-License-Identifier: MIT */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "host/outcome.h"
@@ -96,18 +97,31 @@ static double relative_difference(const float *a, const float *x, int64_t count)
   return size > 0 ? largest / size : largest;
 }
 
-static glow_status fall_back(glow_workspace *ws, int32_t first, int32_t last) {
-  const glow__node *nodes = ws->model->nodes;
+/* From now on layers are run forward again. The present pass is lost: gradients were added. */
+static glow_status fall_back(glow_workspace *ws, glow_status status, const char *why) {
   ws->recomputes = true;
-  glow_context_log(
-      ws->model->context, GLOW_LOG_WARNING,
-      "reconstruction from layer '%s' down to '%s' drifted by %.2g of its size, past the "
-      "bound %.2g: from now on layers are run forward again instead",
-      nodes[last - 1].name, nodes[first].name, ws->drift, ws->drift_bound);
-  return glow_error(GLOW_E_NUMERIC,
-                    "reconstruction from layer '%s' down to '%s' drifted by %.2g of its size, past "
-                    "the bound %.2g: zero the gradients and run forward and backward again",
-                    nodes[last - 1].name, nodes[first].name, ws->drift, ws->drift_bound);
+  glow_context_log(ws->model->context, GLOW_LOG_WARNING,
+                   "%s: from now on layers are run forward again instead", why);
+  return glow_error(status, "%s: zero the gradients and run forward and backward again", why);
+}
+
+static glow_status drifted(glow_workspace *ws, int32_t first, int32_t last) {
+  const glow__node *nodes = ws->model->nodes;
+  char why[600]; /* names have at most 200 bytes */
+  snprintf(why, sizeof why,
+           "reconstruction from layer '%s' down to '%s' drifted by %.2g of its size, past the "
+           "bound %.2g",
+           nodes[last - 1].name, nodes[first].name, ws->drift, ws->drift_bound);
+  return fall_back(ws, GLOW_E_NUMERIC, why);
+}
+
+/* An inverse failed, and has said where. Without a bound there is no memory to fall back on. */
+static glow_status not_inverted(glow_workspace *ws, glow_status status) {
+  char why[900];
+  if (!ws->plan.slot_count)
+    return status;
+  snprintf(why, sizeof why, "%s", glow_last_error());
+  return fall_back(ws, status, why);
 }
 
 /* Nodes [first, last), of which only the input of the first is stored. */
@@ -118,14 +132,16 @@ static glow_status not_stored(const glow__back *b, int32_t first, int32_t last) 
     return GLOW_OK;
   }
   const float *x = NULL;
-  GLOW_TRY(backward_reconstructed(b, first, last, &x));
+  glow_status status = backward_reconstructed(b, first, last, &x);
+  if (status != GLOW_OK)
+    return not_inverted(ws, status);
   double drift = relative_difference(x, glow__stored_input(ws, first),
                                      ws->samples * ws->model->nodes[first].in_size);
   if (drift > ws->drift)
     ws->drift = drift;
   if (drift > ws->largest_drift)
     ws->largest_drift = drift;
-  return ws->drift_bound > 0 && drift > ws->drift_bound ? fall_back(ws, first, last) : GLOW_OK;
+  return ws->drift_bound > 0 && drift > ws->drift_bound ? drifted(ws, first, last) : GLOW_OK;
 }
 
 static glow_status through(const glow__back *b) {

@@ -53,7 +53,7 @@ struct glow_workspace {
   int64_t *inputs, *stored;
   int64_t *packed; /* of each node's packed regions; NULL: not cached */
   double drift_bound, drift, largest_drift;
-  bool recomputes;        /* a drift was past the bound: see recompute.c */
+  bool recomputes;        /* a drift was past the bound, or an inverse failed: recompute.c */
   const float *condition; /* the caller's [condition_count, condition size] */
   int64_t condition_count;
   int64_t first;   /* of the samples of the pass that the present batch starts with */

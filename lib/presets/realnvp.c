@@ -59,13 +59,15 @@ static glow_status realnvp_add(const preset *p, glow_status made, glow_layer *la
   return glow__preset_add(p->builder, made, layer, "scale%d.%s", (int)p->scale, what);
 }
 
-/* mask: channels of which the net sees half, or a checkerboard of which it sees all. */
+/* mask: channels of which the net sees half, or a checkerboard of which it sees all. The requests
+ * of a scale are numbered through: its checkerboards come before its channels. */
 static glow_status realnvp_make_net(preset *p, int32_t mask, int32_t step, int32_t hidden,
                                     glow_net **out) {
   const glow_realnvp_options *o = p->o;
   glow_conditioner_request request = {.struct_size = sizeof request,
                                       .level = p->scale,
-                                      .step = step,
+                                      .step =
+                                          mask == GLOW_MASK_CHANNELS ? CHECKERBOARDS + step : step,
                                       .seed = glow_random_derive(o->seed, p->couplings++),
                                       .condition = o->condition};
   GLOW_TRY(glow_builder_shape(p->builder, &request.input));

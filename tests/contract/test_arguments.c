@@ -40,7 +40,7 @@ static void refused_with_text(glow_status status, glow_status expected, const ch
   helper_refused(status, expected, "", call, __FILE__, line);
   if (strlen(glow_last_error()) < 8)
     fail_msg("%s: the message is \"%s\"", call, glow_last_error());
-  glow_error(GLOW_OK, "%s", ""); /* so that the next call must leave a message of its own */
+  (glow_error)(GLOW_OK, "%s", ""); /* so that the next call must leave a message of its own */
 }
 
 /* ---- NULL ------------------------------------------------------------------------------------ */

@@ -573,6 +573,9 @@ static void test_faults(void **state) {
     o.payload = &h;
     assert_int_equal(check(context, r->fault, r->traits, &o), GLOW_E_CHECK);
     assert_string_equal(glow_last_error(), first);
+    char *place = strstr(first, " (lib/check/"); /* in builds of type debug; not in the report */
+    if (place)
+      *place = '\0';
     assert_true(strncmp(h.all, first, strlen(first)) == 0);
     free_leaked(context);
     assert_int_equal(memory.live, live);

@@ -416,7 +416,7 @@ static const change changes[] = {
     {"\"average\":1", "\"average\":2", "average is 2"},
     {"\"average\":1", "\"average\":4294967297", "'trainer.average' is not a whole number of 32"},
     {"\"average\":1", "\"average\":0", "/average' is not part"},
-    {"\"average_decay\":0.75", "\"average_decay\":1.0", "outside [0, 1)"},
+    {"\"average_decay\":0.75", "\"average_decay\":1.0", "average_decay is 1"},
     {"\"average_decay\":0.75", "\"average_decay\":null", "'trainer.average_decay' is not a number"},
     {"\"average_decay\":0.75", "\"average_decay\":1e999", "real number overflow"},
     {"\"clip_norm\":2.5", "\"clip_norm\":-2.5", "clip_norm"},

@@ -39,7 +39,7 @@ static void test_version(void **state) {
 static void *other_thread(void *arg) {
   char *first = arg;
   strcpy(first, glow_last_error());
-  glow_error(GLOW_E_SHAPE, "of the other thread");
+  (glow_error)(GLOW_E_SHAPE, "of the other thread");
   return NULL;
 }
 
@@ -47,7 +47,7 @@ static void test_error_text_is_of_the_thread(void **state) {
   pthread_t thread;
   char seen[64] = "unset";
   (void)state;
-  assert_int_equal(glow_error(GLOW_E_IO, "file %s, byte %d", "a", 7), GLOW_E_IO);
+  assert_int_equal((glow_error)(GLOW_E_IO, "file %s, byte %d", "a", 7), GLOW_E_IO);
   assert_string_equal(glow_last_error(), "file a, byte 7");
   assert_int_equal(pthread_create(&thread, NULL, other_thread, seen), 0);
   pthread_join(thread, NULL);
@@ -58,18 +58,45 @@ static void test_error_text_is_of_the_thread(void **state) {
 static void test_error_prefix_and_length(void **state) {
   char long_text[3000];
   (void)state;
-  glow_error(GLOW_E_NUMERIC, "matrix is singular");
+  (glow_error)(GLOW_E_NUMERIC, "matrix is singular");
   assert_int_equal(glow__error_prefix(GLOW_E_NUMERIC, "layer '%s'", "a.b"), GLOW_E_NUMERIC);
   assert_string_equal(glow_last_error(), "layer 'a.b': matrix is singular");
-  glow_error(GLOW_E_IO, "again: %s", glow_last_error());
+  (glow_error)(GLOW_E_IO, "again: %s", glow_last_error());
   assert_string_equal(glow_last_error(), "again: layer 'a.b': matrix is singular");
   memset(long_text, 'x', sizeof long_text - 1);
   long_text[sizeof long_text - 1] = '\0';
-  glow_error(GLOW_E_IO, "%s", long_text);
+  (glow_error)(GLOW_E_IO, "%s", long_text);
   assert_int_equal(strlen(glow_last_error()), 1023);
   glow__error_prefix(GLOW_E_IO, "front");
   assert_int_equal(strlen(glow_last_error()), 1023);
   assert_memory_equal(glow_last_error(), "front: xxx", 10);
+}
+
+/* The place follows the text, and stays last when a layer's name is put in front. */
+static void test_place_of_an_error(void **state) {
+  (void)state;
+  assert_int_equal(glow_error_at("../lib/host/a.c", 12, GLOW_E_IO, "byte %d", 7), GLOW_E_IO);
+  assert_string_equal(glow_last_error(), "byte 7 (lib/host/a.c:12)");
+  glow__error_prefix(GLOW_E_IO, "layer '%s'", "b");
+  assert_string_equal(glow_last_error(), "layer 'b': byte 7 (lib/host/a.c:12)");
+  glow_error_at("/else/where.c", 1, GLOW_E_IO, "x");
+  assert_string_equal(glow_last_error(), "x (/else/where.c:1)");
+  glow_error_at(NULL, 1, GLOW_E_IO, "x");
+  assert_string_equal(glow_last_error(), "x (:1)");
+}
+
+/* Errors of the library itself tell their place in builds of type debug, and in no others. */
+static void test_place_in_debug_builds(void **state) {
+  (void)state;
+  assert_int_equal(glow_rng_uniform(NULL, NULL, 1), GLOW_E_ARGUMENT);
+  const char *place = strstr(glow_last_error(), " (lib/base/rng.c:");
+#ifdef GLOW_DEBUG
+  assert_non_null(place);
+  assert_true(atoi(place + strlen(" (lib/base/rng.c:")) > 1);
+  assert_int_equal(place[strlen(place) - 1], ')');
+#else
+  assert_null(place);
+#endif
 }
 
 /* ---- structs with a size --------------------------------------------------------------------- */
@@ -317,6 +344,8 @@ int main(void) {
       cmocka_unit_test(test_version),
       cmocka_unit_test(test_error_text_is_of_the_thread),
       cmocka_unit_test(test_error_prefix_and_length),
+      cmocka_unit_test(test_place_of_an_error),
+      cmocka_unit_test(test_place_in_debug_builds),
       cmocka_unit_test(test_options_copy),
       cmocka_unit_test(test_options_copy_of_an_older_caller),
       cmocka_unit_test(test_table_copy_cuts),

@@ -166,11 +166,11 @@ static void test_sizes(void **state) {
 
 /* ---- refusals -------------------------------------------------------------------------------- */
 
-/* All of the message; builds of type debug put " [file:line]" behind it. */
+/* All of the message; builds of type debug put " (file:line)" behind it. */
 static void says(const char *words) {
   const char *text = glow_last_error();
   size_t length = strlen(words);
-  if (strncmp(text, words, length) != 0 || (text[length] && strncmp(text + length, " [", 2) != 0))
+  if (strncmp(text, words, length) != 0 || (text[length] && strncmp(text + length, " (", 2) != 0))
     fail_msg("\"%s\" instead of \"%s\"", text, words);
 }
 
