@@ -1,4 +1,4 @@
-/* Sums behind glow_moments of <glow/sys/math.h>: of what is added in parts, by tasks.
+/* Sums behind glow_moments of <glow/sys/math.h>: of arrays that tasks add up in parts.
  * SPDX-License-Identifier: MIT */
 #ifndef GLOW_LIB_MOMENTS_H
 #define GLOW_LIB_MOMENTS_H
@@ -15,7 +15,7 @@ struct glow_moments {
 void glow__moments_sums(int64_t pixels, int64_t channels, const float *x, double *sums);
 
 /* Mean and biased variance of `pixels` pixels from those sums. GLOW_E_NUMERIC names the first
- * channel that is not finite; all are written. */
+ * channel that is not finite; all results are written in any case. */
 glow_status glow__moments_finish(double pixels, int64_t channels, const double *sums, float *mean,
                                  float *var);
 
