@@ -1,5 +1,5 @@
-/* Gradients: back through the layers of the last forward. Stored layers use their activations;
- * the others reconstruct their input from their output, one after the other, down to a state that
+/* Gradients: back through the layers of the last forward pass. Stored layers use their activations.
+ * The others reconstruct their input from their output, one after the other, down to a state that
  * was stored, with which the reconstructed one is compared. SPDX-License-Identifier: MIT */
 #include <math.h>
 #include <string.h>
@@ -43,7 +43,7 @@ static void stored(const glow__back *b, int32_t i) {
   glow__back_node(b, i, &call, &g);
 }
 
-/* For a layer that cannot reconstruct: inverse gives x, and forward again what it saves. */
+/* For a layer that cannot reconstruct: inverse gives x, and forward, run again, what it stores. */
 static glow_status backward_invert(const glow_workspace *ws, const glow__node *node,
                                    glow_call *call, const float *y, float *x) {
   double *ignored = (double *)(void *)(ws->memory + ws->plan.logdet);
@@ -54,7 +54,7 @@ static glow_status backward_invert(const glow_workspace *ws, const glow__node *n
   return GLOW_OK;
 }
 
-/* Nodes [first, last); the output of the last is stored, or there is none. Gives the input of the
+/* Nodes [first, last); the output of the last is stored, unless it has none. Gives the input of the
  * first. */
 static glow_status backward_reconstructed(const glow__back *b, int32_t first, int32_t last,
                                           const float **out) {
@@ -81,7 +81,7 @@ static glow_status backward_reconstructed(const glow__back *b, int32_t first, in
   return GLOW_OK;
 }
 
-/* max |a - x| / rms(x); where x is 0, as if its size were 1. INFINITY: a is not finite. */
+/* max |a - x| / rms(x); where x is 0, it counts as of size 1. INFINITY: a is not finite. */
 static double relative_difference(const float *a, const float *x, int64_t count) {
   double largest = 0, squares = 0;
   for (int64_t i = 0; i < count; i++) {
@@ -104,11 +104,11 @@ static glow_status fall_back(glow_workspace *ws, int32_t first, int32_t last) {
       nodes[last - 1].name, nodes[first].name, ws->drift, ws->drift_bound);
   return glow_error(GLOW_E_NUMERIC,
                     "reconstruction from layer '%s' down to '%s' drifted by %.2g of its size, past "
-                    "the bound %.2g: zero the gradients and run forward and backward again",
+                    "the bound %.2g: zero the gradients, then run forward and backward again",
                     nodes[last - 1].name, nodes[first].name, ws->drift, ws->drift_bound);
 }
 
-/* Nodes [first, last), of which only the input of the first is stored. */
+/* Nodes [first, last), where only the input of the first is stored. */
 static glow_status not_stored(const glow__back *b, int32_t first, int32_t last) {
   glow_workspace *ws = b->ws;
   if (ws->recomputes) {
@@ -153,7 +153,7 @@ static void set_weights(const glow_workspace *ws, const glow_backward_options *o
 /* The conditions of the forward pass may have been replaced since. */
 static glow_status check_condition(const glow_workspace *ws, const glow_backward_options *o) {
   if (o->d_condition && !ws->model->condition_size)
-    return glow_error(GLOW_E_ARGUMENT, "d_condition is given, and the model takes no condition");
+    return glow_error(GLOW_E_ARGUMENT, "d_condition is given, but the model takes no condition");
   return glow__check_condition(ws, ws->samples);
 }
 
@@ -167,7 +167,7 @@ static glow_status backward_check(const glow_workspace *ws, const glow_backward_
   GLOW_TRY(glow__check_ready(ws->model));
   GLOW_TRY(check_condition(ws, o));
   if (o->d_logits && !ws->model->logits)
-    return glow_error(GLOW_E_ARGUMENT, "d_logits is given, and the model has no logits");
+    return glow_error(GLOW_E_ARGUMENT, "d_logits is given, but the model has no logits");
   return GLOW_OK;
 }
 

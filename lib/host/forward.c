@@ -5,8 +5,9 @@
 
 #include "host/run.h"
 
-/* Where node i's output goes: a place of its own when backward wants it; else over its input where
- * the layer can, else the state that its input is not in. The caller's x is never written. */
+/* Where node i's output goes: to a place of its own if backward needs it; otherwise over its input
+ * if the layer can do that; otherwise to the state that does not hold its input. The caller's x is
+ * never written. */
 static float *output_place(const glow_workspace *ws, int32_t i, const float *x, bool store) {
   float *a = ws->memory + ws->plan.states[0], *b = ws->memory + ws->plan.states[1];
   float *stored = store ? glow__stored_input(ws, i + 1) : NULL;
@@ -83,7 +84,7 @@ static void hand_out(const glow_workspace *ws, int64_t count, double *logdet, do
   }
 }
 
-/* Of a forward pass that is not an evaluation. */
+/* A forward pass in a training mode. */
 static int32_t statistics_of(const glow_workspace *ws) {
   return glow__is_training(ws) ? GLOW_STATISTICS_BATCH : GLOW_STATISTICS_RUNNING;
 }
@@ -100,7 +101,7 @@ static void forward_batch(glow_workspace *ws, const float *x, int64_t first, int
   int32_t statistics = statistics_of(ws);
   x += first * dims;
   ws->first = first;
-  /* Backward works from raw latents, so whitened ones are made by a pass of their own. */
+  /* Backward works from raw latents, so whitened ones are made in a step of their own. */
   if (!raw && latents)
     glow__run_forward(ws, x, labels, count, o->form, statistics, false, latents, ld, lp);
   if (raw || !latents || training)

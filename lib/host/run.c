@@ -1,12 +1,13 @@
-/* Running one layer: by tasks it gets the whole batch; by samples, blocks of the batch in parallel,
- * with a gradient buffer for each block, added in order. SPDX-License-Identifier: MIT */
+/* Running one layer: by tasks, it gets the whole batch; by samples, blocks of the batch run in
+ * parallel, with a gradient buffer for each block; the buffers are added in order.
+ * SPDX-License-Identifier: MIT */
 #include <stdio.h>
 #include <string.h>
 
 #include "host/run.h"
 
-/* At least GLOW_BLOCK_MIN numbers and at least 1/GLOW_MAX_BLOCKS of the batch. Not larger for fewer
- * samples, so that scratch for the largest batch serves all. */
+/* At least GLOW_BLOCK_MIN elements and at least 1/GLOW_MAX_BLOCKS of the batch. Blocks do not grow
+ * when there are fewer samples, so scratch for the largest batch serves all. */
 int64_t glow__block_samples(const glow__node *node, int64_t samples) {
   int64_t share = (samples + GLOW_MAX_BLOCKS - 1) / GLOW_MAX_BLOCKS;
   int64_t least = (GLOW_BLOCK_MIN + node->in_size - 1) / node->in_size;
@@ -38,7 +39,7 @@ void glow__call_begin(const glow_workspace *ws, const glow__node *node, int64_t 
   call->observed = call->training ? ws->memory + plan->observed : NULL;
 }
 
-/* Which function of the layer, and what it is given for the whole batch. */
+/* Which function of the layer to call, and what it is given for the whole batch. */
 typedef struct block_run {
   const glow_call *call;
   int64_t block;
@@ -52,7 +53,7 @@ typedef struct block_run {
   int64_t block_stride;
 } block_run;
 
-/* The pass of one block. Its scratch is the worker's own, behind the worker regions. */
+/* The call of one block. Its scratch is the worker's own, behind the worker regions. */
 static glow_call block_call(const block_run *c, uint32_t task, uint32_t worker) {
   glow_call call = *c->call;
   int64_t first = (int64_t)task * c->block, own = 0;
@@ -103,8 +104,7 @@ void glow__node_forward(const glow_call *call, const float *x, float *y, double 
   glow_context_run(call->model->context, block_count(&c), forward_block, &c);
 }
 
-/* Each block notes its own failure first, so that which one is told does not depend on who is
- * first. */
+/* Each block first notes its own failure, so that the reported one does not depend on timing. */
 static void inverse_block(void *arg, uint32_t task, uint32_t worker) {
   const block_run *c = arg;
   glow_call call = block_call(c, task, worker);
@@ -122,7 +122,8 @@ static void inverse_block(void *arg, uint32_t task, uint32_t worker) {
     glow__failure_note(c->call->failure, &own);
 }
 
-/* What went wrong, in words of this thread; samples are counted as the caller of the pass does. */
+/* The failure as this thread's error text; samples are counted as the caller of the pass counts
+ * them. */
 static glow_status tell(const glow_call *call, const glow__failure *failure) {
   if (!failure->named)
     return glow_error(failure->status, "layer '%s': %s", call->node->name, failure->text);
