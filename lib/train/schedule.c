@@ -9,18 +9,20 @@ glow_status glow__schedule_copy(glow_schedule *to, const glow_schedule *from) {
   *to = (glow_schedule)GLOW_SCHEDULE_INIT;
   GLOW_TRY(glow__options_copy(to, sizeof *to, from, sizeof *to, "glow_schedule"));
   if (to->kind < GLOW_SCHEDULE_CONSTANT || to->kind > GLOW_SCHEDULE_EXPONENTIAL)
-    return glow_error(GLOW_E_ARGUMENT, "schedule: there is no kind %d", (int)to->kind);
+    return glow_error(GLOW_E_ARGUMENT, "schedule: kind is %d; it must be one of GLOW_SCHEDULE_...",
+                      (int)to->kind);
   if (to->reserved)
     return glow_error(GLOW_E_ARGUMENT, "schedule: reserved must be 0");
   if (!isfinite(to->rate) || to->rate < 0.0)
     return glow_error(GLOW_E_ARGUMENT, "schedule: the rate is %g, not a number >= 0", to->rate);
   if (!(to->final > 0.0 && to->final <= 1.0))
-    return glow_error(GLOW_E_ARGUMENT, "schedule: final is %g, outside (0, 1]", to->final);
+    return glow_error(GLOW_E_ARGUMENT, "schedule: final is %g; it must be in (0, 1]", to->final);
   if (to->warmup < 0 || to->steps < 0)
     return glow_error(GLOW_E_ARGUMENT, "schedule: warmup %lld or steps %lld is negative",
                       (long long)to->warmup, (long long)to->steps);
   if (to->kind != GLOW_SCHEDULE_CONSTANT && to->steps > 0 && to->steps <= to->warmup)
-    return glow_error(GLOW_E_ARGUMENT, "schedule: it ends at step %lld, within the warm-up of %lld",
+    return glow_error(GLOW_E_ARGUMENT,
+                      "schedule: steps is %lld, which is within the warm-up of %lld",
                       (long long)to->steps, (long long)to->warmup);
   return GLOW_OK;
 }

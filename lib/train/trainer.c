@@ -1,23 +1,25 @@
-/* The trainer: its life, its options, and what is asked of it. SPDX-License-Identifier: MIT */
+/* The trainer: its life, its options, and questions about it. SPDX-License-Identifier: MIT */
 #include <math.h>
 
 #include "train/trainer.h"
 
-/* Of the options' first version: docs/abi.md. */
+/* Size of the options in their first version: docs/abi.md. */
 #define SMALLEST_OPTIONS offsetof(glow_trainer_options, class_weight)
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
 static glow_status trainer_check_options(const glow_trainer_options *o) {
   if (o->micro_batch < 1)
-    return glow_error(GLOW_E_ARGUMENT, "trainer: a micro-batch has at least one sample, not %lld",
+    return glow_error(GLOW_E_ARGUMENT, "trainer: micro_batch is %lld; it must be 1 or more",
                       (long long)o->micro_batch);
   if (o->mode < GLOW_MODE_STORED || o->mode > GLOW_MODE_BUDGET)
-    return glow_error(GLOW_E_ARGUMENT, "trainer: mode %d is not a training mode", (int)o->mode);
+    return glow_error(GLOW_E_ARGUMENT, "trainer: mode is %d; it must be one of the training modes",
+                      (int)o->mode);
   if (o->average != 0 && o->average != 1)
-    return glow_error(GLOW_E_ARGUMENT, "trainer: average is %d, not 0 or 1", (int)o->average);
+    return glow_error(GLOW_E_ARGUMENT, "trainer: average is %d; it must be 0 or 1",
+                      (int)o->average);
   if (!(o->average_decay >= 0.0 && o->average_decay < 1.0))
-    return glow_error(GLOW_E_ARGUMENT, "trainer: the decay of the average is %g, outside [0, 1)",
+    return glow_error(GLOW_E_ARGUMENT, "trainer: average_decay is %g; it must be in [0, 1)",
                       o->average_decay);
   if (!isfinite(o->clip_norm) || o->clip_norm < 0.0 || !isfinite(o->clip_value) ||
       o->clip_value < 0.0)
@@ -34,7 +36,7 @@ static glow_status trainer_check_options(const glow_trainer_options *o) {
   return GLOW_OK;
 }
 
-/* Logits of something else than the classes are the caller's to train. */
+/* Logits of something other than the classes are for the caller to train. */
 static glow_status make_classifier(glow_trainer *t) {
   int64_t floats;
   if (!glow_model_logit_count(t->model) ||
@@ -215,7 +217,7 @@ glow_model *glow__trainer_model(const glow_trainer *trainer) {
 }
 
 void glow__trainer_vectors_of(const glow_trainer *t, glow__trainer_vectors *out) {
-  /* not the mutable form, after which the model would want to be prepared */
+  /* not the mutable accessor, after which the model would have to be prepared */
   float *parameters = (float *)(uintptr_t)glow_model_parameters(t->model);
   out->parameters = t->average_used ? t->average : parameters;
   out->average = t->average_used ? parameters : t->average;
@@ -232,16 +234,18 @@ glow_status glow__trainer_set_progress(glow_trainer *t, const glow__progress *pr
     return glow_error(GLOW_E_ARGUMENT, "trainer: %lld steps cannot have been made",
                       (long long)progress->steps);
   if (progress->optimizer_steps != progress->steps)
-    return glow_error(GLOW_E_ARGUMENT, "trainer: of %lld steps the optimizer has made %lld",
+    return glow_error(GLOW_E_ARGUMENT, "trainer: %lld steps were made, but %lld by the optimizer",
                       (long long)progress->steps, (long long)progress->optimizer_steps);
   if (progress->steps > 0 && !glow_model_initialised(t->model))
-    return glow_error(GLOW_E_ARGUMENT, "trainer: %lld steps with a model that is not initialised",
+    return glow_error(GLOW_E_ARGUMENT,
+                      "trainer: %lld steps were made, but the model is not initialised",
                       (long long)progress->steps);
   if (progress->recomputes != 0 && progress->recomputes != 1)
-    return glow_error(GLOW_E_ARGUMENT, "trainer: recomputes is %lld, not 0 or 1",
+    return glow_error(GLOW_E_ARGUMENT, "trainer: recomputes is %lld; it must be 0 or 1",
                       (long long)progress->recomputes);
   if (!glow__workspace_set_recomputes(t->workspace, progress->recomputes == 1))
-    return glow_error(GLOW_E_ARGUMENT, "trainer: with these options no layers are run again");
+    return glow_error(GLOW_E_ARGUMENT,
+                      "trainer: recomputes is 1, but with these options no layers are run again");
   t->steps = progress->steps;
   t->position = progress->noise_position;
   glow__optimizer_set_steps(t->optimizer, progress->optimizer_steps);
