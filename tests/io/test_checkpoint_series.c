@@ -166,7 +166,7 @@ static void test_arguments(void **state) {
   refused(glow_checkpoint_save_series(b.trainer, path_of("no"), 1, NULL, 0), GLOW_E_NOT_FOUND,
           "no/check");
   refused(glow_checkpoint_newest(b.context, folder, path, sizeof path), GLOW_E_NOT_FOUND,
-          "there is no checkpoint in");
+          "contains no checkpoint");
   refused(glow_checkpoint_newest(b.context, path_of("no"), path, sizeof path), GLOW_E_NOT_FOUND,
           "/no'");
   refused(glow_checkpoint_newest(NULL, folder, path, sizeof path), GLOW_E_ARGUMENT, "NULL");
