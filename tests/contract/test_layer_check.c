@@ -539,7 +539,7 @@ static const row rows[] = {
         "made from it"),
     ROW(OPTION_NOT_IN_TABLE, 0, "save and load: after loading, the output of forward differs"),
     ROW(LEAKS, 0, "save and load: 1 blocks of memory leak when the layer is made and destroyed"),
-    ROW(WRONG_STATUS, 0, "of making the layer fails, and that does not give GLOW_E_MEMORY"),
+    ROW(WRONG_STATUS, 0, "of making the layer fails, but that does not give GLOW_E_MEMORY"),
     ROW(ALLOCATES, 0, "forward: forward allocates memory"),
     ROW(ORDER_OF_TASKS, BY_TASKS, "threads: gradient of 'bias'["),
     ROW(BUILDS_NAN, 0, "build: tensor 'logs' is not finite at element 1 as it is built"),
@@ -547,7 +547,7 @@ static const row rows[] = {
         "build: GLOW_LAYER_ALWAYS_PREPARES is set, but prepare fails: layer "
         "'layer': the slope of channel "),
     ROW(STALE_DERIVED, 0, "gradients: gradient of 'logs'[0] through y: "),
-    ROW(STALE_DERIVED, BY_TASKS, "(forward does not move with it?)"),
+    ROW(STALE_DERIVED, BY_TASKS, "(forward does not depend on it?)"),
 #undef ROW
 };
 
