@@ -745,8 +745,8 @@ static void test_arguments(void **state) {
   BAD(batch, 17, GLOW_E_ARGUMENT, "batch is 17");
   BAD(reserved, 1, GLOW_E_ARGUMENT, "batch");
   BAD(shape.height, 0, GLOW_E_ARGUMENT, "shape is 0 x 4 x");
-  BAD(shape.height, 33, GLOW_E_ARGUMENT, "1 to 512 numbers");
-  BAD(shape.height, INT64_MAX, GLOW_E_ARGUMENT, "1 to 512 numbers");
+  BAD(shape.height, 33, GLOW_E_ARGUMENT, "1 to 512 elements");
+  BAD(shape.height, INT64_MAX, GLOW_E_ARGUMENT, "1 to 512 elements");
   BAD(low, 2.0, GLOW_E_ARGUMENT, "inputs from [2, 2]");
   BAD(low, NAN, GLOW_E_ARGUMENT, "inputs from");
   BAD(high, INFINITY, GLOW_E_ARGUMENT, "inputs from");
