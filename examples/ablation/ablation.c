@@ -1,14 +1,15 @@
-/* The comparison of Kingma and Dhariwal 2018, section 6.1: reversal, fixed shuffle and learned
- * 1x1 convolution, with additive and affine coupling. Six models learn the same images in the
- * same order from the same start; their curves go into one picture, their ends into a table.
+/* The comparison of Kingma and Dhariwal 2018, section 6.1: reversal, fixed shuffle and learned 1x1
+ * convolution, with additive and affine coupling. Six models learn the same images in the same
+ * order from the same start; their curves go into one picture, their final values into a table.
  *
  *   ablation --data data_batch_1.bin --test test_batch.bin --out FOLDER
  *
- * The defaults are a budget for two cores (L 3, K 8, width 64, 500 steps of 32 images: some
- * minutes); the paper's own are --depth 32 --hidden 512 --bits 5, and weeks. Gradients usually have
- * norms of 15 to 45, now and then of 100 to 300, which set seeds of the worst model, reversal, back
- * by half a bit. Clipped to 10 nearly all count alike; Adam's steps do not depend on the size that
- * all gradients have in common. SPDX-License-Identifier: MIT */
+ * * The defaults are a budget for two cores (L 3, K 8, width 64, 500 steps of 32 images: some
+ * minutes); the paper's own are --depth 32 --hidden 512 --bits 5, and take weeks. Gradients usually
+ * have norms of 15 to 45, now and then of 100 to 300, which set some seeds of the worst model,
+ * reversal, back by half a bit. Clipped to a norm of 10, nearly all gradients count alike; Adam's
+ * steps do not depend on a factor that all gradients have in common. SPDX-License-Identifier: MIT
+ * */
 #include <errno.h>
 #include <getopt.h>
 #include <glow/glow.h>
@@ -42,7 +43,7 @@ static const settings defaults = {.out = "ablation",
                                   .clip = 10,
                                   .threads = 2};
 
-/* One of the six. */
+/* One of the six models. */
 typedef struct variant {
   const char *name;
   int32_t permutation, coupling;
@@ -194,7 +195,7 @@ static glow_model *make_model(const experiment *e, const variant *v, uint64_t se
   return model;
 }
 
-/* Mean bits/dim of the first test images, with the same noise in every test. */
+/* Mean bits/dim of the first test images, with the same noise in each test. */
 static double test(const experiment *e, glow_workspace *workspace, const glow_model *model) {
   int64_t dims = glow_model_dims(model);
   int64_t count = e->test.count < e->s.test_images ? e->test.count : e->s.test_images;
@@ -214,7 +215,7 @@ static double test(const experiment *e, glow_workspace *workspace, const glow_mo
   return sum / (double)count;
 }
 
-/* Images that come next in this epoch's random order; a new order when it is through. */
+/* The next images of this epoch's random order, and a new order at its end. */
 typedef struct order {
   glow_rng *rng;
   int32_t *images;
@@ -252,7 +253,7 @@ static void train_steps(experiment *e, const variant *v, uint64_t seed, glow_tra
   c->count = point;
 }
 
-/* Adds its part to the mean curve. */
+/* Adds one run to the mean curve. */
 static void train(experiment *e, const variant *v, uint64_t seed, curve *c) {
   glow_model *model = make_model(e, v, seed);
   glow_schedule schedule = GLOW_SCHEDULE_INIT;

@@ -1,4 +1,4 @@
-/* Glow with a conditioner network of your own, from nothing but the installed library:
+/* Glow with a conditioner network of your own, using nothing but the installed library:
  * self-attention over the pixels, so that every pixel of a coupling sees every other one. The
  * network is checked, put into the Glow preset by one option, trained on small images whose halves
  * mirror each other, saved, and loaded in another context.
@@ -47,11 +47,11 @@ typedef struct attention {
   int32_t stored, work;                 /* values of each sample: see values_of; work: where nothing
                                              is stored */
   int32_t d;                            /* their gradients */
-  int32_t packed[3], packed_back[3];    /* embed, qkv, out, as products read them */
-  int32_t factor;                       /* of a worker: a packed matrix of one sample */
+  int32_t packed[3], packed_back[3]; /* embed, qkv, out, in the order in which products read them */
+  int32_t factor;                    /* worker: a packed matrix of one sample */
 } attention;
 
-/* What forward makes of one sample, and backward the gradients of. */
+/* The values that forward computes for one sample, or their gradients in backward. */
 typedef struct values {
   float *e, *qkv, *a, *h; /* [P, D], [P, 3D], [P, P], [P, D] */
 } values;
@@ -103,7 +103,7 @@ static glow_status attention_configure(void *self, glow_setup *setup, const glow
   return glow_setup_work(setup, work, work);
 }
 
-/* Weights of deviation 1/sqrt(inputs); places like one more input. */
+/* Weights of standard deviation 1/sqrt(inputs); places like the weights of one more input. */
 static glow_status attention_reset(const void *self, const glow_call *call) {
   const attention *t = self;
   const struct {
@@ -168,7 +168,7 @@ static attention_run run_of(const attention *t, const glow_call *call, const flo
                             int64_t stride) {
   attention_run r = {.t = t, .call = call, .x = x, .stride = stride};
   r.math = glow_context_math(glow_call_context(call));
-  r.values = glow_call_stored(call, t->stored); /* NULL when nobody goes back */
+  r.values = glow_call_stored(call, t->stored); /* NULL: no backward will follow */
   if (!r.values)
     r.values = glow_call_scratch(call, t->work);
   return r;
@@ -277,17 +277,18 @@ static void backward_sample(void *arg, uint32_t n, uint32_t worker) {
   multiply_transposed(r->math, P, D, P, (rows){d.a, P}, factor, d.qkv + D, 3 * D, 0);
   multiply(r->math, P, D, 3 * D, (rows){d.qkv, 3 * D}, packed[1], d.e, D, NULL, 1);
   multiply(r->math, P, t->C, D, (rows){d.e, D}, packed[0], r->dx + n * P * r->dx_stride,
-           r->dx_stride, NULL, 1); /* added: the coupling has its share there */
+           r->dx_stride, NULL, 1); /* added to the coupling's part */
 }
 
-/* Columns summed over the samples' rows. */
+/* Sums of the columns over the samples' rows. */
 static void add_rows(int64_t count, int64_t n, const float *from, float *to) {
   for (int64_t i = 0; i < count; i++)
     for (int64_t j = 0; j < n; j++)
       to[j] += from[i * n + j];
 }
 
-/* One gradient each, over the samples in their order: the same bits for any number of threads. */
+/* One task for each gradient, over the samples in order: the same bits for any number of threads.
+ * */
 static void gradient_task(void *arg, uint32_t task, uint32_t worker) {
   const attention_run *r = arg;
   const attention *t = r->t;
@@ -343,7 +344,7 @@ static const glow_net_ops attention_ops = {
     .backward = attention_backward,
 };
 
-/* ---- Glow with it ---------------------------------------------------------------------------- */
+/* ---- the program ---------------------------------------------------------------------------- */
 
 enum { SIDE = 8, DIMS = SIDE * SIDE, COUNT = 64, STEPS = 200 };
 
@@ -354,7 +355,7 @@ static void check(glow_status status) {
   exit(1);
 }
 
-/* Makes the network of one coupling: what glow_glow_options.conditioner asks for. */
+/* Makes the network of one coupling: a glow_glow_options.conditioner. */
 static glow_status make_conditioner(glow_context *context, const glow_conditioner_request *request,
                                     glow_net **out, void *payload) {
   const int32_t *width = payload;
@@ -375,14 +376,14 @@ static glow_model *make_glow(glow_context *context) {
   return model;
 }
 
-/* Does the table keep its promises? */
+/* Checks that the table keeps its contract. */
 static void check_type(glow_context *context) {
   glow_check_options options = GLOW_CHECK_OPTIONS_INIT;
   const attention_options small = {sizeof small, 5, 0, 7};
   glow_net *net = NULL;
   options.shape = (glow_shape){2, 3, 3};
   check(glow_net_create(context, &attention_ops, &small, &net));
-  check(glow_net_check(context, &net, &options)); /* takes the net */
+  check(glow_net_check(context, &net, &options)); /* takes the net over */
   printf("example.attention keeps the contract of networks\n");
 }
 
@@ -412,7 +413,7 @@ static double mean_bits(const glow_model *model, const float *x, double *log_pro
   return sum;
 }
 
-/* bits/dim before and after, from the first values that the data give. */
+/* Prints bits/dim before training, with first values from data, and after it. */
 static double train(glow_model *model, const uint8_t *pixels, const float *x) {
   glow_trainer *trainer = NULL;
   double log_prob[COUNT];

@@ -1,4 +1,4 @@
-/* A flow layer and a conditioner network of your own, from nothing but the installed library:
+/* A flow layer and a conditioner network of your own, using nothing but the installed library:
  * checked, put into a block that is used four times, trained, saved, and loaded in another context.
  * docs/custom-layers.md explains each step.
  *
@@ -20,7 +20,7 @@
 
 typedef struct sinh_layer {
   int64_t pixels, channels;
-  int32_t tail, skew; /* numbers of its tensors, [channels] each */
+  int32_t tail, skew; /* indices of its tensors, [channels] each */
 } sinh_layer;
 
 static glow_status layer_configure(void *self, glow_setup *setup, const glow_shape *input,
@@ -39,7 +39,7 @@ static void layer_forward(const void *self, const glow_call *call, const float *
   const sinh_layer *s = self;
   const float *tail = glow_call_tensor(call, s->tail), *skew = glow_call_tensor(call, s->skew);
   int64_t size = s->pixels * s->channels;
-  (void)logprior; /* of layers that emit latents */
+  (void)logprior; /* only for layers that emit latents */
   for (int64_t n = 0; n < glow_call_sample_count(call); n++)
     for (int64_t i = n * size; i < (n + 1) * size; i++) {
       int64_t c = i % s->channels;
@@ -160,7 +160,7 @@ static void net_forward(const void *self, const glow_call *call, const float *x,
   const pixel_net *p = self;
   const float *w1 = glow_call_tensor(call, p->w1), *b1 = glow_call_tensor(call, p->b1);
   const float *w2 = glow_call_tensor(call, p->w2), *b2 = glow_call_tensor(call, p->b2);
-  float *stored = glow_call_stored(call, p->h); /* NULL when nobody goes back */
+  float *stored = glow_call_stored(call, p->h); /* NULL: no backward will follow */
   for (int64_t i = 0; i < glow_call_sample_count(call) * p->pixels; i++) {
     memcpy(out + i * p->out, b2, (size_t)p->out * sizeof *out);
     for (int64_t j = 0; j < p->hidden; j++) {
@@ -193,11 +193,11 @@ static void net_backward(const void *self, const glow_call *call, const float *x
         dh += w2[o * p->hidden + j] * dout[i * p->out + o];
         d_w2[o * p->hidden + j] += h * dout[i * p->out + o];
       }
-      dh *= 1 - h * h; /* through tanh */
+      dh *= 1 - h * h; /* back through tanh */
       d_b1[j] += dh;
       for (int64_t k = 0; k < p->in; k++) {
         d_w1[j * p->in + k] += dh * x[i * stride + k];
-        dx[i * dx_stride + k] += dh * w1[j * p->in + k]; /* added: the coupling has its share */
+        dx[i * dx_stride + k] += dh * w1[j * p->in + k]; /* added to the coupling's part */
       }
     }
   }
@@ -220,13 +220,13 @@ static glow_status make_net(glow_context *context, const pixel_options *options,
   return glow_net_create(context, &net_ops, options, out);
 }
 
-/* So that files can name them. */
+/* Registers both types, so that files can name them. */
 static glow_status register_types(glow_context *context) {
   GLOW_TRY(glow_context_register_layer(context, &layer_ops));
   return glow_context_register_net(context, &net_ops);
 }
 
-/* ---- a program with them --------------------------------------------------------------------- */
+/* ---- the program ----------------------------------------------------------------------------- */
 
 enum { COUNT = 256, DIMS = 2, STEPS = 300, BLOCKS = 4 };
 
@@ -237,7 +237,7 @@ static void check(glow_status status) {
   exit(1);
 }
 
-/* Do the tables keep their promises? */
+/* Checks that the tables keep their contracts. */
 static void check_types(glow_context *context) {
   glow_layer *layer = NULL;
   glow_net *net = NULL;
@@ -326,7 +326,7 @@ static void log_probs(const glow_model *model, const float *x, double *out) {
 static glow_model *load(glow_context *context, const char *path) {
   glow_model *model = NULL;
   if (glow_model_load(context, path, &model) == GLOW_OK) {
-    fprintf(stderr, "types that nobody has registered were loaded\n");
+    fprintf(stderr, "types that were not registered were loaded\n");
     exit(1);
   }
   printf("before registering: %s\n", strstr(glow_last_error(), "layer"));

@@ -1,5 +1,5 @@
-/* glowtool export: a model under the names of another project, or in our own format in bfloat16, and
- * what that costs. SPDX-License-Identifier: MIT */
+/* glowtool export: a model under the names of another project, or in our own format in bfloat16,
+ * and what that costs. SPDX-License-Identifier: MIT */
 #include <stdio.h>
 
 #include "commands.h"

@@ -56,8 +56,8 @@ static void settle(row_pass *p, int64_t first, int64_t count) {
 }
 
 /* Names the layer of the first row that overflows, when that is the first of all; those before it
- * are finite. Does nothing for a model with a classifier, whose logits the caller may still want from
- * the workspace. */
+ * are finite. Does nothing for a model with a classifier, whose logits the caller may still want
+ * from the workspace. */
 static void name_layer(row_pass *p, int64_t first, const float *x, const int32_t *labels,
                        int64_t count) {
   const char *layer = NULL;

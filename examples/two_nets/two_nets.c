@@ -1,4 +1,4 @@
-/* A flow layer of your own that hosts two networks, from nothing but the installed library: an
+/* A flow layer of your own that hosts two networks, using nothing but the installed library: an
  * affine coupling whose shift and scale come from networks of different kinds and sizes. It is
  * checked, trained on two interleaved half circles, saved, and loaded in another context.
  *
@@ -68,7 +68,7 @@ static glow_status pair_configure(void *self, glow_setup *setup, const glow_shap
   return glow_setup_backward_scratch(setup, 0, changed, &p->ds);
 }
 
-/* Networks may have rounds of their own, such as those of their actnorms. */
+/* Nets may have rounds of initialisation of their own, such as those of their actnorms. */
 static glow_status pair_initialise(const void *self, const glow_call *call, int32_t round,
                                    int32_t phase, const float *x) {
   const pair *p = self;
@@ -88,8 +88,8 @@ typedef struct pair_run {
   const glow_layer_gradient *g;
 } pair_run;
 
-/* What the nets make of x1, which is a part of x and of y alike; stored where backward will want
- * it. */
+/* The nets' outputs for x1, which is the same part of x and of y; stored if backward will need
+ * them. */
 static pair_run run_nets(const pair *p, const glow_call *call, const float *z) {
   pair_run r = {.p = p, .call = call, .t = glow_call_stored(call, p->t)};
   r.s = glow_call_stored(call, p->s);
@@ -123,7 +123,7 @@ static void forward_sample(void *arg, uint32_t n, uint32_t worker) {
 static void pair_forward(const void *self, const glow_call *call, const float *x, float *y,
                          double *logdet, double *logprior) {
   pair_run r = run_nets(self, call, x);
-  (void)logprior; /* of layers that emit latents */
+  (void)logprior; /* only for layers that emit latents */
   r.from = x;
   r.to = y;
   r.logdet = logdet;
@@ -168,7 +168,7 @@ static void backward_sample(void *arg, uint32_t n, uint32_t worker) {
   for (int64_t i = n * p->pixels; i < (n + 1) * p->pixels; i++) {
     const int64_t at1 = i * p->channels + p->from1, at2 = i * p->channels + p->from2;
     memcpy(g->dx + at1, g->dy + at1, (size_t)p->size1 * sizeof(float));
-    if (!g->x) /* then it is ours to give: GLOW_LAYER_RECONSTRUCTS */
+    if (!g->x) /* then this layer computes x: GLOW_LAYER_RECONSTRUCTS */
       memcpy(g->x_out + at1, g->y + at1, (size_t)p->size1 * sizeof(float));
     for (int64_t c = 0; c < p->size2; c++) {
       int64_t j = i * p->size2 + c;
@@ -189,7 +189,7 @@ static void pair_backward(const void *self, const glow_call *call, const glow_la
     r.t = glow_call_stored(call, p->t);
     r.s = glow_call_stored(call, p->s);
   } else {
-    r = run_nets(p, call, g->y); /* fills what the nets store, too */
+    r = run_nets(p, call, g->y); /* this also fills what the nets store */
   }
   r.g = g;
   run_samples(&r, backward_sample);
@@ -215,7 +215,7 @@ static const glow_layer_ops pair_ops = {
     .backward = pair_backward,
 };
 
-/* ---- a program with it ----------------------------------------------------------------------- */
+/* ---- the program --------------------------------------------------------------------------- */
 
 enum { COUNT = 512, STEPS = 300, LAYERS = 6 };
 
@@ -243,7 +243,7 @@ static glow_layer *make_pair(glow_context *context, int32_t swap, uint64_t seed)
   return layer;
 }
 
-/* With networks that have actnorms, too, on an image with an odd number of channels. */
+/* Also with nets that have actnorms, on an image with an odd number of channels. */
 static void check_type(glow_context *context) {
   glow_check_options options = GLOW_CHECK_OPTIONS_INIT;
   glow_conv_net_options conv = GLOW_CONV_NET_OPTIONS_INIT;
@@ -283,7 +283,7 @@ static glow_model *make_model(glow_context *context) {
   return model;
 }
 
-/* Two half circles, one into the other, with noise of deviation 0.08. */
+/* Two interleaved half circles, with noise of standard deviation 0.08. */
 static void draw(float *x) {
   float u[COUNT];
   glow_random_uniform(1, GLOW_STREAM_USER, 0, u, COUNT);
@@ -304,7 +304,7 @@ static void log_probs(const glow_model *model, const float *x, double *out) {
   glow_workspace_destroy(&workspace);
 }
 
-/* nats for each sample */
+/* nats, one for each sample */
 static double mean(const double *values) {
   double sum = 0;
   for (int n = 0; n < COUNT; n++)

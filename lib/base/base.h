@@ -1,4 +1,5 @@
-/* Internal face of base/: what all other folders of lib/ use. SPDX-License-Identifier: MIT */
+/* The internal interface of base/: what all other folders of lib/ use. SPDX-License-Identifier: MIT
+ * */
 #ifndef GLOW_LIB_BASE_H
 #define GLOW_LIB_BASE_H
 
@@ -19,7 +20,8 @@ glow_status glow__error_prefix(glow_status status, const char *format, ...)
 /* ---- options structs: struct_size first ----------------------------------------------------- */
 
 /* Copies the caller's struct `from` (may be NULL) over the defaults in `to` (of to_size bytes, its
- * struct_size first). Smaller than smallest: error. Longer with a non-zero tail: error. */
+ * struct_size first). A struct shorter than `smallest` is an error, and so is a longer one whose
+ * tail is not zero. */
 glow_status glow__options_copy(void *to, size_t to_size, const void *from, size_t smallest,
                                const char *what);
 /* The same for function tables: a longer one is accepted and cut. */
@@ -33,35 +35,36 @@ glow_status glow__struct_fill(void *to, const void *from, size_t from_size, size
 
 struct glow__config;
 
-/* Whether a table describes its struct: fields of known types inside it, choices, ranges. NULL is
- * fine. GLOW_E_ARGUMENT tells the table's author what is wrong. */
+/* Checks that a table describes its struct: fields of known types inside it, choices, ranges. NULL
+ * is fine. On failure (GLOW_E_ARGUMENT) the error tells the table's author what is wrong. */
 glow_status glow__options_table_check(const glow_options_table *table);
-/* What glow_options_read does, in parts. */
+/* The parts of glow_options_read. */
 void glow__options_default(const glow_options_table *table, void *to);
 glow_status glow__options_check(const glow_options_table *table, const void *options);
-/* Writes each field of options that were checked; table NULL: there are none. */
+/* Writes each field of checked options; table NULL: the type has no options. */
 glow_status glow__options_save(const glow_options_table *table, const void *options,
                                struct glow__config *config);
-/* Defaults, and what the list says; fields are checked later, when the thing is made. Lists lie in
- * memory of the context, which glow__options_release gives back; on failure too. */
+/* Sets the defaults, then what `config` says; fields are checked later, when the layer or net is
+ * made. Lists are in memory of the context, on failure too; glow__options_release gives it back. */
 glow_status glow__options_load(const glow_options_table *table, glow_context *context,
                                const struct glow__config *config, void *to);
-/* Replaces lists by copies in memory of the context. On failure those not copied are empty. */
+/* Replaces lists by copies in memory of the context. On failure, lists that were not copied are
+ * empty. */
 glow_status glow__options_own(const glow_options_table *table, glow_context *context,
                               void *options);
 void glow__options_release(const glow_options_table *table, glow_context *context, void *options);
 
 /* ---- memory: glow_allocate, glow_release (sys/base.h) ---------------------------------------- */
 
-/* Like glow_allocate for a table alone (the pool may exist before any context). */
+/* Like glow_allocate, from an allocator alone: a pool may exist before any context. */
 void *glow__allocate(const glow_allocator *allocator, size_t bytes);
 void glow__release(const glow_allocator *allocator, void *memory);
-/* Large blocks ask for large pages, and are written for the first time in pieces of the size of
- * one, after asking for its memory. Touched page by page, fresh memory costs an interrupt for each,
- * which on virtual machines takes longer than all that is done with the page. */
+/* Large blocks ask for large pages, and ask for the memory of each such page before it is first
+ * written. Fresh memory that is touched one small page at a time costs a page fault for each, which
+ * on virtual machines takes longer than everything else that is done with the page. */
 enum { GLOW_PIECE = 1 << 21 };
 void glow__populate(void *memory, size_t bytes);
-/* Like glow_allocate, but not zeroed: for what is written whole at once. */
+/* Like glow_allocate, but not zeroed: for memory that is written as a whole at once. */
 void *glow__allocate_unset(glow_context *context, size_t bytes);
 char *glow__strdup(glow_context *context, const char *text);
 
@@ -73,11 +76,11 @@ struct glow__kernels16; /* math/kernels16.h */
 struct glow_context {
   glow_allocator allocator;
   glow_executor executor;
-  glow_pool *pool; /* ours, or NULL */
+  glow_pool *pool; /* owned, or NULL */
   glow_log_fn log;
   void *log_payload;
-  const struct glow__kernels *kernels;     /* ours */
-  const struct glow__kernels16 *kernels16; /* ours; NULL: products are float32 */
+  const struct glow__kernels *kernels;     /* owned */
+  const struct glow__kernels16 *kernels16; /* owned; NULL: products are float32 */
   struct glow__registry_entry *registry;   /* base/registry.c: a list */
 };
 
@@ -85,11 +88,11 @@ struct glow_context {
 
 struct glow_layer_ops;
 struct glow_net_ops;
-/* Of the tables' first version: docs/abi.md. */
+/* Size of the tables in their first version: docs/abi.md. */
 #define GLOW_LAYER_OPS_SMALLEST sizeof(glow_layer_ops)
 #define GLOW_NET_OPS_SMALLEST sizeof(glow_net_ops)
 
-/* GLOW_E_NOT_FOUND, naming it, when the context has no such type. */
+/* GLOW_E_NOT_FOUND, with the type's name, if the context has no such type. */
 glow_status glow__registry_find_layer(const glow_context *context, const char *type,
                                       const struct glow_layer_ops **out);
 glow_status glow__registry_find_net(const glow_context *context, const char *type,
@@ -98,7 +101,7 @@ void glow__registry_destroy(glow_context *context);
 
 /* ---- text (base/utf8.c) ---------------------------------------------------------------------- */
 
-/* Bytes of the UTF-8 character at c, 0 if there is none. */
+/* Number of bytes of the UTF-8 character at c; 0 if c does not point at one. */
 int32_t glow__utf8_length(const char *c);
 bool glow__is_utf8(const char *text);
 
@@ -114,17 +117,17 @@ typedef struct glow__config_entry {
   bool asked; /* a value of this key was asked for */
 } glow__config_entry;
 
-/* A list of keys and values, or a view of the part of one whose keys start with `prefix`. */
+/* A list of keys and values, or a view of those of its keys that start with `prefix`. */
 typedef struct glow__config {
   struct glow__config_list *list;
   char prefix[72];
 } glow__config;
 
 glow_status glow__config_create(glow_context *context, glow__config *out);
-void glow__config_destroy(glow__config *config); /* of the list, not of a view */
+void glow__config_destroy(glow__config *config); /* call it for the list, not for a view */
 glow__config glow__config_view(const glow__config *config, const char *prefix);
 glow_context *glow__config_context(const glow__config *config);
-/* Of the whole list. */
+/* These two see the whole list, also through a view. */
 int32_t glow__config_count(const glow__config *config);
 const glow__config_entry *glow__config_at(const glow__config *config, int32_t index);
 /* The first key that nobody has asked for, or NULL. */
@@ -132,7 +135,7 @@ const char *glow__config_unasked(const glow__config *config);
 glow_status glow__config_set_int(glow__config *config, const char *key, int64_t value);
 glow_status glow__config_set_real(glow__config *config, const char *key, double value);
 glow_status glow__config_set_text(glow__config *config, const char *key, const char *value);
-/* *out stays as it is when the key is missing. GLOW_E_FORMAT when it has another type, or an
+/* *out stays as it is if the key is missing. GLOW_E_FORMAT if the value has another type, or an
  * integer is outside [low, high]. */
 glow_status glow__config_get_int(const glow__config *config, const char *key, int64_t low,
                                  int64_t high, int64_t *out);

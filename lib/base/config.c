@@ -1,4 +1,4 @@
-/* A flat list of keys and values: the options of a layer as they stand in a file. A part of a
+/* A flat list of keys and values: the options of a layer as a file has them. A part of a
  * layer, such as a net, sees it through a view that puts "PREFIX." in front of every key.
  * SPDX-License-Identifier: MIT */
 #include <math.h>
@@ -7,7 +7,7 @@
 
 #include "base/base.h"
 
-/* What all views of one list share. */
+/* What all views of a list share. */
 typedef struct glow__config_list {
   glow_context *context;
   glow__config_entry *entries;
@@ -76,7 +76,7 @@ static glow__config_entry *config_find(const glow__config *config, const char *k
   return NULL;
 }
 
-/* The key with the prefix in front, in memory of the context. */
+/* The key with the prefix before it, in memory of the context. */
 static char *whole_key(const glow__config *config, const char *key) {
   size_t size = strlen(config->prefix) + strlen(key) + 1;
   char *whole = glow_allocate(config->list->context, size);
@@ -136,7 +136,7 @@ glow_status glow__config_set_int(glow__config *config, const char *key, int64_t 
   return config_set(config, key, &entry);
 }
 
-/* JSON, where values end up, has no infinities, and UTF-8 alone. */
+/* JSON, where values end up, has no infinities and no NaN. */
 glow_status glow__config_set_real(glow__config *config, const char *key, double value) {
   if (!isfinite(value))
     return glow_error(GLOW_E_ARGUMENT, "configuration: '%s' is not finite", key ? key : "");

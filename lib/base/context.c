@@ -1,4 +1,4 @@
-/* glow_context: what is asked of one, and its end. How it is made stands in presets/context.c, for
+/* glow_context: questions about one, and its end. Contexts are made in presets/context.c, because
  * that needs the built-in types. SPDX-License-Identifier: MIT */
 #include "base/base.h"
 

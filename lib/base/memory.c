@@ -8,7 +8,8 @@
 
 #include "base/base.h"
 
-/* The only places of the library that touch the C heap: what a missing table stands for. */
+/* The only places of the library that call malloc and free: the allocator of contexts that were
+ * given none. */
 static void *raw_alloc(const glow_allocator *allocator, size_t bytes) {
   if (allocator && allocator->allocate)
     return allocator->allocate(bytes, allocator->payload);
@@ -22,7 +23,7 @@ static void raw_free(const glow_allocator *allocator, void *memory) {
     free(memory);
 }
 
-/* Advice on the whole pages of a range. It may be refused, and then nothing is lost. */
+/* Advises the kernel on the whole pages of a range. If the advice is refused, nothing is lost. */
 static void advise(void *memory, size_t bytes, int advice) {
   long page = sysconf(_SC_PAGESIZE);
   if (page <= 0)

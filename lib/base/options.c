@@ -1,5 +1,5 @@
-/* Options from a table: defaults, what the caller or a file says, the check of every field, and
- * what is written to a file. SPDX-License-Identifier: MIT */
+/* Options from a table: defaults, values from the caller or a file, checks of every field, and
+ * writing to a file. SPDX-License-Identifier: MIT */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,7 +52,7 @@ static void write_integer(const glow_option *option, void *options, int64_t valu
     memcpy(field(option, options), &narrow, sizeof narrow);
 }
 
-/* A list of indices: where it is, and behind it how many they are. */
+/* A list of indices: its address, followed by its length. */
 typedef struct indices {
   const int32_t *at;
   int64_t count;
@@ -85,7 +85,7 @@ static bool is_default(const glow_option *option, const void *options) {
   }
 }
 
-/* A field that was added later and is 0 means its default. */
+/* A field that was added in a later version means its default if it is 0. */
 static void complete(const glow_option *option, void *options) {
   static const char zeros[sizeof(int64_t)];
   bool wide = option->type == GLOW_OPTION_INT64 || option->type == GLOW_OPTION_REAL;
@@ -273,7 +273,7 @@ static glow_status load_choice(const glow_option *option, const glow__config *co
                     key_of(option), name, known);
 }
 
-/* The list lies in memory of the context; the caller releases it (glow__options_release). */
+/* The list is in memory of the context; the caller releases it (glow__options_release). */
 static glow_status load_indices(const glow_option *option, glow_context *context,
                                 const glow__config *config, void *to) {
   const char *text = NULL;

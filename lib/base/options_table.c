@@ -27,7 +27,7 @@ static glow_status check_row(const glow_options_table *table, int32_t index) {
     fault = "its type is none of GLOW_OPTION_...";
   else if (option->offset < sizeof(size_t) || option->offset > table->size ||
            table->size - option->offset < size)
-    fault = "the field lies outside of the struct";
+    fault = "the field is outside the struct";
   else if (option->type == GLOW_OPTION_CHOICE && (!option->choices || !option->choices->name))
     fault = "it has no choices";
   else if (!(option->low <= option->high))

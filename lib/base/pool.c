@@ -1,13 +1,14 @@
-/* The bundled pool of threads. Workers sleep on a condition variable; around a run both sides first
- * spin for a bounded moment, because the next run usually follows at once. The caller takes tasks
- * too, and a worker that wakes late finds the run closed and is not waited for.
+/* The bundled pool of threads. Workers sleep on a condition variable. Around a run, both sides
+ * first spin for a bounded time, because the next run usually follows at once. The caller takes
+ * tasks too. A worker that wakes up late finds the run closed, and nobody waits for it.
  *
  * A run() that comes while another is in progress, from another thread or from inside a task, is
  * run serially by its caller: it never waits for workers, so it cannot deadlock.
  *
- * The threads do not exist in a child of fork(), and whatever they held there, the lock as well,
- * they hold for ever. The child is known by its process number; it runs tasks serially, touches
- * neither lock nor conditions, and destroys the pool by giving back memory alone.
+ * In a child of fork() the threads do not exist, and whatever they held, the lock included, stays
+ * held for ever. The child is recognised by its process number. It runs tasks serially, touches
+ * neither the lock nor the condition variables, and destroys the pool by only giving back its
+ * memory.
  * SPDX-License-Identifier: MIT */
 #include <pthread.h>
 #include <signal.h>
@@ -26,19 +27,19 @@ typedef struct worker {
 
 struct glow_pool {
   glow_allocator allocator;
-  pid_t process; /* whose threads they are */
+  pid_t process; /* the process that made the threads */
   uint32_t threads;
   uint32_t started;          /* entries of workers whose thread exists */
   worker *workers;           /* [threads - 1] */
   atomic_bool busy;          /* a run is in progress */
-  atomic_uint_fast64_t next; /* next task to take; 64 bits: may pass `tasks` by one per thread */
+  atomic_uint_fast64_t next; /* next task to take; 64 bits: may exceed `tasks` by one per thread */
 
-  pthread_mutex_t lock; /* for all below */
+  pthread_mutex_t lock; /* for everything below */
   pthread_cond_t wake, done;
   atomic_uint_fast64_t generation; /* number of the run; written under the lock */
-  atomic_uint inside;              /* workers in the run; grows under the lock only */
+  atomic_uint inside;              /* workers in the run; grows only under the lock */
   uint32_t sleeping;
-  bool open; /* the run takes workers */
+  bool open; /* workers may enter the run */
   bool stop;
   glow_task_fn fn;
   void *arg;
@@ -53,7 +54,8 @@ static void pause_cpu(void) {
 #endif
 }
 
-/* In a child of fork()? One system call for each run, 0.1 us; to wake a thread takes longer. */
+/* Is this a child of fork()? Costs one system call for each run, 0.1 us; waking a thread takes
+ * longer. */
 static bool inherited(const glow_pool *pool) {
   return getpid() != pool->process;
 }
@@ -208,7 +210,7 @@ static void destroy_sync(glow_pool *pool) {
 }
 
 static void release_pool(glow_pool *pool) {
-  glow_allocator allocator = pool->allocator; /* the table stands in what it frees */
+  glow_allocator allocator = pool->allocator; /* a copy: the pool holds the table */
   glow__release(&allocator, pool->workers);
   glow__release(&allocator, pool);
 }

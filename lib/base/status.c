@@ -34,7 +34,7 @@ const char *glow_last_error(void) {
   return error_text;
 }
 
-/* The arguments may point into error_text, so the text is made beside it. */
+/* The arguments may point into error_text, so the text is first made beside it. */
 static void record(const char *format, va_list arguments, const char *where) {
   char text[ERROR_BYTES];
   int length = vsnprintf(text, sizeof text, format, arguments);
@@ -74,7 +74,7 @@ glow_status glow__error_prefix(glow_status status, const char *format, ...) {
   int length = vsnprintf(text, sizeof text, format, arguments);
   va_end(arguments);
   if (length < 0 || length >= ERROR_BYTES - 3)
-    return status; /* no room: the error itself matters more */
+    return status; /* does not fit: the error itself matters more */
   size_t used = (size_t)length;
   memcpy(text + used, ": ", 2);
   used += 2;

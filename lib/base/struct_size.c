@@ -4,7 +4,7 @@
 
 #include "base/base.h"
 
-/* A caller that forgot the _INIT macro passes a random size: do not read that far. */
+/* If the caller forgot the _INIT macro, the size is arbitrary: do not read that far. */
 enum { LARGEST_STRUCT = 4096 };
 
 /* Reads and checks the caller's struct_size. */
@@ -14,11 +14,13 @@ static glow_status read_size(const void *from, size_t smallest, const char *what
     return glow_error(GLOW_E_ARGUMENT, "%s: struct_size is %zu, at least %zu is needed", what,
                       *size, smallest);
   if (*size > LARGEST_STRUCT)
-    return glow_error(GLOW_E_ARGUMENT, "%s: struct_size %zu makes no sense", what, *size);
+    return glow_error(GLOW_E_ARGUMENT,
+                      "%s: struct_size is %zu, which is too large; use the _INIT macro", what,
+                      *size);
   return GLOW_OK;
 }
 
-/* Copies what both sides know, all but the size itself. */
+/* Copies what both sides know, except for the size itself. */
 static void copy_common(void *to, const void *from, size_t bytes) {
   const size_t head = sizeof(size_t);
   memcpy((char *)to + head, (const char *)from + head, bytes - head);

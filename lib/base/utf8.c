@@ -1,4 +1,4 @@
-/* UTF-8 as RFC 3629 has it: no overlong forms, no surrogates, nothing beyond U+10FFFF.
+/* UTF-8 according to RFC 3629: no overlong forms, no surrogates, nothing beyond U+10FFFF.
  * SPDX-License-Identifier: MIT */
 #include "base/base.h"
 

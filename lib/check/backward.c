@@ -1,5 +1,6 @@
-/* Backward as a function: the same after other calls, of samples alone, without the input, and for
- * any number of workers; forward and inverse for the last, too. SPDX-License-Identifier: MIT */
+/* Backward as a function: gives the same after other calls, for samples alone, without the input,
+ * and for any number of workers; the last also for forward and inverse.
+ * SPDX-License-Identifier: MIT */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -63,7 +64,7 @@ static bool is_a_function(glow__check *c) {
       !backward_forward(c, 0, c->samples, c->saved, &out))
     return false;
   other = glow__check_outputs(c, true);
-  bool of_batch = c->of_batch; /* another batch has other statistics */
+  bool of_batch = c->of_batch; /* because another batch has other statistics */
   c->of_batch = false;
   bool fine =
       glow__check_forward(c, c->arrays[CHECK_X2], 0, c->samples, GLOW_LATENTS_RAW, NULL, &other);
@@ -75,11 +76,11 @@ static bool is_a_function(glow__check *c) {
   return glow__check_backward(c, &g, out.z, 0, c->samples, c->saved, true, zeroed(c, 1)) &&
          glow__check_same(c,
                           "dx after the forward of another batch differs (what backward needs "
-                          "belongs into saved regions)",
+                          "belongs in stored regions)",
                           &grid, c->arrays[CHECK_DX2], c->arrays[CHECK_DX], 0) &&
          same_gradients(c,
-                        "after the forward of another batch (what backward needs belongs into "
-                        "saved regions)",
+                        "after the forward of another batch (what backward needs belongs in "
+                        "stored regions)",
                         c->gradients[1], c->gradients[0], 0);
 }
 
@@ -110,7 +111,7 @@ static bool alone(glow__check *c) {
 
 /* ---- without the input ----------------------------------------------------------------------- */
 
-/* The input is as good as its round trip, and that is a step on the way to the gradients. */
+/* The reconstructed input is only as good as its round trip, and the gradients depend on it. */
 static void backward_reconstructed(glow__check *c) {
   glow__grid grid = glow__grid_x(c, c->samples);
   double tolerance = 10 * c->o.round_trip;
@@ -206,7 +207,7 @@ static void backward_compare(glow__check *c, const char *when) {
   same_gradients(c, when, c->gradients[1], c->gradients[0], 0);
 }
 
-/* The last task first, and on three workers: what is left of threads without any. */
+/* The last task first, and on three workers: what can be tested of threads without any. */
 static void run_backwards(void *payload, glow_task_fn fn, void *arg, uint32_t tasks) {
   (void)payload;
   for (uint32_t t = tasks; t-- > 0;)
@@ -217,7 +218,7 @@ static void with_threads(glow__check *c, const glow_executor *serial) {
   enum { THREADS = 4, ROUNDS = 2 };
   glow_pool *pool = NULL;
   if (glow_pool_create(&c->context->allocator, THREADS, &pool) != GLOW_OK)
-    return; /* no threads here */
+    return; /* no threads on this system */
   c->shadow.executor = (glow_executor)GLOW_EXECUTOR_INIT;
   glow_pool_executor(pool, &c->shadow.executor);
   for (int round = 0; round < ROUNDS && !glow__check_over(c); round++) {

@@ -6,8 +6,9 @@
 
 #include "check/check.h"
 
-/* NaNs that no arithmetic makes; two of them are one as a double. Of arrays that a call writes, and
- * of regions, so that what was not written and what came from unwritten scratch are told apart. */
+/* NaNs that no arithmetic makes; two of them are one as a double. One for arrays that a call writes
+ * and one for regions, so that what was not written can be told from what came from unwritten
+ * scratch. */
 static const uint32_t of_array = 0x7ffda5a5, of_region = 0x7ff9a5a5;
 
 static void call_fill(float *at, int64_t floats, uint32_t pattern) {
@@ -41,12 +42,12 @@ glow__outputs glow__check_outputs(glow__check *c, bool second) {
 
 /* ---- what was written ------------------------------------------------------------------------ */
 
-/* Of an array of the check's own: nothing in front of it, and nothing behind `floats`. */
+/* For an array of the check's own: nothing may be written before it, nor behind `floats`. */
 static bool guards(glow__check *c, const char *function, const char *what, const float *array,
                    int64_t floats) {
   for (int64_t i = 1; i <= GLOW_CHECK_GUARD; i++)
     if (!untouched(array - i)) {
-      glow__check_fault(c, "%s writes %lld floats in front of %s", function, (long long)i, what);
+      glow__check_fault(c, "%s writes %lld floats before %s", function, (long long)i, what);
       return false;
     }
   for (int64_t i = floats; i < array_floats(c) + GLOW_CHECK_GUARD; i++)
@@ -58,12 +59,12 @@ static bool guards(glow__check *c, const char *function, const char *what, const
   return true;
 }
 
-/* Why a result is not finite: a saved region that forward left as it was, or other memory. */
+/* Why a result is not finite: a stored region that forward did not fill, or other memory. */
 static const char *why_not_finite(const glow__check *c, const char *function) {
   for (int32_t id = 0; strcmp(function, "backward") == 0 && id < c->declared[2].count; id++) {
     int64_t at = glow__region_offset(&c->node->stored, id, c->ws->plan.batch, true);
     if (holds(c->saved + at, of_region))
-      return " (a saved region that forward did not fill?)";
+      return " (a stored region that forward did not fill?)";
   }
   return " (memory read before it was written?)";
 }
@@ -127,7 +128,7 @@ static bool finite_sums(glow__check *c, const char *function, const char *what,
 
 /* ---- a call ---------------------------------------------------------------------------------- */
 
-/* The pass of a single block: that of worker 0 when the layer is run by samples. */
+/* The call of a single block, by worker 0, if the layer is run by samples. */
 static void call_begin(glow__check *c, int64_t first, int64_t samples, int32_t form, float *z,
                        glow_call *call) {
   const glow__plan *plan = &c->ws->plan;
@@ -151,7 +152,8 @@ static void call_begin(glow__check *c, int64_t first, int64_t samples, int32_t f
 
 static bool call_end(glow__check *c, const char *function, const glow_call *call) {
   if (c->allocations)
-    glow__check_fault(c, "%s allocates memory: passes have all that configure declared", function);
+    glow__check_fault(c, "%s allocates memory: passes may only use what configure declared",
+                      function);
   bool fine = !c->allocations;
   fine = region_guards(c, function, "scratch", &c->node->scratch, &c->declared[0], call->scratch,
                        call->capacity, call->samples, call->training) &&
@@ -272,14 +274,14 @@ bool glow__check_logits_call(glow__check *c, const float *x, int64_t first, int6
     return false;
   for (int64_t i = 0; i < floats; i++)
     if (!isfinite(logits[i])) {
-      glow__check_fault(c, "logits: number %lld of sample %lld is %s",
+      glow__check_fault(c, "logits: element %lld of sample %lld is %s",
                         (long long)(i % node->logits), (long long)(i / node->logits),
                         untouched(logits + i) ? "not written" : "not finite");
       return false;
     }
   for (int64_t i = 1; i <= GLOW_CHECK_GUARD; i++)
     if (!untouched(logits - i) || !untouched(logits + floats + i - 1)) {
-      glow__check_fault(c, "logits writes beyond its %lld numbers", (long long)floats);
+      glow__check_fault(c, "logits writes beyond its %lld elements", (long long)floats);
       return false;
     }
   return true;

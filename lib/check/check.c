@@ -1,5 +1,5 @@
-/* glow_layer_check: makes a model of the layer, and puts it to one check after the other. What each
- * looks for stands in <glow/sys/check.h>. SPDX-License-Identifier: MIT */
+/* glow_layer_check: makes a model of the layer, and runs one check after the other on it. What each
+ * of them looks for is said in <glow/sys/check.h>. SPDX-License-Identifier: MIT */
 #include "check/check.h"
 
 #include <math.h>
@@ -72,7 +72,7 @@ static glow_status make_model(glow__check *c, glow_layer *layer) {
   return status;
 }
 
-/* Room behind every region, in which nobody may write. */
+/* Adds room behind every region, which nobody may write to. */
 static void widen(glow__regions *regions, glow__region *room, glow__regions *declared) {
   *declared = (glow__regions){regions->count, room};
   if (regions->count)
@@ -89,7 +89,7 @@ static size_t check_take(size_t *total, int64_t floats) {
   return at;
 }
 
-/* One block for all arrays, each with guards. Called with base NULL for the size. */
+/* One block for all arrays, each with guards. With base NULL, only the size is computed. */
 static size_t lay_out(glow__check *c, unsigned char *base) {
   const int64_t guards = 2 * GLOW_CHECK_GUARD;
   int64_t saved = 0, parameters = c->model->parameter_count;
@@ -120,8 +120,8 @@ static size_t lay_out(glow__check *c, unsigned char *base) {
   return total;
 }
 
-/* Two blocks of samples and a third of one sample, when the layer is run by samples; else enough
- * for several tasks. */
+/* Two blocks of samples and a third one of a single sample if the layer is run by samples;
+ * otherwise enough for several tasks. */
 static int64_t wide_batch(const glow__check *c) {
   return glow__by_tasks(c->node) ? 2 * GLOW_CHECK_BATCH
                                  : 2 * ((GLOW_BLOCK_MIN + c->dims - 1) / c->dims) + 1;
@@ -195,7 +195,7 @@ static void check_draw(glow__check *c) {
   }
 }
 
-/* Adds normal numbers to all parameters, `times` the spread. */
+/* Adds normal random values to all parameters, `times` the spread. */
 static bool perturb(glow__check *c, double times) {
   int64_t count = c->model->parameter_count;
   float *moved = c->gradients[1];
@@ -221,8 +221,8 @@ static bool finite_parameters(glow__check *c, const char *when) {
   return true;
 }
 
-/* The first values from data: of parameters that have been moved, so that the norms which are set
- * fit what is around them. */
+/* Initialises from data, with parameters that have been moved, so that the norms which are set fit
+ * the layers around them. */
 static bool check_initialise(glow__check *c) {
   if (!c->node->rounds)
     return true;
@@ -233,10 +233,10 @@ static bool check_initialise(glow__check *c) {
   return false;
 }
 
-/* Parameters far out, for layers that say they prepare always. */
+/* Parameters far out, for layers that say that they always prepare. */
 enum { TRIES = 16 };
 
-/* Leaves in base the parameters of all further checks. False: no further check makes sense. */
+/* Leaves the parameters of all further checks in base. False: further checks make no sense. */
 static bool check_build(glow__check *c) {
   size_t bytes = (size_t)c->model->parameter_count * sizeof(float);
   if (!finite_parameters(c, "as it is built"))
@@ -253,7 +253,7 @@ static bool check_build(glow__check *c) {
       return false;
     }
   if (!perturb(c, 1)) {
-    glow__check_fault(c, "with parameters moved by %g: %s", c->o.spread, glow_last_error());
+    glow__check_fault(c, "parameters moved by %g: %s", c->o.spread, glow_last_error());
     return false;
   }
   memcpy(c->base, c->model->parameters, bytes);
@@ -311,7 +311,7 @@ static glow_status check_options(const glow_check_options *o) {
   if (s->height < 1 || s->width < 1 || s->channels < 1 || s->height > GLOW_CHECK_DIMS ||
       s->width > GLOW_CHECK_DIMS || s->channels > GLOW_CHECK_DIMS ||
       s->height * s->width * s->channels > GLOW_CHECK_DIMS)
-    return glow_error(GLOW_E_ARGUMENT, "shape is %lld x %lld x %lld; it must have 1 to %d numbers",
+    return glow_error(GLOW_E_ARGUMENT, "shape is %lld x %lld x %lld; it must have 1 to %d elements",
                       (long long)s->height, (long long)s->width, (long long)s->channels,
                       GLOW_CHECK_DIMS);
   if (!(o->high - o->low >= 4 * MARGIN) || !isfinite(o->high - o->low))

@@ -9,7 +9,8 @@
 #include "host/outcome.h"
 #include "host/run.h"
 
-/* Floats behind (and in front of) every array, and behind every region, that nobody may write. */
+/* Guard floats behind (and before) every array and behind every region, which nobody may write to.
+ * */
 enum { GLOW_CHECK_GUARD = 64, GLOW_CHECK_DIMS = 512, GLOW_CHECK_BATCH = 16 };
 
 /* What forward makes. */
@@ -24,7 +25,7 @@ enum {
   CHECK_X2, /* other inputs */
   CHECK_Y,  /* forward(x), outputs of reference */
   CHECK_Z,  /* its latents, raw */
-  CHECK_Y2, /* outputs to compare */
+  CHECK_Y2, /* outputs that are compared */
   CHECK_Z2,
   CHECK_BACK, /* what inverse gives */
   CHECK_DY,   /* weights of y and z in an objective */
@@ -41,7 +42,7 @@ enum {
   CHECK_LOGPRIOR,
   CHECK_LOGDET2, /* of CHECK_Y2 */
   CHECK_LOGPRIOR2,
-  CHECK_SUM, /* for the moment */
+  CHECK_SUM, /* temporary */
   CHECK_SUM2,
   CHECK_D_LOGDET, /* weights in an objective */
   CHECK_D_LOGPRIOR,
@@ -51,32 +52,32 @@ enum {
 
 typedef struct glow__check {
   glow_check_options o;
-  glow_context *context; /* the caller's */
+  glow_context *context; /* of the caller */
   glow_context shadow;   /* like it, with an executor and a counting allocator of the check's own */
   int64_t allocations, live, fail_at; /* of shadow: calls, blocks, the call that fails */
   glow_model *model;                  /* the layer and, when it leaves something, a prior */
   const glow__node *node;
   glow_workspace *ws;
-  glow__regions declared[3]; /* scratch, worker, saved: as the layer declared them */
+  glow__regions declared[3]; /* scratch, worker, stored: as the layer declared them */
   glow__region regions[3][GLOW_MAX_REGIONS]; /* their memory */
-  int64_t dims, samples, wide; /* numbers of a sample; samples of a call, and of a wide one */
+  int64_t dims, samples, wide; /* elements of a sample; samples of a call, and of a wide one */
   int64_t span;                /* samples that the arrays are laid out for: one of the two */
   int32_t *labels, *suspects;  /* [wide]; [tensors and the input]: disagree with differences */
   float *arrays[CHECK_ARRAYS];
   double *doubles[CHECK_DOUBLES]; /* of [wide] */
   float *gradients[2];            /* [parameters] */
   float *base;                    /* [parameters]: what they are between the checks */
-  float *saved;                   /* [saved regions], a second set */
-  float *vectors[4]; /* [wide, context size], when the layer reads context vectors: they, a copy, a
+  float *saved;                   /* [stored regions], a second set */
+  float *vectors[4]; /* [wide, condition size], if the layer reads conditions: they, a copy, a
                         direction, and gradients */
-  float *logits[3];  /* [wide, logits], when the layer has some: they, others, and their weights in
+  float *logits[3];  /* [wide, logits], if the layer has any: they, others, and their weights in
                         an objective */
   double *jacobian;  /* [dims, dims] */
   unsigned char *arena;
   double start;            /* what log-det and log-prior are before a call */
-  bool of_batch;           /* passes use the statistics of their batch, where the layer has such */
+  bool of_batch;           /* passes use the statistics of their batch, if the layer has any */
   const char *name;        /* of the check that runs */
-  int32_t faults, in_step; /* so far; by the check that runs */
+  int32_t faults, in_step; /* so far; found by the current check */
   uint64_t drawn;          /* random numbers so far */
   char first[900];         /* the first fault */
 } glow__check;
@@ -102,7 +103,8 @@ static inline glow__grid glow__grid_z(const glow__check *c, int64_t samples) {
 
 void glow__check_fault(glow__check *c, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-/* No more is to be looked for: a fault, and nobody who wants to hear of others. */
+/* Nothing more needs to be checked: there was a fault, and the caller does not ask for all of them.
+ * */
 static inline bool glow__check_over(const glow__check *c) {
   return c->faults && !c->o.report;
 }
@@ -111,20 +113,20 @@ typedef struct glow__place {
   char text[120];
 } glow__place;
 glow__place glow__check_place(const glow_shape *shape, int64_t n, int64_t i);
-/* Reports the first element by which a differs from b by more than tolerance (1 + |b|), or by
- * any bit where tolerance is 0: "`what` by 0.1 at sample 0, ...". True: there is none. */
+/* Reports the first element in which a differs from b by more than tolerance (1 + |b|), or by any
+ * bit if tolerance is 0: "`what` by 0.1 at sample 0, ...". True: there is none. */
 bool glow__check_same(glow__check *c, const char *what, const glow__grid *grid, const float *a,
                       const float *b, double tolerance);
-/* The same for a number of each sample: "`what`: sample 1: 0.5 instead of 0.7". */
+/* The same for one value per sample: "`what`: sample 1: 0.5 instead of 0.7". */
 bool glow__check_same_sums(glow__check *c, const char *what, int64_t samples, const double *a,
                            const double *b, double tolerance);
 
 /* ---- calls (call.c) -------------------------------------------------------------------------- */
 
-/* Fills an array with a pattern that is not a number, and gives its place. */
+/* Fills an array with a NaN pattern, and gives its address. */
 float *glow__check_fresh(glow__check *c, int32_t array);
-/* Reports what forward and its like have not written, have written as not finite, or behind the
- * end. True: nothing. */
+/* Reports what forward and its like have not written, have written but not finite, or have written
+ * behind the end. True: nothing. */
 bool glow__check_written(glow__check *c, const char *function, const char *what, const float *array,
                          const glow__grid *grid);
 /* Outputs of forward in arrays: of reference, or to compare. */
@@ -135,7 +137,7 @@ bool glow__check_forward(glow__check *c, const float *x, int64_t first, int64_t 
                          int32_t form, float *saved, const glow__outputs *out);
 bool glow__check_inverse(glow__check *c, const glow__outputs *in, int64_t first, int64_t samples,
                          int32_t form, float *x, double *logdet);
-/* gradient: what is given and where to write. z: the raw latents. gradients are added to. */
+/* gradient: what is given, and where to write. z: the raw latents. gradients are added to. */
 bool glow__check_backward(glow__check *c, const glow_layer_gradient *gradient, float *z,
                           int64_t first, int64_t samples, float *saved, bool valid,
                           float *gradients);
@@ -144,7 +146,7 @@ bool glow__check_logits_call(glow__check *c, const float *x, int64_t first, int6
                              int32_t set);
 bool glow__check_logits_backward(glow__check *c, const float *x, const float *d_logits, float *dx,
                                  float *gradients);
-/* Other inputs for each number `set`. */
+/* Other inputs for each value of `set`. */
 void glow__check_draw_inputs(glow__check *c, uint64_t set);
 /* Sets the parameters and prepares; false: prepare refuses them. */
 bool glow__check_prepare(glow__check *c, const float *parameters);
@@ -162,7 +164,7 @@ void glow__check_logits(glow__check *c);
 void glow__check_threads(glow__check *c);
 glow_status glow__check_save(glow__check *c);
 glow_status glow__check_inference_form(glow__check *c);
-/* Whether the other model gives what the layer's does: "`when`, the output of forward differs
+/* Whether the other model gives the same as the layer's: "`when`, the output of forward differs
  * `why`". */
 glow_status glow__check_same_model(glow__check *c, const glow_model *other, const char *when,
                                    const char *why, double tolerance);

@@ -1,12 +1,12 @@
-/* Forward and inverse: what they write and add to, that they are functions of what they are given,
- * and undo each other. SPDX-License-Identifier: MIT */
+/* Forward and inverse: what they write and what they add to; that they are functions of their
+ * inputs; and that they undo each other. SPDX-License-Identifier: MIT */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "check/check.h"
 
-/* Float32 sums in another order, as a product of matrices may take them for another batch. */
+/* Float32 sums in another order, as a product of matrices may add them for another batch. */
 static const double rounding = 1e-5;
 
 static size_t bytes(const glow__check *c, int64_t samples) {
@@ -32,7 +32,7 @@ static bool same_outputs(glow__check *c, const char *when, const glow__outputs *
   return glow__check_same_sums(c, what, samples, a->logprior, b->logprior, tolerance);
 }
 
-/* A sum that began at `start` against one that began at 0. */
+/* Compares a sum that began at `start` with one that began at 0. */
 static void added(glow__check *c, const char *what, const double *a, const double *b,
                   double start) {
   for (int64_t n = 0; n < c->samples; n++) {
@@ -45,7 +45,7 @@ static void added(glow__check *c, const char *what, const double *a, const doubl
                         what, (long long)n, b[n], start);
     else
       glow__check_fault(c,
-                        "%s is not added to what is there: sample %lld: %.6g with 0 there "
+                        "%s is not added to what was there: sample %lld: %.6g with 0 there "
                         "before, %.6g with %g",
                         what, (long long)n, b[n], a[n], start);
     return;
@@ -64,20 +64,20 @@ static void forward_adds(glow__check *c, const glow__outputs *reference) {
   c->start = 0;
 }
 
-/* The same again after another batch, and when activations are kept. */
+/* The same again after another batch, and when activations are stored. */
 static void forward_is_a_function(glow__check *c, const glow__outputs *reference) {
   glow__outputs out = glow__check_outputs(c, true);
   if (!glow__check_forward(c, c->arrays[CHECK_X2], 0, c->samples, GLOW_LATENTS_RAW, NULL, &out))
     return;
   out = glow__check_outputs(c, true);
   if (!glow__check_forward(c, c->arrays[CHECK_X], 0, c->samples, GLOW_LATENTS_RAW, NULL, &out) ||
-      !same_outputs(c,
-                    "of the same x after another call differs (state that is no declared tensor?)",
-                    &out, reference, 0, c->samples, 0))
+      !same_outputs(
+          c, "of the same x after another call differs (state that is not a declared tensor?)",
+          &out, reference, 0, c->samples, 0))
     return;
   out = glow__check_outputs(c, true);
   if (glow__check_forward(c, c->arrays[CHECK_X], 0, c->samples, GLOW_LATENTS_RAW, c->saved, &out))
-    same_outputs(c, "differs when activations are kept", &out, reference, 0, c->samples, 0);
+    same_outputs(c, "differs when activations are stored", &out, reference, 0, c->samples, 0);
 }
 
 static void forward_alone(glow__check *c, const glow__outputs *reference) {
@@ -134,8 +134,8 @@ static bool data_and_back(glow__check *c, int32_t form) {
                                logdet, c->doubles[CHECK_SUM2], 1e-5);
 }
 
-/* y -> x -> y, from outputs half way between those of two inputs: in the range of the layer, but
- * not what forward has given. */
+/* y -> x -> y, from outputs halfway between those of two inputs: in the range of the layer, but not
+ * given by forward. */
 static bool outputs_and_back(glow__check *c) {
   glow__grid y = glow__grid_y(c, c->samples), z = glow__grid_z(c, c->samples);
   glow__outputs a = glow__check_outputs(c, false), b = glow__check_outputs(c, true);

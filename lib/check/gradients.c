@@ -1,9 +1,10 @@
 /* Gradients of every tensor and of the input, through each part of what forward makes, against
  * differences of forward.
  *
- * A difference suffers from float32 when its step is small, and from curvature and the kinks of
- * ReLU when it is large; and at a kink the slopes of the two sides differ, of which either is a
- * gradient. So the nearest of several is taken: a gradient that is wrong is wrong for all of them.
+ * * A difference suffers from float32 if its step is small, and from curvature and the kinks of
+ * ReLU if it is large; at a kink the slopes of the two sides differ, and either one is a gradient.
+ * So the nearest of several differences is taken: a gradient that is wrong is wrong for all of
+ * them.
  * What does not agree is tried again on other inputs, where there are other kinks.
  * SPDX-License-Identifier: MIT */
 #include <math.h>
@@ -35,7 +36,7 @@ static double value_of(const glow__check *c, int32_t part, const glow__outputs *
   return sum;
 }
 
-/* sum <d_logits, logits>; not a number after a fault. */
+/* sum <d_logits, logits>; NaN after a fault. */
 static double value_of_logits(glow__check *c, const float *x) {
   double sum = 0;
   if (!glow__check_logits_call(c, x, 0, c->samples, 0))
@@ -45,8 +46,8 @@ static double value_of_logits(glow__check *c, const float *x) {
   return sum;
 }
 
-/* Into dx. It is added to: from 1 it must become 1 more than from 0, but for roundings at 2^-24 of
- * each part that is added: 1e-4 is a thousand of them. */
+/* Into dx, which is added to: starting from 1 it must become 1 more than from 0, except for
+ * roundings at 2^-24 of each part that is added; 1e-4 is a thousand of them. */
 static bool backward_of_logits(glow__check *c, int32_t dx, float *gradients) {
   float *d = glow__check_fresh(c, dx);
   int64_t count = c->samples * c->dims;
@@ -92,7 +93,7 @@ static bool backward_of(glow__check *c, int32_t part, int32_t dx, float *gradien
 
 /* ---- differences ----------------------------------------------------------------------------- */
 
-/* `values`, the parameters of a tensor, the input, or context vectors, moved along a direction. */
+/* `values`, the parameters of a tensor, the input, or the condition, moved along a direction. */
 enum { PARAMETERS, INPUT, VECTORS };
 typedef struct probe {
   glow__check *c;
@@ -103,7 +104,7 @@ typedef struct probe {
   int64_t count;
 } probe;
 
-/* Not a number when the layer cannot be run there. */
+/* NaN if the layer cannot be run there. */
 static double moved(const probe *p, double step) {
   glow__check *c = p->c;
   double value = NAN;
@@ -126,7 +127,7 @@ static void nearer(double slope, double expected, double *best) {
     *best = slope;
 }
 
-/* The slope that comes nearest to the expected one; and an ordinary one, to report. */
+/* The slope that is nearest to the expected one; and an ordinary one, to report. */
 static double nearest_slope(const probe *p, double expected, double enough, double *ordinary) {
   static const double steps[] = {0x1p-7, 0x1p-9, 0x1p-5, 0x1p-11};
   double best = NAN, here = moved(p, 0);
@@ -151,7 +152,7 @@ static double root_mean_square(const float *v, int64_t count) {
 
 static const char *slope_hint(double gradient, double slope, double enough) {
   if (fabs(slope) <= enough)
-    return " (forward does not move with it?)";
+    return " (forward does not depend on it?)";
   if (gradient == 0)
     return " (nothing was added?)";
   if (fabs(gradient + slope) <= 5e-2 * fabs(slope))
@@ -189,7 +190,7 @@ static void report(const probe *p, const glow__tensor *tensor, int64_t element, 
       snprintf(index, sizeof index, " of sample %lld at %lld",
                (long long)(element / c->model->condition_size),
                (long long)(element % c->model->condition_size));
-    snprintf(what, sizeof what, "the context vector%s", index);
+    snprintf(what, sizeof what, "the condition%s", index);
   } else if (element >= 0) {
     glow__place place = glow__check_place(&c->node->in, element / c->dims, element % c->dims);
     snprintf(what, sizeof what, "x at %s", place.text);
@@ -202,8 +203,8 @@ static void report(const probe *p, const glow__tensor *tensor, int64_t element, 
                     gradient, slope, slope_hint(gradient, slope, enough));
 }
 
-/* Single elements, all when there are few, and random directions. False: one does not agree, which
- * is reported when this is the last attempt. */
+/* Single elements, all if there are few, and random directions. False: one does not agree; that is
+ * reported in the last attempt. */
 static bool gradients_compare(const probe *given, const glow__tensor *tensor, const float *g,
                               double typical, float *direction, bool last) {
   probe p = *given;
@@ -248,7 +249,7 @@ static const glow__tensor *tensor_at(const glow__check *c, int32_t t) {
   return &c->model->tensors[c->node->first_tensor + t];
 }
 
-/* Gradients that began at 1 against those that began at 0. */
+/* Compares gradients that began at 1 with those that began at 0. */
 static void check_added(glow__check *c, int32_t part, const float *g) {
   float *more = c->gradients[1];
   for (int64_t i = 0; i < c->node->parameters; i++)
@@ -266,14 +267,14 @@ static void check_added(glow__check *c, int32_t part, const float *g) {
       glow__check_fault(c, "gradient of '%s'%s is %s: %.6g with 0 there before, %.6g with 1",
                         tensor->name + strlen(c->node->name) + 1, index,
                         fabs(a - b) <= 1e-4 * (1 + fabs(b)) ? "overwritten, not added to"
-                                                            : "not added to what is there",
+                                                            : "not added to what was there",
                         b, a);
       return;
     }
   }
 }
 
-/* The t-th of what has gradients: a tensor, then the input, then the context vectors. */
+/* Number t of what has gradients: a tensor, then the input, then the condition. */
 static bool compare_one(glow__check *c, int32_t part, int32_t t, double typical, bool last) {
   const float *g = c->gradients[0];
   if (t < c->node->tensors) {

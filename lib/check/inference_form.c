@@ -1,10 +1,10 @@
-/* The inference form: what `linear` and `inference_form` give maps as the layer does.
+/* The inference form: `linear` and `inference_form` must give the same map as the layer.
  * SPDX-License-Identifier: MIT */
 #include "check/check.h"
 #include "presets/presets.h"
 
-/* Roundings in another order, of x, of sums over channels, and of what an inverse stretches: as far
- * apart as there and back may be. */
+/* Roundings in another order, of x, of sums over channels, and of what an inverse stretches: the
+ * difference may be as large as that of a round trip. */
 glow_status glow__check_inference_form(glow__check *c) {
   const glow_layer_ops *ops = &c->node->layer->ops;
   glow_model *form = NULL;

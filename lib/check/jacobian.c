@@ -11,7 +11,7 @@
 
 #define LOG_2PI 1.8378770664093454836
 
-/* log|det| of a [n, n], by elimination with partial pivoting; -infinity when it is singular. */
+/* log|det| of a [n, n], by elimination with partial pivoting; -infinity if it is singular. */
 static double log_abs_det(double *a, int64_t n) {
   double sum = 0;
   for (int64_t k = 0; k < n; k++) {
@@ -36,7 +36,7 @@ static double log_abs_det(double *a, int64_t n) {
   return sum;
 }
 
-/* Forward of the sample x with number j moved by h; adds weight times the results, y and then
+/* Forward of the sample x with element j moved by h; adds weight times the results, y and then
  * latents, to column j. */
 static bool add_column(glow__check *c, int64_t n, int64_t j, float h, double weight, int32_t form) {
   float *x = c->arrays[CHECK_WORK];
@@ -65,14 +65,14 @@ static bool numerical(glow__check *c, int64_t n, float h, int32_t form, double *
   return true;
 }
 
-/* The numerical value that comes nearest to `given`. */
+/* The numerical value that is nearest to `given`. */
 static bool nearest(glow__check *c, int64_t n, int32_t form, double given, double enough,
                     double *best) {
   static const float steps[] = {0x1p-5f, 0x1p-7f, 0x1p-9f};
   *best = INFINITY;
   for (int i = 0; i < 3 && !(fabs(*best - given) <= enough); i++) {
     double value;
-    /* parts of the results that do not move are subtracted exactly */
+    /* so that parts of the results that do not move are subtracted exactly */
     if (!numerical(c, n, steps[i], form, &value))
       return false;
     if (!(fabs(*best - given) <= fabs(value - given)))
@@ -111,7 +111,7 @@ void glow__check_logdets(glow__check *c) {
   }
 }
 
-/* Whitened latents e are standard normal, or standard logistic, when the layer's prior is right. So
+/* Whitened latents e are standard normal, or standard logistic, if the layer's prior is right. So
  * log p(z | y) = log p(e) + log|det de/dz|, where the last is the difference of the log-dets of
  * x -> (y, e) and x -> (y, z). */
 void glow__check_logpriors(glow__check *c) {
@@ -148,7 +148,7 @@ void glow__check_logpriors(glow__check *c) {
       continue;
     glow__check_fault(c,
                       "sample %lld: %.6g from forward, %.6g from the whitened latents and their "
-                      "Jacobian, taken for standard normal",
+                      "Jacobian, assuming a standard normal",
                       (long long)n, logprior[n], normal + with_normal - logdet[n]);
     return;
   }

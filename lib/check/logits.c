@@ -1,15 +1,16 @@
-/* Logits as a function of the input alone: the same in other memory, of samples alone, and with the
- * input left as it was. SPDX-License-Identifier: MIT */
+/* Logits as a function of the input alone: the same in other memory and for samples alone, and the
+ * input stays as it was. SPDX-License-Identifier: MIT */
 #include <math.h>
 #include <string.h>
 
 #include "check/check.h"
 
-/* 1e-5: alone, products may be cut otherwise; sums of hundreds of terms round at 2^-24 each. */
+/* 1e-5: for samples alone, products may be cut differently; sums of hundreds of terms round at
+ * 2^-24 each. */
 static bool same(glow__check *c, const char *when, int64_t sample, const float *a, const float *b) {
   for (int64_t k = 0; k < c->node->logits; k++)
     if (fabs((double)a[k] - (double)b[k]) > 1e-5 * (1 + fabs((double)b[k]))) {
-      glow__check_fault(c, "%s: number %lld of sample %lld is %.6g instead of %.6g", when,
+      glow__check_fault(c, "%s: element %lld of sample %lld is %.6g instead of %.6g", when,
                         (long long)k, (long long)sample, (double)a[k], (double)b[k]);
       return false;
     }

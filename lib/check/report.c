@@ -7,7 +7,7 @@
 #include "check/check.h"
 
 void glow__check_fault(glow__check *c, const char *format, ...) {
-  enum { MOST = 8 }; /* of one check: what follows repeats it */
+  enum { MOST = 8 }; /* of one check: later ones mostly repeat it */
   char text[800];
   va_list arguments;
   if (glow__check_over(c) || c->in_step++ >= MOST)

@@ -1,4 +1,4 @@
-/* Saving and loading: the options of its table and the declared tensors must be all that the layer
+/* Saving and loading: the table's options and the declared tensors must be all that the layer
  * is. The options go through a configuration, which holds what a file does; tensors are copied.
  * Making the layer again must give back what it takes, also when memory runs out at any point.
  * SPDX-License-Identifier: MIT */
@@ -21,7 +21,7 @@ static glow_status copy_tensors(glow_model *model, void *arg) {
   return GLOW_OK;
 }
 
-/* The first tensor in which the two differ. */
+/* The first tensor in which the two models differ. */
 static bool same_tensors(glow__check *c, const glow_model *copy) {
   const glow_model *model = c->model;
   for (int32_t i = 0; i < model->tensor_count && i < copy->tensor_count; i++) {
@@ -29,15 +29,15 @@ static bool same_tensors(glow__check *c, const glow_model *copy) {
     if (strcmp(a->name, b->name) == 0 && glow__tensors_alike(a, b))
       continue;
     glow__check_fault(c,
-                      "the layer that is made again has tensor '%s' of another name, type or "
-                      "shape, where '%s' was (an option that is not saved?)",
+                      "the layer made again has tensor '%s', with another name, type or "
+                      "shape than '%s' (an option that is not saved?)",
                       b->name, a->name);
     return false;
   }
   if (model->tensor_count == copy->tensor_count)
     return true;
   glow__check_fault(c,
-                    "the layer that is made again has %d tensors instead of %d (an option that "
+                    "the layer made again has %d tensors instead of %d (an option that "
                     "is not saved?)",
                     copy->tensor_count, model->tensor_count);
   return false;
@@ -202,7 +202,7 @@ static void without_memory(glow__check *c, const saved_layers *saved) {
                         failed ? ", memory having run out in between" : "");
     else if (failed && status != GLOW_E_MEMORY)
       glow__check_fault(c,
-                        "allocation %lld of making the layer fails, and that does not give "
+                        "allocation %lld of making the layer fails, but that does not give "
                         "GLOW_E_MEMORY",
                         (long long)n);
     else if (failed)
@@ -224,7 +224,7 @@ static glow_status save_layers(glow__check *c, saved_layers *saved) {
 static glow_status check_saved(glow__check *c, saved_layers *saved) {
   glow_status status = save_layers(c, saved);
   if (status == GLOW_E_UNSUPPORTED)
-    return GLOW_OK; /* the type is not registered, and so it says */
+    return GLOW_OK; /* the type is not registered, which is the answer to expect */
   if (status == GLOW_OK)
     status = compare_copy(c, saved);
   if (status != GLOW_OK && status != GLOW_E_MEMORY) {

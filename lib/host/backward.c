@@ -1,5 +1,5 @@
-/* Gradients: back through the layers of the last forward. Stored layers use their activations;
- * the others reconstruct their input from their output, one after the other, down to a state that
+/* Gradients: back through the layers of the last forward pass. Stored layers use their activations.
+ * The others reconstruct their input from their output, one after the other, down to a state that
  * was stored, with which the reconstructed one is compared. SPDX-License-Identifier: MIT */
 #include <math.h>
 #include <stdio.h>
@@ -45,7 +45,7 @@ static void stored(const glow__back *b, int32_t i) {
   glow__back_node(b, i, &call, &g);
 }
 
-/* For a layer that cannot reconstruct: inverse gives x, and forward again what it saves. */
+/* For a layer that cannot reconstruct: inverse gives x, and forward, run again, what it stores. */
 static glow_status backward_invert(const glow_workspace *ws, const glow__node *node,
                                    glow_call *call, const float *y, float *x) {
   double *ignored = (double *)(void *)(ws->memory + ws->plan.logdet);
@@ -57,7 +57,7 @@ static glow_status backward_invert(const glow_workspace *ws, const glow__node *n
   return GLOW_OK;
 }
 
-/* Nodes [first, last); the output of the last is stored, or there is none. Gives the input of the
+/* Nodes [first, last); the output of the last is stored, unless it has none. Gives the input of the
  * first. */
 static glow_status backward_reconstructed(const glow__back *b, int32_t first, int32_t last,
                                           const float **out) {
@@ -84,7 +84,7 @@ static glow_status backward_reconstructed(const glow__back *b, int32_t first, in
   return GLOW_OK;
 }
 
-/* max |a - x| / rms(x); where x is 0, as if its size were 1. INFINITY: a is not finite. */
+/* max |a - x| / rms(x); where x is 0, it counts as of size 1. INFINITY: a is not finite. */
 static double relative_difference(const float *a, const float *x, int64_t count) {
   double largest = 0, squares = 0;
   for (int64_t i = 0; i < count; i++) {
@@ -124,7 +124,7 @@ static glow_status not_inverted(glow_workspace *ws, glow_status status) {
   return fall_back(ws, status, why);
 }
 
-/* Nodes [first, last), of which only the input of the first is stored. */
+/* Nodes [first, last), where only the input of the first is stored. */
 static glow_status not_stored(const glow__back *b, int32_t first, int32_t last) {
   glow_workspace *ws = b->ws;
   if (ws->recomputes) {
@@ -195,7 +195,7 @@ static glow_status backward_check(const glow_workspace *ws, const glow_backward_
   GLOW_TRY(glow__check_ready(ws->model));
   GLOW_TRY(check_condition(ws, o));
   if (o->d_logits && !ws->model->logits)
-    return glow_error(GLOW_E_ARGUMENT, "d_logits is given, and the model has no logits");
+    return glow_error(GLOW_E_ARGUMENT, "d_logits is given, but the model has no logits");
   return GLOW_OK;
 }
 

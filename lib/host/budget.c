@@ -1,8 +1,8 @@
 /* Which layers are stored where memory is limited. A stored layer has its input, its output and its
- * stored regions for backward; the others reconstruct. To store one is worth the work of a forward,
- * and for a layer that would be inverted first that of the inverse too; so layers are taken in the
- * order of work for each byte as long as there is room, which for a knapsack with many small things
- * is within one of them of the best. SPDX-License-Identifier: MIT */
+ * stored regions for backward; the others reconstruct. Storing a layer spares the work of a
+ * forward, and of an inverse too if the layer would be inverted first. So layers are taken in the
+ * order of work per byte as long as there is room. For a knapsack with many small items that is
+ * within one item of the best. SPDX-License-Identifier: MIT */
 #include <string.h>
 
 #include "host/workspace.h"
@@ -16,7 +16,7 @@ typedef struct fit {
   const glow_model *model;
   int64_t batch;
   unsigned char *store;
-  item *heap; /* the best first */
+  item *heap; /* best first */
   int32_t count;
 } fit;
 
@@ -50,7 +50,7 @@ static item take_best(fit *f) {
 
 /* ---- sizes ----------------------------------------------------------------------------------- */
 
-/* Each of these was computed for the workspace in which none is stored, so none overflows. */
+/* Each of these was computed for the workspace that stores no layer, so none overflows. */
 static int64_t state_floats(const fit *f, int32_t i) {
   int64_t floats = 0;
   glow__aligned(f->model->nodes[i].in_size * f->batch, &floats);
@@ -67,7 +67,7 @@ static bool budget_is_stored(const fit *f, int32_t i) {
   return i >= 0 && i < f->model->node_count && f->store[i];
 }
 
-/* What storing node i takes beside what is stored already; the input of the first always is. */
+/* What storing node i takes besides what is stored already; the input of the first always is. */
 static int64_t cost(const fit *f, int32_t i) {
   int64_t floats = region_floats(f, i);
   if (i > 0 && !budget_is_stored(f, i - 1))
@@ -89,7 +89,7 @@ static double gain(const fit *f, int32_t i) {
   return spared(&f->model->nodes[i]) * (double)f->batch / (double)(cost(f, i) + 1);
 }
 
-/* Room for the stored regions of one layer, and for its output when it must run forward again. */
+/* Room for the stored regions of one layer, and for its output if it must run forward again. */
 static int64_t shared(const fit *f) {
   int64_t largest = 0, spare = 0;
   for (int32_t i = 0; i < f->model->node_count; i++) {
@@ -114,7 +114,7 @@ static void budget_list(fit *f) {
     sink(f, i);
 }
 
-/* Stores what fits `left` floats. Returns what is left then. */
+/* Stores what fits into `left` floats. Returns what is left after that. */
 static int64_t budget_take(fit *f, int64_t left) {
   for (budget_list(f); f->count;) {
     int32_t i = take_best(f).node;
@@ -133,7 +133,8 @@ glow_status glow__choose_stored(const glow_model *model, int64_t batch, int64_t 
   f.heap = glow_allocate(model->context, (size_t)model->node_count * sizeof *f.heap);
   if (!f.heap)
     return GLOW_E_MEMORY;
-  /* Once the largest layers are stored, less room is shared, and there may be more for others. */
+  /* Once the largest layers are stored, the shared room is smaller, and there may be more for
+   * others. */
   int64_t left = room - least, before, now = shared(&f);
   do {
     left = budget_take(&f, left);

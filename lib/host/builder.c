@@ -1,4 +1,4 @@
-/* glow_builder: a model while it is put together. Shapes are checked at every step.
+/* glow_builder: puts layers together into a model. Shapes are checked at every step.
  * SPDX-License-Identifier: MIT */
 #include <math.h>
 #include <string.h>
@@ -68,7 +68,7 @@ glow_status glow__check_layer_name(const glow_model *model, const char *name) {
   for (const char *c = name; *c; c++)
     if ((unsigned char)*c <= ' ' || *c == 127)
       return glow_error(GLOW_E_ARGUMENT, "layer name '%s' has a space or control character", name);
-  if (strchr(name, '/')) /* NAME/part are a checkpoint's tensors */
+  if (strchr(name, '/')) /* a checkpoint's tensors are called NAME/part */
     return glow_error(GLOW_E_ARGUMENT, "layer name '%s' has a '/'", name);
   for (int32_t i = 0; i < model->node_count; i++)
     if (strcmp(model->nodes[i].name, name) == 0)
@@ -93,7 +93,7 @@ glow_status glow__reserve_node(glow_model *model) {
   return GLOW_OK;
 }
 
-/* What goes in is what comes out, as output or as latents. */
+/* As many elements go in as come out, as output or as latents. */
 static glow_status check_output(glow__node *node) {
   if (node->out.height == 0)
     node->out_size = 0;
@@ -102,7 +102,7 @@ static glow_status check_output(glow__node *node) {
   else
     node->out_size = glow_shape_size(&node->out);
   if (node->out_size < 0 || node->out_size + node->latent_size != node->in_size)
-    return glow_error(GLOW_E_SHAPE, "%lld numbers go in, %lld and %lld latents come out",
+    return glow_error(GLOW_E_SHAPE, "%lld elements go in, %lld elements and %lld latents come out",
                       (long long)node->in_size, (long long)node->out_size,
                       (long long)node->latent_size);
   return GLOW_OK;
@@ -112,7 +112,7 @@ static glow_status no_fixed_scratch(const glow__node *node) {
   if (!glow__by_tasks(node))
     for (int32_t i = 0; i < node->scratch.count; i++)
       if (node->scratch.at[i].backward)
-        return glow_error(GLOW_E_ARGUMENT, "a layer run by samples has no backward scratch");
+        return glow_error(GLOW_E_ARGUMENT, "a layer run by samples cannot have backward scratch");
   return GLOW_OK;
 }
 
@@ -141,7 +141,8 @@ static glow_status builder_check_nets(const glow_layer *layer) {
   return GLOW_OK;
 }
 
-/* One part's derived values after those before it; each was checked to be far from overflow. */
+/* Places one part's derived values after those before it; each size was checked to be far from
+ * overflow. */
 static void place_part(glow__part *part, int64_t *total) {
   part->derived_offset = *total;
   *total += (int64_t)((part->derived_bytes + GLOW_ALIGN - 1) / GLOW_ALIGN * GLOW_ALIGN);
@@ -178,7 +179,7 @@ static glow_status builder_configure(glow_builder *builder, glow__node *node) {
     model->inference_only = true;
   GLOW_TRY(keep_regions(model->context, node));
   if (node->latent_size) {
-    node->latent_offset = model->dims - node->in_size; /* all else is latents already */
+    node->latent_offset = model->dims - node->in_size; /* everything else is latents already */
     model->latent_count++;
   }
   node->derived_offset = model->derived_size;
@@ -190,7 +191,7 @@ static glow_status builder_add(glow_builder *builder, const char *name, glow_lay
   glow_model *model = builder->model;
   GLOW_TRY(glow__check_layer_name(model, name));
   if (builder->shape.height == 0)
-    return glow_error(GLOW_E_SHAPE, "layer '%s' comes after '%s', which left nothing", name,
+    return glow_error(GLOW_E_SHAPE, "layer '%s' comes after '%s', which leaves no elements", name,
                       model->nodes[model->node_count - 1].name);
   if (layer->context != model->context)
     return glow_error(GLOW_E_ARGUMENT, "layer '%s' was made with another context", name);
@@ -279,7 +280,7 @@ static glow_status builder_finish(const glow_builder *builder, glow__read_fn rea
     return glow_error(GLOW_E_STATE, "the builder has failed before");
   if (left->height != 0)
     return glow_error(GLOW_E_SHAPE,
-                      "%lld x %lld x %lld numbers are left: the last layer must be a prior",
+                      "%lld x %lld x %lld elements are left: the last layer must be a prior",
                       (long long)left->height, (long long)left->width, (long long)left->channels);
   GLOW_TRY(builder_allocate(builder->model));
   GLOW_TRY(read(builder->model, arg));
@@ -307,7 +308,7 @@ glow_status glow__builder_finish_at(glow_builder **builder, glow__read_fn read, 
   const size_t bytes = (size_t)model->parameter_count * sizeof(float) + 1;
   model->adopted = parameters != NULL;
   model->parameters = parameters ? parameters : glow__allocate_unset(model->context, bytes);
-  if (model->parameters) /* the model's own from here on, on failure too */
+  if (model->parameters) /* owned by the model from here on, also on failure */
     return glow__builder_finish_from(builder, read, arg, out);
   glow_builder_destroy(builder);
   return GLOW_E_MEMORY;

@@ -39,7 +39,7 @@ int64_t glow__region_offset(const glow__regions *regions, int32_t id, int64_t ca
 
 enum { STAMP = GLOW_ALIGN / sizeof(float) }; /* floats that a stamp takes */
 
-/* Where packed region number `end` lies among those that are cached, or where all of them end. */
+/* Where packed region number `end` is among the cached ones, or where all of them end. */
 static bool cached_offset(const glow__regions *regions, int32_t end, bool training, int64_t *out) {
   *out = 0;
   for (int32_t i = 0; i < end; i++) {
@@ -109,7 +109,7 @@ int32_t glow_call_must_pack(const glow_call *call, int32_t id) {
   if (!region || !region->packed || !call->packed)
     return 1;
   glow__stamp *stamp = (glow__stamp *)(void *)(cached_region(call, id) - STAMP);
-  /* While parameters may be written, no version says what they are. */
+  /* While parameters may be written, no version describes them. */
   glow__stamp now = call->may_write ? 0 : call->model->version;
   bool made = now && *stamp == now;
   *stamp = now;
@@ -156,7 +156,7 @@ float *glow_call_observed(const glow_call *call, int32_t id) {
   return call->observed + tensor->observed;
 }
 
-/* The part whose derived values the call sees, or NULL when that has none. */
+/* The part whose derived values the call sees; NULL if it has none. */
 static const glow__part *derived_part(const glow_call *call) {
   if (!call)
     return NULL;
@@ -222,7 +222,7 @@ void glow_call_run(const glow_call *call, uint32_t tasks, glow_task_fn fn, void 
 
 /* ---- failures -------------------------------------------------------------------------------- */
 
-/* A lock that is held for the copy of a short text. */
+/* A lock, held only while a short text is copied. */
 static void lock(glow__failure *failure) {
   while (__atomic_exchange_n(&failure->lock, 1, __ATOMIC_ACQUIRE)) {
   }

@@ -19,14 +19,14 @@ struct glow_call {
   const glow__node *node;
   int64_t samples;
   int64_t capacity; /* samples that the scratch regions are laid out for */
-  int64_t first;    /* of a block: its first sample in the stored regions */
-  int64_t row;      /* of the batch: its first sample among those that the caller gave */
+  int64_t first;    /* first sample of a block in the stored regions */
+  int64_t row;      /* first sample of the batch among those of the caller */
   int64_t stored_capacity;
-  bool training;      /* backward regions are there */
-  bool may_write;     /* tensors: reset and initialise */
+  bool training;      /* the pass has backward regions */
+  bool may_write;     /* tensors may be written: reset and initialise */
   int32_t statistics; /* GLOW_STATISTICS_..., 0: running */
-  float *observed;    /* all that is observed of a batch; NULL when nothing is */
-  float *gradients;   /* of parameter gradient_first and on */
+  float *observed;    /* what is observed of a batch; NULL: nothing is */
+  float *gradients;   /* from that of parameter gradient_first on */
   int64_t gradient_first;
   float *scratch;
   float *packed; /* packed regions that are cached, each behind a glow__stamp; NULL: not cached */
@@ -56,17 +56,17 @@ bool glow__regions_size(const glow__regions *regions, int64_t capacity, bool tra
 int64_t glow__region_offset(const glow__regions *regions, int32_t id, int64_t capacity,
                             bool training);
 
-/* The version of the parameters that a cached region was made of, 0: none; takes GLOW_ALIGN
+/* The version of the parameters that a cached region was made from; 0: none. Takes GLOW_ALIGN
  * bytes. */
 typedef uint64_t glow__stamp;
 /* Floats of the packed regions of a node with their stamps, which a workspace caches for it. False:
  * overflow. */
 bool glow__packed_regions(const glow__node *node, bool training, int64_t *out);
 
-/* Notes a failure, where none of a lower sample was noted before. */
+/* Notes a failure, unless one of a lower sample was noted before. */
 void glow__failure_note(glow__failure *failure, const glow__failure *other);
 
-/* The call of net number `net` of the layer: the same, with the net's derived values. */
+/* The call of net number `net` of the layer: the same call with the net's derived values. */
 glow_call glow__call_of_net(const glow_call *call, int32_t net);
 
 /* A layer's functions for starting values and derived values, and then those of its nets. */

@@ -7,8 +7,8 @@ glow_status glow__check_ready(const glow_model *model) {
   if (!model->prepared)
     return glow_error(GLOW_E_STATE, "parameters have changed: call glow_model_prepare first");
   if (!model->initialised)
-    return glow_error(GLOW_E_STATE, "the model is not initialised: give it data to take its "
-                                    "first values from (glow_workspace_initialise)");
+    return glow_error(GLOW_E_STATE, "the model is not initialised: call "
+                                    "glow_workspace_initialise with data first");
   return GLOW_OK;
 }
 
@@ -22,11 +22,10 @@ glow_status glow__check_count(const glow_workspace *ws, int64_t count) {
 
 glow_status glow__check_batch(const glow_workspace *ws, int64_t count) {
   if (count < 1 || count > ws->plan.batch)
-    return glow_error(
-        GLOW_E_ARGUMENT,
-        "%lld samples at once; this pass takes one batch, and the workspace's is 1 to "
-        "%lld: make a larger one, or several passes",
-        (long long)count, (long long)ws->plan.batch);
+    return glow_error(GLOW_E_ARGUMENT,
+                      "%lld samples; this pass takes one batch, of 1 to "
+                      "%lld samples in this workspace: make a larger workspace, or several passes",
+                      (long long)count, (long long)ws->plan.batch);
   return GLOW_OK;
 }
 
@@ -77,7 +76,7 @@ glow_status glow__check_conditions_finite(const glow_workspace *ws, int64_t coun
   return rows_finite(ws, "condition", ws->condition, count, ws->model->condition_size);
 }
 
-/* Images are dequantised into [-1/2, 1/2); samples that a model draws go somewhat beyond. */
+/* Images are dequantised into [-1/2, 1/2); samples that a model draws go a little beyond that. */
 #define LARGEST_OF_AN_IMAGE 2.0f
 
 void glow__warn_of_scale(glow_workspace *ws, const float *x, int64_t count) {

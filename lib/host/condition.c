@@ -1,10 +1,10 @@
-/* Conditions for nets over pixels: a vector is added to every pixel, an image is squeezed to the
- * height and width at hand, so that nothing of it is lost.
+/* Conditions for nets over pixels: a vector is added to every pixel; an image is squeezed to the
+ * height and width of x, so that nothing of it is lost.
  *   channel (c f + dy) f + dx of pixel (y, x)  =  channel c of pixel (f y + dy, f x + dx)
  * SPDX-License-Identifier: MIT */
 #include "host/call.h"
 
-/* How a condition of h x w x c lies over an image: f pixels of it to one, each way; 0 for a
+/* How many pixels, each way, a condition of h x w x c has for one pixel of an image; 0 for a
  * vector. */
 static int64_t factor_of(const glow_shape *condition, int64_t height, int64_t width) {
   if (condition->height == 1 && condition->width == 1)
@@ -49,7 +49,7 @@ static condition_run condition_run_of(const glow_call *call, int64_t height, int
   return r;
 }
 
-/* Where channel k of what the condition adds to pixel p of an image lies in the condition. */
+/* Index, in the condition, of channel k of what the condition adds to pixel p of an image. */
 static int64_t condition_place(const condition_run *r, int64_t p, int64_t k) {
   int64_t f = r->factor, c = r->call->model->condition.channels;
   if (!f)

@@ -6,8 +6,9 @@
 #include "host/outcome.h"
 #include "host/run.h"
 
-/* Where node i's output goes: a place of its own when backward wants it; else over its input where
- * the layer can, else the state that its input is not in. The caller's x is never written. */
+/* Where node i's output goes: to a place of its own if backward needs it; otherwise over its input
+ * if the layer can do that; otherwise to the state that does not hold its input. The caller's x is
+ * never written. */
 static float *output_place(const glow_workspace *ws, int32_t i, const float *x, bool store) {
   float *a = ws->memory + ws->plan.states[0], *b = ws->memory + ws->plan.states[1];
   float *stored = store ? glow__stored_input(ws, i + 1) : NULL;

@@ -1,4 +1,4 @@
-/* Internal face of host/ for train/ and io/. SPDX-License-Identifier: MIT */
+/* The internal interface of host/ for train/ and io/. SPDX-License-Identifier: MIT */
 #ifndef GLOW_LIB_HOST_H
 #define GLOW_LIB_HOST_H
 
@@ -10,43 +10,45 @@
 
 glow_context *glow__model_context(const glow_model *model);
 const glow_model *glow__workspace_model(const glow_workspace *workspace);
-/* Whether it has gone over to running layers again; set: false when it has no memory for that. */
+/* Whether the workspace now runs layers forward again instead of inverting them. Setting it gives
+ * false if the workspace has no memory for that. */
 bool glow__workspace_recomputes(const glow_workspace *workspace);
 bool glow__workspace_set_recomputes(glow_workspace *workspace, bool recomputes);
 
 /* What messages call the first sample of a pass: where its samples are a part of the caller's. */
 void glow__workspace_set_base(glow_workspace *workspace, int64_t base);
 
-/* Writes layer `index`'s options to config . */
+/* Writes layer `index`'s options to config. */
 glow_status glow__model_save_layer(const glow_model *model, int32_t index, glow__config *config);
 /* For loading: the model that is being built, whose tensors have no memory yet; and finishing it
- * with values from `read` instead of initial ones. */
+ * with values from `read` instead of starting values. */
 const glow_model *glow__builder_model(const glow_builder *builder);
 typedef glow_status (*glow__read_fn)(glow_model *model, void *arg);
 glow_status glow__builder_finish_from(glow_builder **builder, glow__read_fn read, void *arg,
                                       glow_model **out);
-/* The same for a `read` that writes every parameter: their memory is not zeroed before. Or they are
- * at `parameters` already, which the caller keeps for as long as the model lives: see
- * glow__model_adopt. */
+/* The same for a `read` that writes every parameter, so that their memory need not be zeroed
+ * before. Or the parameters are at `parameters` already, which the caller keeps for as long as the
+ * model lives: see glow__model_adopt. */
 glow_status glow__builder_finish_at(glow_builder **builder, glow__read_fn read, void *arg,
                                     float *parameters, glow_model **out);
-/* Hands the memory over in which the parameters that were given lie: release is called in the
- * end. */
+/* Hands over the memory that holds the given parameters: `release` is called when the model is
+ * destroyed. */
 void glow__model_adopt(glow_model *model, void *memory, int64_t bytes,
                        void (*release)(void *memory, int64_t bytes));
-/* Whether the parameters lie in memory that was given. */
+/* Whether the parameters are in memory that was handed over. */
 bool glow__model_adopted(const glow_model *model);
 /* Memory of tensor `index`, trainable or fixed. */
 void *glow__model_tensor_data(const glow_model *model, int32_t index);
 
-/* Moves the running averages of the workspace's model, which must be prepared afterwards; what they
- * were is kept in the workspace until its next pass, for undo. GLOW_E_NUMERIC names a tensor that
- * would not be finite; nothing has changed then. */
+/* Moves the running averages of the workspace's model, which must be prepared afterwards. The old
+ * averages stay in the workspace until its next pass, for undo. GLOW_E_NUMERIC names a tensor that
+ * would not be finite; then nothing has changed. */
 glow_status glow__running_move(glow_workspace *workspace, glow_model *model);
 glow_status glow__running_undo(glow_workspace *workspace, glow_model *model);
 
-/* Name of the first layer with a non-finite value in this flat vector (of parameters or gradients),
- * searched from the last layer to the first, the order of backward; NULL when all are finite. */
+/* Name of the first layer with a non-finite element in this flat vector (of parameters or
+ * gradients), searched from the last layer to the first, the order of backward; NULL if all are
+ * finite. */
 const char *glow__model_nonfinite_layer(const glow_model *model, const float *flat);
 
 #endif

@@ -27,8 +27,8 @@ glow_status glow_setup_net(glow_setup *setup, int32_t net, const glow_shape *inp
     return glow__error_prefix(status, "net '%s' (%s)", prefix, n->ops.type);
   if (n->part.rounds && !n->ops.initialise)
     return glow_error(GLOW_E_ARGUMENT,
-                      "net '%s' (%s) has rounds of initialisation, and its table "
-                      "no initialise",
+                      "net '%s' (%s) declares rounds of initialisation, but its table "
+                      "has no initialise",
                       prefix, n->ops.type);
   glow_setup_pop(setup);
   return GLOW_OK;
@@ -74,7 +74,7 @@ void glow_call_net_backward(const glow_call *call, int32_t net, const float *x, 
   n->ops.backward(n->self, &own, x, stride, out, dout, dx, dx_stride);
 }
 
-/* ---- what the model does with nets by itself ------------------------------------------------- */
+/* ---- what the model itself does with nets ---------------------------------------------------- */
 
 glow_status glow__call_reset(const glow_call *call) {
   const glow_layer *layer = call->node->layer;

@@ -1,4 +1,4 @@
-/* Data-dependent initialisation: layer by layer, the whole set of samples in micro-batches.
+/* Data-dependent initialisation: layer by layer, with all samples, in micro-batches.
  * SPDX-License-Identifier: MIT */
 #include <math.h>
 #include <string.h>
@@ -11,12 +11,12 @@ typedef struct initialisation {
   glow_model *model;
   const int32_t *labels;
   int64_t count;
-  float *x; /* state of all samples, and another to move to */
+  float *x; /* state of all samples, and room for the next one */
   float *y;
   void *state;
 } initialisation;
 
-/* Samples that one call may have: the layer's regions hold so many. */
+/* Number of samples that one call may have: the layer's regions have room for this many. */
 static int64_t call_samples(const initialisation *in, const glow__node *node) {
   int64_t batch = in->ws->plan.batch;
   return glow__by_tasks(node) ? batch : glow__block_samples(node, batch);
@@ -56,7 +56,7 @@ static glow_status one_round(const initialisation *in, const glow__node *node, i
   return phase(in, node, round, GLOW_INITIALISE_END, 0, 0);
 }
 
-/* Moves all samples through a node that has its values. */
+/* Moves all samples through a node that has been initialised. */
 static void advance(initialisation *in, const glow__node *node) {
   int64_t step = in->ws->plan.batch;
   double *ignored = (double *)(void *)(in->ws->memory + in->ws->plan.logdet);
@@ -109,7 +109,7 @@ static size_t largest_state(const glow_model *model) {
   return largest;
 }
 
-/* Of parameters and fixed state. */
+/* Bytes of parameters and fixed state. */
 static size_t state_bytes(const glow_model *model) {
   return (size_t)(model->parameter_count + model->fixed_count) * 4 + 1;
 }
@@ -131,7 +131,8 @@ static glow_status initialise(initialisation *in, const float *x, float *backup)
   memcpy(model->parameters, backup, bytes);
   memcpy(model->fixed, backup + model->parameter_count, fixed_bytes);
   bool prepared = model->prepared;
-  for (int32_t i = 0; i < model->node_count; i++) /* as they were: they had succeeded */
+  for (int32_t i = 0; i < model->node_count;
+       i++) /* with their old values, which had succeeded before */
     if (glow__node_prepare(model, &model->nodes[i]) != GLOW_OK)
       prepared = false;
   model->prepared = prepared;
@@ -144,9 +145,9 @@ static glow_status initialise_check(glow_workspace *ws, const glow_model *model,
   if (!ws || !model || !x)
     return glow_error(GLOW_E_ARGUMENT, "glow_workspace_initialise: NULL argument");
   if (ws->model != model)
-    return glow_error(GLOW_E_ARGUMENT, "the workspace is of another model");
+    return glow_error(GLOW_E_ARGUMENT, "the workspace belongs to another model");
   if (model->is_inference_form)
-    return glow_error(GLOW_E_STATE, "an inference form has had its data");
+    return glow_error(GLOW_E_STATE, "an inference form is initialised already");
   int64_t numbers = 0;
   if (count < 1 || !glow_size_multiply(count, model->dims, &numbers) || numbers > INT64_MAX / 64)
     return glow_error(GLOW_E_ARGUMENT, "%lld samples to initialise from; 1 or more are needed",

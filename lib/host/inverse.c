@@ -26,7 +26,7 @@ glow_status glow__run_inverse(glow_workspace *ws, const float *latents, int32_t 
     bool in_place = y && i > 0 && (node->layer->ops.flags & GLOW_LAYER_IN_PLACE);
     float *to = i == 0 ? x : in_place ? states[1 - other] : states[other];
     glow_call call;
-    /* Layers read latents in inverse; the const is theirs to keep. */
+    /* Layers only read latents in inverse, although the pointer that they get is not const. */
     glow__call_begin(ws, node, samples, labels, form, (float *)(uintptr_t)latents, &call);
     GLOW_TRY(glow__node_inverse(&call, y, to, logdet));
     if (watch && !inverse_watched(watch, node, to, logdet)) {
@@ -153,8 +153,8 @@ typedef struct draw {
   int64_t first;  /* whose first sample this is */
 } draw;
 
-/* From uniform numbers, by the inverse of the distribution: e = log(u / (1 - u)), where u is in the
- * middle of its step of 2^-24. */
+/* From uniform random numbers, by the inverse of the distribution function: e = log(u / (1 - u)),
+ * with u in the middle of its step of 2^-24. */
 static void draw_logistic(const glow_sample_options *o, uint64_t position, float *z,
                           int64_t count) {
   glow_random_uniform(o->seed, GLOW_STREAM_SAMPLE, position, z, count);

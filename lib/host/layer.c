@@ -85,7 +85,7 @@ static glow_status check_given(const glow_context *context, const glow_layer_ops
   return GLOW_OK;
 }
 
-/* A net that is given twice is destroyed once. */
+/* A net that was given twice is destroyed once. */
 static void forget_doubles(glow_net **nets, int32_t count) {
   for (int32_t i = 0; nets && i < count; i++)
     for (int32_t j = 0; j < i; j++)
@@ -118,7 +118,7 @@ glow_status glow_layer_create(glow_context *context, const glow_layer_ops *ops, 
   glow_status status = GLOW_OK;
   if (out)
     *out = NULL;
-  if (ops) /* first, for the number of nets that are taken over */
+  if (ops) /* first, because it tells how many nets are taken over */
     status = glow__table_copy(&table, sizeof table, ops, GLOW_LAYER_OPS_SMALLEST, "glow_layer_ops");
   if (status == GLOW_OK && (!context || !ops || !out))
     status = glow_error(GLOW_E_ARGUMENT, "glow_layer_create: NULL argument");
@@ -153,7 +153,7 @@ void glow_layer_destroy(glow_layer **layer) {
   *layer = NULL;
 }
 
-/* ---- made again ------------------------------------------------------------------------------ */
+/* ---- copies ---------------------------------------------------------------------------------- */
 
 static glow_status layer_make(glow_context *context, const glow_layer_ops *ops, const void *options,
                               glow_net **nets, glow_layer **out) {
@@ -163,11 +163,10 @@ static glow_status layer_make(glow_context *context, const glow_layer_ops *ops, 
 
 static glow_status layer_check_whole(const glow_layer *layer) {
   if (layer->has_more || layer->ops.flags & GLOW_LAYER_INFERENCE_ONLY)
-    return glow_error(GLOW_E_UNSUPPORTED,
-                      "a layer of type '%s' %s: it can be neither saved nor copied",
-                      layer->ops.type,
-                      layer->has_more ? "holds more than its options (glow_layer_self)"
-                                      : "is for inference alone");
+    return glow_error(
+        GLOW_E_UNSUPPORTED, "a layer of type '%s' %s: it can be neither saved nor copied",
+        layer->ops.type,
+        layer->has_more ? "holds more than its options (glow_layer_self)" : "is an inference form");
   return GLOW_OK;
 }
 
@@ -242,7 +241,7 @@ glow_status glow__layer_like(const glow_layer *layer, glow_context *context, glo
   return status;
 }
 
-/* The same layer with its nets' forms for inference, where at least one has such a form. */
+/* The same layer with the inference forms of its nets; only if at least one net has such a form. */
 static glow_status with_forms_of_nets(const glow_layer *layer, const glow_call *call,
                                       glow_layer **out) {
   glow_net *nets[GLOW_MAX_HOSTED_NETS] = {NULL};

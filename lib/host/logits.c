@@ -1,5 +1,5 @@
-/* Logits of classes: from data through the layers before the one that has them, or from latents
- * back through those after it. SPDX-License-Identifier: MIT */
+/* Logits of classes: from data, through the layers before the one that has them, or from latents,
+ * back through the layers after it. SPDX-License-Identifier: MIT */
 #include <string.h>
 
 #include "host/outcome.h"
@@ -25,7 +25,7 @@ static glow_status logits_check(const glow_workspace *ws, const float *from, con
   return glow__check_condition(ws, count);
 }
 
-/* The caller's labels, or as many unknown ones. */
+/* The caller's labels; without any, as many unknown ones. */
 static const int32_t *labels_or_none(glow_workspace *ws, const int32_t *labels, int64_t count) {
   if (labels || !ws->model->classes)
     return labels;

@@ -109,7 +109,7 @@ int32_t glow_model_latent_block_count(const glow_model *model) {
 glow_status glow_model_latent_block(const glow_model *model, int32_t index, int64_t *offset,
                                     glow_shape *shape) {
   if (!model || index < 0 || index >= model->latent_count)
-    return glow_error(GLOW_E_ARGUMENT, "there is no block %d of latents", index);
+    return glow_error(GLOW_E_ARGUMENT, "the model has no block %d of latents", index);
   const glow__node *node = model->nodes;
   for (int32_t seen = 0;; node++)
     if (node->latent_size && seen++ == index)
@@ -138,13 +138,13 @@ static glow_status model_describe(const glow__tensor *tensor, glow_tensor_info *
 
 glow_status glow_model_tensor(const glow_model *model, int32_t index, glow_tensor_info *out) {
   if (!model || !out || index < 0 || index >= model->tensor_count)
-    return glow_error(GLOW_E_ARGUMENT, "there is no tensor %d", index);
+    return glow_error(GLOW_E_ARGUMENT, "the model has no tensor %d", index);
   return model_describe(&model->tensors[index], out);
 }
 
 static glow_status model_find(const glow_model *model, const char *name, const glow__tensor **out) {
   if (!model || !name)
-    return glow_error(GLOW_E_ARGUMENT, "a tensor is looked for in a model by its name; %s is NULL",
+    return glow_error(GLOW_E_ARGUMENT, "finding a tensor by name: %s is NULL",
                       model ? "the name" : "the model");
   for (int32_t i = 0; i < model->tensor_count; i++)
     if (strcmp(model->tensors[i].name, name) == 0) {
@@ -285,8 +285,8 @@ const char *glow__model_nonfinite_layer(const glow_model *model, const float *fl
 
 glow_status glow__check_copies(const glow_model *model) {
   if (model->is_inference_form)
-    return glow_error(GLOW_E_UNSUPPORTED, "an inference form is not saved, and not copied from: "
-                                          "take the model that it was made from");
+    return glow_error(GLOW_E_UNSUPPORTED, "an inference form can be neither saved nor copied: "
+                                          "use the model that it was made from");
   return GLOW_OK;
 }
 

@@ -1,5 +1,5 @@
-/* What a model is made of, and how it is built: between the files of host/ and what stands below
- * them. SPDX-License-Identifier: MIT */
+/* What a model consists of, and how it is built: shared by the files of host/ and by the folders
+ * above it. SPDX-License-Identifier: MIT */
 #ifndef GLOW_HOST_MODEL_H
 #define GLOW_HOST_MODEL_H
 
@@ -11,18 +11,18 @@
 #define GLOW_MAX_LAYERS 100000
 
 typedef struct glow__tensor {
-  char *name; /* whole: layer.name */
+  char *name; /* in full: layer.name */
   int32_t type, trainable, rank;
   int64_t dims[GLOW_MAX_RANK];
   int64_t elements;
-  int64_t offset; /* in parameters or in fixed state */
+  int64_t offset; /* in the parameters or in the fixed state */
   bool weights;   /* of a product: storage may round them */
   bool running;   /* a running average */
   float momentum;
-  int64_t observed; /* its place among all that is observed */
+  int64_t observed; /* offset in what is observed */
 } glow__tensor;
 
-/* Of one type and shape, and both or neither trained. */
+/* Of the same type and shape, and both trained or both not. */
 static inline bool glow__tensors_alike(const glow__tensor *a, const glow__tensor *b) {
   return a->type == b->type && a->trainable == b->trainable && a->rank == b->rank &&
          memcmp(a->dims, b->dims, sizeof a->dims) == 0;
@@ -30,8 +30,8 @@ static inline bool glow__tensors_alike(const glow__tensor *a, const glow__tensor
 
 typedef struct glow__region {
   int64_t fixed, per_sample;
-  bool backward; /* absent from inference */
-  bool packed;   /* of parameters alone: a workspace may cache it */
+  bool backward; /* not in inference workspaces */
+  bool packed;   /* depends on parameters alone: a workspace may cache it */
 } glow__region;
 
 typedef struct glow__regions {
@@ -39,14 +39,14 @@ typedef struct glow__regions {
   glow__region *at;
 } glow__regions;
 
-/* A layer in its place in a model, with all that it declared. */
+/* A layer at its place in a model, with everything that it declared. */
 typedef struct glow__node {
   char *name;
   glow_layer *layer;
   glow_shape in, out;
   int64_t in_size, out_size; /* floats of one sample; out_size 0 after the top prior */
   int32_t first_tensor, tensors;
-  int64_t first_parameter, parameters; /* its part of the flat vector */
+  int64_t first_parameter, parameters; /* the node's part of the flat vector */
   glow__regions scratch, worker, stored;
   glow__region *regions; /* the memory of all three */
   int64_t derived_offset;
@@ -54,16 +54,16 @@ typedef struct glow__node {
   int64_t latent_size, latent_offset;
   int32_t latent_density; /* GLOW_DENSITY_..., of the whitened form */
   int32_t classes;
-  bool unlabelled; /* label -1 is fine */
+  bool unlabelled; /* label -1 is allowed */
   int64_t logits;
   int64_t forward_work, inverse_work; /* multiply-adds on a sample, 0: not declared */
   bool conditioned;                   /* reads the condition */
-  int32_t rounds;                     /* of data-dependent initialisation, */
-  size_t round_bytes;                 /* and the most that one of them keeps */
+  int32_t rounds;                     /* of data-dependent initialisation */
+  size_t round_bytes;                 /* the most that one of them stores between its calls */
 } glow__node;
 
-/* Names of layers and tensors lie one behind the other in blocks: many are shorter than what an
- * allocation costs. */
+/* Names of layers and tensors are put one behind the other in blocks: many are shorter than the
+ * overhead of an allocation. */
 typedef struct glow__names {
   struct glow__names *next;
   size_t used, size;
@@ -77,9 +77,9 @@ struct glow_model {
   int64_t dims;
   int32_t bits;
   int32_t classes;
-  bool needs_class; /* some layer that reads labels does not take -1 */
+  bool needs_class; /* some layer that reads labels does not accept -1 */
   int64_t logits;
-  glow_shape condition; /* of a sample, height 0: none */
+  glow_shape condition; /* of a sample; height 0: none */
   int64_t condition_size;
   int32_t latent_count;
   glow__node *nodes;
@@ -90,7 +90,7 @@ struct glow_model {
   int64_t parameter_count;
   bool is_inference_form;
   bool inference_only; /* some layer has no backward */
-  bool adopted;        /* the parameters lie in memory of another: */
+  bool adopted;        /* the parameters are in memory of another owner: */
   void *adopted_memory;
   int64_t adopted_bytes;
   void (*adopted_release)(void *memory, int64_t bytes);
@@ -100,10 +100,10 @@ struct glow_model {
   unsigned char *derived;
   int64_t derived_size;
   bool prepared, initialised;
-  uint64_t version; /* of the parameters: grows as they are prepared; from 1 */
+  uint64_t version; /* of the parameters: from 1, grows each time they are prepared */
 };
 
-/* Numbers of a finished model that is a part of the one that is built (nested.c). */
+/* Values from a finished model that is a part of the one being built (nested.c). */
 typedef struct glow__values glow__values;
 
 struct glow_builder {
@@ -116,7 +116,7 @@ struct glow_builder {
 struct glow_setup {
   glow_model *model;
   glow__node *node;
-  glow__part *part; /* the layer's own, or that of the net which is being configured */
+  glow__part *part; /* of the layer, or of the net that is being configured */
   char prefix[256];
   glow__region regions[3][GLOW_MAX_REGIONS]; /* scratch, worker, stored, while they are declared */
 };
@@ -124,25 +124,26 @@ struct glow_setup {
 static inline bool glow__by_tasks(const glow__node *node) {
   return (node->layer->ops.flags & GLOW_LAYER_BY_TASKS) != 0;
 }
-/* Can the layer's backward give its input back from its output? */
+/* Can the layer's backward compute its input from its output? */
 static inline bool glow__reconstructs(const glow__node *node) {
   return (node->layer->ops.flags & GLOW_LAYER_RECONSTRUCTS) != 0;
 }
 
-/* Memory for a name of so many bytes, for as long as the model lives. NULL: there is none. */
+/* Memory for a name of this many bytes, for as long as the model lives; NULL on failure. */
 char *glow__model_name(glow_model *model, size_t bytes);
-/* A half-built model is fine. */
+/* The model may be half built. */
 void glow__model_free(glow_model *model);
-/* While a model is built: that a layer's name is one, and free; room for one more. */
+/* While a model is built: checks that a layer's name is valid and not taken; makes room for one
+ * more layer. */
 glow_status glow__check_layer_name(const glow_model *model, const char *name);
 glow_status glow__reserve_node(glow_model *model);
 glow_status glow__reserve_tensor(glow_model *model);
-/* Over the starting values of a model that has its memory. */
+/* Overwrites the starting values, in a model that has its memory. */
 void glow__values_write(const glow__values *values, glow_model *model);
 void glow__values_free(glow_context *context, glow__values *values);
 /* A glow__read_fn: each layer writes the starting values of its tensors. */
 glow_status glow__reset_layers(glow_model *model, void *arg);
-/* Refuses a model that is an inference form, whose layers cannot be made again. */
+/* Refuses an inference form, whose layers cannot be made again. */
 glow_status glow__check_copies(const glow_model *model);
 /* Derived values of one node. */
 glow_status glow__node_prepare(glow_model *model, const glow__node *node);

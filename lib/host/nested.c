@@ -1,14 +1,15 @@
-/* Nested models: the layers of a block, a builder of its own, or of a finished model become layers
- * of the outer builder, under names with a prefix. A model is flat when it is run: passes, memory
- * plans and files know nothing of nesting, and blocks go to any depth that names have room for.
+/* Nested models: the layers of a block, which is a builder of its own, or of a finished model
+ * become layers of the outer builder, under names with a prefix. A model that runs is flat: passes,
+ * memory plans and files know nothing of nesting, and blocks may be nested as deeply as names have
+ * room for.
  * SPDX-License-Identifier: MIT */
 #include <stdio.h>
 #include <string.h>
 
 #include "host/run.h"
 
-/* Numbers that a copied model brings, to be put in the place of initial values. Its layers' tensors
- * lie one after the other in the outer model. */
+/* Values that a copied model brings, which replace the starting values. The tensors of its layers
+ * follow each other in the outer model. */
 struct glow__values {
   glow__values *next;
   int64_t first_parameter, parameters;
@@ -35,7 +36,7 @@ void glow__values_free(glow_context *context, glow__values *values) {
 
 /* ---- what all ways of nesting share ---------------------------------------------------------- */
 
-/* "prefix.name" in memory of the context; NULL when there is none. */
+/* "prefix.name" in memory of the context; NULL when out of memory. */
 static char *nested_name(glow_context *context, const char *prefix, const char *name) {
   size_t size = strlen(prefix) + 1 + strlen(name) + 1;
   char *whole = glow_allocate(context, size);
@@ -44,7 +45,7 @@ static char *nested_name(glow_context *context, const char *prefix, const char *
   return whole;
 }
 
-/* The same in the memory for names of a model. */
+/* The same in the model's memory for names. */
 static char *moved_name(glow_model *to, const char *prefix, const char *name) {
   size_t size = strlen(prefix) + 1 + strlen(name) + 1;
   char *whole = glow__model_name(to, size);
@@ -60,14 +61,15 @@ static glow_status check_fit(const glow_builder *builder, const char *name,
     return glow_error(GLOW_E_ARGUMENT, "a block needs a name");
   if (have->height != want->height || have->width != want->width ||
       have->channels != want->channels)
-    return glow_error(GLOW_E_SHAPE,
-                      "block '%s' takes %lld x %lld x %lld, and %lld x %lld x %lld are there", name,
-                      (long long)want->height, (long long)want->width, (long long)want->channels,
-                      (long long)have->height, (long long)have->width, (long long)have->channels);
+    return glow_error(
+        GLOW_E_SHAPE,
+        "block '%s' takes %lld x %lld x %lld, but the model has %lld x %lld x %lld here", name,
+        (long long)want->height, (long long)want->width, (long long)want->channels,
+        (long long)have->height, (long long)have->width, (long long)have->channels);
   return GLOW_OK;
 }
 
-/* The builder has failed when something cannot be added, as with single layers. */
+/* As with single layers, the builder has failed if something cannot be added. */
 static glow_status settle(glow_builder *builder, glow_status status) {
   if (status != GLOW_OK)
     builder->failed = true;
@@ -82,12 +84,12 @@ static glow_status check_builder(const glow_builder *builder, const char *functi
 
 /* ---- a block that is taken over -------------------------------------------------------------- */
 
-/* Where the numbers of the block begin in the outer model. */
+/* Where the values of the block begin in the outer model. */
 typedef struct bases {
   int64_t parameters, fixed, derived, observed, latents;
 } bases;
 
-/* Moves the tensors of a node: what has moved is no longer the block's. */
+/* Moves the tensors of a node. Once moved, they no longer belong to the block. */
 static glow_status move_tensors(glow_model *to, glow_model *from, const glow__node *node,
                                 const char *prefix, const bases *base) {
   for (int32_t t = 0; t < node->tensors; t++) {
@@ -126,21 +128,21 @@ static glow_status move_node(glow_model *to, glow_model *from, glow__node *node,
   return GLOW_OK;
 }
 
-/* Labels, conditions and logits are those of the whole model. */
+/* Labels, conditions and logits belong to the whole model. */
 static glow_status join_inputs(glow_model *to, const glow_model *from) {
   if (from->classes && to->classes && from->classes != to->classes)
-    return glow_error(GLOW_E_SHAPE, "labels of %d classes, where an earlier layer has %d",
+    return glow_error(GLOW_E_SHAPE, "labels of %d classes, but an earlier layer has %d",
                       from->classes, to->classes);
   if (from->condition_size && to->condition_size &&
       memcmp(&from->condition, &to->condition, sizeof from->condition) != 0)
     return glow_error(GLOW_E_SHAPE,
-                      "the block reads a condition of %lld x %lld x %lld, and an earlier layer one "
+                      "the block reads a condition of %lld x %lld x %lld, but an earlier layer one "
                       "of %lld x %lld x %lld",
                       (long long)from->condition.height, (long long)from->condition.width,
                       (long long)from->condition.channels, (long long)to->condition.height,
                       (long long)to->condition.width, (long long)to->condition.channels);
   if (from->logits && to->logits)
-    return glow_error(GLOW_E_STATE, "the model has logits from another layer");
+    return glow_error(GLOW_E_STATE, "the model already has logits from another layer");
   to->logits = from->logits ? from->logits : to->logits;
   to->classes = from->classes ? from->classes : to->classes;
   if (from->condition_size) {
@@ -242,16 +244,15 @@ glow_status glow_builder_add_copy(glow_builder *builder, const char *name,
 
 /* ---- a finished model ------------------------------------------------------------------------ */
 
-/* The copies have the tensors that the model has: a factory might forget an option. */
+/* Checks that the copies have the model's tensors: a factory might forget an option. */
 static glow_status check_tensors(const glow_model *to, int32_t first, const glow_model *from,
                                  int32_t count) {
   bool same = to->tensor_count - first == count;
   for (int32_t t = 0; same && t < count; t++)
     same = glow__tensors_alike(&to->tensors[first + t], &from->tensors[t]);
   if (!same)
-    return glow_error(GLOW_E_STATE,
-                      "the copies' tensors are not those of the model: the options of "
-                      "a layer are not all saved");
+    return glow_error(GLOW_E_STATE, "the copies have other tensors than the model: some layer does "
+                                    "not save all of its options");
   return GLOW_OK;
 }
 
@@ -285,7 +286,7 @@ static glow_status add_model(glow_builder *builder, const char *name, const glow
   GLOW_TRY(add_copies(builder, name, model, layers));
   for (int32_t i = 0; i < layers; i++) {
     tensors += model->nodes[i].tensors;
-    if (model->initialised) /* it has had its data */
+    if (model->initialised) /* its values come with it */
       to->nodes[first_node + i].rounds = 0;
   }
   GLOW_TRY(check_tensors(to, first, model, tensors));

@@ -57,7 +57,7 @@ void glow_net_destroy(glow_net **net) {
   *net = NULL;
 }
 
-/* ---- made again ------------------------------------------------------------------------------ */
+/* ---- copies ---------------------------------------------------------------------------------- */
 
 static glow_status net_make(glow_context *context, const glow_net_ops *ops, const void *options,
                             glow_net **out) {
@@ -70,7 +70,7 @@ static glow_status net_check_whole(const glow_net *net) {
     return glow_error(GLOW_E_UNSUPPORTED,
                       "a net of type '%s' %s: it can be neither saved nor copied", net->ops.type,
                       net->has_more ? "holds more than its options (glow_net_self)"
-                                    : "is for inference alone");
+                                    : "is an inference form");
   return GLOW_OK;
 }
 

@@ -1,5 +1,5 @@
-/* The plan of a workspace: where in its one block everything lies that passes use, from the model,
- * the batch and the mode; and under GLOW_MODE_BUDGET which layers are stored.
+/* The plan of a workspace: where in its one block everything is that passes use, given the model,
+ * the batch and the mode; and, with GLOW_MODE_BUDGET, which layers are stored.
  * SPDX-License-Identifier: MIT */
 #include "host/workspace.h"
 
@@ -21,7 +21,7 @@ static bool place_samples(glow__plan *plan, int64_t per_sample, int64_t *offset)
   return glow_size_multiply(per_sample, plan->batch, &floats) && plan_place(plan, floats, offset);
 }
 
-/* Scratch of one node: of the call, or for each worker when it is run by samples. */
+/* Scratch of one node: of the call, or of each worker if the node runs by samples. */
 static bool node_scratch(const glow__plan *plan, const glow__node *node, int64_t *call,
                          int64_t *worker) {
   bool training = plan->mode != GLOW_MODE_INFERENCE;
@@ -47,7 +47,7 @@ static bool place_scratch(const glow_model *model, glow__plan *plan) {
          plan_place(plan, worker, &plan->worker_scratch);
 }
 
-/* Packed regions of all nodes. offsets: NULL when only the size is wanted. */
+/* Packed regions of all nodes. offsets: NULL if only the size is wanted. */
 static bool plan_place_packed(const glow_model *model, glow__plan *plan, int64_t *offsets) {
   bool training = plan->mode != GLOW_MODE_INFERENCE;
   for (int32_t i = 0; plan->cache_packed && i < model->node_count; i++) {
@@ -61,12 +61,12 @@ static bool plan_place_packed(const glow_model *model, glow__plan *plan, int64_t
   return true;
 }
 
-/* Is node i to be stored? store: which nodes are; NULL: by the mode. */
+/* Is node i to be stored? store: which nodes are; NULL: the mode decides. */
 static bool plan_is_stored(const glow__plan *plan, const unsigned char *store, int32_t i) {
   return store ? store[i] : plan->mode == GLOW_MODE_STORED;
 }
 
-/* The input of node i, which it needs when it is stored, and node i - 1 as its output. */
+/* The input of node i, which is needed if node i is stored, and as output if node i - 1 is. */
 static bool place_input(const glow_model *model, glow__plan *plan, const unsigned char *store,
                         int32_t i, int64_t *offset) {
   *offset = -1;
@@ -75,7 +75,8 @@ static bool place_input(const glow_model *model, glow__plan *plan, const unsigne
   return true;
 }
 
-/* Activations that forward leaves for backward, and room for those of one layer that does not. */
+/* Activations that forward stores for backward, and room for those of one layer that is not stored.
+ * */
 static bool place_stored(const glow_model *model, glow__plan *plan, const unsigned char *store,
                          int64_t *inputs, int64_t *stored) {
   int64_t largest = 0;
@@ -103,7 +104,7 @@ static bool place_stored(const glow_model *model, glow__plan *plan, const unsign
   return plan_place(plan, largest, &plan->stored);
 }
 
-/* States from which layers are run again when reconstruction drifts. */
+/* States from which layers are run again once reconstruction has drifted. */
 static bool place_slots(const glow_model *model, glow__plan *plan, double drift_bound) {
   int64_t floats = 0;
   if (plan->stored_count < model->node_count && drift_bound > 0)
@@ -132,12 +133,12 @@ static bool place_training(const glow_model *model, glow__plan *plan) {
          plan_place(plan, 2 * model->observed_count, &plan->observed_sum);
 }
 
-/* Offsets for each node; NULL: only sizes are wanted. */
+/* Offsets for each node; NULL if only sizes are wanted. */
 typedef struct tables {
   int64_t *inputs, *stored, *packed;
 } tables;
 
-/* store: which nodes are stored; NULL: by the mode. */
+/* store: which nodes are stored; NULL: the mode decides. */
 static glow_status plan_make_plan(const glow_model *model, const glow_workspace_options *o,
                                   uint32_t workers, const unsigned char *store, glow__plan *plan,
                                   const tables *t) {
@@ -162,7 +163,7 @@ static glow_status plan_make_plan(const glow_model *model, const glow_workspace_
   return GLOW_OK;
 }
 
-/* The handle and its tables lie in front of the floats. */
+/* The handle and its tables come before the floats. */
 size_t glow__plan_header(const glow_model *model, const glow__plan *plan) {
   size_t offsets = (plan->stored_count ? 2 : 0) + (plan->cache_packed ? 1 : 0);
   size_t table_bytes = offsets * (size_t)model->node_count * sizeof(int64_t);
@@ -184,14 +185,14 @@ static bool any_dear(const glow_model *model) {
   return false;
 }
 
-/* Nodes whose inverse is dear are, in any case. */
+/* Nodes with an expensive inverse are stored in any case. */
 static void store_dear(const glow_model *model, unsigned char *store) {
   for (int32_t i = 0; i < model->node_count; i++)
     store[i] = glow__inverse_is_dear(&model->nodes[i]);
 }
 
-/* Within the budget. Counted for so many workers at least, so that on as many the choice, and with
- * it every bit of the gradients, is the same. */
+/* Within the budget. Counted for at least this many workers, so that up to as many the choice, and
+ * with it every bit of the gradients, is the same. */
 enum { BUDGET_WORKERS = 16 };
 
 static glow_status plan_choose(const glow_model *model, const glow_workspace_options *o,

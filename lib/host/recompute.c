@@ -1,13 +1,14 @@
-/* Backward without inverses: layers are run forward again from states that are kept on the way.
- * A run of n layers whose first input is known is cut into `parts` parts, at whose starts states
- * are kept, in (parts - 1) slots; then each part, from the last one to the first, is gone back
- * through in the same way with the slots of the next level, until it is one layer, which is run
- * forward for what it saves, and back. With parts^levels >= n that takes levels (parts - 1) slots,
- * a constant number, and less than levels + 1 times the work of forward; and it gives the bits of
- * stored activations. (Griewank 1992, with parts of equal length.) SPDX-License-Identifier: MIT */
+/* Backward without inverses: layers are run forward again from states that are stored on the way. A
+ * run of n layers whose first input is known is cut into `parts` parts, and the states at their
+ * starts are stored in (parts - 1) slots. Then each part, from the last to the first, is handled in
+ * the same way with the slots of the next level, until it is one layer, which is run forward for
+ * the activations that it stores, and back. With parts^levels >= n that takes levels (parts - 1)
+ * slots, a constant number, and less than levels + 1 times the work of forward; and it gives the
+ * bits of stored activations. (Griewank 1992, with parts of equal length.)
+ * SPDX-License-Identifier: MIT */
 #include "host/run.h"
 
-/* 24 slots, a tenth of what a reconstructed workspace for Glow takes, are three levels for up to
+/* 24 slots, a tenth of what a reconstructing workspace for Glow takes, give three levels for up to
  * 729 layers. */
 enum { SLOTS = 24 };
 
@@ -32,7 +33,7 @@ static int32_t choose_parts(int32_t nodes, int32_t slots) {
   return 2;
 }
 
-/* Forward through nodes [first, last) from x to y, which keeps nothing. */
+/* Forward through nodes [first, last) from x to y, without storing anything. */
 static void recompute_run(const glow__back *b, int32_t first, int32_t last, const float *x,
                           float *y) {
   const glow_workspace *ws = b->ws;

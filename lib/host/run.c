@@ -1,12 +1,13 @@
-/* Running one layer: by tasks it gets the whole batch; by samples, blocks of the batch in parallel,
- * with a gradient buffer for each block, added in order. SPDX-License-Identifier: MIT */
+/* Running one layer: by tasks, it gets the whole batch; by samples, blocks of the batch run in
+ * parallel, with a gradient buffer for each block; the buffers are added in order.
+ * SPDX-License-Identifier: MIT */
 #include <stdio.h>
 #include <string.h>
 
 #include "host/run.h"
 
-/* At least GLOW_BLOCK_MIN numbers and at least 1/GLOW_MAX_BLOCKS of the batch. Not larger for fewer
- * samples, so that scratch for the largest batch serves all. */
+/* At least GLOW_BLOCK_MIN elements and at least 1/GLOW_MAX_BLOCKS of the batch. Blocks do not grow
+ * when there are fewer samples, so scratch for the largest batch serves all. */
 int64_t glow__block_samples(const glow__node *node, int64_t samples) {
   int64_t share = (samples + GLOW_MAX_BLOCKS - 1) / GLOW_MAX_BLOCKS;
   int64_t least = (GLOW_BLOCK_MIN + node->in_size - 1) / node->in_size;
@@ -40,7 +41,7 @@ void glow__call_begin(glow_workspace *ws, const glow__node *node, int64_t sample
   call->failure = &ws->failure;
 }
 
-/* Which function of the layer, and what it is given for the whole batch. */
+/* Which function of the layer to call, and what it is given for the whole batch. */
 typedef struct block_run {
   const glow_call *call;
   int64_t block;
@@ -55,7 +56,7 @@ typedef struct block_run {
   glow__failure *stopped; /* of the lowest block whose inverse returned an error */
 } block_run;
 
-/* The pass of one block. Its scratch is the worker's own, behind the worker regions. */
+/* The call of one block. Its scratch is the worker's own, behind the worker regions. */
 static glow_call block_call(const block_run *c, uint32_t task, uint32_t worker) {
   glow_call call = *c->call;
   int64_t first = (int64_t)task * c->block, own = 0;

@@ -6,7 +6,7 @@
 
 /* ---- running one node ------------------------------------------------------------------------ */
 
-/* A pass over `samples` samples of a node, with the workspace's regions. */
+/* A call on `samples` samples of a node, with the workspace's regions. */
 void glow__call_begin(glow_workspace *ws, const glow__node *node, int64_t samples,
                       const int32_t *labels, int32_t form, float *latents, glow_call *call);
 /* For samples that are not the first ones of the workspace's conditions. */
@@ -22,7 +22,7 @@ glow_status glow__node_inverse(const glow_call *call, const float *y, float *x, 
 void glow__node_backward(const glow_call *call, const glow_layer_gradient *gradient, float *blocks,
                          int64_t block_stride);
 
-/* Logits of the node that has them, from its input x; and from their gradient that of the
+/* Logits of the node that has them, from its input x; and, from their gradient, that of the
  * parameters and, added, that of x. */
 void glow__node_logits(const glow_call *call, const float *x, float *logits);
 void glow__node_logits_backward(const glow_call *call, const float *x, const float *d_logits,
@@ -45,7 +45,8 @@ glow_status glow__run_inverse(glow_workspace *ws, const float *latents, int32_t 
 
 /* ---- backward -------------------------------------------------------------------------------- */
 
-/* What goes back through the layers: gradients of what forward gave, and where others are added. */
+/* What goes back through the layers: gradients of what forward gave, and where other gradients are
+ * added. */
 typedef struct glow__back {
   glow_workspace *ws;
   float *gradients;
@@ -55,11 +56,11 @@ typedef struct glow__back {
   const float *d_logits;  /* [samples, logits] or NULL */
 } glow__back;
 
-/* The pass of node i. */
+/* The call of node i. */
 void glow__back_begin(const glow__back *b, int32_t i, glow_call *call);
 /* Backward of node i. g has x or x_out, and y, of which NULL is the output of the last node. */
 void glow__back_node(const glow__back *b, int32_t i, const glow_call *call, glow_layer_gradient *g);
-/* Nodes [first, last), back from the last one, with the stored input of the first: runs them
+/* Nodes [first, last), from the last one back, given the stored input of the first: runs them
  * forward again. */
 void glow__back_recomputed(const glow__back *b, int32_t first, int32_t last);
 

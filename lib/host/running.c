@@ -23,7 +23,7 @@ void glow__running_clear(glow_workspace *ws) {
   ws->observed_samples = 0;
 }
 
-/* The averages as they will be, in the place of what was observed. */
+/* The new averages, in place of what was observed. */
 static glow_status compute(glow_workspace *ws, const glow__tensor *tensor) {
   const float *average = (const float *)ws->model->fixed + tensor->offset;
   float *next = ws->memory + ws->plan.observed + tensor->observed;
@@ -59,7 +59,7 @@ static bool nothing(const glow_workspace *ws) {
 glow_status glow__running_move(glow_workspace *ws, glow_model *model) {
   if (nothing(ws))
     return GLOW_OK;
-  ws->samples = 0; /* what the last forward observed is overwritten */
+  ws->samples = 0; /* what the last forward pass observed was overwritten */
   for (int32_t t = 0; t < model->tensor_count; t++)
     if (model->tensors[t].running)
       GLOW_TRY(compute(ws, &model->tensors[t]));
@@ -78,7 +78,7 @@ glow_status glow_workspace_update_statistics(glow_workspace *ws, glow_model *mod
   if (!ws || !model)
     return glow_error(GLOW_E_ARGUMENT, "glow_workspace_update_statistics: NULL argument");
   if (ws->model != model)
-    return glow_error(GLOW_E_ARGUMENT, "the workspace is of another model");
+    return glow_error(GLOW_E_ARGUMENT, "the workspace belongs to another model");
   if (!glow__is_training(ws))
     return glow_error(GLOW_E_STATE, "the workspace is for inference and observes nothing");
   GLOW_TRY(glow__running_move(ws, model));

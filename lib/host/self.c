@@ -1,5 +1,5 @@
-/* The handle of a layer or net, and its `self`: options, checked and copied, and behind them what
- * the maker keeps. SPDX-License-Identifier: MIT */
+/* The handle of a layer or net, and its `self`: a checked copy of the options, and behind it what
+ * the layer or net keeps for itself. SPDX-License-Identifier: MIT */
 #include "host/handles.h"
 
 static glow_status self_fill(glow_context *context, const glow_options_table *table,
@@ -19,13 +19,13 @@ glow_status glow__self_create(glow_context *context, const glow_options_table *t
                               size_t size, const void *options, void **out, void **self) {
   *out = *self = NULL;
   if (!table && options)
-    return glow_error(GLOW_E_ARGUMENT, "options are given, and the type has none");
+    return glow_error(GLOW_E_ARGUMENT, "options are given, but the type has none");
   GLOW_TRY(glow__options_table_check(table));
   if (table && size < table->size)
     return glow_error(GLOW_E_ARGUMENT, "self_size is %zu; the options alone (%s) take %zu", size,
                       table->name, table->size);
   if (size > PTRDIFF_MAX / 2)
-    return glow_error(GLOW_E_ARGUMENT, "self_size is %zu; at most %zu will do", size,
+    return glow_error(GLOW_E_ARGUMENT, "self_size is %zu; it must be at most %zu", size,
                       (size_t)PTRDIFF_MAX / 2);
   char *block = glow_allocate(context, aligned(handle) + size);
   if (!block)

@@ -173,11 +173,11 @@ glow_status glow_setup_stored(glow_setup *setup, int64_t fixed, int64_t per_samp
   if (setup && fixed && !glow__by_tasks(setup->node))
     return glow_error(
         GLOW_E_ARGUMENT,
-        "a layer run by samples stores per sample only: its blocks run at the same time");
+        "a layer run by samples can store only per sample: its blocks run at the same time");
   return add_call_region(setup, setup ? &setup->node->stored : NULL, fixed, per_sample, false, id);
 }
 
-/* Hints: no reason to fail. */
+/* These are only hints, so they never fail. */
 static void add_work(int64_t *work, int64_t more) {
   if (!glow_size_add(*work, more, work))
     *work = INT64_MAX;
@@ -235,7 +235,7 @@ glow_status glow_setup_labels(glow_setup *setup, int32_t classes) {
     return glow_error(GLOW_E_ARGUMENT, "glow_setup_labels: one class or more is needed");
   int32_t *have = &setup->model->classes;
   if (*have && *have != classes)
-    return glow_error(GLOW_E_SHAPE, "labels of %d classes, where an earlier layer has %d", classes,
+    return glow_error(GLOW_E_SHAPE, "labels of %d classes, but an earlier layer has %d", classes,
                       *have);
   *have = classes;
   setup->node->classes = classes;
@@ -257,7 +257,7 @@ glow_status glow_setup_logits(glow_setup *setup, int64_t count) {
     return glow_error(GLOW_E_ARGUMENT,
                       "glow_setup_logits: the layer's table has no logits or no logits_backward");
   if (setup->model->logits)
-    return glow_error(GLOW_E_STATE, "the model has logits from another layer");
+    return glow_error(GLOW_E_STATE, "the model already has logits from another layer");
   setup->node->logits = setup->model->logits = count;
   return GLOW_OK;
 }
@@ -270,8 +270,8 @@ glow_status glow_setup_condition(glow_setup *setup, const glow_shape *shape) {
   glow_model *model = setup->model;
   if (model->condition_size && memcmp(&model->condition, shape, sizeof *shape) != 0)
     return glow_error(GLOW_E_SHAPE,
-                      "a condition of %lld x %lld x %lld, where an earlier layer reads one of "
-                      "%lld x %lld x %lld: all read the same",
+                      "a condition of %lld x %lld x %lld, but an earlier layer reads one of "
+                      "%lld x %lld x %lld: all layers read the same one",
                       (long long)shape->height, (long long)shape->width, (long long)shape->channels,
                       (long long)model->condition.height, (long long)model->condition.width,
                       (long long)model->condition.channels);
@@ -281,7 +281,7 @@ glow_status glow_setup_condition(glow_setup *setup, const glow_shape *shape) {
   return GLOW_OK;
 }
 
-/* Rounds of one part after those of the parts before it. */
+/* Rounds of one part come after those of the parts before it. */
 glow_status glow_setup_initialise(glow_setup *setup, int32_t rounds, size_t bytes) {
   if (!setup || rounds < 1 || rounds > 1000 || bytes > (size_t)INT64_MAX / 64)
     return glow_error(GLOW_E_ARGUMENT, "glow_setup_initialise: 1 to 1000 rounds");

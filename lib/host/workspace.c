@@ -1,4 +1,4 @@
-/* glow_workspace: its options, its life, and what is asked of it. SPDX-License-Identifier: MIT */
+/* glow_workspace: its options, its life, and questions about it. SPDX-License-Identifier: MIT */
 #include <math.h>
 
 #include "host/workspace.h"
@@ -27,13 +27,13 @@ static glow_status workspace_read_options(const glow_model *model,
   GLOW_TRY(glow_options_read(&table, from, o));
   if (o->mode != GLOW_MODE_INFERENCE && model->inference_only)
     return glow_error(GLOW_E_STATE,
-                      "the model is for inference alone: mode is %d, and only GLOW_MODE_INFERENCE "
-                      "(%d) will do",
+                      "the model is an inference form: mode is %d; it must be GLOW_MODE_INFERENCE "
+                      "(%d)",
                       (int)o->mode, GLOW_MODE_INFERENCE);
   if ((o->mode == GLOW_MODE_BUDGET) != (o->memory_budget != 0))
     return glow_error(
         GLOW_E_ARGUMENT,
-        "memory_budget is %llu; GLOW_MODE_BUDGET needs one, and no other mode has one",
+        "memory_budget is %llu; it must be above 0 in GLOW_MODE_BUDGET and 0 in other modes",
         (unsigned long long)o->memory_budget);
   return GLOW_OK;
 }
@@ -162,11 +162,11 @@ glow_status glow_workspace_set_condition(glow_workspace *ws, const float *condit
   if (condition && !ws->model->condition_size)
     return glow_error(GLOW_E_ARGUMENT, "the model takes no condition");
   if (condition && size != ws->model->condition_size)
-    return glow_error(GLOW_E_SHAPE, "a condition of %lld elements; the model takes one of %lld",
+    return glow_error(GLOW_E_SHAPE, "the condition has %lld elements; the model takes one of %lld",
                       (long long)size, (long long)ws->model->condition_size);
   if (condition ? count < 1 : count != 0)
     return glow_error(GLOW_E_ARGUMENT, "%lld conditions%s", (long long)count,
-                      condition ? "; 1 or more are needed" : ", and no memory for them");
+                      condition ? "; 1 or more are needed" : ", but condition is NULL");
   ws->condition = condition;
   ws->condition_count = count;
   return GLOW_OK;

@@ -5,16 +5,16 @@
 
 #include "host/call.h"
 
-/* A layer run by samples is cut into at most so many blocks: enough to share among threads, few
- * enough that a gradient buffer for each is cheap. */
+/* A layer that runs by samples is cut into at most this many blocks: enough to share among threads,
+ * few enough that a gradient buffer for each is cheap. */
 #define GLOW_MAX_BLOCKS 16
-/* Below so many elements a call by samples is one block: waking a thread costs more than the
- * work. */
+/* With fewer elements than this, a call by samples is one block: waking a thread costs more than
+ * the work. */
 #define GLOW_BLOCK_MIN 8192
-/* Samples in a block of a by-samples call on `samples` samples: from shapes alone. */
+/* Samples in a block of a by-samples call on `samples` samples; depends on shapes alone. */
 int64_t glow__block_samples(const glow__node *node, int64_t samples);
 
-/* Where everything lies in the workspace's one block, in floats. */
+/* Where everything is in the workspace's one block, in floats. */
 typedef struct glow__plan {
   int64_t batch;
   int32_t mode;
@@ -30,15 +30,15 @@ typedef struct glow__plan {
   int64_t logits;
   int64_t scratch, worker_scratch, worker_stride;
   bool cache_packed;
-  int64_t input;  /* copy of x, where layers are reconstructed: what they are compared with */
-  int64_t stored; /* room for the stored regions of one layer that is reconstructed, the largest */
+  int64_t input;  /* copy of x for comparison, where layers are reconstructed */
+  int64_t stored; /* room for the stored regions of the largest reconstructed layer */
   /* States for running layers again (recompute.c), all of one size. */
   int64_t slots, slot_stride;
   int32_t slot_count;
   int64_t block_gradients; /* buffers of by-samples layers */
   int64_t block_stride;
   int64_t parameter_gradients;
-  int64_t observed;     /* of the last forward */
+  int64_t observed;     /* in the last forward pass */
   int64_t observed_sum; /* doubles: of the batches since gradients were zeroed, times samples */
   int64_t total;
 } glow__plan;
@@ -48,10 +48,10 @@ struct glow_workspace {
   glow__plan plan;
   float *memory;
   uint64_t bytes;
-  /* Offsets, for each node, of its input and of its stored regions where it is stored; -1 where
-   * not. NULL: of no node. */
+  /* For each node, offsets of its input and of its stored regions if it is stored; otherwise -1.
+   * NULL: no node is stored. */
   int64_t *inputs, *stored;
-  int64_t *packed; /* of each node's packed regions; NULL: not cached */
+  int64_t *packed; /* offset of each node's packed regions; NULL: not cached */
   double drift_bound, drift, largest_drift;
   bool recomputes;        /* a drift was past the bound, or an inverse failed: recompute.c */
   const float *condition; /* the caller's [condition_count, condition size] */
@@ -62,7 +62,7 @@ struct glow_workspace {
   /* The last forward, for backward. */
   int64_t samples; /* 0: none; -1: one that had a sample which is not finite */
   const int32_t *labels;
-  int32_t *label_copy;      /* room for the batch's, in models with classes */
+  int32_t *label_copy;      /* room for the batch's labels, in models with classes */
   int64_t observed_samples; /* in the sums of what was observed */
   bool has_logits;          /* a pass has computed them */
   /* The samples of the present pass (outcome.c). */
@@ -79,7 +79,7 @@ static inline bool glow__is_training(const glow_workspace *ws) {
 static inline bool glow__is_stored(const glow_workspace *ws, int32_t i) {
   return ws->stored && ws->stored[i] >= 0;
 }
-/* The input of node i as forward left it for backward, or NULL: it was not stored. */
+/* The input of node i as forward stored it for backward; NULL: it was not stored. */
 static inline float *glow__stored_input(const glow_workspace *ws, int32_t i) {
   if (i >= ws->model->node_count)
     return NULL;
@@ -87,26 +87,26 @@ static inline float *glow__stored_input(const glow_workspace *ws, int32_t i) {
   return offset < 0 ? NULL : ws->memory + offset;
 }
 
-/* Inverses that cost more than so many forwards are not run for want of memory. */
+/* A layer whose inverse costs more than this many forwards is not inverted just to save memory. */
 enum { GLOW_DEAR_INVERSE = 4 };
 static inline bool glow__inverse_is_dear(const glow__node *node) {
   return node->inverse_work / GLOW_DEAR_INVERSE > node->forward_work;
 }
-/* The plan of a workspace of these options; store: which nodes are stored, of so many bytes, NULL:
- * by the mode alone. *store is the caller's to release. */
+/* The plan of a workspace with these options. store: which nodes are stored, of this many bytes;
+ * NULL: the mode alone decides. *store is the caller's to release. */
 glow_status glow__plan_make(const glow_model *model, const glow_workspace_options *options,
                             glow__plan *plan, unsigned char **store);
-/* Bytes of the handle with its tables, which lie in front of the floats; and of all. */
+/* Bytes of the handle with its tables, which come before the floats; and of everything. */
 size_t glow__plan_header(const glow_model *model, const glow__plan *plan);
 uint64_t glow__plan_bytes(const glow_model *model, const glow__plan *plan);
-/* The same plan once more, with the offsets of each node written into the workspace's tables. */
+/* Makes the same plan again, and writes the offsets of each node into the workspace's tables. */
 void glow__plan_place(const glow_workspace_options *options, const unsigned char *store,
                       uint32_t workers, glow_workspace *ws);
 /* Chooses the nodes to store, besides those that are chosen already, so that a workspace takes at
- * most `room` floats: store[i] = 1. least: floats when only those chosen are stored. */
+ * most `room` floats: store[i] = 1. least: floats if only those are stored. */
 glow_status glow__choose_stored(const glow_model *model, int64_t batch, int64_t least, int64_t room,
                                 unsigned char *store);
-/* What a region of so many floats takes in the workspace. False: overflow. */
+/* What a region of this many floats takes in the workspace. False: overflow. */
 static inline bool glow__aligned(int64_t floats, int64_t *out) {
   const int64_t unit = GLOW_ALIGN / (int64_t)sizeof(float);
   return glow_size_add(floats, unit - 1, out) && (*out = *out / unit * unit, true);
@@ -124,7 +124,7 @@ int32_t glow__recompute_slots(int32_t nodes);
 void glow__running_clear(glow_workspace *ws);
 
 glow_status glow__check_ready(const glow_model *model);
-/* form: GLOW_LATENTS_WHITENED where latents are whitened or the contrary, which needs a class. */
+/* form: GLOW_LATENTS_WHITENED if latents are or will be whitened, which needs a class. */
 glow_status glow__check_labels(const glow_model *model, const int32_t *labels, int64_t count,
                                int32_t form);
 /* That there is a condition for each of `count` samples, if the model takes them, and a finite one
@@ -141,7 +141,7 @@ glow_status glow__check_finite(const glow_workspace *ws, const float *x, int64_t
 void glow__warn_of_scale(glow_workspace *ws, const float *x, int64_t count);
 /* 0 becomes raw. */
 glow_status glow__check_form(int32_t *form);
-/* Samples of the batch that starts at `first` of `count`. */
+/* Number of samples in the batch that starts at `first` of `count`. */
 static inline int64_t glow__batch_at(const glow_workspace *ws, int64_t first, int64_t count) {
   return count - first < ws->plan.batch ? count - first : ws->plan.batch;
 }

@@ -1,7 +1,7 @@
 /* The architecture of a model as JSON text, for the metadata of its file:
  *   {"input": [H, W, C], "bits": 8, "initialised": true,
  *    "layers": [{"name": "level0.squeeze", "type": "squeeze", "options": {...}}, ...]}
- * It is read twice: once to see that it is well formed and where its layers are, once to build.
+ * It is read twice: once to check that it is well formed and to find its layers, once to build.
  * SPDX-License-Identifier: MIT */
 #include <string.h>
 
@@ -89,7 +89,7 @@ glow_status glow__architecture_write(const glow_model *model, char **out) {
   return status;
 }
 
-/* ---- reading: what stands where -------------------------------------------------------------- */
+/* ---- reading: finding the parts -------------------------------------------------------------- */
 
 /* The members of the outermost object. */
 typedef struct outline {
@@ -129,7 +129,7 @@ static glow_status read_bits(glow__json *json, outline *o) {
   glow__json_number bits;
   GLOW_TRY(glow__json_number_read(json, &bits));
   if (bits.kind != GLOW_JSON_WHOLE || bits.integer < 0 || bits.integer > 8)
-    return glow_error(GLOW_E_FORMAT, "bits is not 0 to 8");
+    return glow_error(GLOW_E_FORMAT, "bits must be a whole number, 0 to 8");
   o->bits = (int32_t)bits.integer;
   return GLOW_OK;
 }
@@ -204,7 +204,7 @@ static glow_status set_option(glow__json *json, const char *key, glow__config *c
   GLOW_TRY(glow__json_string(json, &text));
   if (text)
     return glow__config_set_text(config, key, text);
-  return glow_error(GLOW_E_FORMAT, "option '%.100s' is neither a number nor a text", key);
+  return glow_error(GLOW_E_FORMAT, "option '%.100s' is neither a number nor a string", key);
 }
 
 static glow_status architecture_read_options(glow__json *json, glow__config *config) {
@@ -224,7 +224,7 @@ static glow_status architecture_read_options(glow__json *json, glow__config *con
   }
 }
 
-/* The members of a layer, which come in any order. */
+/* The members of a layer, in any order. */
 typedef struct layer_members {
   const char *name, *type;
   glow__json options; /* at the object */
@@ -248,7 +248,8 @@ static glow_status read_layer_member(glow__json *json, const char *key, int64_t 
   if (text ? *text != NULL : l->has_options)
     return glow_error(GLOW_E_FORMAT, "layer %lld: duplicate key '%s'", (long long)index, key);
   if (options && glow__json_peek(json) != '{')
-    return glow_error(GLOW_E_FORMAT, "layer %lld: there is no object of options", (long long)index);
+    return glow_error(GLOW_E_FORMAT, "layer %lld: options is missing, or not an object",
+                      (long long)index);
   if (options) {
     l->has_options = true;
     l->options = *json;
@@ -277,7 +278,8 @@ static glow_status read_layer(glow__json *json, int64_t index, layer_members *l)
 
 /* ---- reading: building ----------------------------------------------------------------------- */
 
-/* An option that the factory did not ask for would be ignored, and the layer be another one. */
+/* An option that the factory did not ask for would be ignored, and the layer would be another one.
+ * */
 static glow_status make_from_config(glow_context *context, const char *type,
                                     const glow__config *config, glow_layer **out) {
   GLOW_TRY(glow__layer_load(context, type, config, out));
@@ -293,7 +295,7 @@ static glow_status architecture_make_layer(glow_context *context, layer_members 
                                            glow_layer **out) {
   glow__config config = {.list = NULL};
   if (!l->has_options)
-    return glow_error(GLOW_E_FORMAT, "there is no object of options");
+    return glow_error(GLOW_E_FORMAT, "options is missing, or not an object");
   GLOW_TRY(glow__config_create(context, &config));
   glow_status status = architecture_read_options(&l->options, &config);
   if (status == GLOW_OK)
@@ -313,7 +315,7 @@ static glow_status add_layer(glow_context *context, glow_builder *builder, glow_
   return glow_builder_add(builder, l.name, &made);
 }
 
-/* Whatever is wrong with it, the file is. */
+/* Whatever is wrong with it, it is the file that is at fault. */
 static glow_status blame_text(glow_status status) {
   return status == GLOW_E_MEMORY || status == GLOW_OK ? status : GLOW_E_FORMAT;
 }

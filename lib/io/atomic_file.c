@@ -1,10 +1,10 @@
-/* Files that appear whole or not at all: written beside their place, synced, renamed.
+/* Files that appear whole or not at all: written beside their target, synced, renamed.
  *
  * Temporary files are called PATH.glow-N.tmp, with the first N = 0, 1, ... that is free. Their
- * writer holds a lock on them (flock), which ends with its process. So one that is there but not
- * locked is left over from a writer that was killed, and the next writer of PATH removes it: they
- * do not pile up. The lock tells more than the number of a process, which others see differently
- * (containers) or which is given again. SPDX-License-Identifier: MIT */
+ * writer holds a lock on them (flock), which ends with its process. So one that exists but is not
+ * locked was left by a writer that was killed, and the next writer of PATH removes it: they do not
+ * pile up. A lock tells more than a process number would, which looks different from inside a
+ * container and is used again. SPDX-License-Identifier: MIT */
 #define _GNU_SOURCE /* sync_file_range */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +19,7 @@
 enum {
   ATTEMPTS = 100,
   LOOK_FOR = 3,
-  AHEAD = 1 << 23 /* bytes after which the disk is set to work, while more are written */
+  AHEAD = 1 << 23 /* bytes after which writing to the disk starts, while more are written */
 };
 #define SUFFIX ".glow-%d.tmp"
 
@@ -27,7 +27,8 @@ static glow_status atomic_file_failed(const char *what, const char *path, int er
   return glow_error(glow__io_status(error), "%s '%s': %s", what, path, strerror(error));
 }
 
-/* A signal handler ran: once more. Not for close(), after which the descriptor is gone. */
+/* Interrupted by a signal handler: try again. Not for close(), after which the descriptor is gone.
+ * */
 #define UNTIL_DONE(result, call)                                                                   \
   do                                                                                               \
     (result) = (call);                                                                             \
@@ -35,7 +36,8 @@ static glow_status atomic_file_failed(const char *what, const char *path, int er
 
 /* ---- temporary files ------------------------------------------------------------------------- */
 
-/* Locks a file that was just made. False: somebody has taken it for left over. */
+/* Locks a file that was just made. False: another writer has taken it for one that was left over.
+ * */
 static bool hold(int descriptor) {
   struct stat about;
   int result;
@@ -45,7 +47,7 @@ static bool hold(int descriptor) {
   return fstat(descriptor, &about) == 0 && about.st_nlink > 0;
 }
 
-/* Is it a file without a lock, and still the one of this name? */
+/* Is this a file without a lock, and does the name still lead to it? */
 static bool is_left_over(int directory, const char *name, int descriptor) {
   struct stat opened, named;
   int result;
@@ -68,7 +70,7 @@ bool glow__atomic_remove_left_over(int directory, const char *name) {
   return true;
 }
 
-/* The name of a temporary file is that of another file up to the suffix. */
+/* The name of a temporary file is that of its target, plus a suffix. */
 bool glow__atomic_is_temporary(const char *name, size_t *length) {
   const char *suffix = strstr(name, ".glow-");
   char again[32];
@@ -90,7 +92,7 @@ static void name_temporary(glow__atomic_file *file, size_t size, int number) {
   snprintf(file->temporary, size, "%s" SUFFIX, file->path, number);
 }
 
-/* Several writers at once may have been killed, and not those of the first numbers. */
+/* Several writers may have been killed at once, not only those with the first numbers. */
 static void remove_left_overs(glow__atomic_file *file, size_t size) {
   for (int i = 0; i < ATTEMPTS; i++) {
     name_temporary(file, size, i);
@@ -105,7 +107,8 @@ static glow_status open_temporary(glow__atomic_file *file, size_t size) {
   for (int i = 0; i < ATTEMPTS; i++) {
     name_temporary(file, size, i);
     int descriptor = create(file->temporary);
-    /* Without locks there is no telling; but so many are not written at once. */
+    /* On file systems without locks, old files cannot be told from those in use; but this many are
+     * never written at once. */
     if (descriptor < 0 && errno == EEXIST && i == ATTEMPTS - 1 && unlink(file->temporary) == 0)
       descriptor = create(file->temporary);
     if (descriptor >= 0 && hold(descriptor)) {
@@ -122,8 +125,8 @@ static glow_status open_temporary(glow__atomic_file *file, size_t size) {
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
-/* For the sync in the end; opened while a failure still changes nothing. One that may be written to
- * but not read cannot be synced. `buffer` has room for the path. */
+/* For the sync at the end; opened while a failure still changes nothing. A directory that may be
+ * written to but not read cannot be synced. `buffer` has room for the path. */
 static glow_status open_directory(glow__atomic_file *file, char *buffer) {
   strcpy(buffer, file->path);
   char *slash = strrchr(buffer, '/');
@@ -147,7 +150,7 @@ static void free_all(glow__atomic_file *file) {
   *file = (glow__atomic_file){.descriptor = -1, .directory = -1};
 }
 
-/* All memory is taken here, so that nothing is left to fail once the file is in its place. */
+/* All memory is taken here, so that nothing can fail once the file is in its place. */
 static glow_status open_all(glow__atomic_file *file, const char *path) {
   size_t size = strlen(path) + 32;
   file->path = glow__strdup(file->context, path);
@@ -189,8 +192,8 @@ glow_status glow__atomic_write(const glow__atomic_file *file, int64_t offset, co
   return GLOW_OK;
 }
 
-/* What the sync in the end has to wait for is on its way to the disk already. Errors are told by
- * the sync, too. */
+/* Starts writing to the disk what the sync at the end has to wait for. The sync reports errors of
+ * this, too. */
 void glow__atomic_push(const glow__atomic_file *file, int64_t *pushed, int64_t end) {
 #ifdef SYNC_FILE_RANGE_WRITE
   if (end - *pushed < AHEAD)
@@ -214,14 +217,15 @@ void glow__atomic_abandon(glow__atomic_file *file) {
 
 /* ---- the end --------------------------------------------------------------------------------- */
 
-/* 0, or what is wrong. After a failed fsync the kernel may have dropped what it could not write: it
- * is not tried again. */
+/* 0, or an error number. After a failed fsync the kernel may have dropped what it could not write,
+ * so it is not tried again. */
 static int sync_data(int descriptor) {
   int result;
   UNTIL_DONE(result, fsync(descriptor));
-  if (result != 0 && errno != EINVAL) /* file systems that cannot */
+  if (result != 0 && errno != EINVAL) /* EINVAL: the file system cannot sync */
     return errno;
-  /* Some tell only at close() that data are lost. Closing a copy asks them, and keeps the lock. */
+  /* Some file systems report only at close() that data are lost. Closing a copy asks them, and
+   * keeps the lock. */
   int copy = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
   return copy >= 0 && close(copy) != 0 && errno != EINTR ? errno : 0;
 }
@@ -246,7 +250,7 @@ glow_status glow__atomic_commit(glow__atomic_file *file) {
   }
   if (error) {
     status = atomic_file_failed("cannot write", file->path, error);
-  } else { /* the name is free again, and may be another's */
+  } else { /* the name is free again, and may be taken by another writer */
     glow_release(file->context, file->temporary);
     file->temporary = NULL;
     status = sync_directory(file);

@@ -5,7 +5,7 @@
 
 #include "io/io.h"
 
-enum { BLOCK = 4096 }; /* numbers looked at without a branch, in vectors */
+enum { BLOCK = 4096 }; /* elements checked without a branch, in vectors */
 
 static uint32_t bits_of(const unsigned char *at) {
   uint32_t bits;
@@ -46,9 +46,9 @@ glow_status glow__tensor_check_finite(const char *name, const void *data, int64_
   return glow_error(GLOW_E_FORMAT, "tensor '%s': element %lld is not finite", name, (long long)bad);
 }
 
-/* Adding 0x7fff to the bits, and 1 more when the upper half is odd, carries into the upper half if
+/* Adding 0x7fff to the bits, and 1 more if the upper half is odd, carries into the upper half if
  * the lower one is beyond the middle, or in the middle and the upper half odd. The largest float32
- * become infinities so; those are not finite, nor is what was not before. */
+ * values become infinities that way; these are not finite, nor is what was not finite before. */
 int64_t glow__to_bfloat16(const float *from, uint16_t *to, int64_t count) {
   const uint32_t exponent = 0x7f80;
   uint32_t bad = 0;

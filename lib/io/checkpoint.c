@@ -1,7 +1,7 @@
-/* Checkpoints: the file of a model with the state of its trainer beside it. Each trainable tensor
- * NAME of the model has NAME/m, NAME/v (not for SGD) and NAME/average (where one is kept), all with
- * the shape of NAME; options and counts are a record in the metadata (checkpoint_record.c), as are
- * the caller's notes. SPDX-License-Identifier: MIT */
+/* Checkpoints: the file of a model, with the state of its trainer beside it. Each trainable tensor
+ * NAME of the model has NAME/m, NAME/v (not for SGD) and NAME/average (if there is an average), all
+ * with the shape of NAME. Options and counts are a record in the metadata (checkpoint_record.c), as
+ * are the caller's notes. SPDX-License-Identifier: MIT */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,7 +11,7 @@
 
 enum { MAX_NOTES = 10000 };
 
-/* The flat vector of a part, NULL when the trainer has none. */
+/* The flat vector of a part; NULL if the trainer has none. */
 static float *part_vector(const glow__trainer_vectors *vectors, const char *part) {
   return strcmp(part, "m") == 0   ? vectors->m
          : strcmp(part, "v") == 0 ? vectors->v
@@ -34,7 +34,9 @@ static glow_status make_record(const glow_trainer *trainer, glow__record *record
 
 static glow_status check_notes(const char *const *notes, int64_t pairs) {
   if (pairs < 0 || pairs > MAX_NOTES || (pairs && !notes))
-    return glow_error(GLOW_E_ARGUMENT, "checkpoint: %lld notes, or NULL", (long long)pairs);
+    return glow_error(GLOW_E_ARGUMENT,
+                      "checkpoint: %lld notes, but the array is NULL or the count negative",
+                      (long long)pairs);
   for (int64_t i = 0; i < pairs; i++) {
     const char *key = notes[2 * i];
     if (!key || !*key || !notes[2 * i + 1])
@@ -47,7 +49,7 @@ static glow_status check_notes(const char *const *notes, int64_t pairs) {
   return GLOW_OK;
 }
 
-/* All that a checkpoint adds, with the memory for it. */
+/* Everything that a checkpoint adds, with the memory for it. */
 typedef struct addition {
   glow_context *context;
   glow__model_extras extras;
@@ -64,7 +66,7 @@ static void addition_destroy(addition *a) {
   glow_release(a->context, a->metadata);
 }
 
-/* How many bytes of text, and tensors, will be needed. */
+/* How many tensors and bytes of text will be needed. */
 static glow_status measure(const glow_model *model, int32_t parts, const char *const *notes,
                            int64_t pairs, size_t *bytes, size_t *tensors) {
   *bytes = *tensors = 0;
@@ -162,7 +164,8 @@ glow_status glow_checkpoint_save_output(const glow_trainer *trainer, const glow_
   GLOW_TRY(glow__output_copy(output, &checked));
   GLOW_TRY(check_notes(notes, pairs));
   if (checked.storage == GLOW_TYPE_BF16)
-    return glow_error(GLOW_E_ARGUMENT, "a checkpoint is stored as float32: bfloat16 loses bits");
+    return glow_error(GLOW_E_ARGUMENT,
+                      "a checkpoint must be saved as float32, because bfloat16 loses bits");
   checked.storage = 0;
   const glow_model *model = glow__trainer_model(trainer);
   addition a = {.context = glow__model_context(model)};
@@ -229,7 +232,7 @@ static glow_status read_notes(const glow_tensor_file *file, glow_trainer *traine
   return GLOW_OK;
 }
 
-/* The tensors are known to be there, with the shapes of the model's. */
+/* The tensors are known to exist, with the shapes of the model's. */
 static glow_status fill_trainer(const glow_tensor_file *file, const glow__record *record,
                                 const glow_model *model, glow_trainer *trainer) {
   const char *parts[GLOW_CHECKPOINT_PARTS];
@@ -242,7 +245,7 @@ static glow_status fill_trainer(const glow_tensor_file *file, const glow__record
   return read_notes(file, trainer);
 }
 
-/* Memory that the file asks for beyond its own size. A size that cannot be is left to
+/* Memory that the file asks for beyond its own size. Impossible sizes are left for
  * glow_trainer_create to refuse. */
 static glow_status check_workspace(const glow_model *model, const glow__record *record,
                                    const glow_limits *limits) {
@@ -256,7 +259,7 @@ static glow_status check_workspace(const glow_model *model, const glow__record *
   if (glow_workspace_plan_bytes(model, &o, &bytes) == GLOW_OK &&
       bytes > (uint64_t)limits->workspace_bytes)
     return glow_error(GLOW_E_LIMIT,
-                      "passes on %lld samples would take %llu bytes; at most %lld may be "
+                      "passes of %lld samples would take %llu bytes; at most %lld may be "
                       "(workspace_bytes)",
                       (long long)o.batch, (unsigned long long)bytes,
                       (long long)limits->workspace_bytes);
@@ -281,11 +284,11 @@ static glow_status open_input(glow_context *context, const glow_input *input, gl
   GLOW_TRY(glow__input_copy(input, &checked, limits));
   checked.limits = limits;
   if (!(checked.flags & GLOW_INPUT_MAP))
-    checked.flags |= GLOW_INPUT_LAZY; /* the numbers go straight to their places */
+    checked.flags |= GLOW_INPUT_LAZY; /* elements go straight to their places */
   return glow_tensor_file_open_input(context, &checked, file);
 }
 
-/* An option that makes no sense to its owner is a fault of the file. */
+/* An option that the trainer refuses is a fault of the file. */
 static glow_status blame(const glow_input *input, glow_status status) {
   if (input->path)
     glow__error_prefix(status, "'%s'", input->path);

@@ -18,13 +18,13 @@ enum {
   GLOW_FIELD_INT64 = 2,
   GLOW_FIELD_REAL = 3,
   GLOW_FIELD_UINT64 = 4, /* as text: JSON's integers have 63 bits here */
-  GLOW_FIELD_NAME = 5    /* int32_t k as the text names[k - first] */
+  GLOW_FIELD_NAME = 5    /* int32_t k, as the string names[k - first] */
 };
 typedef struct glow__field {
   const char *key;
   size_t offset;
   int32_t type;
-  bool later; /* not there in the first version: when it is missing, the default holds */
+  bool later; /* not in the first version: if it is missing, it has its default */
   const char *const *names;
   int32_t first;
 } glow__field;
@@ -50,13 +50,13 @@ typedef struct glow__record {
 
 /* JSON text, owned by the caller (glow_release). */
 glow_status glow__record_write(glow_context *context, const glow__record *record, char **out);
-/* Checks types and names; whether the values make sense, their owners check. */
+/* Checks types and names; the trainer and optimizer check the values. */
 glow_status glow__record_read(glow_context *context, const char *text, glow__record *out);
 
 /* ---- the parts: one more tensor of each kind, NAME/PART, for each trainable NAME ------------- */
 
 enum { GLOW_CHECKPOINT_PARTS = 3 }; /* m, v, average */
-/* Names of the parts that a checkpoint with these options has. Returns how many. */
+/* Names of the parts that a checkpoint with these options has. Returns how many there are. */
 int32_t glow__record_parts(const glow__record *record, const char *parts[GLOW_CHECKPOINT_PARTS]);
 
 #endif

@@ -1,8 +1,8 @@
 /* The record of a checkpoint: options, schedule and progress of a trainer as JSON,
  *   {"trainer": {"micro_batch": 16, "mode": "stored", ...}, "optimizer": {"kind": "adam", ...},
  *    "schedule": {"kind": "constant", ...}, "progress": {"steps": 40, ...}}
- * A field of one of these structs is a row of the tables below, and nothing else. Reals are written
- * with 17 digits, which name a double exactly. SPDX-License-Identifier: MIT */
+ * A field of one of these structs is a row of the tables below, and nothing else. Reals are
+ * written with 17 digits, which identify a double exactly. SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -20,7 +20,7 @@ static const char *const schedules[] = {"constant", "cosine", "exponential", NUL
 
 #define FIELD(name, kind, ...)                                                                     \
   { .key = #name, .offset = offsetof(STRUCT, name), .type = GLOW_FIELD_##kind, __VA_ARGS__ }
-/* A field that is called otherwise in files than it is now. */
+/* A field whose name in files differs from its name now. */
 #define FIELD_AS(in_files, name, kind, ...)                                                        \
   { .key = #in_files, .offset = offsetof(STRUCT, name), .type = GLOW_FIELD_##kind, __VA_ARGS__ }
 
@@ -181,7 +181,7 @@ static bool find_name(const glow__field *field, const char *text, int32_t *out) 
   return false;
 }
 
-/* Decimal digits alone: strtoull would take blanks and a minus. */
+/* Only decimal digits: strtoull would accept blanks and a minus. */
 static bool natural_of(const char *text, uint64_t *out) {
   if (!text || !*text || strspn(text, "0123456789") != strlen(text))
     return false;
@@ -190,7 +190,7 @@ static bool natural_of(const char *text, uint64_t *out) {
   return errno == 0;
 }
 
-/* *good: it is of the field's type. */
+/* *good: the value has the type of the field. */
 static glow_status read_value(glow__json *json, const glow__field *field, void *to, bool *good) {
   int32_t narrow = 0;
   uint64_t natural = 0;
@@ -223,7 +223,7 @@ static glow_status read_value(glow__json *json, const glow__field *field, void *
   return GLOW_OK;
 }
 
-/* The number of the field, or -1. */
+/* The index of the field, or -1. */
 static int32_t find_field(const glow__field_group *group, const char *key) {
   for (int32_t i = 0; i < group->count; i++)
     if (strcmp(group->fields[i].key, key) == 0)
@@ -231,7 +231,7 @@ static int32_t find_field(const glow__field_group *group, const char *key) {
   return -1;
 }
 
-/* An unknown key is an option that this version cannot honour. seen: a bit for each field. */
+/* An unknown key is an option that this version cannot respect. seen: a bit for each field. */
 static glow_status read_field(glow__json *json, const glow__field_group *group, const char *key,
                               void *base, uint32_t *seen) {
   static const char *const kinds[] = {"",         "a whole number of 32 bits", "a whole number",
@@ -254,7 +254,7 @@ static glow_status read_group(glow__json *json, const glow__field_group *group, 
   uint32_t seen = 0;
   bool more = true;
   if (glow__json_peek(json) != '{')
-    return glow_error(GLOW_E_FORMAT, "there is no object '%s'", group->key);
+    return glow_error(GLOW_E_FORMAT, "'%s' is missing, or not an object", group->key);
   GLOW_TRY(glow__json_enter(json, true));
   for (;;) {
     const char *key = NULL;
@@ -290,7 +290,8 @@ static glow_status read_groups(glow__json *json, glow__record *out) {
     int32_t i = find_group(key);
     if (i < 0)
       return glow_error(GLOW_E_FORMAT,
-                        "it has parts not known to this version of the library: '%.100s'", key);
+                        "it has parts that this version of the library does not know: '%.100s'",
+                        key);
     if (seen >> i & 1)
       return glow_error(GLOW_E_FORMAT, "duplicate key '%s'", key);
     seen |= (uint32_t)1 << i;
@@ -299,7 +300,8 @@ static glow_status read_groups(glow__json *json, glow__record *out) {
   }
   for (int32_t i = 0; i < GLOW_FIELD_GROUPS; i++)
     if (!(seen >> i & 1))
-      return glow_error(GLOW_E_FORMAT, "there is no object '%s'", glow__checkpoint_groups[i].key);
+      return glow_error(GLOW_E_FORMAT, "'%s' is missing, or not an object",
+                        glow__checkpoint_groups[i].key);
   return glow__json_end(json);
 }
 

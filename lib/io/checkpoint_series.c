@@ -1,5 +1,6 @@
 /* Numbered checkpoints in a folder: writing one and removing the oldest, and finding the newest
- * that is good. Only regular files whose name is exactly that of a step are touched.
+ * that can be loaded. Only regular files are touched, and only if their name is exactly that of a
+ * step.
  * SPDX-License-Identifier: MIT */
 #include <dirent.h>
 #include <errno.h>
@@ -26,7 +27,7 @@ typedef struct series {
 
 /* ---- listing --------------------------------------------------------------------------------- */
 
-/* The step that a file is named after, or -1: writing the name again must give the same. */
+/* The step that a file is named after, or -1. Writing the name again must give the same name. */
 static int64_t step_of(const char *name) {
   static const char before[] = "checkpoint-";
   char again[NAME_BYTES];
@@ -103,7 +104,7 @@ static bool is_temporary(const char *name) {
   return step_of(whole) >= 0;
 }
 
-/* Removes what killed writers left: their step may never be written again. */
+/* Removes temporary files of killed writers: their steps may never be written again. */
 static void tidy(const char *folder) {
   DIR *directory = opendir(folder);
   if (!directory)
@@ -139,7 +140,7 @@ static glow_status remove_step(const series *s, int64_t step) {
   return status;
 }
 
-/* All are tried; the first failure is told. */
+/* Tries to remove all of them, and reports the first failure. */
 static glow_status remove_oldest(const series *s, int64_t keep, int64_t written) {
   glow_status first = GLOW_OK;
   int64_t surplus = s->count - keep;
@@ -158,7 +159,7 @@ glow_status glow_checkpoint_save_series(const glow_trainer *trainer, const char 
   series s;
   if (!trainer || !folder || keep < 0)
     return glow_error(GLOW_E_ARGUMENT,
-                      "glow_checkpoint_save_series: NULL argument, or a negative number to keep");
+                      "glow_checkpoint_save_series: NULL argument, or keep is negative");
   glow_context *context = glow__model_context(glow__trainer_model(trainer));
   int64_t step = glow_trainer_step_count(trainer);
   char *path = path_of(context, folder, step);
@@ -190,7 +191,7 @@ static glow_status try_loading(glow_context *context, const char *path) {
   return status;
 }
 
-/* Damaged ones are passed over; *found is -1 when no good one is left. */
+/* Damaged checkpoints are passed over; *found is -1 if none is left. */
 static glow_status find_good(const series *s, int64_t *found) {
   *found = -1;
   for (int64_t i = s->count - 1; i >= 0 && *found < 0; i--) {
@@ -214,10 +215,10 @@ static glow_status find_good(const series *s, int64_t *found) {
 static glow_status newest(const series *s, char *path, size_t size) {
   int64_t step;
   if (!s->count)
-    return glow_error(GLOW_E_NOT_FOUND, "there is no checkpoint in '%s'", s->folder);
+    return glow_error(GLOW_E_NOT_FOUND, "'%s' contains no checkpoint", s->folder);
   GLOW_TRY(find_good(s, &step));
   if (step < 0)
-    return glow__error_prefix(GLOW_E_FORMAT, "none of the %lld checkpoints in '%s' is good",
+    return glow__error_prefix(GLOW_E_FORMAT, "none of the %lld checkpoints in '%s' can be loaded",
                               (long long)s->count, s->folder);
   int length = snprintf(path, size, "%s/" NAME_FORMAT, s->folder, (long long)step);
   if (length >= 0 && (size_t)length < size)

@@ -1,7 +1,7 @@
-/* Is a model one that another project has? The model that an import of that project's file would
- * build is built here from the counts and kinds of ours, and must have the same layers with the
- * same options. So what a project does not have is refused by itself, whatever layers and options
- * there will be. SPDX-License-Identifier: MIT */
+/* Does another project have this model? The model that an import of that project's file would make
+ * is built here, from the counts and kinds of the given one, and both must have the same layers
+ * with the same options. Whatever a project does not have is thus refused without a list of such
+ * things. SPDX-License-Identifier: MIT */
 #include <stdio.h>
 #include <string.h>
 
@@ -33,7 +33,8 @@ static glow_status read_coupling(exporter *x, const glow__config *config) {
   GLOW_TRY(glow__config_get_int(config, "net.hidden", 0, INT32_MAX, &hidden));
   GLOW_TRY(glow__config_get_int(config, "net.actnorm", 0, 1, &actnorm));
   x->plan->coupling = strcmp(kind, "additive") == 0 ? GLOW_COUPLING_ADDITIVE : GLOW_COUPLING_AFFINE;
-  x->plan->hidden = hidden ? (int32_t)hidden : 1; /* another kind of net, found when compared */
+  x->plan->hidden =
+      hidden ? (int32_t)hidden : 1; /* another kind of net, which the comparison will refuse */
   x->plan->net_actnorm = (int32_t)actnorm;
   return GLOW_OK;
 }
@@ -76,7 +77,7 @@ static glow_status export_count_layers(exporter *x) {
   return GLOW_OK;
 }
 
-/* Layer number of a step's permutation. */
+/* Index of the layer that is a step's permutation. */
 static int32_t permutation_layer(const exporter *x, int32_t step) {
   return step / x->plan->depth * (3 * x->plan->depth + 2) + step % x->plan->depth * 3 + 2;
 }
@@ -127,8 +128,9 @@ static bool same_value(const glow__config_entry *a, const glow__config_entry *b)
                                        : strcmp(a->text, b->text) == 0;
 }
 
-/* Floors change nothing in a model that has its values (that of a scale law comes with another
- * law). Forms of permutations are looked at by the writer: they are more than their options. */
+/* Floors change nothing in a model that has its values (a floor of the scale function comes with
+ * another scale function). Forms of permutations are checked by the writer, because they are more
+ * than their options. */
 static bool without_effect(const exporter *x, int32_t layer, const char *key) {
   return strcmp(key, "floor") == 0 || is(x, layer, "invconv") || is(x, layer, "permute");
 }
@@ -139,7 +141,7 @@ static glow_status compare_options(const exporter *x, int32_t layer, const glow_
     const glow__config_entry *a = glow__config_at(ours, i), *b = export_entry_of(theirs, a->key);
     char here[64], there[64];
     if (!without_effect(x, layer, a->key) && !same_value(a, b))
-      return glow_error(GLOW_E_UNSUPPORTED, "layer '%s': option %s is %s, where %s has %s",
+      return glow_error(GLOW_E_UNSUPPORTED, "layer '%s': option %s is %s, but in %s it is %s",
                         glow_model_layer_name(x->model, layer), a->key,
                         value_text(a, here, sizeof here), x->project,
                         value_text(b, there, sizeof there));
@@ -151,7 +153,7 @@ static glow_status compare_layer(const exporter *x, const glow_model *theirs, in
   const char *type = glow_model_layer_type(theirs, layer);
   glow__config a = {.list = NULL}, b = {.list = NULL};
   if (!type || !is(x, layer, type))
-    return glow_error(GLOW_E_UNSUPPORTED, "layer '%s' is of type %s, where %s has %s",
+    return glow_error(GLOW_E_UNSUPPORTED, "layer '%s' is of type %s, but in %s it is %s",
                       glow_model_layer_name(x->model, layer), type_of(x, layer), x->project,
                       type ? type : "none");
   glow_status status = glow__config_create(x->context, &a);

@@ -1,5 +1,5 @@
-/* Models under the names of y0ast/Glow-PyTorch: the state dict of its Glow (import_y0ast.c says
- * what its tensors mean).
+/* Models under the names of y0ast/Glow-PyTorch: the state dict of its Glow. import_y0ast.c says
+ * what its tensors mean.
  *
  * Networks with plain biases are written as actnorms with logs 0, and the top prior in its folded
  * form: mean and log-sd as bias, logs 0. SPDX-License-Identifier: MIT */
@@ -18,7 +18,7 @@ typedef struct exporter {
   glow_context *context;
   const glow_model *model;
   glow__import_plan plan;
-  int32_t layer; /* of the model, that is written next */
+  int32_t layer; /* layer of the model that is written next */
   int32_t next;  /* tensor of the model to look at first */
   glow_file_tensor *tensors;
   char (*names)[NAME_BYTES];
@@ -61,7 +61,7 @@ static glow_status export_y0ast_find(exporter *x, const char *name, int32_t type
   return GLOW_OK;
 }
 
-/* Rows of `row` numbers from the model to `to`, in the file's order of output channels. */
+/* Copies rows of `row` elements from the model to `to`, in the file's order of output channels. */
 static glow_status export_y0ast_copy(exporter *x, const char *name, int64_t rows, int64_t row,
                                      bool interleaved, float *to) {
   const void *found = NULL;
@@ -93,7 +93,7 @@ static glow_status put_actnorm(exporter *x, int64_t channels, const char *bias, 
   return logs ? export_y0ast_copy(x, logs, channels, 1, false, to) : GLOW_OK;
 }
 
-/* lower has ones on its diagonal there, which are not read. */
+/* The project's lower has ones on its diagonal, which are not read. */
 static glow_status put_factors(exporter *x, int64_t c, const char *prefix) {
   float *to = NULL;
   const void *perm = NULL;
@@ -120,7 +120,7 @@ static glow_status check_reversal(exporter *x, int64_t channels) {
   for (int64_t c = 0; c < channels; c++)
     if (((const int32_t *)index)[c] != channels - 1 - c)
       return glow_error(GLOW_E_UNSUPPORTED,
-                        "layer '%s' shuffles: a file of " PROJECT " does not hold a shuffle",
+                        "layer '%s' shuffles, but a file of " PROJECT " cannot hold a shuffle",
                         glow_model_layer_name(x->model, x->layer));
   return GLOW_OK;
 }
@@ -141,7 +141,7 @@ static glow_status put_permutation(exporter *x, int64_t c, const char *prefix) {
   if (form != form_of(x, 2))
     return glow_error(
         GLOW_E_UNSUPPORTED,
-        "layer '%s' is unlike layer '%s': all permutations of " PROJECT " have one form",
+        "layer '%s' is unlike layer '%s', but all permutations of " PROJECT " have the same form",
         glow_model_layer_name(x->model, x->layer), glow_model_layer_name(x->model, 2));
   if (form < 0)
     return check_reversal(x, c);
@@ -198,7 +198,7 @@ static glow_status put_step(exporter *x, int64_t number, int64_t channels) {
   return GLOW_OK;
 }
 
-/* learn_top_fn sees zeros: its bias is all that counts. */
+/* learn_top_fn only sees zeros, so nothing but its bias counts. */
 static glow_status put_learned_top(exporter *x, int64_t c) {
   float *to = NULL;
   GLOW_TRY(put(x, GLOW_SHAPE(2 * c, 1, 1), &to, "learn_top_fn.logs"));
@@ -226,7 +226,7 @@ static glow_status put_classes(exporter *x, int64_t c) {
   return GLOW_OK;
 }
 
-/* The project has a classifier wherever it has classes: zeros when the model has none. */
+/* Wherever the project has classes it has a classifier: write zeros if the model has none. */
 static glow_status put_classifier(exporter *x, int64_t c) {
   int64_t classes = x->plan.classes;
   float *weight = NULL, *bias = NULL, *logs = NULL;

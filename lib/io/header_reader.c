@@ -13,7 +13,7 @@ enum { SHORTEST_ENTRY = 50 /* "a":{"dtype":"U8","shape":[],"data_offsets":[0,1]}
 
 /* ---- one tensor ------------------------------------------------------------------------------ */
 
-/* What has been read of an entry: its members come in any order. */
+/* What has been read of an entry; its members may come in any order. */
 typedef struct members {
   bool dtype, shape, offsets;
   int64_t end; /* the second offset */
@@ -23,7 +23,7 @@ static glow_status read_type(glow__json *json, glow__entry *e) {
   const char *name = NULL;
   GLOW_TRY(glow__json_string(json, &name));
   if (!name)
-    return glow_error(GLOW_E_FORMAT, "dtype is not a text");
+    return glow_error(GLOW_E_FORMAT, "dtype is not a string");
   e->type = (int16_t)glow__type_of(name);
   return e->type ? GLOW_OK : glow_error(GLOW_E_FORMAT, "dtype '%.20s' is not known", name);
 }
@@ -135,11 +135,11 @@ typedef struct parsing {
   const glow_limits *limits;
   glow__json json;
   int64_t capacity; /* of entries */
-  char *pool;       /* metadata: key, NUL, value, NUL, ...; NULL: none so far */
+  char *pool;       /* metadata: key, NUL, value, NUL, ...; NULL before any */
   char *pool_end;
 } parsing;
 
-/* Moves a decoded string to `to`, in front of it in the text. */
+/* Moves a decoded string to `to`, a place before it in the text. */
 static char *header_reader_keep(char *to, const char *string) {
   size_t bytes = strlen(string) + 1;
   memmove(to, string, bytes);
@@ -152,7 +152,7 @@ static glow_status read_metadata_pair(parsing *p) {
   p->pool_end = header_reader_keep(p->pool_end, text);
   glow_status status = glow__json_string(&p->json, &text);
   if (status == GLOW_OK && !text)
-    status = glow_error(GLOW_E_FORMAT, "byte %lld: header: a text in quotes expected",
+    status = glow_error(GLOW_E_FORMAT, "byte %lld: header: a string expected",
                         (long long)(p->json.base + p->json.at));
   if (status != GLOW_OK)
     return glow__error_prefix(status, "__metadata__ key '%.100s'", key);
@@ -194,7 +194,7 @@ static glow_status header_reader_read_tensor(parsing *p, const char *name) {
                       "more than %lld tensors, at byte %lld of a header of %lld; no more are read "
                       "(tensors)",
                       (long long)p->limits->tensors, at, (long long)p->json.size);
-  if (header->count >= p->capacity) /* not while entries have the bytes that they need */
+  if (header->count >= p->capacity) /* cannot happen while entries have the bytes that they need */
     return glow_error(GLOW_E_FORMAT, "byte %lld: header: too many members", at);
   glow__entry *e = &header->entries[header->count];
   e->name = name;
@@ -276,7 +276,8 @@ static glow_status sort_metadata(glow__header *header, const char *pool) {
   return GLOW_OK;
 }
 
-/* The first starts at 0, each where the last ended, the last ends at the end of the file. */
+/* The first tensor starts at 0, each starts where the one before ended, and the last ends at the
+ * end of the file. */
 static glow_status check_tiling(const glow__header *header, int64_t data) {
   int64_t at = 0;
   for (int64_t i = 0; i < header->count; i++) {
@@ -297,7 +298,7 @@ static glow_status check_tiling(const glow__header *header, int64_t data) {
   return GLOW_OK;
 }
 
-/* Real entries are longer than the shortest, for which there was room. */
+/* Real entries are longer than the shortest one, for which there was room. */
 static glow_status shrink(glow__header *header, int64_t capacity) {
   if (header->count > capacity / 2)
     return GLOW_OK;

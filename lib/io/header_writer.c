@@ -1,5 +1,5 @@
-/* The bytes of a tensor file in front of its data: u64 little-endian length, the JSON header, and
- * spaces, so that data start at a multiple of 64 bytes. SPDX-License-Identifier: MIT */
+/* The bytes of a tensor file before its data: u64 little-endian length, the JSON header, and
+ * spaces, so that the data start at a multiple of 64 bytes. SPDX-License-Identifier: MIT */
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,7 +29,7 @@ static glow_status check_tensor(const glow_file_tensor *t) {
     if (t->dims[i] < 0 || !glow_size_multiply(bytes, t->dims[i], &bytes))
       return glow_error(GLOW_E_ARGUMENT, "tensor '%.100s': dimension %d is not valid", t->name, i);
   if (bytes != t->bytes)
-    return glow_error(GLOW_E_ARGUMENT, "tensor '%.100s' has %lld bytes where its shape needs %lld",
+    return glow_error(GLOW_E_ARGUMENT, "tensor '%.100s' has %lld bytes, but its shape needs %lld",
                       t->name, (long long)t->bytes, (long long)bytes);
   return GLOW_OK;
 }
@@ -116,7 +116,7 @@ static void put_tensor(glow__text *t, const glow_file_tensor *tensor, int64_t be
 static glow_status put_all(glow__text *t, const glow_file_tensor *tensors, int64_t count,
                            const char *const *metadata, int64_t pairs, int64_t *end) {
   int64_t begin = 0;
-  glow__text_bytes(t, "\0\0\0\0\0\0\0", 8); /* the length, in the end */
+  glow__text_bytes(t, "\0\0\0\0\0\0\0", 8); /* the length is filled in at the end */
   glow__text_put(t, "{");
   if (pairs)
     put_metadata(t, metadata, pairs);

@@ -1,5 +1,5 @@
-/* Models of other projects, from safetensors files under those projects' names: recognise, infer,
- * check every tensor, build, convert. What a project computes stands in its own file,
+/* Models of other projects, from safetensors files with those projects' names: recognise, infer,
+ * check every tensor, build, convert. What is special about a project is in its own file,
  * import_PROJECT.c. SPDX-License-Identifier: MIT */
 #include <stdio.h>
 #include <string.h>
@@ -43,7 +43,7 @@ static bool is_of(glow__import *im, const glow__import_format *format) {
   return false;
 }
 
-/* Names of y0ast's are like these but for the networks', so that this comes first. */
+/* Names of y0ast's models are like these, except those of nets, so this comes first. */
 static glow_status refuse_chaiyujin(glow__import *im) {
   static const char *const prefixes[] = {GLOW_IMPORT_PREFIXES};
   for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++) {
@@ -65,10 +65,10 @@ static glow_status recognise(glow__import *im) {
       return GLOW_OK;
   for (int i = 0; i < FORMATS; i++)
     if (wanted == formats[i]->id)
-      return glow_error(GLOW_E_FORMAT, "there is no tensor '%s%s', which every model of %s has",
+      return glow_error(GLOW_E_FORMAT, "the file has no tensor '%s%s', which every model of %s has",
                         formats[i]->prefixes[0], formats[i]->first, formats[i]->project);
   return glow_error(GLOW_E_FORMAT,
-                    "its names are those of none of %s, %s, %s: there is no tensor '%s%s', '%s' or "
+                    "its names are those of none of %s, %s, %s: it has no tensor '%s%s', '%s' or "
                     "'%s'",
                     formats[0]->project, formats[1]->project, formats[2]->project,
                     formats[0]->prefixes[0], formats[0]->first, formats[1]->first,
@@ -82,7 +82,7 @@ static glow_status import_infer_size(glow__import *im) {
   glow_shape *input = &im->plan.input;
   if (input->height &&
       ((o->height && o->height != input->height) || (o->width && o->width != input->width)))
-    return glow_error(GLOW_E_ARGUMENT, "the file is of %lld x %lld images, not of %lld x %lld",
+    return glow_error(GLOW_E_ARGUMENT, "the file is for images of %lld x %lld, not of %lld x %lld",
                       (long long)input->height, (long long)input->width, (long long)o->height,
                       (long long)o->width);
   if (!input->height) {
@@ -128,7 +128,7 @@ static glow_status import_check(glow__import *im) {
   GLOW_TRY(im->format->infer(im));
   GLOW_TRY(glow__import_permutations(im));
   if (im->plan.classifier && !im->plan.classes)
-    return glow_error(GLOW_E_FORMAT, "there is a classifier, but no prior of the classes");
+    return glow_error(GLOW_E_FORMAT, "the file has a classifier, but no prior of the classes");
   GLOW_TRY(glow__import_walk(im));
   GLOW_TRY(check_unknown(im));
   return import_infer_size(im);
@@ -161,7 +161,7 @@ static glow_status import_file(glow__import *im, const glow_input *input, glow_m
   glow_tensor_file_close(&im->file);
   if (status != GLOW_OK && input->path)
     glow__error_prefix(status, "'%s'", input->path);
-  return status == GLOW_E_NUMERIC ? GLOW_E_FORMAT : status; /* a singular matrix of the file's */
+  return status == GLOW_E_NUMERIC ? GLOW_E_FORMAT : status; /* a singular matrix in the file */
 }
 
 glow_status glow_model_import(glow_context *context, const glow_input *input,
@@ -185,7 +185,7 @@ glow_status glow_model_export(const glow_model *model, int32_t format, const glo
                       "format is %d; models can be written as GLOW_FORMAT_Y0AST (%d)", (int)format,
                       GLOW_FORMAT_Y0AST);
   if (!glow_model_initialised(model))
-    return glow_error(GLOW_E_STATE, "the model has not been initialised: its actnorms have not "
-                                    "seen data");
+    return glow_error(GLOW_E_STATE, "the model is not initialised: "
+                                    "initialise it from data first");
   return glow__export_y0ast(model, output);
 }

@@ -1,5 +1,5 @@
-/* What the importers write: weights taken apart by their layout, zero convolutions of zeros and
- * linear layers of one-hot vectors folded into tables, all in double and rounded once.
+/* What the importers write: weights taken apart by their layout; zero convolutions of zeros, and
+ * linear layers of one-hot vectors, folded into tables. Everything is in double and rounded once.
  * SPDX-License-Identifier: MIT */
 #include <math.h>
 #include <stdio.h>
@@ -88,7 +88,8 @@ static int64_t taken(const glow__import_layout *l) {
   return l->out * (l->sum ? 1 : l->count) * l->taps;
 }
 
-/* Sizes are those of a tensor in the file and of parts of it, so their products fit. */
+/* The sizes are those of a tensor in the file and of parts of it, so their products do not
+ * overflow. */
 glow_status glow__import_take(glow__import *im, const char *name, int32_t rank, const int64_t *dims,
                               const glow__import_layout *layout, double **out) {
   double *values = NULL;
@@ -116,7 +117,7 @@ glow_status glow__import_copy(glow__import *im, const char *name, int32_t rank, 
 
 /* ---- top prior ------------------------------------------------------------------------------- */
 
-/* Sum over the taps of a 3x3 convolution that fall outside at pixel (y, x). */
+/* Sum over the taps of a 3x3 convolution that are outside at pixel (y, x). */
 static double import_convert_outside(const double *taps, const glow_shape *shape, int64_t y,
                                      int64_t x) {
   double sum = 0;
@@ -128,7 +129,7 @@ static double import_convert_outside(const double *taps, const glow_shape *shape
   return sum;
 }
 
-/* Channels [first, first + C) of h, at each pixel when there is a border. */
+/* Channels [first, first + C) of h, at each pixel if there is a border. */
 static void top_half(const glow_shape *top, int64_t first, const double *border, const double *bias,
                      const double *logs, double *to) {
   int64_t pixels = border ? top->height * top->width : 1;

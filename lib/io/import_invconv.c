@@ -62,7 +62,7 @@ static glow_status read_factors(glow__import *im, const glow__import_factors *na
   return f->perm ? GLOW_OK : GLOW_E_MEMORY;
 }
 
-/* Column of the 1 in row i of P, -1 when the row is not all zeros but for one 1. */
+/* Column of the 1 in row i of P; -1 if the row is not all zeros except for one 1. */
 static int32_t one_of_row(const factors *f, int64_t i) {
   int32_t found = -1;
   for (int64_t j = 0; j < f->channels; j++) {
@@ -85,13 +85,13 @@ static glow_status check_factors(glow__import *im, const glow__import_factors *n
       return glow_error(GLOW_E_FORMAT, "tensor '%s%s%s' is not a permutation matrix at row %lld",
                         im->prefix, im->from, names->p, (long long)i);
     if (fabs(f->f[SIGN][i]) != 1.0)
-      return glow_error(GLOW_E_FORMAT, "tensor '%s%s%s': element %lld is %g, neither -1 nor 1",
+      return glow_error(GLOW_E_FORMAT, "tensor '%s%s%s': element %lld is %g; it must be -1 or 1",
                         im->prefix, im->from, names->sign, (long long)i, f->f[SIGN][i]);
   }
   return GLOW_OK;
 }
 
-/* What the masks of all projects leave: 0 in the parts that are not read. */
+/* What the masks of all projects do: sets the parts that are not read to 0. */
 static void mask(factors *f, const double *columns) {
   int64_t c = f->channels;
   for (int64_t i = 0; i < c; i++) {

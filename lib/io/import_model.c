@@ -1,12 +1,12 @@
 /* From what was inferred to a model: its layers, named as in the Glow preset, and the walk over its
- * parts in their order. SPDX-License-Identifier: MIT */
+ * parts in order. SPDX-License-Identifier: MIT */
 #include <stdio.h>
 #include <string.h>
 
 #include "host/host.h"
 #include "io/import.h"
 
-/* A model of more layers could not be read from a file again. */
+/* A model with more layers could not be read from a file again. */
 enum { MAX_LAYERS = 16384 };
 
 /* ---- what was inferred ----------------------------------------------------------------------- */
@@ -25,8 +25,8 @@ glow_status glow__import_plan_step(glow__import *im, int64_t channels, int64_t h
                       (long long)channels);
   if (out != channels && 2 * out != channels)
     return glow_error(GLOW_E_FORMAT,
-                      "the first coupling's network has %lld outputs: %lld are an "
-                      "affine one's, %lld an additive one's",
+                      "the first coupling's net has %lld outputs; %lld would make it an "
+                      "affine coupling, %lld an additive one",
                       (long long)out, (long long)channels, (long long)channels / 2);
   plan->input.channels = channels / 4;
   plan->hidden = (int32_t)hidden;
@@ -39,15 +39,16 @@ static void go_to_step(glow__import *im, int32_t level, int32_t step) {
   snprintf(im->to, sizeof im->to, "level%d.step%d.", level, step);
 }
 
-/* A model has one form of permutation, or one at each level: another is a file with a hole. */
+/* A model has the same form of permutation everywhere, or at each level; a file with other forms is
+ * incomplete. */
 static glow_status check_like_first(const glow__import *im, int32_t step) {
   const glow__import_plan *plan = &im->plan;
   int32_t first = im->format->levels_differ ? step / plan->depth * plan->depth : 0;
   if (plan->permutations[step] == plan->permutations[first])
     return GLOW_OK;
   return glow_error(GLOW_E_FORMAT,
-                    "the permutation at '%s%s' is not like the first one's: "
-                    "tensors are missing, or there are some that do not belong here",
+                    "the permutation at '%s%s' has another form than the first: "
+                    "tensors are missing, or do not belong there",
                     im->prefix, im->from);
 }
 
@@ -66,8 +67,9 @@ glow_status glow__import_permutations(glow__import *im) {
       return glow_error(
           GLOW_E_FORMAT,
           "there is no permutation at '%s%s': the model reversed or shuffled its channels, which "
-          "its file does not tell. If it reversed them, say so in the options; how to add the "
-          "indices of a shuffle stands in docs/import.md",
+          "its file does not tell. If it reversed them, say so in the options; docs/import.md says "
+          "how "
+          "to add the indices of a shuffle",
           im->prefix, im->from);
     plan->permutations[i] = kind;
     GLOW_TRY(check_like_first(im, i));
@@ -84,7 +86,7 @@ typedef struct building {
   char prefix[64]; /* of the names of layers: "level0.step1." */
 } building;
 
-/* Adds *layer, if it was made. */
+/* Adds *layer, if making it succeeded. */
 static glow_status import_model_add(building *b, glow_status made, glow_layer **layer,
                                     const char *what) {
   char name[128];
@@ -204,7 +206,7 @@ glow_status glow__import_walk(glow__import *im) {
 
 /* ---- tensors of a model ---------------------------------------------------------------------- */
 
-/* Parts are converted in the order of the layers, so what is wanted is near the last one. */
+/* Parts are converted in the order of the layers, so the wanted tensor is near the last one. */
 glow_status glow__import_find(const glow_model *model, int32_t *next, const char *name,
                               int32_t type, int64_t count, void **out) {
   int32_t tensors = glow_model_tensor_count(model);

@@ -27,7 +27,7 @@ static void import_openai_at_top(glow__import *im) {
   im->from[0] = 0;
 }
 
-/* One of its tensors may be missing: then it is asked for later, by name. */
+/* One of its tensors may be missing; that is reported later, with its name. */
 static bool import_openai_has_step(glow__import *im, int32_t level, int32_t step) {
   import_openai_at_step(im, level, step);
   return glow__import_has(im, "actnorm_center/b") || glow__import_has(im, "actnorm_scale/logs");
@@ -79,7 +79,7 @@ static int32_t import_openai_permutation(glow__import *im) {
                                                    : GLOW_PERMUTATION_REVERSE;
 }
 
-/* Both of its variables, which must belong together. */
+/* Reads both of its variables, which must belong together. */
 static glow_status import_openai_shuffle(glow__import *im, int64_t channels) {
   int32_t *indices = NULL, *inverse = NULL;
   glow_status status = glow__import_read_permutation(im, "shuffle/indices", channels, &indices);
@@ -159,7 +159,7 @@ static glow_status import_openai_split(glow__import *im, int64_t channels) {
   return glow__import_copy(im, "logs", GLOW_SHAPE(1, channels), &vector, "prior.logs");
 }
 
-/* Of zeros, only the border's channel counts. */
+/* The input is zero, so only the border's channel counts. */
 static glow_status import_openai_learned_top(glow__import *im, int64_t channels) {
   int64_t out = 2 * channels;
   const glow__import_tensor weight = {"prior/p/W", GLOW_SHAPE(3, 3, out + 1, out)},
@@ -192,7 +192,7 @@ static glow_status import_openai_top(glow__import *im, int64_t channels) {
   return im->plan.classifier ? glow__import_classifier(im, channels, &scores) : GLOW_OK;
 }
 
-/* Averages and the optimizer's state, which a checkpoint of TensorFlow holds too. */
+/* Averages and the optimizer's state, which a checkpoint of TensorFlow also holds. */
 const glow__import_format glow__import_openai = {
     .id = GLOW_FORMAT_OPENAI,
     .project = "openai/glow",

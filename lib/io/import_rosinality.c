@@ -31,7 +31,7 @@ static void import_rosinality_at_top(glow__import *im) {
   import_rosinality_at_split(im, im->plan.levels - 1);
 }
 
-/* One of its tensors may be missing: then it is asked for later, by name. */
+/* One of its tensors may be missing; that is reported later, with its name. */
 static bool import_rosinality_has_step(glow__import *im, int32_t level, int32_t step) {
   import_rosinality_at_step(im, level, step);
   return glow__import_has(im, "actnorm.loc") || glow__import_has(im, "actnorm.scale");

@@ -1,4 +1,4 @@
-/* What the importers read: tensors of a file by the name that a project gave them, checked for
+/* What the importers read: tensors of a file, by the names that a project gave them, checked for
  * shape and finiteness, in double. SPDX-License-Identifier: MIT */
 #include <math.h>
 #include <stdio.h>
@@ -6,8 +6,8 @@
 
 #include "io/import.h"
 
-/* The whole name, PREFIX FROM name. Names of projects are short; what does not fit is no name of
- * theirs. */
+/* The whole name, PREFIX FROM name. The projects' names are short, so one that does not fit is not
+ * one of theirs. */
 static const char *full_name(const glow__import *im, const char *name, char *out, size_t size) {
   snprintf(out, size, "%s%s%s", im->prefix, im->from, name);
   return out;
@@ -23,7 +23,7 @@ static glow_status import_source_find(const glow__import *im, const char *name, 
   char full[2 * GLOW_IMPORT_NAME];
   *index = glow_tensor_file_index(im->file, full_name(im, name, full, sizeof full));
   if (*index < 0)
-    return glow_error(GLOW_E_FORMAT, "there is no tensor '%s', which %s has here", full,
+    return glow_error(GLOW_E_FORMAT, "the file has no tensor '%s', which %s has here", full,
                       im->format->project);
   return glow_tensor_file_get(im->file, *index, tensor);
 }
@@ -34,10 +34,10 @@ glow_status glow__import_dim(const glow__import *im, const char *name, int32_t r
   int64_t at;
   GLOW_TRY(import_source_find(im, name, &at, &tensor));
   if (tensor.rank != rank)
-    return glow_error(GLOW_E_FORMAT, "tensor '%s' has %d dimensions where %d were expected",
-                      tensor.name, tensor.rank, rank);
+    return glow_error(GLOW_E_FORMAT, "tensor '%s' has %d dimensions; it must have %d", tensor.name,
+                      tensor.rank, rank);
   if (tensor.dims[index] < 1 || tensor.dims[index] > limit)
-    return glow_error(GLOW_E_FORMAT, "tensor '%s': dimension %d is %lld, not 1 to %lld",
+    return glow_error(GLOW_E_FORMAT, "tensor '%s': dimension %d is %lld; it must be 1 to %lld",
                       tensor.name, index, (long long)tensor.dims[index], (long long)limit);
   *out = tensor.dims[index];
   return GLOW_OK;
@@ -60,7 +60,8 @@ static glow_status check_shape(const glow_file_tensor *tensor, int32_t rank, con
     same = tensor->dims[i] == dims[i];
   if (same)
     return GLOW_OK;
-  return glow_error(GLOW_E_FORMAT, "tensor '%.200s' has the shape %s where %s fits the others",
+  return glow_error(GLOW_E_FORMAT,
+                    "tensor '%.200s' has the shape %s, but %s would fit the other tensors",
                     tensor->name, shape_text(tensor->rank, tensor->dims, found, sizeof found),
                     shape_text(rank, dims, wanted, sizeof wanted));
 }
@@ -136,9 +137,9 @@ static int64_t elements_of(const glow_file_tensor *tensor) {
   return tensor->bytes / glow__type_size(tensor->type);
 }
 
-/* The tensor's bytes, in memory with room for 8 bytes of each element: raw is at its end, so that
- * elements can be widened from the first to the last without overwriting any that is still to
- * come. */
+/* The tensor's bytes, in memory with room for 8 bytes of each element. raw is at the end of it, so
+ * that elements can be widened from the first to the last without overwriting any that is still
+ * needed. */
 static glow_status import_source_load(glow__import *im, int64_t index,
                                       const glow_file_tensor *tensor, void **room,
                                       unsigned char **raw) {

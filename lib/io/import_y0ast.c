@@ -8,8 +8,8 @@
  *   coupling, split    shift or mean = h[0::2], raw scale or log-sd = h[1::2]
  *   top prior          zero convolution of the zeros in prior_h, bias exp(3 logs); rows of classes
  *
- * Permutations are not in a state dict: a reversal is told by the caller, and the indices of a
- * shuffle are read where they were added to the file by hand. SPDX-License-Identifier: MIT */
+ * Permutations are not in a state dict: the caller says if they are reversals, and the indices of
+ * a shuffle are read if they were added to the file by hand. SPDX-License-Identifier: MIT */
 #include <stdio.h>
 #include <string.h>
 
@@ -51,7 +51,7 @@ static int64_t import_y0ast_last_layer(const glow__import *im, int64_t limit) {
   return last < limit ? last : limit;
 }
 
-/* Of L levels, each squeeze, K steps and split, the last without a split, the last layer has the
+/* With L levels, each squeeze, K steps and split, and no split in the last, the last layer has
  * number L (K + 2) - 2. */
 static glow_status infer_counts(glow__import *im) {
   glow__import_plan *plan = &im->plan;
@@ -63,14 +63,14 @@ static glow_status infer_counts(glow__import *im) {
   }
   if ((last + 2) % (plan->depth + 2))
     return glow_error(GLOW_E_FORMAT,
-                      "%sflow.layers.0 to %lld are not levels of %d steps: there is "
-                      "no step %s",
+                      "%sflow.layers.0 to %lld are not levels of %d steps: "
+                      "step %s is missing",
                       im->prefix, (long long)last, plan->depth, im->from);
   plan->levels = (int32_t)((last + 2) / (plan->depth + 2));
   return GLOW_OK;
 }
 
-/* No step is missing as a whole: a message about its permutation would mislead. */
+/* Checks that no step is missing as a whole: a message about its permutation would mislead. */
 static glow_status check_steps(glow__import *im) {
   const glow__import_plan *plan = &im->plan;
   for (int32_t level = 0; level < plan->levels; level++)
@@ -209,7 +209,7 @@ static glow_status import_y0ast_split(glow__import *im, int64_t channels) {
                                        "prior.");
 }
 
-/* prior_h is a buffer of zeros that training leaves alone; the rest relies on that. */
+/* prior_h is a buffer of zeros that training does not change; the code below relies on that. */
 static glow_status check_zeros(glow__import *im, int64_t channels) {
   const glow_shape *input = &im->plan.input;
   int64_t height = input->height >> im->plan.levels, width = input->width >> im->plan.levels;
@@ -224,7 +224,7 @@ static glow_status check_zeros(glow__import *im, int64_t channels) {
   return status;
 }
 
-/* The weights meet only zeros: of them, the shape alone is checked. */
+/* The weights only meet zeros, so only their shape is checked. */
 static glow_status import_y0ast_learned_top(glow__import *im, int64_t channels) {
   int64_t out = 2 * channels;
   double *weight = NULL;

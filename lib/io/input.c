@@ -43,12 +43,14 @@ glow_status glow__input_copy(const glow_input *from, glow_input *to, glow_limits
     return glow_error(GLOW_E_ARGUMENT, "glow_input: NULL");
   GLOW_TRY(glow__options_copy(to, sizeof *to, from, sizeof *to, "glow_input"));
   if ((to->path != NULL) + (to->data != NULL) + (to->read != NULL) != 1)
-    return glow_error(GLOW_E_ARGUMENT, "glow_input: one of path, data and read is to be set");
+    return glow_error(GLOW_E_ARGUMENT,
+                      "glow_input: exactly one of path, data and read must be set");
   if (to->size < 0 || (to->flags & ~(uint32_t)(GLOW_INPUT_MAP | GLOW_INPUT_LAZY)) || to->reserved)
     return glow_error(GLOW_E_ARGUMENT, "glow_input: size, flags or reserved is not valid");
   if ((to->flags & GLOW_INPUT_MAP) && (!to->path || (to->flags & GLOW_INPUT_LAZY)))
-    return glow_error(GLOW_E_ARGUMENT,
-                      "glow_input: GLOW_INPUT_MAP needs a path, and goes without GLOW_INPUT_LAZY");
+    return glow_error(
+        GLOW_E_ARGUMENT,
+        "glow_input: GLOW_INPUT_MAP needs a path, and cannot be combined with GLOW_INPUT_LAZY");
   return glow__limits_copy(to->limits, limits);
 }
 
@@ -65,10 +67,10 @@ static glow_status input_failed(const glow__source *source, const char *what, in
                     strerror(error));
 }
 
-/* A private mapping: a model may write to its parameters, and the file does not change. */
+/* A private mapping: a model may write to its parameters without changing the file. */
 static glow_status map(glow__source *source) {
   if (source->size == 0 || (uint64_t)source->size > SIZE_MAX)
-    return GLOW_OK; /* too short, which its reader says; or read with less success */
+    return GLOW_OK; /* too short, which the reader reports; or not mappable: it is read instead */
   void *memory =
       mmap(NULL, (size_t)source->size, PROT_READ | PROT_WRITE, MAP_PRIVATE, source->descriptor, 0);
   if (memory == MAP_FAILED)
@@ -83,7 +85,7 @@ static glow_status open_path(glow__source *source, const glow_input *input) {
   source->path = glow__strdup(source->context, input->path);
   if (!source->path)
     return GLOW_E_MEMORY;
-  /* a pipe must not hang us */
+  /* a pipe must not make this wait */
   source->descriptor = open(input->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (source->descriptor < 0)
     return input_failed(source, "open", errno);
@@ -105,8 +107,8 @@ static glow_status read_path(const glow__source *source, int64_t offset, unsigne
     if (got < 0)
       return input_failed(source, "read", errno);
     if (got == 0)
-      return glow_error(GLOW_E_IO, "'%s' became shorter while it was read, at byte %lld",
-                        source->path, (long long)offset);
+      return glow_error(GLOW_E_IO, "'%s' shrank while it was read, at byte %lld", source->path,
+                        (long long)offset);
     to += got;
     offset += got;
     bytes -= got;

@@ -1,4 +1,4 @@
-/* Internal face of io/. SPDX-License-Identifier: MIT */
+/* The internal interface of io/. SPDX-License-Identifier: MIT */
 #ifndef GLOW_LIB_IO_H
 #define GLOW_LIB_IO_H
 
@@ -11,11 +11,11 @@ enum { GLOW_FORMAT_MAJOR = 1, GLOW_FORMAT_MINOR = 1 };
 
 /* Bytes of a tensor's name in a model. */
 enum { GLOW_IO_MAX_NAME = 4096 };
-/* Data of a file that we write start at a multiple of so many bytes. */
+/* Data of a file that we write start at a multiple of this many bytes. */
 enum { GLOW_IO_ALIGN = 64 };
 
 /* Name of an element type in a file ("F32"), its size, and back; NULL and 0 when there is none. */
-/* The status of a system call that failed: GLOW_E_NOT_FOUND for what is not there, else
+/* The status for a failed system call: GLOW_E_NOT_FOUND if something does not exist, otherwise
  * GLOW_E_IO. */
 glow_status glow__io_status(int error);
 
@@ -29,24 +29,24 @@ typedef struct glow__source {
   glow_context *context;
   char *path;                /* of a file, for messages; or NULL */
   int descriptor;            /* of an open file, or -1 */
-  const unsigned char *data; /* in memory, or mapped; or NULL */
+  const unsigned char *data; /* bytes in memory, or mapped; or NULL */
   bool mapped;
   glow_read_fn read;
   void *payload;
   int64_t size;
 } glow__source;
 
-/* The caller's limits, or NULL, completed. */
+/* The caller's limits, or NULL, completed with the defaults. */
 glow_status glow__limits_copy(const glow_limits *from, glow_limits *to);
-/* Copies the caller's struct, checks it, and fills *limits with what holds. */
+/* Copies the caller's struct, checks it, and fills *limits with the limits in force. */
 glow_status glow__input_copy(const glow_input *from, glow_input *to, glow_limits *limits);
-/* input: from glow__input_copy. *source is to be closed after a failure too. */
+/* input: from glow__input_copy. *source must be closed, after a failure too. */
 glow_status glow__source_open(glow_context *context, const glow_input *input,
                               const glow_limits *limits, glow__source *source);
 glow_status glow__source_read(const glow__source *source, int64_t offset, void *buffer,
                               int64_t bytes);
 void glow__source_close(glow__source *source);
-/* Puts the name of the source in front of the error text of what was found wrong in the bytes. */
+/* Puts the name of the source before the error text about something wrong in its bytes. */
 glow_status glow__source_blame(const glow__source *source, glow_status status);
 void glow__unmap(void *memory, int64_t bytes);
 
@@ -55,7 +55,7 @@ void glow__unmap(void *memory, int64_t bytes);
 /* A file that appears whole or not at all. */
 typedef struct glow__atomic_file {
   char *path;
-  char *temporary;           /* NULL once it is renamed */
+  char *temporary;           /* NULL once it was renamed */
   int descriptor, directory; /* -1: not open */
   glow_context *context;
 } glow__atomic_file;
@@ -63,16 +63,16 @@ typedef struct glow__atomic_file {
 glow_status glow__atomic_open(glow_context *context, const char *path, glow__atomic_file *file);
 glow_status glow__atomic_write(const glow__atomic_file *file, int64_t offset, const void *data,
                                int64_t bytes);
-/* Starts to move to the disk what was written from *pushed to `end`, when it is enough. */
+/* Starts writing to the disk the bytes from *pushed to `end`, if there are enough. */
 void glow__atomic_push(const glow__atomic_file *file, int64_t *pushed, int64_t end);
-/* Syncs and renames. The temporary file is gone, whatever happens. */
+/* Syncs and renames. The temporary file is gone afterwards, also on failure. */
 glow_status glow__atomic_commit(glow__atomic_file *file);
 /* Removes the temporary file. */
 void glow__atomic_abandon(glow__atomic_file *file);
-/* Is this a name of a temporary file, and how much of it is the name of the file itself? */
+/* Is this the name of a temporary file, and how much of it is the name of the target? */
 bool glow__atomic_is_temporary(const char *name, size_t *length);
-/* Removes a temporary file if no writer holds it any more. directory: a descriptor, or AT_FDCWD.
- * False: there was nothing of this name. */
+/* Removes a temporary file unless a writer holds it. directory: a descriptor, or AT_FDCWD. False:
+ * no file has this name. */
 bool glow__atomic_remove_left_over(int directory, const char *name);
 
 typedef struct glow__sink {
@@ -85,31 +85,32 @@ typedef struct glow__sink {
 glow_status glow__output_copy(const glow_output *from, glow_output *to);
 /* False: the caller only asks for the size, and nothing is to be written. */
 bool glow__output_wants_bytes(const glow_output *output);
-/* For `size` bytes. On failure nothing is left. */
+/* For `size` bytes. On failure nothing is left behind. */
 glow_status glow__sink_open(glow_context *context, const glow_output *output, int64_t size,
                             glow__sink *sink);
 glow_status glow__sink_write(glow__sink *sink, const void *data, int64_t bytes);
-/* One of the two ends it. */
+/* One of these two ends it. */
 glow_status glow__sink_commit(glow__sink *sink);
 void glow__sink_abandon(glow__sink *sink);
 
 /* ---- pieces ---------------------------------------------------------------------------------- */
 
-/* qsort in place: the C library's may take memory of its own. (sort.c) */
+/* qsort in place: the C library's may allocate. (sort.c) */
 void glow__sort(void *items, size_t count, size_t size,
                 int (*compare)(const void *a, const void *b));
 
 /* A text that grows (text.c). Starts as {.context = context}. */
 typedef struct glow__text {
   glow_context *context;
-  char *bytes; /* glow_release; NULL while it is empty, else with a NUL behind it */
+  char *bytes; /* glow_release; NULL while it is empty; otherwise ends with a NUL */
   int64_t length, capacity;
   glow_status status; /* of the first failure; later calls do nothing */
 } glow__text;
 void glow__text_bytes(glow__text *text, const char *bytes, size_t count);
 void glow__text_put(glow__text *text, const char *string);
 void glow__text_number(glow__text *text, int64_t number);
-/* As a JSON number with a point or an exponent, which names the double exactly. Must be finite. */
+/* As a JSON number with a point or an exponent, which identifies the double exactly. Must be
+ * finite. */
 void glow__text_real(glow__text *text, double real);
 /* As a JSON string. Must be UTF-8. */
 void glow__text_quoted(glow__text *text, const char *string);
@@ -119,31 +120,31 @@ void glow__text_quoted(glow__text *text, const char *string);
 typedef struct glow__entry {
   const char *name;
   int16_t type, rank;
-  int32_t number; /* in the order of the data */
+  int32_t number; /* position in the order of the data */
   int64_t dims[GLOW_FILE_MAX_RANK];
   int64_t begin, bytes; /* of the data */
 } glow__entry;
 
 typedef struct glow__header {
   glow_context *context;
-  char *text; /* names and metadata lie in it, decoded in place */
+  char *text; /* names and metadata are in it, decoded in place */
   glow__entry *entries;
   glow__entry **by_offset, **by_name;
   int64_t count;
-  const char **metadata; /* keys, sorted; a value stands behind its key's NUL */
+  const char **metadata; /* keys, sorted; a value follows its key's NUL */
   int64_t metadata_count;
 } glow__header;
 
-/* Parses and checks the JSON text of `bytes` bytes and a NUL, which is taken over, on failure too;
- * the data have data_bytes. *header is to be freed after a failure too. (header_reader.c) */
+/* Takes the JSON text over, `bytes` bytes and a NUL, on failure too; parses and checks it. The data
+ * have data_bytes. *header must be freed, after a failure too. (header_reader.c) */
 glow_status glow__header_parse(glow_context *context, char *text, int64_t bytes, int64_t data_bytes,
                                const glow_limits *limits, glow__header *header);
 const glow__entry *glow__header_find(const glow__header *header, const char *name);
 const char *glow__header_metadata(const glow__header *header, const char *key);
 void glow__header_free(glow__header *header);
 
-/* The bytes of a file up to its data: length, JSON text, padding. The data of the tensors are not
- * looked at. (header_writer.c) */
+/* The bytes of a file up to its data: length, JSON text, padding. Does not read the tensors' data.
+ * (header_writer.c) */
 typedef struct glow__preamble {
   unsigned char *bytes; /* glow_release */
   int64_t size;
@@ -156,24 +157,24 @@ glow_status glow__preamble_make(glow_context *context, const glow_file_tensor *t
 /* ---- inside a tensor file (tensor_reader.c) -------------------------------------------------- */
 
 const glow__entry *glow__tensor_file_entry(const glow_tensor_file *file, int64_t index);
-/* Copies bytes of the data, counted from their start. They must be there. */
+/* Copies bytes of the data, counted from their start. They must exist. */
 glow_status glow__tensor_file_copy(const glow_tensor_file *file, int64_t begin, void *buffer,
                                    int64_t bytes);
-/* Names the file in front of an error text about it. */
+/* Puts the file's name before an error text about it. */
 glow_status glow__tensor_file_blame(const glow_tensor_file *file, glow_status status);
-/* The data when they are mapped, else NULL. */
+/* The data if they are mapped, otherwise NULL. */
 unsigned char *glow__tensor_file_mapped(const glow_tensor_file *file);
-/* Gives the mapping away; the file may be read for as long as its new owner keeps it. */
+/* Gives the mapping away; the file may be read for as long as the new owner keeps the mapping. */
 void glow__tensor_file_give_mapping(glow_tensor_file *file, void **memory, int64_t *bytes);
 
 /* ---- float32 and bfloat16 (bfloat16.c) ------------------------------------------------------- */
 
-/* Number of the first NaN or infinity, -1 when there is none. Any alignment. */
+/* Index of the first NaN or infinity; -1 if there is none. Any alignment. */
 int64_t glow__first_nonfinite(const void *floats, int64_t count);
-/* Refuses float32 data, of any alignment, with NaN or infinity in them. */
+/* Refuses float32 data, of any alignment, that contain a NaN or infinity. */
 glow_status glow__tensor_check_finite(const char *name, const void *data, int64_t elements);
-/* Rounds to the nearest, ties to even. Returns the number of the first value whose result is not
- * finite, -1 when there is none. */
+/* Rounds to the nearest, ties to even. Returns the index of the first value whose result is not
+ * finite; -1 if there is none. */
 int64_t glow__to_bfloat16(const float *from, uint16_t *to, int64_t count);
 void glow__from_bfloat16(const uint16_t *from, float *to, int64_t count);
 
@@ -181,7 +182,7 @@ void glow__from_bfloat16(const uint16_t *from, float *to, int64_t count);
 
 /* What a checkpoint adds to the file of its model. */
 typedef struct glow__model_extras {
-  const float *parameters;         /* in the place of the model's own */
+  const float *parameters;         /* instead of the model's own */
   const glow_file_tensor *tensors; /* after the model's */
   int64_t count;
   const char *const *metadata; /* key, value, ... after the model's */
@@ -190,7 +191,7 @@ typedef struct glow__model_extras {
 /* extras NULL: a plain model file. */
 glow_status glow__model_file_write(const glow_model *model, const glow_output *output,
                                    const glow__model_extras *extras);
-/* The model of an open file. part NULL: its parameters are the tensors NAME; else NAME/part.
+/* The model of an open file. part NULL: its parameters are the tensors NAME; otherwise NAME/part.
  * limits: complete ones, or NULL for the defaults. The error text does not name the file. If the
  * file is mapped and the parameters can stay where they are, the model takes the mapping over. */
 glow_status glow__model_file_read(glow_context *context, glow_tensor_file *file, const char *part,
@@ -200,9 +201,9 @@ glow_status glow__model_file_read(glow_context *context, glow_tensor_file *file,
 
 /* JSON text, owned by the caller (glow_release). */
 glow_status glow__architecture_write(const glow_model *model, char **out);
-/* Looks at a model that has got one more layer. */
+/* Looks at a model that has just got one more layer. */
 typedef glow_status (*glow__layer_check)(const glow_model *model, void *arg);
-/* A builder with all layers, `layers` at most, and whether the model was initialised. check is
+/* A builder with all layers, at most `layers`, and whether the model was initialised. check is
  * called after each layer. */
 glow_status glow__architecture_read(glow_context *context, const char *text, int64_t layers,
                                     glow__layer_check check, void *arg, glow_builder **out,

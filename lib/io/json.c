@@ -1,8 +1,8 @@
-/* A strict reader of JSON, RFC 8259, and narrower where the standard leaves it open: strings are
+/* A strict reader of JSON, RFC 8259, and stricter where the standard leaves a choice: strings are
  * UTF-8 without NUL, escaped surrogates come in pairs, integers have 64 bits, numbers do not
- * overflow, and nesting has an end.
+ * overflow, and nesting is limited.
  *
- * It takes no memory: a decoded string is no longer than its text and is put in its place, and
+ * It allocates nothing: a decoded string is no longer than its text and takes its place, and
  * there are no trees. docs/design.md says why no library does this.
  * SPDX-License-Identifier: MIT */
 #include "io/json.h"
@@ -15,7 +15,7 @@
 
 _Static_assert(GLOW_JSON_DEPTH <= 32, "a bit of glow__json.objects for each depth");
 
-/* What is wrong `at` this byte of the text. */
+/* Reports what is wrong at byte `at` of the text. */
 static glow_status json_error(const glow__json *json, int64_t at, const char *text) {
   return glow_error(GLOW_E_FORMAT, "byte %lld: %s: %s", (long long)(json->base + at), json->what,
                     text);
@@ -73,7 +73,7 @@ glow_status glow__json_next(glow__json *json, bool *more) {
   else if (json->begun && c != ',')
     return json_error(json, json->at, object ? "',' or '}' expected" : "',' or ']' expected");
   json->at += !*more || json->begun;
-  json->begun = true; /* a container that is over was a member of the one around it */
+  json->begun = true; /* the container that ended was a member of the one around it */
   return GLOW_OK;
 }
 
@@ -114,7 +114,7 @@ static glow_status read_unicode(glow__json *json, char *to, int32_t *length) {
   if (code < 0)
     return json_error(json, json->at, "\\u without four hexadecimal digits");
   if (code == 0)
-    return json_error(json, json->at, "NUL in a text");
+    return json_error(json, json->at, "NUL in a string");
   json->at += 6;
   if (code >= 0xd800 && code <= 0xdfff) {
     int32_t low = code < 0xdc00 && c[6] == '\\' && c[7] == 'u' ? read_hex(c + 8) : -1;
@@ -134,22 +134,22 @@ static glow_status read_escape(glow__json *json, char *to, int32_t *length) {
   if (c == 'u')
     return read_unicode(json, to, length);
   if (!letter)
-    return json_error(json, json->at, "unknown escape in a text");
+    return json_error(json, json->at, "unknown escape in a string");
   *to = meanings[letter - letters];
   *length = 1;
   json->at += 2;
   return GLOW_OK;
 }
 
-/* What cannot stand in a string where it does. */
+/* Reports what is not allowed in a string. */
 static glow_status refuse_character(const glow__json *json) {
   const unsigned char c = (unsigned char)json->text[json->at];
   char text[64];
   if (json->at == json->size)
-    return json_error(json, json->at, "a text without its closing quote");
-  snprintf(text, sizeof text,
-           c < ' ' ? "control character 0x%02x in a text" : "byte 0x%02x of a text is not UTF-8",
-           c);
+    return json_error(json, json->at, "a string without its closing quote");
+  snprintf(
+      text, sizeof text,
+      c < ' ' ? "control character 0x%02x in a string" : "byte 0x%02x of a string is not UTF-8", c);
   return json_error(json, json->at, text);
 }
 
@@ -161,7 +161,7 @@ static void pass_plain(glow__json *json) {
   json->at = c - json->text;
 }
 
-/* Reads the string whose quote is at json->at; to: where it is put, NULL: nowhere. */
+/* Reads the string whose quote is at json->at. to: where it is put; NULL: nowhere. */
 static glow_status read_string(glow__json *json, char *to) {
   json->at++;
   for (;;) {
@@ -210,8 +210,7 @@ static glow_status read_key(glow__json *json, char *to) {
 }
 
 static glow_status expect_key(glow__json *json) {
-  return glow__json_peek(json) == '"' ? GLOW_OK
-                                      : json_error(json, json->at, "a text in quotes expected");
+  return glow__json_peek(json) == '"' ? GLOW_OK : json_error(json, json->at, "a string expected");
 }
 
 glow_status glow__json_key(glow__json *json, const char **key) {
@@ -229,7 +228,7 @@ static const char *pass_digits(const char *c) {
   return c;
 }
 
-/* Where the number at c ends, NULL if it is none. */
+/* Where the number at c ends; NULL if it is not a number. */
 static const char *number_end(const char *c, bool *whole) {
   const char *first = c += *c == '-';
   c = *c == '0' ? c + 1 : pass_digits(c);
@@ -248,7 +247,7 @@ static const char *number_end(const char *c, bool *whole) {
   return good ? c : NULL;
 }
 
-/* strtod takes its point from the locale, so it is given none: 12.5e3 is read as 125e2. */
+/* strtod takes its decimal point from the locale, so it is given none: 12.5e3 is read as 125e2. */
 static double json_read_real(const char *c, const char *end) {
   char digits[GLOW_JSON_NUMBER + 32];
   size_t count = 0;
@@ -261,7 +260,7 @@ static double json_read_real(const char *c, const char *end) {
     else
       digits[count++] = *c;
   }
-  if (c < end) { /* strtoll stays within its range; beyond a million it is all one */
+  if (c < end) { /* strtoll stays within its range; beyond a million all are the same */
     exponent = strtoll(c + 1, NULL, 10);
     exponent = exponent > 1000000 ? 1000000 : exponent < -1000000 ? -1000000 : exponent;
   }
@@ -279,14 +278,14 @@ glow_status glow__json_number_read(glow__json *json, glow__json_number *out) {
   if (!end)
     return json_error(json, json->at, "not a number");
   if (end - from > GLOW_JSON_NUMBER)
-    return json_error(json, json->at, "a number of too many digits");
+    return json_error(json, json->at, "a number with too many digits");
   errno = 0;
   out->integer = whole ? strtoll(from, NULL, 10) : 0;
   if (errno)
-    return json_error(json, json->at, "too big integer, it does not fit 64 bits");
+    return json_error(json, json->at, "the integer does not fit in 64 bits");
   out->real = whole ? (double)out->integer : json_read_real(from, end);
   if (!isfinite(out->real))
-    return json_error(json, json->at, "real number overflow, it does not fit a double");
+    return json_error(json, json->at, "the number does not fit in a double");
   out->kind = whole ? GLOW_JSON_WHOLE : GLOW_JSON_REAL;
   json->at = end - json->text;
   return GLOW_OK;

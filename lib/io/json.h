@@ -1,6 +1,6 @@
-/* JSON that is read where it stands: a walk through the text, member by member, that takes no
- * memory. There are no trees: the reader of a structure asks for what it expects, and says what was
- * wrong when something else is there. SPDX-License-Identifier: MIT */
+/* JSON that is read in place: a walk through the text, member by member, that takes no memory.
+ * There are no trees: the reader of a structure asks for what it expects, and reports an error if
+ * something else comes. SPDX-License-Identifier: MIT */
 #ifndef GLOW_LIB_JSON_H
 #define GLOW_LIB_JSON_H
 
@@ -16,7 +16,7 @@ typedef struct glow__json {
   char *text; /* `size` bytes and a NUL; strings are decoded in place */
   int64_t size, at;
   const char *what;      /* in messages: "header" */
-  int64_t base;          /* in messages: the number of the text's first byte */
+  int64_t base;          /* in messages: the offset of the text's first byte */
   uint32_t objects;      /* bit d: the container at depth d is an object, else an array */
   int32_t depth;         /* containers entered */
   bool begun;            /* the innermost one has had a member */
@@ -33,18 +33,18 @@ char glow__json_peek(glow__json *json);
 
 /* Steps into the object or array that comes next. */
 glow_status glow__json_enter(glow__json *json, bool object);
-/* Steps to the next member of the innermost container; *more false: it is over, and left. */
+/* Steps to the next member of the innermost container. *more false: it has ended, and was left. */
 glow_status glow__json_next(glow__json *json, bool *more);
 /* The key of a member, whose value comes next. */
 glow_status glow__json_key(glow__json *json, const char **key);
 
-/* A string, which is then a C string in the text, of no more bytes than it had there. *out is NULL,
- * and nothing was read, if something else comes next. A string can be read once. */
+/* A string, which then is a C string in the text, with no more bytes than it had. If something else
+ * comes next, *out is NULL and nothing was read. A string can be read once. */
 glow_status glow__json_string(glow__json *json, const char **out);
 
 enum { GLOW_JSON_NONE = 0, GLOW_JSON_WHOLE = 1, GLOW_JSON_REAL = 2 };
 typedef struct glow__json_number {
-  int32_t kind;    /* NONE: something else comes next, and nothing was read */
+  int32_t kind;    /* NONE: something else comes next, nothing was read */
   int64_t integer; /* of a whole number: one without a point and an exponent */
   double real;     /* of either kind, rounded to nearest, in any locale */
 } glow__json_number;
@@ -52,7 +52,8 @@ glow_status glow__json_number_read(glow__json *json, glow__json_number *out);
 
 /* Reads this word (true, false, null), if it comes next. */
 bool glow__json_word(glow__json *json, const char *word);
-/* Passes over a value of any kind. It is checked, and can be read later, but for duplicate keys. */
+/* Passes over a value of any kind. It is checked, except for duplicate keys, and can be read later.
+ * */
 glow_status glow__json_skip(glow__json *json);
 /* Nothing but blanks may be left. */
 glow_status glow__json_end(glow__json *json);

@@ -1,6 +1,6 @@
-/* Reading model files. What the file says is compared with the architecture layer by layer as it is
- * built, before memory for parameters is taken; then the numbers are read to their places, in runs
- * as long as file and model have them in the same order, or stay where they are in a mapped file.
+/* Reading model files. The file is compared with the architecture layer by layer as that is built,
+ * before memory for parameters is taken. Then the elements are read to their places, in runs for as
+ * long as file and model have them in the same order, or stay where they are in a mapped file.
  * Format: docs/format.md. SPDX-License-Identifier: MIT */
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,24 +9,26 @@
 #include "host/host.h"
 #include "io/checkpoint.h"
 
-enum { BLOCK = 1 << 13 }; /* bfloat16 numbers that are read at a time */
+enum { BLOCK = 1 << 13 }; /* bfloat16 elements that are read at a time */
 
 typedef struct reading {
   glow_context *context;
   glow_tensor_file *file;
-  const char *part; /* of which the trainable tensors are read, or NULL */
+  const char *part; /* part that the trainable tensors are read from, or NULL */
   const glow_limits *limits;
-  const char *parts[GLOW_CHECKPOINT_PARTS]; /* that each trainable tensor has besides */
+  const char
+      *parts[GLOW_CHECKPOINT_PARTS]; /* parts that each trainable tensor has besides itself */
   int32_t part_count;
   unsigned char *known; /* for each tensor of the file: the architecture has it */
-  int32_t checked;      /* tensors of the model so far */
+  int32_t checked;      /* tensors of the model that were checked so far */
   bool suspect;         /* something that was read is not finite, if it is a float */
   bool reading_failed;
 } reading;
 
 /* ---- version --------------------------------------------------------------------------------- */
 
-/* "1" (1.0) or "1.2": a minor number adds what an older reader understands or refuses by itself. */
+/* "1" (1.0) or "1.2": a minor version adds only what an older reader understands, or refuses by
+ * itself. */
 static glow_status check_version(const glow_tensor_file *file) {
   const char *text = glow_tensor_file_metadata(file, "glow.format_version");
   if (!text || !glow_tensor_file_metadata(file, "glow.model"))
@@ -39,7 +41,7 @@ static glow_status check_version(const glow_tensor_file *file) {
     return glow_error(GLOW_E_FORMAT, "format version '%.20s' is not a number", text);
   long number = strtol(text, NULL, 10);
   if (number < 1)
-    return glow_error(GLOW_E_FORMAT, "format version '%.20s' never was", text);
+    return glow_error(GLOW_E_FORMAT, "format version '%.20s' does not exist", text);
   if (number > GLOW_FORMAT_MAJOR)
     return glow_error(GLOW_E_FORMAT, "format version %.20s is newer than this library reads (%d.x)",
                       text, GLOW_FORMAT_MAJOR);
@@ -87,7 +89,7 @@ static glow_status compare(reading *r, const glow_tensor_info *info, const char 
     same &= e->type == GLOW_TYPE_F32 || (e->type == GLOW_TYPE_BF16 && !part);
   if (!same)
     return glow_error(GLOW_E_FORMAT,
-                      "tensor '%s' has another type or shape than the architecture says", e->name);
+                      "tensor '%s' has another type or shape than in the architecture", e->name);
   r->known[e->number] = 1;
   return GLOW_OK;
 }
@@ -119,7 +121,7 @@ static glow_status refuse_surplus(const reading *r) {
   return GLOW_OK;
 }
 
-/* ---- numbers --------------------------------------------------------------------------------- */
+/* ---- elements-------------------------------------------------------------------------------- */
 
 static glow_status model_reader_entry_of(const reading *r, const glow_model *model, int32_t tensor,
                                          glow_tensor_info *info, const glow__entry **e) {
@@ -197,7 +199,7 @@ static glow_status read_tensors(glow_model *model, void *arg) {
   reading *r = arg;
   r->reading_failed = true;
   if (glow__model_adopted(model))
-    r->suspect = true; /* they are where they are, and nobody has looked at them */
+    r->suspect = true; /* they stay where they are, unchecked */
   else
     GLOW_TRY(read_numbers(r, model, true));
   GLOW_TRY(read_numbers(r, model, false));
@@ -207,7 +209,8 @@ static glow_status read_tensors(glow_model *model, void *arg) {
   return GLOW_OK;
 }
 
-/* The parameters in the mapped file, if they lie there as in the flat vector; else NULL. */
+/* The parameters in the mapped file, if they are stored there like the flat vector; otherwise NULL.
+ * */
 static float *mapped_parameters(const reading *r, const glow_model *model) {
   unsigned char *data = glow__tensor_file_mapped(r->file), *first = NULL;
   for (int32_t i = 0; data && i < glow_model_tensor_count(model); i++) {
@@ -229,7 +232,7 @@ static float *mapped_parameters(const reading *r, const glow_model *model) {
 static glow_status model_reader_finish(reading *r, glow_builder **builder, glow_model **out) {
   float *mapped = mapped_parameters(r, glow__builder_model(*builder));
   glow_status status = glow__builder_finish_at(builder, read_tensors, r, mapped, out);
-  if (status != GLOW_OK) /* whatever else is wrong, the file is */
+  if (status != GLOW_OK) /* whatever is wrong, the file is at fault */
     return r->reading_failed || status == GLOW_E_MEMORY ? status : GLOW_E_FORMAT;
   if (mapped) {
     void *memory;
@@ -288,7 +291,7 @@ glow_status glow_model_load_input(glow_context *context, const glow_input *input
   if (in.flags & GLOW_INPUT_LAZY)
     return glow_error(GLOW_E_ARGUMENT, "glow_input: GLOW_INPUT_LAZY is for tensor files");
   if (!(in.flags & GLOW_INPUT_MAP))
-    in.flags |= GLOW_INPUT_LAZY; /* the numbers go straight to their places */
+    in.flags |= GLOW_INPUT_LAZY; /* elements go straight to their places */
   GLOW_TRY(glow_tensor_file_open_input(context, &in, &file));
   glow_status status = glow__model_file_read(context, file, NULL, &limits, out);
   if (status != GLOW_OK)

@@ -11,11 +11,11 @@
 
 enum {
   OWN_PAIRS = 3,
-  PIECE = 1 << 18, /* numbers that are checked and written at a time, while they are in cache */
-  BLOCK = 1 << 14  /* numbers that are rounded to bfloat16 at a time */
+  PIECE = 1 << 18, /* elements checked and written at a time, while they are in the cache */
+  BLOCK = 1 << 14  /* elements rounded to bfloat16 at a time */
 };
 
-/* All that goes into one file, with the memory for it. */
+/* Everything that goes into one file, with the memory for it. */
 typedef struct plan {
   const glow_model *model;
   const glow__model_extras *extras;

@@ -1,5 +1,5 @@
-/* Where the bytes of a file go: a path, a callback, the caller's memory, or nowhere, when only
- * their number is wanted. SPDX-License-Identifier: MIT */
+/* Where the bytes of a file go: to a path, a callback, the caller's memory, or nowhere, if only
+ * their count is wanted. SPDX-License-Identifier: MIT */
 #include <string.h>
 
 #include "io/io.h"
@@ -16,8 +16,8 @@ glow_status glow__output_copy(const glow_output *from, glow_output *to) {
   int places = (to->path != NULL) + (to->write != NULL) + (to->buffer != NULL);
   if (places > 1 || (places == 0 && (!to->written || to->capacity)))
     return glow_error(GLOW_E_ARGUMENT,
-                      "glow_output: one of path, write and buffer is to be set, or "
-                      "written alone to ask for the size");
+                      "glow_output: exactly one of path, write and buffer must be set, or "
+                      "only `written`, to ask for the size");
   if (to->flags)
     return glow_error(GLOW_E_ARGUMENT, "glow_output: flags must be 0");
   if (to->storage != 0 && to->storage != GLOW_TYPE_F32 && to->storage != GLOW_TYPE_BF16)

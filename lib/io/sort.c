@@ -1,5 +1,5 @@
 /* Heapsort (Williams 1964): in place, n log n in every case, and not stable. The C library's qsort
- * allocates when there is much to sort, around the context's allocator.
+ * may allocate, and not from the context's allocator.
  * SPDX-License-Identifier: MIT */
 #include <string.h>
 

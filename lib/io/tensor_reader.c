@@ -1,5 +1,5 @@
-/* Reading safetensors: u64 little-endian header length, JSON header, data. Lengths come from the
- * source first; the header is checked whole before anything is made of the data.
+/* Reading safetensors: u64 little-endian header length, JSON header, data. The lengths come first;
+ * the whole header is checked before any of the data are used.
  * SPDX-License-Identifier: MIT */
 #include <string.h>
 
@@ -177,7 +177,7 @@ static glow_status describe(const glow_tensor_file *file, const glow__entry *e,
 static const glow__entry *at(const glow_tensor_file *file, int64_t index) {
   if (file && index >= 0 && index < file->header.count)
     return file->header.by_offset[index];
-  glow_error(GLOW_E_ARGUMENT, "there is no tensor %lld", (long long)index);
+  glow_error(GLOW_E_ARGUMENT, "the file has no tensor %lld", (long long)index);
   return NULL;
 }
 
@@ -212,8 +212,9 @@ glow_status glow_tensor_file_read(const glow_tensor_file *file, int64_t index, i
   if (!buffer && bytes)
     return glow_error(GLOW_E_ARGUMENT, "glow_tensor_file_read: NULL argument");
   if (offset < 0 || offset > e->bytes || bytes > (uint64_t)(e->bytes - offset))
-    return glow_error(GLOW_E_ARGUMENT, "tensor '%s' has %lld bytes; %zu from %lld are not there",
-                      e->name, (long long)e->bytes, bytes, (long long)offset);
+    return glow_error(GLOW_E_ARGUMENT,
+                      "tensor '%s' has %lld bytes; it does not contain %zu from %lld on", e->name,
+                      (long long)e->bytes, bytes, (long long)offset);
   return glow__tensor_file_copy(file, e->begin + offset, buffer, (int64_t)bytes);
 }
 
@@ -228,7 +229,7 @@ int64_t glow_tensor_file_metadata_count(const glow_tensor_file *file) {
 glow_status glow_tensor_file_metadata_at(const glow_tensor_file *file, int64_t index,
                                          const char **key, const char **value) {
   if (!file || index < 0 || index >= file->header.metadata_count)
-    return glow_error(GLOW_E_ARGUMENT, "there is no metadata %lld", (long long)index);
+    return glow_error(GLOW_E_ARGUMENT, "the file has no metadata entry %lld", (long long)index);
   const char *text = file->header.metadata[index];
   if (key)
     *key = text;
@@ -237,7 +238,7 @@ glow_status glow_tensor_file_metadata_at(const glow_tensor_file *file, int64_t i
   return GLOW_OK;
 }
 
-/* ---- for io/ alone --------------------------------------------------------------------------- */
+/* ---- for io/ only --------------------------------------------------------------------------- */
 
 const glow__entry *glow__tensor_file_entry(const glow_tensor_file *file, int64_t index) {
   return file->header.by_offset[index];

@@ -44,7 +44,8 @@ glow_status glow_tensor_file_write_output(glow_context *context, const glow_outp
     return glow_error(GLOW_E_ARGUMENT, "glow_tensor_file_write: NULL argument");
   GLOW_TRY(glow__output_copy(output, &o));
   if (o.storage)
-    return glow_error(GLOW_E_ARGUMENT, "glow_output: storage is for models; a tensor has its type");
+    return glow_error(GLOW_E_ARGUMENT,
+                      "glow_output: storage is only for models; a tensor has its own type");
   GLOW_TRY(glow__preamble_make(context, tensors, count, metadata, pairs, &preamble));
   glow_status status = check_data(tensors, count);
   if (status == GLOW_OK)
@@ -121,14 +122,14 @@ glow_status glow_tensor_writer_append(glow_tensor_writer *writer, int64_t index,
   if (!writer || (bytes && !data))
     return glow_error(GLOW_E_ARGUMENT, "glow_tensor_writer_append: NULL argument");
   if (index < 0 || index >= writer->count)
-    return glow_error(GLOW_E_ARGUMENT, "there is no tensor %lld", (long long)index);
+    return glow_error(GLOW_E_ARGUMENT, "the writer has no tensor %lld", (long long)index);
   piece *p = &writer->pieces[index];
   if (bytes > (uint64_t)(p->bytes - p->done))
-    return glow_error(GLOW_E_ARGUMENT, "tensor %lld: %zu more bytes, where %lld of %lld are left",
-                      (long long)index, bytes, (long long)(p->bytes - p->done),
-                      (long long)p->bytes);
+    return glow_error(
+        GLOW_E_ARGUMENT, "tensor %lld: %zu more bytes, but only %lld of %lld are left",
+        (long long)index, bytes, (long long)(p->bytes - p->done), (long long)p->bytes);
   if (writer->failed)
-    return glow_error(GLOW_E_STATE, "writing has failed before");
+    return glow_error(GLOW_E_STATE, "writing failed earlier");
   glow_status status = glow__atomic_write(&writer->file, p->begin + p->done, data, (int64_t)bytes);
   writer->failed = status != GLOW_OK;
   if (status == GLOW_OK)
@@ -138,7 +139,7 @@ glow_status glow_tensor_writer_append(glow_tensor_writer *writer, int64_t index,
 
 static glow_status check_complete(const glow_tensor_writer *writer) {
   if (writer->failed)
-    return glow_error(GLOW_E_STATE, "writing has failed before");
+    return glow_error(GLOW_E_STATE, "writing failed earlier");
   for (int64_t i = 0; i < writer->count; i++)
     if (writer->pieces[i].done < writer->pieces[i].bytes)
       return glow_error(GLOW_E_STATE, "tensor %lld has %lld of its %lld bytes", (long long)i,

@@ -1,4 +1,4 @@
-/* A text that grows, in memory of the context: for the JSON that is written.
+/* A text that grows, in memory of the context: for writing JSON.
  * SPDX-License-Identifier: MIT */
 #include <math.h>
 #include <stdio.h>
@@ -47,7 +47,8 @@ void glow__text_number(glow__text *t, int64_t number) {
   glow__text_put(t, digits);
 }
 
-/* %.17g, with the point of any locale made a '.', and an exponent without '+' and leading zeros. */
+/* %.17g, with the decimal point of any locale turned into '.', and an exponent without '+' and
+ * leading zeros. */
 void glow__text_real(glow__text *t, double real) {
   char digits[40], out[40];
   size_t count = 0;
@@ -62,7 +63,7 @@ void glow__text_real(glow__text *t, double real) {
       continue;
     if ((*c >= '0' && *c <= '9') || *c == '-' || *c == 'e')
       out[count++] = *c;
-    else if (!point) /* of one byte or more */
+    else if (!point) /* the locale's point, of one byte or more */
       out[count++] = '.', point = true;
     exponent = exponent || *c == 'e';
   }
@@ -71,7 +72,7 @@ void glow__text_real(glow__text *t, double real) {
     glow__text_put(t, ".0");
 }
 
-/* Quotes, backslashes and control characters are escaped, the rest is as it is. */
+/* Quotes, backslashes and control characters are escaped, everything else stays as it is. */
 void glow__text_quoted(glow__text *t, const char *string) {
   if (t->status == GLOW_OK && !glow__is_utf8(string))
     t->status = glow_error(GLOW_E_ARGUMENT, "'%.100s' is not UTF-8", string);

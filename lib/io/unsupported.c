@@ -1,6 +1,7 @@
 /* The functions of <glow/io.h>, <glow/checkpoint.h> and <glow/import.h> in a build without files
- * (-Dfiles=disabled), in the place of all else in this folder: the library's symbols are the same
- * in every build. None of these can make an object, so there is none to ask or to close.
+ * (-Dfiles=disabled), instead of everything else in this folder: the library has the same symbols
+ * in every build. None of these functions can make an object, so those that need one cannot be
+ * reached.
  * SPDX-License-Identifier: MIT */
 #include <glow/checkpoint.h>
 #include <glow/import.h>
@@ -10,7 +11,8 @@
 
 static glow_status unsupported(const char *function) {
   return glow_error(GLOW_E_UNSUPPORTED,
-                    "%s: this build of the library has no files (-Dfiles=disabled)", function);
+                    "%s: this build of the library cannot read or write files (-Dfiles=disabled)",
+                    function);
 }
 
 static glow_status load_nothing(const char *function, glow_model **model, glow_trainer **trainer) {
@@ -205,7 +207,7 @@ glow_status glow_checkpoint_newest(glow_context *context, const char *folder, ch
   return unsupported("glow_checkpoint_newest");
 }
 
-/* Notes come out of checkpoints alone. */
+/* Notes only come from checkpoints. */
 const char *glow_trainer_note(const glow_trainer *trainer, const char *key) {
   (void)trainer, (void)key;
   return NULL;

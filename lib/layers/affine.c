@@ -55,7 +55,7 @@ static glow_status affine_configure(void *self, glow_setup *setup, const glow_sh
   affine *a = self;
   *output = *input;
   if (input->channels != a->channels)
-    return glow_error(GLOW_E_SHAPE, "an affine map of %lld channels; %lld are there",
+    return glow_error(GLOW_E_SHAPE, "an affine map of %lld channels; the input has %lld",
                       (long long)a->channels, (long long)input->channels);
   a->image = input->height * input->width;
   int64_t work = a->image * a->channels * a->channels;
@@ -203,7 +203,7 @@ static void affine_destroy(void *self, glow_context *context) {
   glow_release(context, a->w);
 }
 
-/* Made by glow_model_inference_form alone, so without options and in no list of types. */
+/* Made only by glow_model_inference_form, so it has no options and is in no list of types. */
 static const glow_layer_ops affine_ops = {
     .struct_size = sizeof(glow_layer_ops),
     .type = "affine",

@@ -6,7 +6,7 @@
 #include <glow/sys/layer.h>
 
 /* y = W x + b at each pixel, log-det = H W log|det W|. W [channels, channels] by rows and b
- * [channels] are copied. Has no parameters; for inference alone. */
+ * [channels] are copied. It has no parameters and only runs. */
 glow_status glow__affine_create(glow_context *context, int64_t channels, const double *w,
                                 const double *b, glow_layer **out);
 

@@ -1,9 +1,9 @@
 /* batchnorm: y_c = (x_c - mean_c) / sqrt(var_c + epsilon), log-det = -H W / 2 sum_c log(var_c +
- * epsilon). mean and var (biased) are those of the batch's pixels while training, of which running
- * averages are kept, and the running averages otherwise. With a lag l, training uses
- * l running + (1 - l) batch, and gradients go through the batch's part.
- * Ioffe and Szegedy 2015; Dinh et al. 2016, section 3.7 and appendix E. There is no affine part:
- * for that, put an actnorm behind it. SPDX-License-Identifier: MIT */
+ * epsilon). In training passes mean and var (biased) are those of the batch's pixels, and running
+ * averages of them follow; in other passes they are these running averages. With a lag l, training
+ * uses l running + (1 - l) batch, and gradients go through the batch's part. Ioffe and Szegedy
+ * 2015; Dinh et al. 2016, section 3.7 and appendix E. There is no affine part: for that, put an
+ * actnorm after it. SPDX-License-Identifier: MIT */
 #include <math.h>
 #include <string.h>
 
@@ -60,7 +60,7 @@ static glow_status batchnorm_initialise(const void *self, const glow_call *call,
                               glow_call_tensor_mutable(call, b->var));
 }
 
-/* Derives nothing, but a variance that comes from a file may be anything. */
+/* Nothing is derived, but a variance from a file may be anything. */
 static glow_status batchnorm_prepare(const void *self, const glow_call *call) {
   const batchnorm *b = self;
   const float *var = glow_call_tensor(call, b->var);
@@ -93,8 +93,8 @@ static double *batchnorm_sums(const batchnorm_run *r, uint32_t task) {
   return partial + (int64_t)task * 2 * r->b->channels;
 }
 
-/* Runs fn on all groups, each of which leaves 2 C sums, and adds them in order to those of the
- * first. */
+/* Runs fn on all groups, each of which writes 2 C sums, and adds these in order to those of the
+ * first group. */
 static const double *batchnorm_total(batchnorm_run *r, glow_task_fn fn) {
   uint32_t count = glow__group_count(&r->groups);
   double *sums = batchnorm_sums(r, 0);
@@ -125,8 +125,8 @@ static const double *batchnorm_moments(batchnorm_run *r) {
   return moments;
 }
 
-/* The statistics that the pass uses, computed from x where this pass is to compute them. Returns
- * the log-det of a sample. */
+/* The statistics that the pass uses; it computes them from x if it is a training pass. Returns the
+ * log-det of a sample. */
 static double batchnorm_choose(const batchnorm *b, batchnorm_run *r, const float *x) {
   const float *mean = glow_call_tensor(r->call, b->mean), *var = glow_call_tensor(r->call, b->var);
   int32_t statistics = glow_call_statistics(r->call);
@@ -137,7 +137,7 @@ static double batchnorm_choose(const batchnorm *b, batchnorm_run *r, const float
     r->from = x;
     (void)glow__moments_finish((double)(r->groups.samples * b->image), b->channels,
                                batchnorm_moments(r), batch_mean,
-                               batch_var); /* not finite: so will be the loss */
+                               batch_var); /* not finite: then the loss will not be either */
   }
   for (int64_t c = 0; c < b->channels; c++) {
     double m = batch_mean ? lag * (double)mean[c] + (1 - lag) * (double)batch_mean[c] : mean[c];
@@ -264,7 +264,7 @@ static void batchnorm_backward(const void *self, const glow_call *call,
   glow_call_run(call, glow__group_count(&r.groups), batchnorm_inverse_task, &r);
 }
 
-/* With the running averages, as in all passes but those of training. */
+/* With the running averages, as in all passes except those of training. */
 static glow_status batchnorm_linear(const void *self, const glow_call *call, double *w, double *b) {
   const batchnorm *n = self;
   const float *mean = glow_call_tensor(call, n->mean), *var = glow_call_tensor(call, n->var);

@@ -1,8 +1,8 @@
-/* coupling: a part of the elements, x1, stays as it is and conditions the others, x2.
+/* coupling: a part of the elements, x1, stays as it is and conditions the change of the others, x2.
  *   affine    h = net(x1), shift and raw its halves; y2 = (x2 + shift) s(raw) or, in the order of
  *             RealNVP, y2 = x2 s(raw) + shift; log-det = sum log s
  *   additive  y2 = x2 + net(x1); log-det = 0
- * What x1 is, a mask says. Of C channels:
+ * A mask says what x1 is. With C channels:
  *   channels      the first C - floor(C/2); inverted, the last C - floor(C/2)
  *   checkerboard  the pixels where the mask is 1, row + column odd; inverted, the others. The net
  *                 sees all pixels, 0 where the mask is 0, and its output is used there
@@ -21,7 +21,7 @@ enum { COUPLING_NET = 0 }; /* the one net that it hosts */
 
 /* ---- building -------------------------------------------------------------------------------- */
 
-/* Puts the listed channels in front of the others; the others ascend. */
+/* Puts the listed channels before the others, which ascend. */
 static glow_status coupling_sort(const coupling *c, unsigned char *listed) {
   int64_t count = c->o.index_count;
   for (int64_t i = 0; i < count; i++) {
@@ -78,7 +78,7 @@ static glow_status coupling_divide(coupling *c, glow_context *context) {
   return GLOW_OK;
 }
 
-/* Whether x1 has to be put into rows for the net. */
+/* Whether x1 has to be gathered into rows for the net. */
 static bool coupling_gathers(const coupling *c) {
   return c->o.mask != GLOW_MASK_CHANNELS && c->seen;
 }
@@ -130,17 +130,17 @@ static void coupling_destroy(void *self, glow_context *context) {
 
 /* ---- passes ---------------------------------------------------------------------------------- */
 
-/* First element of a pixel that the net sees, where it sees them in place. */
+/* First element of a pixel that the net sees, where x1 is read in place. */
 static int64_t coupling_seen_from(const coupling *c) {
   return c->o.mask == GLOW_MASK_CHANNELS && c->o.invert ? c->changed : 0;
 }
 
-/* Floats from one pixel that the net is given to the next. */
+/* Floats from one pixel of the net's input to the next. */
 static int64_t coupling_stride(const coupling *c) {
   return coupling_gathers(c) ? c->seen : c->channels;
 }
 
-/* What the net is given for x. */
+/* The net's input for x. */
 static const float *coupling_net_input(const coupling *c, const glow_call *call, const float *x) {
   if (!coupling_gathers(c))
     return x + coupling_seen_from(c);
@@ -207,7 +207,7 @@ static void coupling_net_backward(const coupling *c, glow__coupling_run *run) {
 }
 
 /* x1 = y1, so the net can be run from the output: reconstruction costs one forward of the net,
- * which fills what its backward needs. */
+ * which also fills what the net's backward needs. */
 static void coupling_backward(const void *self, const glow_call *call,
                               const glow_layer_gradient *g) {
   const coupling *c = self;
@@ -259,7 +259,7 @@ static glow_status coupling_check(const void *options) {
   const glow_coupling_options *o = options;
   if (o->index_count && o->mask != GLOW_MASK_INDICES)
     return glow_error(GLOW_E_ARGUMENT,
-                      "glow_coupling_options: %lld indices are given, and mask is %d; only "
+                      "glow_coupling_options: %lld indices are given, but mask is %d; only "
                       "GLOW_MASK_INDICES (%d) reads them",
                       (long long)o->index_count, (int)o->mask, GLOW_MASK_INDICES);
   return GLOW_OK;

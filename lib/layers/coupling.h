@@ -1,6 +1,6 @@
-/* The coupling, between its files: coupling.c (what it is, its passes, its
- * options), coupling_seen.c (what its net sees) and coupling_change.c (what is done to each
- * element). SPDX-License-Identifier: MIT */
+/* The coupling, shared by its files: coupling.c (options, memory, passes), coupling_seen.c (what
+ * its net sees) and coupling_change.c (what is done to each element). SPDX-License-Identifier: MIT
+ * */
 #ifndef GLOW_LIB_COUPLING_H
 #define GLOW_LIB_COUPLING_H
 
@@ -11,14 +11,14 @@ typedef struct glow__coupling {
   glow_coupling_options o;
   int64_t width, image, channels; /* image: pixels of a sample */
   int64_t seen;                   /* channels of a pixel that the net sees */
-  int64_t changed;                /* channels of a pixel that changes, and of shift and raw */
-  int64_t out;                    /* of the net: changed, or twice as many */
+  int64_t changed;        /* channels of a pixel that changes, also those of shift and raw */
+  int64_t out;            /* of the net: changed, or twice as many */
   int32_t *order;         /* listed channels: those of x1 and x2, in memory of the context; */
   const int32_t *x1, *x2; /* the two parts of it, [seen] and [changed] */
   int32_t h;              /* scratch [pixels, out]: the net's output */
   int32_t saved_h;
   int32_t dh;      /* backward scratch [pixels, out] */
-  int32_t x_seen;  /* scratch [pixels, seen]: what the net sees where that does not lie in rows; */
+  int32_t x_seen;  /* scratch [pixels, seen]: what the net sees, where x1 is not in rows already; */
   int32_t dx_seen; /* backward scratch, its gradient */
   int32_t scale;   /* tanh_learned: tensor [changed]; */
   int32_t d_scale; /* backward scratch, doubles [groups, changed] */
@@ -31,7 +31,7 @@ static inline bool glow__coupling_learns_scale(const glow__coupling *c) {
   return glow__coupling_is_affine(c) && c->o.scale == GLOW_SCALE_TANH_LEARNED;
 }
 
-/* What the tasks, groups of samples, work on. */
+/* What the tasks, which are groups of samples, work on. */
 typedef struct glow__coupling_run {
   const glow__coupling *c;
   const glow_call *call;
@@ -45,9 +45,9 @@ typedef struct glow__coupling_run {
 } glow__coupling_run;
 
 glow__coupling_run glow__coupling_begin(const glow__coupling *c, const glow_call *call);
-/* `to` from `from` and h; adds to logdet. */
+/* Writes `to` from `from` and h; adds to logdet. */
 void glow__coupling_forward(glow__coupling_run *run);
-/* `to` from `from` and h; subtracts from logdet. */
+/* Writes `to` from `from` and h; subtracts from logdet. */
 void glow__coupling_inverse(glow__coupling_run *run);
 /* dx without the net's part, dh, x_out, and the gradient of the learned scale, from g and h. */
 void glow__coupling_backward(glow__coupling_run *run);

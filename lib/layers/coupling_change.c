@@ -19,9 +19,9 @@ void glow__coupling_run_groups(glow__coupling_run *run, glow_task_fn fn) {
   glow_call_run(run->call, glow__group_count(&run->groups), fn, run);
 }
 
-/* Channels of a pixel: `same_count` of them, from `same`, that stay as they are, and `changes`,
- * from `change`, that change. Where channels are listed, x2 is spread over the pixel: all channels
- * are copied then, and x2 after that. */
+/* Channels of a pixel: `same_count` of them, from `same` on, stay as they are, and `changes`, from
+ * `change` on, change. If channels are listed, x2 is spread over the pixel: then all channels are
+ * copied, and x2 is written after that. */
 typedef struct part {
   int64_t same, same_count, change, changes;
 } part;
@@ -43,8 +43,8 @@ static int32_t change_kind(const glow__coupling *c) {
 
 /* ---- pieces ---------------------------------------------------------------------------------- */
 
-/* What scales are computed for at once: pixels [pixel, end), and channels [from, to) of those that
- * change. At most GLOW_SCALES elements. */
+/* The elements whose scales are computed together: pixels [pixel, end), and channels [from, to) of
+ * those that change. At most GLOW_SCALES elements. */
 typedef struct piece {
   int64_t pixel, end, from, to;
 } piece;
@@ -55,7 +55,7 @@ static piece first_piece(const glow__coupling_run *run, uint32_t task) {
   return (piece){pixel, pixel + pixels, 0, changed < GLOW_SCALES ? changed : GLOW_SCALES};
 }
 
-/* Cut at the end of the task. False: past it. */
+/* Cuts the next piece, at the end of the task at the latest. False: past it. */
 static bool cut_piece(const glow__coupling_run *run, uint32_t task, piece *at) {
   int64_t last = glow__coupling_last(run, task);
   at->end = at->end < last ? at->end : last;
@@ -72,7 +72,7 @@ static void next_piece(const glow__coupling_run *run, piece *at) {
   at->to = changed - at->to < GLOW_SCALES ? changed : at->to + GLOW_SCALES;
 }
 
-/* Of the pixels of a piece that change, one after the other. */
+/* The pixels of a piece that change, one after the other. */
 static void scales_of(const glow__coupling_run *run, const piece *at, bool slopes,
                       glow__scales *scales) {
   const glow__coupling *c = run->c;
@@ -92,8 +92,8 @@ static void scales_of(const glow__coupling_run *run, const piece *at, bool slope
   glow__scale_function(run->math, c->o.scale, (float)c->o.floor, count, raw, k, slopes, scales);
 }
 
-/* Elements of x2 of `rows` pixels from p on, where they lie; or, where channels are listed, a copy
- * of them in `copy`. *stride: floats from one pixel to the next. */
+/* Elements of x2 of `rows` pixels from p on, in place; or, if channels are listed, a copy of them
+ * in `copy`. *stride: floats from one pixel to the next. */
 static inline const float *x2_of(const glow__coupling *c, const piece *at, int64_t p, int64_t rows,
                                  const float *x, float *copy, int64_t *stride) {
   int64_t width = at->to - at->from;
@@ -106,7 +106,7 @@ static inline const float *x2_of(const glow__coupling *c, const piece *at, int64
   return copy;
 }
 
-/* Where they are to be written: for x2_written, which then puts them in place. */
+/* Where x2 is to be written: x2_written then puts it in place. */
 static inline float *x2_room(const glow__coupling *c, const piece *at, int64_t p, float *x,
                              float *copy) {
   return c->x2 ? copy : x + p * c->channels + part_of(c, p).change + at->from;
@@ -133,7 +133,7 @@ typedef void (*change_fn)(int32_t kind, int64_t rows, int64_t n, const float *fr
                           int64_t from_row, const float *t, int64_t t_row, const float *s,
                           float *to);
 
-/* Channels that stay as they are, of the pixels of a piece. */
+/* Copies the channels that stay as they are, of the pixels of a piece. */
 static void pass_x1_on(const glow__coupling_run *run, const piece *at) {
   const glow__coupling *c = run->c;
   for (int64_t p = at->pixel; p < at->end; p++) {
@@ -143,7 +143,7 @@ static void pass_x1_on(const glow__coupling_run *run, const piece *at) {
   }
 }
 
-/* sign: of the log-det. The sum over a pixel's channels, or a piece of them, is added to the
+/* sign: of the log-det. The sum over a pixel's channels, or over a piece of them, is added to the
  * sample's, so the sums do not depend on where pieces of pixels end. */
 static void change_piece(const glow__coupling_run *run, const piece *at, change_fn fn,
                          double sign) {
@@ -152,7 +152,7 @@ static void change_piece(const glow__coupling_run *run, const piece *at, change_
   float x2[GLOW_SCALES];
   int64_t done = 0, stride, width = at->to - at->from;
   bool affine = glow__coupling_is_affine(c);
-  /* Of a checkerboard the neighbours of a pixel that changes do not. */
+  /* Under a checkerboard, the neighbours of a pixel that changes do not change. */
   int64_t rows = c->o.mask == GLOW_MASK_CHECKERBOARD ? 1 : at->end - at->pixel;
   scales_of(run, at, false, &scales);
   if (run->from != run->to && at->from == 0)
@@ -198,8 +198,8 @@ static double *scale_sums(const glow__coupling_run *run, uint32_t task) {
   return sums + (int64_t)task * run->c->changed;
 }
 
-/* dh, which holds d log s in the place of the raw scales: times its slope. d_scale: sums of this
- * group, or NULL. */
+/* Multiplies dh, which holds d log s in place of the raw scales, by the slope. d_scale: sums of
+ * this group, or NULL. */
 static void through_scale(const glow__scales *scales, int64_t at, int64_t count, float *restrict dh,
                           double *restrict d_scale) {
   const float *slope = scales->slope + at, *unit = scales->unit + at;
@@ -209,7 +209,7 @@ static void through_scale(const glow__scales *scales, int64_t at, int64_t count,
     dh[j] *= slope[j];
 }
 
-/* What stays as it is of pixel p. */
+/* The channels of pixel p that stay as they are. */
 static void pass_x1_back(const glow__coupling_run *run, int64_t p) {
   const glow__coupling *c = run->c;
   const glow_layer_gradient *g = run->g;
@@ -222,7 +222,7 @@ static void pass_x1_back(const glow__coupling_run *run, int64_t p) {
     memset(run->dh + p * c->out, 0, (size_t)c->out * sizeof *run->dh);
 }
 
-/* What changes of pixel p; s: its scales. */
+/* The channels of pixel p that change; s: their scales. */
 static void change_x2_back(const glow__coupling_run *run, const piece *at, int64_t p,
                            const float *s) {
   const glow__coupling *c = run->c;

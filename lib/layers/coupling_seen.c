@@ -1,5 +1,5 @@
 /* What a coupling's net sees, x1, in rows of its own: under a checkerboard, where x1 is some of the
- * pixels, and where channels are listed. By groups of samples. SPDX-License-Identifier: MIT */
+ * pixels, and if channels are listed. By groups of samples. SPDX-License-Identifier: MIT */
 #include <string.h>
 
 #include "layers/coupling.h"

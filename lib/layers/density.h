@@ -1,4 +1,4 @@
-/* Densities of a prior, of the whitened value e = (z - m) / s, where logs = log s:
+/* Densities of a prior, as functions of the whitened value e = (z - m) / s, where logs = log s:
  *   Gaussian   log p(z) = -1/2 (e^2 + log 2 pi) - logs      score e
  *   logistic   log p(z) = -e - 2 log(1 + exp(-e)) - logs    score tanh(e / 2)
  * The score is -d log p / d e. SPDX-License-Identifier: MIT */

@@ -1,5 +1,5 @@
-/* flatten: an image [H, W, C] as one vector [1, 1, H W C], in the order in which it is stored. The
- * elements stay where they are; log-det = 0. For layers that treat an image as a vector: NICE.
+/* flatten: an image [H, W, C] as one vector [1, 1, H W C], in the order of storage. The elements
+ * stay where they are; log-det = 0. For layers that treat an image as a vector: NICE.
  * SPDX-License-Identifier: MIT */
 #include <string.h>
 

@@ -1,13 +1,13 @@
 /* Groups: fixed runs of whole samples, the tasks of layers that do the same small work on every
- * element. Cut by shapes alone, so results do not depend on threads.
+ * element. The cuts depend on shapes alone, so results do not depend on threads.
  * SPDX-License-Identifier: MIT */
 #ifndef GLOW_LIB_GROUPS_H
 #define GLOW_LIB_GROUPS_H
 
 #include <stdint.h>
 
-/* At most so many groups, so that sums of each are cheap to keep; and a group of fewer elements is
- * not worth waking a thread for. */
+/* At most this many groups, so that storing sums of each is cheap. A group with fewer elements than
+ * this is not worth waking a thread for. */
 enum { GLOW_MOST_GROUPS = 64, GLOW_LEAST_ELEMENTS = 4096 };
 
 typedef struct glow__groups {

@@ -2,7 +2,7 @@
  * Plain, or from M = (L + I) (U + diag(sign_s exp(log_s))) in one of two forms:
  *   rows      W = P M, where row i of W is row perm[i] of M
  *   columns   W = M P, where column j of W is column perm[j] of M
- * Determinants, inverses and the gradients of both forms in double.
+ * Determinants, inverses and the gradients of both forms are computed in double.
  * Kingma and Dhariwal 2018, section 3.2. SPDX-License-Identifier: MIT */
 #include <math.h>
 #include <string.h>
@@ -27,15 +27,15 @@ typedef struct invconv {
 
 /* ---- derived values -------------------------------------------------------------------------- */
 
-/* W, its inverse and its transpose packed; log-det of a sample; then doubles [C, C]: W, its factors
- * (L below the diagonal, the rest on and above it) and its inverse; in column form a row of
- * doubles; room for floats [C, C]; which row of W each row of the factors' product is and, in
- * column form, which column of W each of its columns is. */
+/* W, its inverse and its transpose, packed; log-det of a sample. Then doubles [C, C]: W, its
+ * factors (L below the diagonal, the rest on and above it) and its inverse; in column form also a
+ * row of doubles. Then room for floats [C, C]; which row of W each row of the factors' product is;
+ * and, in column form, which column of W each of its columns is. */
 typedef struct invconv_derived {
   double *logdet, *w, *factors, *inverse, *spare;
   float *forward, *backward, *back; /* packed W, inverse, transpose */
   float *room;
-  int32_t *rows, *columns; /* columns: NULL but in column form */
+  int32_t *rows, *columns; /* columns: NULL except in column form */
 } invconv_derived;
 
 static size_t invconv_derived_size(const invconv *v, const glow_math *math) {
@@ -78,7 +78,7 @@ static glow_status invconv_read_perm(const invconv *v, const glow_call *call, in
     if (perm[i] < 0 || perm[i] >= c || place[perm[i]] >= 0)
       return glow_error(GLOW_E_NUMERIC, "perm is not a permutation at element %lld", (long long)i);
     if (fabsf(sign_s[i]) != 1.0f)
-      return glow_error(GLOW_E_NUMERIC, "sign_s[%lld] is %g, neither -1 nor 1", (long long)i,
+      return glow_error(GLOW_E_NUMERIC, "sign_s[%lld] is %g; it must be -1 or 1", (long long)i,
                         (double)sign_s[i]);
     place[perm[i]] = (int32_t)i;
   }
@@ -109,8 +109,8 @@ static void add_row(int64_t first, int64_t c, double factor, const double *from,
     to[j] += factor * from[j];
 }
 
-/* Row i of the factors' product is row rows[i] of W; its columns in the column form are not in
- * place yet. */
+/* Row i of the factors' product is row rows[i] of W. In column form its columns are not in place
+ * yet. */
 static glow_status invconv_compose(const invconv *v, const glow_call *call, invconv_derived *d) {
   const float *log_s = glow_call_tensor(call, v->log_s);
   int64_t c = v->channels;
@@ -209,8 +209,8 @@ static glow_status invconv_configure(void *self, glow_setup *setup, const glow_s
   return glow_setup_derived(setup, invconv_derived_size(v, math));
 }
 
-/* Of the matrix that was factored and whose rows glow__lu_factor permuted: row i of the factors'
- * product is row pivots[i]. */
+/* The matrix was factored, and glow__lu_factor permuted its rows: row i of the factors' product is
+ * row pivots[i] of the matrix. */
 static void invconv_write_factors(const invconv *v, const glow_call *call, const double *factors,
                                   const int32_t *pivots) {
   float *lower = glow_call_tensor_mutable(call, v->lower);
@@ -354,7 +354,7 @@ static glow_status invconv_inverse(const void *self, const glow_call *call, cons
   return GLOW_OK;
 }
 
-/* dx = W' dy; x when it is wanted; and the group's part of dW = sum dy x'. */
+/* dx = W' dy; x if it is wanted; and the group's part of dW = sum dy x'. */
 static void invconv_backward_group(void *arg, uint32_t task, uint32_t worker) {
   const invconv_run *r = arg;
   const glow_layer_gradient *g = r->g;
@@ -386,7 +386,7 @@ static void invconv_plain_gradient(const invconv_run *r, const double *dw, doubl
       out[i * c + j] += (float)(dw[i * c + j] + logdet * r->d.inverse[j * c + i]);
 }
 
-/* In column form: columns of dM, which are columns of dW, in their order; row: room for one. */
+/* In column form the columns of dM are those of dW, in another order; row: room for one. */
 static void invconv_take_columns(const invconv_run *r, double *dw, double *row) {
   int64_t c = r->v->channels;
   for (int64_t i = 0; r->d.columns && i < c; i++) {
@@ -396,7 +396,7 @@ static void invconv_take_columns(const invconv_run *r, double *dw, double *row) 
   }
 }
 
-/* With M = (L + I) V and V = U + diag(s), whose row i is row rows[i] of W: dM[i] = dW[rows[i]];
+/* With M = (L + I) V and V = U + diag(s), row i of M being row rows[i] of W: dM[i] = dW[rows[i]];
  * dL = dM V' below the diagonal; dV = (L + I)' dM on and above it; d log_s = dV_ii s_i + H W d
  * logdet. row: room for a row of dV. */
 static void invconv_lu_gradient(const invconv_run *r, const double *dw, double *row,

@@ -1,8 +1,8 @@
-/* Internal face of layers/: the list of layers, and what their files share.
+/* The internal interface of layers/: the list of layers, and what their files share.
  *
- * A layer is one file (its second idea may have a file of its own): options and state in one
- * struct, which starts with the options; the functions of its table; rows of its options; the
- * table; its constructor. SPDX-License-Identifier: MIT */
+ * A layer is one file; a second idea of it may have a file of its own. The file has options and
+ * state in one struct, which starts with the options; the functions of the table; the rows of the
+ * options; the table; the constructor. SPDX-License-Identifier: MIT */
 #ifndef GLOW_LIB_LAYERS_H
 #define GLOW_LIB_LAYERS_H
 
@@ -12,7 +12,7 @@
 
 #include "math/kernels.h"
 
-/* The types that files can name, to be registered in every context: their tables are
+/* The types that files can name, which are registered in every context: their tables are
  * glow__<type>_ops. */
 #define GLOW_LAYER_LIST(X)                                                                         \
   X(actnorm)                                                                                       \
@@ -40,7 +40,7 @@ static inline const glow_math *glow__math_of(const glow_call *call) {
   return glow_context_math(glow_call_context(call));
 }
 
-/* Kernels over activations that are not products, which <glow/sys/math.h> does not have. */
+/* Kernels over activations other than products, which <glow/sys/math.h> does not have. */
 static inline const glow__pointwise *glow__pointwise_of(const glow_call *call) {
   return &glow__math_kernels(glow__math_of(call))->pointwise;
 }

@@ -1,8 +1,8 @@
 /* logit: data in [-1/2, 1/2) to the whole line. With q = x + 1/2 in [0, 1) and p = a + (1 - 2a) q:
  *   y = log(p / (1 - p)),  log-det = sum over all elements of log((1 - 2a) / (p (1 - p)))
- * Dinh et al. 2016, section 4.1, with their a = 0.05. Outside of [-1/2, 1/2] the curve goes on as
- * its tangent, which makes the layer a bijection of the reals: samples that lie beyond the range of
- * the data have an exact inverse and a finite log-det too.
+ * Dinh et al. 2016, section 4.1, with their a = 0.05. Outside [-1/2, 1/2] the curve continues as
+ * its tangent, which makes the layer a bijection of the reals: samples outside the range of the
+ * data have an exact inverse and a finite log-det too.
  * SPDX-License-Identifier: MIT */
 #include <math.h>
 

@@ -39,7 +39,7 @@ static glow_status permute_reset(const void *self, const glow_call *call) {
   return GLOW_OK;
 }
 
-/* The index may come from a file or a caller: it must be a permutation before passes trust it. */
+/* The index may come from a file or a caller: it must be a permutation before passes rely on it. */
 static glow_status permute_prepare(const void *self, const glow_call *call) {
   const permute *p = self;
   const int32_t *index = glow_call_tensor(call, p->index);
@@ -93,7 +93,7 @@ static const glow_choice permute_kinds[] = {{GLOW_PERMUTATION_REVERSE, 0, "rever
                                             {GLOW_PERMUTATION_SHUFFLE, 0, "shuffle"},
                                             {GLOW_PERMUTATION_EVEN_ODD, 0, "even_odd"},
                                             {0, 0, NULL}};
-/* The index itself is a tensor of the file, which has no need of the seed. */
+/* The index itself is a tensor of the file, so the seed need not be saved. */
 static const glow_option permute_rows[] = {
     GLOW_OPTION(glow_permute_options, kind, CHOICE, .fallback = GLOW_PERMUTATION_REVERSE,
                 .choices = permute_kinds, .prefix = "GLOW_PERMUTATION_"),

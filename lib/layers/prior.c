@@ -1,7 +1,8 @@
-/* prior: everything that is left becomes latents, Gaussian or logistic. Their means and log-scales
- * are 0 or learned, for each channel or for each channel and position, plus a row for the sample's
- * class. A sample whose class is not known has the mixture of the classes as its density. Kingma
- * and Dhariwal 2018, code; Dinh et al. 2014, section 3.4. SPDX-License-Identifier: MIT */
+/* prior: all elements that are left become latents, Gaussian or logistic. Their means and
+ * log-scales are 0 or learned, for each channel or for each channel and pixel, plus a row for the
+ * sample's class. A sample whose class is not known has the mixture over the classes as its
+ * density. Kingma and Dhariwal 2018, code; Dinh et al. 2014, section 3.4.
+ * SPDX-License-Identifier: MIT */
 #include "layers/prior.h"
 
 #include <string.h>
@@ -56,7 +57,7 @@ static glow_status prior_configure(void *self, glow_setup *setup, const glow_sha
   return glow_setup_latents(setup, input);
 }
 
-/* Class of sample n, -1 when it is not known; 0 where there are no classes. */
+/* Class of sample n: -1 if it is not known, 0 if there are no classes. */
 static int32_t prior_class_of(const glow__prior *p, const glow_call *call, int64_t n) {
   return p->o.classes ? glow_call_labels(call)[n] : 0;
 }
@@ -146,10 +147,10 @@ static const glow_option prior_rows[] = {
 static glow_status prior_check(const void *options) {
   const glow_prior_options *o = options;
   if (o->spatial && !o->learned)
-    return glow_error(GLOW_E_ARGUMENT, "glow_prior_options: spatial is 1 and learned is 0; only "
-                                       "learned means and logs can differ by position");
+    return glow_error(GLOW_E_ARGUMENT, "glow_prior_options: spatial is 1 but learned is 0; only "
+                                       "learned means and logs can differ by pixel");
   if (o->classifier && !o->classes)
-    return glow_error(GLOW_E_ARGUMENT, "glow_prior_options: classifier is 1 and classes is 0; say "
+    return glow_error(GLOW_E_ARGUMENT, "glow_prior_options: classifier is 1 but classes is 0; say "
                                        "how many classes there are");
   return GLOW_OK;
 }

@@ -1,4 +1,4 @@
-/* The top prior, between its files: prior.c (what it is, and its passes), prior_density.c
+/* The top prior, shared by its files: prior.c (options, memory, passes), prior_density.c
  * (densities), prior_classifier.c. SPDX-License-Identifier: MIT */
 #ifndef GLOW_LIB_PRIOR_H
 #define GLOW_LIB_PRIOR_H
@@ -9,25 +9,25 @@ typedef struct glow__prior {
   glow_prior_options o;
   int64_t pixels, channels; /* pixels: of a sample */
   int64_t size;             /* elements of a sample: pixels times channels */
-  int64_t period; /* elements of the mean, after which it repeats: channels, or all of a sample */
-  int32_t mean, logs, class_mean, class_logs; /* -1 where there is none */
+  int64_t period; /* elements after which the mean repeats: channels, or all of a sample */
+  int32_t mean, logs, class_mean, class_logs; /* -1: absent */
   int32_t weight, bias;                       /* class_weight, class_bias, or -1 */
   int32_t mean_logs;                          /* worker: mean and logs for one class [2 period] */
-  int32_t share;                              /* worker: doubles, of each class [classes] */
+  int32_t share;                              /* worker: doubles, one for each class [classes] */
   int32_t pooled;                             /* worker: doubles [channels] */
 } glow__prior;
 
 /* ---- prior_density.c: z [size] of one sample ------------------------------------------------- */
 
-/* Mean [period] and logs [period] of a class (of all samples, where there are no classes), in
- * worker scratch. */
+/* Mean [period] and logs [period] of a class (of all samples, if there are no classes), in worker
+ * scratch. */
 const float *glow__prior_mean_logs(const glow__prior *p, const glow_call *call, int32_t class);
-/* Log-density. */
+/* Log-density; */
 double glow__prior_log_density(const glow__prior *p, const glow_call *call, int32_t class,
                                const float *z);
-/* ... of a sample whose class is not known. */
+/* the same for a sample whose class is not known. */
 double glow__prior_log_mixture(const glow__prior *p, const glow_call *call, const float *z);
-/* The gradients of weight times these: ADDED to those of the parameters, and to dz. */
+/* The gradients of weight times these, ADDED to those of the parameters and to dz. */
 void glow__prior_density_gradient(const glow__prior *p, const glow_call *call, int32_t class,
                                   double weight, const float *z, float *dz);
 void glow__prior_mixture_gradient(const glow__prior *p, const glow_call *call, double weight,

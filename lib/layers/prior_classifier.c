@@ -42,7 +42,7 @@ static void prior_sample_backward(const glow__prior *p, const glow_call *call, c
     for (int64_t c = 0; c < p->channels; c++)
       d_weight[k * p->channels + c] += (float)((double)d_logits[k] * mean[c]);
   }
-  memset(mean, 0, (size_t)p->channels * sizeof *mean); /* from here on its gradient */
+  memset(mean, 0, (size_t)p->channels * sizeof *mean); /* from here on, its gradient */
   for (int64_t k = 0; k < p->o.classes; k++)
     for (int64_t c = 0; c < p->channels; c++)
       mean[c] += (double)d_logits[k] * (double)weight[k * p->channels + c];

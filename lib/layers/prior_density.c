@@ -1,5 +1,5 @@
-/* Densities of the top latents of one sample. Of a known class k: Gaussian or logistic,
- * independent for each element. Of an unknown one, where all K classes are equally likely:
+/* Densities of the top latents of one sample. If its class k is known: Gaussian or logistic,
+ * independent for each element. If not, all K classes are equally likely:
  *
  *   log p(z) = log 1/K sum_k p(z|k);  d log p = sum_k r_k d log p(z|k),  r_k = p(z|k) / (K p(z))
  *
@@ -42,7 +42,7 @@ double glow__prior_log_density(const glow__prior *p, const glow_call *call, int3
   return density;
 }
 
-/* Writes p(z|k) divided by the largest of them to share[classes], and returns their sum; *top is
+/* Writes p(z|k), divided by the largest of them, to share [classes], and returns the sum; *top is
  * the logarithm of the largest. */
 static double prior_shares(const glow__prior *p, const glow_call *call, const float *z,
                            double *share, double *top) {
@@ -107,6 +107,6 @@ void glow__prior_mixture_gradient(const glow__prior *p, const glow_call *call, d
                                   const float *z, float *dz) {
   double *share = prior_share_of(p, call), top, sum = prior_shares(p, call, z, share, &top);
   for (int32_t k = 0; k < p->o.classes; k++)
-    if (share[k] != 0.0) /* of many classes most are too far away */
+    if (share[k] != 0.0) /* with many classes, most are too far away */
       glow__prior_density_gradient(p, call, k, weight * (share[k] / sum), z, dz);
 }

@@ -13,7 +13,7 @@
 #include <glow/sys/math.h>
 #include <stdbool.h>
 
-/* Elements at once: four arrays of them stay in the first cache. */
+/* Elements at once: four arrays of them stay in the first-level cache. */
 enum { GLOW_SCALES = 256 };
 
 typedef struct glow__scales {
@@ -22,7 +22,7 @@ typedef struct glow__scales {
   float unit[GLOW_SCALES];  /* tanh_learned: d log s / d k */
 } glow__scales;
 
-/* Of `count` <= GLOW_SCALES elements. function: GLOW_SCALE_...; k: of tanh_learned, for each
+/* For `count` <= GLOW_SCALES elements. function: GLOW_SCALE_...; k: of tanh_learned, for each
  * element. slopes: slope and unit are wanted too. */
 void glow__scale_function(const glow_math *math, int32_t function, float floor, int64_t count,
                           const float *raw, const float *k, bool slopes, glow__scales *out);

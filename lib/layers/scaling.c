@@ -1,12 +1,12 @@
 /* scaling: y_i = x_i exp(logs_i), a factor for each element of a sample; log-det = sum logs.
- * The last layer of NICE: how much each dimension of the latents varies.
+ * The last layer of NICE: the scale of each dimension of the latents.
  * Dinh et al. 2014, section 3.3. SPDX-License-Identifier: MIT */
 #include <math.h>
 #include <string.h>
 
 #include "layers/layers.h"
 
-#define SCALING_FLOOR 1e-6 /* added to deviations */
+#define SCALING_FLOOR 1e-6 /* added to standard deviations */
 
 typedef struct scaling {
   glow_scaling_options o;
@@ -33,7 +33,7 @@ static glow_status scaling_configure(void *self, glow_setup *setup, const glow_s
       glow_setup_derived(setup, sizeof(scaling_derived) + 2 * (size_t)s->size * sizeof(float)));
   if (!s->o.from_data)
     return GLOW_OK;
-  /* The moments, and room for the means that come with the deviations. */
+  /* The moments, and room for the means that are computed with the deviations. */
   size_t means = (size_t)s->size * sizeof(float);
   return glow_setup_initialise(setup, 1, glow_moments_bytes(s->size) + means);
 }
@@ -65,7 +65,7 @@ static glow_status scaling_prepare(const void *self, const glow_call *call) {
   return GLOW_OK;
 }
 
-/* to = from times the factors, for each sample. */
+/* to = `from` times the factors, for each sample. */
 static void scaling_multiply(const scaling *s, const glow_call *call, const float *factors,
                              const float *from, float *to) {
   for (int64_t n = 0; n < glow_call_sample_count(call); n++)

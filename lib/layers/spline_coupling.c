@@ -1,9 +1,10 @@
-/* spline_coupling: one part of the channels, x1, stays as it is and conditions the other, x2, each
- * element of which goes through a monotone rational-quadratic spline of its own (math/spline.h):
+/* spline_coupling: one part of the channels, x1, stays as it is and conditions the change of the
+ * other, x2: each element of x2 goes through a monotone rational-quadratic spline of its own
+ * (math/spline.h):
  *   h = net(x1);  y2_j = spline(x2_j; h_j);  log-det = sum log dy2/dx2
- * where h_j are the 3K-1 outputs of the net for channel j. Of C channels x1 is the first
- * C - floor(C/2) or, with parity 1, the last as many; of one channel it is empty, and the net sees
- * its condition alone. Durkan et al. 2019, "Neural Spline Flows". SPDX-License-Identifier: MIT */
+ * where h_j are the 3K-1 outputs of the net for channel j. Of C channels, x1 is the first C -
+ * floor(C/2) or, with parity 1, the last ones; of a single channel it is empty, and the net sees
+ * only its condition. Durkan et al. 2019, "Neural Spline Flows". SPDX-License-Identifier: MIT */
 #include <glow/sys/net.h>
 #include <string.h>
 
@@ -26,8 +27,8 @@ enum { SPLINE_NET = 0 }; /* the one net that it hosts */
 
 /* ---- building -------------------------------------------------------------------------------- */
 
-/* Multiply-adds of a product that take as long as what is done with one output of the net: a spline
- * of 8 bins, 23 outputs, takes 0.2 us either way, in which a core with AVX2 does 12000. */
+/* Work of one output of the net, in multiply-adds of a product that take the same time: a spline of
+ * 8 bins, 23 outputs, takes 0.2 us either way, in which a core with AVX2 does 12000. */
 enum { SPLINE_WORK = 500 };
 
 static glow_status spline_coupling_configure(void *self, glow_setup *setup, const glow_shape *input,
@@ -75,7 +76,7 @@ typedef struct spline_run {
   int64_t samples, group; /* samples of the batch, and of a task */
 } spline_run;
 
-enum { MOST_TASKS = 64, LEAST_SPLINES = 256 }; /* so many take about 40 us */
+enum { MOST_TASKS = 64, LEAST_SPLINES = 256 }; /* this many take about 40 us */
 
 static spline_run spline_begin(const spline_coupling *c, const glow_call *call) {
   spline_run r = {.c = c, .call = call, .samples = glow_call_sample_count(call)};
@@ -183,7 +184,7 @@ static void spline_backward_task(void *arg, uint32_t task, uint32_t worker) {
       spline_pixel_gradient(r, p, r->g->d_logdet[n]);
 }
 
-/* The net can be run from the output, where x1 is as it was. */
+/* The net can be run from the output, in which x1 is unchanged. */
 static void spline_coupling_backward(const void *self, const glow_call *call,
                                      const glow_layer_gradient *g) {
   const spline_coupling *c = self;
@@ -217,13 +218,14 @@ static const glow_option spline_coupling_rows[] = {
                 .flags = SPLINE_OPEN),
 };
 
-/* The minima of all bins together leave something to share out. */
+/* The minima of all bins together must leave something to share out. */
 static glow_status spline_coupling_check_share(const char *name, double share, int32_t bins) {
   if (share * bins < 1)
     return GLOW_OK;
-  return glow_error(GLOW_E_ARGUMENT,
-                    "glow_spline_coupling_options: %s is %g; times bins, %d, it must be below 1",
-                    name, share, (int)bins);
+  return glow_error(
+      GLOW_E_ARGUMENT,
+      "glow_spline_coupling_options: %s is %g; times bins, %d, the product must be below 1", name,
+      share, (int)bins);
 }
 
 static glow_status spline_coupling_check(const void *options) {

@@ -1,6 +1,6 @@
-/* split: the first half of the channels, x1, goes on; the second, x2, becomes latents, Gaussian
- * with mean and log-sd the halves of h = (conv3x3(x1) + bias) exp(3 logs), which starts at zero.
- * The convolution may have the border indicator (math/border.h).
+/* split: the first half of the channels, x1, stays in the flow; the second, x2, becomes latents,
+ * Gaussian with mean and log-sd the halves of h = (conv3x3(x1) + bias) exp(3 logs), which starts at
+ * zero. The convolution may have the border indicator (math/border.h).
  * Kingma and Dhariwal 2018, section 3.6 and code. SPDX-License-Identifier: MIT */
 #include <string.h>
 
@@ -30,7 +30,7 @@ static int64_t split_border_size(const split *s) {
   return s->o.border ? GLOW_BORDER_KINDS * s->channels : 0;
 }
 
-/* Floats in front of each part, and of all parts. */
+/* Floats before each part, and of all parts. */
 typedef struct split_layout {
   int64_t back, by_tap, scale, border, total;
 } split_layout;
@@ -121,7 +121,7 @@ static glow_status split_prepare(const void *self, const glow_call *call) {
   return GLOW_OK;
 }
 
-/* h [pixels, C], means and log-sds, of one sample whose x1 lies in pixels of `stride` floats. */
+/* h [pixels, C], means and log-sds, of one sample whose x1 is in pixels of `stride` floats. */
 static const float *split_prior_of(const split *s, const glow_call *call, const float *x1,
                                    int64_t stride) {
   const glow_math *math = glow__math_of(call);
@@ -163,7 +163,7 @@ static void split_forward(const void *self, const glow_call *call, const float *
   }
 }
 
-/* x of one sample from the kept half and the latents. */
+/* x of one sample, from the half that stays and the latents. */
 static void split_join(const split *s, const float *kept, const float *z, const float *h,
                        float *x) {
   for (int64_t p = 0; p < s->image; p++) {
@@ -322,7 +322,7 @@ static glow_status split_check(const void *options) {
 static const glow_options_table split_table = {GLOW_OPTIONS_TABLE(glow_split_options, split_rows),
                                                .check = split_check};
 
-/* With `fixed` it is a layer of another table. */
+/* With `fixed`, this is a layer with another table. */
 static glow_status split_create(glow_context *context, const void *options, glow_net **nets,
                                 glow_layer **out) {
   (void)nets;

@@ -1,5 +1,5 @@
-/* split with a fixed prior: the first half of the channels goes on, the second becomes latents,
- * standard normal. Dinh et al. 2016, section 3.6. SPDX-License-Identifier: MIT */
+/* split with a fixed prior: the first half of the channels stays in the flow, the second becomes
+ * latents, standard normal. Dinh et al. 2016, section 3.6. SPDX-License-Identifier: MIT */
 #include <string.h>
 
 #include "layers/gaussian.h"
@@ -40,7 +40,7 @@ static void split_fixed_forward(const void *self, const glow_call *call, const f
   }
 }
 
-/* x from the kept half and the latents, whose raw and whitened forms are the same. */
+/* x from the half that stays and the latents, whose raw and whitened forms are the same. */
 static void split_fixed_join(const split_fixed *s, const glow_call *call, const float *kept,
                              float *x) {
   size_t bytes = (size_t)s->half * sizeof *x;
@@ -83,7 +83,7 @@ static void split_fixed_backward(const void *self, const glow_call *call,
 
 /* ---- options --------------------------------------------------------------------------------- */
 
-/* Checked by glow_split_create; what a file needs to say is that the split is this one. */
+/* Checked by glow_split_create; a file only needs to say that the split is of this kind. */
 static const glow_option split_fixed_rows[] = {
     GLOW_OPTION(glow_split_options, fixed, INT32, .low = 1, .high = 1, .fallback = 1),
 };

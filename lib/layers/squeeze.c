@@ -22,7 +22,7 @@ static glow_status squeeze_configure(void *self, glow_setup *setup, const glow_s
   return GLOW_OK;
 }
 
-/* Copies between the image x and its squeezed form y; to_y tells the direction. */
+/* Copies between the image x and its squeezed form y; to_y gives the direction. */
 static void squeeze_move(const squeeze *s, int64_t samples, const float *from, float *to,
                          bool to_y) {
   int64_t width = s->in.width, channels = s->in.channels, rows = samples * s->in.height;

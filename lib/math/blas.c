@@ -1,4 +1,4 @@
-/* The one call that reaches into a BLAS library's own state. SPDX-License-Identifier: MIT */
+/* The one call that changes a BLAS library's own state. SPDX-License-Identifier: MIT */
 #include "base/base.h"
 
 #if defined(GLOW_HAVE_OPENBLAS)

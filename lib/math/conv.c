@@ -3,14 +3,15 @@
  *   y  = gather(x, +1) B     B [(t, i), o]       dx = gather(dy, -1) B'    B' [(t, o), i]
  *   dw = gather(x, +1)' dy   [(t, i), o], by blocks of rows (t, i), over all pixels
  *
- * where 1x1 convolutions take the pixels themselves. SPDX-License-Identifier: MIT */
+ * where 1x1 convolutions use the pixels themselves instead of gathered taps.
+ * SPDX-License-Identifier: MIT */
 #include "math/conv.h"
 
 #include <string.h>
 
 #include "math/strips.h"
 
-/* ---- what it is ------------------------------------------------------------------------------ */
+/* ---- sizes ----------------------------------------------------------------------------------- */
 
 glow_status glow_conv_check(const glow_conv *conv) {
   const int64_t limit = (int64_t)1 << 24;
@@ -65,7 +66,7 @@ int64_t glow_conv_room_floats(const glow_conv *conv, int64_t pixels) {
   return conv->size == 1 ? 0 : pixels * 9 * (conv->in > conv->out ? conv->in : conv->out);
 }
 
-/* Rows of a product's left side for pixels [first, last): gathered taps, or the pixels. */
+/* Left factor of the product for pixels [first, last): gathered taps, or the pixels themselves. */
 static const float *rows_of(const glow_math *math, const glow_conv *conv, const float *x,
                             int64_t channels, int64_t *stride, int32_t sign, int64_t first,
                             int64_t last, float *room) {
@@ -77,7 +78,7 @@ static const float *rows_of(const glow_math *math, const glow_conv *conv, const 
   return room;
 }
 
-/* What forward and the data gradient are: from `from` channels to `to`. */
+/* What forward and the data gradient have in common: a map from `from` channels to `to`. */
 static void range_product(const glow_math *math, const glow_conv *conv, const float *packed,
                           int64_t first, int64_t last, int32_t sign, int64_t from, const float *x,
                           int64_t x_stride, int64_t to, float *y, int64_t y_stride,
@@ -107,7 +108,7 @@ void glow_conv_data_gradient(const glow_math *math, const glow_conv *conv, const
 
 /* ---- gradients of weights and bias ----------------------------------------------------------- */
 
-/* Rows (t, i) of a part, and pixels packed at a time. */
+/* Number of rows (t, i) in a part, and of pixels that are packed at a time. */
 enum { ROWS = 64, PIXELS = 256 };
 
 int64_t glow_conv_gradient_parts(const glow_conv *conv) {
@@ -119,7 +120,7 @@ glow__conv_rows glow__conv_part(const glow_conv *conv, int64_t part) {
   return (glow__conv_rows){first, all - first < ROWS ? all - first : ROWS};
 }
 
-/* The room: packed dy, or sums in double; gathered x; rows of D. */
+/* Scratch: packed dy, or sums in double; gathered x; rows of D. */
 static int64_t packed_floats(const glow_math *math, const glow_conv *conv) {
   int64_t packed = glow_math_packed_floats(math, PIXELS, conv->out), sums = 2 * conv->out;
   return packed > sums ? packed : sums;

@@ -1,5 +1,5 @@
-/* Convolutions behind <glow/sys/math.h>: for layers and nets of this library, which make more of
- * the weights' gradient. SPDX-License-Identifier: MIT */
+/* The convolutions behind <glow/sys/math.h>, for layers and nets of this library that use the
+ * gradient of the weights in other ways too. SPDX-License-Identifier: MIT */
 #ifndef GLOW_LIB_CONV_H
 #define GLOW_LIB_CONV_H
 
@@ -9,7 +9,7 @@ static inline int64_t glow__conv_taps(const glow_conv *conv) {
   return conv->size * conv->size;
 }
 
-/* What a gradient of weights is summed over. */
+/* The arrays that a gradient of weights is summed over. */
 typedef struct glow__conv_sum {
   const glow_math *math;
   const glow_conv *conv;
@@ -25,7 +25,7 @@ typedef struct glow__conv_rows {
   int64_t first, rows;
 } glow__conv_rows;
 glow__conv_rows glow__conv_part(const glow_conv *conv, int64_t part);
-/* d: row `first` of D. */
+/* d: from row `first` of D on. */
 void glow__conv_rows_gradient(const glow__conv_sum *sum, glow__conv_rows rows, float *d,
                               float *room);
 

@@ -1,4 +1,4 @@
-/* <glow/sys/math.h>: the kernels of a context, for layers and networks.
+/* <glow/sys/math.h>: the kernels of a context, for layers and nets.
  * SPDX-License-Identifier: MIT */
 #include <glow/sys/math.h>
 

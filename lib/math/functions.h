@@ -1,9 +1,9 @@
 /* Functions over arrays: part of the table of kernels. Each element's result depends on that
  * element alone, not on its place or on the array's length; NaN gives NaN. x and y may be the same.
  *
- * Errors, against double precision: at most 2 units in the last place of the exact result, and of
- * log at most 1 (tests/checkkernels). functions_c.c is what each entry means;
- * functions_simd.h computes it over vector types. SPDX-License-Identifier: MIT */
+ * Errors against double precision: at most 2 units in the last place of the exact result, for log
+ * at most 1 (tests/checkkernels). functions_c.c defines what each entry means; functions_simd.h
+ * computes it with vector types. SPDX-License-Identifier: MIT */
 #ifndef GLOW_LIB_FUNCTIONS_H
 #define GLOW_LIB_FUNCTIONS_H
 

@@ -1,4 +1,4 @@
-/* Functions over arrays by the C library, in double precision: what each of them means.
+/* Functions over arrays by the C library, in double precision: the definition of each.
  * SPDX-License-Identifier: MIT */
 #include <math.h>
 #include <stddef.h>

@@ -1,10 +1,10 @@
-/* Functions over arrays by vector types: one source for all instruction sets, included with
- * SIMD_WIDTH defined, which ends with fill_functions. Tails go through a vector too, so that
- * an element's place does not matter. Compiled with -ffp-contract=fast: a * b + c is one fused
+/* Functions over arrays with vector types: one source for all instruction sets, included with
+ * SIMD_WIDTH defined. It ends with fill_functions. Tails go through a vector too, so that an
+ * element's place does not matter. Compiled with -ffp-contract=fast: a * b + c is one fused
  * multiply-add.
  *
- * Sources: reduction by two parts of log 2, Cody and Waite 1980; log and tanh by the polynomials of
- * Moshier's Cephes (logf, tanhf), exp by its series. SPDX-License-Identifier: MIT */
+ * Sources: argument reduction with log 2 in two parts, Cody and Waite 1980; log and tanh by the
+ * polynomials of Moshier's Cephes (logf, tanhf), exp by its series. SPDX-License-Identifier: MIT */
 #include <string.h>
 
 #include "math/functions.h"
@@ -32,8 +32,8 @@ LANES fvec power(ivec n) {
   return (fvec)((uvec)(n + 127) << 23);
 }
 
-/* x = n log 2 + r, |r| <= log 2 / 2; exp(r) by its series to r^7, within 5e-9; times 2^n in two
- * factors, of which only the second rounds, below the normal numbers. */
+/* x = n log 2 + r, |r| <= log 2 / 2. exp(r) by its series to r^7, within 5e-9; times 2^n in two
+ * factors, of which only the second one rounds where the result is subnormal. */
 LANES fvec exp_of(fvec x) {
   const float round = 12582912.0f; /* 1.5 2^23: adding it leaves an integer in the low bits */
   x = pick(x < -104.0f, all(-104.0f), pick(x > 89.0f, all(89.0f), x));
@@ -130,7 +130,7 @@ LANES fvec over(fvec part, fvec u, fvec lost) {
 static void sigmoid_array(int64_t n, const float *x, float *y, float *complement, float *log_y) {
   for (int64_t i = 0; i < n; i += SIMD_WIDTH) {
     fvec v = lanes(x + i, n - i), e = exp_of(-size_of(v)), u = 1.0f + e;
-    fvec lost = (e - (u - 1.0f)) / u; /* by rounding u, relative to it */
+    fvec lost = (e - (u - 1.0f)) / u; /* error of rounding u, relative to u */
     ivec right = v >= 0.0f;
     if (complement)
       put(complement + i, n - i, over(pick(right, e, all(1.0f)), u, lost));

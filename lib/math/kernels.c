@@ -9,7 +9,7 @@ static const struct provider {
   const char *name;
   void (*fill)(glow__kernels *kernels);
 } providers[] = {
-/* What "auto" chooses from, best first ... */
+/* What "auto" chooses from, best first; */
 #ifdef GLOW_HAVE_X86_KERNELS
     {"avx512", glow__kernels_fill_avx512}, {"avx2", glow__kernels_fill_avx2},
 #endif
@@ -17,7 +17,7 @@ static const struct provider {
     {"neon", glow__kernels_fill_neon},
 #endif
     {"c", glow__kernels_fill_c}, /* any CPU can run it, so the choice ends here at the latest */
-/* ... and what it does not. */
+/* and what it never chooses. */
 #ifdef GLOW_HAVE_CBLAS
     {"cblas", glow__kernels_fill_cblas},
 #endif

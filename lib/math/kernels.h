@@ -1,11 +1,11 @@
-/* The table of math kernels. Plain C fills every slot, and is the meaning of each; a provider,
- * which is a vector instruction set or CBLAS, then overrides the slots that it has. A context fills
- * a table of its own when it is created. tests/checkkernels holds each slot of each provider
- * against plain C.
+/* The table of math kernels. Plain C fills every slot, and defines what it means; a provider, which
+ * is a vector instruction set or CBLAS, then overrides the slots that it has. A context fills its
+ * own table when it is created. tests/checkkernels compares each slot of each provider with plain
+ * C.
  *
- * Order of accumulation is fixed for each output element (k = 0, 1, ... in one chain), whatever the
- * position of the element in the matrix and the other sizes; so a sample gives the same bits alone
- * or in a batch. (CBLAS does not promise this.) SPDX-License-Identifier: MIT */
+ * The order of accumulation is fixed for each output element (k = 0, 1, ... in one chain),
+ * whatever the position of the element in the matrix and the other sizes; so a sample gives the
+ * same bits alone or in a batch. (CBLAS does not promise this.) SPDX-License-Identifier: MIT */
 #ifndef GLOW_LIB_KERNELS_H
 #define GLOW_LIB_KERNELS_H
 
@@ -18,7 +18,7 @@
 #include "math/functions.h"
 #include "math/pointwise.h"
 
-/* Element (., j): its sum, and what stood in its place. */
+/* Ends element (., j): from its sum, and what was in its place before. */
 static inline float glow__finish(float v, float before, int64_t j, const glow_epilogue *e) {
   if (e->accumulate)
     v += before;
@@ -32,12 +32,12 @@ static inline float glow__finish(float v, float before, int64_t j, const glow_ep
 typedef struct glow__kernels {
   const char *name; /* of the provider */
 
-  /* The form of a packed matrix, which pack, gemm and gemm_transposed agree on: who overrides one
-   * of them or the form overrides all. */
+  /* The form of a packed matrix, which pack, gemm and gemm_transposed agree on: a provider that
+   * overrides one of these overrides all. */
   int64_t panel;      /* columns in one panel */
-  int32_t whole_rows; /* it consists of rows, not of one panel after the other */
+  int32_t whole_rows; /* 1: stored by rows, not panel after panel */
 
-  /* From here to the end all are slots. */
+  /* From here to the end everything is a slot. */
 
   /* Packs panels [first, last) of B [k, n], element (i, j) at b[i*rs + j*cs]. The buffer has
    * glow__packed_size(kernels, k, n) floats, aligned to 64 bytes. */
@@ -71,38 +71,41 @@ static inline int64_t glow__packed_size(const glow__kernels *kernels, int64_t k,
 static inline glow_layout glow__in_rows(const glow__kernels *kernels, int64_t stride) {
   return (glow_layout){stride, kernels->panel, kernels->panel};
 }
-/* A packed matrix [k, n]. What one product writes like this can be a packed factor, or A, of the
- * next: activations and gradients of wide layers are so, and need no packing of their own. */
+/* A packed matrix [k, n]. A product can write its output in this form, which the next product then
+ * reads as its packed factor or as A. Activations and gradients of wide layers are in it, and need
+ * no other packing. */
 static inline glow_layout glow__in_panels(const glow__kernels *kernels, int64_t k, int64_t n) {
   if (kernels->whole_rows)
     return glow__in_rows(kernels, glow__packed_size(kernels, 1, n));
   return (glow_layout){kernels->panel, k * kernels->panel, kernels->panel};
 }
 
-/* The table behind the door of <glow/sys/math.h>, for nets and layers of this library that need
- * more than the door has. */
+/* The table behind <glow/sys/math.h>, for nets and layers of this library that need more than that
+ * header offers. */
 const glow__kernels *glow__math_kernels(const glow_math *math);
 
-/* What each provider does to a table: C fills it, the others override the slots that they have. */
+/* What each provider does to a table: C fills all slots, the others override those that they have.
+ * */
 void glow__kernels_fill_c(glow__kernels *kernels);
 void glow__kernels_fill_avx2(glow__kernels *kernels);
 void glow__kernels_fill_avx512(glow__kernels *kernels);
 void glow__kernels_fill_neon(glow__kernels *kernels);
 void glow__kernels_fill_cblas(glow__kernels *kernels);
 
-/* Can this CPU run a provider of this build? "avx512bf16" is one, too (math/kernels16.h). */
+/* Can this CPU run this provider? "avx512bf16" is a provider, too (math/kernels16.h). */
 bool glow__kernels_cpu_has(const char *name);
 
-/* The name of the provider that is wanted. NULL or "auto" is the best one that is usable, but never
- * CBLAS, which does not promise the same bits for a row in any batch. NULL: it is unknown, or not
- * usable. glow__kernels_cpu_has tells what is usable, or a test. */
+/* Name of the provider for a wanted name. NULL or "auto" is the best usable one, but never CBLAS,
+ * which does not promise the same bits for a row in any batch. The result is NULL if the name is
+ * unknown or the provider not usable. What is usable is told by glow__kernels_cpu_has, or by a test
+ * in its place. */
 const char *glow__kernels_choose(const char *wanted, bool (*usable)(const char *name));
 
-/* Fills the table from a provider of this name. False: it is unknown, or not usable. */
+/* Fills the table from the provider of this name. False if it is unknown or not usable. */
 bool glow__kernels_fill(glow__kernels *kernels, const char *name);
 
-/* context->kernels, and with `bfloat16` context->kernels16: by the name that a user gave, or NULL.
- * GLOW_E_UNSUPPORTED when there is no such provider. */
+/* Sets context->kernels, and with `bfloat16` context->kernels16, by the name that a user gave, or
+ * NULL. GLOW_E_UNSUPPORTED if this build and CPU have no such provider. */
 glow_status glow__kernels_create(glow_context *context, const char *name, bool bfloat16);
 
 #endif

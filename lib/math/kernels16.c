@@ -1,4 +1,4 @@
-/* The list of providers of bfloat16 products, and which goes with one of float32.
+/* The list of providers of bfloat16 products, and which of them goes with which of float32.
  * SPDX-License-Identifier: MIT */
 #include "math/kernels16.h"
 

@@ -1,17 +1,17 @@
-/* Products of bfloat16 numbers with sums in float32. bfloat16 is the upper half of a float32: sign,
+/* Products of bfloat16 values with sums in float32. bfloat16 is the upper half of a float32: sign,
  * 8 bits of exponent, 7 of mantissa.
  *
- * Numbers go in pairs, 32 bits of two neighbouring k, the first in the lower half; an odd k gains a
- * zero. The sum of an element is one chain, as AVX512-BF16 has it:
+ * Values go in pairs, 32 bits of two neighbouring k, the first in the lower half; if k is odd, a
+ * zero is added. The sum of an element is one chain, as in AVX512-BF16:
  *
  *   sum += a[2i+1] b[2i+1];  sum += a[2i] b[2i];  i = 0, 1, ...
  *
  * whatever the element's place and the other sizes, so a row's result does not depend on the rows
- * beside it. A product of two such numbers is exact in float32, so it does not matter whether it is
+ * beside it. A product of two such values is exact in float32, so it does not matter whether it is
  * fused with the addition, and all providers give the same bits, with one exception: AVX512-BF16
- * takes products and sums below 2^-126 for zero, and others don't.
+ * takes products and sums below 2^-126 for zero, and the others do not.
  *
- * Plain C fills every slot and is the meaning of each, as in math/kernels.h.
+ * Plain C fills every slot and defines what it means, as in math/kernels.h.
  * SPDX-License-Identifier: MIT */
 #ifndef GLOW_LIB_KERNELS16_H
 #define GLOW_LIB_KERNELS16_H
@@ -21,13 +21,13 @@
 
 #include "math/kernels.h"
 
-/* Two numbers. It may be read where single numbers were written. */
+/* A pair of values. It may be read where single values were written. */
 typedef uint32_t glow__pair __attribute__((may_alias));
 
 static inline int64_t glow__pairs(int64_t k) {
   return (k + 1) / 2;
 }
-/* Rows of n numbers have this many places in memory; the one that is over holds a zero. */
+/* Rows of n values have this many places in memory; a place too many holds a zero. */
 static inline int64_t glow__even(int64_t n) {
   return 2 * glow__pairs(n);
 }
@@ -54,17 +54,17 @@ static inline float glow__widen16(uint16_t half) {
 /* What happens to a product before it is written, and where it goes. */
 typedef struct glow__epilogue16 {
   glow_epilogue end;
-  uint16_t *rounded; /* [m, glow__even(n)] or NULL: in the place of c */
+  uint16_t *rounded; /* [m, glow__even(n)] or NULL: written instead of c */
 } glow__epilogue16;
 
 typedef struct glow__kernels16 {
   const char *name; /* of the provider */
-  int64_t panel;    /* columns in one panel of packed weights: who overrides it, pack or gemm
-                       overrides all three */
+  int64_t panel;    /* columns in one panel of packed weights: a provider that overrides it, pack or
+                       gemm overrides all three */
 
-  /* From here to the end all are slots. */
+  /* From here to the end everything is a slot. */
 
-  /* from [rows, n] rounded to [rows, even(n)]. */
+  /* Writes `from` [rows, n], rounded, to `to` [rows, even(n)]. */
   void (*round)(int64_t rows, int64_t n, const float *from, uint16_t *to);
   /* Packs panels [first, last) of B [k, n], element (i, j) at b[i*rs + j*cs], for gemm. The buffer
    * has glow__packed16(kernels, k, n) pairs, aligned to 64 bytes. */
@@ -102,7 +102,8 @@ static inline void glow__zip_panels(const glow__kernels16 *kernels, int64_t k, i
     kernels->zip(k, n - j < panel ? n - j : panel, from + j, rs, packed, panel);
 }
 
-/* What each provider does to a table: C fills it, the others override the slots that they have. */
+/* What each provider does to a table: C fills all slots, the others override those that they have.
+ * */
 void glow__kernels16_fill_c(glow__kernels16 *kernels);
 void glow__kernels16_fill_avx2(glow__kernels16 *kernels);
 void glow__kernels16_fill_avx512(glow__kernels16 *kernels);
@@ -111,12 +112,12 @@ void glow__kernels16_fill_neon(glow__kernels16 *kernels);
 
 /* The index-th provider that this CPU can run, best first, NULL past the end. */
 const char *glow__kernels16_name(uint32_t index);
-/* The one that goes with a provider of float32: never of an instruction set beyond it, but that
- * "avx512" has AVX512-BF16 where the CPU has; plain C with "cblas". */
+/* The provider that goes with one of float32: never of an instruction set beyond that one's, except
+ * that "avx512" gets AVX512-BF16 where the CPU has it; plain C goes with "cblas". */
 const char *glow__kernels16_of(const char *kernels);
-/* Fills the table from a provider of this name. False: it is unknown, or not usable. */
+/* Fills the table from the provider of this name. False if it is unknown or not usable. */
 bool glow__kernels16_fill(glow__kernels16 *kernels, const char *name);
-/* Those of a context whose products are bfloat16, else NULL. */
+/* The table of a context whose products are bfloat16, otherwise NULL. */
 const glow__kernels16 *glow__context_kernels16(const glow_context *context);
 
 #endif

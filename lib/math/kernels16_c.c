@@ -1,5 +1,5 @@
-/* Products of bfloat16 in plain C: what each slot means, and what the tests hold the others
- * against. SPDX-License-Identifier: MIT */
+/* Products of bfloat16 in plain C, which define what each slot means; tests compare the others with
+ * them. SPDX-License-Identifier: MIT */
 #include "math/kernels16.h"
 
 enum { PANEL = 16 };
@@ -38,7 +38,7 @@ static void zip(int64_t k, int64_t n, const uint16_t *from, int64_t rs, glow__pa
       to[j] = j < n ? pair(from[i * rs + j], i + 1 < k ? from[(i + 1) * rs + j] : 0) : 0;
 }
 
-/* The columns of one panel, of one row. */
+/* One row's columns of one panel. */
 static void row_of_panel(int64_t pairs, const glow__pair *a, int64_t cs, const glow__pair *b,
                          float *sums) {
   memset(sums, 0, PANEL * sizeof *sums);

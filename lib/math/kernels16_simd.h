@@ -6,8 +6,8 @@
  *   SIMD_BF16     if the compiler is to use AVX512-BF16; vectors have 16 floats then
  * and is compiled with -ffp-contract=fast.
  *
- * Without AVX512-BF16 numbers are widened to float32 in registers: a panel's for all rows of a
- * tile, those of A for all its vectors. SPDX-License-Identifier: MIT */
+ * Without AVX512-BF16, values are widened to float32 in registers: those of a panel for all rows
+ * of a tile, those of A for all vectors of the tile. SPDX-License-Identifier: MIT */
 
 #include <stdbool.h>
 
@@ -23,7 +23,7 @@ typedef uint32_t words_unaligned
     __attribute__((vector_size(SIMD_WIDTH * 4), aligned(4), may_alias));
 typedef uint16_t halves __attribute__((vector_size(SIMD_WIDTH * 2), aligned(2)));
 
-/* ---- numbers --------------------------------------------------------------------------------- */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 INLINE words zero_extend(halves h) {
   return __builtin_convertvector(h, words);
@@ -109,7 +109,7 @@ static void pack_columns(int64_t k, int64_t width, const float *b, int64_t cs, g
   }
 }
 
-/* Neither. */
+/* Neither is contiguous. */
 static void pack_any(int64_t k, int64_t width, const float *b, int64_t rs, int64_t cs,
                      glow__pair *to) {
   for (int64_t i = 0; i < k; i += 2, to += PANEL, b += 2 * rs)
@@ -153,7 +153,7 @@ static void zip(int64_t k, int64_t n, const uint16_t *from, int64_t rs, glow__pa
 
 /* ---- the end of a product -------------------------------------------------------------------- */
 
-/* Part of a vector at the right border: nothing beside it is touched. */
+/* Part of a vector at the right end of a row: nothing beside it is touched. */
 static void finish_part(vec v, float *c, uint16_t *rounded, int64_t j, int64_t width,
                         const glow__epilogue16 *e) {
   for (int64_t i = 0; i < width; i++) {
@@ -165,7 +165,7 @@ static void finish_part(vec v, float *c, uint16_t *rounded, int64_t j, int64_t w
   }
 }
 
-/* One row's sums, columns j and on, `width` of them, into row c or rounded. */
+/* One row's sums, from column j on, `width` of them, into row c or rounded. */
 static void store_row(const vec *sums, float *c, uint16_t *rounded, int64_t j, int64_t width,
                       const glow__epilogue16 *e) {
   for (int64_t v = 0; v < SIMD_VECTORS; v++, j += SIMD_WIDTH, width -= SIMD_WIDTH) {
@@ -181,7 +181,7 @@ static void store_row(const vec *sums, float *c, uint16_t *rounded, int64_t j, i
   }
 }
 
-/* As in kernels_simd.h; what has a norm is rounded. */
+/* As in kernels_simd.h; what a norm follows is rounded. */
 INLINE void store_whole(int64_t rows, const tile_sums sums, float *c, uint16_t *rounded,
                         int64_t ldc, int64_t j, bool accumulate, bool norm,
                         const glow__epilogue16 *e) {
@@ -200,8 +200,8 @@ INLINE void store_whole(int64_t rows, const tile_sums sums, float *c, uint16_t *
   }
 }
 
-/* Rows i, i + 1, ... of C [*, n], in one panel: the three ends that the networks' products have,
- * and any other. */
+/* Rows i, i + 1, ... of C [*, n], in one panel: a case for each of the three ends that the products
+ * of nets have, and one for any other. */
 static void store_tile(int64_t rows, int64_t i, int64_t n, const tile_sums sums, float *c,
                        int64_t ldc, int64_t j, int64_t width, const glow__epilogue16 *e) {
   const glow_epilogue *end = &e->end;
@@ -262,7 +262,7 @@ INLINE void tile(int64_t rows, int64_t pairs, const glow__pair *a, int64_t rs, i
   copy_sums(rows, sums, out);
 }
 
-/* Functions of their own: the inner loop of each has all registers to itself. */
+/* Functions of their own, so that the inner loop of each has all registers to itself. */
 #define TILE_FUNCTION(size, rows)                                                                  \
   NOINLINE void tile_##size(int64_t pairs, const glow__pair *a, int64_t rs, int64_t cs,            \
                             const glow__pair *panel, tile_sums out) {                              \

@@ -1,4 +1,4 @@
-/* Kernels in plain C: what each slot means, and what the tests hold the others against.
+/* Kernels in plain C: they define what each slot means, and tests compare the others with them.
  * SPDX-License-Identifier: MIT */
 #include <string.h>
 
@@ -16,7 +16,7 @@ static void pack(int64_t k, int64_t n, const float *b, int64_t rs, int64_t cs, f
       }
 }
 
-/* Of element (i, j), in panels of this width. */
+/* Index of element (i, j), in panels of this width. */
 static int64_t place(glow_layout layout, int64_t i, int64_t j) {
   return i * layout.row + j / PANEL * layout.panel + j % PANEL;
 }

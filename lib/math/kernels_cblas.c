@@ -1,4 +1,4 @@
-/* Products through a CBLAS: the portable provider and a check of the others.
+/* Products by a CBLAS library.
  * SPDX-License-Identifier: MIT */
 #ifdef GLOW_HAVE_BLIS
 #include <blis.h> /* comes without a cblas.h */
@@ -12,7 +12,7 @@
 
 enum { PANEL = 64 };
 
-/* Plain rows [k, n rounded up]: only the layout that cblas_sgemm reads. */
+/* Plain rows [k, n rounded up]: the only layout that cblas_sgemm reads. */
 static void pack(int64_t k, int64_t n, const float *b, int64_t rs, int64_t cs, float *packed,
                  int64_t first, int64_t last) {
   int64_t ld = (n + PANEL - 1) / PANEL * PANEL, end = last * PANEL < n ? last * PANEL : n;
@@ -21,7 +21,7 @@ static void pack(int64_t k, int64_t n, const float *b, int64_t rs, int64_t cs, f
       packed[i * ld + j] = b[i * rs + j * cs];
 }
 
-/* What follows the sums, which cblas_sgemm has added to what stood there. */
+/* The end of a product, after cblas_sgemm has added its sums to what was there. */
 static void finish(int64_t m, int64_t n, float *c, int64_t ldc, const glow_epilogue *e,
                    int64_t column) {
   glow_epilogue rest = *e;
@@ -33,7 +33,7 @@ static void finish(int64_t m, int64_t n, float *c, int64_t ldc, const glow_epilo
       c[i * ldc + j] = glow__finish(c[i * ldc + j], 0.0f, column + j, &rest);
 }
 
-/* All layouts of matrices are rows here. */
+/* All matrices are stored by rows here. */
 static void multiply(bool transposed, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda,
                      const float *packed, float *c, int64_t ldc, int64_t first, int64_t last,
                      const glow_epilogue *epilogue) {

@@ -1,11 +1,11 @@
-/* Products over vector types: one source for all instruction sets, which ends with fill_products.
- * The file that includes this defines
+/* Products with vector types: one source for all instruction sets. It ends with fill_products. The
+ * file that includes this defines
  *   SIMD_WIDTH    floats in a vector
  *   SIMD_VECTORS  vectors in a panel
  *   SIMD_ROWS     rows of the largest tile
  * and is compiled with -ffp-contract=fast, so that acc += a * b is one fused multiply-add.
  *
- * A tile keeps rows x vectors sums in registers; for each k it broadcasts one number of each row
+ * A tile keeps rows x vectors sums in registers; for each k it broadcasts one element of each row
  * of A and multiplies it with the panel's row k. The chain of additions of an element is k = 0, 1,
  * ... whatever the tile, so a row's result does not depend on the rows beside it.
  * SPDX-License-Identifier: MIT */
@@ -59,13 +59,14 @@ static void pack(int64_t k, int64_t n, const float *b, int64_t rs, int64_t cs, f
 
 /* ---- the end of a product -------------------------------------------------------------------- */
 
-/* Part of a vector at the right border: through a buffer, so that nothing beside it is touched. */
+/* Part of a vector at the right end of a row: through a buffer, so that nothing beside it is
+ * touched. */
 static void finish_part(vec v, float *to, int64_t j, int64_t width, const glow_epilogue *e) {
   for (int64_t i = 0; i < width; i++)
     to[i] = glow__finish(v[i], e->accumulate ? to[i] : 0.0f, j + i, e);
 }
 
-/* One row's sums, columns j and on, `width` of them. */
+/* One row's sums, from column j on, `width` of them. */
 static void store_row(const vec *sums, float *to, int64_t j, int64_t width,
                       const glow_epilogue *e) {
   for (int64_t v = 0; v < SIMD_VECTORS; v++) {
@@ -78,16 +79,16 @@ static void store_row(const vec *sums, float *to, int64_t j, int64_t width,
   }
 }
 
-/* What the end of a product is told beside rows of sums: the tile's place, its row stride, its
- * first column, and how many there are from there on. */
+/* What the end of a product needs besides the rows of sums: the tile's place, its row stride, its
+ * first column, and the number of columns from there on. */
 typedef struct destination {
   float *to;
   int64_t row, j, width;
   const glow_epilogue *end;
 } destination;
 
-/* A tile of whole vectors, from registers. What the end consists of is constant at each call, and
- * bias and scale are loaded once for all rows. */
+/* A tile of whole vectors, from registers. The kind of end is a constant at each call, and bias and
+ * scale are loaded once for all rows. */
 INLINE void store_whole(int64_t rows, const vec (*sums)[SIMD_VECTORS], const destination *p,
                         bool accumulate, bool norm) {
   UNROLL
@@ -112,7 +113,7 @@ NOINLINE void store_any(int64_t rows, const vec (*sums)[SIMD_VECTORS], const des
     store_row(sums[r], p->to + r * p->row, p->j, p->width, p->end);
 }
 
-/* The three ends that the networks' products have, and any other. */
+/* A case for each of the three ends that the products of nets have, and one for any other. */
 INLINE void store_tile(int64_t rows, const vec (*sums)[SIMD_VECTORS], const destination *p) {
   const glow_epilogue *e = p->end;
   bool whole = p->width >= PANEL, plain = !e->bias && !e->scale && !e->relu;
@@ -131,17 +132,18 @@ INLINE void store_tile(int64_t rows, const vec (*sums)[SIMD_VECTORS], const dest
 
 /* ---- products -------------------------------------------------------------------------------- */
 
-/* The lines that come late: of a panel that is longer than the first-level cache ... */
+/* Prefetches lines that would come late: those of a panel that is longer than the first-level cache
+ * ... */
 INLINE void ask_for_panel(const float *panel) {
   UNROLL
   for (int64_t j = 0; j < PANEL; j += LINE)
     prefetch(panel, (AHEAD_PANEL * PANEL + j) * (int64_t)sizeof *panel);
 }
 
-/* ... and down the columns of A, where each step needs a line far from the last: of this tile from
- * the second-level cache, not so early that lines of a stride of 2 KiB, which share a few sets of
- * the first level, drive each other out; of the next tile, from wherever it lies, to the second
- * level. */
+/* ... and those down the columns of A, where each step needs a line far from the last. Lines of
+ * this tile come from the second-level cache, and not too early: lines at a stride of 2 KiB share a
+ * few sets of the first level and would drive each other out. Lines of the next tile come from
+ * wherever they are into the second level. */
 INLINE void ask_for_column(const float *a, int64_t rows, int64_t row) {
   prefetch(a + rows - 1, AHEAD * row * (int64_t)sizeof *a);
   prefetch_second_level(a, (2 * rows - 1) * (int64_t)sizeof *a);
@@ -158,7 +160,7 @@ INLINE void multiply_add(int64_t rows, tile_sums sums, const float *const *group
     sums[r][v] += ROW(groups, r, stride) * b[v];
 }
 
-/* Rows of A: all of a row in one run, or panel after panel, which are `step` apart. */
+/* Rows of A: a whole row in one piece, or panel after panel, which are `step` apart. */
 INLINE void tile_of_rows(int64_t rows, int64_t k, const float *a, int64_t row, int64_t step,
                          const float *panel, const destination *p) {
   int64_t run = step == PANEL ? k : PANEL;
@@ -197,7 +199,7 @@ INLINE void tile_of_columns(int64_t rows, int64_t k, const float *a, int64_t row
   store_tile(rows, sums, p);
 }
 
-/* Functions of their own: the inner loop of each has all registers to itself. */
+/* Functions of their own, so that the inner loop of each has all registers to itself. */
 #define TILE_FUNCTIONS(size, rows)                                                                 \
   NOINLINE void rows_##size(int64_t k, const float *a, int64_t row, int64_t step,                  \
                             const float *panel, const destination *p) {                            \
@@ -209,8 +211,8 @@ INLINE void tile_of_columns(int64_t rows, int64_t k, const float *a, int64_t row
   }
 EACH_TILE_SIZE(TILE_FUNCTIONS)
 
-/* The sums of a row alone are few, and each waits for its last multiply-add: so those of several
- * panels at a time, panels[k, PANEL] one after the other. */
+/* A single row has few sums, and each of them waits for its last multiply-add; so several panels
+ * are taken at a time, panels[k, PANEL] one after the other. */
 enum { ABREAST = 4 };
 NOINLINE void row_abreast(int64_t k, const float *a, glow_layout layout, const float *panels,
                           float *to, int64_t step, int64_t n, int64_t j,
@@ -249,7 +251,8 @@ static void gemm(int64_t m, int64_t n, int64_t k, const float *a, glow_layout a_
   }
 }
 
-/* A panel of A after the other, which stays in the first-level cache while B's pass by it. */
+/* Panel after panel of A, each of which stays in the first-level cache while the panels of B go by.
+ * */
 static void gemm_transposed(int64_t m, int64_t n, int64_t k, const float *a, glow_layout a_layout,
                             const float *packed, float *c, glow_layout c_layout, int64_t first,
                             int64_t last, const glow_epilogue *epilogue) {

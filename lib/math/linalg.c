@@ -60,7 +60,7 @@ static void subtract_row(int64_t n, double factor, const double *from, double *t
     to[c] -= factor * from[c];
 }
 
-/* L U X = P, by whole rows of X, which compilers turn into vector code. */
+/* Solves L U X = P, by whole rows of X, which compilers turn into vector code. */
 void glow__lu_inverse(int64_t n, const double *lu, const int32_t *perm, double *inverse) {
   for (int64_t i = 0; i < n; i++) {
     for (int64_t c = 0; c < n; c++)
@@ -83,8 +83,8 @@ static double dot(int64_t n, const double *a, const double *b) {
   return sum;
 }
 
-/* What is left of a row, orthogonal to the rows before it, of length 1; false when less than 1e-10
- * of it is left: it was one of their combinations. */
+/* Makes a row orthogonal to the rows before it, and of length 1. False if less than 1e-10 of it is
+ * left: then it was a combination of them. */
 static bool orthogonalise_row(int64_t n, double *a, int64_t i) {
   double *row = a + i * n, before = sqrt(dot(n, row, row));
   for (int64_t j = 0; j < i; j++) {

@@ -14,14 +14,14 @@
 
 #include <stdint.h>
 
-/* What a coupling does to a number x, with shift t and scale s. */
+/* What a coupling does to an element x, with shift t and scale s. */
 enum {
   GLOW_CHANGE_SHIFT = 1,       /* y = x + t */
   GLOW_CHANGE_SHIFT_SCALE = 2, /* y = (x + t) s */
   GLOW_CHANGE_SCALE_SHIFT = 3  /* y = x s + t */
 };
 
-/* Where an array is written that is read too, both may be the same. */
+/* Where a function reads one array and writes another, both may be the same. */
 typedef struct glow__pointwise {
   /* Pixels [first, last) of the sample; out has (last - first) rows of 9*channels floats. x has
    * x_stride floats per pixel. */
@@ -31,7 +31,7 @@ typedef struct glow__pointwise {
   void (*sum3x3)(int64_t height, int64_t width, int64_t channels, const float *a, int32_t sign,
                  int64_t first, int64_t last, float *out, int64_t out_stride);
 
-  /* An actnorm on rows of n numbers, with shift and scale [n]: y = (x + shift) scale. */
+  /* An actnorm on rows of n elements, with shift and scale [n]: y = (x + shift) scale. */
   void (*actnorm_forward)(int64_t rows, int64_t n, const float *x, const float *shift,
                           const float *scale, float *y);
   /* x = y inverse - shift, where inverse is 1 / scale. */
@@ -41,13 +41,14 @@ typedef struct glow__pointwise {
   void (*actnorm_backward)(int64_t rows, int64_t n, const float *y, const float *dy,
                            const float *scale, float *dx, double *d_shift, double *d_logs);
 
-  /* A coupling on rows of n numbers; kind: GLOW_CHANGE_... Rows of x and y are x_row apart, those
-   * of t t_row, those of s n; where there is but a shift, s is not read. */
+  /* A coupling on rows of n elements; kind: GLOW_CHANGE_... Rows of x and y are x_row apart, those
+   * of t t_row, those of s n; with a shift alone, s is not read. */
   void (*coupling_forward)(int32_t kind, int64_t rows, int64_t n, const float *x, int64_t x_row,
                            const float *t, int64_t t_row, const float *s, float *y);
   void (*coupling_inverse)(int32_t kind, int64_t rows, int64_t n, const float *y, int64_t x_row,
                            const float *t, int64_t t_row, const float *s, float *x);
-  /* Of one row: gradients of x and t, and, but for a shift alone, of log s; w: that of log-det.
+  /* For one row: gradients of x and t, and, except for a shift alone, of log s; w: gradient of
+   * log-det.
    *   shift, then scale   dx = dt = dy s         d log s = dy y + w
    *   scale, then shift   dx = dy s, dt = dy     d log s = dy (y - t) + w
    *   shift               dx = dt = dy */

@@ -1,4 +1,4 @@
-/* The loops of math/pointwise.h; the file that includes this says with its flags for which CPU.
+/* The loops of math/pointwise.h; the flags of the file that includes this say for which CPU.
  * SPDX-License-Identifier: MIT */
 #include <string.h>
 

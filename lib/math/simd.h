@@ -1,4 +1,4 @@
-/* What all kernels over vector types share. SIMD_WIDTH, SIMD_VECTORS and SIMD_ROWS: see
+/* What all kernels with vector types share. SIMD_WIDTH, SIMD_VECTORS and SIMD_ROWS: see
  * kernels_simd.h. SPDX-License-Identifier: MIT */
 #ifndef GLOW_LIB_SIMD_H
 #define GLOW_LIB_SIMD_H
@@ -11,7 +11,7 @@ typedef int32_t mask __attribute__((vector_size(SIMD_WIDTH * 4)));
 
 enum { PANEL = SIMD_WIDTH * SIMD_VECTORS };
 
-/* Loops over rows and vectors must vanish, or the sums would live in memory. */
+/* Loops over rows and vectors must be unrolled, or the sums would be in memory. */
 #ifdef __clang__
 #define UNROLL _Pragma("clang loop unroll(full)")
 #else
@@ -20,7 +20,7 @@ enum { PANEL = SIMD_WIDTH * SIMD_VECTORS };
 #define INLINE static inline __attribute__((always_inline))
 #define NOINLINE static __attribute__((noinline))
 
-/* Ask for a line that may lie past the end of the array. */
+/* Prefetches a line that may be past the end of the array. */
 INLINE void prefetch(const void *from, int64_t bytes) {
   __builtin_prefetch((const void *)((uintptr_t)from + (uintptr_t)bytes));
 }
@@ -31,9 +31,9 @@ enum { AHEAD = 8, AHEAD_PANEL = 4, LINE = 16 }; /* steps: 110 and 50 cycles; flo
 
 /* ---- the rows of a product ------------------------------------------------------------------- */
 
-/* The sizes of tiles, with a name for each: SIMD_ROWS rows, and smaller ones for what is left. With
- * few sums in a tile the multiply-adders wait for each other, so rather two of about half than one
- * whole and one of few rows. */
+/* The sizes of tiles, with a name for each: SIMD_ROWS rows, and smaller ones for the remainder.
+ * With few sums in a tile the multiply-adders wait for each other, so two tiles of about half the
+ * size are better than a whole one and one of few rows. */
 enum { HALF = SIMD_ROWS / 2 + 1 };
 #define EACH_TILE_SIZE(DEFINE)                                                                     \
   DEFINE(full, SIMD_ROWS)                                                                          \
@@ -58,7 +58,7 @@ enum { HALF = SIMD_ROWS / 2 + 1 };
 
 /* Rows of A are reached from one pointer for each GROUP of them, which takes few registers. The
  * compiler would make one pointer and as many offsets as there are rows, and load these at each
- * step; so it must not see where a pointer comes from. Row r: ROW(groups, r, rs). */
+ * step, so it must not see where a pointer comes from. Row r: ROW(groups, r, rs). */
 enum { GROUP = 4, GROUPS = (SIMD_ROWS + GROUP - 1) / GROUP };
 #define POINT_AT_GROUPS(groups, rows, a, rs)                                                       \
   UNROLL                                                                                           \
@@ -93,13 +93,13 @@ INLINE void copy_sums(int64_t rows, const vec (*sums)[SIMD_VECTORS], tile_sums o
 
 /* ---- the end of a product -------------------------------------------------------------------- */
 
-/* max(v, 0), where NaN, which is not below 0, stays. */
+/* max(v, 0), except that NaN, which is not below 0, stays. */
 INLINE vec rectify(vec v) {
   mask below = v < (vec){0};
   return (vec)((mask)v & ~below);
 }
 
-/* glow__finish for columns j and on; `before` points at what stands in their place. */
+/* glow__finish from column j on; `before` points at what was in their place. */
 INLINE vec finish(vec v, const float *before, int64_t j, const glow_epilogue *e) {
   if (e->accumulate)
     v = v + *(const vec_unaligned *)before;

@@ -93,7 +93,7 @@ double glow__spline_forward(const glow__spline *spline, const glow__knots *k, do
 }
 
 /* a t^2 + b t + c = 0, in the form that does not cancel: t = 2c / (-b - sqrt(b^2 - 4ac)). Here b >
- * 0 >= c, and the discriminant is a square but for rounding. */
+ * 0 >= c, and the discriminant is a square except for rounding. */
 static double solve(const bin *n, double above) {
   double e = n->d1 + n->d0 - 2 * n->s;
   double a = n->h * (n->s - n->d0) + above * e, b = n->h * n->d0 - above * e, c = -n->s * above;
@@ -116,8 +116,8 @@ double glow__spline_inverse(const glow__spline *spline, const glow__knots *k, do
 
 /* ---- gradient -------------------------------------------------------------------------------- */
 
-/* Of the knots' widths (or heights), given by the gradients of the left knot and of the size of bin
- * `at`: the left knot moves with the sizes before it. Then through the softmax. */
+/* Gradient of the knots' widths (or heights), from the gradients of the left knot and of the size
+ * of bin `at`: the left knot moves with the sizes before it. Then back through the softmax. */
 static void through_shares(int32_t count, double bound, double least, const double *share,
                            int32_t at, double d_knot, double d_size, float *d_raw) {
   double part = 2 * bound * (1 - least * count), mean = d_size * share[at];
@@ -139,7 +139,7 @@ double glow__spline_gradient(const glow__spline *spline, const float *raw, const
   bin b = bin_at(k, i);
   double t = (x - k->x[i]) / b.w, u = t * (1 - t), v = 1 - t, e = b.d1 + b.d0 - 2 * b.s;
   double D = b.s + e * u, M = b.d1 * t * t + 2 * b.s * u + b.d0 * v * v;
-  double q = (b.s * t * t + b.d0 * u) / D; /* N / (h D): the height reached, of 1 */
+  double q = (b.s * t * t + b.d0 * u) / D; /* N / (h D): the share of the height that is reached */
   double M_t = 2 * (b.d1 * t + b.s * (1 - 2 * t) - b.d0 * v), D_t = e * (1 - 2 * t);
   double d_t = dy * b.h * b.s * M / (D * D) + d_log * (M_t / M - 2 * D_t / D);
   double d_s = dy * b.h * (t * t - q * (1 - 2 * u)) / D +

@@ -9,10 +9,10 @@
  *   M = d_{k+1} t^2 + 2 s t (1-t) + d_k (1-t)^2
  *   y = y_k + N / D                    dy/dx = s^2 M / D^2
  *
- * A spline is made from 3K-1 numbers without bounds: K for the widths, K for the heights, K-1 for
- * the inner derivatives,
+ * A spline is made from 3K-1 unbounded floats: K for the widths, K for the heights, K-1 for the
+ * inner derivatives,
  *   w = 2B (m_w + (1 - K m_w) softmax(u))     likewise h     d = m_d + softplus(u + c),
- * where c is such that u = 0 gives d = 1: all zero is the identity. In double, but for the
+ * where c is such that u = 0 gives d = 1: all zeros are the identity. In double, except for the
  * exponentials. SPDX-License-Identifier: MIT */
 #ifndef GLOW_LIB_SPLINE_H
 #define GLOW_LIB_SPLINE_H
@@ -31,7 +31,7 @@ static inline int64_t glow__spline_numbers(const glow__spline *spline) {
   return 3 * (int64_t)spline->bins - 1;
 }
 
-/* A spline's knots, and what its gradient needs besides. */
+/* A spline's knots, and what its gradient needs besides them. */
 typedef struct glow__knots {
   double x[GLOW_SPLINE_MOST_BINS + 1], y[GLOW_SPLINE_MOST_BINS + 1], d[GLOW_SPLINE_MOST_BINS + 1];
   double width_share[GLOW_SPLINE_MOST_BINS], height_share[GLOW_SPLINE_MOST_BINS]; /* softmax */
@@ -43,7 +43,8 @@ double glow__spline_forward(const glow__spline *spline, const glow__knots *knots
                             double *log_slope);
 double glow__spline_inverse(const glow__spline *spline, const glow__knots *knots, double y,
                             double *log_slope);
-/* Gradient of dy * y + d_log * log dy/dx: returns that of x, and writes that of the raw numbers. */
+/* Gradient of dy * y + d_log * log dy/dx: returns that of x, and writes that of the raw parameters.
+ * */
 double glow__spline_gradient(const glow__spline *spline, const float *raw, const glow__knots *knots,
                              double x, double dy, double d_log, float *d_raw);
 

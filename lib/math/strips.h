@@ -1,6 +1,6 @@
-/* Strips: fixed runs of pixels over a whole batch, the unit of work of convolutional networks. A
- * strip's activations stay in the second-level cache. Cut by shapes alone, so results do not depend
- * on threads. SPDX-License-Identifier: MIT */
+/* Strips: fixed runs of pixels over a whole batch, the unit of work of convolutional nets. A
+ * strip's activations stay in the second-level cache. The cuts depend on shapes alone, so results
+ * do not depend on threads. SPDX-License-Identifier: MIT */
 #ifndef GLOW_LIB_STRIPS_H
 #define GLOW_LIB_STRIPS_H
 
@@ -13,11 +13,11 @@
 static inline int64_t glow__strip_count(int64_t pixels) {
   return (pixels + GLOW_STRIP - 1) / GLOW_STRIP;
 }
-/* Where a strip of a batch of so many pixels ends. */
+/* Where a strip of a batch of this many pixels ends. */
 static inline int64_t glow__strip_end(int64_t first, int64_t pixels) {
   return pixels - first < GLOW_STRIP ? pixels : first + GLOW_STRIP;
 }
-/* Region size that holds `floats` for each strip of any batch: fixed and per sample. */
+/* Size of a region that holds `floats` for each strip of any batch: fixed and per sample. */
 static inline int64_t glow__strip_fixed(int64_t floats) {
   return floats;
 }
@@ -25,8 +25,8 @@ static inline int64_t glow__strip_per_sample(int64_t image_pixels, int64_t float
   return glow__strip_count(image_pixels) * floats;
 }
 
-/* gather3x3 (math/pointwise.h) for pixels [first, last) of a batch of images, which may lie in
- * several: out [last - first, 9 channels]. */
+/* gather3x3 (math/pointwise.h) for pixels [first, last) of a batch of images, which may be in
+ * several of them: out [last - first, 9 channels]. */
 void glow__strip_gather(const glow_math *math, int64_t height, int64_t width, int64_t channels,
                         const float *x, int64_t stride, int32_t sign, int64_t first, int64_t last,
                         float *out);

@@ -1,4 +1,4 @@
-/* Glow's network, between its files:
+/* Glow's network: what its files share.
  *
  *   conv_net.c              what it is: options, tensors, memory, starting values
  *   conv_net_pass.c         forward and backward, up to the products
@@ -86,12 +86,12 @@ enum { GLOW_WEIGHT_COLUMNS = 128 };
 /* ---- the products, in float32 or bfloat16 ---------------------------------------------------- */
 
 typedef struct glow__conv_products {
-  /* Packed matrices [k, n] as these products read them: see glow_math_pack. */
+  /* Packed matrices [k, n] in the form that these products read: see glow_math_pack. */
   int64_t (*packed_floats)(const glow_context *context, int64_t k, int64_t n);
   int64_t (*panel_count)(const glow_context *context, int64_t n);
   void (*pack)(const glow_context *context, int64_t k, int64_t n, const float *b, int64_t rs,
                int64_t cs, float *packed, int64_t first, int64_t last);
-  /* Declares a strip's memory and the stored activations; and what backward needs besides. */
+  /* Declares a strip's memory and the stored activations, and what else backward needs. */
   glow_status (*declare)(glow__conv_net *net, glow_setup *setup);
   glow_status (*declare_backward)(glow__conv_net *net, glow_setup *setup);
   /* Tasks, one for each strip; arg: a glow__conv_run. From x to W3 h2, in scratch `taps`; */
@@ -111,7 +111,8 @@ extern const glow__conv_products glow__conv_bfloat16;
 
 /* ---- conv_net.c ------------------------------------------------------------------------------ */
 
-/* Sizes, tensors and memory of a net, or of an inference form: without weights and backward. */
+/* Sizes, tensors and memory of a net, or of an inference form, which has no weights and no
+ * backward. */
 glow_status glow__conv_configure(glow__conv_net *net, glow_setup *setup, const glow_shape *input,
                                  int64_t out_channels, bool form);
 /* Fills the derived values (glow_net_ops.prepare). */
@@ -130,7 +131,7 @@ static inline int64_t glow__conv_border_floats(const glow__conv_net *net) {
   return net->options.border ? GLOW_BORDER_KINDS * (net->hidden + net->out) : 0;
 }
 /* Sums of a strip: bias and logs of both norms, bias and logs of the last layer, the border's
- * tables; as doubles, mean and square of one norm in initialisation, so it is even. */
+ * tables. In initialisation they are doubles, mean and square of one norm, so the size is even. */
 static inline int64_t glow__conv_partial(const glow__conv_net *net) {
   return (4 * net->hidden + 2 * net->out + glow__conv_border_floats(net) + 1) / 2 * 2;
 }
@@ -141,7 +142,7 @@ static inline int64_t glow__conv_wide(const glow__conv_net *net) {
 
 /* ---- conv_net_pass.c ------------------------------------------------------------------------- */
 
-/* x is joined with the condition here. */
+/* Joins x with the condition. */
 glow__conv_run glow__conv_run_of(const glow__conv_net *net, const glow_call *call, const float *x,
                                  int64_t stride);
 void glow__conv_net_forward(const void *self, const glow_call *call, const float *x, int64_t stride,
@@ -161,19 +162,19 @@ glow__conv_sums glow__conv_strip_sums(const glow__conv_run *run, uint32_t task);
 /* rows [*, hidden] of pixels [first, last) become what the border adds to W1 gather(x). */
 void glow__conv_border_fill(const glow__conv_run *run, int64_t first, int64_t last, float *rows,
                             glow_layout layout);
-/* Sums of d, rows of n floats, which is the gradient of what the border adds to. */
+/* Sums of d, the gradient of what the border adds to, in rows of n floats. */
 void glow__conv_border_sums(const glow__conv_run *run, int64_t n, const float *d,
                             glow_layout layout, int64_t first, int64_t last, float *sum);
 
 /* ---- conv_net_weights.c ---------------------------------------------------------------------- */
 
-/* Packs the weights, in parallel: for forward, unless the net has its own, or transposed for the
- * data gradients. */
+/* Packs the weights, in parallel: for forward, unless the net has packed ones of its own, or
+ * transposed for the data gradients. */
 void glow__conv_pack(const glow__conv_run *run);
 void glow__conv_pack_back(const glow__conv_run *run);
 /* Packs them for forward into packed[3]; room: hidden 9 (in + out) floats. */
 void glow__conv_pack_to(const glow__conv_run *run, float *room, float *const *packed);
-/* W1, W2 or W3 (layer 0, 1, 2) as forward's products take them. */
+/* W1, W2 or W3 (layer 0, 1, 2) in the form that forward's products read. */
 const float *glow__conv_weights(const glow__conv_run *run, int32_t layer);
 
 /* ---- conv_net_initialise.c, conv_net_form.c: glow_net_ops.initialise and inference_form ------ */

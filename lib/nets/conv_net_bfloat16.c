@@ -1,16 +1,16 @@
 /* Glow's network with products of bfloat16 (math/kernels16.h): a strip of pixels forward, and back.
  * Matrices of products are bfloat16, sums float32:
  *
- *   forward    x gathered, h1, h2 and the weights are rounded; taps, sums and borders, out are not
+ *   forward    gathered x, h1, h2 and the weights are rounded; taps, sums, borders and out are not
  *   backward   the gradients of taps, d2 and d1 are rounded, for data and weights alike; sums for
- *              biases and logs and dx are not
+ *              biases and logs, and dx, are not
  *
- * Rows of n elements take glow__even(n) places. What weight gradients take as A', with pixels for
- * k, is laid out in pairs of pixels while it is in the cache. SPDX-License-Identifier: MIT */
+ * Rows of n elements take glow__even(n) places. What weight gradients read as A', with pixels for
+ * k, is put into pairs of pixels while it is in the cache. SPDX-License-Identifier: MIT */
 #include "math/kernels16.h"
 #include "nets/conv_net.h"
 
-enum { WEIGHT_PIXELS = 256 }; /* that a weight gradient packs at a time */
+enum { WEIGHT_PIXELS = 256 }; /* pixels that a weight gradient packs at a time */
 
 static const glow__kernels16 *conv_net_bfloat16_kernels_of(const glow__conv_run *run) {
   return glow__context_kernels16(glow_call_context(run->call));
@@ -55,7 +55,7 @@ typedef struct strip {
   int64_t first, rows;
   float *wide;        /* [rows, 9 in] or [rows, 9 out], gathered */
   uint16_t *wide16;   /* the same, rounded */
-  uint16_t *h1, *h2;  /* [rows, hidden], of this strip: stored ones where forward stores */
+  uint16_t *h1, *h2;  /* [rows, hidden], of this strip; in the stored regions if forward stores */
   uint16_t *gradient; /* [rows, hidden] */
   float *sums;        /* [rows, hidden], a product before it is rounded */
 } strip;
@@ -71,7 +71,8 @@ static strip conv_net_bfloat16_strip_at(const glow__conv_run *run, uint32_t task
   s.wide = s.sums + GLOW_STRIP * net->hidden;
   s.wide16 = (uint16_t *)(void *)(s.wide + GLOW_STRIP * wide);
   s.gradient = s.wide16 + GLOW_STRIP * glow__even(wide);
-  s.h1 = h1 ? h1 + s.first * row : s.gradient; /* there are no gradients where none is stored */
+  s.h1 =
+      h1 ? h1 + s.first * row : s.gradient; /* free: a pass that stores nothing has no gradients */
   s.h2 = h2 ? h2 + s.first * row : s.gradient + GLOW_STRIP * row;
   return s;
 }
@@ -89,7 +90,7 @@ static void conv_net_bfloat16_product(const glow__conv_run *run, int64_t m, int6
 
 /* ---- forward --------------------------------------------------------------------------------- */
 
-/* h1, or W1 gather(x) in sums when finish is not set. */
+/* h1; or W1 gather(x) in sums if finish is not set. */
 static void conv_net_bfloat16_first_layer(const glow__conv_run *run, const strip *s, bool finish) {
   const glow__conv_net *net = run->net;
   glow__conv_scales scales = glow__conv_scales_of(net, run->call);
@@ -99,7 +100,7 @@ static void conv_net_bfloat16_first_layer(const glow__conv_run *run, const strip
   glow__strip_gather(run->math, net->height, net->width, net->in, run->x.at, run->x.stride, 1,
                      s->first, s->first + s->rows, s->wide);
   conv_net_bfloat16_kernels_of(run)->round(s->rows, 9 * net->in, s->wide, s->wide16);
-  if (net->options.border) { /* the product is added to what the border gives, before the norm */
+  if (net->options.border) { /* the product is added to the border's part, before the norm */
     glow__conv_border_fill(run, s->first, s->first + s->rows, s->sums,
                            glow_math_rows(run->math, net->hidden));
     norm.end.accumulate = 1;
@@ -108,7 +109,7 @@ static void conv_net_bfloat16_first_layer(const glow__conv_run *run, const strip
                             glow__conv_weights(run, 0), s->sums, &norm);
 }
 
-/* h2, or W2 h1 in sums. */
+/* h2; or W2 h1 in sums. */
 static void conv_net_bfloat16_second_layer(const glow__conv_run *run, const strip *s, bool finish) {
   const glow__conv_net *net = run->net;
   const float *scale = glow__conv_scales_of(net, run->call).s2;
@@ -146,7 +147,7 @@ static glow__pair *pairs_at(const glow__conv_run *run, int32_t region, int64_t p
   return (glow__pair *)(void *)glow_call_scratch(run->call, region) + pixel / 2 * n;
 }
 
-/* Rows of taps gathered from the channels of x: rounded in s->wide16 and zipped in a region. */
+/* Rows of taps gathered from the channels of x: rounded in s->wide16, and zipped in a region. */
 static void conv_net_bfloat16_gather(const glow__conv_run *run, const strip *s, int64_t channels,
                                      const float *x, int64_t stride, int32_t sign, int32_t region) {
   const glow__kernels16 *kernels = conv_net_bfloat16_kernels_of(run);

@@ -36,8 +36,8 @@ static glow_status float_declare_backward(glow__conv_net *net, glow_setup *setup
                                      &net->d1);
 }
 
-/* Rows of a strip. Activations are in the stored regions when there are such, else in the worker's
- * memory. */
+/* Rows of a strip. Activations are in the stored regions if the pass has them, otherwise in the
+ * worker's memory. */
 typedef struct strip {
   int64_t first, rows;
   float *gathered;    /* [rows, 9 in] or [rows, 9 out] */
@@ -66,14 +66,14 @@ static strip conv_net_float_strip_at(const glow__conv_run *run, uint32_t task, u
 
 /* ---- forward --------------------------------------------------------------------------------- */
 
-/* h1 from x; a1 in its place when finish is not set. */
+/* h1 from x; or a1 in its place if finish is not set. */
 static void conv_net_float_first_layer(const glow__conv_run *run, const strip *s, bool finish) {
   const glow__conv_net *net = run->net;
   glow__conv_scales scales = glow__conv_scales_of(net, run->call);
   glow_epilogue norm = finish ? glow__conv_norm(run, net->b1, scales.s1) : (glow_epilogue){0};
   glow__strip_gather(run->math, net->height, net->width, net->in, run->x.at, run->x.stride, 1,
                      s->first, s->first + s->rows, s->gathered);
-  if (net->options.border) { /* the product is added to what the border gives, before the norm */
+  if (net->options.border) { /* the product is added to the border's part, before the norm */
     glow__conv_border_fill(run, s->first, s->first + s->rows, s->h1, s->hidden);
     norm.accumulate = 1;
   }
@@ -132,7 +132,7 @@ static float *factor_at(const glow__conv_run *run, float *factor, int64_t n, int
   return factor + first * glow_math_packed_floats(run->math, 1, n);
 }
 
-/* The taps of x, in the worker's memory, and packed in a factor. */
+/* The taps of x: in the worker's memory, and packed in a factor. */
 static void conv_net_float_gather(const glow__conv_run *run, const strip *s, int64_t channels,
                                   const float *x, int64_t stride, int32_t sign, int32_t factor) {
   int64_t taps = 9 * channels;

@@ -1,5 +1,5 @@
 /* The inference form of Glow's network: the same net with weights that are packed once, when it is
- * made, and kept in memory of its own. It is not initialised, trained or saved.
+ * made, in memory of its own. It can be neither initialised, trained nor saved.
  * SPDX-License-Identifier: MIT */
 #include "nets/conv_net.h"
 

@@ -39,7 +39,7 @@ static void conv_net_initialise_add_batch(const glow__conv_net *net, const glow_
   }
 }
 
-/* The norm's values, which the next round computes with. */
+/* The norm's values; the next round computes with them. */
 static glow_status set_norm(const glow__conv_net *net, const glow_call *call, int32_t round,
                             const glow_moments *moments) {
   float *bias = glow_call_tensor_mutable(call, round ? net->b2 : net->b1);

@@ -11,8 +11,8 @@
  *   d W3 = T' h2,  d W2 = d2' h1,  d W1 = d1' gather(x)
  *   d e1 = d1,  d e3 = g3                     summed over the pixels of each kind at the border
  *
- * Data gradients by strips of pixels, weight gradients by blocks of weights over all pixels, which
- * needs no private copies of large gradients. SPDX-License-Identifier: MIT */
+ * Data gradients are computed by strips of pixels, weight gradients by blocks of weights over all
+ * pixels, which needs no private copies of large gradients. SPDX-License-Identifier: MIT */
 #include <string.h>
 
 #include "nets/conv_net.h"
@@ -56,8 +56,8 @@ void glow__conv_border_sums(const glow__conv_run *run, int64_t n, const float *d
 
 /* ---- forward --------------------------------------------------------------------------------- */
 
-/* out = (sum of taps + e3 + b3) exp(3 l3) for a strip of pixels, which may lie in several samples.
- */
+/* out = (sum of taps + e3 + b3) exp(3 l3) for a strip of pixels, which may be in several samples.
+ * */
 static void sum_strip(void *arg, uint32_t task, uint32_t worker) {
   const glow__conv_run *run = arg;
   const glow__conv_net *net = run->net;
@@ -109,7 +109,7 @@ glow__conv_sums glow__conv_strip_sums(const glow__conv_run *run, uint32_t task) 
   return sums_at(run->net, partial + (int64_t)task * glow__conv_partial(run->net));
 }
 
-/* dout becomes g3; sums of b3, l3 and e3. */
+/* dout becomes g3; adds up b3, l3 and e3. */
 static void conv_net_pass_last_layer(void *arg, uint32_t task, uint32_t worker) {
   const glow__conv_run *run = arg;
   const glow__conv_net *net = run->net;
@@ -129,7 +129,7 @@ static void conv_net_pass_last_layer(void *arg, uint32_t task, uint32_t worker) 
                          glow_math_rows(run->math, net->out), first, last, s.e3);
 }
 
-/* One sample's. */
+/* The gradient of one sample. */
 static void input_gradient(void *arg, uint32_t task, uint32_t worker) {
   const glow__conv_run *run = arg;
   const glow__conv_net *net = run->net;
@@ -142,8 +142,8 @@ static void input_gradient(void *arg, uint32_t task, uint32_t worker) {
 
 /* ---- backward: weights ----------------------------------------------------------------------- */
 
-/* The gradient of W1 or W3 in order of taps, where the weights in this order were packed from; its
- * columns are added in the weights' own order then. */
+/* The gradient of W1 or W3 in order of taps, if the weights were packed from that order; then its
+ * columns are added in the weights' own order. */
 static float *tap_columns(const glow__conv_run *run, int32_t by_tap, const glow__conv_columns *w) {
   float *c = glow_call_scratch(run->call, by_tap);
   for (int64_t i = 0; i < w->m; i++)
@@ -178,7 +178,7 @@ static void third_weights(const glow__conv_run *run, glow__conv_columns *w, uint
                  glow_call_gradient(run->call, net->w3) + w->column * 9, net->hidden * 9, 9);
 }
 
-/* Blocks of columns; task t: block (t mod blocks) of the gradient of W2, W3 or W1, the largest
+/* Blocks of columns. Task t: block (t mod blocks) of the gradient of W2, W3 or W1, the largest
  * first. */
 static int64_t conv_net_pass_blocks_of(const glow__conv_net *net) {
   return (net->hidden + GLOW_WEIGHT_COLUMNS - 1) / GLOW_WEIGHT_COLUMNS;

@@ -78,7 +78,8 @@ static void pack_panel(void *arg, uint32_t task, uint32_t worker) {
   run->products->pack(run->context, m->k, m->n, m->b, m->rs, m->cs, m->packed, panel, panel + 1);
 }
 
-/* The weights go by taps to by_tap1 and by_tap3; from there, and from W2, as p->matrices say. */
+/* The weights go by taps to by_tap1 and by_tap3; from there, and from W2, into packed matrices as
+ * p->matrices says. */
 static void conv_net_weights_pack(const glow__conv_run *run, float *by_tap1, float *by_tap3,
                                   pack_run *p) {
   reorder_run order = {run, by_tap1, by_tap3};
@@ -108,7 +109,7 @@ void glow__conv_pack_to(const glow__conv_run *run, float *room, float *const *pa
 
 /* ---- for the passes -------------------------------------------------------------------------- */
 
-/* All three, or none: they are packed together. */
+/* Packs all three, or none: they belong together. */
 static bool must_pack(const glow_call *call, const int32_t *packed) {
   bool must = false;
   for (int i = 0; i < 3; i++)

@@ -12,7 +12,7 @@
 
 #define NARROW ((int64_t)1 << 17) /* weights: half a megabyte */
 
-/* ---- what it needs --------------------------------------------------------------------------- */
+/* ---- sizes ---------------------------------------------------------------------------------- */
 
 static glow_status declare_standard(glow__mlp_net *net, glow_setup *setup) {
   const int64_t dims[] = {net->condition};
@@ -76,7 +76,7 @@ static glow_status mlp_net_declare_tensors(glow__mlp_net *net, glow_setup *setup
   return GLOW_OK;
 }
 
-/* Places of the packed weights; sizes fit, for hidden, inputs and outputs are bounded. */
+/* Places of the packed weights. The sizes fit, because hidden, inputs and outputs are bounded. */
 static int64_t place_packed(glow__mlp_net *net, const glow_math *math) {
   int64_t weights = 0, back = 0;
   net->packed_size = 0;
@@ -189,7 +189,8 @@ static glow_status mlp_net_check_deviations(const glow__mlp_net *net, const glow
   return GLOW_OK;
 }
 
-/* Passes multiply with W' [inputs, outputs]: packed once for each change of the weights. */
+/* Passes multiply with W' [inputs, outputs], which is packed once after each change of the weights.
+ * */
 static glow_status mlp_net_prepare(const void *self, const glow_call *call) {
   const glow__mlp_net *net = self;
   const glow_math *math = glow_context_math(glow_call_context(call));

@@ -1,6 +1,6 @@
-/* Fully connected network, between its files: mlp_net.c (what it is), mlp_net_forward.c,
- * mlp_net_backward.c. A sample's image is taken as one vector x0 = (x, condition), so that the
- * net sees all of it at once:
+/* Fully connected network, shared by its files: mlp_net.c (options, tensors, memory),
+ * mlp_net_forward.c, mlp_net_backward.c. A sample's image is taken as one vector x0 = (x,
+ * condition), so that the net sees all of it at once:
  *
  *   h_l = relu(W_l h_{l-1} + b_l)     l = 1 .. depth, h_0 = x0      [samples, hidden]
  *   out = W_{depth+1} h_depth + b_{depth+1}                        [samples, H W out_channels]
@@ -19,7 +19,8 @@
 typedef struct glow__mlp_layer {
   int64_t inputs, outputs;
   int32_t weight, bias; /* tensors */
-  int64_t packed, back; /* places of W' and W, packed: in the derived values, in scratch */
+  int64_t packed,
+      back; /* places of packed W', in the derived values, and of packed W, in scratch */
 } glow__mlp_layer;
 
 typedef struct glow__mlp_net {
@@ -44,9 +45,10 @@ typedef struct glow__mlp_net {
   int32_t block;   /* worker: a packed block of activations; or a row of sums, in double */
 } glow__mlp_net;
 
-/* Samples in a block of rows that is packed for a weight gradient, and columns in its task. */
+/* Samples in a block of rows that is packed for a weight gradient, and columns in one of its tasks.
+ * */
 enum { GLOW_MLP_ROWS = 256, GLOW_MLP_COLUMNS = 64 };
-/* A task is at least so many multiplications, about 40 us: waking a thread for less would cost
+/* A task has at least this many multiplications, about 40 us: waking a thread for fewer would cost
  * more. */
 #define GLOW_MLP_WORK ((int64_t)1 << 21)
 
@@ -55,25 +57,25 @@ void glow__mlp_net_forward(const void *self, const glow_call *call, const float 
 void glow__mlp_net_backward(const void *self, const glow_call *call, const float *x, int64_t stride,
                             const float *out, float *dout, float *dx, int64_t dx_stride);
 
-/* Shared by the passes. */
+/* What the passes share. */
 typedef struct glow__mlp_run {
   const glow__mlp_net *net;
   const glow_call *call;
   const glow_math *math;
   int64_t samples;
-  const float *x; /* what the layer above gave: pixels of `stride` floats */
+  const float *x; /* the net's input: pixels of `stride` floats */
   int64_t stride;
   const float *input; /* x0: rows of `input_stride` floats */
   int64_t input_stride;
-  int32_t layer; /* in runs that are over one layer */
+  int32_t layer; /* the layer, in runs over one layer */
 } glow__mlp_run;
 
-/* x0 is x itself where that is a matrix already, else gathered in scratch. */
+/* x0 is x itself if that is a matrix already; otherwise it is gathered in scratch. */
 glow__mlp_run glow__mlp_net_run(const glow__mlp_net *net, const glow_call *call, const float *x,
                                 int64_t stride);
 
 /* How a product [samples, n] with inner size k is cut into tasks: strips of samples, and groups of
- * panels of columns; from shapes alone. */
+ * panels of columns. Depends on shapes alone. */
 typedef struct glow__mlp_cut {
   int64_t rows, strips; /* samples in a strip, number of strips */
   int64_t panels;       /* in a group */

@@ -5,7 +5,7 @@
  *   d W_l = d_l' h_{l-1};   d b_l = sum of d_l over the samples
  *
  * Data gradients are cut like forward; weight gradients by blocks of columns over all samples, so
- * that no private copies of large gradients exist. SPDX-License-Identifier: MIT */
+ * that no private copies of large gradients are needed. SPDX-License-Identifier: MIT */
 #include <string.h>
 
 #include "math/strips.h"
@@ -25,7 +25,7 @@ typedef struct rows {
   int64_t stride;
 } rows;
 
-/* h_{l-1}: what layer l was given. */
+/* h_{l-1}: the input of layer l. */
 static rows inputs_of(const back_run *b, int32_t l) {
   const glow__mlp_run *run = &b->run;
   int64_t size = run->samples * run->net->hidden;
@@ -153,7 +153,7 @@ static void data_gradients(back_run *b) {
   }
 }
 
-/* Adds the gradient of x0 where x and the condition came from. */
+/* Adds the gradient of x0 to those of x and the condition. */
 static void hand_back(const back_run *b) {
   const glow__mlp_run *run = &b->run;
   const glow__mlp_net *net = run->net;

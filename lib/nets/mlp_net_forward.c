@@ -1,6 +1,6 @@
 /* Fully connected network, forward. A narrow net takes each strip of samples through all layers
- * while weights and activations are in the cache; a wide one goes layer by layer, cut into strips
- * of samples and groups of columns, so that a small batch keeps all threads busy too.
+ * while weights and activations are in the cache. A wide one goes layer by layer, cut into strips
+ * of samples and groups of columns, so that a small batch occupies all threads too.
  * SPDX-License-Identifier: MIT */
 #include <string.h>
 
@@ -93,7 +93,7 @@ static void layer_product(const glow__mlp_run *run, int32_t l, int64_t rows, con
                      glow_math_rows(run->math, layer->outputs), from, to, &end);
 }
 
-/* h of layer l, all samples: stored for backward, or one of two. */
+/* h of layer l, all samples: stored for backward, or one of two that take turns. */
 static float *hidden_of(const glow__mlp_run *run, int32_t l) {
   float *stored = glow_call_stored(run->call, run->net->h);
   int64_t size = run->samples * run->net->hidden;

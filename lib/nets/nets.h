@@ -1,4 +1,4 @@
-/* Internal face of nets/. SPDX-License-Identifier: MIT */
+/* The internal interface of nets/. SPDX-License-Identifier: MIT */
 #ifndef GLOW_LIB_NETS_H
 #define GLOW_LIB_NETS_H
 
@@ -16,7 +16,7 @@ GLOW_NET_LIST(GLOW_NET_DECLARE)
 #undef GLOW_NET_DECLARE
 
 /* Rows of an options table for `glow_shape condition`, in which 0 channels mean no condition.
- * channels_key: what files call its channels; channels_flags: GLOW_OPTION_... */
+ * channels_key: the name of its channels in files; channels_flags: GLOW_OPTION_... */
 #define GLOW_NET_CONDITION_ROWS(struct_, channels_key, channels_flags)                             \
   GLOW_NET_CONDITION_ROW(struct_, channels, channels_key, channels_flags, 0, 0),                   \
       GLOW_NET_CONDITION_ROW(struct_, height, "condition_height", GLOW_NET_CONDITION_SIDE, 1, 1),  \

@@ -1,9 +1,9 @@
-/* The residual network of RealNVP: 3x3 convolutions with weight normalisation in blocks with
- * batch normalisation and ReLU before each (He et al. 2016, "Identity mappings"), and a 1x1
- * convolution from every block to the output (van den Oord et al. 2016, the skip connections).
- * Source: Dinh et al. 2016, section 4.1, and the code published with it
- * (tensorflow/models, research/real_nvp), without that code's doubling of the input, relu(x, -x)
- * and mask. Options, tensors, memory; the passes are in files of their own.
+/* The residual network of RealNVP: 3x3 convolutions with weight normalisation, in blocks with batch
+ * normalisation and ReLU before each (He et al. 2016, "Identity mappings"), and a 1x1 convolution
+ * from every block to the output (skip connections: van den Oord et al. 2016). Source: Dinh et al.
+ * 2016, section 4.1, and the code published with it (tensorflow/models, research/real_nvp), without
+ * that code's doubling of the input, relu(x, -x) and mask. Options, tensors, memory; the passes are
+ * in files of their own.
  * SPDX-License-Identifier: MIT */
 #include "nets/res_net.h"
 
@@ -167,7 +167,7 @@ static glow_status res_net_prepare(const void *self, const glow_call *call) {
   for (int32_t i = 0; net->batch_norm && i < glow__res_norms(net); i++) {
     const float *var = glow_call_tensor(call, glow__res_norm(net, i)->var);
     for (int64_t j = 0; j < net->hidden; j++)
-      if (!(var[j] >= 0.0f)) /* from a file */
+      if (!(var[j] >= 0.0f)) /* files may hold anything */
         return glow_error(GLOW_E_NUMERIC, "net: the variance of channel %lld of norm %d is %g",
                           (long long)j, (int)i, (double)var[j]);
   }

@@ -2,18 +2,18 @@
  * pixels and du the gradient of u:
  *   statistics of the batch   dx = inverse (du - sum du / M - xhat sum(du xhat) / M)
  *   no normalisation          dx = du
- * and d bias = sum du. Gradients of the images lie in the scratch of the images themselves.
+ * and d bias = sum du. Gradients of the images take the scratch of the images themselves.
  * SPDX-License-Identifier: MIT */
 #include <string.h>
 
 #include "nets/res_net.h"
 
-/* One layer for the tasks: from the gradient of a convolution's output to that of its input's norm.
- */
+/* One layer, for the tasks: from the gradient of a convolution's output to that of the input of its
+ * norm. */
 typedef struct stage {
   const glow__res_run *run;
   const glow__wn_conv *conv;
-  const glow__wn_conv *skip; /* whose gradient, of o, is added; or NULL */
+  const glow__wn_conv *skip; /* its gradient, from o, is added; or NULL */
   const float *dy;           /* gradient of conv's output */
   const float *x;            /* the norm's input */
   float *du;                 /* gradient of u */
@@ -57,7 +57,7 @@ static void norm_strip(void *arg, uint32_t task, uint32_t worker) {
     }
 }
 
-/* dx from du, and what the skip brings. */
+/* dx from du, plus what comes through the skip. */
 static void finish_strip(void *arg, uint32_t task, uint32_t worker) {
   const stage *s = arg;
   const glow__res_run *run = s->run;
@@ -85,7 +85,7 @@ static void gradients(const glow__res_run *run, const glow__wn_conv *conv, const
                      run->net->gradient);
 }
 
-/* What the sums give: the norm's bias, and the vectors for dx. */
+/* What the sums give: the gradient of the norm's bias, and the vectors for dx. */
 static void norm_sums(const glow__res_run *run, int32_t number, const glow__norm_view *view) {
   const glow__net_norm *norm = glow__res_norm(run->net, number);
   int64_t hidden = run->net->hidden;
@@ -112,7 +112,7 @@ static void through_conv(stage *s, int32_t number) {
   res_net_backward_run_strips(s, finish_strip);
 }
 
-/* dx of the network: conv's data gradient. */
+/* dx of the network: the data gradient of conv. */
 static void input_strip(void *arg, uint32_t task, uint32_t worker) {
   const stage *s = arg;
   const glow__res_run *run = s->run;
@@ -123,8 +123,8 @@ static void input_strip(void *arg, uint32_t task, uint32_t worker) {
                          glow_call_worker_scratch(run->call, run->net->strip, worker));
 }
 
-/* r_k's gradient is that of r_{k+1}, what comes through the block, and the skip's; the last r's is
- * the skip's alone. */
+/* The gradient of r_k is that of r_{k+1} plus what comes through the block and through the skip;
+ * for the last r it is that of the skip alone. */
 static void skip_strip(void *arg, uint32_t task, uint32_t worker) {
   const stage *s = arg;
   const glow__res_run *run = s->run;

@@ -17,7 +17,7 @@ glow__res_run glow__res_run_of(const glow__res_net *net, const glow_call *call, 
                                   .pixels = pixels}};
 }
 
-/* Number `index` of the stored images, or the scratch that stands for it. */
+/* The stored image number `index`, or the scratch that takes its place. */
 static float *image_of(const glow__res_run *run, int32_t index, int32_t scratch) {
   float *stored = glow_call_stored(run->call, run->net->stored);
   return stored ? stored + index * run->pixels * run->net->hidden
@@ -34,7 +34,7 @@ float *glow__res_o(const glow__res_run *run) {
   return image_of(run, 2 * run->net->blocks + 1, run->net->o);
 }
 
-/* One layer for the tasks. */
+/* One layer, for the tasks. */
 typedef struct stage {
   const glow__res_run *run;
   const glow__wn_conv *conv, *skip; /* skip: NULL, or from conv's output to o */
@@ -42,7 +42,7 @@ typedef struct stage {
   int64_t stride;
   const float *base; /* NULL, or what the output is added to */
   float *to;
-  const float *moments; /* NULL, or the image, just made, whose moments are wanted */
+  const float *moments; /* NULL, or the image just made, whose moments are wanted */
   bool first_skip;
   glow__norm_view view;
 } stage;
@@ -87,7 +87,7 @@ static const float *activate(const glow__res_run *run, int32_t number, const flo
   return h;
 }
 
-/* The moments of a norm's input, where the pass makes statistics or the norm is the one wanted. */
+/* The moments of a norm's input, if the pass computes statistics or the norm is the one wanted. */
 static const float *wanted(const glow__res_run *run, int32_t number, int32_t stop,
                            const float *image) {
   bool batch = run->net->batch_norm && glow_call_statistics(run->call) == GLOW_STATISTICS_BATCH;

@@ -1,6 +1,6 @@
 /* Batch normalisation inside the residual network, with epsilon 1e-4 and no factor, since a
  * convolution with normalised weights follows; and its data-dependent initialisation, one round for
- * each norm, by which running averages are those of the data.
+ * each norm, which sets the running averages to the moments of the data.
  * Ioffe and Szegedy 2015. SPDX-License-Identifier: MIT */
 #include <math.h>
 #include <string.h>
@@ -67,7 +67,7 @@ void glow__res_choose(const glow__res_run *run, int32_t number) {
   float *batch_var = glow_call_observed(run->call, norm->var);
   if (glow_call_statistics(run->call) == GLOW_STATISTICS_BATCH)
     (void)glow__moments_finish((double)run->pixels, hidden, res_net_moments(run), batch_mean,
-                               batch_var); /* not finite: so will be the loss */
+                               batch_var); /* not finite: then the loss will not be either */
   memcpy(view.mean, batch_mean ? batch_mean : mean, (size_t)hidden * sizeof(float));
   memcpy(view.bias, glow_call_tensor(run->call, norm->bias), (size_t)hidden * sizeof(float));
   for (int64_t j = 0; j < hidden; j++)

@@ -57,7 +57,7 @@ static float inverse_norm(const glow__wn_conv *c, const float *v) {
   return (float)(1.0 / sqrt(sum));
 }
 
-/* w lies where it will be packed last. */
+/* w is where it will be packed last. */
 void glow__wn_prepare(const glow__wn_conv *c, const glow_call *call, float *derived, float *room) {
   const glow_math *math = glow_context_math(glow_call_context(call));
   const float *v = glow_call_tensor(call, c->v);

@@ -75,7 +75,7 @@ glow_status glow_context_create(const glow_context_options *options, glow_contex
   GLOW_TRY(choose_allocator(o.allocator, &allocator));
   glow_context *context = glow__allocate(&allocator, sizeof *context);
   if (!context)
-    return glow_error(GLOW_E_MEMORY, "no memory for a context");
+    return glow_error(GLOW_E_MEMORY, "out of memory for a context");
   context->allocator = allocator;
   glow_status status = context_fill(context, &o);
   if (status != GLOW_OK)

@@ -44,7 +44,7 @@ static const glow_option rows[] = {
 static const glow_options_table table = {GLOW_OPTIONS_TABLE(glow_glow_options, rows),
                                          .check = glow_check};
 
-/* Where in the model a part stands; step -1: between the levels. */
+/* Where in the model a part is; step -1: between the levels. */
 typedef struct place {
   glow_context *context;
   glow_builder *builder;
@@ -52,7 +52,7 @@ typedef struct place {
   int32_t level, step;
 } place;
 
-/* Each part gets a seed of its own from its place. */
+/* Each part gets its own seed, from its place. */
 static uint64_t seed_of(const place *at, int32_t part) {
   uint64_t step = (uint64_t)at->level * MAX_DEPTH + (uint64_t)at->step;
   return glow_random_derive(at->o->seed, step * 2 + (uint64_t)part);

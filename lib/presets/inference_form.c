@@ -1,6 +1,6 @@
-/* glow_model_inference_form: the form of a model for inference alone. Runs of layers that are
- * linear at each pixel become one; other layers give their own form for inference, or are made
- * again from their options. SPDX-License-Identifier: MIT */
+/* glow_model_inference_form: a second model that only runs, faster. Runs of layers that are linear
+ * at each pixel become one layer; other layers give their own inference form, or are made again
+ * from their options. SPDX-License-Identifier: MIT */
 #include <string.h>
 
 #include "host/run.h"
@@ -17,7 +17,7 @@ static bool is_linear(const glow__node *node) {
   return node->layer->ops.linear && memcmp(&node->in, &node->out, sizeof node->in) == 0;
 }
 
-/* How many layers from `first` on are linear. */
+/* Number of layers from `first` on that are linear. */
 static int32_t linear_run(const glow_model *model, int32_t first) {
   int32_t i = first;
   while (i < model->node_count && is_linear(&model->nodes[i]))
@@ -25,7 +25,8 @@ static int32_t linear_run(const glow_model *model, int32_t first) {
   return i - first;
 }
 
-/* Of y = W x + b: the map so far, a layer's, and their composition. Doubles [C, C] and [C]. */
+/* Parts of y = W x + b: the map so far, a layer's map, and their composition. Doubles [C, C] and
+ * [C]. */
 typedef struct maps {
   double *w, *b, *next_w, *next_b, *both;
 } maps;
@@ -89,7 +90,7 @@ static bool same_tensor(const glow__tensor *a, const glow__tensor *b) {
 
 /* ---- layers ---------------------------------------------------------------------------------- */
 
-/* The layer's form for inference; *like: it has none, and is made again. */
+/* The layer's inference form; *like: it has none, and is made again. */
 static glow_status inference_form_form_of(const glow_model *model, int32_t index, bool *like,
                                           glow_layer **out) {
   const glow__node *node = &model->nodes[index];
@@ -101,7 +102,7 @@ static glow_status inference_form_form_of(const glow_model *model, int32_t index
   return status == GLOW_OK ? GLOW_OK : glow__error_prefix(status, "layer '%s'", node->name);
 }
 
-/* A `create` might forget an option: what it makes has the tensors of layer `index`. */
+/* Checks that what was made has the tensors of layer `index`: a `create` might forget an option. */
 static glow_status check_like(const glow_model *made, const glow_model *model, int32_t index) {
   const glow__node *a = &made->nodes[made->node_count - 1], *b = &model->nodes[index];
   bool same = a->tensors == b->tensors;
@@ -109,11 +110,12 @@ static glow_status check_like(const glow_model *made, const glow_model *model, i
     same = same_tensor(&made->tensors[a->first_tensor + t], &model->tensors[b->first_tensor + t]);
   return same ? GLOW_OK
               : glow_error(GLOW_E_STATE,
-                           "layer '%s' is not made again from its options: its tensors are others",
+                           "layer '%s', made again from its options, has other tensors: it does "
+                           "not save all options",
                            b->name);
 }
 
-/* Several layers that become one have the name of the first. */
+/* Several layers that become one get the name of the first. */
 static glow_status inference_form_add_layers(glow_builder *builder, const glow_model *model,
                                              int32_t least) {
   for (int32_t i = 0; i < model->node_count;) {
@@ -134,8 +136,8 @@ static glow_status inference_form_add_layers(glow_builder *builder, const glow_m
 
 /* ---- values ---------------------------------------------------------------------------------- */
 
-/* Tensors that a layer still has keep their values; both models have them in one order. What
- * is new starts as the layer builds it. */
+/* Tensors that a layer still has keep their values; both models have them in the same order. New
+ * tensors start with the values that the layer gives them. */
 static glow_status copy_values(glow_model *model, void *arg) {
   const glow_model *from = arg;
   GLOW_TRY(glow__reset_layers(model, NULL));
@@ -174,7 +176,7 @@ glow_status glow__model_inference_form(const glow_model *model, int32_t least, g
   return GLOW_OK;
 }
 
-/* One layer alone is as fast as what it would become. */
+/* A single layer is as fast as what it would become. */
 glow_status glow_model_inference_form(const glow_model *model, glow_model **out) {
   return glow__model_inference_form(model, 2, out);
 }

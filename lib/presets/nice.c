@@ -1,6 +1,7 @@
-/* The NICE preset: an image as one vector; its even and odd elements as the halves; additive
- * couplings with fully connected nets, the halves taking turns; a factor for each element; and a
- * fixed factorial prior. Dinh et al. 2014, sections 3 and 5.1. SPDX-License-Identifier: MIT */
+/* The NICE preset: an image as one vector; its even and odd elements as the two halves; additive
+ * couplings with fully connected nets, in which the halves take turns; a factor for each element;
+ * and a fixed factorial prior. Dinh et al. 2014, sections 3 and 5.1. SPDX-License-Identifier: MIT
+ * */
 #include "presets/presets.h"
 
 enum { MAX_COUPLINGS = 4096, MAX_HIDDEN = 65536, MAX_DEPTH = 64 };

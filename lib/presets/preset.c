@@ -33,7 +33,7 @@ glow_status glow__preset_net(glow_context *context, glow_conditioner_fn conditio
     return GLOW_OK;
   glow_net_destroy(out);
   if (status == GLOW_OK)
-    status = glow_error(GLOW_E_ARGUMENT, "it gave GLOW_OK and no net");
+    status = glow_error(GLOW_E_ARGUMENT, "it returned GLOW_OK but no net");
   return glow__error_prefix(status, "the conditioner for level %d, step %d", (int)request->level,
                             (int)request->step);
 }

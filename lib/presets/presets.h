@@ -1,4 +1,4 @@
-/* Internal face of presets/. SPDX-License-Identifier: MIT */
+/* The internal interface of presets/. SPDX-License-Identifier: MIT */
 #ifndef GLOW_LIB_PRESETS_H
 #define GLOW_LIB_PRESETS_H
 
@@ -9,14 +9,15 @@
 /* Registers the layers and nets of this library with a context. */
 glow_status glow__register_types(glow_context *context);
 
-/* glow_model_inference_form; runs of so many linear layers and more become one. */
+/* Runs of this many linear layers and more become one in glow_model_inference_form. */
 glow_status glow__model_inference_form(const glow_model *model, int32_t least, glow_model **out);
 
-/* Takes `layer` over and appends it under a name, printf-like; `made` is how making it ended. */
+/* Takes `layer` over and appends it under a name, printf-like; `made` is the status of making it.
+ * */
 glow_status glow__preset_add(glow_builder *builder, glow_status made, glow_layer *layer,
                              const char *name, ...) __attribute__((format(printf, 4, 5)));
-/* Asks the caller's conditioner, if there is one, for a net of a coupling; *out NULL: there is
- * none. */
+/* Asks the caller's conditioner, if there is one, for the net of a coupling; *out is NULL
+ * otherwise. */
 glow_status glow__preset_net(glow_context *context, glow_conditioner_fn conditioner, void *payload,
                              const glow_conditioner_request *request, glow_net **out);
 
@@ -36,7 +37,7 @@ glow_status glow__preset_net(glow_context *context, glow_conditioner_fn conditio
 /* Choices that several presets have. */
 extern const glow_choice glow__permutations[], glow__scales[], glow__densities[];
 
-/* Finishes the builder when `status` is good, destroys it otherwise. */
+/* Finishes the builder if `status` is GLOW_OK, destroys it otherwise. */
 glow_status glow__preset_finish(glow_builder **builder, glow_status status, glow_model **out);
 
 #endif

@@ -2,7 +2,7 @@
  *
  *   logit
  *   at each scale but the last:  three couplings under checkerboard masks, squeeze, three under
- *                                channel masks, split: half of the numbers are done
+ *                                channel masks, split: half of the elements are done
  *   at the last scale:           four couplings under checkerboard masks
  *   prior
  *
@@ -51,7 +51,7 @@ typedef struct preset {
   glow_builder *builder;
   const glow_realnvp_options *o;
   int32_t scale;
-  uint64_t couplings; /* so far, from which nets have their seeds */
+  uint64_t couplings; /* so far; the seeds of nets come from it */
 } preset;
 
 static glow_status realnvp_add(const preset *p, glow_status made, glow_layer *layer,
@@ -59,7 +59,7 @@ static glow_status realnvp_add(const preset *p, glow_status made, glow_layer *la
   return glow__preset_add(p->builder, made, layer, "scale%d.%s", (int)p->scale, what);
 }
 
-/* mask: channels of which the net sees half, or a checkerboard of which it sees all. The requests
+/* mask: channels, of which the net sees half, or a checkerboard, of which it sees all. The requests
  * of a scale are numbered through: its checkerboards come before its channels. */
 static glow_status realnvp_make_net(preset *p, int32_t mask, int32_t step, int32_t hidden,
                                     glow_net **out) {

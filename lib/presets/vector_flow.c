@@ -8,8 +8,8 @@ enum { MAX_STEPS = 4096, MAX_HIDDEN = 65536, MAX_DEPTH = 64, MAX_BINS = 64 };
 static glow_status vector_flow_check(const void *options) {
   const glow_vector_flow_options *o = options;
   if (o->dims == 1 && !o->condition && !o->conditioner)
-    return glow_error(GLOW_E_SHAPE, "dims is 1: then couplings have nothing but a condition to go "
-                                    "by, and condition is 0");
+    return glow_error(GLOW_E_SHAPE, "dims is 1, so couplings can only read a condition, but "
+                                    "condition is 0");
   return GLOW_OK;
 }
 
@@ -45,7 +45,7 @@ typedef struct vector_flow {
   const glow_vector_flow_options *o;
 } vector_flow;
 
-/* Elements of x1, which the net sees: the larger half, and of one element none. */
+/* Elements of x1, which the net sees: the larger half; of a single element, none. */
 static int64_t seen(const glow_vector_flow_options *o) {
   return o->dims == 1 ? 0 : o->dims - o->dims / 2;
 }
@@ -85,7 +85,7 @@ static glow_status make_coupling(const vector_flow *p, int32_t step, glow_layer 
   coupling.kind = p->o->coupling;
   coupling.scale = p->o->scale;
   if (p->o->dims == 1)
-    coupling.mask = GLOW_MASK_INDICES; /* none is listed: the one element changes */
+    coupling.mask = GLOW_MASK_INDICES; /* no channel is listed: the one element changes */
   return glow_coupling_create(p->context, &coupling, &net, out);
 }
 

@@ -1,6 +1,6 @@
 /* Cross-entropy of a classifier's logits with labels, in bits:
  *   loss = (log sum_k exp(l_k) - l_label) / log 2;  d l_k = (softmax_k - [k = label]) / log 2
- * A sample whose label is -1 has no part in it. SPDX-License-Identifier: MIT */
+ * Samples with label -1 do not count. SPDX-License-Identifier: MIT */
 #include <math.h>
 
 #include "train/train.h"

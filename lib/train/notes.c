@@ -1,4 +1,4 @@
-/* Texts under keys that a trainer brings along from its checkpoint. SPDX-License-Identifier: MIT */
+/* A trainer's notes: texts under keys, from its checkpoint. SPDX-License-Identifier: MIT */
 #include <string.h>
 
 #include "train/train.h"
@@ -9,7 +9,7 @@ glow_status glow__notes_add(glow_context *context, glow__note **list, const char
   if (!note)
     return GLOW_E_MEMORY;
   note->next = *list;
-  *list = note; /* at once, so that glow__notes_destroy finds what there is of it */
+  *list = note; /* at once, so that glow__notes_destroy finds it even half made */
   note->key = glow__strdup(context, key);
   note->value = glow__strdup(context, value);
   return note->key && note->value ? GLOW_OK : GLOW_E_MEMORY;

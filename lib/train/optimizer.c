@@ -8,8 +8,8 @@
  *
  * A step is all or nothing without a copy of parameters and state. First each layer whose prepare
  * may fail is tried: its new parameters are put in place, the layer prepares them, and the old ones
- * are put back from a buffer of one layer's size. Only when all layers have succeeded, parameters
- * and state move for good, computed by the same code from the same numbers, so that what was
+ * are put back from a buffer of one layer's size. Only when all layers have succeeded do parameters
+ * and state move for good, computed by the same code from the same values, so that what was
  * prepared fits them bit for bit. SPDX-License-Identifier: MIT */
 #include <math.h>
 #include <string.h>
@@ -27,7 +27,7 @@ struct glow_optimizer {
   glow__flat flat;
   float *m;    /* flat vectors as long as the parameters */
   float *v;    /* NULL for SGD */
-  float *kept; /* [slots, slot_size]: parameters of the layers being tried */
+  float *kept; /* [slots, slot_size]: old parameters of the layers being tried */
   uint32_t slots;
   int64_t slot_size; /* parameters of the largest layer */
 };
@@ -92,7 +92,7 @@ __attribute__((noinline)) static void update(const factors *f, int64_t count, co
   }
 }
 
-/* By bits, which compilers turn into vector code. */
+/* Finite or not, by the bits, which compilers turn into vector code. */
 static bool optimizer_all_finite(const float *x, int64_t count) {
   uint32_t bad = 0;
   for (int64_t i = 0; i < count; i++) {
@@ -110,7 +110,7 @@ typedef struct job {
   const float *gradients;
   factors factors;
   uint32_t next;  /* trying: next layer to take */
-  int32_t failed; /* trying: first layer that failed, or their number */
+  int32_t failed; /* trying: first layer that failed, or the number of layers */
   bool large;     /* gradients or factors so large that an update might overflow */
 } job;
 
@@ -120,7 +120,7 @@ static void update_at(const job *j, int64_t at, int64_t count, block *out) {
          j->gradients + at, out);
 }
 
-/* Puts the new parameters in place. False if a number is not finite. */
+/* Puts the new parameters in place. False if an element is not finite. */
 static bool optimizer_place(const job *j, const glow__node *node) {
   block out;
   bool finite = true;
@@ -155,7 +155,7 @@ static bool must_try(const job *j, const glow__node *node) {
   return j->large || !(glow__layer_flags(node->layer) & GLOW_LAYER_ALWAYS_PREPARES);
 }
 
-/* A task is a slot of the buffer; slots take layers until none is left. */
+/* A task is a slot of the buffer; slots take layers until none are left. */
 static void try_layers(void *arg, uint32_t slot, uint32_t worker) {
   job *j = arg;
   glow_model *model = j->optimizer->model;
@@ -194,7 +194,7 @@ static void move_layer(void *arg, uint32_t task, uint32_t worker) {
     glow__node_prepare(o->model, node); /* cannot fail */
 }
 
-/* With |g| below 1e15, rate below 1e3 and epsilon above 1e-12 no number of an update reaches 1e37.
+/* With |g| below 1e15, rate below 1e3 and epsilon above 1e-12, no value in an update reaches 1e37.
  * */
 static bool may_overflow(const glow_optimizer *o, double squares, double rate) {
   return !(squares < 1e30 && rate < 1e3 && o->options.epsilon > 1e-12);
@@ -218,8 +218,8 @@ glow_status glow__optimizer_apply(glow_optimizer *optimizer, const float *gradie
   model->prepared = false;
   optimizer_run(optimizer, optimizer->slots, try_layers, &j);
   if (j.failed < model->node_count) {
-    /* Once more, for the error text on this thread; then the derived values of the old parameters.
-     * */
+    /* Prepares once more, for the error text on this thread; then prepares the old parameters
+     * again. */
     glow_status status = try_layer(&j, &model->nodes[j.failed], optimizer->kept);
     if (was_prepared)
       GLOW_TRY(glow_model_prepare(model));
@@ -323,7 +323,8 @@ glow_status glow_optimizer_step(glow_optimizer *optimizer, glow_model *model,
   if (!optimizer || !model || !gradients)
     return glow_error(GLOW_E_ARGUMENT, "glow_optimizer_step: NULL argument");
   if (model != optimizer->model)
-    return glow_error(GLOW_E_ARGUMENT, "glow_optimizer_step: not the model it was made for");
+    return glow_error(GLOW_E_ARGUMENT,
+                      "glow_optimizer_step: the optimizer was made for another model");
   if (!isfinite(rate) || rate < 0.0)
     return glow_error(GLOW_E_ARGUMENT, "the learning rate is %g, not a number >= 0", rate);
   double squares = glow__flat_squares(&optimizer->flat, gradients);

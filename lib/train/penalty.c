@@ -3,8 +3,8 @@
 
 #include "train/train.h"
 
-/* The last part of a tensor's name, "level0.step1.coupling.net.last.gain", is what a layer calls
- * it. */
+/* The last part of a tensor's name, "level0.step1.coupling.net.last.gain", is the name that its
+ * layer gives it. */
 static bool is_gain(const char *name) {
   const char *dot = strrchr(name, '.');
   return strcmp(dot ? dot + 1 : name, "gain") == 0;

@@ -1,4 +1,4 @@
-/* Between pixels of 8 bits and what a model of n = 2^bits levels works on, [-1/2, 1/2).
+/* Between pixels of 8 bits and the data of a model of n = 2^bits levels, in [-1/2, 1/2).
  * Uniform dequantisation: Theis, van den Oord, Bethge, "A note on the evaluation of generative
  * models", 2016. SPDX-License-Identifier: MIT */
 #include <math.h>
@@ -10,17 +10,17 @@ enum { BLOCK = 16384, RUN = 256 }; /* elements of a task, and of one draw of noi
 
 glow_status glow__batch_elements(const glow_model *model, int64_t count, int64_t *elements) {
   if (count < 1)
-    return glow_error(GLOW_E_ARGUMENT, "a batch has at least one sample, not %lld",
+    return glow_error(GLOW_E_ARGUMENT, "a batch has %lld samples; 1 or more are needed",
                       (long long)count);
   if (!glow_size_multiply(count, glow_model_dims(model), elements) || *elements > INT64_MAX / 8)
-    return glow_error(GLOW_E_LIMIT, "%lld samples of %lld numbers are too many", (long long)count,
+    return glow_error(GLOW_E_LIMIT, "%lld samples of %lld elements are too many", (long long)count,
                       (long long)glow_model_dims(model));
   return GLOW_OK;
 }
 
 glow_status glow__check_pixels(const glow_model *model) {
   if (glow_model_bits(model) < 1 || glow_model_bits(model) > 8)
-    return glow_error(GLOW_E_STATE, "the model is of continuous data (bits 0), not of pixels");
+    return glow_error(GLOW_E_STATE, "the model is for continuous data (bits 0), not for pixels");
   return GLOW_OK;
 }
 
@@ -47,7 +47,7 @@ static glow_status pixels_run(const glow_model *model, job *j, glow_task_fn fn) 
   return GLOW_OK;
 }
 
-/* n is a power of two, so the edges of bins are exact; but q + u may round up to the next bin. */
+/* n is a power of two, so the borders of bins are exact; but q + u may round up to the next bin. */
 static float in_bin(int32_t q, float u, int32_t bits) {
   const float width = 1.0f / (float)(1 << bits);
   float x = (float)(((double)q + (double)u) * (double)width - 0.5);

@@ -1,4 +1,4 @@
-/* Internal face of train/. SPDX-License-Identifier: MIT */
+/* The internal interface of train/. SPDX-License-Identifier: MIT */
 #ifndef GLOW_LIB_TRAIN_H
 #define GLOW_LIB_TRAIN_H
 
@@ -14,7 +14,7 @@ glow_status glow__schedule_read(const glow_schedule *from, glow_schedule *to);
 glow_status glow__optimizer_apply(glow_optimizer *optimizer, const float *gradients, double squares,
                                   double rate);
 
-/* Its options, for as long as it lives. */
+/* The optimizer's options; valid for as long as it lives. */
 const glow_optimizer_options *glow__optimizer_options(const glow_optimizer *optimizer);
 /* The state of a trainer's optimizer: flat vectors, v NULL for SGD. */
 void glow__optimizer_moments(const glow_optimizer *optimizer, float **m, float **v);
@@ -24,17 +24,17 @@ void glow__optimizer_set_steps(glow_optimizer *optimizer, int64_t steps);
 
 typedef struct glow__class_sums {
   double loss;      /* bits, over the labelled samples */
-  int64_t labelled; /* counted beforehand: the loss is their mean */
-  int64_t right;    /* of these, how many have the largest logit at the label */
+  int64_t labelled; /* counted beforehand, because the loss is their mean */
+  int64_t right;    /* how many of these have the largest logit at the label */
 } glow__class_sums;
 
-/* Adds the loss and the right ones of [count, classes] to *sums, and writes the gradient of weight
- * times the loss. False: a logit is not finite. */
+/* Adds the loss and the number of right ones of [count, classes] to *sums, and writes the gradient
+ * of weight times the loss. False: a logit is not finite. */
 bool glow__cross_entropy(const float *logits, const int32_t *labels, int64_t count, int64_t classes,
                          double weight, float *d_logits, glow__class_sums *sums);
 
-/* Adds the gradients 2 gain_l2 g of gain_l2 |g|^2 to those of the model's flat vector, for the
- * scales g of weight normalisation. */
+/* Adds the gradients 2 gain_l2 g of gain_l2 |g|^2 to the model's flat gradients, for the scales g
+ * of weight normalisation. */
 glow_status glow__penalise_gains(const glow_model *model, double gain_l2, float *gradients);
 
 /* ---- notes: texts under keys ----------------------------------------------------------------- */
@@ -46,7 +46,7 @@ typedef struct glow__note {
 
 glow_status glow__notes_add(glow_context *context, glow__note **list, const char *key,
                             const char *value);
-/* NULL when there is none. */
+/* NULL if the key has no note. */
 const char *glow__notes_find(const glow__note *list, const char *key);
 void glow__notes_destroy(glow_context *context, glow__note **list);
 
@@ -55,27 +55,27 @@ void glow__notes_destroy(glow_context *context, glow__note **list);
 /* What changes with the steps. */
 typedef struct glow__progress {
   int64_t steps;
-  int64_t optimizer_steps; /* as many: a trainer is the only one to use its optimizer */
+  int64_t optimizer_steps; /* equal to steps: only the trainer uses its optimizer */
   uint64_t noise_position; /* in the sequence of dequantisation noise */
   int64_t recomputes;      /* 1: reconstruction has drifted past its bound before */
 } glow__progress;
 
-/* Flat vectors as long as the parameters; they stay the trainer's. */
+/* Flat vectors as long as the parameters; the trainer owns them. */
 typedef struct glow__trainer_vectors {
   float *parameters; /* the trained ones, even while the average is in use */
   float *m;
   float *v;       /* NULL for SGD */
-  float *average; /* NULL without */
+  float *average; /* NULL if there is none */
 } glow__trainer_vectors;
 
 glow_model *glow__trainer_model(const glow_trainer *trainer);
 void glow__trainer_vectors_of(const glow_trainer *trainer, glow__trainer_vectors *out);
 void glow__trainer_progress(const glow_trainer *trainer, glow__progress *out);
-/* Refuses numbers that no trainer can have reached. */
+/* Refuses values that no trainer can have reached. */
 glow_status glow__trainer_set_progress(glow_trainer *trainer, const glow__progress *progress);
 glow__note **glow__trainer_notes(const glow_trainer *trainer);
 
-/* ---- flat vectors: elementwise work over fixed blocks; the workers' number does not matter --- */
+/* ---- flat vectors: elementwise work over fixed blocks; whatever the number of workers ------- */
 
 typedef struct glow__flat {
   glow_context *context;
@@ -94,7 +94,8 @@ void glow__flat_scale(glow__flat *flat, float *x, float factor);
 void glow__flat_approach(glow__flat *flat, float *x, const float *y, float weight);
 void glow__flat_swap(glow__flat *flat, float *x, float *y);
 
-/* Elements of a batch [count, dims]; refuses counts below 1 and products that do not fit. */
+/* Number of elements of a batch [count, dims]; refuses counts below 1 and products that overflow.
+ * */
 glow_status glow__batch_elements(const glow_model *model, int64_t count, int64_t *elements);
 /* Refuses models of continuous data. */
 glow_status glow__check_pixels(const glow_model *model);

@@ -1,4 +1,4 @@
-/* The trainer: its life, its options, and what is asked of it. SPDX-License-Identifier: MIT */
+/* The trainer: its life, its options, and questions about it. SPDX-License-Identifier: MIT */
 #include "train/trainer.h"
 
 /* ---- options --------------------------------------------------------------------------------- */
@@ -28,7 +28,7 @@ static const glow_options_table table = {GLOW_OPTIONS_TABLE(glow_trainer_options
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
-/* Logits of something else than the classes are the caller's to train. */
+/* Logits of something other than the classes are for the caller to train. */
 static glow_status make_classifier(glow_trainer *t) {
   int64_t floats;
   if (!glow_model_logit_count(t->model) ||
@@ -208,7 +208,7 @@ glow_model *glow__trainer_model(const glow_trainer *trainer) {
 }
 
 void glow__trainer_vectors_of(const glow_trainer *t, glow__trainer_vectors *out) {
-  /* not the mutable form, after which the model would want to be prepared */
+  /* not the mutable accessor, after which the model would have to be prepared */
   float *parameters = (float *)(uintptr_t)glow_model_parameters(t->model);
   out->parameters = t->average_used ? t->average : parameters;
   out->average = t->average_used ? parameters : t->average;
@@ -225,16 +225,18 @@ glow_status glow__trainer_set_progress(glow_trainer *t, const glow__progress *pr
     return glow_error(GLOW_E_ARGUMENT, "trainer: %lld steps cannot have been made",
                       (long long)progress->steps);
   if (progress->optimizer_steps != progress->steps)
-    return glow_error(GLOW_E_ARGUMENT, "trainer: of %lld steps the optimizer has made %lld",
+    return glow_error(GLOW_E_ARGUMENT, "trainer: %lld steps were made, but %lld by the optimizer",
                       (long long)progress->steps, (long long)progress->optimizer_steps);
   if (progress->steps > 0 && !glow_model_initialised(t->model))
-    return glow_error(GLOW_E_ARGUMENT, "trainer: %lld steps with a model that is not initialised",
+    return glow_error(GLOW_E_ARGUMENT,
+                      "trainer: %lld steps were made, but the model is not initialised",
                       (long long)progress->steps);
   if (progress->recomputes != 0 && progress->recomputes != 1)
-    return glow_error(GLOW_E_ARGUMENT, "trainer: recomputes is %lld, not 0 or 1",
+    return glow_error(GLOW_E_ARGUMENT, "trainer: recomputes is %lld; it must be 0 or 1",
                       (long long)progress->recomputes);
   if (!glow__workspace_set_recomputes(t->workspace, progress->recomputes == 1))
-    return glow_error(GLOW_E_ARGUMENT, "trainer: with these options no layers are run again");
+    return glow_error(GLOW_E_ARGUMENT,
+                      "trainer: recomputes is 1, but with these options no layers are run again");
   t->steps = progress->steps;
   t->position = progress->noise_position;
   glow__optimizer_set_steps(t->optimizer, progress->optimizer_steps);

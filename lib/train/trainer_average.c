@@ -6,8 +6,8 @@ glow_status glow_trainer_use_average(glow_trainer *trainer, int32_t use) {
   if (!trainer || (use != 0 && use != 1))
     return glow_error(GLOW_E_ARGUMENT, "glow_trainer_use_average: NULL, or neither 0 nor 1");
   if (!trainer->average || trainer->steps == 0)
-    return glow_error(GLOW_E_STATE, "there is no average: %s",
-                      trainer->average ? "no step was made" : "the trainer was made without it");
+    return glow_error(GLOW_E_STATE, "the trainer has no average: %s",
+                      trainer->average ? "no step was made yet" : "it was made without one");
   if (trainer->average_used == (use == 1))
     return GLOW_OK;
   float *parameters = glow_model_parameters_mutable(trainer->model);

@@ -4,7 +4,7 @@
 
 #include "train/trainer.h"
 
-/* The callback's own words, where it left some, come after the number of the step. */
+/* The callback's own error text, if it left one, comes after the number of the step. */
 static glow_status next_batch(const glow_trainer *t, const glow__batch *room, glow_batch_fn next,
                               void *payload) {
   char before[1024];
@@ -43,7 +43,8 @@ glow_status glow_trainer_run(glow_trainer *trainer, int64_t steps, int64_t sampl
   if (!trainer || !next)
     return glow_error(GLOW_E_ARGUMENT, "glow_trainer_run: NULL argument");
   if (steps < 0)
-    return glow_error(GLOW_E_ARGUMENT, "glow_trainer_run: %lld steps", (long long)steps);
+    return glow_error(GLOW_E_ARGUMENT, "glow_trainer_run: steps is %lld; it must be 0 or more",
+                      (long long)steps);
   GLOW_TRY(glow__trainer_check_idle(trainer));
   GLOW_TRY(glow__check_pixels(trainer->model));
   GLOW_TRY(glow__batch_elements(trainer->model, samples, &elements));

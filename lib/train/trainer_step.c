@@ -1,7 +1,7 @@
 /* One step of training, all or nothing: dequantise, forward, backward, check, clip, update,
  * average. The loss is the mean of the bits per dimension, whose gradient with respect to the
- * log-probability of a sample is -1 / (count dims ln 2), which is the weight that backward is
- * given; with a classifier class_weight times the mean cross-entropy of the labelled samples; and
+ * log-probability of a sample is -1 / (count dims ln 2), which is the weight that backward gets;
+ * with a classifier, plus class_weight times the mean cross-entropy of the labelled samples; plus
  * gain_l2 |g|^2 for the scales g of weight normalisation. SPDX-License-Identifier: MIT */
 #include <math.h>
 #include <string.h>
@@ -42,7 +42,7 @@ typedef struct step_sums {
   double drift; /* the largest */
 } step_sums;
 
-/* The classifier's part of a micro-batch, where some sample of the batch has a label. */
+/* The classifier's part of a micro-batch, if some sample of the batch has a label. */
 static glow_status classify(glow_trainer *t, const float *x, const int32_t *labels, int64_t count,
                             glow__class_sums *sums, glow_backward_options *backward) {
   if (!sums->labelled)
@@ -111,8 +111,8 @@ static glow_status add_micro_batches(glow_trainer *t, const glow__batch *b, step
   return GLOW_OK;
 }
 
-/* Gradients of the mean loss, summed over the micro-batches, and its parts. A workspace that goes
- * over to running layers again wants the whole sum again. */
+/* Gradients of the mean loss, summed over the micro-batches, and its parts. If the workspace
+ * changes over to running layers again, the whole sum is made again. */
 static glow_status accumulate_gradients(glow_trainer *t, const glow__batch *b,
                                         glow_step_report *report) {
   step_sums sum = {0};
@@ -178,7 +178,7 @@ glow_status glow__trainer_step_batch(glow_trainer *t, const glow__batch *b,
   int64_t elements;
   GLOW_TRY(glow__batch_elements(t->model, b->count, &elements));
   GLOW_TRY(glow__trainer_check_idle(t));
-  if (report) /* a report that cannot be filled must be known before anything changes */
+  if (report) /* a report that cannot be filled must fail before anything changes */
     GLOW_TRY(glow__struct_fill(report, &done, sizeof done, SMALLEST_REPORT, "glow_step_report"));
   done.step = t->steps + 1;
   done.rate = glow_schedule_rate(&t->schedule, done.step);

@@ -123,7 +123,7 @@ static void test_refusals(void **state) {
           "takes one of 3");
   REFUSED(glow_workspace_set_condition(ws, b->conditions, 0, SIZE), GLOW_E_ARGUMENT, "1 or more");
   REFUSED(glow_workspace_set_condition(ws, b->conditions, -1, SIZE), GLOW_E_ARGUMENT, "1 or more");
-  REFUSED(glow_workspace_set_condition(ws, NULL, 2, SIZE), GLOW_E_ARGUMENT, "no memory");
+  REFUSED(glow_workspace_set_condition(ws, NULL, 2, SIZE), GLOW_E_ARGUMENT, "condition is NULL");
   OK(glow_workspace_set_condition(ws, b->conditions, 4, SIZE));
   REFUSED(glow_workspace_log_prob(ws, b->x, NULL, 5, NULL), GLOW_E_ARGUMENT, "4 conditions for 5");
   OK(glow_workspace_log_prob(ws, b->x, NULL, 4, NULL));
@@ -173,7 +173,7 @@ static void test_sizes_that_differ(void **state) {
     OK(glow_coupling_create(b->context, NULL, &net, &layer));
     if (i)
       REFUSED(glow_builder_add(builder, "second", &layer), GLOW_E_SHAPE,
-              "a condition of 1 x 1 x 3, where an earlier layer reads one of 1 x 1 x 2");
+              "a condition of 1 x 1 x 3, but an earlier layer reads one of 1 x 1 x 2");
     else
       OK(glow_builder_add(builder, "first", &layer));
   }

@@ -224,7 +224,7 @@ static void test_it_fails(void **state) {
       glow_model *model = NULL;
       char words[100];
       snprintf(words, sizeof words, "the conditioner for level %d, step %d: %s", (int)last->level,
-               (int)last->step, nothing ? "it gave GLOW_OK and no net" : "no more nets");
+               (int)last->step, nothing ? "it returned GLOW_OK but no net" : "no more nets");
       REFUSED(presets[i].make(context, &s, &model), nothing ? GLOW_E_ARGUMENT : GLOW_E_LIMIT,
               words);
       assert_null(model);

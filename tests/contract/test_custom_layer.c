@@ -305,7 +305,7 @@ static void test_bad_tables(void **state) {
   BAD(self_size, sizeof(bend_options) - 1,
       "self_size is 15; the options alone (bend_options) take");
   BAD(self_size, 0, "self_size is 0; the options alone (bend_options) take 16");
-  BAD(self_size, SIZE_MAX / 2, "self_size is 9223372036854775807; at most ");
+  BAD(self_size, SIZE_MAX / 2, "self_size is 9223372036854775807; it must be at most ");
   const glow_options_table bad_options = {GLOW_OPTIONS_TABLE(bend_options, rows), .reserved = 1};
   BAD(options, &bad_options, "options table of bend_options: it needs ");
 #undef BAD
@@ -340,7 +340,7 @@ static void test_options(void **state) {
   o.reserved = 1;
   refuse_with(context, ops, &o, NULL, "bend_options: reserved must be 0");
   ops.options = NULL;
-  refuse_with(context, ops, &o, NULL, "options are given, and the type has none");
+  refuse_with(context, ops, &o, NULL, "options are given, but the type has none");
   assert_null(glow_layer_self(NULL));
   assert_null(glow_net_self(NULL));
   glow_context_destroy(&context);
@@ -401,7 +401,7 @@ static void test_bad_net_tables(void **state) {
 #undef BAD
   glow_net_ops ops = net_table();
   REFUSED(glow_net_create(context, &ops, &o, &net), GLOW_E_ARGUMENT,
-          "options are given, and the type has none");
+          "options are given, but the type has none");
   REFUSED(glow_net_create(NULL, &ops, NULL, &net), GLOW_E_ARGUMENT, "NULL argument");
   REFUSED(glow_net_create(context, NULL, NULL, &net), GLOW_E_ARGUMENT, "NULL argument");
   REFUSED(glow_net_create(context, &ops, NULL, NULL), GLOW_E_ARGUMENT, "NULL argument");

@@ -482,7 +482,7 @@ static void test_kit(void **state) {
   REFUSED(glow_layer_check(context, &layer, NULL), GLOW_E_CHECK,
           "inference form: layer 'layer': the 4 x 4 matrix or its inverse is not finite");
   layer = gain_create(context, WITH_NEITHER, GLOW_LAYER_INFERENCE_ONLY, 2, 1);
-  REFUSED(glow_layer_check(context, &layer, NULL), GLOW_E_STATE, "inference alone");
+  REFUSED(glow_layer_check(context, &layer, NULL), GLOW_E_STATE, "is an inference form");
   glow_context_destroy(&context);
 }
 

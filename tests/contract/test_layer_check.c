@@ -542,7 +542,7 @@ static const row rows[] = {
         "made from it"),
     ROW(OPTION_NOT_IN_TABLE, 0, "save and load: after loading, the output of forward differs"),
     ROW(LEAKS, 0, "save and load: 1 blocks of memory leak when the layer is made and destroyed"),
-    ROW(WRONG_STATUS, 0, "of making the layer fails, and that does not give GLOW_E_MEMORY"),
+    ROW(WRONG_STATUS, 0, "of making the layer fails, but that does not give GLOW_E_MEMORY"),
     ROW(ALLOCATES, 0, "forward: forward allocates memory"),
     ROW(ORDER_OF_TASKS, BY_TASKS, "threads: gradient of 'bias'["),
     ROW(BUILDS_NAN, 0, "build: tensor 'logs' is not finite at element 1 as it is built"),
@@ -550,7 +550,7 @@ static const row rows[] = {
         "build: GLOW_LAYER_ALWAYS_PREPARES is set, but prepare fails: layer "
         "'layer': the slope of channel "),
     ROW(STALE_DERIVED, 0, "gradients: gradient of 'logs'[0] through y: "),
-    ROW(STALE_DERIVED, BY_TASKS, "(forward does not move with it?)"),
+    ROW(STALE_DERIVED, BY_TASKS, "(forward does not depend on it?)"),
 #undef ROW
 };
 
@@ -751,8 +751,8 @@ static void test_arguments(void **state) {
   BAD(batch, 17, GLOW_E_ARGUMENT, "batch is 17");
   BAD(reserved, 1, GLOW_E_ARGUMENT, "batch");
   BAD(shape.height, 0, GLOW_E_ARGUMENT, "shape is 0 x 4 x");
-  BAD(shape.height, 33, GLOW_E_ARGUMENT, "1 to 512 numbers");
-  BAD(shape.height, INT64_MAX, GLOW_E_ARGUMENT, "1 to 512 numbers");
+  BAD(shape.height, 33, GLOW_E_ARGUMENT, "1 to 512 elements");
+  BAD(shape.height, INT64_MAX, GLOW_E_ARGUMENT, "1 to 512 elements");
   BAD(low, 2.0, GLOW_E_ARGUMENT, "inputs from [2, 2]");
   BAD(low, NAN, GLOW_E_ARGUMENT, "inputs from");
   BAD(high, INFINITY, GLOW_E_ARGUMENT, "inputs from");

@@ -143,9 +143,9 @@ static const refusal refusals[] = {
     {"spline_coupling", "bound", 0, "bound is 0; it must be above 0 and at most 1000000"},
     {"spline_coupling", "min_width", 0, "min_width is 0; it must be above 0 and below 1"},
     {"spline_coupling", "min_width", 0.125,
-     "min_width is 0.125; times bins, 8, it must be below 1"},
+     "min_width is 0.125; times bins, 8, the product must be below 1"},
     {"spline_coupling", "min_height", 0.125,
-     "min_height is 0.125; times bins, 8, it must be below 1"},
+     "min_height is 0.125; times bins, 8, the product must be below 1"},
     {"spline_coupling", "min_derivative", 1, "min_derivative is 1; it must be above 0 and below 1"},
 };
 
@@ -217,13 +217,13 @@ static void test_together(void **state) {
           "fixed and border are both 1");
   prior.learned = 0, prior.spatial = 1;
   REFUSED(glow_prior_create(context, &prior, &layer), GLOW_E_ARGUMENT,
-          "spatial is 1 and learned is 0");
+          "spatial is 1 but learned is 0");
   prior.spatial = 0, prior.classifier = 1;
   REFUSED(glow_prior_create(context, &prior, &layer), GLOW_E_ARGUMENT,
-          "classifier is 1 and classes is 0");
+          "classifier is 1 but classes is 0");
   coupling.indices = listed, coupling.index_count = 1;
   REFUSED(make(context, find("coupling"), &coupling, &layer), GLOW_E_ARGUMENT,
-          "1 indices are given, and mask is 501; only GLOW_MASK_INDICES (503) reads them");
+          "1 indices are given, but mask is 501; only GLOW_MASK_INDICES (503) reads them");
   coupling.mask = GLOW_MASK_INDICES, coupling.index_count = 2;
   REFUSED(make(context, find("coupling"), &coupling, &layer), GLOW_E_ARGUMENT,
           "indices[1] is -1; it must be 0 to 2147483647");

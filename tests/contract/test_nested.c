@@ -315,7 +315,7 @@ static void test_refusals(void **state) {
   refuse_block(context, "taken", step_block(context, &shape), GLOW_E_ARGUMENT,
                "'taken.norm' is taken");
   refuse_block(context, "x", step_block(context, &other_shape), GLOW_E_SHAPE,
-               "block 'x' takes 2 x 2 x 16, and 4 x 4 x 4 are there");
+               "block 'x' takes 2 x 2 x 16, but the model has 4 x 4 x 4 here");
   refuse_block(context, "x", step_block(second, &shape), GLOW_E_ARGUMENT, "another context");
   block = open_builder(context, &shape);
   OK(glow_actnorm_create(context, NULL, &layer));
@@ -329,7 +329,7 @@ static void test_refusals(void **state) {
   OK(glow_builder_add_block(builder, "end", &block));
   block = step_block(context, &shape);
   copied = step_block(context, &shape);
-  REFUSED(glow_builder_add_copy(builder, "x", copied), GLOW_E_SHAPE, "which left nothing");
+  REFUSED(glow_builder_add_copy(builder, "x", copied), GLOW_E_SHAPE, "which leaves no elements");
   REFUSED(glow_builder_add_block(builder, "x", &block), GLOW_E_STATE, "has failed");
   glow_builder_destroy(&copied);
   glow_builder_destroy(&builder);

@@ -127,9 +127,9 @@ static void test_counts(void **state) {
   OK(helper_inverse(ws, b->z, 0, b->labels, 4, b->y, NULL));
   OK(helper_sample(ws, NULL, b->labels, 4, b->y));
   REFUSED(glow_workspace_find_nonfinite(ws, b->x, b->labels, 4, &layer), GLOW_E_ARGUMENT,
-          "4 samples at once; this pass takes one batch, and the workspace's is 1 to 3");
+          "4 samples; this pass takes one batch, of 1 to 3 samples in this workspace");
   REFUSED(helper_forward(training, b->x, b->labels, 4, 0, NULL, NULL, NULL), GLOW_E_ARGUMENT,
-          "4 samples at once; this pass takes one batch, and the workspace's is 1 to 3");
+          "4 samples; this pass takes one batch, of 1 to 3 samples in this workspace");
   glow_workspace_destroy(&training);
   glow_workspace_destroy(&ws);
 }

@@ -335,7 +335,7 @@ static void test_arguments_refused(void **state) {
   glow_model *model = NULL;
   (void)state;
   OK(glow_model_create_glow(context, &o, &model));
-  refuse(model, GLOW_E_STATE, "not been initialised");
+  refuse(model, GLOW_E_STATE, "not initialised");
   OK(glow_model_set_initialised(model));
   output.buffer = memory[0];
   output.capacity = ROOM;

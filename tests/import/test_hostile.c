@@ -178,16 +178,18 @@ static void test_names_and_shapes(void **state) {
   CASE(LU, drop("learn_top_fn.logs"), "no tensor 'learn_top_fn.logs'");
   CASE(LU, drop(STEP "invconv.sign_s"), "no tensor 'flow.layers.1.invconv.sign_s'");
   CASE(LU, reshape(STEP "invconv.p", "4,3"), "'flow.layers.1.invconv.p' has the shape [4, 3]");
-  CASE(LU, reshape(STEP "invconv.log_s", "4,1"), "[4, 1] where [4]");
+  CASE(LU, reshape(STEP "invconv.log_s", "4,1"), "[4, 1], but [4] would fit");
   CASE(LU, reshape(STEP "actnorm.bias", "1,6,1,1"), "6 channels");
-  CASE(LU, reshape(STEP "actnorm.bias", "4"), "has 1 dimensions where 4");
+  CASE(LU, reshape(STEP "actnorm.bias", "4"), "has 1 dimensions; it must have 4");
   CASE(LU, reshape(STEP "actnorm.bias", "1,8,1,1"), "'flow.layers.1.actnorm.logs' has");
   CASE(LU, reshape(STEP "block.4.conv.weight", "3,10,3,3"), "has 3 outputs");
-  CASE(LU, reshape(STEP "block.0.conv.weight", "9,2,3,3"), "[1, 10, 1, 1] where [1, 9, 1, 1]");
-  CASE(LU, reshape(STEP "block.0.conv.weight", "70000,2,3,3"), "dimension 0 is 70000, not 1 to");
-  CASE(LU, reshape("flow.layers.5.block.2.actnorm.bias", "1,10,1"), "[1, 10, 1] where");
+  CASE(LU, reshape(STEP "block.0.conv.weight", "9,2,3,3"),
+       "[1, 10, 1, 1], but [1, 9, 1, 1] would fit");
+  CASE(LU, reshape(STEP "block.0.conv.weight", "70000,2,3,3"),
+       "dimension 0 is 70000; it must be 1 to");
+  CASE(LU, reshape("flow.layers.5.block.2.actnorm.bias", "1,10,1"), "[1, 10, 1], but");
   CASE(LU, reshape("prior_h", "1,16,0,2"), "dimension 2 is 0");
-  CASE(LU, reshape("prior_h", "1,16,2"), "has 3 dimensions where 4");
+  CASE(LU, reshape("prior_h", "1,16,2"), "has 3 dimensions; it must have 4");
   CASE(LU, reshape("prior_h", "1,12,2,2"), "'prior_h' has the shape [1, 12, 2, 2]");
   CASE(LU, add("surprise", GLOW_TYPE_F32, "1"), "'surprise' has no place");
   CASE(LU, add("flow.layers.7.actnorm.bias", GLOW_TYPE_F32, "1"), "0 to 7 are not levels");
@@ -233,8 +235,8 @@ static void test_classes(void **state) {
   (void)state;
   CASE(name, drop("project_ycond.linear.weight"), "no prior of the classes");
   CASE(name, drop("project_ycond.logs"), "no tensor 'project_ycond.logs'");
-  CASE(name, reshape("project_class.linear.weight", "5,8"), "[5, 8] where [4, 8]");
-  CASE(name, reshape("project_ycond.linear.weight", "1,2000000"), "not 1 to 1000000");
+  CASE(name, reshape("project_class.linear.weight", "5,8"), "[5, 8], but [4, 8] would fit");
+  CASE(name, reshape("project_ycond.linear.weight", "1,2000000"), "it must be 1 to 1000000");
   CASE(name, shape(get(STEP "invconv.weight"), GLOW_TYPE_F32, "4,4"), "singular");
 }
 
@@ -248,9 +250,11 @@ static void test_openai(void **state) {
   CASE(name, (drop("model/0/1/actnorm_center/b"), drop("model/0/1/actnorm_scale/logs")),
        "has no place");
   CASE(name, drop("model/pool0/conv/W"), "no tensor 'model/pool0/conv/W'");
-  CASE(name, drop("model/0/1/invconv/W"), "'model/0/1/' is not like the first"); /* no reversal */
-  CASE(name, reshape("model/0/0/f1/l_1/W", "3,3,2,10"), "[3, 3, 2, 10] where [3, 3, 3, 10]");
-  CASE(name, reshape("model/0/0/f1/l_last/W", "10,3,3,4"), "[10, 3, 3, 4] where");
+  CASE(name, drop("model/0/1/invconv/W"),
+       "'model/0/1/' has another form than the first"); /* no reversal */
+  CASE(name, reshape("model/0/0/f1/l_1/W", "3,3,2,10"),
+       "[3, 3, 2, 10], but [3, 3, 3, 10] would fit");
+  CASE(name, reshape("model/0/0/f1/l_last/W", "10,3,3,4"), "[10, 3, 3, 4], but");
   CASE(name, put("model/0/0/f1/l_last/logs", 1, NAN), "element 1 is not finite");
   CASE(name, put("model/0/0/actnorm_scale/logs", 1, 3e38f), "'level0.step0.actnorm.logs'");
   CASE(name, add("model/0/0/f1/l_3/W", GLOW_TYPE_F32, "1"), "'model/0/0/f1/l_3/W' has no place");
@@ -260,9 +264,10 @@ static void test_openai(void **state) {
        put_integer("model/0/0/shuffle/indices_inverse", 0,
                    *(const int32_t *)get("model/0/0/shuffle/indices_inverse")->data ^ 1),
        "shuffle/indices_inverse'");
-  CASE(shuffled, add("model/classifier/W", GLOW_TYPE_F32, "24,4"), "[24, 4] where [24, 3]");
+  CASE(shuffled, add("model/classifier/W", GLOW_TYPE_F32, "24,4"),
+       "[24, 4], but [24, 3] would fit");
   CASE("openai_additive_lu_classes", drop("model/prior/y_emb/W"), "no prior of the classes");
-  CASE("openai_additive_lu_classes", put("model/0/0/invconv/sign_S", 0, 2), "neither -1 nor 1");
+  CASE("openai_additive_lu_classes", put("model/0/0/invconv/sign_S", 0, 2), "it must be -1 or 1");
 }
 
 static void test_rosinality(void **state) {
@@ -275,7 +280,7 @@ static void test_rosinality(void **state) {
   CASE(name, shape(get("blocks.1.flows.0.actnorm.initialized"), GLOW_TYPE_U8, "3"),
        "is not one number");
   CASE(name, drop("blocks.1.prior.scale"), "no tensor 'blocks.1.prior.scale'");
-  CASE(name, reshape("blocks.1.prior.conv.weight", "16,16,3,3"), "where [16, 8, 3, 3]");
+  CASE(name, reshape("blocks.1.prior.conv.weight", "16,16,3,3"), "but [16, 8, 3, 3] would fit");
   CASE(name, drop("blocks.0.flows.0.invconv.w_p"), "no tensor 'blocks.0.flows.0.invconv.w_p'");
   CASE(name, drop("blocks.0.flows.0.coupling.net.2.bias"), "coupling.net.2.bias'");
   CASE(plain, drop("module.blocks.1.flows.0.actnorm.loc"),
@@ -321,7 +326,7 @@ static void test_options(void **state) {
   (void)state;
   start(LU);
   f.options.height = 16;
-  options_refused(LU, GLOW_E_ARGUMENT, "8 x 8 images, not of 16 x 8");
+  options_refused(LU, GLOW_E_ARGUMENT, "images of 8 x 8, not of 16 x 8");
   start("openai_affine_plain");
   f.options.width = 0;
   options_refused(LU, GLOW_E_ARGUMENT, "give height and width");

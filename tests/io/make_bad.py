@@ -91,12 +91,12 @@ def texts():
     tensor('header-open', '{', b'', 'header:')
     tensor('header-text-behind', T + 'x', FOUR, 'end of the text expected')
     tensor('header-two-objects', T + T, FOUR, 'end of the text expected')
-    tensor('header-comma-behind', T[:-1] + ',}', FOUR, 'a text in quotes expected')
+    tensor('header-comma-behind', T[:-1] + ',}', FOUR, 'a string expected')
     tensor('header-no-colon', '{"a" {}}', b'', "':' expected")
     tensor('header-no-comma', T[:-1] + '"b":1}', FOUR, "',' or '}' expected")
-    tensor('header-single-quotes', T.replace('"', "'"), FOUR, 'a text in quotes expected')
-    tensor('header-comment', '{/**/}', b'', 'a text in quotes expected')
-    tensor('header-nul', '{\0}', b'', 'a text in quotes expected')
+    tensor('header-single-quotes', T.replace('"', "'"), FOUR, 'a string expected')
+    tensor('header-comment', '{/**/}', b'', 'a string expected')
+    tensor('header-nul', '{\0}', b'', 'a string expected')
     tensor('header-open-string', '{"a', b'', 'header:')
     tensor('header-latin-1', T.replace('a', '\xe4', 1).encode('latin-1'), FOUR,
            'is not UTF-8')
@@ -122,7 +122,7 @@ def entries():
     tensor('entry-empty', '{"a":{}}', b'', 'has no dtype')
     tensor('entry-more', one(more=',"x":1'), FOUR, 'is not an object of dtype')
     tensor('dtype-missing', one().replace('dtype', 'type'), FOUR, "it has 'type'")
-    tensor('dtype-number', one(dtype='3'), FOUR, 'dtype is not a text')
+    tensor('dtype-number', one(dtype='3'), FOUR, 'dtype is not a string')
     tensor('dtype-unknown', one(dtype='"F33"'), FOUR, "dtype 'F33' is not known")
     tensor('dtype-lower-case', one(dtype='"f32"'), FOUR, "dtype 'f32' is not known")
     tensor('shape-number', one(shape='1'), FOUR, 'shape is not a list')
@@ -136,8 +136,9 @@ def entries():
     tensor('shape-overflow-bytes', one(shape='[4611686018427387904]'), FOUR, 'does not fit 64 bits')
     tensor('shape-overflow-to-4', one(shape='[4611686018427387905]'), FOUR, 'does not fit 64 bits')
     tensor('shape-overflow-zero', one(shape='[4294967296,4294967296,0]'), FOUR, 'does not fit')
-    tensor('shape-too-big-integer', one(shape='[9223372036854775808]'), FOUR, 'too big integer')
-    tensor('shape-1e999', one(shape='[1e999]'), FOUR, 'real number overflow')
+    tensor('shape-too-big-integer', one(shape='[9223372036854775808]'), FOUR,
+           'the integer does not fit in 64 bits')
+    tensor('shape-1e999', one(shape='[1e999]'), FOUR, 'the number does not fit in a double')
     tensor('shape-wants-more', one(shape='[2]'), FOUR, 'do not hold its 8 bytes')
     tensor('offsets-missing', one().replace('data_offsets', 'offsets'), FOUR,
            "it has 'offsets'")
@@ -195,8 +196,8 @@ def metadata():
     tensor('metadata-array', '{"__metadata__":[]}', b'', '__metadata__ is not an object')
     tensor('metadata-text', '{"__metadata__":"k"}', b'', '__metadata__ is not an object')
     tensor('metadata-number', '{"__metadata__":{"k":1}}', b'', "__metadata__ key 'k': byte 29")
-    tensor('metadata-null', '{"__metadata__":{"k":null}}', b'', 'a text in quotes expected')
-    tensor('metadata-object', '{"__metadata__":{"k":{}}}', b'', 'a text in quotes expected')
+    tensor('metadata-null', '{"__metadata__":{"k":null}}', b'', 'a string expected')
+    tensor('metadata-object', '{"__metadata__":{"k":{}}}', b'', 'a string expected')
     tensor('metadata-nul', '{"__metadata__":{"k":"a\\u0000"}}', b'', 'header:')
 
 
@@ -277,7 +278,7 @@ def coupling(**options):
 def versions():
     for name, version, text in (('version-empty', '', 'is not a number'),
                                 ('version-text', 'one', "format version 'one' is not a number"),
-                                ('version-0', '0', "'0' never was"),
+                                ('version-0', '0', "'0' does not exist"),
                                 ('version-2', '2', 'format version 2 is newer'),
                                 ('version-negative', '-1', 'is not a number'),
                                 ('version-blank', ' 1', 'is not a number'),
@@ -308,14 +309,14 @@ def outlines():
         model(f'input-{name}', 'input is not [height, width, channels]',
               arch=architecture(input=value))
     model('input-too-large', 'is too large', arch=architecture(input=[1 << 40, 1 << 40, 2]))
-    model('input-too-big-integer', 'too big integer',
+    model('input-too-big-integer', 'the integer does not fit in 64 bits',
           arch=good.replace('[2, 2, 2]', '[2, 2, 9223372036854775808]'))
     for name, value in (('9', 9), ('negative', -1), ('text', '8'), ('real', 8.0)):
-        model(f'bits-{name}', 'bits is not 0 to 8', arch=architecture(bits=value))
+        model(f'bits-{name}', 'bits must be a whole number, 0 to 8', arch=architecture(bits=value))
     model('initialised-1', 'initialised is neither true nor false',
           arch=architecture(initialised=1))
     model('layers-object', 'not a JSON array', arch=architecture(layers={}))
-    model('layers-none', 'numbers are left: the last layer must be a prior',
+    model('layers-none', 'elements are left: the last layer must be a prior',
           arch=architecture(layers=[]), tensors=[])
 
 
@@ -336,9 +337,9 @@ def layers():
     model('layer-unknown-type', "layer type 'attention' is not registered",
           arch=with_layer(1, type='attention'))
     model('layer-type-escape', 'is not registered', arch=with_layer(1, type='\x1b]0;x\x07'))
-    model('layer-after-prior', "comes after 'prior', which left nothing",
+    model('layer-after-prior', "comes after 'prior', which leaves no elements",
           arch=architecture(layers=copy(LAYERS) + [dict(LAYERS[1], name='late')]))
-    model('layer-no-prior', 'numbers are left: the last layer must be a prior',
+    model('layer-no-prior', 'elements are left: the last layer must be a prior',
           arch=architecture(layers=copy(LAYERS[:3])), tensors=TENSORS[:5] + TENSORS[7:])
     model('layer-squeeze-odd', 'height 3 and width 2 must be even',
           arch=in_front({'name': 's', 'type': 'squeeze', 'options': {}}, (3, 2, 2)))
@@ -361,13 +362,14 @@ def options():
     model('option-minus-alone', 'not a number', arch=json.dumps(deep).replace('"DEEP"', '-'))
     model('option-long-number', 'too many digits',
           arch=json.dumps(deep).replace('"DEEP"', '1.' + 600 * '0'))
-    model('options-missing', 'there is no object of options', arch=with_layer(1, options=None))
-    model('options-array', 'there is no object of options', arch=with_layer(1, options=[]))
-    model('option-null', "option 'kind' is neither a number nor a text",
+    model('options-missing', 'options is missing, or not an object',
+          arch=with_layer(1, options=None))
+    model('options-array', 'options is missing, or not an object', arch=with_layer(1, options=[]))
+    model('option-null', "option 'kind' is neither a number nor a string",
           arch=json.dumps(with_layer(1, options={'kind': 0})).replace('"kind": 0', '"kind": null'))
-    model('option-true', "option 'lu' is neither a number nor a text",
+    model('option-true', "option 'lu' is neither a number nor a string",
           arch=with_layer(2, options={'lu': True}))
-    model('option-nested', 'is neither a number nor a text',
+    model('option-nested', 'is neither a number nor a string',
           arch=with_layer(1, options={'kind': {}}))
     model('option-unknown', "option 'speed' is not known to layer type 'permute'",
           arch=with_layer(1, options={'kind': 'reverse', 'speed': 9}))
@@ -380,9 +382,9 @@ def options():
           arch=with_layer(1, options={'kind': 1}))
     model('option-out-of-range', "option 'lu' is 2; it must be 0 to 1",
           arch=with_layer(2, options={'lu': 2}))
-    model('option-huge', 'too big integer',
+    model('option-huge', 'the integer does not fit in 64 bits',
           arch=json.dumps(architecture()).replace('"lu": 1', '"lu": 99999999999999999999'))
-    model('option-1e999', 'real number overflow',
+    model('option-1e999', 'the number does not fit in a double',
           arch=json.dumps(architecture()).replace('1e-06', '1e999'))
     model('option-twice', 'duplicate',
           arch=json.dumps(architecture()).replace('"lu": 1', '"lu": 1, "lu": 0'))
@@ -451,9 +453,9 @@ def numbers():
           tensors=changed('norm.bias', dtype='BF16', data=b'\0\0\x80\xff'))
     model('value-nan-fixed', "tensor 'conv.sign_s': element 0 is not finite",
           tensors=changed('conv.sign_s', data=f32(nan, 1)))
-    model('sign-half', 'sign_s[1] is 0.5, neither -1 nor 1',
+    model('sign-half', 'sign_s[1] is 0.5; it must be -1 or 1',
           tensors=changed('conv.sign_s', data=f32(1, 0.5)))
-    model('sign-zero', 'sign_s[0] is 0, neither -1 nor 1',
+    model('sign-zero', 'sign_s[0] is 0; it must be -1 or 1',
           tensors=changed('conv.sign_s', data=f32(0, 1)))
     model('perm-twice', 'perm is not a permutation at element 1',
           tensors=changed('conv.perm', data=i32(1, 1)))
@@ -509,7 +511,7 @@ def checkpoints():
     case(both, 'record-not-json', checkpoint_file('x'), 'checkpoint:')
     case(both, 'record-unknown-key', checkpoint_file(record('trainer', 'speed', 1)), 'speed')
     case(both, 'record-unknown-group', checkpoint_file(dict(RECORD, more={})),
-         'it has parts not known to this version')
+         'it has parts that this version of the library does not know')
     case(both, 'record-type', checkpoint_file(record('trainer', 'micro_batch', '2')), 'micro_batch')
     case(both, 'record-optimizer', checkpoint_file(record('optimizer', 'kind', 'lion')), 'kind')
     case(both, 'record-mode', checkpoint_file(record('trainer', 'mode', 'fast')), 'mode')

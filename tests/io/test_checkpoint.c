@@ -405,7 +405,7 @@ static const change changes[] = {
     {"\"micro_batch\":3", "\"micro_batch\":0", "micro_batch is 0; it must be 1 or more"},
     {"\"micro_batch\":3", "\"micro_batch\":3.0", "'trainer.micro_batch' is not a whole number"},
     {"\"micro_batch\":3", "\"micro_batch\":9223372036854775807", ""},
-    {"\"micro_batch\":3", "\"micro_batch\":9223372036854775808", "too big"},
+    {"\"micro_batch\":3", "\"micro_batch\":9223372036854775808", "does not fit in 64 bits"},
     {"\"micro_batch\":3,", "", "'trainer.micro_batch' is missing"},
     {"\"micro_batch\":3", "\"micro_batch\":3,\"micro_botch\":3",
      "'trainer.micro_botch' is not known"},
@@ -418,7 +418,7 @@ static const change changes[] = {
     {"\"average\":1", "\"average\":0", "/average' is not part"},
     {"\"average_decay\":0.75", "\"average_decay\":1.0", "average_decay is 1"},
     {"\"average_decay\":0.75", "\"average_decay\":null", "'trainer.average_decay' is not a number"},
-    {"\"average_decay\":0.75", "\"average_decay\":1e999", "real number overflow"},
+    {"\"average_decay\":0.75", "\"average_decay\":1e999", "the number does not fit in a double"},
     {"\"clip_norm\":2.5", "\"clip_norm\":-2.5", "clip_norm"},
     {"\"clip_value\":0.5", "\"clip_value\":\"0.5\"", "'trainer.clip_value' is not a number"},
     {"\"seed\":\"12345\"", "\"seed\":12345", "'trainer.seed' is not a text of digits"},
@@ -438,13 +438,13 @@ static const change changes[] = {
     {"\"final\":0.125", "\"final\":2", "final"},
     {"\"steps\":4,", "\"steps\":-4,", "-4 steps cannot have been made"},
     {"\"steps\":4,", "\"steps\":9223372036854775807,", "cannot have been made"},
-    {"\"steps\":4,", "\"steps\":3,", "of 3 steps the optimizer has made 4"},
-    {"\"optimizer_steps\":4", "\"optimizer_steps\":5", "of 4 steps the optimizer has made 5"},
+    {"\"steps\":4,", "\"steps\":3,", "3 steps were made, but 4 by the optimizer"},
+    {"\"optimizer_steps\":4", "\"optimizer_steps\":5", "4 steps were made, but 5 by the optimizer"},
     {"\"noise_position\":", "\"nose_position\":", "'progress.nose_position' is not known"},
-    {"\"progress\":", "\"regress\":", "not known to this version of the library: 'regress'"},
+    {"\"progress\":", "\"regress\":", "this version of the library does not know: 'regress'"},
     {"\"progress\":", "\"trainer\":", "duplicate key 'trainer'"},
-    {"\"schedule\":", "\"schedule\":3,\"more\":", "there is no object 'schedule'"},
-    {"{\"trainer\":", "{\"more\":1,\"trainer\":", "not known to this version"},
+    {"\"schedule\":", "\"schedule\":3,\"more\":", "'schedule' is missing, or not an object"},
+    {"{\"trainer\":", "{\"more\":1,\"trainer\":", "does not know"},
     {"{\"trainer\":", "[{\"trainer\":", "byte"},
 };
 
@@ -573,7 +573,7 @@ static void test_wrong_tensors(void **state) {
       {{.tensor = "prior.mean/v", .leave_out = true}, "prior.mean/v"},
       {{.tensor = "prior.mean/average", .leave_out = true}, "prior.mean/average"},
       {{.tensor = "prior.mean/m", .name = "prior.mean/n"}, "prior.mean/m"},
-      {{.uninitialised = true}, "4 steps with a model that is not initialised"},
+      {{.uninitialised = true}, "4 steps were made, but the model is not initialised"},
   };
   bench b = open_bad();
   glow_tensor_file *file = NULL;

@@ -154,7 +154,7 @@ typedef struct change {
 
 static const change changes[] = {
     {"\\\"type\\\":\\\"squeeze\\\"", "\\\"type\\\":\\\"sqweeze\\\"", "'sqweeze' is not registered"},
-    {"\\\"bits\\\":5", "\\\"bits\\\":9", "bits is not 0 to 8"},
+    {"\\\"bits\\\":5", "\\\"bits\\\":9", "bits must be a whole number, 0 to 8"},
     {"\\\"input\\\":[8,8,3]", "\\\"input\\\":[8,9,3]", "must be even"},
     {"\\\"input\\\":[8,8,3]", "\\\"input\\\":[8,8,0]", "input is not"},
     {"\\\"input\\\":[8,8,3]", "\\\"input\\\":[8,8,1]", "another type or shape"},
@@ -167,7 +167,7 @@ static const change changes[] = {
     {"format_version\":\"1.1\"", "format_version\":\"2.0\"",
      "format version 2.0 is newer than this library reads (1.x)"},
     {"format_version\":\"1.1\"", "format_version\":\"200\"", "200 is newer"},
-    {"format_version\":\"1.1\"", "format_version\":\"0.9\"", "never was"},
+    {"format_version\":\"1.1\"", "format_version\":\"0.9\"", "does not exist"},
     {"format_version\":\"1.1\"", "format_version\":\"1.x\"", "not a number"},
     {"format_version\":\"1.1\"", "format_version\":\"1.1x", "header:"},
     {"format_version\":\"1.1\"", "format_version\":\".11\"", "not a number"},

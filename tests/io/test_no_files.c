@@ -2,7 +2,8 @@
  * models does so in the other suites. SPDX-License-Identifier: MIT */
 #include "../support/model_helpers.h"
 
-#define NO_FILES(call) REFUSED(call, GLOW_E_UNSUPPORTED, "no files (-Dfiles=disabled)")
+#define NO_FILES(call)                                                                             \
+  REFUSED(call, GLOW_E_UNSUPPORTED, "cannot read or write files (-Dfiles=disabled)")
 
 static void test_models(void **state) {
   glow_context *context = helper_context(1, NULL, NULL);

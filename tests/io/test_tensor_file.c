@@ -119,18 +119,19 @@ static const bad bads[] = {
      "duplicate __metadata__ key 'k'", 0, 0},
     {"{\"__metadata__\":{},\"__metadata__\":{}}", 0, "duplicate __metadata__", 0, 0},
     {"{\"__metadata__\":{}", 0, "',' or '}' expected", 0, 0},
-    {"{\"__metadata__\":{},}", 0, "a text in quotes expected", 0, 0},
+    {"{\"__metadata__\":{},}", 0, "a string expected", 0, 0},
     {"{\"__metadata__\":{\"k\" \"v\"}}", 0, "':' expected", 0, 0},
     {"{\"__metadata__\":{\"k\":\"\\u0000\"}}", 0, "header:", 0, 0},
     {"{\"a\\u0000b\":1}", 0, "header:", 0, 0},
-    {T("F32", "[9223372036854775808]", "[0,4]"), 4, "byte 37: header: too big integer", 0, 0},
-    {"{\"\xff\":1}", 0, "byte 10: header: byte 0xff of a text is not UTF-8", 0, 0},
+    {T("F32", "[9223372036854775808]", "[0,4]"), 4,
+     "byte 37: header: the integer does not fit in 64 bits", 0, 0},
+    {"{\"\xff\":1}", 0, "byte 10: header: byte 0xff of a string is not UTF-8", 0, 0},
     {"{\"a\":1}", 0, "'a': it is not an object", 0, 0},
     {"{\"a\":{}}", 0, "'a': it has no dtype", 0, 0},
     {"{\"\":1}", 0, "a tensor's name", 0, 0},
     {"{\"__metadata__\":1}", 0, "__metadata__ is not an object", 0, 0},
-    {"{\"__metadata__\":{\"k\":1}}", 0, "key 'k': byte 29: header: a text in quotes", 0, 0},
-    {"{}", 0, "a text in quotes expected", 1, 0},
+    {"{\"__metadata__\":{\"k\":1}}", 0, "key 'k': byte 29: header: a string", 0, 0},
+    {"{}", 0, "a string expected", 1, 0},
     {"{}", 0, "claims", 3, 0},
     {"{}", 0, "claims", 1000000, 0},
     {"{}", 0, "claims", 100000001, 0},
@@ -481,7 +482,7 @@ static void test_input_arguments(void **state) {
   in = none;
   in.path = "a";
   in.flags = GLOW_INPUT_MAP | GLOW_INPUT_LAZY;
-  refuse_input(in, "without GLOW_INPUT_LAZY");
+  refuse_input(in, "combined with GLOW_INPUT_LAZY");
   in.flags = 0;
   in.struct_size = 8;
   refuse_input(in, "struct_size");
@@ -523,7 +524,7 @@ static void test_output_arguments(void **state) {
   refuse_output(o, "flags");
   o.flags = 0;
   o.storage = GLOW_TYPE_BF16;
-  refuse_output(o, "storage is for models");
+  refuse_output(o, "storage is only for models");
   o.storage = GLOW_TYPE_U8;
   refuse_output(o, "storage is 1");
   o.storage = 0;

@@ -31,7 +31,7 @@ bool helper_has_files(void) {
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
-/* The size stands in front of each block. */
+/* The size of each block is stored before it. */
 enum { HEADER = 16 };
 
 static void *counted_alloc(size_t size, void *payload) {
@@ -349,7 +349,7 @@ const helper_layer helper_res_nets[] = {
 const int32_t helper_res_net_count = sizeof helper_res_nets / sizeof *helper_res_nets;
 const int32_t helper_coupling_count = sizeof helper_couplings / sizeof *helper_couplings;
 
-/* Channels that couplings under GLOW_MASK_INDICES list, some first ones of these. */
+/* Channels that couplings under GLOW_MASK_INDICES list: the first few of these. */
 static const int32_t listed_channels[] = {2, 0, 5};
 
 static bool coupling_fits(const helper_layer *layer, const glow_shape *shape) {
@@ -409,7 +409,7 @@ static glow_status create_spline(glow_context *context, const helper_layer *laye
   glow_spline_coupling_options options = GLOW_SPLINE_COUPLING_OPTIONS_INIT;
   glow_net *net = NULL;
   options.bins = 5;
-  /* Gentle: slopes between about 1/6 and 6, so that differences serve. */
+  /* Gentle values: slopes between about 1/6 and 6, so that differences are exact enough. */
   options.min_width = options.min_height = options.min_derivative = 0.1;
   options.parity = abs(layer->option) - 1;
   glow_status status = create_net(context, layer, hidden, &net);
@@ -531,7 +531,7 @@ float *helper_parameters(const glow_model *model, int64_t *count) {
   return copy;
 }
 
-/* 0: too low a limit. */
+/* 0: the limit is too low. */
 static uint64_t bytes_of(const glow_model *model, int64_t batch, int32_t mode, uint64_t limit) {
   glow_workspace_options o = GLOW_WORKSPACE_OPTIONS_INIT;
   uint64_t bytes = 0;

@@ -20,7 +20,7 @@
 /* ---- statuses -------------------------------------------------------------------------------- */
 
 #define OK(call) helper_ok((call), #call, __FILE__, __LINE__)
-/* The call fails with this status, and the error text has these words. */
+/* The call fails with this status, and the error text contains these words. */
 #define REFUSED(call, status, words)                                                               \
   helper_refused((call), (status), (words), #call, __FILE__, __LINE__)
 void helper_ok(glow_status status, const char *call, const char *file, int line);
@@ -29,7 +29,7 @@ void helper_refused(glow_status status, glow_status expected, const char *words,
 
 /* ---- the build ------------------------------------------------------------------------------- */
 
-/* False: files are left out (-Dfiles=disabled). */
+/* False: the build has no files (-Dfiles=disabled). */
 bool helper_has_files(void);
 
 /* ---- memory ---------------------------------------------------------------------------------- */
@@ -38,13 +38,13 @@ bool helper_has_files(void);
 typedef struct helper_memory {
   int64_t live;     /* blocks */
   int64_t bytes;    /* in live blocks */
-  int64_t calls;    /* allocations asked for, the failed one too */
+  int64_t calls;    /* allocations asked for, failed ones included */
   int64_t fail_at;  /* the call that fails, from 1; 0: none */
   bool fail_on;     /* all calls after it fail too */
-  int64_t failures; /* how many did */
+  int64_t failures; /* calls that failed */
 } helper_memory;
 glow_allocator helper_allocator(helper_memory *memory);
-/* malloc that does not come back empty. */
+/* malloc that never returns NULL: the test fails instead. */
 void *helper_allocate(size_t bytes);
 
 /* ---- contexts -------------------------------------------------------------------------------- */
@@ -55,7 +55,7 @@ bool helper_is_cblas(const char *kernels);
 
 /* ---- random numbers -------------------------------------------------------------------------- */
 
-/* The seed of this run: GLOW_TEST_SEED of the environment, else 1. Prints it, once. */
+/* The seed of this run: GLOW_TEST_SEED of the environment, otherwise 1. Prints it, once. */
 uint64_t helper_seed(void);
 typedef struct helper_random {
   uint64_t state;
@@ -64,18 +64,18 @@ typedef struct helper_random {
 helper_random helper_random_of(uint64_t use);
 double helper_uniform(helper_random *random);
 double helper_normal(helper_random *random);
-/* count standard normal numbers, times scale. */
+/* `count` standard normal values, times scale. */
 void helper_normals(helper_random *random, float scale, float *out, int64_t count);
 float *helper_new_normals(helper_random *random, float scale, int64_t count);
-/* Adds normal numbers to all trainable parameters, prepares, and marks the model initialised. */
+/* Adds normal random values to all trainable parameters, prepares, and marks the model initialised.
+ * */
 void helper_perturb(glow_model *model, helper_random *random, float scale);
 
 /* ---- comparing ------------------------------------------------------------------------------- */
 
 /* |a - b| / |b| in Euclidean norms; |a - b| where b is 0. */
 double helper_relative(const float *a, const float *b, int64_t count);
-/* The median of that over samples of `size` numbers: what a few of them are off by does not
- * count. */
+/* The median of that over samples of `size` elements, so that a few bad samples do not count. */
 double helper_typical(const float *a, const float *b, int64_t samples, int64_t size);
 bool helper_same_bits(const void *a, const void *b, int64_t elements, size_t size);
 
@@ -131,7 +131,7 @@ enum helper_kind {
 };
 extern const helper_layer helper_layers[];
 extern const int32_t helper_layer_count;
-/* Couplings under all masks with all scale laws, besides those. */
+/* Couplings under all masks with all scale functions, besides those above. */
 extern const helper_layer helper_couplings[];
 extern const int32_t helper_coupling_count;
 /* Couplings with residual networks. */
@@ -164,9 +164,10 @@ glow_glow_options helper_small_glow(void);
 /* A perturbed one; options NULL: helper_small_glow. */
 glow_model *helper_glow(glow_context *context, const glow_glow_options *options, uint64_t use);
 glow_workspace *helper_workspace(const glow_model *model, int64_t batch, int32_t mode);
-/* A copy of the parameters, to be freed; how many they are. */
+/* A copy of the parameters, to be freed; and how many there are. */
 float *helper_parameters(const glow_model *model, int64_t *count);
-/* The lowest memory_budget of GLOW_MODE_BUDGET with which all layers keep their activations. */
+/* The lowest memory_budget of GLOW_MODE_BUDGET with which the activations of all layers are stored.
+ * */
 uint64_t helper_limit_of_all(const glow_model *model, int64_t batch);
 
 #endif

@@ -542,7 +542,7 @@ bad "--ema 0.5 contradicts" train --resume run/part --steps 1600 --ema 0.5
 bad "--format raw:3x8x8 contradicts" train --resume run/part --format raw:3x8x8 --data raw.bin
 bad "not the images" train --resume run/c7 --steps 11 --data few.bin
 bad "is not a checkpoint" train --resume $model
-bad "there is no checkpoint in" train --resume run/none
+bad "contains no checkpoint" train --resume run/none
 bad "cannot open 'missing'" train --resume missing
 bad "--keep: '-1' is not" $train --keep -1
 bad "MODEL is missing" eval

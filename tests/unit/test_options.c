@@ -248,12 +248,11 @@ static void test_bad_tables(void **state) {
   BAD(bad[1].name = NULL, "options table of sample_options: row 1 has no name");
   BAD(bad[0].type = 0,
       "options table of sample_options: width: its type is none of GLOW_OPTION_...");
-  BAD(bad[0].offset = 0,
-      "options table of sample_options: width: the field lies outside of the struct");
+  BAD(bad[0].offset = 0, "options table of sample_options: width: the field is outside the struct");
   BAD(bad[3].offset = sizeof(sample_options) - 4,
-      "options table of sample_options: rate: the field lies outside of the struct");
+      "options table of sample_options: rate: the field is outside the struct");
   BAD(bad[9].offset = sizeof(sample_options) - 8,
-      "options table of sample_options: list: the field lies outside of the struct");
+      "options table of sample_options: list: the field is outside the struct");
   BAD(bad[6].choices = NULL, "options table of sample_options: shade: it has no choices");
   BAD(bad[0].low = 65, "options table of sample_options: width: low is above high");
   BAD(bad[3].high = (double)NAN, "options table of sample_options: rate: low is above high");
