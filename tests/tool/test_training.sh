@@ -114,11 +114,15 @@ expect "the log ends with a whole line" sh -c 'tail -c 2 quota/log.jsonl | grep 
 
 # ---- signals -------------------------------------------------------------------------------------
 
+# Under nohup the tests inherit an ignored SIGHUP, which a shell cannot undo.
+unignored=
+env --default-signal=HUP true 2> /dev/null && unignored="env --default-signal=HUP"
+
 # start FOLDER OPTIONS...: a long run in the background that has made its first step.
 start() {
   out=$1
   shift
-  "$tool" train $tiny --steps 100000000 --save-every 0 --checkpoint-every 0 --test-every 0 \
+  $unignored "$tool" train $tiny --steps 100000000 --save-every 0 --checkpoint-every 0 --test-every 0 \
     --sample-every 0 "$@" --out "$out" > "$out.said" 2>&1 &
   background=$!
   when '"event": "step"' "$out/log.jsonl"
