@@ -6,7 +6,7 @@
 #include "data.h"
 
 /* The commands that have a workspace only run the model. */
-static glow_status freeze(opened_model *m) {
+static glow_status use_inference_form(opened_model *m) {
   glow_model *form = NULL;
   glow_status status = glow_model_inference_form(m->model, &form);
   if (status != GLOW_OK)
@@ -39,7 +39,7 @@ int open_model(opened_model *m, const char *path, int64_t threads, const char *k
     return TOOL_FINE;
   glow_workspace_options options = GLOW_WORKSPACE_OPTIONS_INIT;
   options.batch = batch;
-  status = freeze(m);
+  status = use_inference_form(m);
   if (status == GLOW_OK)
     status = glow_workspace_create(m->model, &options, &m->workspace);
   return status == GLOW_OK ? TOOL_FINE : complain_status(status, NULL);

@@ -44,7 +44,7 @@ struct glow_call {
   int32_t form;
   float *latents;
   int64_t latent_stride;
-  /* Of passes, where an inverse may fail; NULL elsewhere. */
+  /* Set in passes where an inverse may fail; otherwise NULL. */
   int32_t *statuses;      /* of the batch's samples */
   glow__failure *failure; /* of the first of all, by the caller's rows */
 };

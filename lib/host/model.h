@@ -22,7 +22,7 @@ typedef struct glow__tensor {
   int64_t observed; /* offset in what is observed */
 } glow__tensor;
 
-/* Of the same type and shape, and both trained or both not. */
+/* True if they are of the same type and shape, and both trained or both not. */
 static inline bool glow__tensors_alike(const glow__tensor *a, const glow__tensor *b) {
   return a->type == b->type && a->trainable == b->trainable && a->rank == b->rank &&
          memcmp(a->dims, b->dims, sizeof a->dims) == 0;

@@ -26,7 +26,7 @@ void glow__outcome_hand_out(glow_workspace *ws, int64_t samples, int32_t *status
 /* The status of the whole pass of `count` samples; failed: NULL, or how many were marked. */
 glow_status glow__outcome_end(glow_workspace *ws, int64_t count, const int32_t *statuses,
                               int64_t *failed);
-/* Of a pass that ended early. Returns the status. */
+/* Ends a pass early. Returns the status. */
 glow_status glow__outcome_stop(glow_workspace *ws, glow_status status);
 /* For work that is of the whole batch: the error of the first marked sample, if there is one. */
 glow_status glow__outcome_refuse(const glow_workspace *ws);

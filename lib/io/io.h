@@ -6,7 +6,7 @@
 
 #include "base/base.h"
 
-/* Of model files; docs/format.md. */
+/* Version of model files: docs/format.md. */
 enum { GLOW_FORMAT_MAJOR = 1, GLOW_FORMAT_MINOR = 1 };
 
 /* Bytes of a tensor's name in a model. */

@@ -8,6 +8,7 @@
  * norm (bias, logs) takes first values from data, and exp(logs) strength is derived.
  * SPDX-License-Identifier: MIT */
 #include "../support/model_helpers.h"
+#include "../support/temp_folder.h"
 
 #include <glow/sys/check.h>
 #include <glow/sys/math.h>
@@ -474,16 +475,14 @@ static void log_probs(const glow_model *model, const float *x, double *out) {
 
 #ifdef GLOW_HAVE_FILES
 static void test_files(void **state) {
-  char path[] = "/tmp/glow-hosting-XXXXXX";
-  int descriptor = mkstemp(path);
   glow_context *context = open_context(1), *other = helper_context(1, NULL, NULL);
   glow_model *model = make_model(context), *loaded = NULL;
   helper_random random = helper_random_of(3);
   float *x = helper_new_normals(&random, 1.0f, COUNT * DIMS);
   double before[COUNT], after[COUNT];
   (void)state;
-  assert_true(descriptor >= 0);
-  close(descriptor);
+  assert_true(temp_folder_make(NULL));
+  const char *path = temp_path("model");
   helper_perturb(model, &random, 0.3f);
   log_probs(model, x, before);
   OK(glow_model_save(model, path));
@@ -495,7 +494,7 @@ static void test_files(void **state) {
   OK(glow_model_load(other, path, &loaded));
   log_probs(loaded, x, after);
   assert_memory_equal(after, before, sizeof before);
-  unlink(path);
+  assert_true(temp_folder_remove());
   free(x);
   glow_model_destroy(&loaded);
   glow_model_destroy(&model);
@@ -508,10 +507,10 @@ static void test_unregistered(void **state) {
   glow_context *context = helper_context(1, NULL, NULL);
   glow_model *model = make_model(context);
   (void)state;
-  REFUSED(glow_model_save(model, "/tmp/glow-hosting-none"), GLOW_E_UNSUPPORTED,
+  REFUSED(glow_model_save(model, "/nonexistent/model"), GLOW_E_UNSUPPORTED,
           "layers of type 'test.pair' cannot be saved");
   OK(glow_context_register_layer(context, &pair_ops));
-  REFUSED(glow_model_save(model, "/tmp/glow-hosting-none"), GLOW_E_UNSUPPORTED,
+  REFUSED(glow_model_save(model, "/nonexistent/model"), GLOW_E_UNSUPPORTED,
           "nets of type 'test.tanh' cannot be saved, because no file could be loaded with them: "
           "register the type first (glow_context_register_net)");
   glow_model_destroy(&model);
@@ -576,7 +575,7 @@ static void test_inference_form(void **state) {
   assert_memory_equal(after, before, sizeof before);
   o.mode = GLOW_MODE_STORED;
   REFUSED(glow_workspace_create(form, &o, &ws), GLOW_E_STATE, "");
-  REFUSED(glow_model_save(form, "/tmp/glow-hosting-none"), GLOW_E_UNSUPPORTED, "inference");
+  REFUSED(glow_model_save(form, "/nonexistent/model"), GLOW_E_UNSUPPORTED, "inference");
   free(x);
   glow_model_destroy(&form);
   glow_model_destroy(&model);
