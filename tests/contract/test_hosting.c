@@ -575,7 +575,8 @@ static void test_inference_form(void **state) {
   assert_memory_equal(after, before, sizeof before);
   o.mode = GLOW_MODE_STORED;
   REFUSED(glow_workspace_create(form, &o, &ws), GLOW_E_STATE, "");
-  REFUSED(glow_model_save(form, "/nonexistent/model"), GLOW_E_UNSUPPORTED, "inference");
+  if (helper_has_files())
+    REFUSED(glow_model_save(form, "/nonexistent/model"), GLOW_E_UNSUPPORTED, "inference");
   free(x);
   glow_model_destroy(&form);
   glow_model_destroy(&model);
