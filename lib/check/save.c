@@ -237,7 +237,8 @@ static glow_status check_saved(glow__check *c, saved_layers *saved) {
 }
 
 glow_status glow__check_save(glow__check *c) {
-  saved_layers saved = {{{NULL}}};
+  saved_layers saved;
+  memset(&saved, 0, sizeof saved);
   glow_status status = check_saved(c, &saved);
   for (int32_t i = 0; i < MOST_LAYERS; i++)
     glow__config_destroy(&saved.options[i]);
