@@ -88,7 +88,7 @@ static glow_status read_plan(exporter *x) {
   GLOW_TRY(glow_model_input_shape(x->model, &x->plan->input));
   x->plan->bits = glow_model_bits(x->model);
   steps = x->plan->levels * x->plan->depth;
-  x->plan->permutations = glow_allocate(x->context, (size_t)steps);
+  x->plan->permutations = glow_allocate(x->context, (size_t)steps * sizeof *x->plan->permutations);
   if (!x->plan->permutations)
     return GLOW_E_MEMORY;
   for (int32_t i = 0; i < steps; i++)

@@ -33,6 +33,12 @@ typedef struct block {
   size_t pages, bytes; /* bytes between the two guards, and of the array */
 } block;
 
+static bool reads_are_guarded = true;
+
+void guard_reads(bool guarded) {
+  reads_are_guarded = guarded;
+}
+
 enum { MOST_BLOCKS = 256 };
 static block blocks[MOST_BLOCKS];
 static int count_of_blocks;
@@ -44,15 +50,17 @@ static size_t page_size(void) {
 void *array(int64_t count, size_t size) {
   size_t page = page_size(), bytes = (size_t)count * size;
   block b = {.bytes = bytes, .pages = (bytes + page - 1) / page * page};
+  size_t beside = reads_are_guarded ? 0 : page; /* readable, on both sides */
   if (b.pages == 0)
     b.pages = page;
   if (count_of_blocks == MOST_BLOCKS)
     fail("more than %d arrays in a round", MOST_BLOCKS);
+  b.pages += 2 * beside;
   b.map = mmap(NULL, b.pages + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (b.map == MAP_FAILED || mprotect(b.map + page, b.pages, PROT_READ | PROT_WRITE) != 0)
     fail("no memory for an array of %zu bytes", bytes);
   /* Twice in three times the far end meets its guard: there a vector reaches too far. */
-  b.data = b.map + page + (below(3) ? b.pages - bytes : 0);
+  b.data = b.map + page + beside + (below(3) ? b.pages - 2 * beside - bytes : 0);
   memset(b.map + page, SLACK, b.pages);
   memset(b.data, FILL, bytes);
   blocks[count_of_blocks++] = b;

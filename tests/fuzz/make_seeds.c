@@ -109,7 +109,7 @@ static glow_glow_options tiny(int32_t permutation) {
   o.hidden = 2;
   o.permutation = permutation;
   o.classes = permutation == GLOW_PERMUTATION_SHUFFLE ? 2 : 0;
-  o.bits = permutation;
+  o.bits = permutation - GLOW_PERMUTATION_REVERSE + 1;
   o.seed = 9;
   return o;
 }
