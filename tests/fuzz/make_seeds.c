@@ -1,6 +1,9 @@
-/* Writes valid files for fuzzing to start from: FOLDER/tensor and FOLDER/model, which must exist.
+/* Writes valid files for fuzzing to start from: FOLDER/tensor and FOLDER/model, which it
+ * makes if they are not there.
  * Every element type and rank; every layer with every choice of options; whole models; checkpoints
  * of every optimizer. Usage: make_seeds FOLDER. SPDX-License-Identifier: MIT */
+#include <sys/stat.h>
+
 #include "../support/model_helpers.h"
 
 static const char *folder;
@@ -143,7 +146,7 @@ static void checkpoint_seed(int32_t optimizer, int32_t average) {
   OK(helper_create_model(context, &helper_layers[0], &shape, 2, &model));
   stir(model);
   o.kind = optimizer;
-  s.kind = optimizer; /* as many kinds of each */
+  s.kind = GLOW_SCHEDULE_CONSTANT + optimizer - GLOW_OPTIMIZER_SGD; /* as many kinds of each */
   t.optimizer = &o;
   t.schedule = &s;
   t.micro_batch = 2;
@@ -158,12 +161,21 @@ static void checkpoint_seed(int32_t optimizer, int32_t average) {
   glow_model_destroy(&model);
 }
 
+static void make_folder(const char *kind) {
+  char path[4096];
+  snprintf(path, sizeof path, "%s/%s", folder, kind);
+  mkdir(path, 0777);
+}
+
 int main(int argc, char **argv) {
   if (argc != 2) {
     fprintf(stderr, "usage: make_seeds FOLDER\n");
     return 2;
   }
   folder = argv[1];
+  make_folder("");
+  make_folder("tensor");
+  make_folder("model");
   context = helper_context(0, NULL, NULL);
   tensor_seeds();
   layer_seeds();
