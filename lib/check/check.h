@@ -146,6 +146,19 @@ bool glow__check_logits_call(glow__check *c, const float *x, int64_t first, int6
                              int32_t set);
 bool glow__check_logits_backward(glow__check *c, const float *x, const float *d_logits, float *dx,
                                  float *gradients);
+/* Differences move inputs by up to this. */
+#define GLOW_CHECK_MARGIN 0x1p-4
+
+/* The subject of the checks (subject.c). make_model takes the layer over; free_all gives back the
+ * model and all memory, whatever was made. */
+void glow__check_make_shadow(glow__check *c);
+glow_status glow__check_make_model(glow__check *c, glow_layer *layer);
+glow_status glow__check_make_memory(glow__check *c);
+void glow__check_free_all(glow__check *c);
+/* Inputs and what else the passes read, at random. */
+void glow__check_draw(glow__check *c);
+/* Moves the parameters at random, `times` as far as usual; false: prepare refuses them. */
+bool glow__check_perturb(glow__check *c, double times);
 /* Other inputs for each value of `set`. */
 void glow__check_draw_inputs(glow__check *c, uint64_t set);
 /* Sets the parameters and prepares; false: prepare refuses them. */
