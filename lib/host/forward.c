@@ -132,8 +132,8 @@ typedef struct forward_part {
   bool store;
 } forward_part;
 
-static forward_part part_of(const glow_workspace *ws, const float *x, int64_t first, int64_t count,
-                            const glow_forward_options *o) {
+static forward_part forward_part_of(const glow_workspace *ws, const float *x, int64_t first,
+                                    int64_t count, const glow_forward_options *o) {
   const int64_t dims = ws->model->dims;
   forward_part p = {.x = x + first * dims, .count = glow__batch_at(ws, first, count)};
   p.labels = o->labels ? o->labels + first : NULL;
@@ -164,7 +164,7 @@ static void run_forms(glow_workspace *ws, const forward_part *p) {
 
 /* Marks samples whose results are not finite. Who gets no statuses is told the layer; the batch is
  * run again for that. */
-static void settle(glow_workspace *ws, const forward_part *p, bool tell) {
+static void forward_settle(glow_workspace *ws, const forward_part *p, bool tell) {
   int64_t n = glow__outcome_mark(ws, p->count, p->latents, ws->model->dims,
                                  doubles(ws, ws->plan.logdet), doubles(ws, ws->plan.logprior));
   if (n < 0)
@@ -178,14 +178,14 @@ static void settle(glow_workspace *ws, const forward_part *p, bool tell) {
 /* The batch that starts at sample `first` of `count`. */
 static void forward_batch(glow_workspace *ws, const float *x, int64_t first, int64_t count,
                           const glow_forward_options *o) {
-  const forward_part p = part_of(ws, x, first, count, o);
+  const forward_part p = forward_part_of(ws, x, first, count, o);
   ws->first = first;
   glow__outcome_screen(ws, "input", p.x, p.count);
   run_forms(ws, &p);
   double *ld = o->logdet ? o->logdet + first : NULL;
   double *lp = o->log_prob ? o->log_prob + first : NULL;
   hand_out(ws, p.count, ld, lp);
-  settle(ws, &p, !o->statuses); /* may run again, over what was handed out */
+  forward_settle(ws, &p, !o->statuses); /* may run again, over what was handed out */
   glow__outcome_blank(ws, p.count, p.latents, ws->model->dims);
   glow__outcome_blank_doubles(ws, p.count, ld);
   glow__outcome_blank_doubles(ws, p.count, lp);

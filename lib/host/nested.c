@@ -70,7 +70,7 @@ static glow_status check_fit(const glow_builder *builder, const char *name,
 }
 
 /* As with single layers, the builder has failed if something cannot be added. */
-static glow_status settle(glow_builder *builder, glow_status status) {
+static glow_status nested_settle(glow_builder *builder, glow_status status) {
   if (status != GLOW_OK)
     builder->failed = true;
   return status;
@@ -197,7 +197,7 @@ glow_status glow_builder_add_block(glow_builder *builder, const char *name, glow
     return glow_error(GLOW_E_ARGUMENT, "a builder cannot be its own block");
   glow_status status = check_builder(builder, "glow_builder_add_block");
   if (status == GLOW_OK)
-    status = settle(builder, move_layers(builder, name, *block));
+    status = nested_settle(builder, move_layers(builder, name, *block));
   glow_builder_destroy(block);
   return status;
 }
@@ -235,11 +235,12 @@ glow_status glow_builder_add_copy(glow_builder *builder, const char *name,
                                   const glow_builder *block) {
   GLOW_TRY(check_builder(builder, "glow_builder_add_copy"));
   if (!block || block == builder || block->failed)
-    return settle(builder, glow_error(GLOW_E_ARGUMENT, "glow_builder_add_copy: %s",
-                                      !block             ? "no block"
-                                      : block == builder ? "a builder cannot be its own block"
-                                                         : "the block has failed before"));
-  return settle(builder, add_copies(builder, name, block->model, block->model->node_count));
+    return nested_settle(builder,
+                         glow_error(GLOW_E_ARGUMENT, "glow_builder_add_copy: %s",
+                                    !block             ? "no block"
+                                    : block == builder ? "a builder cannot be its own block"
+                                                       : "the block has failed before"));
+  return nested_settle(builder, add_copies(builder, name, block->model, block->model->node_count));
 }
 
 /* ---- a finished model ------------------------------------------------------------------------ */
@@ -297,6 +298,6 @@ glow_status glow_builder_add_model(glow_builder *builder, const char *name,
                                    const glow_model *model) {
   GLOW_TRY(check_builder(builder, "glow_builder_add_model"));
   if (!model)
-    return settle(builder, glow_error(GLOW_E_ARGUMENT, "glow_builder_add_model: no model"));
-  return settle(builder, add_model(builder, name, model));
+    return nested_settle(builder, glow_error(GLOW_E_ARGUMENT, "glow_builder_add_model: no model"));
+  return nested_settle(builder, add_model(builder, name, model));
 }

@@ -31,7 +31,7 @@ typedef struct plan {
 
 enum { PARAMETERS, FIXED, ROUNDED };
 
-static int part_of(const plan *p, const glow_tensor_info *info) {
+static int model_writer_part_of(const plan *p, const glow_tensor_info *info) {
   if (!info->trainable)
     return FIXED;
   return info->weights && p->output.storage == GLOW_TYPE_BF16 ? ROUNDED : PARAMETERS;
@@ -41,7 +41,7 @@ static glow_status list_tensors(plan *p, int part) {
   for (int32_t i = 0; i < glow_model_tensor_count(p->model); i++) {
     glow_tensor_info info = GLOW_TENSOR_INFO_INIT;
     GLOW_TRY(glow_model_tensor(p->model, i, &info));
-    if (part_of(p, &info) != part)
+    if (model_writer_part_of(p, &info) != part)
       continue;
     glow_file_tensor *tensor = &p->tensors[p->count++];
     *tensor = (glow_file_tensor)GLOW_FILE_TENSOR_INIT;

@@ -26,7 +26,7 @@ typedef struct part {
   int64_t same, same_count, change, changes;
 } part;
 
-static part part_of(const glow__coupling *c, int64_t p) {
+static part coupling_change_part_of(const glow__coupling *c, int64_t p) {
   if (c->o.mask == GLOW_MASK_CHECKERBOARD)
     return glow__coupling_mask(c, p) ? (part){0, c->channels, 0, 0} : (part){0, 0, 0, c->channels};
   if (c->x2)
@@ -81,7 +81,7 @@ static void scales_of(const glow__coupling_run *run, const piece *at, bool slope
   if (!glow__coupling_is_affine(c))
     return;
   for (int64_t p = at->pixel; p < at->end; p++) {
-    if (!part_of(c, p).changes)
+    if (!coupling_change_part_of(c, p).changes)
       continue;
     for (int64_t j = at->from; j < at->to; j++, count++) {
       raw[count] = run->h[p * c->out + c->changed + j];
@@ -99,7 +99,7 @@ static inline const float *x2_of(const glow__coupling *c, const piece *at, int64
   int64_t width = at->to - at->from;
   *stride = c->x2 ? width : c->channels;
   if (!c->x2)
-    return x + p * c->channels + part_of(c, p).change + at->from;
+    return x + p * c->channels + coupling_change_part_of(c, p).change + at->from;
   for (int64_t i = 0; i < rows; i++)
     for (int64_t j = 0; j < width; j++)
       copy[i * width + j] = x[(p + i) * c->channels + c->x2[at->from + j]];
@@ -109,7 +109,7 @@ static inline const float *x2_of(const glow__coupling *c, const piece *at, int64
 /* Where x2 is to be written: x2_written then puts it in place. */
 static inline float *x2_room(const glow__coupling *c, const piece *at, int64_t p, float *x,
                              float *copy) {
-  return c->x2 ? copy : x + p * c->channels + part_of(c, p).change + at->from;
+  return c->x2 ? copy : x + p * c->channels + coupling_change_part_of(c, p).change + at->from;
 }
 
 static inline void x2_written(const glow__coupling *c, const piece *at, int64_t p, int64_t rows,
@@ -137,7 +137,7 @@ typedef void (*change_fn)(int32_t kind, int64_t rows, int64_t n, const float *fr
 static void pass_x1_on(const glow__coupling_run *run, const piece *at) {
   const glow__coupling *c = run->c;
   for (int64_t p = at->pixel; p < at->end; p++) {
-    part of = part_of(c, p);
+    part of = coupling_change_part_of(c, p);
     int64_t first = p * c->channels + of.same;
     memcpy(run->to + first, run->from + first, (size_t)of.same_count * sizeof(float));
   }
@@ -158,7 +158,7 @@ static void change_piece(const glow__coupling_run *run, const piece *at, change_
   if (run->from != run->to && at->from == 0)
     pass_x1_on(run, at);
   for (int64_t p = at->pixel; p < at->end; p += rows) {
-    if (!part_of(c, p).changes)
+    if (!coupling_change_part_of(c, p).changes)
       continue;
     const float *from = x2_of(c, at, p, rows, run->from, x2, &stride);
     fn(change_kind(c), rows, width, from, stride, run->h + p * c->out + at->from, c->out,
@@ -213,7 +213,7 @@ static void through_scale(const glow__scales *scales, int64_t at, int64_t count,
 static void pass_x1_back(const glow__coupling_run *run, int64_t p) {
   const glow__coupling *c = run->c;
   const glow_layer_gradient *g = run->g;
-  part of = part_of(c, p);
+  part of = coupling_change_part_of(c, p);
   int64_t same = p * c->channels + of.same;
   memcpy(g->dx + same, g->dy + same, (size_t)of.same_count * sizeof(float));
   if (!g->x)
@@ -253,7 +253,7 @@ static void change_piece_back(const glow__coupling_run *run, const piece *at, do
   for (int64_t p = at->pixel; p < at->end; p++) {
     if (at->from == 0)
       pass_x1_back(run, p);
-    if (!part_of(c, p).changes)
+    if (!coupling_change_part_of(c, p).changes)
       continue;
     change_x2_back(run, at, p, scales.s + done);
     if (affine)

@@ -20,8 +20,8 @@ static void round_rows(int64_t rows, int64_t n, const float *from, uint16_t *to)
       to[i * glow__even(n) + j] = j < n ? glow__round16(from[i * n + j]) : 0;
 }
 
-static void pack(int64_t k, int64_t n, const float *b, int64_t rs, int64_t cs, glow__pair *packed,
-                 int64_t first, int64_t last) {
+static void kernels16_c_pack(int64_t k, int64_t n, const float *b, int64_t rs, int64_t cs,
+                             glow__pair *packed, int64_t first, int64_t last) {
   packed += first * glow__pairs(k) * PANEL;
   for (int64_t panel = first; panel < last; panel++)
     for (int64_t i = 0; i < k; i += 2)
@@ -49,9 +49,9 @@ static void row_of_panel(int64_t pairs, const glow__pair *a, int64_t cs, const g
     }
 }
 
-static void gemm(int64_t m, int64_t n, int64_t pairs, const glow__pair *a, int64_t rs, int64_t cs,
-                 const glow__pair *packed, float *c, int64_t ldc, int64_t first, int64_t last,
-                 const glow__epilogue16 *epilogue) {
+static void kernels16_c_gemm(int64_t m, int64_t n, int64_t pairs, const glow__pair *a, int64_t rs,
+                             int64_t cs, const glow__pair *packed, float *c, int64_t ldc,
+                             int64_t first, int64_t last, const glow__epilogue16 *epilogue) {
   float sums[PANEL];
   for (int64_t panel = first; panel < last; panel++)
     for (int64_t i = 0; i < m; i++) {
@@ -69,8 +69,9 @@ static void gemm(int64_t m, int64_t n, int64_t pairs, const glow__pair *a, int64
     }
 }
 
-static void norm_back(int64_t rows, int64_t n, const uint16_t *h, const float *scale, float *d,
-                      float *sum_bias, float *sum_scale, uint16_t *rounded, glow__pair *zipped) {
+static void kernels16_c_norm_back(int64_t rows, int64_t n, const uint16_t *h, const float *scale,
+                                  float *d, float *sum_bias, float *sum_scale, uint16_t *rounded,
+                                  glow__pair *zipped) {
   int64_t stride = glow__even(n);
   memset(sum_bias, 0, (size_t)n * sizeof *sum_bias);
   memset(sum_scale, 0, (size_t)n * sizeof *sum_scale);
@@ -91,8 +92,8 @@ void glow__kernels16_fill_c(glow__kernels16 *kernels) {
   kernels->name = "c";
   kernels->panel = PANEL;
   kernels->round = round_rows;
-  kernels->pack = pack;
+  kernels->pack = kernels16_c_pack;
   kernels->zip = zip;
-  kernels->gemm = gemm;
-  kernels->norm_back = norm_back;
+  kernels->gemm = kernels16_c_gemm;
+  kernels->norm_back = kernels16_c_norm_back;
 }

@@ -6,8 +6,8 @@
 
 enum { PANEL = 16 };
 
-static void pack(int64_t k, int64_t n, const float *b, int64_t rs, int64_t cs, float *packed,
-                 int64_t first, int64_t last) {
+static void kernels_c_pack(int64_t k, int64_t n, const float *b, int64_t rs, int64_t cs,
+                           float *packed, int64_t first, int64_t last) {
   for (int64_t panel = first; panel < last; panel++)
     for (int64_t i = 0; i < k; i++)
       for (int64_t j = 0; j < PANEL; j++) {
@@ -17,18 +17,19 @@ static void pack(int64_t k, int64_t n, const float *b, int64_t rs, int64_t cs, f
 }
 
 /* Index of element (i, j), in panels of this width. */
-static int64_t place(glow_layout layout, int64_t i, int64_t j) {
+static int64_t kernels_c_place(glow_layout layout, int64_t i, int64_t j) {
   return i * layout.row + j / PANEL * layout.panel + j % PANEL;
 }
 
 /* Element (i, x) of A or A'. */
 static float factor(const float *a, glow_layout layout, int transposed, int64_t i, int64_t x) {
-  return a[transposed ? place(layout, x, i) : place(layout, i, x)];
+  return a[transposed ? kernels_c_place(layout, x, i) : kernels_c_place(layout, i, x)];
 }
 
-static void multiply(int transposed, int64_t m, int64_t n, int64_t k, const float *a,
-                     glow_layout a_layout, const float *packed, float *c, glow_layout c_layout,
-                     int64_t first, int64_t last, const glow_epilogue *epilogue) {
+static void kernels_c_multiply(int transposed, int64_t m, int64_t n, int64_t k, const float *a,
+                               glow_layout a_layout, const float *packed, float *c,
+                               glow_layout c_layout, int64_t first, int64_t last,
+                               const glow_epilogue *epilogue) {
   for (int64_t panel = first; panel < last; panel++)
     for (int64_t i = 0; i < m; i++) {
       float sums[PANEL] = {0};
@@ -37,22 +38,23 @@ static void multiply(int transposed, int64_t m, int64_t n, int64_t k, const floa
           sums[j] += factor(a, a_layout, transposed, i, x) * packed[(panel * k + x) * PANEL + j];
       for (int64_t j = 0; j < PANEL && panel * PANEL + j < n; j++) {
         int64_t column = panel * PANEL + j;
-        float *to = c + place(c_layout, i, column);
+        float *to = c + kernels_c_place(c_layout, i, column);
         *to = glow__finish(sums[j], *to, column, epilogue);
       }
     }
 }
 
-static void gemm(int64_t m, int64_t n, int64_t k, const float *a, glow_layout a_layout,
-                 const float *packed, float *c, glow_layout c_layout, int64_t first, int64_t last,
-                 const glow_epilogue *epilogue) {
-  multiply(0, m, n, k, a, a_layout, packed, c, c_layout, first, last, epilogue);
+static void kernels_c_gemm(int64_t m, int64_t n, int64_t k, const float *a, glow_layout a_layout,
+                           const float *packed, float *c, glow_layout c_layout, int64_t first,
+                           int64_t last, const glow_epilogue *epilogue) {
+  kernels_c_multiply(0, m, n, k, a, a_layout, packed, c, c_layout, first, last, epilogue);
 }
 
-static void gemm_transposed(int64_t m, int64_t n, int64_t k, const float *a, glow_layout a_layout,
-                            const float *packed, float *c, glow_layout c_layout, int64_t first,
-                            int64_t last, const glow_epilogue *epilogue) {
-  multiply(1, m, n, k, a, a_layout, packed, c, c_layout, first, last, epilogue);
+static void kernels_c_gemm_transposed(int64_t m, int64_t n, int64_t k, const float *a,
+                                      glow_layout a_layout, const float *packed, float *c,
+                                      glow_layout c_layout, int64_t first, int64_t last,
+                                      const glow_epilogue *epilogue) {
+  kernels_c_multiply(1, m, n, k, a, a_layout, packed, c, c_layout, first, last, epilogue);
 }
 
 static void norm_element(float h, float scale, float *d, float *sum_bias, float *sum_scale) {
@@ -62,8 +64,8 @@ static void norm_element(float h, float scale, float *d, float *sum_bias, float 
   *sum_bias += *d;
 }
 
-static void norm_back(int64_t rows, int64_t n, const float *h, const float *scale, float *d,
-                      glow_layout layout, float *sum_bias, float *sum_scale) {
+static void kernels_c_norm_back(int64_t rows, int64_t n, const float *h, const float *scale,
+                                float *d, glow_layout layout, float *sum_bias, float *sum_scale) {
   memset(sum_bias, 0, (size_t)n * sizeof *sum_bias);
   memset(sum_scale, 0, (size_t)n * sizeof *sum_scale);
   for (int64_t i = 0; i < rows; i++, h += layout.row, d += layout.row)
@@ -79,10 +81,10 @@ void glow__kernels_fill_c(glow__kernels *kernels) {
   kernels->name = "c";
   kernels->panel = PANEL;
   kernels->whole_rows = 0;
-  kernels->pack = pack;
-  kernels->gemm = gemm;
-  kernels->gemm_transposed = gemm_transposed;
-  kernels->norm_back = norm_back;
+  kernels->pack = kernels_c_pack;
+  kernels->gemm = kernels_c_gemm;
+  kernels->gemm_transposed = kernels_c_gemm_transposed;
+  kernels->norm_back = kernels_c_norm_back;
   glow__functions_fill_c(&kernels->functions);
   glow__pointwise_fill_c(&kernels->pointwise);
 }

@@ -13,8 +13,8 @@
 enum { PANEL = 64 };
 
 /* Plain rows [k, n rounded up]: the only layout that cblas_sgemm reads. */
-static void pack(int64_t k, int64_t n, const float *b, int64_t rs, int64_t cs, float *packed,
-                 int64_t first, int64_t last) {
+static void kernels_cblas_pack(int64_t k, int64_t n, const float *b, int64_t rs, int64_t cs,
+                               float *packed, int64_t first, int64_t last) {
   int64_t ld = (n + PANEL - 1) / PANEL * PANEL, end = last * PANEL < n ? last * PANEL : n;
   for (int64_t i = 0; i < k; i++)
     for (int64_t j = first * PANEL; j < end; j++)
@@ -22,8 +22,8 @@ static void pack(int64_t k, int64_t n, const float *b, int64_t rs, int64_t cs, f
 }
 
 /* The end of a product, after cblas_sgemm has added its sums to what was there. */
-static void finish(int64_t m, int64_t n, float *c, int64_t ldc, const glow_epilogue *e,
-                   int64_t column) {
+static void kernels_cblas_finish(int64_t m, int64_t n, float *c, int64_t ldc,
+                                 const glow_epilogue *e, int64_t column) {
   glow_epilogue rest = *e;
   rest.accumulate = 0;
   if (!e->bias && !e->scale && !e->relu)
@@ -34,9 +34,9 @@ static void finish(int64_t m, int64_t n, float *c, int64_t ldc, const glow_epilo
 }
 
 /* All matrices are stored by rows here. */
-static void multiply(bool transposed, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda,
-                     const float *packed, float *c, int64_t ldc, int64_t first, int64_t last,
-                     const glow_epilogue *epilogue) {
+static void kernels_cblas_multiply(bool transposed, int64_t m, int64_t n, int64_t k, const float *a,
+                                   int64_t lda, const float *packed, float *c, int64_t ldc,
+                                   int64_t first, int64_t last, const glow_epilogue *epilogue) {
   const int64_t most = 1 << 24; /* rows at a time: CBLAS counts in int */
   int64_t ld = (n + PANEL - 1) / PANEL * PANEL, column = first * PANEL;
   int64_t width = (last * PANEL < n ? last * PANEL : n) - column;
@@ -46,27 +46,31 @@ static void multiply(bool transposed, int64_t m, int64_t n, int64_t k, const flo
     cblas_sgemm(CblasRowMajor, transposed ? CblasTrans : CblasNoTrans, CblasNoTrans, (int)rows,
                 (int)width, (int)k, 1.0f, a + i * (transposed ? 1 : lda), (int)lda, packed + column,
                 (int)ld, epilogue->accumulate ? 1.0f : 0.0f, to, (int)ldc);
-    finish(rows, width, to, ldc, epilogue, column);
+    kernels_cblas_finish(rows, width, to, ldc, epilogue, column);
   }
 }
 
-static void gemm(int64_t m, int64_t n, int64_t k, const float *a, glow_layout a_layout,
-                 const float *packed, float *c, glow_layout c_layout, int64_t first, int64_t last,
-                 const glow_epilogue *epilogue) {
-  multiply(false, m, n, k, a, a_layout.row, packed, c, c_layout.row, first, last, epilogue);
+static void kernels_cblas_gemm(int64_t m, int64_t n, int64_t k, const float *a,
+                               glow_layout a_layout, const float *packed, float *c,
+                               glow_layout c_layout, int64_t first, int64_t last,
+                               const glow_epilogue *epilogue) {
+  kernels_cblas_multiply(false, m, n, k, a, a_layout.row, packed, c, c_layout.row, first, last,
+                         epilogue);
 }
 
-static void gemm_transposed(int64_t m, int64_t n, int64_t k, const float *a, glow_layout a_layout,
-                            const float *packed, float *c, glow_layout c_layout, int64_t first,
-                            int64_t last, const glow_epilogue *epilogue) {
-  multiply(true, m, n, k, a, a_layout.row, packed, c, c_layout.row, first, last, epilogue);
+static void kernels_cblas_gemm_transposed(int64_t m, int64_t n, int64_t k, const float *a,
+                                          glow_layout a_layout, const float *packed, float *c,
+                                          glow_layout c_layout, int64_t first, int64_t last,
+                                          const glow_epilogue *epilogue) {
+  kernels_cblas_multiply(true, m, n, k, a, a_layout.row, packed, c, c_layout.row, first, last,
+                         epilogue);
 }
 
 void glow__kernels_fill_cblas(glow__kernels *kernels) {
   kernels->name = "cblas";
   kernels->panel = PANEL;
   kernels->whole_rows = 1;
-  kernels->pack = pack;
-  kernels->gemm = gemm;
-  kernels->gemm_transposed = gemm_transposed;
+  kernels->pack = kernels_cblas_pack;
+  kernels->gemm = kernels_cblas_gemm;
+  kernels->gemm_transposed = kernels_cblas_gemm_transposed;
 }

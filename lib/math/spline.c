@@ -20,7 +20,8 @@ static void softmax(const float *raw, int32_t count, double *share) {
 }
 
 /* Knots from -B to B, the last one exactly. */
-static void place(int32_t count, double bound, double least, const double *share, double *knot) {
+static void spline_place(int32_t count, double bound, double least, const double *share,
+                         double *knot) {
   double sum = 0;
   knot[0] = -bound;
   for (int32_t i = 0; i < count; i++) {
@@ -44,8 +45,8 @@ void glow__spline_knots(const glow__spline *spline, const float *raw, glow__knot
   double shift = shift_of(spline);
   softmax(raw, bins, k->width_share);
   softmax(raw + bins, bins, k->height_share);
-  place(bins, spline->bound, spline->min_width, k->width_share, k->x);
-  place(bins, spline->bound, spline->min_height, k->height_share, k->y);
+  spline_place(bins, spline->bound, spline->min_width, k->width_share, k->x);
+  spline_place(bins, spline->bound, spline->min_height, k->height_share, k->y);
   k->d[0] = k->d[bins] = 1.0;
   for (int32_t i = 1; i < bins; i++)
     k->d[i] = spline->min_derivative + softplus((double)raw[2 * bins + i - 1] + shift);
