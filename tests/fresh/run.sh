@@ -96,7 +96,7 @@ HOME=$work git clone -q "file://$root" "$machine/root/libglow"
 # inside COMMAND...: runs it on the machine, with nothing of this one's environment but proxies, and
 # with a /proc and processes of its own where mounting is allowed. Mounts end with the processes.
 own="unshare --mount --pid --fork --kill-child"
-set_up="mount -t proc proc $machine/proc && mount --bind /dev $machine/dev &&"
+set_up="mount -t proc proc $machine/proc && mount --rbind /dev $machine/dev &&"
 libraries=""
 if ! $own sh -c "$set_up true" 2> /dev/null; then
   own="" set_up=""

@@ -31,7 +31,11 @@ def run(folder, terminal, **environment):
         done = subprocess.run(command, env=names, cwd=folder, capture_output=True)
         expect(f"code {done.returncode}: {done.stderr!r}", done.returncode == 0)
         return done.stdout + done.stderr
-    ours, theirs = pty.openpty()
+    try:
+        ours, theirs = pty.openpty()
+    except OSError as error:
+        print(f"skipped: no terminal can be made here: {error}")
+        sys.exit(77)
     process = subprocess.Popen(command, env=names, cwd=folder, stdout=theirs, stderr=theirs)
     os.close(theirs)
     said = b""
