@@ -175,14 +175,12 @@ static glow_status read_member(glow__json *json, const char *key, int64_t most, 
 }
 
 static glow_status read_outline(glow__json *json, int64_t most, outline *o) {
-  bool more = true;
   GLOW_TRY(glow__json_enter(json, true));
   for (;;) {
     const char *key = NULL;
-    GLOW_TRY(glow__json_next(json, &more));
-    if (!more)
+    GLOW_TRY(glow__json_next_key(json, &key));
+    if (!key)
       break;
-    GLOW_TRY(glow__json_key(json, &key));
     GLOW_TRY(read_member(json, key, most, o));
   }
   GLOW_TRY(glow__json_end(json));
@@ -208,16 +206,14 @@ static glow_status set_option(glow__json *json, const char *key, glow__config *c
 }
 
 static glow_status architecture_read_options(glow__json *json, glow__config *config) {
-  bool more = true;
   GLOW_TRY(glow__json_enter(json, true));
   for (int32_t count = 0;; count++) {
     const char *key = NULL;
-    GLOW_TRY(glow__json_next(json, &more));
-    if (!more)
+    GLOW_TRY(glow__json_next_key(json, &key));
+    if (!key)
       return GLOW_OK;
     if (count == MAX_OPTIONS)
       return glow_error(GLOW_E_FORMAT, "more than %d options", MAX_OPTIONS);
-    GLOW_TRY(glow__json_key(json, &key));
     GLOW_TRY(set_option(json, key, config));
     if (glow__config_count(config) == count)
       return glow_error(GLOW_E_FORMAT, "duplicate option '%.100s'", key);
@@ -260,17 +256,15 @@ static glow_status read_layer_member(glow__json *json, const char *key, int64_t 
 }
 
 static glow_status read_layer(glow__json *json, int64_t index, layer_members *l) {
-  bool more = true;
   *l = (layer_members){.name = NULL};
   if (glow__json_peek(json) != '{')
     return refuse_layer(index);
   GLOW_TRY(glow__json_enter(json, true));
   for (;;) {
     const char *key = NULL;
-    GLOW_TRY(glow__json_next(json, &more));
-    if (!more)
+    GLOW_TRY(glow__json_next_key(json, &key));
+    if (!key)
       break;
-    GLOW_TRY(glow__json_key(json, &key));
     GLOW_TRY(read_layer_member(json, key, index, l));
   }
   return l->name && l->type ? GLOW_OK : refuse_layer(index);

@@ -252,16 +252,14 @@ static glow_status read_field(glow__json *json, const glow__field_group *group, 
 
 static glow_status read_group(glow__json *json, const glow__field_group *group, void *base) {
   uint32_t seen = 0;
-  bool more = true;
   if (glow__json_peek(json) != '{')
     return glow_error(GLOW_E_FORMAT, "'%s' is missing, or not an object", group->key);
   GLOW_TRY(glow__json_enter(json, true));
   for (;;) {
     const char *key = NULL;
-    GLOW_TRY(glow__json_next(json, &more));
-    if (!more)
+    GLOW_TRY(glow__json_next_key(json, &key));
+    if (!key)
       break;
-    GLOW_TRY(glow__json_key(json, &key));
     GLOW_TRY(read_field(json, group, key, base, &seen));
   }
   for (int32_t i = 0; i < group->count; i++)
@@ -279,14 +277,12 @@ static int32_t find_group(const char *key) {
 
 static glow_status read_groups(glow__json *json, glow__record *out) {
   uint32_t seen = 0;
-  bool more = true;
   GLOW_TRY(glow__json_enter(json, true));
   for (;;) {
     const char *key = NULL;
-    GLOW_TRY(glow__json_next(json, &more));
-    if (!more)
+    GLOW_TRY(glow__json_next_key(json, &key));
+    if (!key)
       break;
-    GLOW_TRY(glow__json_key(json, &key));
     int32_t i = find_group(key);
     if (i < 0)
       return glow_error(GLOW_E_FORMAT,

@@ -114,16 +114,14 @@ static glow_status check_entry(const members *m, glow__entry *e) {
 
 static glow_status read_entry(glow__json *json, const glow_limits *limits, glow__entry *e) {
   members m = {false, false, false, 0};
-  bool more = true;
   if (glow__json_peek(json) != '{')
     return glow_error(GLOW_E_FORMAT, "it is not an object of dtype, shape, data_offsets");
   GLOW_TRY(glow__json_enter(json, true));
   for (;;) {
     const char *key = NULL;
-    GLOW_TRY(glow__json_next(json, &more));
-    if (!more)
+    GLOW_TRY(glow__json_next_key(json, &key));
+    if (!key)
       return check_entry(&m, e);
-    GLOW_TRY(glow__json_key(json, &key));
     GLOW_TRY(read_entry_member(json, key, limits, &m, e));
   }
 }
@@ -206,14 +204,12 @@ static glow_status header_reader_read_tensor(parsing *p, const char *name) {
 }
 
 static glow_status read_members(parsing *p) {
-  bool more = true;
   GLOW_TRY(glow__json_enter(&p->json, true));
   for (;;) {
     const char *key = NULL;
-    GLOW_TRY(glow__json_next(&p->json, &more));
-    if (!more)
+    GLOW_TRY(glow__json_next_key(&p->json, &key));
+    if (!key)
       return glow__json_end(&p->json);
-    GLOW_TRY(glow__json_key(&p->json, &key));
     GLOW_TRY(strcmp(key, "__metadata__") == 0 ? read_metadata(p)
                                               : header_reader_read_tensor(p, key));
   }

@@ -220,6 +220,13 @@ glow_status glow__json_key(glow__json *json, const char **key) {
   return read_key(json, to);
 }
 
+glow_status glow__json_next_key(glow__json *json, const char **key) {
+  bool more = true;
+  *key = NULL;
+  GLOW_TRY(glow__json_next(json, &more));
+  return more ? glow__json_key(json, key) : GLOW_OK;
+}
+
 /* ---- numbers --------------------------------------------------------------------------------- */
 
 static const char *pass_digits(const char *c) {
