@@ -120,6 +120,19 @@ static void usual_mode(int file) {
   fchmod(file, 0666 & ~mask);
 }
 
+/* The end of a written file: it gets its name if all was good, and else is removed. error: errno of
+ * what was not. */
+static int put_in_place(bool good, int error, const char *path, const char *temporary) {
+  if (good && rename(temporary, path) != 0) {
+    good = false;
+    error = errno;
+  }
+  if (good)
+    return TOOL_FINE;
+  unlink(temporary);
+  return complain("cannot write %s: %s", path, strerror(error));
+}
+
 int file_write_text(const char *path, const char *text, size_t bytes) {
   char temporary[PATH_MAX];
   if (snprintf(temporary, sizeof temporary, "%s.XXXXXX", path) >= (int)sizeof temporary)
@@ -134,14 +147,7 @@ int file_write_text(const char *path, const char *text, size_t bytes) {
     good = false;
     error = errno;
   }
-  if (good && rename(temporary, path) != 0) {
-    good = false;
-    error = errno;
-  }
-  if (good)
-    return TOOL_FINE;
-  unlink(temporary);
-  return complain("cannot write %s: %s", path, strerror(error));
+  return put_in_place(good, error, path, temporary);
 }
 
 FILE *file_begin(const char *path, char temporary[PATH_MAX]) {
@@ -171,12 +177,5 @@ int file_end(FILE *stream, const char *path, const char *temporary) {
     good = false;
     error = errno;
   }
-  if (good && rename(temporary, path) != 0) {
-    good = false;
-    error = errno;
-  }
-  if (good)
-    return TOOL_FINE;
-  unlink(temporary);
-  return complain("cannot write %s: %s", path, strerror(error));
+  return put_in_place(good, error, path, temporary);
 }
