@@ -124,6 +124,18 @@ glow_epilogue random_epilogue(const float *bias, const float *scale) {
   return e;
 }
 
+packing random_packing(bool special) {
+  packing b = {.k = 1 + below(below(4) ? 40 : MOST_K), .n = 1 + below(MOST_N)};
+  int64_t layout = below(3);
+  b.rs = layout == 0 ? 1 : layout == 1 ? b.n : 2 * b.n;
+  b.cs = layout == 0 ? b.k : layout == 1 ? 1 : 2;
+  int64_t size = (b.k - 1) * b.rs + (b.n - 1) * b.cs + 1;
+  b.b = numbers(size);
+  if (special)
+    sprinkle(b.b, size);
+  return b;
+}
+
 double finish_exactly(double sum, float before, int64_t j, const glow_epilogue *e) {
   if (e->accumulate)
     sum += (double)before;

@@ -65,6 +65,13 @@ void *copy_of(const void *from, int64_t count, size_t size);
 
 enum { MOST_M = 70, MOST_N = 130, MOST_K = 600 };
 
+/* B [k, n] of a product, to be packed: rows, columns, or every other element of each. */
+typedef struct packing {
+  int64_t k, n, rs, cs;
+  float *b;
+} packing;
+packing random_packing(bool special);
+
 /* Any of its parts, or none. */
 glow_epilogue random_epilogue(const float *bias, const float *scale);
 /* glow__finish in double. */

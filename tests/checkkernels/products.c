@@ -28,24 +28,6 @@ static glow_layout random_layout(const glow__kernels *kernels, int64_t k, int64_
 
 /* ---- packing --------------------------------------------------------------------------------- */
 
-typedef struct packing {
-  int64_t k, n, rs, cs;
-  float *b;
-} packing;
-
-/* Rows, columns, or every other element of each. */
-static packing random_packing(bool special) {
-  packing b = {.k = 1 + below(below(4) ? 40 : MOST_K), .n = 1 + below(MOST_N)};
-  int64_t layout = below(3);
-  b.rs = layout == 0 ? 1 : layout == 1 ? b.n : 2 * b.n;
-  b.cs = layout == 0 ? b.k : layout == 1 ? 1 : 2;
-  int64_t size = (b.k - 1) * b.rs + (b.n - 1) * b.cs + 1;
-  b.b = numbers(size);
-  if (special)
-    sprinkle(b.b, size);
-  return b;
-}
-
 static float *pack_all(const glow__kernels *kernels, const packing *b) {
   int64_t panels = glow__panels(kernels, b->n), middle = below(panels + 1);
   float *packed = array(glow__packed_size(kernels, b->k, b->n), sizeof *packed);

@@ -63,24 +63,6 @@ static void check_round(const provider *p) {
 
 /* ---- packing --------------------------------------------------------------------------------- */
 
-typedef struct packing {
-  int64_t k, n, rs, cs;
-  float *b;
-} packing;
-
-/* Rows, columns, or every other element of each. */
-static packing random_packing(bool special) {
-  packing b = {.k = 1 + below(below(4) ? 40 : MOST_K), .n = 1 + below(MOST_N)};
-  int64_t layout = below(3);
-  b.rs = layout == 0 ? 1 : layout == 1 ? b.n : 2 * b.n;
-  b.cs = layout == 0 ? b.k : layout == 1 ? 1 : 2;
-  int64_t size = (b.k - 1) * b.rs + (b.n - 1) * b.cs + 1;
-  b.b = numbers(size);
-  if (special)
-    sprinkle(b.b, size);
-  return b;
-}
-
 static glow__pair *pack_all(const glow__kernels16 *kernels, const packing *b) {
   int64_t panels = glow__panels16(kernels, b->n), middle = below(panels + 1);
   glow__pair *packed = array(glow__packed16(kernels, b->k, b->n), sizeof *packed);
