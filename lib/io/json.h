@@ -37,7 +37,8 @@ glow_status glow__json_enter(glow__json *json, bool object);
 glow_status glow__json_next(glow__json *json, bool *more);
 /* The key of a member, whose value comes next. */
 glow_status glow__json_key(glow__json *json, const char **key);
-/* Both, for the members of an object; *key NULL: it has ended, and was left. */
+/* Steps to the next member of an object and reads its key. *key NULL: the object has ended, and was
+ * left. */
 glow_status glow__json_next_key(glow__json *json, const char **key);
 
 /* A string, which then is a C string in the text, with no more bytes than it had. If something else
