@@ -120,8 +120,8 @@ static void usual_mode(int file) {
   fchmod(file, 0666 & ~mask);
 }
 
-/* Ends the writing of a file: gives it its name if all went well, otherwise removes it. error: errno
- * of the call that failed. */
+/* Ends the writing of a file: gives it its name if all went well, otherwise removes it. error:
+ * errno of the call that failed. */
 static int put_in_place(bool good, int error, const char *path, const char *temporary) {
   if (good && rename(temporary, path) != 0) {
     good = false;
