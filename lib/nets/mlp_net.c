@@ -82,6 +82,8 @@ static int64_t place_packed(glow__mlp_net *net, const glow_math *math) {
   net->packed_size = 0;
   for (int32_t l = 0; l <= net->depth; l++) {
     glow__mlp_layer *layer = &net->layers[l];
+    layer->input_panels = glow_math_panel_count(math, layer->inputs);
+    layer->output_panels = glow_math_panel_count(math, layer->outputs);
     layer->packed = net->packed_size;
     layer->back = back;
     net->packed_size += glow_math_packed_floats(math, layer->inputs, layer->outputs);
@@ -198,8 +200,7 @@ static glow_status mlp_net_prepare(const void *self, const glow_call *call) {
   for (int32_t l = 0; l <= net->depth; l++) {
     const glow__mlp_layer *layer = &net->layers[l];
     glow_math_pack(math, layer->inputs, layer->outputs, glow_call_tensor(call, layer->weight), 1,
-                   layer->inputs, packed + layer->packed, 0,
-                   glow_math_panel_count(math, layer->outputs));
+                   layer->inputs, packed + layer->packed, 0, layer->output_panels);
   }
   return net->options.standardise ? mlp_net_check_deviations(net, call) : GLOW_OK;
 }

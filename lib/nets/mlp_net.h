@@ -18,7 +18,8 @@
 
 typedef struct glow__mlp_layer {
   int64_t inputs, outputs;
-  int32_t weight, bias; /* tensors */
+  int64_t input_panels, output_panels; /* of packed matrices with as many columns */
+  int32_t weight, bias;                /* tensors */
   int64_t packed,
       back; /* places of packed W', in the derived values, and of packed W, in scratch */
 } glow__mlp_layer;
@@ -62,6 +63,8 @@ typedef struct glow__mlp_run {
   const glow__mlp_net *net;
   const glow_call *call;
   const glow_math *math;
+  const float *packed; /* all W', or NULL before they are prepared */
+  glow_layout rows;    /* of matrices in rows, but for how far apart rows are */
   int64_t samples;
   const float *x; /* the net's input: pixels of `stride` floats */
   int64_t stride;
@@ -70,9 +73,16 @@ typedef struct glow__mlp_run {
   int32_t layer; /* the layer, in runs over one layer */
 } glow__mlp_run;
 
+/* A matrix in rows of `stride` floats. */
+static inline glow_layout glow__mlp_rows(const glow__mlp_run *run, int64_t stride) {
+  glow_layout rows = run->rows;
+  rows.row = stride;
+  return rows;
+}
+
 /* x0 is x itself if that is a matrix already; otherwise it is gathered in scratch. */
-glow__mlp_run glow__mlp_net_run(const glow__mlp_net *net, const glow_call *call, const float *x,
-                                int64_t stride);
+void glow__mlp_net_begin(const glow__mlp_net *net, const glow_call *call, const float *x,
+                         int64_t stride, glow__mlp_run *run);
 
 /* How a product [samples, n] with inner size k is cut into tasks: strips of samples, and groups of
  * panels of columns. Depends on shapes alone. */

@@ -53,7 +53,7 @@ static int64_t panels_at_once(const glow__mlp_run *run, const glow__mlp_layer *l
 
 static int64_t pack_tasks(const glow__mlp_run *run, const glow__mlp_layer *layer) {
   int64_t once = panels_at_once(run, layer);
-  return (glow_math_panel_count(run->math, layer->inputs) + once - 1) / once;
+  return (layer->input_panels + once - 1) / once;
 }
 
 static void pack_part(void *arg, uint32_t task, uint32_t worker) {
@@ -64,8 +64,7 @@ static void pack_part(void *arg, uint32_t task, uint32_t worker) {
   (void)worker;
   for (; part >= pack_tasks(run, layer); layer++)
     part -= pack_tasks(run, layer);
-  int64_t once = panels_at_once(run, layer),
-          panels = glow_math_panel_count(run->math, layer->inputs);
+  int64_t once = panels_at_once(run, layer), panels = layer->input_panels;
   int64_t last = (part + 1) * once < panels ? (part + 1) * once : panels;
   glow_math_pack(run->math, layer->outputs, layer->inputs,
                  glow_call_tensor(run->call, layer->weight), layer->inputs, 1,
@@ -93,6 +92,13 @@ static void mlp_net_backward_pack(back_run *b) {
 
 /* ---- data gradients -------------------------------------------------------------------------- */
 
+/* Back through ReLU: d = 0 where h is not positive. A choice of values, for a branch would be guessed
+ * wrongly half of the time. */
+static void relu_backward(float *restrict d, const float *restrict h, int64_t count) {
+  for (int64_t j = 0; j < count; j++)
+    d[j] = h[j] > 0.0f ? d[j] : 0.0f;
+}
+
 /* d_{l-1} for rows [first, first + count) and columns of panels [from, to); x0's when l is 0. */
 static void through_layer(const back_run *b, int32_t l, const glow__mlp_part *part) {
   const glow__mlp_run *run = &b->run;
@@ -104,9 +110,9 @@ static void through_layer(const back_run *b, int32_t l, const glow__mlp_part *pa
       l ? (float *)(uintptr_t)gradient_of(b, l - 1) : glow_call_scratch(run->call, net->d_input);
   to += part->first * layer->inputs;
   glow_math_multiply(run->math, part->rows, layer->inputs, layer->outputs, d,
-                     glow_math_rows(run->math, layer->outputs),
+                     glow__mlp_rows(run, layer->outputs),
                      glow_call_scratch(run->call, net->back) + layer->back, to,
-                     glow_math_rows(run->math, layer->inputs), part->from, part->to, &none);
+                     glow__mlp_rows(run, layer->inputs), part->from, part->to, &none);
   if (!l)
     return;
   rows h = inputs_of(b, l);
@@ -114,9 +120,8 @@ static void through_layer(const back_run *b, int32_t l, const glow__mlp_part *pa
           last = part->to * glow__panel_columns(run->math);
   last = last < layer->inputs ? last : layer->inputs;
   for (int64_t n = 0; n < part->rows; n++)
-    for (int64_t j = first; j < last; j++)
-      if (!(h.at[(part->first + n) * h.stride + j] > 0.0f))
-        to[n * layer->inputs + j] = 0.0f;
+    relu_backward(to + n * layer->inputs + first, h.at + (part->first + n) * h.stride + first,
+                  last - first);
 }
 
 static void backward_strip(void *arg, uint32_t task, uint32_t worker) {
@@ -126,7 +131,7 @@ static void backward_strip(void *arg, uint32_t task, uint32_t worker) {
   (void)worker;
   for (int32_t l = run->net->depth; l >= 0; l--) {
     glow__mlp_part part = {first, left < GLOW_STRIP ? left : GLOW_STRIP, 0,
-                           glow_math_panel_count(run->math, run->net->layers[l].inputs)};
+                           run->net->layers[l].input_panels};
     through_layer(b, l, &part);
   }
 }
@@ -206,8 +211,8 @@ static void mlp_net_backward_weight_gradient(const back_run *b, int32_t l, int64
     glow_math_pack(math, count, columns, h.at + n * h.stride + column, h.stride, 1, packed, 0,
                    panels);
     glow_math_multiply_transposed(math, layer->outputs, columns, count, d + n * layer->outputs,
-                                  glow_math_rows(math, layer->outputs), packed, g,
-                                  glow_math_rows(math, layer->inputs), 0, panels, &add);
+                                  glow__mlp_rows(run, layer->outputs), packed, g,
+                                  glow__mlp_rows(run, layer->inputs), 0, panels, &add);
   }
 }
 
@@ -243,10 +248,8 @@ static void parameters(back_run *b) {
 
 void glow__mlp_net_backward(const void *self, const glow_call *call, const float *x, int64_t stride,
                             const float *out, float *dout, float *dx, int64_t dx_stride) {
-  back_run b = {.run = glow__mlp_net_run(self, call, x, stride),
-                .dout = dout,
-                .dx = dx,
-                .dx_stride = dx_stride};
+  back_run b = {.dout = dout, .dx = dx, .dx_stride = dx_stride};
+  glow__mlp_net_begin(self, call, x, stride, &b.run);
   (void)out;
   mlp_net_backward_pack(&b);
   data_gradients(&b);

@@ -35,23 +35,22 @@ static void mlp_net_forward_gather(const glow__mlp_run *run, float *input) {
   }
 }
 
-glow__mlp_run glow__mlp_net_run(const glow__mlp_net *net, const glow_call *call, const float *x,
-                                int64_t stride) {
-  glow__mlp_run run = {.net = net,
-                       .call = call,
-                       .math = glow_context_math(glow_call_context(call)),
-                       .samples = glow_call_sample_count(call),
-                       .x = x,
-                       .stride = stride,
-                       .input = x,
-                       .input_stride = stride};
+void glow__mlp_net_begin(const glow__mlp_net *net, const glow_call *call, const float *x,
+                         int64_t stride, glow__mlp_run *run) {
+  run->net = net;
+  run->call = call;
+  run->math = glow_context_math(glow_call_context(call));
+  run->packed = glow_call_derived(call);
+  run->rows = glow_math_rows(run->math, 0);
+  run->samples = glow_call_sample_count(call);
+  run->x = run->input = x;
+  run->stride = run->input_stride = stride;
   if (net->pixels > 1 || net->condition) {
     float *input = glow_call_scratch(call, net->input);
-    mlp_net_forward_gather(&run, input);
-    run.input = input;
-    run.input_stride = net->layers[0].inputs;
+    mlp_net_forward_gather(run, input);
+    run->input = input;
+    run->input_stride = net->layers[0].inputs;
   }
-  return run;
 }
 
 glow__mlp_cut glow__mlp_net_cut(const glow__mlp_run *run, int64_t n, int64_t k) {
@@ -85,12 +84,11 @@ typedef struct forward_run {
 static void layer_product(const glow__mlp_run *run, int32_t l, int64_t rows, const float *in,
                           int64_t in_stride, float *out, int64_t from, int64_t to) {
   const glow__mlp_layer *layer = &run->net->layers[l];
-  const float *packed = (const float *)glow_call_derived(run->call) + layer->packed;
   glow_epilogue end = {.bias = glow_call_tensor(run->call, layer->bias),
                        .relu = l < run->net->depth};
   glow_math_multiply(run->math, rows, layer->outputs, layer->inputs, in,
-                     glow_math_rows(run->math, in_stride), packed, out,
-                     glow_math_rows(run->math, layer->outputs), from, to, &end);
+                     glow__mlp_rows(run, in_stride), run->packed + layer->packed, out,
+                     glow__mlp_rows(run, layer->outputs), from, to, &end);
 }
 
 /* h of layer l, all samples: stored for backward, or one of two that take turns. */
@@ -114,7 +112,7 @@ static void forward_strip(void *arg, uint32_t task, uint32_t worker) {
     float *out = l == net->depth ? f->out + first * outputs
                  : stored        ? hidden_of(run, l) + first * outputs
                                  : own + l % 2 * GLOW_STRIP * outputs;
-    layer_product(run, l, rows, in, stride, out, 0, glow_math_panel_count(run->math, outputs));
+    layer_product(run, l, rows, in, stride, out, 0, net->layers[l].output_panels);
     in = out;
     stride = outputs;
   }
@@ -138,7 +136,9 @@ static void forward_part(void *arg, uint32_t task, uint32_t worker) {
 void glow__mlp_net_forward(const void *self, const glow_call *call, const float *x, int64_t stride,
                            float *out) {
   const glow__mlp_net *net = self;
-  forward_run f = {glow__mlp_net_run(net, call, x, stride), out};
+  forward_run f;
+  glow__mlp_net_begin(net, call, x, stride, &f.run);
+  f.out = out;
   if (net->narrow) {
     glow_call_run(call, (uint32_t)glow__strip_count(f.run.samples), forward_strip, &f);
     return;
