@@ -171,14 +171,16 @@ GLOW_API const float *glow_workspace_logits(const glow_workspace *workspace);
 typedef struct glow_inverse_options {
   size_t struct_size;
   const int32_t *labels; /* [count], for models with classes */
-  double *logdet;        /* [count] or NULL, nats: log|det dx / d raw latents| */
+  double *logdet;        /* [count] or NULL, nats: log|det dx / d raw latents|, in either form */
+  double *log_prob;      /* [count] or NULL, nats: log-density of x under the model, as
+                            glow_workspace_log_prob gives it up to rounding */
   int32_t form;          /* of latents, GLOW_LATENTS_...; 0: raw */
   int32_t reserved;      /* 0 */
   int32_t *statuses;     /* [count], GLOW_OK or GLOW_E_NUMERIC: see the top of this file */
   int64_t *failed;       /* how many samples are not GLOW_OK */
 } glow_inverse_options;
 #define GLOW_INVERSE_OPTIONS_INIT                                                                  \
-  { sizeof(glow_inverse_options), NULL, NULL, GLOW_LATENTS_RAW, 0, NULL, NULL }
+  { sizeof(glow_inverse_options), NULL, NULL, NULL, GLOW_LATENTS_RAW, 0, NULL, NULL }
 
 /* Maps latents [count, dims] to x [count, dims]. options NULL: the defaults. */
 GLOW_API glow_status glow_workspace_inverse(glow_workspace *workspace, const float *latents,
@@ -197,9 +199,17 @@ typedef struct glow_sample_options {
   const int32_t *labels; /* [count], for models with classes */
   int32_t *statuses;     /* [count], GLOW_OK or GLOW_E_NUMERIC: see the top of this file */
   int64_t *failed;       /* how many samples are not GLOW_OK */
+  /* What was drawn; each may be NULL. None of them takes another pass. */
+  float *latents;   /* [count, dims], whitened, with their temperatures in them: an inverse pass
+                       maps them to the same x */
+  double *log_prob; /* [count], nats: log-density of x under the model, as glow_workspace_log_prob
+                       gives it up to rounding */
+  double *log_q;    /* [count], nats: log-density of x under what it was drawn from, the model with
+                       its latents at these temperatures. At temperature 1 that is log_prob; where a
+                       temperature is 0, nothing has a density, and it is INFINITY. */
 } glow_sample_options;
 #define GLOW_SAMPLE_OPTIONS_INIT                                                                   \
-  { sizeof(glow_sample_options), 1.0, NULL, NULL, 0, 0, NULL, NULL, NULL }
+  { sizeof(glow_sample_options), 1.0, NULL, NULL, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL }
 /* Draws `count` samples into x [count, dims]. options NULL: the defaults. */
 GLOW_API glow_status glow_workspace_sample(glow_workspace *workspace, int64_t count,
                                            const glow_sample_options *options, float *x);

@@ -193,16 +193,18 @@ bool glow__check_forward(glow__check *c, const float *x, int64_t first, int64_t 
 }
 
 bool glow__check_inverse(glow__check *c, const glow__outputs *in, int64_t first, int64_t samples,
-                         int32_t form, float *x, double *logdet) {
+                         int32_t form, float *x, double *logdet, double *logprior) {
   const glow__node *node = c->node;
   glow__grid grid = glow__grid_x(c, samples);
   glow_call call;
   call_begin(c, first, samples, form, in->z, &call);
   for (int64_t n = 0; n < samples; n++)
     logdet[n] = c->start;
+  for (int64_t n = 0; logprior && n < samples; n++)
+    logprior[n] = c->start;
   c->ws->failure.failed = false;
-  glow_status status =
-      node->layer->ops.inverse(node->layer->self, &call, node->out_size ? in->y : NULL, x, logdet);
+  glow_status status = node->layer->ops.inverse(node->layer->self, &call,
+                                                node->out_size ? in->y : NULL, x, logdet, logprior);
   if (status == GLOW_OK)
     status = glow__outcome_refuse(c->ws);
   if (status != GLOW_OK) {
@@ -210,7 +212,8 @@ bool glow__check_inverse(glow__check *c, const glow__outputs *in, int64_t first,
     return false;
   }
   return call_end(c, "inverse", &call) && glow__check_written(c, "inverse", "x", x, &grid) &&
-         finite_sums(c, "inverse", "the log-det", logdet, samples);
+         finite_sums(c, "inverse", "the log-det", logdet, samples) &&
+         (!logprior || finite_sums(c, "inverse", "the log-prior", logprior, samples));
 }
 
 static bool finite_gradients(glow__check *c, const float *gradients) {

@@ -49,7 +49,7 @@ static void stored(const glow__back *b, int32_t i) {
 static glow_status backward_invert(const glow_workspace *ws, const glow__node *node,
                                    glow_call *call, const float *y, float *x) {
   double *ignored = (double *)(void *)(ws->memory + ws->plan.logdet);
-  GLOW_TRY(glow__node_inverse(call, y, x, ignored));
+  GLOW_TRY(glow__node_inverse(call, y, x, ignored, NULL));
   GLOW_TRY(glow__outcome_refuse(ws));
   if (node->stored.count)
     glow__node_forward(call, x, node->out_size ? ws->memory + ws->plan.spare : NULL, ignored,

@@ -113,7 +113,8 @@ static void inverse_block(void *arg, uint32_t task, uint32_t worker) {
   const glow__node *node = call.node;
   glow_status status = node->layer->ops.inverse(
       node->layer->self, &call, c->y ? c->y + call.first * node->out_size : NULL,
-      c->to_x + call.first * node->in_size, c->logdet + call.first);
+      c->to_x + call.first * node->in_size, c->logdet + call.first,
+      c->logprior ? c->logprior + call.first : NULL);
   if (status == GLOW_OK)
     return;
   glow__failure own = {.status = status, .sample = call.first};
@@ -135,23 +136,25 @@ static void clear_failed(const glow_call *call, float *x) {
 
 /* In words of this thread. */
 static glow_status inverse_in_blocks(const glow_call *call, const float *y, float *x,
-                                     double *logdet) {
+                                     double *logdet, double *logprior) {
   glow__failure stopped = {.failed = false};
   block_run c = {.call = call,
                  .block = glow__block_samples(call->node, call->samples),
                  .y = y,
                  .to_x = x,
                  .logdet = logdet,
+                 .logprior = logprior,
                  .stopped = &stopped};
   glow_context_run(call->model->context, block_count(&c), inverse_block, &c);
   return stopped.failed ? glow_error(stopped.status, "%s", stopped.text) : GLOW_OK;
 }
 
-glow_status glow__node_inverse(const glow_call *call, const float *y, float *x, double *logdet) {
+glow_status glow__node_inverse(const glow_call *call, const float *y, float *x, double *logdet,
+                               double *logprior) {
   const glow_layer *layer = call->node->layer;
   glow_status status = glow__by_tasks(call->node)
-                           ? layer->ops.inverse(layer->self, call, y, x, logdet)
-                           : inverse_in_blocks(call, y, x, logdet);
+                           ? layer->ops.inverse(layer->self, call, y, x, logdet, logprior)
+                           : inverse_in_blocks(call, y, x, logdet, logprior);
   if (status != GLOW_OK)
     return glow__error_prefix(status, "layer '%s'", call->node->name);
   clear_failed(call, x);

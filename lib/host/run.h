@@ -16,8 +16,10 @@ static inline void glow__call_skip(glow_call *call, int64_t samples) {
 }
 void glow__node_forward(const glow_call *call, const float *x, float *y, double *logdet,
                         double *logprior);
-/* Fails when the layer's inverse as a whole does; samples that fail are marked, and zeros in x. */
-glow_status glow__node_inverse(const glow_call *call, const float *y, float *x, double *logdet);
+/* Fails when the layer's inverse as a whole does; samples that fail are marked, and zeros in x.
+ * logprior may be NULL. */
+glow_status glow__node_inverse(const glow_call *call, const float *y, float *x, double *logdet,
+                               double *logprior);
 /* pass->gradients: the whole flat vector. blocks: buffers for by-samples layers. */
 void glow__node_backward(const glow_call *call, const glow_layer_gradient *gradient, float *blocks,
                          int64_t block_stride);
@@ -39,9 +41,10 @@ typedef struct glow__watch {
 void glow__run_forward(glow_workspace *ws, const float *x, const int32_t *labels, int64_t samples,
                        int32_t form, int32_t statistics, bool store, float *latents, double *logdet,
                        double *logprior, glow__watch *watch);
+/* logprior: NULL, or where the log-density of the raw latents goes. */
 glow_status glow__run_inverse(glow_workspace *ws, const float *latents, int32_t form,
                               const int32_t *labels, int64_t samples, float *x, double *logdet,
-                              glow__watch *watch);
+                              double *logprior, glow__watch *watch);
 
 /* ---- backward -------------------------------------------------------------------------------- */
 

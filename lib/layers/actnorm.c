@@ -84,7 +84,8 @@ static void actnorm_undo(const actnorm *a, const glow_call *call, const float *y
 }
 
 static glow_status actnorm_inverse(const void *self, const glow_call *call, const float *y,
-                                   float *x, double *logdet) {
+                                   float *x, double *logdet, double *logprior) {
+  (void)logprior;
   const actnorm_derived *d = glow_call_derived(call);
   actnorm_undo(self, call, y, x);
   for (int64_t n = 0; n < glow_call_sample_count(call); n++)

@@ -187,7 +187,8 @@ static void batchnorm_forward(const void *self, const glow_call *call, const flo
 }
 
 static glow_status batchnorm_inverse(const void *self, const glow_call *call, const float *y,
-                                     float *x, double *logdet) {
+                                     float *x, double *logdet, double *logprior) {
+  (void)logprior;
   const batchnorm *b = self;
   batchnorm_run r = batchnorm_begin(b, call);
   double each = batchnorm_choose(b, &r, NULL);

@@ -177,7 +177,8 @@ static void coupling_forward(const void *self, const glow_call *call, const floa
 }
 
 static glow_status coupling_inverse(const void *self, const glow_call *call, const float *y,
-                                    float *x, double *logdet) {
+                                    float *x, double *logdet, double *logprior) {
+  (void)logprior;
   glow__coupling_run run = glow__coupling_begin(self, call);
   run.h = coupling_run_net(self, call, y);
   run.from = y;

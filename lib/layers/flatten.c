@@ -32,8 +32,9 @@ static void flatten_forward(const void *self, const glow_call *call, const float
 }
 
 static glow_status flatten_inverse(const void *self, const glow_call *call, const float *y,
-                                   float *x, double *logdet) {
+                                   float *x, double *logdet, double *logprior) {
   (void)logdet;
+  (void)logprior;
   flatten_copy(self, call, y, x);
   return GLOW_OK;
 }

@@ -345,7 +345,8 @@ static void invconv_forward(const void *self, const glow_call *call, const float
 }
 
 static glow_status invconv_inverse(const void *self, const glow_call *call, const float *y,
-                                   float *x, double *logdet) {
+                                   float *x, double *logdet, double *logprior) {
+  (void)logprior;
   const invconv *v = self;
   invconv_derived d = invconv_derived_of(v, call);
   glow__pixel_matrix_run(call, v->image, v->channels, d.backward, NULL, y, x);

@@ -74,8 +74,9 @@ static void permute_undo(const permute *p, const glow_call *call, const float *y
 }
 
 static glow_status permute_inverse(const void *self, const glow_call *call, const float *y,
-                                   float *x, double *logdet) {
+                                   float *x, double *logdet, double *logprior) {
   (void)logdet;
+  (void)logprior;
   permute_undo(self, call, y, x);
   return GLOW_OK;
 }

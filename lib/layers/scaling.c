@@ -83,7 +83,8 @@ static void scaling_forward(const void *self, const glow_call *call, const float
 }
 
 static glow_status scaling_inverse(const void *self, const glow_call *call, const float *y,
-                                   float *x, double *logdet) {
+                                   float *x, double *logdet, double *logprior) {
+  (void)logprior;
   const scaling *s = self;
   const scaling_derived *d = glow_call_derived(call);
   scaling_multiply(s, call, d->scales + s->size, y, x);

@@ -147,7 +147,8 @@ static void spline_coupling_forward(const void *self, const glow_call *call, con
 }
 
 static glow_status spline_coupling_inverse(const void *self, const glow_call *call, const float *y,
-                                           float *x, double *logdet) {
+                                           float *x, double *logdet, double *logprior) {
+  (void)logprior;
   spline_transform(self, call, y, x, logdet, -1.0);
   return GLOW_OK;
 }

@@ -163,6 +163,17 @@ static void split_forward(const void *self, const glow_call *call, const float *
   }
 }
 
+/* log p of one sample's latents z, which are whitened or raw. */
+static double split_log_density(const split *s, const float *z, const float *h, bool whitened) {
+  double density = 0;
+  for (int64_t p = 0; p < s->image; p++)
+    for (int64_t j = 0; j < s->half; j++) {
+      float logs = h[p * s->channels + s->half + j], e = z[p * s->half + j];
+      density += glow__gaussian(whitened ? e : glow__whiten(e, h[p * s->channels + j], logs), logs);
+    }
+  return density;
+}
+
 /* x of one sample, from the half that stays and the latents. */
 static void split_join(const split *s, const float *kept, const float *z, const float *h,
                        float *x) {
@@ -177,15 +188,17 @@ static void split_join(const split *s, const float *kept, const float *z, const 
 }
 
 static glow_status split_inverse(const void *self, const glow_call *call, const float *y, float *x,
-                                 double *logdet) {
+                                 double *logdet, double *logprior) {
   const split *s = self;
   bool whitened = glow_call_latent_form(call) == GLOW_LATENTS_WHITENED;
   (void)logdet;
   for (int64_t n = 0; n < glow_call_sample_count(call); n++) {
     const float *kept = y + n * s->image * s->half;
-    const float *h = whitened ? split_prior_of(s, call, kept, s->half) : NULL;
-    split_join(s, kept, glow_call_latents(call) + n * glow_call_latent_stride(call), h,
-               x + n * s->image * s->channels);
+    const float *z = glow_call_latents(call) + n * glow_call_latent_stride(call);
+    const float *h = whitened || logprior ? split_prior_of(s, call, kept, s->half) : NULL;
+    split_join(s, kept, z, whitened ? h : NULL, x + n * s->image * s->channels);
+    if (logprior)
+      logprior[n] += split_log_density(s, z, h, whitened);
   }
   return GLOW_OK;
 }

@@ -55,9 +55,17 @@ static void split_fixed_join(const split_fixed *s, const glow_call *call, const 
 }
 
 static glow_status split_fixed_inverse(const void *self, const glow_call *call, const float *y,
-                                       float *x, double *logdet) {
+                                       float *x, double *logdet, double *logprior) {
+  const split_fixed *s = self;
   (void)logdet;
-  split_fixed_join(self, call, y, x);
+  split_fixed_join(s, call, y, x);
+  for (int64_t n = 0; logprior && n < glow_call_sample_count(call); n++) {
+    const float *z = glow_call_latents(call) + n * glow_call_latent_stride(call);
+    double density = 0;
+    for (int64_t i = 0; i < s->image * s->half; i++)
+      density += glow__gaussian(z[i], 0.0f);
+    logprior[n] += density;
+  }
   return GLOW_OK;
 }
 

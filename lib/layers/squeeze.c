@@ -47,8 +47,9 @@ static void squeeze_forward(const void *self, const glow_call *call, const float
 }
 
 static glow_status squeeze_inverse(const void *self, const glow_call *call, const float *y,
-                                   float *x, double *logdet) {
+                                   float *x, double *logdet, double *logprior) {
   (void)logdet;
+  (void)logprior;
   squeeze_move(self, glow_call_sample_count(call), y, x, false);
   return GLOW_OK;
 }

@@ -114,7 +114,8 @@ static void standardise_undo(const standardise *s, const glow_call *call, const 
 }
 
 static glow_status standardise_inverse(const void *self, const glow_call *call, const float *y,
-                                       float *x, double *logdet) {
+                                       float *x, double *logdet, double *logprior) {
+  (void)logprior;
   standardise_undo(self, call, y, x);
   standardise_add_logdet(call, -1, logdet);
   return GLOW_OK;

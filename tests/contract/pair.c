@@ -238,7 +238,8 @@ static void pair_forward(const void *self, const glow_call *call, const float *x
 }
 
 static glow_status pair_inverse(const void *self, const glow_call *call, const float *y, float *x,
-                                double *logdet) {
+                                double *logdet, double *logprior) {
+  (void)logprior;
   const pair_layer *s = self;
   const double *factor = glow_call_derived(call);
   pair_nets(s, call, y, -1, logdet);

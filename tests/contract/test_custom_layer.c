@@ -68,7 +68,8 @@ static void forward(const void *self, const glow_call *call, const float *x, flo
 }
 
 static glow_status inverse(const void *self, const glow_call *call, const float *y, float *x,
-                           double *logdet) {
+                           double *logdet, double *logprior) {
+  (void)logprior;
   const bend *s = self;
   int64_t count = glow_call_sample_count(call) * s->pixels * s->channels;
   for (int64_t i = 0; i < count; i++)

@@ -37,6 +37,7 @@ typedef enum fault {
   DX_WRONG,
   INVERSE_OFF,
   INVERSE_LOGDET,
+  INVERSE_LOGPRIOR,
   WHITENED_OFF,
   WRITES_BEYOND_Y,
   WRITES_BEYOND_SCRATCH,
@@ -231,6 +232,25 @@ static void forward(const void *self, const glow_call *call, const float *x, flo
     glow_release(glow_call_context(call), glow_allocate(glow_call_context(call), 16));
 }
 
+/* Element (p, c) of the output of sample n, as forward computed it. */
+static double given_output(const bend *b, const glow_call *call, const float *y, int64_t n,
+                           int64_t p, int64_t c) {
+  double out = (double)*place(b, call, (float *)(uintptr_t)y, n, p, c);
+  bool halved = c >= b->kept && b->fault == WHITENED_OFF &&
+                glow_call_latent_form(call) == GLOW_LATENTS_WHITENED;
+  return halved ? 2 * out : out;
+}
+
+/* Log-density of the latents of sample n. */
+static double latent_density(const bend *b, const glow_call *call, int64_t n, const float *y) {
+  double sum = 0;
+  for (int64_t p = 0; p < b->pixels; p++)
+    for (int64_t c = b->kept; c < b->channels; c++)
+      sum +=
+          gaussian(given_output(b, call, y, n, p, c)) + (b->fault == LOGPRIOR_CONSTANT ? 0.5 : 0.0);
+  return sum;
+}
+
 /* x of sample n; returns forward's log-det. */
 static double undo_sample(const bend *b, const glow_call *call, int64_t n, const float *y,
                           float *x) {
@@ -238,11 +258,7 @@ static double undo_sample(const bend *b, const glow_call *call, int64_t n, const
   double sum = 0;
   for (int64_t p = 0; p < b->pixels; p++)
     for (int64_t c = 0; c < b->channels; c++) {
-      double out = (double)*place(b, call, (float *)(uintptr_t)y, n, p, c);
-      if (c >= b->kept && b->fault == WHITENED_OFF &&
-          glow_call_latent_form(call) == GLOW_LATENTS_WHITENED)
-        out *= 2;
-      double t = asinh(out);
+      double t = asinh(given_output(b, call, y, n, p, c));
       double in = sinh((t - (double)bias[c] - (double)b->hidden) / (double)slope[c]);
       x[(n * b->pixels + p) * b->channels + c] = (float)in;
       sum += log(cosh(t)) + log((double)slope[c]) - 0.5 * log1p(in * in);
@@ -263,7 +279,7 @@ static double first_pixel(const bend *b, const glow_call *call, int64_t n, const
 }
 
 static glow_status inverse(const void *self, const glow_call *call, const float *y, float *x,
-                           double *logdet) {
+                           double *logdet, double *logprior) {
   const bend *b = self;
   if (b->fault == INVERSE_FAILS)
     glow_call_fail(call, 1, "the slope is %g", 0.0);
@@ -272,6 +288,8 @@ static glow_status inverse(const void *self, const glow_call *call, const float 
     if (b->fault == LOGDET_OF_A_PIXEL) /* as wrong as forward's, so that the Jacobian must tell */
       sum = first_pixel(b, call, n, x);
     logdet[n] -= b->fault == INVERSE_LOGDET || b->fault == LOGDET_SIGN ? -sum : sum;
+    if (logprior && b->fault != INVERSE_LOGPRIOR)
+      logprior[n] += latent_density(b, call, n, y);
   }
   if (b->fault == INVERSE_OFF) /* row 1, column 2, channel 3 of 4 x 4 x 4 */
     x[(1 * 4 + 2) * 4 + 3] += 0.1f;
@@ -516,6 +534,7 @@ static const row rows[] = {
     ROW(INVERSE_FAILS, BY_TASKS,
         "inverse: inverse fails on what forward gave: layer 'layer': the inverse of sample 1: "),
     ROW(INVERSE_LOGDET, 0, "inverse: the inverse's log-det is not minus forward's: sample 0: "),
+    ROW(INVERSE_LOGPRIOR, LATENTS, "inverse: the inverse's log-prior is not forward's: sample 0: "),
     ROW(WHITENED_OFF, LATENTS, "log-prior: sample 0: "),
     ROW(WRITES_BEYOND_Y, 0, "forward: forward writes beyond y: 3 floats behind its end"),
     ROW(WRITES_BEYOND_SCRATCH, 0,

@@ -85,11 +85,12 @@ typedef struct glow_layer_ops {
    * to logprior[samples]. */
   void (*forward)(const void *self, const glow_call *call, const float *x, float *y, double *logdet,
                   double *logprior);
-  /* Writes x from y (and latents). ADDS log|det dx/dy| to logdet[samples]. Where the inverse of a
-   * sample does not converge, it calls glow_call_fail and goes on with the others. An error that it
-   * returns ends the whole pass. */
+  /* Writes x from y (and latents). ADDS log|det dx/dy| to logdet[samples]. If logprior is not NULL,
+   * ADDS to logprior[samples] what forward does: the log-density of the latents that it takes, of
+   * their raw values in either form. Where the inverse of a sample does not converge, it calls
+   * glow_call_fail and goes on with the others. An error that it returns ends the whole pass. */
   glow_status (*inverse)(const void *self, const glow_call *call, const float *y, float *x,
-                         double *logdet);
+                         double *logdet, double *logprior);
   /* ADDS gradients of tensors to glow_call_gradient, and writes dx. */
   void (*backward)(const void *self, const glow_call *call, const glow_layer_gradient *gradient);
   /* Releases what `self` holds besides options and nets; `self` itself is released afterwards.
