@@ -68,9 +68,13 @@ typedef struct glow_workspace_options {
                              is always counted. */
   double drift_bound;     /* default 1e-3; 0: only measure, and reserve no memory for running
                              layers again */
+  int32_t inputs_only;    /* 1: backward gives the gradients of x and of conditions alone; those of
+                             parameters take neither memory nor time. Batch normalisations then use
+                             their running averages. Default 0 */
+  int32_t reserved;       /* 0 */
 } glow_workspace_options;
 #define GLOW_WORKSPACE_OPTIONS_INIT                                                                \
-  { sizeof(glow_workspace_options), 1, GLOW_MODE_INFERENCE, 0, 0, 1e-3 }
+  { sizeof(glow_workspace_options), 1, GLOW_MODE_INFERENCE, 0, 0, 1e-3, 0, 0 }
 
 /* Bytes that a workspace with these options would allocate. options NULL: the defaults.
  * GLOW_E_LIMIT if memory_budget is too low; the error text says what is needed at least. */
@@ -117,18 +121,22 @@ enum {
 /* What a forward pass is given besides x, and what it should write. Any output may be NULL. */
 typedef struct glow_forward_options {
   size_t struct_size;
-  const int32_t *labels; /* [count], for models with classes */
-  float *latents;        /* [count, dims] */
-  double *logdet;        /* [count], nats: log|det d raw latents / dx| */
-  double *log_prob;      /* [count], nats: log-density of x, log-det plus log-priors */
-  int32_t form;          /* of latents, GLOW_LATENTS_...; 0: raw */
-  int32_t evaluate;      /* 1: as glow_workspace_log_prob, in any mode: running averages of batch
+  const int32_t *labels;    /* [count], for models with classes */
+  float *latents;           /* [count, dims] */
+  double *logdet;           /* [count], nats: log|det d raw latents / dx| */
+  double *log_prob;         /* [count], nats: log-density of x, log-det plus log-priors */
+  int32_t form;             /* of latents, GLOW_LATENTS_...; 0: raw */
+  int32_t evaluate;         /* 1: as glow_workspace_log_prob, in any mode: running averages of batch
                             normalisations, nothing stored for backward, any number of samples */
-  int32_t *statuses;     /* [count], GLOW_OK or GLOW_E_NUMERIC: see the top of this file */
-  int64_t *failed;       /* how many samples are not GLOW_OK */
+  int32_t *statuses;        /* [count], GLOW_OK or GLOW_E_NUMERIC: see the top of this file */
+  int64_t *failed;          /* how many samples are not GLOW_OK */
+  int32_t running_averages; /* 1: batch normalisations use their running averages in a training mode
+                               too, so that backward gives the gradient of what
+                               glow_workspace_log_prob computes; default 0 */
+  int32_t reserved;         /* 0 */
 } glow_forward_options;
 #define GLOW_FORWARD_OPTIONS_INIT                                                                  \
-  { sizeof(glow_forward_options), NULL, NULL, NULL, NULL, GLOW_LATENTS_RAW, 0, NULL, NULL }
+  { sizeof(glow_forward_options), NULL, NULL, NULL, NULL, GLOW_LATENTS_RAW, 0, NULL, NULL, 0, 0 }
 
 /* Maps x [count, dims] to latents. In a training mode it stores what glow_workspace_backward needs,
  * and batch normalisations use the statistics of this batch, as training does; to evaluate with

@@ -255,12 +255,14 @@ bool glow__check_backward(glow__check *c, const glow_layer_gradient *gradient, f
   memset(c->vectors[3], 0, (size_t)(samples * c->model->condition_size) * sizeof(float));
   if (!valid)
     fill_saved(c, saved);
-  call_fill(gradients - GLOW_CHECK_GUARD, GLOW_CHECK_GUARD, of_array);
-  call_fill(gradients + node->parameters, GLOW_CHECK_GUARD, of_array);
+  if (gradients) {
+    call_fill(gradients - GLOW_CHECK_GUARD, GLOW_CHECK_GUARD, of_array);
+    call_fill(gradients + node->parameters, GLOW_CHECK_GUARD, of_array);
+  }
   node->layer->ops.backward(node->layer->self, &call, &g);
   return call_end(c, "backward", &call) && glow__check_written(c, "backward", "dx", g.dx, &grid) &&
          (g.x || glow__check_written(c, "backward", "x_out", g.x_out, &grid)) &&
-         finite_gradients(c, gradients);
+         (!gradients || finite_gradients(c, gradients));
 }
 
 bool glow__check_logits_call(glow__check *c, const float *x, int64_t first, int64_t samples,

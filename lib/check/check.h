@@ -137,7 +137,8 @@ bool glow__check_forward(glow__check *c, const float *x, int64_t first, int64_t 
                          int32_t form, float *saved, const glow__outputs *out);
 bool glow__check_inverse(glow__check *c, const glow__outputs *in, int64_t first, int64_t samples,
                          int32_t form, float *x, double *logdet, double *logprior);
-/* gradient: what is given, and where to write. z: the raw latents. gradients are added to. */
+/* gradient: what is given, and where to write. z: the raw latents. gradients are added to; NULL:
+ * nobody wants them. */
 bool glow__check_backward(glow__check *c, const glow_layer_gradient *gradient, float *z,
                           int64_t first, int64_t samples, float *saved, bool valid,
                           float *gradients);

@@ -13,8 +13,13 @@ void glow__back_begin(const glow__back *b, int32_t i, glow_call *call) {
   glow__call_begin(ws, &ws->model->nodes[i], ws->samples, ws->labels, GLOW_LATENTS_RAW,
                    ws->memory + ws->plan.latents, call);
   call->gradients = b->gradients;
+  if (!b->gradients && !glow__skips_gradients(call->node)) { /* what nobody reads */
+    call->gradients = ws->memory + ws->plan.parameter_gradients;
+    call->gradient_first = call->node->first_parameter;
+  }
   call->d_condition = b->d_condition;
-  call->statistics = GLOW_STATISTICS_OBSERVED;
+  call->statistics =
+      ws->statistics == GLOW_STATISTICS_BATCH ? GLOW_STATISTICS_OBSERVED : GLOW_STATISTICS_RUNNING;
 }
 
 void glow__back_node(const glow__back *b, int32_t i, const glow_call *call,
@@ -209,7 +214,7 @@ glow_status glow_workspace_backward(glow_workspace *ws, const glow_backward_opti
   double *d_logprior = (double *)(void *)(ws->memory + ws->plan.weight_logprior);
   set_weights(ws, &o, d_logdet, d_logprior);
   const glow__back b = {.ws = ws,
-                        .gradients = ws->memory + ws->plan.parameter_gradients,
+                        .gradients = glow_workspace_gradients(ws),
                         .d_logdet = d_logdet,
                         .d_logprior = d_logprior,
                         .d_latents = o.d_latents,
@@ -222,7 +227,7 @@ glow_status glow_workspace_backward(glow_workspace *ws, const glow_backward_opti
   if (status == GLOW_OK && o.dx)
     memcpy(o.dx, ws->memory + ws->plan.gradients_x[0],
            (size_t)(ws->samples * ws->model->dims) * sizeof(float));
-  if (status == GLOW_OK)
+  if (status == GLOW_OK && ws->statistics == GLOW_STATISTICS_BATCH)
     glow__running_gather(ws);
   ws->samples = 0;
   return status;

@@ -167,6 +167,8 @@ static const float *offset_of(const float *base, int64_t offset) {
 
 /* A block's own gradients. */
 static void begin_gradients(const block_run *c, uint32_t task, glow_call *call) {
+  if (!c->call->gradients) /* they are left out */
+    return;
   call->gradients = c->blocks + (int64_t)task * c->block_stride;
   call->gradient_first = call->node->first_parameter;
   memset(call->gradients, 0, (size_t)call->node->parameters * sizeof(float));
@@ -178,6 +180,8 @@ static void run_with_gradients(const block_run *c, glow_task_fn block) {
   const glow__node *node = call->node;
   uint32_t count = block_count(c);
   glow_context_run(call->model->context, count, block, (void *)(uintptr_t)c);
+  if (!call->gradients)
+    return;
   float *sum = call->gradients + (node->first_parameter - call->gradient_first);
   for (uint32_t b = 0; b < count; b++)
     for (int64_t j = 0; j < node->parameters; j++)

@@ -37,8 +37,9 @@ typedef struct glow__plan {
   int32_t slot_count;
   int64_t block_gradients; /* buffers of by-samples layers */
   int64_t block_stride;
-  int64_t parameter_gradients;
-  int64_t observed;     /* in the last forward pass */
+  bool inputs_only;            /* no gradients of parameters */
+  int64_t parameter_gradients; /* with inputs_only: for layers that cannot leave theirs out */
+  int64_t observed;            /* in the last forward pass */
   int64_t observed_sum; /* doubles: of the batches since gradients were zeroed, times samples */
   int64_t total;
 } glow__plan;
@@ -60,7 +61,8 @@ struct glow_workspace {
   int64_t base;    /* what the caller calls the first sample of a pass, in messages */
   bool told_scale; /* a warning of input that cannot be right was given */
   /* The last forward, for backward. */
-  int64_t samples; /* 0: none; -1: one that had a sample which is not finite */
+  int32_t statistics; /* GLOW_STATISTICS_BATCH or _RUNNING */
+  int64_t samples;    /* 0: none; -1: one that had a sample which is not finite */
   const int32_t *labels;
   int32_t *label_copy;      /* room for the batch's labels, in models with classes */
   int64_t observed_samples; /* in the sums of what was observed */
@@ -85,6 +87,11 @@ static inline float *glow__stored_input(const glow_workspace *ws, int32_t i) {
     return NULL;
   int64_t offset = ws->inputs ? ws->inputs[i] : i == 0 ? ws->plan.input : -1;
   return offset < 0 ? NULL : ws->memory + offset;
+}
+
+/* Can backward of this node leave gradients of parameters out? */
+static inline bool glow__skips_gradients(const glow__node *node) {
+  return !node->parameters || glow__layer_flags(node->layer) & GLOW_LAYER_SKIPS_GRADIENTS;
 }
 
 /* A layer whose inverse costs more than this many forwards is not inverted just to save memory. */

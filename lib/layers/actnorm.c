@@ -105,11 +105,12 @@ static void actnorm_backward(const void *self, const glow_call *call,
   glow__pointwise_of(call)->actnorm_backward(samples * a->pixels, channels, g->y, g->dy, d->scales,
                                              g->dx, bias, logs);
   double logdet = 0;
+  float *d_bias = glow_call_gradient(call, a->bias), *d_logs = glow_call_gradient(call, a->logs);
   for (int64_t n = 0; n < samples; n++)
     logdet += g->d_logdet[n] * (double)a->pixels;
-  for (int64_t c = 0; c < channels; c++) {
-    glow_call_gradient(call, a->bias)[c] += (float)bias[c];
-    glow_call_gradient(call, a->logs)[c] += (float)(logs[c] + logdet);
+  for (int64_t c = 0; d_bias && c < channels; c++) {
+    d_bias[c] += (float)bias[c];
+    d_logs[c] += (float)(logs[c] + logdet);
   }
   if (!g->x)
     actnorm_undo(a, call, g->y, g->x_out);
@@ -137,7 +138,8 @@ static const glow_options_table actnorm_table = {
 const glow_layer_ops glow__actnorm_ops = {
     .struct_size = sizeof(glow_layer_ops),
     .type = "actnorm",
-    .flags = GLOW_LAYER_IN_PLACE | GLOW_LAYER_RECONSTRUCTS | GLOW_LAYER_ALWAYS_PREPARES,
+    .flags = GLOW_LAYER_IN_PLACE | GLOW_LAYER_RECONSTRUCTS | GLOW_LAYER_ALWAYS_PREPARES |
+             GLOW_LAYER_SKIPS_GRADIENTS,
     .options = &actnorm_table,
     .self_size = sizeof(actnorm),
     .configure = actnorm_configure,

@@ -284,7 +284,8 @@ static glow_status coupling_create(glow_context *context, const void *options, g
 const glow_layer_ops glow__coupling_ops = {
     .struct_size = sizeof(glow_layer_ops),
     .type = "coupling",
-    .flags = GLOW_LAYER_BY_TASKS | GLOW_LAYER_IN_PLACE | GLOW_LAYER_RECONSTRUCTS,
+    .flags = GLOW_LAYER_BY_TASKS | GLOW_LAYER_IN_PLACE | GLOW_LAYER_RECONSTRUCTS |
+             GLOW_LAYER_SKIPS_GRADIENTS,
     .net_count = 1,
     .nets = coupling_nets,
     .options = &coupling_table,

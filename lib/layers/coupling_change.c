@@ -279,6 +279,8 @@ void glow__coupling_backward(glow__coupling_run *run) {
   if (!run->scale)
     return;
   float *d_scale = glow_call_gradient(run->call, c->scale);
+  if (!d_scale)
+    return;
   for (int64_t j = 0; j < c->changed; j++) {
     double sum = 0;
     for (uint32_t t = 0; t < glow__group_count(&run->groups); t++)

@@ -308,6 +308,7 @@ typedef struct invconv_run {
   invconv_derived d;
   const glow_layer_gradient *g;
   int64_t samples, group;
+  bool inputs_only; /* the gradient of W is left out */
 } invconv_run;
 
 static invconv_run invconv_begin(const invconv *v, const glow_call *call) {
@@ -368,6 +369,8 @@ static void invconv_backward_group(void *arg, uint32_t task, uint32_t worker) {
   glow__pixel_matrix_apply(r->math, c, r->d.back, NULL, g->dy, g->dx, first, last);
   if (!g->x)
     glow__pixel_matrix_apply(r->math, c, r->d.backward, NULL, g->y, g->x_out, first, last);
+  if (r->inputs_only)
+    return;
   const float *x = g->x ? g->x : g->x_out;
   memset(dw, 0, (size_t)(c * c) * sizeof *dw);
   for (int64_t p = first; p < last; p += PIXELS) {
@@ -434,7 +437,10 @@ static void invconv_backward(const void *self, const glow_call *call,
   double *dw = (double *)(void *)glow_call_scratch(call, v->gradient);
   double logdet = 0;
   r.g = g;
+  r.inputs_only = !glow_call_gradient(call, v->o.lu ? v->lower : v->weight);
   glow_call_run(call, invconv_group_count(&r), invconv_backward_group, &r);
+  if (r.inputs_only)
+    return;
   memset(dw, 0, (size_t)square * sizeof *dw);
   for (uint32_t t = 0; t < invconv_group_count(&r); t++)
     for (int64_t i = 0; i < square; i++)
@@ -482,7 +488,7 @@ static const glow_options_table invconv_table = {
 const glow_layer_ops glow__invconv_ops = {
     .struct_size = sizeof(glow_layer_ops),
     .type = "invconv",
-    .flags = GLOW_LAYER_BY_TASKS | GLOW_LAYER_RECONSTRUCTS,
+    .flags = GLOW_LAYER_BY_TASKS | GLOW_LAYER_RECONSTRUCTS | GLOW_LAYER_SKIPS_GRADIENTS,
     .options = &invconv_table,
     .self_size = sizeof(invconv),
     .configure = invconv_configure,

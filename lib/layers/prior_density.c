@@ -69,8 +69,9 @@ double glow__prior_log_mixture(const glow__prior *p, const glow_call *call, cons
 }
 
 static void prior_add_gradient(const glow_call *call, int32_t tensor, int64_t at, float value) {
-  if (tensor >= 0)
-    glow_call_gradient(call, tensor)[at] += value;
+  float *gradient = tensor >= 0 ? glow_call_gradient(call, tensor) : NULL;
+  if (gradient)
+    gradient[at] += value;
 }
 
 /* With e = (z - m)/sd, its score s, and weight w of the log-density:

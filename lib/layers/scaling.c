@@ -101,13 +101,13 @@ static void scaling_backward(const void *self, const glow_call *call,
   double *sums = (double *)(void *)glow_call_worker_scratch(call, s->sums, 0);
   float *d_logs = glow_call_gradient(call, s->logs);
   memset(sums, 0, (size_t)s->size * sizeof *sums);
-  for (int64_t n = 0; n < glow_call_sample_count(call); n++)
+  for (int64_t n = 0; d_logs && n < glow_call_sample_count(call); n++)
     for (int64_t i = 0; i < s->size; i++) {
       int64_t at = n * s->size + i;
       sums[i] += (double)g->dy[at] * (double)g->y[at] + g->d_logdet[n];
     }
   scaling_multiply(s, call, d->scales, g->dy, g->dx);
-  for (int64_t i = 0; i < s->size; i++)
+  for (int64_t i = 0; d_logs && i < s->size; i++)
     d_logs[i] += (float)sums[i];
   if (!g->x)
     scaling_multiply(s, call, d->scales + s->size, g->y, g->x_out);
@@ -125,7 +125,8 @@ static const glow_options_table scaling_table = {
 const glow_layer_ops glow__scaling_ops = {
     .struct_size = sizeof(glow_layer_ops),
     .type = "scaling",
-    .flags = GLOW_LAYER_IN_PLACE | GLOW_LAYER_RECONSTRUCTS | GLOW_LAYER_ALWAYS_PREPARES,
+    .flags = GLOW_LAYER_IN_PLACE | GLOW_LAYER_RECONSTRUCTS | GLOW_LAYER_ALWAYS_PREPARES |
+             GLOW_LAYER_SKIPS_GRADIENTS,
     .options = &scaling_table,
     .self_size = sizeof(scaling),
     .configure = scaling_configure,

@@ -244,7 +244,8 @@ static const glow_hosted_net spline_coupling_nets[] = {[SPLINE_NET] = {"net", "m
 const glow_layer_ops glow__spline_coupling_ops = {
     .struct_size = sizeof(glow_layer_ops),
     .type = "spline_coupling",
-    .flags = GLOW_LAYER_BY_TASKS | GLOW_LAYER_IN_PLACE | GLOW_LAYER_RECONSTRUCTS,
+    .flags = GLOW_LAYER_BY_TASKS | GLOW_LAYER_IN_PLACE | GLOW_LAYER_RECONSTRUCTS |
+             GLOW_LAYER_SKIPS_GRADIENTS,
     .net_count = 1,
     .nets = spline_coupling_nets,
     .options = &spline_coupling_table,

@@ -253,11 +253,13 @@ static void split_through_conv(const split *s, const glow_call *call, const floa
   float *gathered = glow_call_worker_scratch(call, s->gathered, 0);
   float *packed = glow_call_worker_scratch(call, s->packed, 0);
   int64_t taps = 9 * s->half, panels = glow_math_panel_count(math, s->channels);
-  glow_math_pack(math, s->image, s->channels, dh, s->channels, 1, packed, 0, panels);
   glow_layout wide = glow_math_rows(math, taps), narrow = glow_math_rows(math, s->channels);
-  glow_math_multiply_transposed(math, taps, s->channels, s->image, gathered, wide, packed,
-                                glow_call_worker_scratch(call, s->d_weight, 0), narrow, 0, panels,
-                                &add);
+  if (glow_call_gradient(call, s->weight)) {
+    glow_math_pack(math, s->image, s->channels, dh, s->channels, 1, packed, 0, panels);
+    glow_math_multiply_transposed(math, taps, s->channels, s->image, gathered, wide, packed,
+                                  glow_call_worker_scratch(call, s->d_weight, 0), narrow, 0, panels,
+                                  &add);
+  }
   glow_math_multiply(math, s->image, taps, s->channels, dh, narrow, split_derived_of(s, call).back,
                      gathered, wide, 0, glow_math_panel_count(math, taps), &none);
   glow__pointwise_of(call)->sum3x3(s->height, s->width, s->half, gathered, -1, 0, s->image, dx,
@@ -288,6 +290,8 @@ static void split_add_gradients(const split *s, const glow_call *call, const dou
   const float *block = glow_call_worker_scratch(call, s->d_weight, 0);
   float *weight = glow_call_gradient(call, s->weight);
   int64_t taps = 9 * s->half;
+  if (!weight)
+    return;
   for (int64_t t = 0; t < 9; t++)
     for (int64_t c = 0; c < s->half; c++)
       for (int64_t o = 0; o < s->channels; o++)
@@ -345,7 +349,7 @@ static glow_status split_create(glow_context *context, const void *options, glow
 const glow_layer_ops glow__split_ops = {
     .struct_size = sizeof(glow_layer_ops),
     .type = "split",
-    .flags = GLOW_LAYER_RECONSTRUCTS | GLOW_LAYER_ALWAYS_PREPARES,
+    .flags = GLOW_LAYER_RECONSTRUCTS | GLOW_LAYER_ALWAYS_PREPARES | GLOW_LAYER_SKIPS_GRADIENTS,
     .options = &split_table,
     .self_size = sizeof(split),
     .configure = split_configure,

@@ -254,5 +254,6 @@ void glow__mlp_net_backward(const void *self, const glow_call *call, const float
   mlp_net_backward_pack(&b);
   data_gradients(&b);
   hand_back(&b);
-  parameters(&b);
+  if (glow_call_gradient(call, b.run.net->layers[0].weight))
+    parameters(&b);
 }

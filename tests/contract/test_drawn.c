@@ -1,79 +1,14 @@
 /* Sampling says what it drew: latents that give the same x, its log-density under the model, and
  * its log-density under what it was drawn from. So does an inverse pass.
  * SPDX-License-Identifier: MIT */
-#include "../support/model_helpers.h"
+#include "flows.h"
 
 enum { COUNT = 7, BATCH = 3 }; /* the last batch is not full */
-
-/* ---- models ---------------------------------------------------------------------------------- */
-
-static glow_model *of_glow(glow_context *context, int32_t variant) {
-  glow_glow_options o = helper_small_glow();
-  o.classes = variant == 1 ? 3 : 0;
-  o.learn_top = variant != 2;
-  return helper_glow(context, &o, (uint64_t)variant);
-}
-
-static glow_model *plain_glow(glow_context *context) {
-  return of_glow(context, 0);
-}
-static glow_model *classes_glow(glow_context *context) {
-  return of_glow(context, 1);
-}
-static glow_model *fixed_top_glow(glow_context *context) {
-  return of_glow(context, 2);
-}
-
-static glow_model *perturbed(glow_model *model, uint64_t use) {
-  helper_random random = helper_random_of(use);
-  helper_perturb(model, &random, 0.1f);
-  return model;
-}
-
-static glow_model *realnvp(glow_context *context) {
-  glow_realnvp_options o = GLOW_REALNVP_OPTIONS_INIT;
-  glow_model *model = NULL;
-  o.input = (glow_shape){4, 4, 2};
-  o.scales = 2, o.blocks = 1, o.hidden = 4;
-  OK(glow_model_create_realnvp(context, &o, &model));
-  return perturbed(model, 11);
-}
-
-static glow_model *nice(glow_context *context) {
-  glow_nice_options o = GLOW_NICE_OPTIONS_INIT;
-  glow_model *model = NULL;
-  o.input = (glow_shape){3, 4, 1};
-  o.hidden = 8, o.depth = 1;
-  OK(glow_model_create_nice(context, &o, &model));
-  return perturbed(model, 12);
-}
-
-static glow_model *spline(glow_context *context) {
-  glow_vector_flow_options o = GLOW_VECTOR_FLOW_OPTIONS_INIT;
-  glow_model *model = NULL;
-  o.steps = 2, o.hidden = 8;
-  OK(glow_model_create_vector_flow(context, &o, &model));
-  return perturbed(model, 13);
-}
-
-typedef struct subject {
-  const char *name;
-  glow_model *(*make)(glow_context *);
-  bool logistic;
-} subject;
-
-static const subject subjects[] = {{"Glow", plain_glow, false},
-                                   {"Glow with classes", classes_glow, false},
-                                   {"Glow, fixed top prior", fixed_top_glow, false},
-                                   {"RealNVP", realnvp, false},
-                                   {"NICE", nice, true},
-                                   {"spline flow", spline, false}};
-enum { SUBJECTS = sizeof subjects / sizeof *subjects };
 
 /* ---- a bench --------------------------------------------------------------------------------- */
 
 typedef struct bench {
-  const subject *subject;
+  const flow *subject;
   glow_context *context;
   glow_model *model;
   glow_workspace *ws;
@@ -84,7 +19,7 @@ typedef struct bench {
   glow_sample_options options; /* with all outputs */
 } bench;
 
-static bench open_bench(const subject *s) {
+static bench open_bench(const flow *s) {
   bench b = {.subject = s, .context = helper_context(2, NULL, NULL)};
   b.model = s->make(b.context);
   b.dims = glow_model_dims(b.model);
@@ -126,15 +61,15 @@ static double log_density(bool logistic, double e) {
 
 static void test_density(void **state) {
   (void)state;
-  for (int i = 0; i < SUBJECTS; i++) {
-    bench b = open_bench(&subjects[i]);
+  for (int i = 0; i < FLOWS; i++) {
+    bench b = open_bench(&flows[i]);
     double forward[COUNT];
     draw(&b);
     OK(glow_workspace_log_prob(b.ws, b.x, b.labels, COUNT, forward));
     for (int n = 0; n < COUNT; n++) {
       /* x is rounded to float32, and goes through the layers the other way */
       if (!(fabs(b.log_prob[n] - forward[n]) < 2e-5 * (fabs(forward[n]) + (double)b.dims)))
-        fail_msg("%s, sample %d: %.9g drawn, %.9g by log_prob", subjects[i].name, n, b.log_prob[n],
+        fail_msg("%s, sample %d: %.9g drawn, %.9g by log_prob", flows[i].name, n, b.log_prob[n],
                  forward[n]);
       assert_true(b.log_q[n] == b.log_prob[n]); /* at temperature 1 */
     }
@@ -145,8 +80,8 @@ static void test_density(void **state) {
 /* The same bits from an inverse pass, and none of the outputs changes x. */
 static void test_latents(void **state) {
   (void)state;
-  for (int i = 0; i < SUBJECTS; i++) {
-    bench b = open_bench(&subjects[i]);
+  for (int i = 0; i < FLOWS; i++) {
+    bench b = open_bench(&flows[i]);
     glow_inverse_options o = GLOW_INVERSE_OPTIONS_INIT;
     float *x = helper_allocate((size_t)(COUNT * b.dims) * sizeof(float));
     double log_prob[COUNT];
@@ -168,8 +103,8 @@ static void test_latents(void **state) {
 /* From raw latents: the same density, and it is log-prior less log-det. */
 static void test_raw(void **state) {
   (void)state;
-  for (int i = 0; i < SUBJECTS; i++) {
-    bench b = open_bench(&subjects[i]);
+  for (int i = 0; i < FLOWS; i++) {
+    bench b = open_bench(&flows[i]);
     glow_inverse_options o = GLOW_INVERSE_OPTIONS_INIT;
     double log_prob[COUNT], logdet[COUNT], forward[COUNT];
     draw(&b);
@@ -207,8 +142,8 @@ static void test_temperatures(void **state) {
   static const double per_sample[COUNT] = {1, 0.5, 1.3, 0.9, 1, 0.2, 1.1};
   static const double per_latent[8] = {0.8, 1.2, 0.7, 1.1, 0.9, 1.3, 0.6, 1};
   (void)state;
-  for (int i = 0; i < SUBJECTS; i++) {
-    bench b = open_bench(&subjects[i]);
+  for (int i = 0; i < FLOWS; i++) {
+    bench b = open_bench(&flows[i]);
     b.options.temperature = 0.9;
     b.options.per_sample = per_sample;
     b.options.per_latent = per_latent;
@@ -218,12 +153,12 @@ static void test_temperatures(void **state) {
       double expected = b.log_prob[n];
       for (int64_t j = 0; j < b.dims; j++) {
         double t = temperature_of(&b, n, j), e = (double)b.latents[n * b.dims + j];
-        expected += log_density(subjects[i].logistic, e / t) - log(t) -
-                    log_density(subjects[i].logistic, e);
+        expected +=
+            log_density(flows[i].logistic, e / t) - log(t) - log_density(flows[i].logistic, e);
       }
       /* e is e0 t, rounded to float32 */
       if (!(fabs(b.log_q[n] - expected) < 1e-5 * (fabs(expected) + (double)b.dims)))
-        fail_msg("%s, sample %d: log q %.9g, expected %.9g", subjects[i].name, n, b.log_q[n],
+        fail_msg("%s, sample %d: log q %.9g, expected %.9g", flows[i].name, n, b.log_q[n],
                  expected);
     }
     close_bench(&b);
@@ -231,7 +166,7 @@ static void test_temperatures(void **state) {
 }
 
 static void test_temperature_zero(void **state) {
-  bench b = open_bench(&subjects[0]);
+  bench b = open_bench(&flows[0]);
   (void)state;
   b.options.temperature = 0;
   draw(&b);
@@ -245,7 +180,7 @@ static void test_temperature_zero(void **state) {
 /* The mean of p / q over draws from q is 1. With q broader than p its variance is finite. */
 static void test_importance_weights(void **state) {
   enum { DRAWS = 4000 };
-  bench b = open_bench(&subjects[SUBJECTS - 1]);
+  bench b = open_bench(&flows[FLOW_OF_TWO]);
   glow_sample_options o = b.options;
   double *log_prob = helper_allocate(DRAWS * sizeof *log_prob);
   double *log_q = helper_allocate(DRAWS * sizeof *log_q), sum = 0, squares = 0;
@@ -272,7 +207,7 @@ static void test_importance_weights(void **state) {
 /* Samples that are not finite have no density; the others keep theirs. */
 static void test_not_finite(void **state) {
   static const double per_sample[COUNT] = {1, 1, 1e30, 1, 1, 1, 1};
-  bench b = open_bench(&subjects[0]);
+  bench b = open_bench(&flows[0]);
   int32_t statuses[COUNT];
   double before[COUNT];
   (void)state;

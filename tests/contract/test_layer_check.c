@@ -38,6 +38,7 @@ typedef enum fault {
   INVERSE_OFF,
   INVERSE_LOGDET,
   INVERSE_LOGPRIOR,
+  DX_NEEDS_GRADIENTS,
   WHITENED_OFF,
   WRITES_BEYOND_Y,
   WRITES_BEYOND_SCRATCH,
@@ -322,12 +323,16 @@ static void backward_sample(const bend *b, const glow_call *call, int64_t n,
       double dt = d * cosh(t) + w * tanh(t), of_logdet = w / s;
       if (b->fault == GRADIENT_WITHOUT_LOGDET)
         of_logdet = 0;
-      float *d_bias = glow_call_gradient(call, b->bias) + row + c;
-      if (b->fault == GRADIENT_OVERWRITES && n == 0 && p == 0)
-        *d_bias = 0;
-      *d_bias += (float)(b->fault == GRADIENT_SIGN && c == 2 ? -dt : dt);
-      glow_call_gradient(call, b->logs)[c] +=
-          (float)((dt * asinh(in) + of_logdet) * exp((double)logs[c]));
+      float *d_bias = glow_call_gradient(call, b->bias);
+      if (d_bias && b->fault == GRADIENT_OVERWRITES && n == 0 && p == 0)
+        d_bias[row + c] = 0;
+      if (d_bias) {
+        d_bias[row + c] += (float)(b->fault == GRADIENT_SIGN && c == 2 ? -dt : dt);
+        glow_call_gradient(call, b->logs)[c] +=
+            (float)((dt * asinh(in) + of_logdet) * exp((double)logs[c]));
+      } else if (b->fault == DX_NEEDS_GRADIENTS) {
+        dt *= 1.5;
+      }
       double dx = dt * s / sqrt(1 + in * in) - w * in / (1 + in * in);
       if (b->fault != DX_NOT_WRITTEN || i != 69)
         g->dx[i] = (float)(b->fault == DX_WRONG && c == 1 ? 1.1 * dx : dx);
@@ -400,7 +405,7 @@ static glow_layer_ops table(int32_t traits, fault wrong) {
   ops.flags = (traits & BY_TASKS ? GLOW_LAYER_BY_TASKS : 0) |
               (traits & IN_PLACE ? GLOW_LAYER_IN_PLACE : 0) |
               (traits & RECONSTRUCTS ? GLOW_LAYER_RECONSTRUCTS : 0) |
-              (traits & ALWAYS ? GLOW_LAYER_ALWAYS_PREPARES : 0);
+              (traits & ALWAYS ? GLOW_LAYER_ALWAYS_PREPARES : 0) | GLOW_LAYER_SKIPS_GRADIENTS;
   ops.options = wrong == OPTION_NOT_IN_TABLE ? &table_without_floor : &whole_table;
   ops.self_size = sizeof(bend);
   ops.configure = configure;
@@ -534,6 +539,8 @@ static const row rows[] = {
     ROW(INVERSE_FAILS, BY_TASKS,
         "inverse: inverse fails on what forward gave: layer 'layer': the inverse of sample 1: "),
     ROW(INVERSE_LOGDET, 0, "inverse: the inverse's log-det is not minus forward's: sample 0: "),
+    ROW(DX_NEEDS_GRADIENTS, 0,
+        "backward: dx without gradients of parameters differs from that with them by "),
     ROW(INVERSE_LOGPRIOR, LATENTS, "inverse: the inverse's log-prior is not forward's: sample 0: "),
     ROW(WHITENED_OFF, LATENTS, "log-prior: sample 0: "),
     ROW(WRITES_BEYOND_Y, 0, "forward: forward writes beyond y: 3 floats behind its end"),

@@ -29,7 +29,10 @@ enum {
   GLOW_LAYER_ALWAYS_PREPARES = 8, /* prepare succeeds on all finite parameters, so an optimizer
                                      step need not try it before it changes them. This is about
                                      the layer alone, without the nets that it hosts */
-  GLOW_LAYER_INFERENCE_ONLY = 16  /* no backward: only workspaces in GLOW_MODE_INFERENCE */
+  GLOW_LAYER_INFERENCE_ONLY = 16, /* no backward: only workspaces in GLOW_MODE_INFERENCE */
+  GLOW_LAYER_SKIPS_GRADIENTS = 32 /* where glow_call_gradient is NULL in backward, gradients of
+                                     tensors are left out, and dx is the same. Without this flag
+                                     they go to memory that nobody reads */
 };
 
 /* What backward is given. A sample of x, dx and x_out has the input's shape, a sample of y and dy
