@@ -8,15 +8,19 @@
 #include "host/outcome.h"
 #include "host/run.h"
 
+void glow__back_gradients(glow_workspace *ws, float *gradients, glow_call *call) {
+  call->gradients = gradients;
+  if (gradients || glow__skips_gradients(call->node))
+    return;
+  call->gradients = ws->memory + ws->plan.parameter_gradients; /* nobody reads it */
+  call->gradient_first = call->node->first_parameter;
+}
+
 void glow__back_begin(const glow__back *b, int32_t i, glow_call *call) {
   glow_workspace *ws = b->ws;
   glow__call_begin(ws, &ws->model->nodes[i], ws->samples, ws->labels, GLOW_LATENTS_RAW,
                    ws->memory + ws->plan.latents, call);
-  call->gradients = b->gradients;
-  if (!b->gradients && !glow__skips_gradients(call->node)) { /* what nobody reads */
-    call->gradients = ws->memory + ws->plan.parameter_gradients;
-    call->gradient_first = call->node->first_parameter;
-  }
+  glow__back_gradients(ws, b->gradients, call);
   call->d_condition = b->d_condition;
   call->statistics =
       ws->statistics == GLOW_STATISTICS_BATCH ? GLOW_STATISTICS_OBSERVED : GLOW_STATISTICS_RUNNING;
@@ -194,7 +198,7 @@ static glow_status backward_check(const glow_workspace *ws, const glow_backward_
                       "the workspace is for inference and stores nothing for backward");
   if (ws->samples < 0)
     return refuse_samples(ws);
-  if (!ws->samples)
+  if (!ws->samples || ws->inverted)
     return glow_error(GLOW_E_STATE,
                       "glow_workspace_backward needs a glow_workspace_forward just before it");
   GLOW_TRY(glow__check_ready(ws->model));

@@ -97,9 +97,9 @@ static double *doubles(const glow_workspace *ws, int64_t offset) {
   return (double *)(void *)(ws->memory + offset);
 }
 
-/* For backward, which is of the whole batch: samples that have failed leave it nothing. */
-static void remember(glow_workspace *ws, const int32_t *labels, int64_t count) {
+void glow__remember(glow_workspace *ws, const int32_t *labels, int64_t count) {
   ws->samples = ws->failed ? -1 : count;
+  ws->inverted = false;
   ws->labels = NULL;
   if (!ws->model->classes)
     return;
@@ -194,7 +194,7 @@ static void forward_batch(glow_workspace *ws, const float *x, int64_t first, int
   glow__outcome_hand_out(ws, p.count, o->statuses ? o->statuses + first : NULL);
   if (!p.store)
     return;
-  remember(ws, p.labels, p.count);
+  glow__remember(ws, p.labels, p.count);
   ws->statistics = p.statistics;
 }
 

@@ -14,32 +14,48 @@ static bool inverse_watched(const glow__watch *w, const glow__node *node, const 
   return finite;
 }
 
+/* Where node i writes its input: to a place of its own if backward needs it; the caller's x at the
+ * end; otherwise over its output if the layer can do that; otherwise to the state that does not
+ * hold its output. */
+static float *input_place(const glow_workspace *ws, int32_t i, const float *y, float *x,
+                          bool store) {
+  float *a = ws->memory + ws->plan.states[0], *b = ws->memory + ws->plan.states[1];
+  float *stored = store ? glow__stored_input(ws, i) : NULL;
+  if (stored)
+    return stored;
+  if (i == 0)
+    return x;
+  if (y != a && y != b)
+    return a;
+  bool in_place = ws->model->nodes[i].layer->ops.flags & GLOW_LAYER_IN_PLACE;
+  return (y == a) == in_place ? a : b;
+}
+
 glow_status glow__run_inverse(glow_workspace *ws, const float *latents, int32_t form,
-                              const int32_t *labels, int64_t samples, float *x, double *logdet,
-                              double *logprior, glow__watch *watch) {
+                              const int32_t *labels, int64_t samples, bool store, float *x,
+                              double *logdet, double *logprior, glow__watch *watch) {
   const glow_model *model = ws->model;
-  float *states[2] = {ws->memory + ws->plan.states[0], ws->memory + ws->plan.states[1]};
   const float *y = NULL;
-  int32_t other = 0;
   memset(logdet, 0, (size_t)samples * sizeof *logdet);
   if (logprior)
     memset(logprior, 0, (size_t)samples * sizeof *logprior);
   for (int32_t i = model->node_count - 1; i >= 0; i--) {
     const glow__node *node = &model->nodes[i];
-    bool in_place = y && i > 0 && (node->layer->ops.flags & GLOW_LAYER_IN_PLACE);
-    float *to = i == 0 ? x : in_place ? states[1 - other] : states[other];
+    float *to = input_place(ws, i, y, x, store);
     glow_call call;
     /* Layers only read latents in inverse, although the pointer that they get is not const. */
     glow__call_begin(ws, node, samples, labels, form, (float *)(uintptr_t)latents, &call);
+    if (store && glow__inverse_stores(ws, i))
+      call.stored = ws->memory + ws->stored[i];
     GLOW_TRY(glow__node_inverse(&call, y, to, logdet, logprior));
     if (watch && !inverse_watched(watch, node, to, logdet)) {
       watch->found = node;
       return GLOW_OK;
     }
-    if (!in_place)
-      other = 1 - other;
     y = to;
   }
+  if (y != x)
+    memcpy(x, y, (size_t)(samples * model->dims) * sizeof *x);
   return GLOW_OK;
 }
 
@@ -64,10 +80,20 @@ static double *inverse_logpriors(const glow_workspace *ws) {
 static glow_status inverse_read_options(const glow_inverse_options *from, glow_inverse_options *o) {
   *o = (glow_inverse_options)GLOW_INVERSE_OPTIONS_INIT;
   GLOW_TRY(glow__options_copy(o, sizeof *o, from, sizeof *o, "glow_inverse_options"));
-  if (o->reserved)
-    return glow_error(GLOW_E_ARGUMENT, "glow_inverse_options: reserved is %d; it must be 0",
-                      o->reserved);
+  if (o->store != 0 && o->store != 1)
+    return glow_error(GLOW_E_ARGUMENT, "glow_inverse_options: store is %d; it must be 0 or 1",
+                      o->store);
   return glow__check_form(&o->form);
+}
+
+/* What `store` asks for. */
+static glow_status check_store(const glow_workspace *ws, int64_t count, int32_t store) {
+  if (!store)
+    return GLOW_OK;
+  if (!ws->plan.inverse_backward)
+    return glow_error(GLOW_E_STATE,
+                      "store is 1, and the workspace was made without inverse_backward");
+  return glow__check_batch(ws, count);
 }
 
 /* One batch of an inverse pass: what is given, and what the caller gets. */
@@ -76,6 +102,7 @@ typedef struct inverse_part {
   int32_t form;
   const int32_t *labels;
   int64_t count;
+  bool store; /* for glow_workspace_inverse_backward */
   float *x;
   double *logdet;    /* or NULL */
   double *log_prob;  /* or NULL */
@@ -89,8 +116,8 @@ static double *inverse_wanted_logpriors(const glow_workspace *ws, const inverse_
 }
 
 static glow_status run_inverse(glow_workspace *ws, const inverse_part *p, glow__watch *watch) {
-  return glow__run_inverse(ws, p->latents, p->form, p->labels, p->count, p->x, inverse_logdets(ws),
-                           inverse_wanted_logpriors(ws, p), watch);
+  return glow__run_inverse(ws, p->latents, p->form, p->labels, p->count, p->store && !watch, p->x,
+                           inverse_logdets(ws), inverse_wanted_logpriors(ws, p), watch);
 }
 
 /* log p(x) = log p(raw latents) - log|det dx / d raw latents| */
@@ -104,6 +131,17 @@ static void inverse_hand_out(const glow_workspace *ws, const inverse_part *p) {
     if (p->log_q)
       p->log_q[n] += logprior[n] - logdet[n];
   }
+}
+
+/* For backward, as a forward pass does. It needs the latents in the form that they had. */
+static void inverse_remember(glow_workspace *ws, const inverse_part *p) {
+  float *own = ws->memory + ws->plan.latents;
+  if (p->latents != own)
+    memcpy(own, p->latents, (size_t)(p->count * ws->model->dims) * sizeof *own);
+  glow__remember(ws, p->labels, p->count);
+  ws->statistics = GLOW_STATISTICS_RUNNING;
+  ws->inverted = true;
+  ws->form = p->form;
 }
 
 /* The batch that starts at ws->first, whose input was screened. Who gets no statuses is told the
@@ -125,6 +163,8 @@ static glow_status inverse_batch(glow_workspace *ws, const inverse_part *p) {
   glow__outcome_blank_doubles(ws, p->count, p->log_prob);
   glow__outcome_blank_doubles(ws, p->count, p->log_q);
   glow__outcome_hand_out(ws, p->count, p->statuses);
+  if (p->store)
+    inverse_remember(ws, p);
   return GLOW_OK;
 }
 
@@ -136,6 +176,7 @@ glow_status glow_workspace_inverse(glow_workspace *ws, const float *latents, int
   GLOW_TRY(check_inverse(ws, o.labels, count, o.form, x));
   if (!latents)
     return glow_error(GLOW_E_ARGUMENT, "an inverse pass needs latents");
+  GLOW_TRY(check_store(ws, count, o.store));
   const int64_t dims = ws->model->dims;
   glow__outcome_begin(ws);
   for (int64_t first = 0; status == GLOW_OK && first < count; first += ws->plan.batch) {
@@ -143,6 +184,7 @@ glow_status glow_workspace_inverse(glow_workspace *ws, const float *latents, int
                             .form = o.form,
                             .labels = o.labels ? o.labels + first : NULL,
                             .count = glow__batch_at(ws, first, count),
+                            .store = o.store,
                             .x = x + first * dims,
                             .logdet = o.logdet ? o.logdet + first : NULL,
                             .log_prob = o.log_prob ? o.log_prob + first : NULL,
@@ -164,6 +206,11 @@ glow_status glow_workspace_sample(glow_workspace *ws, int64_t count,
   GLOW_TRY(glow__options_copy(&o, sizeof o, options, sizeof o, "glow_sample_options"));
   GLOW_TRY(check_inverse(ws, o.labels, count, GLOW_LATENTS_WHITENED, x));
   GLOW_TRY(glow__draw_check(ws->model, &o, count));
+  if (o.reserved || (o.store != 0 && o.store != 1))
+    return glow_error(GLOW_E_ARGUMENT,
+                      "glow_sample_options: store is %d; it must be 0 or 1, and reserved 0",
+                      o.store);
+  GLOW_TRY(check_store(ws, count, o.store));
   float *latents = ws->memory + ws->plan.latents;
   const int64_t dims = ws->model->dims;
   glow__outcome_begin(ws);
@@ -172,6 +219,7 @@ glow_status glow_workspace_sample(glow_workspace *ws, int64_t count,
                             .form = GLOW_LATENTS_WHITENED,
                             .labels = o.labels ? o.labels + first : NULL,
                             .count = glow__batch_at(ws, first, count),
+                            .store = o.store,
                             .x = x + first * dims,
                             .log_prob = o.log_prob ? o.log_prob + first : NULL,
                             .log_q = o.log_q ? o.log_q + first : NULL,

@@ -134,6 +134,8 @@ static bool place_training(const glow_model *model, glow__plan *plan) {
          plan_place(plan, stride, &plan->block_gradients) &&
          plan_place(plan, plan->inputs_only ? unused : model->parameter_count,
                     &plan->parameter_gradients) &&
+         plan_place(plan, plan->inverse_backward ? glow__iterate_floats(model, plan->batch) : 0,
+                    &plan->iteration) &&
          plan_place(plan, observed, &plan->observed) &&
          plan_place(plan, 2 * observed, &plan->observed_sum);
 }
@@ -151,7 +153,8 @@ static glow_status plan_make_plan(const glow_model *model, const glow_workspace_
                        .mode = o->mode,
                        .workers = workers,
                        .cache_packed = o->cache_packed == 1,
-                       .inputs_only = o->inputs_only == 1};
+                       .inputs_only = o->inputs_only == 1,
+                       .inverse_backward = o->inverse_backward == 1};
   plan->state = model->dims; /* no layer makes more elements than it is given */
   bool training = o->mode != GLOW_MODE_INFERENCE;
   bool ok =

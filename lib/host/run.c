@@ -49,6 +49,7 @@ typedef struct block_run {
   float *to_x, *to_y; /* written */
   double *logdet, *logprior;
   const glow_layer_gradient *gradient;
+  const glow_layer_inverse_gradient *inverse_gradient;
   float *logits;         /* written */
   const float *d_logits; /* read, with to_x as the gradient of x */
   float *blocks;
@@ -220,6 +221,40 @@ void glow__node_backward(const glow_call *call, const glow_layer_gradient *gradi
                  .blocks = blocks,
                  .block_stride = block_stride};
   run_with_gradients(&c, backward_block);
+}
+
+static void inverse_backward_block(void *arg, uint32_t task, uint32_t worker) {
+  const block_run *c = arg;
+  glow_call call = block_call(c, task, worker);
+  const glow__node *node = call.node;
+  const glow_layer_inverse_gradient *g = c->inverse_gradient;
+  int64_t first = call.first;
+  glow_layer_inverse_gradient part = {
+      .struct_size = sizeof part,
+      .x = g->x + first * node->in_size,
+      .y = offset_of(g->y, first * node->out_size),
+      .dx = g->dx + first * node->in_size,
+      .dy = g->dy ? g->dy + first * node->out_size : NULL,
+      .d_logdet = g->d_logdet + first,
+      .d_logprior = g->d_logprior + first,
+      .d_latents = g->d_latents ? g->d_latents + first * call.latent_stride : NULL};
+  begin_gradients(c, task, &call);
+  node->layer->ops.inverse_backward(node->layer->self, &call, &part);
+}
+
+void glow__node_inverse_backward(const glow_call *call, const glow_layer_inverse_gradient *gradient,
+                                 float *blocks, int64_t block_stride) {
+  const glow__node *node = call->node;
+  if (glow__by_tasks(node)) {
+    node->layer->ops.inverse_backward(node->layer->self, call, gradient);
+    return;
+  }
+  block_run c = {.call = call,
+                 .block = glow__block_samples(node, call->samples),
+                 .inverse_gradient = gradient,
+                 .blocks = blocks,
+                 .block_stride = block_stride};
+  run_with_gradients(&c, inverse_backward_block);
 }
 
 /* ---- logits ---------------------------------------------------------------------------------- */

@@ -17,7 +17,7 @@ static const glow_option rows[] = {
     GLOW_OPTION(glow_workspace_options, memory_budget, UINT64),
     GLOW_OPTION(glow_workspace_options, drift_bound, REAL, .high = 1e300, .fallback = 1e-3),
     GLOW_OPTION(glow_workspace_options, inputs_only, INT32, .high = 1),
-    GLOW_OPTION(glow_workspace_options, reserved, RESERVED),
+    GLOW_OPTION(glow_workspace_options, inverse_backward, INT32, .high = 1),
 };
 static const glow_options_table table = {GLOW_OPTIONS_TABLE(glow_workspace_options, rows)};
 
@@ -32,10 +32,11 @@ static glow_status workspace_read_options(const glow_model *model,
                       "the model is an inference form: mode is %d; it must be GLOW_MODE_INFERENCE "
                       "(%d)",
                       (int)o->mode, GLOW_MODE_INFERENCE);
-  if (o->mode == GLOW_MODE_INFERENCE && o->inputs_only)
+  if (o->mode == GLOW_MODE_INFERENCE && (o->inputs_only || o->inverse_backward))
     return glow_error(GLOW_E_ARGUMENT,
-                      "inputs_only is 1, and mode is GLOW_MODE_INFERENCE, which has no backward: "
-                      "choose GLOW_MODE_STORED or another");
+                      "%s is 1, and mode is GLOW_MODE_INFERENCE, which has no backward: choose "
+                      "GLOW_MODE_STORED or another",
+                      o->inputs_only ? "inputs_only" : "inverse_backward");
   if ((o->mode == GLOW_MODE_BUDGET) != (o->memory_budget != 0))
     return glow_error(
         GLOW_E_ARGUMENT,

@@ -41,6 +41,8 @@ typedef struct glow__plan {
   int64_t parameter_gradients; /* with inputs_only: for layers that cannot leave theirs out */
   int64_t observed;            /* in the last forward pass */
   int64_t observed_sum; /* doubles: of the batches since gradients were zeroed, times samples */
+  bool inverse_backward;
+  int64_t iteration; /* memory for going back through an inverse by iteration (iterate.c) */
   int64_t total;
 } glow__plan;
 
@@ -63,6 +65,8 @@ struct glow_workspace {
   /* The last forward, for backward. */
   int32_t statistics; /* GLOW_STATISTICS_BATCH or _RUNNING */
   int64_t samples;    /* 0: none; -1: one that had a sample which is not finite */
+  bool inverted;      /* it was an inverse pass, for glow_workspace_inverse_backward, */
+  int32_t form;       /* with latents in this form */
   const int32_t *labels;
   int32_t *label_copy;      /* room for the batch's labels, in models with classes */
   int64_t observed_samples; /* in the sums of what was observed */
@@ -109,6 +113,9 @@ uint64_t glow__plan_bytes(const glow_model *model, const glow__plan *plan);
 /* Makes the same plan again, and writes the offsets of each node into the workspace's tables. */
 void glow__plan_place(const glow_workspace_options *options, const unsigned char *store,
                       uint32_t workers, glow_workspace *ws);
+/* iterate.c: floats for going back by iteration through the inverses of layers that need it;
+ * INT64_MAX: too many. */
+int64_t glow__iterate_floats(const glow_model *model, int64_t batch);
 /* Chooses the nodes to store, besides those that are chosen already, so that a workspace takes at
  * most `room` floats: store[i] = 1. least: floats if only those are stored. */
 glow_status glow__choose_stored(const glow_model *model, int64_t batch, int64_t least, int64_t room,

@@ -116,6 +116,19 @@ static void actnorm_backward(const void *self, const glow_call *call,
     actnorm_undo(a, call, g->y, g->x_out);
 }
 
+/* v = -dx / exp(logs) */
+static void actnorm_inverse_backward(const void *self, const glow_call *call,
+                                     const glow_layer_inverse_gradient *g) {
+  const actnorm *a = self;
+  const actnorm_derived *d = glow_call_derived(call);
+  const float *inverse = d->scales + a->channels;
+  int64_t count = glow_call_sample_count(call) * a->pixels * a->channels;
+  for (int64_t i = 0; i < count; i += a->channels)
+    for (int64_t c = 0; c < a->channels; c++)
+      g->dy[i + c] = -g->dx[i + c] * inverse[c];
+  glow__inverse_by_backward(actnorm_backward, self, call, g, count);
+}
+
 static glow_status actnorm_linear(const void *self, const glow_call *call, double *w, double *b) {
   const actnorm *a = self;
   const float *bias = glow_call_tensor(call, a->bias), *logs = glow_call_tensor(call, a->logs);
@@ -148,6 +161,7 @@ const glow_layer_ops glow__actnorm_ops = {
     .forward = actnorm_forward,
     .inverse = actnorm_inverse,
     .backward = actnorm_backward,
+    .inverse_backward = actnorm_inverse_backward,
     .linear = actnorm_linear,
 };
 

@@ -46,6 +46,11 @@ static void flatten_backward(const void *self, const glow_call *call,
     flatten_copy(self, call, g->y, g->x_out);
 }
 
+static void flatten_inverse_backward(const void *self, const glow_call *call,
+                                     const glow_layer_inverse_gradient *g) {
+  flatten_copy(self, call, g->dx, g->dy);
+}
+
 /* ---- options --------------------------------------------------------------------------------- */
 
 static const glow_options_table flatten_table = {
@@ -65,6 +70,7 @@ const glow_layer_ops glow__flatten_ops = {
     .forward = flatten_forward,
     .inverse = flatten_inverse,
     .backward = flatten_backward,
+    .inverse_backward = flatten_inverse_backward,
 };
 
 glow_status glow_flatten_create(glow_context *context, const glow_flatten_options *options,

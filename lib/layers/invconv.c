@@ -22,6 +22,7 @@ typedef struct invconv {
   int32_t lower, upper, log_s, sign_s, perm; /* LU */
   int32_t partial;                           /* backward: gradients of W [GROUPS, C, C] */
   int32_t gradient;                          /* backward: doubles, of W [C, C] and a row */
+  int32_t turned;                            /* backward: W^-1', packed, and room to pack it */
   int32_t packed;                            /* worker: PIXELS rows of x */
 } invconv;
 
@@ -205,6 +206,8 @@ static glow_status invconv_configure(void *self, glow_setup *setup, const glow_s
   GLOW_TRY(glow_setup_work(setup, v->image * c * c, v->image * c * c));
   GLOW_TRY(glow_setup_backward_scratch(setup, GROUPS * c * c, 0, &v->partial));
   GLOW_TRY(glow_setup_backward_scratch(setup, 2 * (c * c + c), 0, &v->gradient));
+  GLOW_TRY(glow_setup_backward_scratch(
+      setup, glow__pixel_matrix_floats(math, c) + glow_aligned_floats(c * c), 0, &v->turned));
   GLOW_TRY(glow_setup_worker_scratch(setup, glow_math_packed_floats(math, PIXELS, c), &v->packed));
   return glow_setup_derived(setup, invconv_derived_size(v, math));
 }
@@ -455,6 +458,21 @@ static void invconv_backward(const void *self, const glow_call *call,
   invconv_lu_gradient(&r, dw, dw + square, logdet);
 }
 
+/* v = -W^-T dx */
+static void invconv_inverse_backward(const void *self, const glow_call *call,
+                                     const glow_layer_inverse_gradient *g) {
+  const invconv *v = self;
+  const glow_math *math = glow__math_of(call);
+  float *turned = glow_call_scratch(call, v->turned);
+  int64_t count = glow_call_sample_count(call) * v->image * v->channels;
+  glow__pixel_matrix_pack(math, v->channels, invconv_derived_of(v, call).inverse, true,
+                          turned + glow__pixel_matrix_floats(math, v->channels), turned);
+  glow__pixel_matrix_run(call, v->image, v->channels, turned, NULL, g->dx, g->dy);
+  for (int64_t i = 0; i < count; i++)
+    g->dy[i] = -g->dy[i];
+  glow__inverse_by_backward(invconv_backward, self, call, g, count);
+}
+
 /* W as passes have it, in float32: against data far from 0 its rounding is not small, and what
  * follows was learnt with it. */
 static glow_status invconv_linear(const void *self, const glow_call *call, double *w, double *b) {
@@ -497,6 +515,7 @@ const glow_layer_ops glow__invconv_ops = {
     .forward = invconv_forward,
     .inverse = invconv_inverse,
     .backward = invconv_backward,
+    .inverse_backward = invconv_inverse_backward,
     .linear = invconv_linear,
 };
 

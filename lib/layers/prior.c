@@ -139,6 +139,27 @@ static void prior_backward(const void *self, const glow_call *call, const glow_l
   }
 }
 
+/* x is the raw latents z. Their gradient is that of x and of the log-density. */
+static void prior_inverse_backward(const void *self, const glow_call *call,
+                                   const glow_layer_inverse_gradient *g) {
+  const glow__prior *p = self;
+  bool whitened = glow_call_latent_form(call) == GLOW_LATENTS_WHITENED;
+  for (int64_t n = 0; n < glow_call_sample_count(call); n++) {
+    const float *z = g->x + n * p->size;
+    float *dz = g->dx + n * p->size;
+    float *d_latents = g->d_latents ? g->d_latents + n * glow_call_latent_stride(call) : NULL;
+    int32_t class = prior_class_of(p, call, n);
+    if (class < 0)
+      glow__prior_mixture_gradient(p, call, g->d_logprior[n], z, dz);
+    else
+      glow__prior_density_gradient(p, call, class, g->d_logprior[n], z, dz);
+    if (whitened) /* then the class is known */
+      glow__prior_unwhiten_gradient(p, call, class, z, dz, d_latents);
+    else if (d_latents)
+      memcpy(d_latents, dz, (size_t)p->size * sizeof *dz);
+  }
+}
+
 /* ---- options --------------------------------------------------------------------------------- */
 
 static const glow_choice prior_densities[] = {
@@ -177,6 +198,7 @@ const glow_layer_ops glow__prior_ops = {
     .forward = prior_forward,
     .inverse = prior_inverse,
     .backward = prior_backward,
+    .inverse_backward = prior_inverse_backward,
     .logits = glow__prior_logits,
     .logits_backward = glow__prior_logits_backward,
 };

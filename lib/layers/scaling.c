@@ -113,6 +113,18 @@ static void scaling_backward(const void *self, const glow_call *call,
     scaling_multiply(s, call, d->scales + s->size, g->y, g->x_out);
 }
 
+/* v = -dx / exp(logs) */
+static void scaling_inverse_backward(const void *self, const glow_call *call,
+                                     const glow_layer_inverse_gradient *g) {
+  const scaling *s = self;
+  const scaling_derived *d = glow_call_derived(call);
+  int64_t count = glow_call_sample_count(call) * s->size;
+  scaling_multiply(s, call, d->scales + s->size, g->dx, g->dy);
+  for (int64_t i = 0; i < count; i++)
+    g->dy[i] = -g->dy[i];
+  glow__inverse_by_backward(scaling_backward, self, call, g, count);
+}
+
 /* ---- options --------------------------------------------------------------------------------- */
 
 static const glow_option scaling_rows[] = {
@@ -135,6 +147,7 @@ const glow_layer_ops glow__scaling_ops = {
     .forward = scaling_forward,
     .inverse = scaling_inverse,
     .backward = scaling_backward,
+    .inverse_backward = scaling_inverse_backward,
 };
 
 glow_status glow_scaling_create(glow_context *context, const glow_scaling_options *options,

@@ -306,17 +306,68 @@ static void split_add_gradients(const split *s, const glow_call *call, const dou
                           glow_call_gradient(call, s->edge));
 }
 
-static void split_backward(const void *self, const glow_call *call, const glow_layer_gradient *g) {
-  const split *s = self;
-  double *d_bias = (double *)(void *)glow_call_worker_scratch(call, s->sums, 0);
-  double *d_logs = d_bias + s->channels;
+static void split_clear_sums(const split *s, const glow_call *call, double *d_bias) {
   memset(d_bias, 0, 2 * (size_t)s->channels * sizeof *d_bias);
   memset(glow_call_worker_scratch(call, s->border_sums, 0), 0,
          (size_t)split_border_size(s) * sizeof(double));
   memset(glow_call_worker_scratch(call, s->d_weight, 0), 0,
          (size_t)(9 * s->half * s->channels) * sizeof(float));
+}
+
+static void split_backward(const void *self, const glow_call *call, const glow_layer_gradient *g) {
+  const split *s = self;
+  double *d_bias = (double *)(void *)glow_call_worker_scratch(call, s->sums, 0);
+  double *d_logs = d_bias + s->channels;
+  split_clear_sums(s, call, d_bias);
   for (int64_t n = 0; n < glow_call_sample_count(call); n++)
     split_sample_gradient(s, call, g, n, d_bias, d_logs);
+  split_add_gradients(s, call, d_bias, d_logs);
+}
+
+/* ---- back through inverse -------------------------------------------------------------------- */
+
+/* x2 = z is the raw latents, with e = (z - mean)/sd and weight w of its log-density. The gradient
+ * of z is a = dx2 - w e/sd; d mean = w e/sd, d logs = w (e^2 - 1). With whitened latents z = mean +
+ * sd e, so d e = sd a, and mean and logs also get a and a (z - mean). */
+static void split_latent_gradient(const split *s, double w, const float *x, const float *h,
+                                  bool whitened, float *dx, float *dh, float *d_latents) {
+  for (int64_t p = 0; p < s->image; p++)
+    for (int64_t j = 0; j < s->half; j++) {
+      int64_t mean = p * s->channels + j, logs = mean + s->half;
+      float e = glow__whiten(x[logs], h[mean], h[logs]), d = (float)w * e * expf(-h[logs]);
+      float a = dx[logs] - d;
+      dh[mean] = d + (whitened ? a : 0.0f);
+      dh[logs] = (float)w * (e * e - 1.0f) + (whitened ? a * (x[logs] - h[mean]) : 0.0f);
+      if (d_latents)
+        d_latents[p * s->half + j] = whitened ? a * expf(h[logs]) : a;
+    }
+}
+
+static void split_sample_inverse_gradient(const split *s, const glow_call *call,
+                                          const glow_layer_inverse_gradient *g, int64_t n,
+                                          double *d_bias, double *d_logs) {
+  const float *x = g->x + n * s->image * s->channels;
+  float *dx = g->dx + n * s->image * s->channels, *dy = g->dy + n * s->image * s->half;
+  float *dh = glow_call_worker_scratch(call, s->dh, 0);
+  float *d_latents = g->d_latents ? g->d_latents + n * glow_call_latent_stride(call) : NULL;
+  const float *h = split_prior_of(s, call, x, s->channels);
+  split_latent_gradient(s, g->d_logprior[n], x, h,
+                        glow_call_latent_form(call) == GLOW_LATENTS_WHITENED, dx, dh, d_latents);
+  split_conv_gradient(s, call, h, dh, d_bias, d_logs);
+  split_border_gradient(s, call, dh);
+  split_through_conv(s, call, dh, dx);
+  for (int64_t p = 0; p < s->image; p++)
+    memcpy(dy + p * s->half, dx + p * s->channels, (size_t)s->half * sizeof *dy);
+}
+
+static void split_inverse_backward(const void *self, const glow_call *call,
+                                   const glow_layer_inverse_gradient *g) {
+  const split *s = self;
+  double *d_bias = (double *)(void *)glow_call_worker_scratch(call, s->sums, 0);
+  double *d_logs = d_bias + s->channels;
+  split_clear_sums(s, call, d_bias);
+  for (int64_t n = 0; n < glow_call_sample_count(call); n++)
+    split_sample_inverse_gradient(s, call, g, n, d_bias, d_logs);
   split_add_gradients(s, call, d_bias, d_logs);
 }
 
@@ -357,6 +408,7 @@ const glow_layer_ops glow__split_ops = {
     .forward = split_forward,
     .inverse = split_inverse,
     .backward = split_backward,
+    .inverse_backward = split_inverse_backward,
     .create = split_create,
 };
 

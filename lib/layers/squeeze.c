@@ -61,6 +61,11 @@ static void squeeze_backward(const void *self, const glow_call *call,
     squeeze_move(self, glow_call_sample_count(call), g->y, g->x_out, false);
 }
 
+static void squeeze_inverse_backward(const void *self, const glow_call *call,
+                                     const glow_layer_inverse_gradient *g) {
+  squeeze_move(self, glow_call_sample_count(call), g->dx, g->dy, true);
+}
+
 /* ---- options --------------------------------------------------------------------------------- */
 
 static const glow_options_table squeeze_table = {
@@ -80,6 +85,7 @@ const glow_layer_ops glow__squeeze_ops = {
     .forward = squeeze_forward,
     .inverse = squeeze_inverse,
     .backward = squeeze_backward,
+    .inverse_backward = squeeze_inverse_backward,
 };
 
 glow_status glow_squeeze_create(glow_context *context, const glow_squeeze_options *options,

@@ -50,6 +50,21 @@ typedef struct glow_layer_gradient {
                                their stride */
 } glow_layer_gradient;
 
+/* What inverse_backward is given. Samples of x and dx have the input's shape, those of y and dy the
+ * output's. */
+typedef struct glow_layer_inverse_gradient {
+  size_t struct_size;
+  const float *x;           /* what inverse wrote */
+  const float *y;           /* what it was given; NULL if the layer has no output */
+  float *dx;                /* the gradient of x; may be written over */
+  float *dy;                /* write the gradient of y here; NULL if the layer has no output */
+  const double *d_logdet;   /* [samples] gradient of log|det dy/dx|, forward's log-det, of which
+                             inverse adds the negative */
+  const double *d_logprior; /* [samples] gradient of the log-density that inverse adds */
+  float *d_latents;         /* write the gradient of the latents here, in the form that the call has
+                       (glow_call_latent_form), with their stride; or NULL */
+} glow_layer_inverse_gradient;
+
 /* A net that a layer hosts. */
 typedef struct glow_hosted_net {
   const char *prefix; /* of its tensors ("net" makes "net.fc1.weight"), and of its options in files,
@@ -96,6 +111,19 @@ typedef struct glow_layer_ops {
                          double *logdet, double *logprior);
   /* ADDS gradients of tensors to glow_call_gradient, and writes dx. */
   void (*backward)(const void *self, const glow_call *call, const glow_layer_gradient *gradient);
+  /* Goes back through inverse: writes dy and d_latents, and ADDS gradients of tensors to
+   * glow_call_gradient. A table with it promises that inverse fills the layer's stored regions
+   * where glow_call_stored is not NULL, as forward does.
+   *
+   * With v = -dy (and -d_latents, of raw latents), the gradient of y is where backward(v) writes
+   * dx = -gradient of x, given the same d_logdet and d_logprior, and the gradients of tensors that
+   * this backward adds are those wanted: differentiate x = inverse(forward(x)). So for a layer that
+   * scales and shifts, v = -dx / scale, and then it calls its own backward.
+   *
+   * Optional. Without it the model solves backward(v) = -dx by iteration, which takes about 10 to
+   * 100 calls of backward. */
+  void (*inverse_backward)(const void *self, const glow_call *call,
+                           const glow_layer_inverse_gradient *gradient);
   /* Releases what `self` holds besides options and nets; `self` itself is released afterwards.
    * Optional. */
   void (*destroy)(void *self, glow_context *context);
