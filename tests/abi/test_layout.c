@@ -6,6 +6,7 @@
 #include <glow/sys/base.h>
 #include <glow/sys/call.h>
 #include <glow/sys/check.h>
+#include <glow/sys/condition.h>
 #include <glow/sys/layer.h>
 #include <glow/sys/math.h>
 #include <glow/sys/net.h>
@@ -191,7 +192,7 @@ static const pin pins[] = {
     PLACE(glow_conv_net_options, actnorm, 12),
     PLACE(glow_conv_net_options, seed, 16),
     PLACE(glow_conv_net_options, border, 24),
-    PLACE(glow_conv_net_options, reserved, 28),
+    PLACE(glow_conv_net_options, standardise, 28),
     PLACE(glow_conv_net_options, condition, 32),
     SIZE(glow_mlp_net_options, 56),
     PLACE(glow_mlp_net_options, struct_size, 0),
@@ -201,14 +202,16 @@ static const pin pins[] = {
     PLACE(glow_mlp_net_options, seed, 40),
     PLACE(glow_mlp_net_options, standardise, 48),
     PLACE(glow_mlp_net_options, reserved, 52),
-    SIZE(glow_res_net_options, 56),
+    SIZE(glow_res_net_options, 64),
     PLACE(glow_res_net_options, struct_size, 0),
     PLACE(glow_res_net_options, hidden, 8),
     PLACE(glow_res_net_options, blocks, 12),
     PLACE(glow_res_net_options, weight_norm, 16),
     PLACE(glow_res_net_options, batch_norm, 20),
     PLACE(glow_res_net_options, seed, 24),
-    PLACE(glow_res_net_options, condition, 32),
+    PLACE(glow_res_net_options, standardise, 32),
+    PLACE(glow_res_net_options, reserved, 36),
+    PLACE(glow_res_net_options, condition, 40),
     /* glow/presets.h */
     SIZE(glow_conditioner_request, 80),
     PLACE(glow_conditioner_request, struct_size, 0),
@@ -236,11 +239,11 @@ static const pin pins[] = {
     PLACE(glow_glow_options, border, 88),
     PLACE(glow_glow_options, spatial_top, 92),
     PLACE(glow_glow_options, classifier, 96),
-    PLACE(glow_glow_options, reserved, 100),
+    PLACE(glow_glow_options, unstandardised, 100),
     PLACE(glow_glow_options, condition, 104),
     PLACE(glow_glow_options, conditioner, 128),
     PLACE(glow_glow_options, conditioner_payload, 136),
-    SIZE(glow_realnvp_options, 120),
+    SIZE(glow_realnvp_options, 128),
     PLACE(glow_realnvp_options, struct_size, 0),
     PLACE(glow_realnvp_options, input, 8),
     PLACE(glow_realnvp_options, scales, 32),
@@ -252,9 +255,11 @@ static const pin pins[] = {
     PLACE(glow_realnvp_options, alpha, 56),
     PLACE(glow_realnvp_options, lag, 64),
     PLACE(glow_realnvp_options, seed, 72),
-    PLACE(glow_realnvp_options, condition, 80),
-    PLACE(glow_realnvp_options, conditioner, 104),
-    PLACE(glow_realnvp_options, conditioner_payload, 112),
+    PLACE(glow_realnvp_options, unstandardised, 80),
+    PLACE(glow_realnvp_options, reserved, 84),
+    PLACE(glow_realnvp_options, condition, 88),
+    PLACE(glow_realnvp_options, conditioner, 112),
+    PLACE(glow_realnvp_options, conditioner_payload, 120),
     SIZE(glow_nice_options, 112),
     PLACE(glow_nice_options, struct_size, 0),
     PLACE(glow_nice_options, input, 8),
@@ -264,7 +269,7 @@ static const pin pins[] = {
     PLACE(glow_nice_options, density, 44),
     PLACE(glow_nice_options, bits, 48),
     PLACE(glow_nice_options, from_data, 52),
-    PLACE(glow_nice_options, reserved, 56),
+    PLACE(glow_nice_options, unstandardised, 56),
     PLACE(glow_nice_options, seed, 64),
     PLACE(glow_nice_options, condition, 72),
     PLACE(glow_nice_options, conditioner, 96),
@@ -396,6 +401,12 @@ static const pin pins[] = {
     PLACE(glow_check_options, gradient, 88),
     PLACE(glow_check_options, report, 96),
     PLACE(glow_check_options, payload, 104),
+    /* glow/sys/condition.h */
+    SIZE(glow_condition_standard, 24),
+    PLACE(glow_condition_standard, rows, 0),
+    PLACE(glow_condition_standard, columns, 8),
+    PLACE(glow_condition_standard, mean, 16),
+    PLACE(glow_condition_standard, deviation, 20),
     /* glow/sys/layer.h */
     SIZE(glow_layer_gradient, 72),
     PLACE(glow_layer_gradient, struct_size, 0),
