@@ -162,8 +162,8 @@ static void run_forms(glow_workspace *ws, const forward_part *p) {
     memcpy(p->latents, own, (size_t)(p->count * ws->model->dims) * sizeof(float));
 }
 
-/* Marks samples whose results are not finite. Who gets no statuses is told the layer; the batch is
- * run again for that. */
+/* Marks samples whose results are not finite. Who asks for the layer, or gets no statuses, is told
+ * it; the batch is run again for that. */
 static void forward_settle(glow_workspace *ws, const forward_part *p, bool tell) {
   int64_t n = glow__outcome_mark(ws, p->count, p->latents, ws->model->dims,
                                  doubles(ws, ws->plan.logdet), doubles(ws, ws->plan.logprior));
@@ -185,7 +185,7 @@ static void forward_batch(glow_workspace *ws, const float *x, int64_t first, int
   double *ld = o->logdet ? o->logdet + first : NULL;
   double *lp = o->log_prob ? o->log_prob + first : NULL;
   hand_out(ws, p.count, ld, lp);
-  forward_settle(ws, &p, !o->statuses); /* may run again, over what was handed out */
+  forward_settle(ws, &p, !o->statuses || o->layer); /* may run again, over what was handed out */
   glow__outcome_blank(ws, p.count, p.latents, ws->model->dims);
   glow__outcome_blank_doubles(ws, p.count, ld);
   glow__outcome_blank_doubles(ws, p.count, lp);
@@ -215,7 +215,7 @@ glow_status glow_workspace_forward(glow_workspace *ws, const float *x, int64_t c
   glow__outcome_begin(ws);
   for (int64_t first = 0; first < count; first += ws->plan.batch)
     forward_batch(ws, x, first, count, &o);
-  return glow__outcome_end(ws, count, o.statuses, o.failed);
+  return glow__outcome_end(ws, count, o.statuses, o.failed, o.layer);
 }
 
 glow_status glow_workspace_log_prob(glow_workspace *ws, const float *x, const int32_t *labels,

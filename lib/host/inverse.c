@@ -72,6 +72,7 @@ typedef struct inverse_part {
   float *x;
   double *logdet;    /* or NULL */
   int32_t *statuses; /* or NULL */
+  bool tell;         /* the layer at which a sample ceases to be finite */
 } inverse_part;
 
 static glow_status run_inverse(glow_workspace *ws, const inverse_part *p, glow__watch *watch) {
@@ -79,8 +80,8 @@ static glow_status run_inverse(glow_workspace *ws, const inverse_part *p, glow__
                            watch);
 }
 
-/* The batch that starts at ws->first, whose input was screened. Who gets no statuses is told the
- * layer at which a sample ceases to be finite; the batch is run again for that. */
+/* The batch that starts at ws->first, whose input was screened. Who asks for the layer, or gets no
+ * statuses, is told it; the batch is run again for that. */
 static glow_status inverse_batch(glow_workspace *ws, const inverse_part *p) {
   int64_t dims = ws->model->dims;
   GLOW_TRY(run_inverse(ws, p, NULL));
@@ -89,7 +90,7 @@ static glow_status inverse_batch(glow_workspace *ws, const inverse_part *p) {
     memcpy(p->logdet, inverse_logdets(ws), (size_t)p->count * sizeof *p->logdet);
   if (n >= 0) {
     glow__watch watch = {.first = n, .count = 1};
-    if (!p->statuses)
+    if (p->tell)
       GLOW_TRY(run_inverse(ws, p, &watch));
     glow__outcome_blame(ws, n, watch.found ? watch.found->name : NULL);
   }
@@ -116,12 +117,13 @@ glow_status glow_workspace_inverse(glow_workspace *ws, const float *latents, int
                             .count = glow__batch_at(ws, first, count),
                             .x = x + first * dims,
                             .logdet = o.logdet ? o.logdet + first : NULL,
-                            .statuses = o.statuses ? o.statuses + first : NULL};
+                            .statuses = o.statuses ? o.statuses + first : NULL,
+                            .tell = !o.statuses || o.layer};
     ws->first = first;
     glow__outcome_screen(ws, "latents", p.latents, p.count);
     status = inverse_batch(ws, &p);
   }
-  return status == GLOW_OK ? glow__outcome_end(ws, count, o.statuses, o.failed)
+  return status == GLOW_OK ? glow__outcome_end(ws, count, o.statuses, o.failed, o.layer)
                            : glow__outcome_stop(ws, status);
 }
 
@@ -205,12 +207,13 @@ glow_status glow_workspace_sample(glow_workspace *ws, int64_t count,
                             .labels = o.labels ? o.labels + d.first : NULL,
                             .count = glow__batch_at(ws, d.first, count),
                             .x = x + d.first * ws->model->dims,
-                            .statuses = o.statuses ? o.statuses + d.first : NULL};
+                            .statuses = o.statuses ? o.statuses + d.first : NULL,
+                            .tell = !o.statuses || o.layer};
     ws->first = d.first;
     glow_context_run(ws->model->context, (uint32_t)p.count, draw_sample, &d);
     glow__outcome_screen(ws, "latents", NULL, p.count);
     status = inverse_batch(ws, &p);
   }
-  return status == GLOW_OK ? glow__outcome_end(ws, count, o.statuses, o.failed)
+  return status == GLOW_OK ? glow__outcome_end(ws, count, o.statuses, o.failed, o.layer)
                            : glow__outcome_stop(ws, status);
 }

@@ -95,7 +95,7 @@ glow_status glow_workspace_classify(glow_workspace *ws, const float *x, const in
     from_data(ws, batch, labels ? labels + first : NULL, samples,
               logits + first * ws->model->logits);
   }
-  return glow__outcome_end(ws, count, NULL, NULL);
+  return glow__outcome_end(ws, count, NULL, NULL, NULL);
 }
 
 static glow_status from_latents(glow_workspace *ws, const float *latents, int32_t form,
@@ -128,7 +128,7 @@ glow_status glow_workspace_classify_latents(glow_workspace *ws, const float *lat
     status = from_latents(ws, batch, form, labels ? labels + first : NULL, samples,
                           logits + first * ws->model->logits);
   }
-  return status == GLOW_OK ? glow__outcome_end(ws, count, NULL, NULL)
+  return status == GLOW_OK ? glow__outcome_end(ws, count, NULL, NULL, NULL)
                            : glow__outcome_stop(ws, status);
 }
 
