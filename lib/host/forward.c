@@ -89,7 +89,7 @@ static glow_status check_forward(const glow_workspace *ws, const float *x, const
     return glow_error(GLOW_E_ARGUMENT, "a forward pass needs a workspace and x");
   GLOW_TRY(glow__check_count(ws, count));
   GLOW_TRY(glow__check_ready(ws->model));
-  GLOW_TRY(glow__check_labels(ws->model, labels, count, form));
+  GLOW_TRY(glow__check_labels(ws->model, ws->base, labels, count, form));
   return glow__check_condition(ws, count);
 }
 

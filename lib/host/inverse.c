@@ -46,7 +46,7 @@ static glow_status check_inverse(const glow_workspace *ws, const int32_t *labels
     return glow_error(GLOW_E_ARGUMENT, "an inverse pass needs a workspace and x");
   GLOW_TRY(glow__check_count(ws, count));
   GLOW_TRY(glow__check_ready(ws->model));
-  GLOW_TRY(glow__check_labels(ws->model, labels, count, form));
+  GLOW_TRY(glow__check_labels(ws->model, ws->base, labels, count, form));
   return glow__check_condition(ws, count);
 }
 

@@ -21,7 +21,7 @@ static glow_status logits_check(const glow_workspace *ws, const float *from, con
   GLOW_TRY(glow__check_count(ws, count));
   GLOW_TRY(glow__check_ready(ws->model));
   if (labels || ws->model->needs_class || form == GLOW_LATENTS_WHITENED)
-    GLOW_TRY(glow__check_labels(ws->model, labels, count, form));
+    GLOW_TRY(glow__check_labels(ws->model, ws->base, labels, count, form));
   return glow__check_condition(ws, count);
 }
 

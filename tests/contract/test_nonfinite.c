@@ -376,7 +376,8 @@ static void test_backward(void **state) {
   }
 }
 
-/* A step names the row in its whole batch, whatever the micro-batch is. */
+/* A step names the row in its whole batch, whatever the micro-batch is, also of a label, and does
+ * not speak of statuses, which it has none of. */
 static void test_step(void **state) {
   bench b;
   glow_trainer *trainer = NULL;
@@ -388,10 +389,15 @@ static void test_step(void **state) {
   b.x[9 * b.dims + 5] = NAN;
   REFUSED(glow_trainer_step(trainer, b.x, b.labels, COUNT, NULL), GLOW_E_NUMERIC,
           "step 1 refused: input: element 5 of sample 9 is not finite");
+  assert_null(strstr(glow_last_error(), "statuses"));
   b.x[9 * b.dims + 5] = 3e38f;
   REFUSED(glow_trainer_step(trainer, b.x, b.labels, COUNT, NULL), GLOW_E_NUMERIC,
           "for sample 9 is not finite");
   b.x[9 * b.dims + 5] = 0;
+  b.labels[9] = CLASSES;
+  REFUSED(glow_trainer_step(trainer, b.x, b.labels, COUNT, NULL), GLOW_E_ARGUMENT,
+          "label of sample 9 is 3; classes are 0 to 2");
+  b.labels[9] = 0;
   OK(glow_trainer_step(trainer, b.x, b.labels, COUNT, NULL));
   glow_trainer_destroy(&trainer);
   bench_close(&b);
