@@ -16,7 +16,7 @@ sources="$sources meson.build meson_options.txt"
 [ ! -e .ci/run ] || sources="$sources .ci/run"
 
 for file in $sources; do
-  head -n 30 "$file" | grep -q 'SPDX-License-Identifier: MIT' || complain "$file: no licence"
+  head -n 40 "$file" | grep -q 'SPDX-License-Identifier: MIT' || complain "$file: no licence"
   awk -v file="$file" 'length($0) > 100 && file !~ /[.]sh$/ { print file ":" FNR ": over 100 columns"; bad = 1 }
     /[ \t]$/ { print file ":" FNR ": blank at the end"; bad = 1 }
     /\t/ { print file ":" FNR ": tab"; bad = 1 }

@@ -49,24 +49,18 @@ bool rows_bad(const row_pass *p, int64_t i) {
   return p->statuses[i] != GLOW_OK;
 }
 
-/* Counts the rows of a pass. */
-static void settle(row_pass *p, int64_t first, int64_t count) {
+/* Counts the rows of a pass; layer: of the first of them that is not finite. */
+static void settle(row_pass *p, int64_t first, int64_t count, const char *layer) {
+  bool none = !p->tally.bad;
   for (int64_t i = 0; i < count; i++)
     tally_row(&p->tally, first + i, rows_bad(p, i));
+  if (none && layer)
+    snprintf(p->tally.layer, sizeof p->tally.layer, "%s", layer);
 }
 
-/* Names the layer of the first row that overflows, when that is the first of all; those before it
- * are finite. Does nothing for a model with a classifier, whose logits the caller may still want
- * from the workspace. */
-static void name_layer(row_pass *p, int64_t first, const float *x, const int32_t *labels,
-                       int64_t count) {
-  const char *layer = NULL;
-  int64_t i = p->tally.first - first;
-  if (!p->tally.bad || i < 0 || i >= count || *p->tally.layer || glow_model_logit_count(p->model) ||
-      glow_workspace_find_nonfinite(p->workspace, x, labels, i + 1, &layer) != GLOW_OK)
-    return;
-  if (layer && strcmp(layer, "input") != 0)
-    snprintf(p->tally.layer, sizeof p->tally.layer, "%s", layer);
+/* Finding the layer costs a second pass, and only that of the first row of all is told. */
+static const char **wanted_layer(const row_pass *p, const char **layer) {
+  return p->tally.bad ? NULL : layer;
 }
 
 /* The library knows the place in the batch alone. */
@@ -100,12 +94,13 @@ static int run_forward(row_pass *p, int64_t first, const float *x, int64_t count
       check_labels(p, first, o->labels, count, o->latents && o->form == GLOW_LATENTS_WHITENED);
   if (code != TOOL_FINE)
     return code;
+  const char *layer = NULL;
   o->statuses = p->statuses;
+  o->layer = wanted_layer(p, &layer);
   glow_status status = glow_workspace_forward(p->workspace, x, count, o);
   if (status != GLOW_OK)
     return complain_status(status, what);
-  settle(p, first, count);
-  name_layer(p, first, x, o->labels, count);
+  settle(p, first, count, layer);
   return TOOL_FINE;
 }
 
@@ -132,28 +127,32 @@ int rows_forward(row_pass *p, int64_t first, const float *x, const int32_t *labe
 int rows_inverse(row_pass *p, int64_t first, const float *latents, int32_t form,
                  const int32_t *labels, int64_t count, float *x, double *logdet) {
   glow_inverse_options o = GLOW_INVERSE_OPTIONS_INIT;
+  const char *layer = NULL;
   o.labels = labels_of(p, labels);
   o.form = form;
   o.logdet = logdet;
   o.statuses = p->statuses;
+  o.layer = wanted_layer(p, &layer);
   int code = check_labels(p, first, o.labels, count, form == GLOW_LATENTS_WHITENED);
   if (code != TOOL_FINE)
     return code;
   glow_status status = glow_workspace_inverse(p->workspace, latents, count, &o, x);
   if (status != GLOW_OK)
     return complain_status(status, "decoding");
-  settle(p, first, count);
+  settle(p, first, count, layer);
   return TOOL_FINE;
 }
 
 int rows_sample(row_pass *p, int64_t first, const glow_sample_options *options,
                 const int32_t *labels, int64_t count, float *x) {
   glow_sample_options o = *options;
+  const char *layer = NULL;
   o.labels = labels_of(p, labels);
   o.statuses = p->statuses;
+  o.layer = wanted_layer(p, &layer);
   glow_status status = glow_workspace_sample(p->workspace, count, &o, x);
   if (status != GLOW_OK)
     return complain_status(status, "sampling");
-  settle(p, first, count);
+  settle(p, first, count, layer);
   return TOOL_FINE;
 }

@@ -7,6 +7,13 @@
  * (glow_condition_channels in <glow/sys/call.h> gives the order). The multilayer perceptron takes
  * all of it after its input. All nets of a model that read a condition read the same one.
  *
+ * With `standardise`, what goes in is (c - mean) / deviation, so that conditions of any mean and
+ * scale train alike: by element for a vector and for a multilayer perceptron, by channel for an
+ * image that a network over pixels reads. Mean and deviation are fixed state, condition_mean and
+ * condition_deviation, 0 and 1 at the start, which data-dependent initialisation sets and training
+ * does not change. Without it conditions should be of a scale around 1. Nets of one's own are given
+ * conditions as they are; <glow/sys/condition.h> has the functions to do the same in them.
+ *
  * All constructors here have one form: options NULL means the defaults, and the net belongs to the
  * caller until it is given to a layer. On failure *out is NULL, and GLOW_E_ARGUMENT names the
  * option, what was found and what is expected.
@@ -34,7 +41,7 @@ typedef struct glow_conv_net_options {
   int32_t actnorm;      /* 1: norms are actnorms (default); 0: plain biases */
   uint64_t seed;        /* of the hidden weights, normal with standard deviation 0.05 */
   int32_t border;       /* 1: convolutions see the border of the image; default 0 */
-  int32_t reserved;     /* 0 */
+  int32_t standardise;  /* 1: the condition is standardised, and needed; default 0 */
   glow_shape condition; /* of a sample; channels 0 (default): none */
 } glow_conv_net_options;
 #define GLOW_CONV_NET_OPTIONS_INIT                                                                 \
@@ -51,10 +58,7 @@ GLOW_API glow_status glow_conv_net_create(glow_context *context,
 /* Multilayer perceptron over all elements of a sample's input at once: `depth` fully connected
  * layers of `hidden` units with ReLU, and a linear one that starts at 0. For vectors (H = W = 1),
  * and for images taken as vectors. Parameters fc1.weight [hidden, inputs], fc1.bias [hidden], ...,
- * fc{depth+1}. Its input is followed by the sample's condition. With `standardise`, each element of
- * the condition goes in as (c - mean) / deviation; fixed state condition_mean, condition_deviation
- * [elements], 0 and 1 at the start, which data-dependent initialisation sets and training does not
- * change. Dinh et al. 2014, 5.1. */
+ * fc{depth+1}. Its input is followed by the sample's condition. Dinh et al. 2014, 5.1. */
 typedef struct glow_mlp_net_options {
   size_t struct_size;
   int32_t hidden;       /* default 64 */
@@ -84,13 +88,15 @@ typedef struct glow_res_net_options {
   int32_t weight_norm; /* 1 (default): weights are normalised; 0: they are v */
   int32_t batch_norm;  /* 1 (default): with batch normalisations; 0: with biases instead */
   uint64_t seed;       /* of the weights */
+  int32_t standardise; /* 1: the condition is standardised, and needed; default 0 */
+  int32_t reserved;    /* 0 */
   glow_shape
       condition; /* of a sample, further input of the first convolution; channels 0 (default):
                     none */
 } glow_res_net_options;
 #define GLOW_RES_NET_OPTIONS_INIT                                                                  \
   {                                                                                                \
-    sizeof(glow_res_net_options), 32, 4, 1, 1, 0, {                                                \
+    sizeof(glow_res_net_options), 32, 4, 1, 1, 0, 0, 0, {                                          \
       1, 1, 0                                                                                      \
     }                                                                                              \
   }

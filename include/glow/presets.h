@@ -1,5 +1,9 @@
 /* Ready-made models: Glow, RealNVP, NICE, and a flow for vectors.
  *
+ * Where there is a condition, the nets of a preset standardise it by what data-dependent
+ * initialisation finds (<glow/net.h>), unless the option `unstandardised` is 1. A conditioner's
+ * nets are given it as it is.
+ *
  * All constructors here have one form: options NULL means the defaults, and the model is the
  * caller's. On failure *out is NULL, and the error text names the option, what was found and what
  * is expected.
@@ -21,7 +25,8 @@ typedef struct glow_conditioner_request {
   int32_t level;        /* of Glow, or scale of RealNVP; else 0 */
   int32_t step;         /* number of the coupling in its level, from 0 */
   uint64_t seed;        /* for the net's starting values, different for each coupling */
-  glow_shape condition; /* from the preset's options; channels 0: none */
+  glow_shape condition; /* from the preset's options; channels 0: none. The net is given it as it
+                           is: for conditions of any scale, see <glow/sys/condition.h> */
 } glow_conditioner_request;
 /* Makes a net for a coupling. A status other than GLOW_OK ends the making of the model and is
  * returned. For the model to be saved, the net's type must be registered with the context. */
@@ -35,24 +40,24 @@ typedef glow_status (*glow_conditioner_fn)(glow_context *context,
  * prior. */
 typedef struct glow_glow_options {
   size_t struct_size;
-  glow_shape input;     /* default 32 x 32 x 3; height and width divisible by 2^levels */
-  int32_t levels;       /* L, default 3 */
-  int32_t depth;        /* K, default 32 */
-  int32_t hidden;       /* width of the nets; default 512 */
-  int32_t permutation;  /* GLOW_PERMUTATION_...; default GLOW_PERMUTATION_INVCONV_LU */
-  int32_t coupling;     /* GLOW_COUPLING_AFFINE (default) or _ADDITIVE */
-  int32_t scale;        /* GLOW_SCALE_...; default GLOW_SCALE_SIGMOID */
-  double floor;         /* for GLOW_SCALE_SIGMOID_FLOOR, default 0.05 */
-  int32_t net_actnorm;  /* 1 (default): the nets have inner actnorms; 0: plain biases */
-  int32_t learn_top;    /* 1 (default): the top prior is learned; 0: fixed */
-  int32_t classes;      /* of the top prior; default 0: none */
-  int32_t bits;         /* of the images, 0 to 8 (glow_builder_options); default 8 */
-  uint64_t seed;        /* of all starting values */
-  int32_t border;       /* 1: all 3x3 convolutions see the border of the image; default 0 */
-  int32_t spatial_top;  /* 1: the top prior has a mean and log-sd for each position; default 0 */
-  int32_t classifier;   /* 1: a classifier on the top latents; needs classes; default 0 */
-  int32_t reserved;     /* 0 */
-  glow_shape condition; /* that the couplings' nets read; channels 0 (default): none */
+  glow_shape input;       /* default 32 x 32 x 3; height and width divisible by 2^levels */
+  int32_t levels;         /* L, default 3 */
+  int32_t depth;          /* K, default 32 */
+  int32_t hidden;         /* width of the nets; default 512 */
+  int32_t permutation;    /* GLOW_PERMUTATION_...; default GLOW_PERMUTATION_INVCONV_LU */
+  int32_t coupling;       /* GLOW_COUPLING_AFFINE (default) or _ADDITIVE */
+  int32_t scale;          /* GLOW_SCALE_...; default GLOW_SCALE_SIGMOID */
+  double floor;           /* for GLOW_SCALE_SIGMOID_FLOOR, default 0.05 */
+  int32_t net_actnorm;    /* 1 (default): the nets have inner actnorms; 0: plain biases */
+  int32_t learn_top;      /* 1 (default): the top prior is learned; 0: fixed */
+  int32_t classes;        /* of the top prior; default 0: none */
+  int32_t bits;           /* of the images, 0 to 8 (glow_builder_options); default 8 */
+  uint64_t seed;          /* of all starting values */
+  int32_t border;         /* 1: all 3x3 convolutions see the border of the image; default 0 */
+  int32_t spatial_top;    /* 1: the top prior has a mean and log-sd for each position; default 0 */
+  int32_t classifier;     /* 1: a classifier on the top latents; needs classes; default 0 */
+  int32_t unstandardised; /* 1: nets take the condition as it is; default 0 */
+  glow_shape condition;   /* that the couplings' nets read; channels 0 (default): none */
   glow_conditioner_fn conditioner; /* makes the couplings' nets; NULL: glow_conv_net_create */
   void *conditioner_payload;
 } glow_glow_options;
@@ -75,24 +80,26 @@ GLOW_API glow_status glow_model_create_glow(glow_context *context, const glow_gl
  * scale{s}.squeeze, scale{s}.split, prior. */
 typedef struct glow_realnvp_options {
   size_t struct_size;
-  glow_shape input;     /* default 32 x 32 x 3; height and width divisible by 2^(scales - 1) */
-  int32_t scales;       /* default 2 */
-  int32_t hidden;       /* of the nets at the first checkerboards; default 64 */
-  int32_t blocks;       /* residual blocks of each net, 1 to 64; default 8 */
-  int32_t weight_norm;  /* of the nets; default 1 */
-  int32_t batch_norm;   /* in the nets and after couplings; default 1 */
-  int32_t bits;         /* 0 to 8, default 8; data are in [-1/2, 1/2) in any case */
-  double alpha;         /* of the logit; default 0.05 */
-  double lag;           /* of the batch normalisations after couplings; default 0 */
-  uint64_t seed;        /* of all starting values */
-  glow_shape condition; /* that the couplings' nets read; channels 0 (default): none */
+  glow_shape input;       /* default 32 x 32 x 3; height and width divisible by 2^(scales - 1) */
+  int32_t scales;         /* default 2 */
+  int32_t hidden;         /* of the nets at the first checkerboards; default 64 */
+  int32_t blocks;         /* residual blocks of each net, 1 to 64; default 8 */
+  int32_t weight_norm;    /* of the nets; default 1 */
+  int32_t batch_norm;     /* in the nets and after couplings; default 1 */
+  int32_t bits;           /* 0 to 8, default 8; data are in [-1/2, 1/2) in any case */
+  double alpha;           /* of the logit; default 0.05 */
+  double lag;             /* of the batch normalisations after couplings; default 0 */
+  uint64_t seed;          /* of all starting values */
+  int32_t unstandardised; /* 1: nets take the condition as it is; default 0 */
+  int32_t reserved;       /* 0 */
+  glow_shape condition;   /* that the couplings' nets read; channels 0 (default): none */
   glow_conditioner_fn conditioner; /* makes the couplings' nets; NULL: glow_res_net_create */
   void *conditioner_payload;
 } glow_realnvp_options;
 #define GLOW_REALNVP_OPTIONS_INIT                                                                  \
   {                                                                                                \
-    sizeof(glow_realnvp_options), {32, 32, 3}, 2, 64, 8, 1, 1, 8, 0.05, 0.0, 0, {1, 1, 0}, NULL,   \
-        NULL                                                                                       \
+    sizeof(glow_realnvp_options), {32, 32, 3}, 2, 64, 8, 1, 1, 8, 0.05, 0.0, 0, 0, 0, {1, 1, 0},   \
+        NULL, NULL                                                                                 \
   }
 /* Makes a RealNVP model. */
 GLOW_API glow_status glow_model_create_realnvp(glow_context *context,
@@ -113,8 +120,8 @@ typedef struct glow_nice_options {
   int32_t bits;      /* 0 to 8, default 8 */
   int32_t from_data; /* 1 (default): the factors take first values from data, so that training need
                         not find the scale of each pixel; 0: they start at 1, as in the paper */
-  int32_t reserved;  /* 0 */
-  uint64_t seed;     /* of all starting values */
+  int32_t unstandardised;          /* 1: nets take the condition as it is; default 0 */
+  uint64_t seed;                   /* of all starting values */
   glow_shape condition;            /* that the couplings' nets read; channels 0 (default): none */
   glow_conditioner_fn conditioner; /* makes the couplings' nets; NULL: glow_mlp_net_create */
   void *conditioner_payload;
@@ -130,8 +137,7 @@ GLOW_API glow_status glow_model_create_nice(glow_context *context, const glow_ni
 
 /* A density of vectors: a standardisation, `steps` steps of actnorm, LU mixing (a 1x1 convolution)
  * and a coupling with an MLP, then a learned Gaussian prior. The data are continuous, and so may
- * have any mean and scale; the MLPs standardise the condition too. A conditioner's nets are given
- * it as it is. Names: standardise, step{k}.{actnorm, invconv, coupling}, prior. */
+ * have any mean and scale. Names: standardise, step{k}.{actnorm, invconv, coupling}, prior. */
 typedef struct glow_vector_flow_options {
   size_t struct_size;
   int64_t dims; /* default 2; 1 only with a condition */

@@ -9,13 +9,14 @@
  *
  * A sample whose input, condition or result is not finite, or that a layer has no inverse of,
  * spoils no other: all its results are NaN, and those of the others are as they would be without
- * it. This holds for forward, log-density, inverse, sampling and classification. With `statuses` in
- * the options each sample gets GLOW_OK or GLOW_E_NUMERIC there, and the pass is GLOW_OK. Without,
- * the pass is GLOW_E_NUMERIC; it names the first such sample, counted from 0 in the arrays that
- * were given, and the layer where it arose, and says how many there are. `failed`, if given, is
- * their number in either case. Batch normalisations in a training mode are the exception, because
- * their statistics are of the whole batch. So are gradients: glow_workspace_backward refuses such a
- * batch.
+ * it. This holds for forward, log-density, inverse, sampling and classification. With `statuses`
+ * in the options each sample gets GLOW_OK or GLOW_E_NUMERIC there, and the pass is GLOW_OK.
+ * Without, the pass is GLOW_E_NUMERIC; it names the first such sample, counted from 0 in the
+ * arrays that were given, and the layer where it arose, and says how many there are. `failed`, if
+ * given, is their number in either case, and `layer` that layer's name, owned by the model: NULL
+ * if no sample failed, or the first that did was not finite when it came. Batch normalisations in
+ * a training mode are the exception, because their statistics are of the whole batch. So are
+ * gradients: glow_workspace_backward refuses such a batch.
  *
  * Only models with classes need labels (not NULL): in [0, classes), or -1 where the class of a
  * sample is not known. The latents of a sample without a known class are a mixture: whitening them,
@@ -131,13 +132,17 @@ typedef struct glow_forward_options {
                             normalisations, nothing stored for backward, any number of samples */
   int32_t *statuses;        /* [count], GLOW_OK or GLOW_E_NUMERIC: see the top of this file */
   int64_t *failed;          /* how many samples are not GLOW_OK */
+  const char **layer;       /* where the first of them ceased to be finite */
   int32_t running_averages; /* 1: batch normalisations use their running averages in a training mode
                                too, so that backward gives the gradient of what
                                glow_workspace_log_prob computes; default 0 */
   int32_t reserved;         /* 0 */
 } glow_forward_options;
 #define GLOW_FORWARD_OPTIONS_INIT                                                                  \
-  { sizeof(glow_forward_options), NULL, NULL, NULL, NULL, GLOW_LATENTS_RAW, 0, NULL, NULL, 0, 0 }
+  {                                                                                                \
+    sizeof(glow_forward_options), NULL, NULL, NULL, NULL, GLOW_LATENTS_RAW, 0, NULL, NULL, NULL,   \
+        0, 0                                                                                       \
+  }
 
 /* Maps x [count, dims] to latents. In a training mode it stores what glow_workspace_backward needs,
  * and batch normalisations use the statistics of this batch, as training does; to evaluate with
@@ -184,13 +189,14 @@ typedef struct glow_inverse_options {
   double *log_prob;      /* [count] or NULL, nats: log-density of x under the model, as
                             glow_workspace_log_prob gives it up to rounding */
   int32_t form;          /* of latents, GLOW_LATENTS_...; 0: raw */
-  int32_t store;     /* 1: for glow_workspace_inverse_backward; at most one batch, in a workspace
+  int32_t store;      /* 1: for glow_workspace_inverse_backward; at most one batch, in a workspace
                             made with inverse_backward */
-  int32_t *statuses; /* [count], GLOW_OK or GLOW_E_NUMERIC: see the top of this file */
-  int64_t *failed;   /* how many samples are not GLOW_OK */
+  int32_t *statuses;  /* [count], GLOW_OK or GLOW_E_NUMERIC: see the top of this file */
+  int64_t *failed;    /* how many samples are not GLOW_OK */
+  const char **layer; /* where the first of them ceased to be finite */
 } glow_inverse_options;
 #define GLOW_INVERSE_OPTIONS_INIT                                                                  \
-  { sizeof(glow_inverse_options), NULL, NULL, NULL, GLOW_LATENTS_RAW, 0, NULL, NULL }
+  { sizeof(glow_inverse_options), NULL, NULL, NULL, GLOW_LATENTS_RAW, 0, NULL, NULL, NULL }
 
 /* Maps latents [count, dims] to x [count, dims]. options NULL: the defaults. */
 GLOW_API glow_status glow_workspace_inverse(glow_workspace *workspace, const float *latents,
@@ -209,6 +215,7 @@ typedef struct glow_sample_options {
   const int32_t *labels; /* [count], for models with classes */
   int32_t *statuses;     /* [count], GLOW_OK or GLOW_E_NUMERIC: see the top of this file */
   int64_t *failed;       /* how many samples are not GLOW_OK */
+  const char **layer;    /* where the first of them ceased to be finite */
   /* What was drawn; each may be NULL. None of them takes another pass. */
   float *latents;   /* [count, dims], whitened, with their temperatures in them: an inverse pass
                        maps them to the same x */
@@ -221,7 +228,10 @@ typedef struct glow_sample_options {
   int32_t reserved; /* 0 */
 } glow_sample_options;
 #define GLOW_SAMPLE_OPTIONS_INIT                                                                   \
-  { sizeof(glow_sample_options), 1.0, NULL, NULL, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0 }
+  {                                                                                                \
+    sizeof(glow_sample_options), 1.0, NULL, NULL, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL,  \
+        0, 0                                                                                       \
+  }
 /* Draws `count` samples into x [count, dims]. options NULL: the defaults. */
 GLOW_API glow_status glow_workspace_sample(glow_workspace *workspace, int64_t count,
                                            const glow_sample_options *options, float *x);

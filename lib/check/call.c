@@ -172,10 +172,10 @@ static void fill_saved(const glow__check *c, float *saved) {
   call_fill(saved, floats, of_region);
 }
 
-bool glow__check_forward(glow__check *c, const float *x, int64_t first, int64_t samples,
+/* The call alone, whatever its results are. */
+static bool forward_call(glow__check *c, const float *x, int64_t first, int64_t samples,
                          int32_t form, float *saved, const glow__outputs *out) {
   const glow__node *node = c->node;
-  glow__grid y = glow__grid_y(c, samples), z = glow__grid_z(c, samples);
   glow_call call;
   call_begin(c, first, samples, form, out->z, &call);
   call.stored = saved;
@@ -185,17 +185,28 @@ bool glow__check_forward(glow__check *c, const float *x, int64_t first, int64_t 
     out->logdet[n] = out->logprior[n] = c->start;
   node->layer->ops.forward(node->layer->self, &call, x, node->out_size ? out->y : NULL, out->logdet,
                            out->logprior);
-  return call_end(c, "forward", &call) &&
-         (!node->out_size || glow__check_written(c, "forward", "y", out->y, &y)) &&
+  return call_end(c, "forward", &call);
+}
+
+bool glow__check_forward(glow__check *c, const float *x, int64_t first, int64_t samples,
+                         int32_t form, float *saved, const glow__outputs *out) {
+  glow__grid y = glow__grid_y(c, samples), z = glow__grid_z(c, samples);
+  return forward_call(c, x, first, samples, form, saved, out) &&
+         (!c->node->out_size || glow__check_written(c, "forward", "y", out->y, &y)) &&
          glow__check_written(c, "forward", "the latents", out->z, &z) &&
          finite_sums(c, "forward", "the log-det", out->logdet, samples) &&
          finite_sums(c, "forward", "the log-prior", out->logprior, samples);
 }
 
-bool glow__check_inverse(glow__check *c, const glow__outputs *in, int64_t first, int64_t samples,
-                         int32_t form, float *x, double *logdet, double *logprior) {
+bool glow__check_forward_any(glow__check *c, const float *x, const glow__outputs *out) {
+  return forward_call(c, x, 0, c->samples, GLOW_LATENTS_RAW, NULL, out);
+}
+
+/* The call alone. What it says of samples that it has no inverse of is in the workspace. */
+static glow_status inverse_call(glow__check *c, const glow__outputs *in, int64_t first,
+                                int64_t samples, int32_t form, float *x, double *logdet,
+                                double *logprior, bool *fine) {
   const glow__node *node = c->node;
-  glow__grid grid = glow__grid_x(c, samples);
   glow_call call;
   call_begin(c, first, samples, form, in->z, &call);
   for (int64_t n = 0; n < samples; n++)
@@ -203,15 +214,35 @@ bool glow__check_inverse(glow__check *c, const glow__outputs *in, int64_t first,
   for (int64_t n = 0; logprior && n < samples; n++)
     logprior[n] = c->start;
   c->ws->failure.failed = false;
+  for (int64_t n = 0; n < samples; n++)
+    c->ws->statuses[n] = GLOW_OK;
   glow_status status = node->layer->ops.inverse(node->layer->self, &call,
                                                 node->out_size ? in->y : NULL, x, logdet, logprior);
+  *fine = call_end(c, "inverse", &call);
+  return status;
+}
+
+bool glow__check_inverse_any(glow__check *c, const glow__outputs *in, float *x, double *logdet) {
+  bool fine = false;
+  glow_status status = inverse_call(c, in, 0, c->samples, GLOW_LATENTS_RAW, x, logdet, NULL, &fine);
+  if (status != GLOW_OK)
+    glow__check_fault(c, "inverse ends the pass because of one sample: %s (glow_call_fail?)",
+                      glow_last_error());
+  return fine && status == GLOW_OK;
+}
+
+bool glow__check_inverse(glow__check *c, const glow__outputs *in, int64_t first, int64_t samples,
+                         int32_t form, float *x, double *logdet, double *logprior) {
+  glow__grid grid = glow__grid_x(c, samples);
+  bool fine = false;
+  glow_status status = inverse_call(c, in, first, samples, form, x, logdet, logprior, &fine);
   if (status == GLOW_OK)
     status = glow__outcome_refuse(c->ws);
   if (status != GLOW_OK) {
     glow__check_fault(c, "inverse fails on what forward gave: %s", glow_last_error());
     return false;
   }
-  return call_end(c, "inverse", &call) && glow__check_written(c, "inverse", "x", x, &grid) &&
+  return fine && glow__check_written(c, "inverse", "x", x, &grid) &&
          finite_sums(c, "inverse", "the log-det", logdet, samples) &&
          (!logprior || finite_sums(c, "inverse", "the log-prior", logprior, samples));
 }
@@ -299,17 +330,24 @@ bool glow__check_inverse_backward(glow__check *c, const glow__outputs *in, float
          finite_gradients(c, gradients);
 }
 
-bool glow__check_logits_call(glow__check *c, const float *x, int64_t first, int64_t samples,
-                             int32_t set) {
+bool glow__check_logits_any(glow__check *c, const float *x, int64_t first, int64_t samples,
+                            int32_t set) {
   const glow__node *node = c->node;
-  int64_t floats = samples * node->logits;
   float *logits = c->logits[set];
   glow_call call;
   call_fill(logits - GLOW_CHECK_GUARD, c->wide * node->logits + 2 * GLOW_CHECK_GUARD, of_array);
   call_begin(c, first, samples, GLOW_LATENTS_RAW, NULL, &call);
   call.labels = NULL; /* logits do not depend on them */
   node->layer->ops.logits(node->layer->self, &call, x, logits);
-  if (!call_end(c, "logits", &call))
+  return call_end(c, "logits", &call);
+}
+
+bool glow__check_logits_call(glow__check *c, const float *x, int64_t first, int64_t samples,
+                             int32_t set) {
+  const glow__node *node = c->node;
+  int64_t floats = samples * node->logits;
+  float *logits = c->logits[set];
+  if (!glow__check_logits_any(c, x, first, samples, set))
     return false;
   for (int64_t i = 0; i < floats; i++)
     if (!isfinite(logits[i])) {

@@ -148,6 +148,12 @@ bool glow__check_inverse_backward(glow__check *c, const glow__outputs *in, float
 /* Logits into one of the sets; and their gradient, added to dx and gradients. */
 bool glow__check_logits_call(glow__check *c, const float *x, int64_t first, int64_t samples,
                              int32_t set);
+/* The same on all samples, of which one need not be finite: what they give is not looked at, but
+ * for an inverse that ends with an error. Samples that inverse has marked: ws->statuses. */
+bool glow__check_forward_any(glow__check *c, const float *x, const glow__outputs *out);
+bool glow__check_inverse_any(glow__check *c, const glow__outputs *in, float *x, double *logdet);
+bool glow__check_logits_any(glow__check *c, const float *x, int64_t first, int64_t samples,
+                            int32_t set);
 bool glow__check_logits_backward(glow__check *c, const float *x, const float *d_logits, float *dx,
                                  float *gradients);
 /* Differences move inputs by up to this. */
@@ -179,6 +185,7 @@ void glow__check_gradients(glow__check *c);
 void glow__check_backwards(glow__check *c);
 void glow__check_logits(glow__check *c);
 void glow__check_inverse_backwards(glow__check *c);
+void glow__check_not_finite(glow__check *c);
 void glow__check_threads(glow__check *c);
 glow_status glow__check_save(glow__check *c);
 glow_status glow__check_inference_form(glow__check *c);

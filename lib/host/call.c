@@ -239,6 +239,7 @@ void glow__failure_note(glow__failure *failure, const glow__failure *other) {
     failure->failed = true;
     failure->status = other->status;
     failure->sample = other->sample;
+    failure->layer = other->layer;
     memcpy(failure->text, other->text, sizeof failure->text);
   }
   unlock(failure);
@@ -255,6 +256,7 @@ void glow_call_fail(const glow_call *call, int64_t n, const char *format, ...) {
   va_list arguments;
   if (!call || !call->failure)
     return;
+  own.layer = call->node->name;
   bool known = n >= 0 && n < call->samples;
   own.sample = call->row + call->first + (known ? n : 0);
   int used = snprintf(own.text, sizeof own.text,

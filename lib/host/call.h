@@ -11,6 +11,7 @@ typedef struct glow__failure {
   bool fresh; /* noted since this was last cleared */
   glow_status status;
   int64_t sample;
+  const char *layer; /* where it arose; NULL: not known, or before all layers */
   char text[512];
 } glow__failure;
 

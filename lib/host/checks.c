@@ -94,8 +94,8 @@ void glow__warn_of_scale(glow_workspace *ws, const float *x, int64_t count) {
   }
 }
 
-glow_status glow__check_labels(const glow_model *model, const int32_t *labels, int64_t count,
-                               int32_t form) {
+glow_status glow__check_labels(const glow_model *model, int64_t base, const int32_t *labels,
+                               int64_t count, int32_t form) {
   bool needs_class = model->needs_class || form == GLOW_LATENTS_WHITENED;
   if (!model->classes)
     return GLOW_OK;
@@ -104,12 +104,13 @@ glow_status glow__check_labels(const glow_model *model, const int32_t *labels, i
   for (int64_t i = 0; i < count; i++) {
     if (labels[i] < -1 || labels[i] >= model->classes)
       return glow_error(GLOW_E_ARGUMENT, "label of sample %lld is %d; classes are 0 to %d",
-                        (long long)i, labels[i], model->classes - 1);
+                        (long long)(base + i), labels[i], model->classes - 1);
     if (labels[i] == -1 && needs_class)
-      return glow_error(
-          GLOW_E_ARGUMENT,
-          "label of sample %lld is -1, class unknown: %s needs a class from 0 to %d", (long long)i,
-          model->needs_class ? "a layer" : "the distribution of its latents", model->classes - 1);
+      return glow_error(GLOW_E_ARGUMENT,
+                        "label of sample %lld is -1, class unknown: %s needs a class from 0 to %d",
+                        (long long)(base + i),
+                        model->needs_class ? "a layer" : "the distribution of its latents",
+                        model->classes - 1);
   }
   return GLOW_OK;
 }

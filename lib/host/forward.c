@@ -89,7 +89,7 @@ static glow_status check_forward(const glow_workspace *ws, const float *x, const
     return glow_error(GLOW_E_ARGUMENT, "a forward pass needs a workspace and x");
   GLOW_TRY(glow__check_count(ws, count));
   GLOW_TRY(glow__check_ready(ws->model));
-  GLOW_TRY(glow__check_labels(ws->model, labels, count, form));
+  GLOW_TRY(glow__check_labels(ws->model, ws->base, labels, count, form));
   return glow__check_condition(ws, count);
 }
 
@@ -163,8 +163,8 @@ static void run_forms(glow_workspace *ws, const forward_part *p) {
     memcpy(p->latents, own, (size_t)(p->count * ws->model->dims) * sizeof(float));
 }
 
-/* Marks samples whose results are not finite. Who gets no statuses is told the layer; the batch is
- * run again for that. */
+/* Marks samples whose results are not finite. Who asks for the layer, or gets no statuses, is told
+ * it; the batch is run again for that. */
 static void forward_settle(glow_workspace *ws, const forward_part *p, bool tell) {
   int64_t n = glow__outcome_mark(ws, p->count, p->latents, ws->model->dims,
                                  doubles(ws, ws->plan.logdet), doubles(ws, ws->plan.logprior));
@@ -186,7 +186,7 @@ static void forward_batch(glow_workspace *ws, const float *x, int64_t first, int
   double *ld = o->logdet ? o->logdet + first : NULL;
   double *lp = o->log_prob ? o->log_prob + first : NULL;
   hand_out(ws, p.count, ld, lp);
-  forward_settle(ws, &p, !o->statuses); /* may run again, over what was handed out */
+  forward_settle(ws, &p, !o->statuses || o->layer); /* may run again, over what was handed out */
   glow__outcome_blank(ws, p.count, p.latents, ws->model->dims);
   glow__outcome_blank_doubles(ws, p.count, ld);
   glow__outcome_blank_doubles(ws, p.count, lp);
@@ -222,7 +222,7 @@ glow_status glow_workspace_forward(glow_workspace *ws, const float *x, int64_t c
   glow__outcome_begin(ws);
   for (int64_t first = 0; first < count; first += ws->plan.batch)
     forward_batch(ws, x, first, count, &o);
-  return glow__outcome_end(ws, count, o.statuses, o.failed);
+  return glow__outcome_end(ws, count, o.statuses, o.failed, o.layer);
 }
 
 glow_status glow_workspace_log_prob(glow_workspace *ws, const float *x, const int32_t *labels,

@@ -154,7 +154,7 @@ static glow_status initialise_check(glow_workspace *ws, const glow_model *model,
                       (long long)count);
   if (!model->prepared)
     return glow_error(GLOW_E_STATE, "parameters have changed: call glow_model_prepare first");
-  GLOW_TRY(glow__check_labels(model, labels, count, GLOW_LATENTS_RAW));
+  GLOW_TRY(glow__check_labels(model, 0, labels, count, GLOW_LATENTS_RAW));
   GLOW_TRY(glow__check_conditions_finite(ws, count));
   return glow__check_finite(ws, x, count);
 }

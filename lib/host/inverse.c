@@ -65,7 +65,7 @@ static glow_status check_inverse(const glow_workspace *ws, const int32_t *labels
     return glow_error(GLOW_E_ARGUMENT, "an inverse pass needs a workspace and x");
   GLOW_TRY(glow__check_count(ws, count));
   GLOW_TRY(glow__check_ready(ws->model));
-  GLOW_TRY(glow__check_labels(ws->model, labels, count, form));
+  GLOW_TRY(glow__check_labels(ws->model, ws->base, labels, count, form));
   return glow__check_condition(ws, count);
 }
 
@@ -108,6 +108,7 @@ typedef struct inverse_part {
   double *log_prob;  /* or NULL */
   double *log_q;     /* NULL, or to what the log-density is added */
   int32_t *statuses; /* or NULL */
+  bool tell;         /* the layer at which a sample ceases to be finite */
 } inverse_part;
 
 /* NULL where nobody asks for a density. */
@@ -144,8 +145,8 @@ static void inverse_remember(glow_workspace *ws, const inverse_part *p) {
   ws->form = p->form;
 }
 
-/* The batch that starts at ws->first, whose input was screened. Who gets no statuses is told the
- * layer at which a sample ceases to be finite; the batch is run again for that. */
+/* The batch that starts at ws->first, whose input was screened. Who asks for the layer, or gets no
+ * statuses, is told it; the batch is run again for that. */
 static glow_status inverse_batch(glow_workspace *ws, const inverse_part *p) {
   int64_t dims = ws->model->dims;
   GLOW_TRY(run_inverse(ws, p, NULL));
@@ -154,7 +155,7 @@ static glow_status inverse_batch(glow_workspace *ws, const inverse_part *p) {
   inverse_hand_out(ws, p);
   if (n >= 0) {
     glow__watch watch = {.first = n, .count = 1};
-    if (!p->statuses)
+    if (p->tell)
       GLOW_TRY(run_inverse(ws, p, &watch));
     glow__outcome_blame(ws, n, watch.found ? watch.found->name : NULL);
   }
@@ -188,12 +189,13 @@ glow_status glow_workspace_inverse(glow_workspace *ws, const float *latents, int
                             .x = x + first * dims,
                             .logdet = o.logdet ? o.logdet + first : NULL,
                             .log_prob = o.log_prob ? o.log_prob + first : NULL,
-                            .statuses = o.statuses ? o.statuses + first : NULL};
+                            .statuses = o.statuses ? o.statuses + first : NULL,
+                            .tell = !o.statuses || o.layer};
     ws->first = first;
     glow__outcome_screen(ws, "latents", p.latents, p.count);
     status = inverse_batch(ws, &p);
   }
-  return status == GLOW_OK ? glow__outcome_end(ws, count, o.statuses, o.failed)
+  return status == GLOW_OK ? glow__outcome_end(ws, count, o.statuses, o.failed, o.layer)
                            : glow__outcome_stop(ws, status);
 }
 
@@ -223,7 +225,8 @@ glow_status glow_workspace_sample(glow_workspace *ws, int64_t count,
                             .x = x + first * dims,
                             .log_prob = o.log_prob ? o.log_prob + first : NULL,
                             .log_q = o.log_q ? o.log_q + first : NULL,
-                            .statuses = o.statuses ? o.statuses + first : NULL};
+                            .statuses = o.statuses ? o.statuses + first : NULL,
+                            .tell = !o.statuses || o.layer};
     ws->first = first;
     glow__draw(ws->model, &o, first, p.count, latents, p.log_q);
     if (o.latents)
@@ -231,6 +234,6 @@ glow_status glow_workspace_sample(glow_workspace *ws, int64_t count,
     glow__outcome_screen(ws, "latents", NULL, p.count);
     status = inverse_batch(ws, &p);
   }
-  return status == GLOW_OK ? glow__outcome_end(ws, count, o.statuses, o.failed)
+  return status == GLOW_OK ? glow__outcome_end(ws, count, o.statuses, o.failed, o.layer)
                            : glow__outcome_stop(ws, status);
 }

@@ -21,7 +21,7 @@ static glow_status logits_check(const glow_workspace *ws, const float *from, con
   GLOW_TRY(glow__check_count(ws, count));
   GLOW_TRY(glow__check_ready(ws->model));
   if (labels || ws->model->needs_class || form == GLOW_LATENTS_WHITENED)
-    GLOW_TRY(glow__check_labels(ws->model, labels, count, form));
+    GLOW_TRY(glow__check_labels(ws->model, ws->base, labels, count, form));
   return glow__check_condition(ws, count);
 }
 
@@ -95,7 +95,7 @@ glow_status glow_workspace_classify(glow_workspace *ws, const float *x, const in
     from_data(ws, batch, labels ? labels + first : NULL, samples,
               logits + first * ws->model->logits);
   }
-  return glow__outcome_end(ws, count, NULL, NULL);
+  return glow__outcome_end(ws, count, NULL, NULL, NULL);
 }
 
 static glow_status from_latents(glow_workspace *ws, const float *latents, int32_t form,
@@ -128,7 +128,7 @@ glow_status glow_workspace_classify_latents(glow_workspace *ws, const float *lat
     status = from_latents(ws, batch, form, labels ? labels + first : NULL, samples,
                           logits + first * ws->model->logits);
   }
-  return status == GLOW_OK ? glow__outcome_end(ws, count, NULL, NULL)
+  return status == GLOW_OK ? glow__outcome_end(ws, count, NULL, NULL, NULL)
                            : glow__outcome_stop(ws, status);
 }
 

@@ -12,10 +12,10 @@ static long long row_of(const glow_workspace *ws, int64_t n) {
   return (long long)(ws->base + ws->first + n);
 }
 
-/* Marks sample n; the text is kept if there is none of an earlier row. */
-GLOW_PRINTF(3, 4)
-static void fail(glow_workspace *ws, int64_t n, const char *format, ...) {
-  glow__failure own = {.sample = row_of(ws, n)};
+/* Marks sample n; layer and text are kept if there are none of an earlier row. */
+GLOW_PRINTF(4, 5)
+static void fail(glow_workspace *ws, int64_t n, const char *layer, const char *format, ...) {
+  glow__failure own = {.sample = row_of(ws, n), .layer = layer};
   va_list arguments;
   va_start(arguments, format);
   vsnprintf(own.text, sizeof own.text, format, arguments);
@@ -47,7 +47,8 @@ static void screen_row(glow_workspace *ws, int64_t n, const char *what, const fl
                        int64_t size) {
   int64_t i = first_wrong(x, size);
   if (i < size)
-    fail(ws, n, "%s: element %lld of sample %lld is not finite", what, (long long)i, row_of(ws, n));
+    fail(ws, n, NULL, "%s: element %lld of sample %lld is not finite", what, (long long)i,
+         row_of(ws, n));
 }
 
 void glow__outcome_screen(glow_workspace *ws, const char *what, const float *x, int64_t samples) {
@@ -80,9 +81,10 @@ int64_t glow__outcome_mark(glow_workspace *ws, int64_t samples, const float *vec
 
 void glow__outcome_blame(glow_workspace *ws, int64_t n, const char *layer) {
   if (layer)
-    fail(ws, n, "layer '%s': what it gives for sample %lld is not finite", layer, row_of(ws, n));
+    fail(ws, n, layer, "layer '%s': what it gives for sample %lld is not finite", layer,
+         row_of(ws, n));
   else
-    fail(ws, n, "the result of sample %lld is not finite", row_of(ws, n));
+    fail(ws, n, NULL, "the result of sample %lld is not finite", row_of(ws, n));
 }
 
 void glow__outcome_blank(const glow_workspace *ws, int64_t samples, float *values, int64_t size) {
@@ -115,8 +117,10 @@ glow_status glow__outcome_stop(glow_workspace *ws, glow_status status) {
 }
 
 glow_status glow__outcome_end(glow_workspace *ws, int64_t count, const int32_t *statuses,
-                              int64_t *failed) {
+                              int64_t *failed, const char **layer) {
   ws->first = 0;
+  if (layer)
+    *layer = ws->failure.layer;
   if (failed)
     *failed = ws->failed;
   if (!ws->failed || statuses)

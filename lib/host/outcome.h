@@ -23,9 +23,10 @@ void glow__outcome_blank(const glow_workspace *ws, int64_t samples, float *value
 void glow__outcome_blank_doubles(const glow_workspace *ws, int64_t samples, double *values);
 /* Counts the batch's marked samples and writes statuses [samples] if it is not NULL. */
 void glow__outcome_hand_out(glow_workspace *ws, int64_t samples, int32_t *statuses);
-/* The status of the whole pass of `count` samples; failed: NULL, or how many were marked. */
+/* The status of the whole pass of `count` samples. failed: NULL, or how many were marked; layer:
+ * NULL, or where the first of them arose. */
 glow_status glow__outcome_end(glow_workspace *ws, int64_t count, const int32_t *statuses,
-                              int64_t *failed);
+                              int64_t *failed, const char **layer);
 /* Ends a pass early. Returns the status. */
 glow_status glow__outcome_stop(glow_workspace *ws, glow_status status);
 /* For work that is of the whole batch: the error of the first marked sample, if there is one. */

@@ -138,9 +138,10 @@ int32_t glow__recompute_slots(int32_t nodes);
 void glow__running_clear(glow_workspace *ws);
 
 glow_status glow__check_ready(const glow_model *model);
-/* form: GLOW_LATENTS_WHITENED if latents are or will be whitened, which needs a class. */
-glow_status glow__check_labels(const glow_model *model, const int32_t *labels, int64_t count,
-                               int32_t form);
+/* base: what the caller calls the first sample. form: GLOW_LATENTS_WHITENED if latents are or will
+ * be whitened, which needs a class. */
+glow_status glow__check_labels(const glow_model *model, int64_t base, const int32_t *labels,
+                               int64_t count, int32_t form);
 /* That there is a condition for each of `count` samples, if the model takes them, and a finite one
  * where all share it. */
 glow_status glow__check_condition(const glow_workspace *ws, int64_t count);

@@ -91,7 +91,8 @@ static glow_status conv_net_set_sizes(glow__conv_net *net, glow_setup *setup,
                                       const glow_shape *input, int64_t out_channels,
                                       int64_t *each) {
   const int64_t limit = (int64_t)1 << 24;
-  GLOW_TRY(glow__pixel_input_declare(&net->input, setup, &net->options.condition, input, "conv"));
+  const glow__pixel_condition condition = {net->options.condition, net->options.standardise};
+  GLOW_TRY(glow__pixel_input_declare(&net->input, setup, &condition, input, "conv"));
   if (out_channels < 1 || out_channels > limit)
     return glow_error(GLOW_E_LIMIT, "a conv net to %lld channels; 1 to %lld are possible",
                       (long long)out_channels, (long long)limit);
@@ -119,8 +120,9 @@ glow_status glow__conv_configure(glow__conv_net *net, glow_setup *setup, const g
   GLOW_TRY(declare_forward(net, setup));
   if (!form)
     GLOW_TRY(declare_backward(net, setup));
-  if (!form && net->options.actnorm)
-    GLOW_TRY(glow_setup_initialise(setup, 2, glow_moments_bytes(net->hidden)));
+  if (!form)
+    GLOW_TRY(glow__pixel_input_declare_rounds(&net->input, setup, net->options.actnorm ? 2 : 0,
+                                              glow_moments_bytes(net->hidden)));
   if (!glow_size_multiply(each, net->hidden, &work))
     work = INT64_MAX;
   GLOW_TRY(glow_setup_work(setup, work, work));
@@ -147,6 +149,7 @@ static glow_status conv_net_reset(const void *self, const glow_call *call) {
       w[j] *= HIDDEN_DEVIATION;
     position += (uint64_t)sizes[i];
   }
+  glow__pixel_input_reset(&net->input, call);
   return GLOW_OK;
 }
 
@@ -179,7 +182,7 @@ glow_status glow__conv_prepare(const void *self, const glow_call *call) {
     glow__border_table(net->height, net->width, net->out, glow_call_tensor(call, net->e3),
                        s.border3);
   }
-  return GLOW_OK;
+  return glow__pixel_input_prepare(&net->input, call);
 }
 
 /* ---- the type -------------------------------------------------------------------------------- */
@@ -191,12 +194,17 @@ static const glow_option conv_net_rows[] = {
     OPTION(actnorm, INT32, .high = 1, .fallback = 1),
     OPTION(border, INT32, .key = "edge", .high = 1),
     OPTION(seed, UINT64, .flags = 0),
-    OPTION(reserved, RESERVED, .flags = 0),
+    OPTION(standardise, INT32, .high = 1, .flags = GLOW_OPTION_QUIET),
     GLOW_NET_CONDITION_ROWS(glow_conv_net_options, "condition_channels", GLOW_OPTION_QUIET),
 };
 
+static glow_status conv_net_check(const void *options) {
+  const glow_conv_net_options *o = options;
+  return glow__net_check_standardise("glow_conv_net_options", o->standardise, &o->condition);
+}
+
 static const glow_options_table conv_net_options = {
-    GLOW_OPTIONS_TABLE(glow_conv_net_options, conv_net_rows)};
+    GLOW_OPTIONS_TABLE(glow_conv_net_options, conv_net_rows), .check = conv_net_check};
 
 const glow_net_ops glow__conv_net_ops = {
     .struct_size = sizeof(glow_net_ops),

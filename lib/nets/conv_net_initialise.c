@@ -1,5 +1,6 @@
-/* Data-dependent initialisation of the two inner actnorms: round 0 takes the moments of W1
- * gather(x), round 1 those of W2 h1. SPDX-License-Identifier: MIT */
+/* Data-dependent initialisation: after the rounds of a standardised condition, those of the two
+ * inner actnorms. The first of these takes the moments of W1 gather(x), the second those of W2 h1.
+ * SPDX-License-Identifier: MIT */
 #include "math/moments.h"
 #include "nets/conv_net.h"
 
@@ -50,10 +51,14 @@ static glow_status set_norm(const glow__conv_net *net, const glow_call *call, in
 
 glow_status glow__conv_net_initialise(const void *self, const glow_call *call, int32_t round,
                                       int32_t phase, const float *x, int64_t stride) {
+  const glow__conv_net *net = self;
   glow_moments *moments = glow_call_initialise_state(call);
+  int32_t norm = round - glow__pixel_input_rounds(&net->input);
+  if (norm < 0)
+    return glow_call_condition_initialise(call, &net->input.standard, round, phase);
   if (phase == GLOW_INITIALISE_BATCH)
-    conv_net_initialise_add_batch(self, call, round, x, stride, moments);
+    conv_net_initialise_add_batch(net, call, norm, x, stride, moments);
   else if (phase == GLOW_INITIALISE_END)
-    return set_norm(self, call, round, moments);
+    return set_norm(net, call, norm, moments);
   return GLOW_OK;
 }

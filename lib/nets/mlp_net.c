@@ -14,12 +14,12 @@
 
 /* ---- sizes ---------------------------------------------------------------------------------- */
 
+/* Each element of the condition has a mean and a deviation of its own. */
 static glow_status declare_standard(glow__mlp_net *net, glow_setup *setup) {
-  const int64_t dims[] = {net->condition};
-  GLOW_TRY(glow_setup_tensor(setup, "condition_mean", GLOW_TYPE_F32, 0, 1, dims, &net->mean));
-  GLOW_TRY(
-      glow_setup_tensor(setup, "condition_deviation", GLOW_TYPE_F32, 0, 1, dims, &net->deviation));
-  return glow_setup_initialise(setup, GLOW_STANDARD_ROUNDS, glow__standard_bytes(net->condition));
+  GLOW_TRY(glow_setup_condition_standard(setup, &net->options.condition, net->condition,
+                                         &net->standard));
+  return glow_setup_initialise(setup, GLOW_CONDITION_ROUNDS,
+                               glow_condition_standard_bytes(&net->standard));
 }
 
 static glow_status set_condition(glow__mlp_net *net, glow_setup *setup) {
@@ -137,58 +137,18 @@ static glow_status mlp_net_reset(const void *self, const glow_call *call) {
       w[j] *= deviation;
     position += (uint64_t)count;
   }
-  if (net->options.standardise) {
-    float *deviation = glow_call_tensor_mutable(call, net->deviation);
-    for (int64_t j = 0; j < net->condition; j++)
-      deviation[j] = 1.0f;
-  }
+  if (net->options.standardise)
+    glow_call_condition_reset(call, &net->standard);
   return GLOW_OK;
-}
-
-static void mlp_net_set_deviations(const glow__mlp_net *net, const glow_call *call) {
-  float *deviation = glow_call_tensor_mutable(call, net->deviation);
-  for (int64_t j = 0; j < net->condition; j++) {
-    deviation[j] = glow__standard_deviation(glow_call_initialise_state(call), net->condition, j);
-    if (deviation[j] > 0)
-      continue;
-    deviation[j] = 1.0f;
-    /* All nets of a model say so, and a constant condition does no harm: not a warning. */
-    glow_context_log(glow_call_context(call), GLOW_LOG_INFO,
-                     "layer '%s': element %lld of the condition is constant on the data to "
-                     "initialise from; its deviation is taken as 1",
-                     glow_call_layer_name(call), (long long)j);
-  }
 }
 
 /* Mean and deviation of the conditions, whatever x is. */
 static glow_status mlp_net_initialise(const void *self, const glow_call *call, int32_t round,
                                       int32_t phase, const float *x, int64_t stride) {
   const glow__mlp_net *net = self;
-  void *state = glow_call_initialise_state(call);
   (void)x;
   (void)stride;
-  if (phase == GLOW_INITIALISE_BATCH)
-    for (int64_t n = 0; n < glow_call_sample_count(call); n++)
-      glow__standard_add(state, round, 1, net->condition, glow_call_condition(call, n),
-                         glow_call_tensor(call, net->mean));
-  if (phase != GLOW_INITIALISE_END)
-    return GLOW_OK;
-  if (round == GLOW_STANDARD_MEANS)
-    glow__standard_means(state, net->condition, glow_call_tensor_mutable(call, net->mean));
-  else
-    mlp_net_set_deviations(net, call);
-  return GLOW_OK;
-}
-
-/* They may come from a file. */
-static glow_status mlp_net_check_deviations(const glow__mlp_net *net, const glow_call *call) {
-  const float *deviation = glow_call_tensor(call, net->deviation);
-  for (int64_t j = 0; j < net->condition; j++)
-    if (!(deviation[j] > 0) || !isfinite(deviation[j]))
-      return glow_error(GLOW_E_NUMERIC,
-                        "the deviation of element %lld of the condition is %g; it must be above 0",
-                        (long long)j, (double)deviation[j]);
-  return GLOW_OK;
+  return glow_call_condition_initialise(call, &net->standard, round, phase);
 }
 
 /* Passes multiply with W' [inputs, outputs], which is packed once after each change of the weights.
@@ -202,7 +162,7 @@ static glow_status mlp_net_prepare(const void *self, const glow_call *call) {
     glow_math_pack(math, layer->inputs, layer->outputs, glow_call_tensor(call, layer->weight), 1,
                    layer->inputs, packed + layer->packed, 0, layer->output_panels);
   }
-  return net->options.standardise ? mlp_net_check_deviations(net, call) : GLOW_OK;
+  return net->options.standardise ? glow_call_condition_check(call, &net->standard) : GLOW_OK;
 }
 
 /* ---- the type -------------------------------------------------------------------------------- */
@@ -220,10 +180,7 @@ static const glow_option mlp_net_rows[] = {
 
 static glow_status mlp_net_check(const void *options) {
   const glow_mlp_net_options *o = options;
-  if (o->standardise && !o->condition.channels)
-    return glow_error(GLOW_E_ARGUMENT, "glow_mlp_net_options: standardise is 1, and there is no "
-                                       "condition to standardise");
-  return GLOW_OK;
+  return glow__net_check_standardise("glow_mlp_net_options", o->standardise, &o->condition);
 }
 
 static const glow_options_table mlp_net_options = {

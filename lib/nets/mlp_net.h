@@ -11,7 +11,8 @@
 #ifndef GLOW_LIB_MLP_NET_H
 #define GLOW_LIB_MLP_NET_H
 
-#include "math/standard.h"
+#include <glow/sys/condition.h>
+
 #include "nets/nets.h"
 
 #define GLOW_MLP_MOST_LAYERS 65
@@ -27,10 +28,10 @@ typedef struct glow__mlp_layer {
 typedef struct glow__mlp_net {
   glow_mlp_net_options options;
   int32_t hidden, depth;
-  int64_t condition;        /* elements of a sample's condition, 0: none */
-  int32_t mean, deviation;  /* with `standardise`: tensors [condition] */
-  int64_t pixels, channels; /* of x */
-  int64_t packed_size;      /* floats of all W', packed */
+  int64_t condition;                /* elements of a sample's condition, 0: none */
+  glow_condition_standard standard; /* with `standardise` */
+  int64_t pixels, channels;         /* of x */
+  int64_t packed_size;              /* floats of all W', packed */
   glow__mlp_layer layers[GLOW_MLP_MOST_LAYERS];
   int32_t narrow; /* all weights stay in the cache while a strip of samples goes through them */
   /* Stored: h_1 .. h_depth [depth, samples, hidden]. */

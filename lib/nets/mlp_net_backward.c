@@ -162,16 +162,16 @@ static void data_gradients(back_run *b) {
 static void hand_back(const back_run *b) {
   const glow__mlp_run *run = &b->run;
   const glow__mlp_net *net = run->net;
-  const float *d = glow_call_scratch(run->call, net->d_input);
-  const float *deviation =
-      net->options.standardise ? glow_call_tensor(run->call, net->deviation) : NULL;
+  float *d = glow_call_scratch(run->call, net->d_input);
   for (int64_t n = 0; n < run->samples; n++) {
     float *condition = net->condition ? glow_call_condition_gradient(run->call, n) : NULL;
     for (int64_t p = 0; p < net->pixels; p++, d += net->channels)
       for (int64_t c = 0; c < net->channels; c++)
         b->dx[(n * net->pixels + p) * b->dx_stride + c] += d[c];
+    if (condition && net->options.standardise)
+      glow_call_condition_unscale(run->call, &net->standard, 1, 1, net->condition, d);
     for (int64_t j = 0; condition && j < net->condition; j++)
-      condition[j] += deviation ? d[j] / deviation[j] : d[j];
+      condition[j] += d[j];
     d += net->condition;
   }
 }

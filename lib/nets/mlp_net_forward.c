@@ -11,15 +11,9 @@
 
 static void gather_condition(const glow__mlp_run *run, int64_t n, float *to) {
   const glow__mlp_net *net = run->net;
-  const float *condition = glow_call_condition(run->call, n);
-  if (!net->options.standardise) {
-    memcpy(to, condition, (size_t)net->condition * sizeof *to);
-    return;
-  }
-  const float *mean = glow_call_tensor(run->call, net->mean);
-  const float *deviation = glow_call_tensor(run->call, net->deviation);
-  for (int64_t j = 0; j < net->condition; j++)
-    to[j] = (condition[j] - mean[j]) / deviation[j];
+  memcpy(to, glow_call_condition(run->call, n), (size_t)net->condition * sizeof *to);
+  if (net->options.standardise)
+    glow_call_condition_standardise(run->call, &net->standard, 1, 1, net->condition, to);
 }
 
 /* x0 of a sample: its pixels one after the other, then its condition. */

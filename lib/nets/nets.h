@@ -29,6 +29,10 @@ GLOW_NET_LIST(GLOW_NET_DECLARE)
     .fallback = (fallback_)                                                                        \
   }
 
+/* Refuses the option `standardise` where there is no condition. options: the struct's name. */
+glow_status glow__net_check_standardise(const char *options, int32_t standardise,
+                                        const glow_shape *condition);
+
 /* The number of columns in a panel of a packed matrix. */
 static inline int64_t glow__panel_columns(const glow_math *math) {
   return glow_math_packed_floats(math, 1, 1);

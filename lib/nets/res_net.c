@@ -102,7 +102,8 @@ static glow_status res_net_set_sizes(glow__res_net *net, glow_setup *setup, cons
                                      int64_t out_channels) {
   const int64_t limit = (int64_t)1 << 24;
   int64_t floats = 0;
-  GLOW_TRY(glow__pixel_input_declare(&net->input, setup, &net->options.condition, input, "res"));
+  const glow__pixel_condition condition = {net->options.condition, net->options.standardise};
+  GLOW_TRY(glow__pixel_input_declare(&net->input, setup, &condition, input, "res"));
   if (out_channels < 1 || out_channels > limit)
     return glow_error(GLOW_E_LIMIT, "a res net to %lld channels; 1 to %lld are possible",
                       (long long)out_channels, (long long)limit);
@@ -131,8 +132,9 @@ static glow_status res_net_configure(void *self, glow_setup *setup, const glow_s
   if (!glow_size_multiply(net->image * net->hidden, each, &work))
     work = INT64_MAX;
   GLOW_TRY(glow_setup_work(setup, work, work));
-  if (net->batch_norm)
-    GLOW_TRY(glow_setup_initialise(setup, glow__res_norms(net), glow_moments_bytes(net->hidden)));
+  GLOW_TRY(glow__pixel_input_declare_rounds(&net->input, setup,
+                                            net->batch_norm ? glow__res_norms(net) : 0,
+                                            glow_moments_bytes(net->hidden)));
   return declare_memory(net, setup);
 }
 
@@ -158,6 +160,7 @@ static glow_status res_net_reset(const void *self, const glow_call *call) {
     for (int64_t j = 0; j < net->hidden; j++)
       var[j] = 1.0f;
   }
+  glow__pixel_input_reset(&net->input, call);
   return GLOW_OK;
 }
 
@@ -173,7 +176,7 @@ static glow_status res_net_prepare(const void *self, const glow_call *call) {
   }
   for (int32_t i = 0; conv_at(net, i); i++)
     glow__wn_prepare(conv_at(net, i), call, derived, derived + net->room);
-  return GLOW_OK;
+  return glow__pixel_input_prepare(&net->input, call);
 }
 
 /* ---- the type -------------------------------------------------------------------------------- */
@@ -186,11 +189,18 @@ static const glow_option res_net_rows[] = {
     OPTION(weight_norm, INT32, .high = 1, .fallback = 1),
     OPTION(batch_norm, INT32, .high = 1, .fallback = 1),
     OPTION(seed, UINT64, .flags = 0),
+    OPTION(standardise, INT32, .high = 1, .flags = GLOW_OPTION_QUIET),
+    OPTION(reserved, RESERVED, .flags = 0),
     GLOW_NET_CONDITION_ROWS(glow_res_net_options, "condition_channels", GLOW_OPTION_QUIET),
 };
 
+static glow_status res_net_check(const void *options) {
+  const glow_res_net_options *o = options;
+  return glow__net_check_standardise("glow_res_net_options", o->standardise, &o->condition);
+}
+
 static const glow_options_table res_net_options = {
-    GLOW_OPTIONS_TABLE(glow_res_net_options, res_net_rows)};
+    GLOW_OPTIONS_TABLE(glow_res_net_options, res_net_rows), .check = res_net_check};
 
 const glow_net_ops glow__res_net_ops = {
     .struct_size = sizeof(glow_net_ops),

@@ -115,10 +115,14 @@ static glow_status set_averages(const glow__res_net *net, const glow_call *call,
 
 glow_status glow__res_net_initialise(const void *self, const glow_call *call, int32_t round,
                                      int32_t phase, const float *x, int64_t stride) {
+  const glow__res_net *net = self;
   glow_moments *moments = glow_call_initialise_state(call);
+  int32_t norm = round - glow__pixel_input_rounds(&net->input);
+  if (norm < 0)
+    return glow_call_condition_initialise(call, &net->input.standard, round, phase);
   if (phase == GLOW_INITIALISE_BATCH)
-    res_net_norm_add_batch(self, call, round, x, stride, moments);
+    res_net_norm_add_batch(net, call, norm, x, stride, moments);
   else if (phase == GLOW_INITIALISE_END)
-    return set_averages(self, call, round, moments);
+    return set_averages(net, call, norm, moments);
   return GLOW_OK;
 }

@@ -38,7 +38,7 @@ static const glow_option rows[] = {
     GLOW_OPTION(glow_glow_options, border, INT32, .high = 1),
     GLOW_OPTION(glow_glow_options, spatial_top, INT32, .high = 1),
     GLOW_OPTION(glow_glow_options, classifier, INT32, .high = 1),
-    GLOW_OPTION(glow_glow_options, reserved, RESERVED),
+    GLOW_OPTION(glow_glow_options, unstandardised, INT32, .high = 1),
     GLOW_CONDITION_ROWS_OF(glow_glow_options),
 };
 static const glow_options_table table = {GLOW_OPTIONS_TABLE(glow_glow_options, rows),
@@ -103,6 +103,7 @@ static glow_status glow_make_net(const place *at, glow_net **out) {
   net.seed = request.seed;
   net.border = o->border;
   net.condition = o->condition;
+  net.standardise = o->condition.channels && !o->unstandardised;
   return glow_conv_net_create(at->context, &net, out);
 }
 

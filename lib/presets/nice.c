@@ -16,7 +16,7 @@ static const glow_option rows[] = {
                 .prefix = "GLOW_DENSITY_", .fallback = GLOW_DENSITY_LOGISTIC),
     GLOW_OPTION(glow_nice_options, bits, INT32, .high = 8, .fallback = 8),
     GLOW_OPTION(glow_nice_options, from_data, INT32, .high = 1, .fallback = 1),
-    GLOW_OPTION(glow_nice_options, reserved, RESERVED),
+    GLOW_OPTION(glow_nice_options, unstandardised, INT32, .high = 1),
     GLOW_OPTION(glow_nice_options, seed, UINT64),
     GLOW_CONDITION_ROWS_OF(glow_nice_options),
 };
@@ -55,6 +55,7 @@ static glow_status nice_make_net(const nice *p, int32_t step, glow_net **out) {
   net.hidden = o->hidden;
   net.depth = o->depth;
   net.condition = o->condition;
+  net.standardise = o->condition.channels && !o->unstandardised;
   net.seed = request.seed;
   return glow_mlp_net_create(p->context, &net, out);
 }

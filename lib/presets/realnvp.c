@@ -40,6 +40,8 @@ static const glow_option rows[] = {
                 .high = 0.5, .fallback = 0.05),
     GLOW_OPTION(glow_realnvp_options, lag, REAL, .flags = GLOW_OPTION_BELOW_HIGH, .high = 1),
     GLOW_OPTION(glow_realnvp_options, seed, UINT64),
+    GLOW_OPTION(glow_realnvp_options, unstandardised, INT32, .high = 1),
+    GLOW_OPTION(glow_realnvp_options, reserved, RESERVED),
     GLOW_CONDITION_ROWS_OF(glow_realnvp_options),
 };
 static const glow_options_table table = {GLOW_OPTIONS_TABLE(glow_realnvp_options, rows),
@@ -87,6 +89,7 @@ static glow_status realnvp_make_net(preset *p, int32_t mask, int32_t step, int32
   net.batch_norm = o->batch_norm;
   net.seed = request.seed;
   net.condition = o->condition;
+  net.standardise = o->condition.channels && !o->unstandardised;
   return glow_res_net_create(p->context, &net, out);
 }
 

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "host/outcome.h"
 #include "train/trainer.h"
 
 #define SMALLEST_REPORT offsetof(glow_step_report, class_loss)
@@ -56,7 +57,8 @@ static glow_status classify(glow_trainer *t, const float *x, const int32_t *labe
   return GLOW_OK;
 }
 
-/* A sample that is not finite refuses the step. */
+/* A sample that is not finite refuses the step. The others have no results here, so the message is
+ * of that sample alone. */
 static glow_status step_forward(glow_trainer *t, const float *x, const int32_t *labels,
                                 int64_t count) {
   glow_forward_options o = GLOW_FORWARD_OPTIONS_INIT;
@@ -64,7 +66,8 @@ static glow_status step_forward(glow_trainer *t, const float *x, const int32_t *
   o.log_prob = t->log_prob;
   glow_status status = glow_workspace_forward(t->workspace, x, count, &o);
   if (status == GLOW_E_NUMERIC)
-    return glow__error_prefix(status, "step %lld refused", (long long)t->steps + 1);
+    return glow__error_prefix(glow__outcome_refuse(t->workspace), "step %lld refused",
+                              (long long)t->steps + 1);
   return status;
 }
 

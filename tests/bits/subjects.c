@@ -16,7 +16,8 @@ struct bits_preset {
   int32_t scales, without_weight_norm, without_batch_norm; /* RealNVP */
   double lag;
   int32_t density, without_data_init; /* NICE */
-  int64_t dims, condition;            /* vector flow */
+  int64_t dims;                       /* vector flow */
+  int64_t condition;                  /* all of them */
   int32_t unstandardised;
 };
 
@@ -54,14 +55,18 @@ static const bits_preset presets[] = {
     GLOW_PRESET("all at once", .coupling = GLOW_COUPLING_ADDITIVE, .border = 1, .classes = 3,
                 .classifier = 1, .spatial_top = 1),
     GLOW_PRESET("wide", .wide = 1),
+    GLOW_PRESET("with condition", .condition = 3),
+    GLOW_PRESET("with condition, as it is", .condition = 3, .unstandardised = 1),
     REALNVP_PRESET("two scales", .scales = 2),
     REALNVP_PRESET("one scale", .scales = 1),
     REALNVP_PRESET("with a lag", .scales = 1, .lag = 0.75),
     REALNVP_PRESET("without batch norm", .scales = 1, .without_batch_norm = 1),
     REALNVP_PRESET("without weight norm", .scales = 1, .without_weight_norm = 1),
+    REALNVP_PRESET("with condition", .scales = 1, .condition = 3),
     NICE_PRESET("logistic", .density = GLOW_DENSITY_LOGISTIC),
     NICE_PRESET("gaussian", .density = GLOW_DENSITY_GAUSSIAN),
     NICE_PRESET("from 1", .density = GLOW_DENSITY_LOGISTIC, .without_data_init = 1),
+    NICE_PRESET("with condition", .density = GLOW_DENSITY_LOGISTIC, .condition = 3),
     SPLINES("spline", .dims = 4),
     SPLINES("spline, odd", .dims = 3),
     SPLINES("spline with condition", .dims = 4, .condition = 3),
@@ -104,6 +109,8 @@ static glow_status create_glow(glow_context *context, const bits_preset *preset,
   o.border = preset->border;
   o.spatial_top = preset->spatial_top;
   o.classifier = preset->classifier;
+  o.condition.channels = preset->condition;
+  o.unstandardised = preset->unstandardised;
   return glow_model_create_glow(context, &o, out);
 }
 
@@ -117,6 +124,7 @@ static glow_status create_realnvp(glow_context *context, const bits_preset *pres
   o.weight_norm = !preset->without_weight_norm;
   o.batch_norm = !preset->without_batch_norm;
   o.lag = preset->lag;
+  o.condition.channels = preset->condition;
   o.seed = 6;
   return glow_model_create_realnvp(context, &o, out);
 }
@@ -129,6 +137,7 @@ static glow_status create_nice(glow_context *context, const bits_preset *preset,
   if (preset->density)
     o.density = preset->density;
   o.from_data = !preset->without_data_init;
+  o.condition.channels = preset->condition;
   o.seed = 7;
   return glow_model_create_nice(context, &o, out);
 }

@@ -465,7 +465,7 @@ static void test_bad_presets(void **state) {
   BAD_FIELD(border, -1, GLOW_E_ARGUMENT, "border");
   BAD_FIELD(spatial_top, 2, GLOW_E_ARGUMENT, "spatial");
   BAD_FIELD(classifier, 1, GLOW_E_ARGUMENT, "classes is 0");
-  BAD_FIELD(reserved, 1, GLOW_E_ARGUMENT, "reserved");
+  BAD_FIELD(unstandardised, 2, GLOW_E_ARGUMENT, "unstandardised is 2");
   BAD_FIELD(bits, 9, GLOW_E_ARGUMENT, "bits");
   BAD_FIELD(bits, -1, GLOW_E_ARGUMENT, "bits");
   BAD_FIELD(input.height, 10, GLOW_E_SHAPE, "height 10");

@@ -183,6 +183,33 @@ static glow_status make_res_large(glow_context *context, glow_net **out) {
   return make_res_reading(context, &large, out);
 }
 
+/* The same, standardised by initialisation: a vector by element, images by channel. */
+static glow_status make_conv_standardised(glow_context *context, glow_net **out) {
+  glow_conv_net_options o = GLOW_CONV_NET_OPTIONS_INIT;
+  o.hidden = 5;
+  o.condition = vector;
+  o.standardise = 1;
+  return glow_conv_net_create(context, &o, out);
+}
+
+static glow_status make_conv_biases_standardised(glow_context *context, glow_net **out) {
+  glow_conv_net_options o = GLOW_CONV_NET_OPTIONS_INIT;
+  o.hidden = 5;
+  o.actnorm = 0; /* the rounds are those of the condition alone */
+  o.condition = large;
+  o.standardise = 1;
+  return glow_conv_net_create(context, &o, out);
+}
+
+static glow_status make_res_standardised(glow_context *context, glow_net **out) {
+  glow_res_net_options o = GLOW_RES_NET_OPTIONS_INIT;
+  o.hidden = 5;
+  o.blocks = 1;
+  o.condition = image;
+  o.standardise = 1;
+  return glow_res_net_create(context, &o, out);
+}
+
 static glow_status make_mlp_image(glow_context *context, glow_net **out) {
   glow_mlp_net_options o = GLOW_MLP_NET_OPTIONS_INIT;
   o.hidden = 5;
@@ -214,6 +241,10 @@ static const net_row net_rows[] = {
     {"res with a larger image", make_res_large, GLOW_CHECK_OPTIONS_INIT},
     {"MLP with an image", make_mlp_image, GLOW_CHECK_OPTIONS_INIT},
     {"MLP with an image, standardised", make_mlp_standardised, GLOW_CHECK_OPTIONS_INIT},
+    {"conv with a vector, standardised", make_conv_standardised, GLOW_CHECK_OPTIONS_INIT},
+    {"conv with biases and an image, standardised", make_conv_biases_standardised,
+     GLOW_CHECK_OPTIONS_INIT},
+    {"res with an image, standardised", make_res_standardised, GLOW_CHECK_OPTIONS_INIT},
 };
 
 static void test_nets(void **state) {

@@ -61,6 +61,11 @@ typedef enum fault {
   PREPARE_FAILS,
   STALE_DERIVED,
   INVERSE_FAILS,
+  NAN_SPREADS,
+  NAN_SPREADS_BACK,
+  NAN_IS_LOST,
+  NAN_IS_LOST_BACK,
+  NAN_ENDS_INVERSE,
   FAULTS
 } fault;
 
@@ -163,6 +168,10 @@ static void forward_sample(const bend *b, const glow_call *call, int64_t n, cons
     for (int64_t c = 0; c < b->channels; c++) {
       int64_t i = (n * b->pixels + p) * b->channels + c;
       double in = (double)x[b->fault == MIXES_SAMPLES ? i % (b->pixels * b->channels) : i];
+      if (b->fault == NAN_SPREADS) /* changes nothing but zero times what is not finite */
+        in += 0.0 * (double)x[i % (b->pixels * b->channels)];
+      if (b->fault == NAN_IS_LOST)
+        in = fmin(in, 1e6);
       double t = asinh(in) * (double)slope[c] + (double)bias[c] + (double)b->hidden;
       float *out = place(b, call, y, n, p, c);
       if (b->fault == HAS_STATE)
@@ -259,7 +268,12 @@ static double undo_sample(const bend *b, const glow_call *call, int64_t n, const
   double sum = 0;
   for (int64_t p = 0; p < b->pixels; p++)
     for (int64_t c = 0; c < b->channels; c++) {
-      double t = asinh(given_output(b, call, y, n, p, c));
+      double out = given_output(b, call, y, n, p, c);
+      if (b->fault == NAN_SPREADS_BACK)
+        out += 0.0 * (double)*place(b, call, (float *)(uintptr_t)y, 0, p, c);
+      if (b->fault == NAN_IS_LOST_BACK)
+        out = fmin(out, 1e6);
+      double t = asinh(out);
       double in = sinh((t - (double)bias[c] - (double)b->hidden) / (double)slope[c]);
       x[(n * b->pixels + p) * b->channels + c] = (float)in;
       sum += log(cosh(t)) + log((double)slope[c]) - 0.5 * log1p(in * in);
@@ -286,6 +300,8 @@ static glow_status inverse(const void *self, const glow_call *call, const float 
     glow_call_fail(call, 1, "the slope is %g", 0.0);
   for (int64_t n = 0; n < glow_call_sample_count(call); n++) {
     double sum = undo_sample(b, call, n, y, x);
+    if (b->fault == NAN_ENDS_INVERSE && !isfinite(sum))
+      return glow_error(GLOW_E_NUMERIC, "it is not finite");
     if (b->fault == LOGDET_OF_A_PIXEL) /* as wrong as forward's, so that the Jacobian must tell */
       sum = first_pixel(b, call, n, x);
     logdet[n] -= b->fault == INVERSE_LOGDET || b->fault == LOGDET_SIGN ? -sum : sum;
@@ -538,6 +554,19 @@ static const row rows[] = {
         "slope is 0"),
     ROW(INVERSE_FAILS, BY_TASKS,
         "inverse: inverse fails on what forward gave: layer 'layer': the inverse of sample 1: "),
+    ROW(NAN_SPREADS, 0,
+        "not finite: forward gives other results for sample 1 while x of sample 0 is NaN: samples "
+        "must not mix"),
+    ROW(NAN_SPREADS, BY_TASKS | LATENTS, "not finite: forward gives other results for sample 1"),
+    ROW(NAN_SPREADS_BACK, 0,
+        "not finite: inverse gives other results for sample 1 while y of sample 0 is NaN"),
+    ROW(NAN_IS_LOST, LATENTS,
+        "not finite: forward: all results of sample 0 are finite, although x of it is NaN (a "
+        "comparison that NaN fails?)"),
+    ROW(NAN_IS_LOST_BACK, BY_TASKS,
+        "not finite: inverse: all results of sample 0 are finite, although y of it is NaN"),
+    ROW(NAN_ENDS_INVERSE, 0,
+        "not finite: inverse ends the pass because of one sample: it is not finite"),
     ROW(INVERSE_LOGDET, 0, "inverse: the inverse's log-det is not minus forward's: sample 0: "),
     ROW(DX_NEEDS_GRADIENTS, 0,
         "backward: dx without gradients of parameters differs from that with them by "),
@@ -624,7 +653,14 @@ typedef struct mix {
   int32_t w;
 } mix;
 
-enum { NET_RIGHT, NET_OVERWRITES_DX, NET_IGNORES_STRIDE, NET_GRADIENT, NET_FAULTS };
+enum {
+  NET_RIGHT,
+  NET_OVERWRITES_DX,
+  NET_IGNORES_STRIDE,
+  NET_NAN_SPREADS,
+  NET_GRADIENT,
+  NET_FAULTS
+};
 
 static glow_status mix_configure(void *self, glow_setup *setup, const glow_shape *input,
                                  int64_t out_channels) {
@@ -647,6 +683,8 @@ static void mix_forward(const void *self, const glow_call *call, const float *x,
       out[i * m->out + o] = 0;
       for (int64_t k = 0; k < m->in; k++)
         out[i * m->out + o] += w[o * m->in + k] * tanhf(x[i * stride + k]);
+      if (m->options.fault == NET_NAN_SPREADS) /* as a product over all rows at once may */
+        out[i * m->out + o] += 0.0f * x[i % m->pixels * stride];
     }
 }
 
@@ -677,6 +715,8 @@ static void test_net_faults(void **state) {
   static const char *const words[NET_FAULTS] = {
       [NET_OVERWRITES_DX] = "gradients: gradient of x at sample ",
       [NET_IGNORES_STRIDE] = "forward: y of sample 1 alone differs from that in a batch of 3 by ",
+      [NET_NAN_SPREADS] = "not finite: forward gives other results for sample 1 while x of sample "
+                          "0 is NaN",
       [NET_GRADIENT] = "gradients: gradient of 'net.w'[0, 0] through y: "};
   const glow_net_ops ops = {.struct_size = sizeof ops,
                             .type = "mix",

@@ -2,7 +2,9 @@
  * as the same net without one that is given x and the condition as one input, joined here by the
  * rule of <glow/net.h>: vectors, images of the same size and of a multiple, with and without
  * channels of x, in float32 and bfloat16, on one thread and on three. Gradients go back to x and to
- * the condition. And shapes that do not fit are refused by name; options NULL are the defaults.
+ * the condition. All of it also with conditions of large mean and scale that the net standardises,
+ * against an input of which the test has standardised that part itself. And shapes that do not fit
+ * are refused by name; options NULL are the defaults.
  * (Differences, round trips, saving and loading: test_check_built_in.c.)
  * SPDX-License-Identifier: MIT */
 #include "../support/model_helpers.h"
@@ -113,8 +115,9 @@ enum net_kind { CONV, CONV_BORDER, RES, RES_PLAIN, MLP };
 
 static const char *const net_names[] = {"conv", "conv with border", "res", "plain res", "mlp"};
 
+/* condition NULL: none, and then nothing is standardised. */
 static glow_status make_net(glow_context *context, int kind, const glow_shape *condition,
-                            glow_net **out) {
+                            int32_t standardise, glow_net **out) {
   glow_conv_net_options conv = GLOW_CONV_NET_OPTIONS_INIT;
   glow_res_net_options res = GLOW_RES_NET_OPTIONS_INIT;
   glow_mlp_net_options mlp = GLOW_MLP_NET_OPTIONS_INIT;
@@ -123,8 +126,10 @@ static glow_status make_net(glow_context *context, int kind, const glow_shape *c
   conv.border = kind == CONV_BORDER;
   res.blocks = 2;
   res.batch_norm = res.weight_norm = kind == RES;
-  if (condition)
+  if (condition) {
     conv.condition = res.condition = mlp.condition = *condition;
+    conv.standardise = res.standardise = mlp.standardise = standardise;
+  }
   return kind <= CONV_BORDER ? glow_conv_net_create(context, &conv, out)
          : kind == MLP       ? glow_mlp_net_create(context, &mlp, out)
                              : glow_res_net_create(context, &res, out);
@@ -132,11 +137,11 @@ static glow_status make_net(glow_context *context, int kind, const glow_shape *c
 
 static glow_status make_model(glow_context *context, int kind, const glow_shape *input,
                               int32_t seen, int32_t out_channels, const glow_shape *condition,
-                              glow_model **out) {
+                              int32_t standardise, glow_model **out) {
   const probe_options options = {sizeof options, seen, out_channels};
   glow_net *net = NULL;
   glow_layer *layer = NULL;
-  OK(make_net(context, kind, condition, &net));
+  OK(make_net(context, kind, condition, standardise, &net));
   OK(glow_layer_create(context, &probe_ops, &options, &net, &layer));
   return helper_wrap_layer(context, layer, false, input, out);
 }
@@ -205,10 +210,13 @@ typedef struct side {
 
 typedef struct bench {
   const net_case *c;
+  int32_t standardise;
   glow_context *context;
   side sides[2];
   int64_t condition; /* elements of a sample's */
   float *conditions, *d_condition;
+  /* What the net makes of them, and what their gradients are divided by; with `standardise`. */
+  float *standard, *deviations;
 } bench;
 
 static void open_sides(bench *b) {
@@ -216,9 +224,9 @@ static void open_sides(bench *b) {
   glow_shape joined = joined_shape(c);
   int64_t image = c->input.height * c->input.width;
   int32_t outs = (int32_t)(c->kind == MLP ? image * c->out : c->out);
-  OK(make_model(b->context, c->kind, &c->input, c->seen, c->out, &c->condition,
+  OK(make_model(b->context, c->kind, &c->input, c->seen, c->out, &c->condition, b->standardise,
                 &b->sides[0].model));
-  OK(make_model(b->context, c->kind, &joined, (int32_t)joined.channels, outs, NULL,
+  OK(make_model(b->context, c->kind, &joined, (int32_t)joined.channels, outs, NULL, 0,
                 &b->sides[1].model));
   b->condition = glow_shape_size(&c->condition);
   b->sides[0].size = glow_shape_size(&c->input);
@@ -227,26 +235,82 @@ static void open_sides(bench *b) {
   assert_int_equal(glow_model_condition_size(b->sides[1].model), 0);
 }
 
-static void fill(bench *b, helper_random *random) {
+/* Mean and deviation of a column of the conditions, rounded as the net rounds them: the mean to
+ * float32, and then the deviation around that. */
+static void column_standard(const bench *b, int64_t columns, int64_t column, float *mean,
+                            float *deviation) {
+  int64_t count = COUNT * b->condition / columns;
+  double sum = 0, rest = 0, squares = 0;
+  for (int64_t i = 0; i < count; i++)
+    sum += (double)b->conditions[i * columns + column];
+  *mean = (float)(sum / (double)count);
+  for (int64_t i = 0; i < count; i++) {
+    double d = (double)(b->conditions[i * columns + column] - *mean);
+    rest += d / (double)count;
+    squares += d * d / (double)count;
+  }
+  *deviation = (float)sqrt(squares - rest * rest);
+}
+
+/* By element for a vector and an MLP, by channel for an image. Net's and test's values are compared
+ * here: sums of doubles in another order, so that the last bit of the float32 may differ. Then the
+ * net's own are taken. */
+static void standardise_by_hand(bench *b) {
+  int64_t columns = b->c->kind == MLP ? b->condition : b->c->condition.channels;
+  float *mean = helper_allocate((size_t)columns * sizeof *mean);
+  float *deviation = helper_allocate((size_t)columns * sizeof *deviation);
+  OK(glow_model_get_tensor(b->sides[0].model, "layer.net.condition_mean", mean, columns));
+  OK(glow_model_get_tensor(b->sides[0].model, "layer.net.condition_deviation", deviation, columns));
+  for (int64_t j = 0; j < columns; j++) {
+    float m, d;
+    column_standard(b, columns, j, &m, &d);
+    assert_true(fabsf(mean[j] - m) <= 2.4e-7f * fabsf(m));
+    assert_true(fabsf(deviation[j] - d) <= 1e-6f * d);
+  }
+  for (int64_t i = 0; i < COUNT * b->condition; i++) {
+    b->deviations[i] = deviation[i % columns];
+    b->standard[i] = (b->conditions[i] - mean[i % columns]) / deviation[i % columns];
+  }
+  free(mean);
+  free(deviation);
+}
+
+/* x of side 1 from x and conditions of side 0. */
+static void join_by_hand(bench *b) {
   side *plain = &b->sides[0], *joined = &b->sides[1];
-  plain->x = helper_new_normals(random, 1.0f, COUNT * plain->size);
-  b->conditions = helper_new_normals(random, 1.0f, COUNT * b->condition);
-  b->d_condition = helper_new_normals(random, 1.0f, COUNT * b->condition);
-  joined->x = helper_new_normals(random, 1.0f, COUNT * joined->size);
   for (int64_t i = 0; i < COUNT * joined->size; i++) {
     int64_t n = i / joined->size;
     bool from_x;
     int64_t at = source(b->c, i % joined->size, &from_x);
-    joined->x[i] = from_x ? plain->x[n * plain->size + at] : b->conditions[n * b->condition + at];
+    joined->x[i] = from_x ? plain->x[n * plain->size + at] : b->standard[n * b->condition + at];
   }
+}
+
+static void fill(bench *b, helper_random *random) {
+  side *plain = &b->sides[0], *joined = &b->sides[1];
+  int64_t conditions = COUNT * b->condition;
+  plain->x = helper_new_normals(random, 1.0f, COUNT * plain->size);
+  b->conditions = helper_new_normals(random, 1.0f, conditions);
+  b->d_condition = helper_new_normals(random, 1.0f, conditions);
+  b->standard = helper_allocate((size_t)conditions * sizeof(float));
+  b->deviations = helper_allocate((size_t)conditions * sizeof(float));
+  joined->x = helper_new_normals(random, 1.0f, COUNT * joined->size);
+  for (int64_t i = 0; i < conditions; i++) {
+    if (b->standardise)
+      b->conditions[i] = 1e6f + 1e4f * b->conditions[i];
+    b->standard[i] = b->conditions[i];
+    b->deviations[i] = 1;
+  }
+  join_by_hand(b);
   for (int s = 0; s < 2; s++)
     b->sides[s].dx = helper_new_normals(random, 1.0f, COUNT * b->sides[s].size);
 }
 
-static void open_bench(bench *b, const net_case *c, uint32_t threads, int32_t products) {
+static void open_bench(bench *b, const net_case *c, uint32_t threads, int32_t products,
+                       int32_t standardise) {
   helper_random random = helper_random_of(40);
   glow_context_options options = GLOW_CONTEXT_OPTIONS_INIT;
-  *b = (bench){.c = c};
+  *b = (bench){.c = c, .standardise = standardise};
   options.threads = threads;
   options.products = products;
   OK(glow_context_create(&options, &b->context));
@@ -262,6 +326,8 @@ static void close_bench(bench *b) {
   }
   free(b->conditions);
   free(b->d_condition);
+  free(b->standard);
+  free(b->deviations);
   glow_context_destroy(&b->context);
 }
 
@@ -295,6 +361,10 @@ static void check_initialisation(bench *b) {
     glow_workspace *ws = workspace(b, s, b->sides[s].model, BATCH, GLOW_MODE_INFERENCE);
     OK(glow_workspace_initialise(ws, b->sides[s].model, b->sides[s].x, NULL, COUNT));
     glow_workspace_destroy(&ws);
+    if (s == 0 && b->standardise) {
+      standardise_by_hand(b);
+      join_by_hand(b);
+    }
   }
   check_parameters(b, "values after initialisation");
 }
@@ -340,7 +410,8 @@ static void check_form(const bench *b) {
   same(b, "log-density of the inference form", log_prob[0], log_prob[1], COUNT, sizeof(double));
 }
 
-/* The gradient of the joined input, taken apart: in order of its elements, as sums in float32. */
+/* The gradient of the joined input, taken apart: in order of its elements, as sums in float32, each
+ * divided by the deviation first. */
 static void check_input_gradients(const bench *b) {
   const side *plain = &b->sides[0], *joined = &b->sides[1];
   float *dx = helper_allocate((size_t)(COUNT * plain->size) * sizeof(float));
@@ -351,7 +422,10 @@ static void check_input_gradients(const bench *b) {
     int64_t n = i / joined->size;
     bool from_x;
     int64_t at = source(b->c, i % joined->size, &from_x);
-    *(from_x ? &dx[n * plain->size + at] : &d_condition[n * b->condition + at]) += joined->dx[i];
+    if (from_x)
+      dx[n * plain->size + at] += joined->dx[i];
+    else
+      d_condition[n * b->condition + at] += joined->dx[i] / b->deviations[n * b->condition + at];
   }
   for (int64_t i = 0; i < COUNT * plain->size; i++)
     assert_true(plain->dx[i] == dx[i]); /* by value: -0 is as good as 0 */
@@ -383,15 +457,15 @@ static void check_training(bench *b, int32_t mode) {
   /* A net that hands nothing to the condition passes all of the above but this. */
   double largest = 0;
   for (int64_t i = 0; i < COUNT * b->condition; i++)
-    largest = fmax(largest, fabs((double)b->d_condition[i]));
+    largest = fmax(largest, fabs((double)(b->d_condition[i] * b->deviations[i])));
   assert_true(largest > 1e-3);
   for (int s = 0; s < 2; s++)
     glow_workspace_destroy(&ws[s]);
 }
 
-static void check_case(const net_case *c, uint32_t threads, int32_t products) {
+static void check_case(const net_case *c, uint32_t threads, int32_t products, int32_t standardise) {
   bench b;
-  open_bench(&b, c, threads, products);
+  open_bench(&b, c, threads, products, standardise);
   check_initialisation(&b);
   perturb(&b);
   check_inference(&b);
@@ -404,19 +478,27 @@ static void check_case(const net_case *c, uint32_t threads, int32_t products) {
 static void test_joined(void **state) {
   (void)state;
   for (int i = 0; i < CASES; i++)
-    check_case(&cases[i], 1, GLOW_PRODUCTS_FLOAT32);
+    check_case(&cases[i], 1, GLOW_PRODUCTS_FLOAT32, 0);
 }
 
 static void test_threads(void **state) {
   (void)state;
   for (int i = 0; i < CASES; i++)
-    check_case(&cases[i], 3, GLOW_PRODUCTS_FLOAT32);
+    check_case(&cases[i], 3, GLOW_PRODUCTS_FLOAT32, 0);
+}
+
+static void test_standardised(void **state) {
+  (void)state;
+  for (int i = 0; i < CASES; i++) {
+    check_case(&cases[i], 1, GLOW_PRODUCTS_FLOAT32, 1);
+    check_case(&cases[i], 3, GLOW_PRODUCTS_BFLOAT16, 1);
+  }
 }
 
 static void test_bfloat16(void **state) {
   (void)state;
   for (int i = 0; i < CASES; i++)
-    check_case(&cases[i], 2, GLOW_PRODUCTS_BFLOAT16);
+    check_case(&cases[i], 2, GLOW_PRODUCTS_BFLOAT16, 0);
 }
 
 /* ---- refusals and defaults ------------------------------------------------------------------- */
@@ -424,7 +506,7 @@ static void test_bfloat16(void **state) {
 static void refused(glow_context *context, int kind, glow_shape input, int32_t seen,
                     glow_shape condition, const char *words) {
   glow_model *model = NULL;
-  glow_status status = make_model(context, kind, &input, seen, 2, &condition, &model);
+  glow_status status = make_model(context, kind, &input, seen, 2, &condition, 0, &model);
   if (status != GLOW_E_SHAPE || !strstr(glow_last_error(), words))
     fail_msg("%s: \"%s\" instead of \"%s\"", net_names[kind], glow_last_error(), words);
   assert_null(model);
@@ -460,6 +542,18 @@ static void test_refusals(void **state) {
   BAD(type, NAME, height, -3, "condition.height is -3; it must be 1 to 16777216");                 \
   BAD(type, NAME, width, INT64_MAX, "condition.width is")
 
+#define BAD_STANDARDISE(type, NAME)                                                                \
+  do {                                                                                             \
+    glow_##type##_net_options bad_ = GLOW_##NAME##_NET_OPTIONS_INIT;                               \
+    bad_.standardise = 1;                                                                          \
+    REFUSED(glow_##type##_net_create(context, &bad_, &net), GLOW_E_ARGUMENT,                       \
+            "no condition to standardise");                                                        \
+    bad_.condition.channels = 1;                                                                   \
+    bad_.standardise = 2;                                                                          \
+    REFUSED(glow_##type##_net_create(context, &bad_, &net), GLOW_E_ARGUMENT, "standardise is 2");  \
+    assert_null(net);                                                                              \
+  } while (0)
+
 static void test_options(void **state) {
   glow_context *context = helper_context(1, NULL, NULL);
   glow_net *net = NULL;
@@ -467,6 +561,9 @@ static void test_options(void **state) {
   BAD_CONDITIONS(conv, CONV);
   BAD_CONDITIONS(res, RES);
   BAD_CONDITIONS(mlp, MLP);
+  BAD_STANDARDISE(conv, CONV);
+  BAD_STANDARDISE(res, RES);
+  BAD_STANDARDISE(mlp, MLP);
   glow_context_destroy(&context);
 }
 
@@ -502,9 +599,10 @@ static void test_defaults(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_joined),   cmocka_unit_test(test_threads),
-      cmocka_unit_test(test_bfloat16), cmocka_unit_test(test_refusals),
-      cmocka_unit_test(test_options),  cmocka_unit_test(test_defaults),
+      cmocka_unit_test(test_joined),       cmocka_unit_test(test_threads),
+      cmocka_unit_test(test_bfloat16),     cmocka_unit_test(test_refusals),
+      cmocka_unit_test(test_options),      cmocka_unit_test(test_defaults),
+      cmocka_unit_test(test_standardised),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

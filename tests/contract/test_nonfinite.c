@@ -16,6 +16,8 @@ typedef struct bench {
   int64_t dims;
   int32_t labels[COUNT], statuses[COUNT];
   int64_t failed;
+  bool asks; /* for the layer */
+  const char *layer;
   float *x, *good, *got; /* vectors */
   double logdet[COUNT], log_prob[COUNT], good_logdet[COUNT], good_log_prob[COUNT];
 } bench;
@@ -72,6 +74,7 @@ static glow_status go_forward(bench *b, bool statuses, int32_t form, int32_t eva
   o.evaluate = evaluate;
   o.statuses = statuses ? b->statuses : NULL;
   o.failed = &b->failed;
+  o.layer = b->asks ? &b->layer : NULL;
   return glow_workspace_forward(b->ws, b->x, COUNT, &o);
 }
 
@@ -94,6 +97,7 @@ static glow_status go_inverse(bench *b, bool statuses, int32_t form) {
   o.logdet = b->logdet;
   o.statuses = statuses ? b->statuses : NULL;
   o.failed = &b->failed;
+  o.layer = b->asks ? &b->layer : NULL;
   return glow_workspace_inverse(b->ws, b->x, COUNT, &o, b->got);
 }
 
@@ -163,6 +167,16 @@ static void check_error(bench *b, pass run, const char *words) {
   check_rows(b);
 }
 
+/* The layer that is told with statuses: that of the message; none if the sample came so. */
+static void check_layer(const bench *b, bool arose) {
+  char words[200];
+  if (!b->asks)
+    return;
+  assert_true((b->layer != NULL) == arose);
+  snprintf(words, sizeof words, "layer '%s': what it gives", b->layer ? b->layer : "");
+  assert_true((strstr(glow_last_error(), words) != NULL) == arose);
+}
+
 static void one_row(bench *b, pass run, int64_t row, float bad) {
   char words[60];
   float *at = b->x + row * b->dims + 5, good = *at;
@@ -174,6 +188,8 @@ static void one_row(bench *b, pass run, int64_t row, float bad) {
   results_keep(b);
   *at = bad;
   b->statuses[row] = 1;
+  b->asks = row != 3; /* this one without */
+  b->layer = "nothing was written";
   results_clear(b);
   OK(run(b, true));
   bool fails = b->statuses[row] != GLOW_OK;
@@ -186,7 +202,12 @@ static void one_row(bench *b, pass run, int64_t row, float bad) {
              isfinite(bad) ? "what it gives for sample %d is not finite"
                            : ": element 5 of sample %d is not finite",
              (int)row);
+    const char *layer = b->layer;
     check_error(b, run, words);
+    assert_true(b->layer == layer);
+    check_layer(b, isfinite(bad) != 0);
+  } else if (b->asks) {
+    assert_null(b->layer);
   }
   *at = good;
 }
@@ -271,6 +292,7 @@ static glow_status pass_sample(bench *b, bool statuses) {
   o.seed = 5;
   o.statuses = statuses ? b->statuses : NULL;
   o.failed = &b->failed;
+  o.layer = b->asks ? &b->layer : NULL;
   return glow_workspace_sample(b->ws, COUNT, &o, b->got);
 }
 
@@ -354,7 +376,8 @@ static void test_backward(void **state) {
   }
 }
 
-/* A step names the row in its whole batch, whatever the micro-batch is. */
+/* A step names the row in its whole batch, whatever the micro-batch is, also of a label, and does
+ * not speak of statuses, which it has none of. */
 static void test_step(void **state) {
   bench b;
   glow_trainer *trainer = NULL;
@@ -366,10 +389,15 @@ static void test_step(void **state) {
   b.x[9 * b.dims + 5] = NAN;
   REFUSED(glow_trainer_step(trainer, b.x, b.labels, COUNT, NULL), GLOW_E_NUMERIC,
           "step 1 refused: input: element 5 of sample 9 is not finite");
+  assert_null(strstr(glow_last_error(), "statuses"));
   b.x[9 * b.dims + 5] = 3e38f;
   REFUSED(glow_trainer_step(trainer, b.x, b.labels, COUNT, NULL), GLOW_E_NUMERIC,
           "for sample 9 is not finite");
   b.x[9 * b.dims + 5] = 0;
+  b.labels[9] = CLASSES;
+  REFUSED(glow_trainer_step(trainer, b.x, b.labels, COUNT, NULL), GLOW_E_ARGUMENT,
+          "label of sample 9 is 3; classes are 0 to 2");
+  b.labels[9] = 0;
   OK(glow_trainer_step(trainer, b.x, b.labels, COUNT, NULL));
   glow_trainer_destroy(&trainer);
   bench_close(&b);

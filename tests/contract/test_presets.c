@@ -124,7 +124,7 @@ static void test_bad_nice(void **state) {
   BAD_FIELD(density, 2, GLOW_E_ARGUMENT, "density is 2");
   BAD_FIELD(bits, 9, GLOW_E_ARGUMENT, "bits is 9");
   BAD_FIELD(from_data, 2, GLOW_E_ARGUMENT, "from_data is 2");
-  BAD_FIELD(reserved, 1, GLOW_E_ARGUMENT, "reserved");
+  BAD_FIELD(unstandardised, 2, GLOW_E_ARGUMENT, "unstandardised is 2");
   BAD_FIELD(input.width, 0, GLOW_E_ARGUMENT, "input.width is 0");
 #undef BAD_FIELD
   REFUSED(glow_model_create_nice(NULL, NULL, &model), GLOW_E_ARGUMENT, "NULL");

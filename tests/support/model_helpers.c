@@ -259,6 +259,12 @@ const helper_layer helper_layers[] = {
      .scale = GLOW_SCALE_EXP,
      .even = 1,
      .condition = 3},
+    {.name = "coupling tanh, conv with standardised condition",
+     .kind = HELPER_COUPLING,
+     .option = GLOW_COUPLING_AFFINE,
+     .scale = GLOW_SCALE_TANH,
+     .condition = 3,
+     .standardise = 1},
     {.name = "coupling under a checkerboard, conv with condition and edge",
      .kind = HELPER_COUPLING,
      .option = GLOW_COUPLING_AFFINE,
@@ -342,6 +348,8 @@ const helper_layer helper_res_nets[] = {
     RES("res net without weight norm, checkerboard", _WITHOUT_WEIGHT_NORM, CHECKERBOARD, 1),
     RES("res net with condition, channels", , CHANNELS, 1, .condition = 3),
     RES("res net with condition, checkerboard", , CHECKERBOARD, 1, .condition = 2),
+    RES("res net with standardised condition, channels", , CHANNELS, 1, .condition = 3,
+        .standardise = 1),
     RES("plain res net with condition, channels", _PLAIN, CHANNELS, 0, .condition = 1),
     RES("plain res net, channels", _PLAIN, CHANNELS, 0),
     RES("plain res net, checkerboard", _PLAIN, CHECKERBOARD, 0)};
@@ -380,7 +388,7 @@ static glow_status create_net(glow_context *context, const helper_layer *layer, 
   conv.seed = mlp.seed = res.seed = 7;
   conv.border = layer->border;
   conv.condition.channels = mlp.condition.channels = res.condition.channels = layer->condition;
-  mlp.standardise = layer->standardise;
+  conv.standardise = mlp.standardise = res.standardise = layer->standardise;
   res.blocks = 2;
   res.batch_norm = layer->net == HELPER_RES_NET || layer->net == HELPER_RES_NET_WITHOUT_WEIGHT_NORM;
   res.weight_norm = layer->net == HELPER_RES_NET || layer->net == HELPER_RES_NET_WITHOUT_BATCH_NORM;

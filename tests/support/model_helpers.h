@@ -101,7 +101,7 @@ typedef struct helper_layer {
   int32_t even_hw;     /* 1: needs even height and width */
   int32_t net;         /* coupling: of enum helper_net */
   int32_t condition;   /* elements of the condition that the net reads */
-  int32_t standardise; /* of that, by the MLP */
+  int32_t standardise; /* of that, by the net */
   int32_t batch;       /* 1: training passes use statistics of the batch */
   int32_t curved;      /* 1: not affine in what decides the determinant */
   double lag;          /* batch normalisation */

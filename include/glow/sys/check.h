@@ -14,6 +14,8 @@
  *   log-det         against the numerical Jacobian of forward
  *   log-prior       against the whitened latents and their Jacobian
  *   logits          if there are any: a function of the input alone, sample by sample
+ *   not finite      a sample with NaN or infinities changes no bit of the others' results, and a
+ *                   NaN does not get lost: something that its sample gives is not finite
  *   gradients       of every tensor and of the input, each through y, latents, log-det, log-prior
  *                   and logits, against differences; they are added to what was there
  *   backward        is a function of what it is given, not of the last forward; sample by sample;
