@@ -16,58 +16,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../support/model_helpers.h"
-#include "../support/temp_folder.h"
+#include "places.h"
 #include "wrap.h"
 
 enum { MOST = 2000, EINTRS = 3 };
-
-/* ---- files ----------------------------------------------------------------------------------- */
-
-typedef struct blob {
-  unsigned char *bytes;
-  size_t size;
-} blob;
-
-static blob read_blob(const char *path) {
-  FILE *file = fopen(path, "rb");
-  assert_non_null(file);
-  fseek(file, 0, SEEK_END);
-  blob b = {.size = (size_t)ftell(file)};
-  b.bytes = helper_allocate(b.size + 1);
-  rewind(file);
-  assert_int_equal(fread(b.bytes, 1, b.size, file), b.size);
-  fclose(file);
-  return b;
-}
-
-static void write_blob(const char *path, const blob *b) {
-  FILE *file = fopen(path, "wb");
-  assert_non_null(file);
-  assert_int_equal(fwrite(b->bytes, 1, b->size, file), b->size);
-  assert_int_equal(fclose(file), 0);
-}
-
-static bool holds(const char *path, const blob *expected) {
-  blob b = read_blob(path);
-  bool same = b.size == expected->size && memcmp(b.bytes, expected->bytes, b.size) == 0;
-  free(b.bytes);
-  return same;
-}
-
-static int count_entries(const char *path, const char *part) {
-  DIR *directory = opendir(path);
-  int count = 0;
-  assert_non_null(directory);
-  for (const struct dirent *e; (e = readdir(directory));)
-    count += e->d_name[0] != '.' && strstr(e->d_name, part) != NULL;
-  closedir(directory);
-  return count;
-}
-
-static int count_descriptors(void) {
-  return access("/proc/self/fd", R_OK) == 0 ? count_entries("/proc/self/fd", "") : 0;
-}
 
 /* ---- writers --------------------------------------------------------------------------------- */
 
@@ -141,7 +93,7 @@ typedef struct way {
   const char *name;
   int error;
   int64_t more;
-  bool only_pwrites;
+  bool only_moves;
   bool harmless; /* the writer goes on */
 } way;
 
@@ -195,11 +147,8 @@ static bool run_with_fault(writer write, const way *w, int64_t n) {
   write_blob(target, &old);
   const int descriptors = count_descriptors();
   const int64_t live = memory.live;
-  wrap = (wrap_fault){.active = true,
-                      .first = n,
-                      .more = w->more,
-                      .error = w->error,
-                      .only_pwrites = w->only_pwrites};
+  wrap = (wrap_fault){
+      .active = true, .first = n, .more = w->more, .error = w->error, .only_moves = w->only_moves};
   glow_status status = write(target);
   wrap.active = false;
   assert_int_equal(memory.live, live);
@@ -277,7 +226,7 @@ static void test_series(void **state) {
                           .first = n,
                           .more = ways[k].more,
                           .error = ways[k].error,
-                          .only_pwrites = ways[k].only_pwrites};
+                          .only_moves = ways[k].only_moves};
       glow_status status = glow_checkpoint_save_series(trainer, series, 1, NULL, 0);
       wrap.active = false;
       failed = wrap.failures > 0;
@@ -291,9 +240,10 @@ static void test_series(void **state) {
       OK(glow_checkpoint_newest(context, series, path, sizeof path));
       int files = count_entries(series, "");
       assert_true(files == 1 || status != GLOW_OK || wrap.failed[WRAP_UNLINK]);
+      OK(glow_checkpoint_save_series(trainer, series, 1, NULL, 0));
+      assert_int_equal(count_entries(series, ""), 1);
     }
     assert_false(failed);
-    assert_int_equal(count_entries(series, ""), 1);
   }
 }
 
