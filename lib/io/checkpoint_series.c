@@ -144,7 +144,7 @@ static glow_status remove_step(const series *s, int64_t step) {
     result = unlink(path);
   while (result != 0 && errno == EINTR);
   if (result != 0 && errno != ENOENT) /* another process may have been faster */
-    status = glow_error(GLOW_E_IO, "cannot remove '%s': %s", path, strerror(errno));
+    status = glow_error(glow__io_status(errno), "cannot remove '%s': %s", path, strerror(errno));
   glow_release(s->context, path);
   return status;
 }

@@ -66,7 +66,8 @@ static void test_pool(void **state) {
 
 static void test_context(void **state) {
   (void)state;
-  each_call(&(call_operation){"context", "a pool's 4 threads", make_context, NULL, &memory}, thread_ways);
+  each_call(&(call_operation){"context", "a pool's 4 threads", make_context, NULL, &memory},
+            thread_ways);
 }
 
 int main(void) {
