@@ -9,6 +9,8 @@ static void on_all_models(operation op) {
   const model_case *cases = model_cases(&count);
   for (int32_t i = 0; i < count; i++) {
     char name[200];
+    if (!model_case_is_wanted(&cases[i]))
+      continue;
     snprintf(name, sizeof name, "%s: %s", op.name, cases[i].name);
     operation named = op;
     named.name = name;
