@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/base.h"
@@ -248,8 +249,8 @@ glow_status glow_pool_create(const glow_allocator *allocator, uint32_t threads, 
   if (error) {
     uint32_t started = pool->started;
     release_pool(pool);
-    return glow_error(GLOW_E_MEMORY, "cannot start a pool of %lu threads: error %d after %lu",
-                      (unsigned long)threads, error, (unsigned long)started + 1);
+    return glow_error(GLOW_E_MEMORY, "only %lu of a pool's %lu threads could be started: %s",
+                      (unsigned long)started + 1, (unsigned long)threads, strerror(error));
   }
   *out = pool;
   return GLOW_OK;

@@ -234,7 +234,7 @@ static void run_backwards(void *payload, glow_task_fn fn, void *arg, uint32_t ta
 static void with_threads(glow__check *c, const glow_executor *serial) {
   enum { THREADS = 4, ROUNDS = 2 };
   glow_pool *pool = NULL;
-  if (glow_pool_create(&c->context->allocator, THREADS, &pool) != GLOW_OK)
+  if (glow_pool_create(&c->shadow.allocator, THREADS, &pool) != GLOW_OK)
     return; /* no threads on this system */
   c->shadow.executor = (glow_executor)GLOW_EXECUTOR_INIT;
   glow_pool_executor(pool, &c->shadow.executor);

@@ -139,7 +139,9 @@ static glow_status check_layer(glow_context *context, glow_layer *layer,
     status = glow__check_make_memory(c);
   if (status == GLOW_OK)
     status = check_run_steps(c);
-  if (status == GLOW_OK && c->faults)
+  if (status == GLOW_OK && c->out_of_memory)
+    status = glow_error(GLOW_E_MEMORY, "out of memory during the check '%s'", c->name);
+  else if (status == GLOW_OK && c->faults)
     status = glow_error(GLOW_E_CHECK, "%s", c->first);
   glow__check_free_all(c);
   glow_release(context, c);

@@ -55,6 +55,7 @@ typedef struct glow__check {
   glow_context *context; /* of the caller */
   glow_context shadow;   /* like it, with an executor and a counting allocator of the check's own */
   int64_t allocations, live, fail_at; /* of shadow: calls, blocks, the call that fails */
+  bool out_of_memory;                 /* the caller's allocator failed: nothing can be said */
   glow_model *model;                  /* the layer and, when it leaves something, a prior */
   const glow__node *node;
   glow_workspace *ws;
@@ -106,7 +107,7 @@ void glow__check_fault(glow__check *c, const char *format, ...)
 /* Nothing more needs to be checked: there was a fault, and the caller does not ask for all of them.
  * */
 static inline bool glow__check_over(const glow__check *c) {
-  return c->faults && !c->o.report;
+  return c->out_of_memory || (c->faults && !c->o.report);
 }
 /* "sample 0, row 1, column 2, channel 3" of element i of sample n. */
 typedef struct glow__place {

@@ -11,10 +11,13 @@ static void *counted_alloc(size_t size, void *payload) {
   glow__check *c = payload;
   int64_t call = __atomic_add_fetch(&c->allocations, 1, __ATOMIC_RELAXED);
   void *block = NULL;
-  if (call != c->fail_at)
-    block = c->context->allocator.allocate(size, c->context->allocator.payload);
+  if (call == c->fail_at)
+    return NULL;
+  block = c->context->allocator.allocate(size, c->context->allocator.payload);
   if (block)
     __atomic_add_fetch(&c->live, 1, __ATOMIC_RELAXED);
+  else
+    __atomic_store_n(&c->out_of_memory, true, __ATOMIC_RELAXED);
   return block;
 }
 

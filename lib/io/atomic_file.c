@@ -36,15 +36,24 @@ static glow_status atomic_file_failed(const char *what, const char *path, int er
 
 /* ---- temporary files ------------------------------------------------------------------------- */
 
-/* Locks a file that was just made. False: another writer has taken it for one that was left over.
- * */
-static bool hold(int descriptor) {
+/* Locks a file that was just made. False: another writer has taken it for one that was left over
+ * (errno EEXIST), or it cannot be told, and the file is removed. */
+static bool hold(int descriptor, const char *temporary) {
   struct stat about;
-  int result;
+  int result, error;
   UNTIL_DONE(result, flock(descriptor, LOCK_EX | LOCK_NB));
-  if (result != 0)
-    return errno != EWOULDBLOCK; /* file systems without locks */
-  return fstat(descriptor, &about) == 0 && about.st_nlink > 0;
+  if (result != 0 && errno != EWOULDBLOCK)
+    return true; /* file systems without locks */
+  if (result == 0 && fstat(descriptor, &about) != 0) {
+    error = errno;
+    UNTIL_DONE(result, unlink(temporary));
+    errno = error;
+    return false;
+  }
+  if (result == 0 && about.st_nlink > 0)
+    return true;
+  errno = EEXIST;
+  return false;
 }
 
 /* Is this a file without a lock, and does the name still lead to it? */
@@ -111,13 +120,15 @@ static glow_status open_temporary(glow__atomic_file *file, size_t size) {
      * never written at once. */
     if (descriptor < 0 && errno == EEXIST && i == ATTEMPTS - 1 && unlink(file->temporary) == 0)
       descriptor = create(file->temporary);
-    if (descriptor >= 0 && hold(descriptor)) {
+    if (descriptor >= 0 && hold(descriptor, file->temporary)) {
       file->descriptor = descriptor;
       return GLOW_OK;
     }
+    int error = errno;
     if (descriptor >= 0)
       close(descriptor);
-    else if (errno != EEXIST)
+    errno = error;
+    if (error != EEXIST)
       break;
   }
   return atomic_file_failed("cannot write", file->path, errno);

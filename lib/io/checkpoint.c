@@ -256,8 +256,10 @@ static glow_status check_workspace(const glow_model *model, const glow__record *
   o.memory_budget = record->trainer.memory_budget;
   o.drift_bound = record->trainer.drift_bound;
   o.cache_packed = record->trainer.cache_packed;
-  if (glow_workspace_plan_bytes(model, &o, &bytes) == GLOW_OK &&
-      bytes > (uint64_t)limits->workspace_bytes)
+  glow_status status = glow_workspace_plan_bytes(model, &o, &bytes);
+  if (status == GLOW_E_MEMORY)
+    return status;
+  if (status == GLOW_OK && bytes > (uint64_t)limits->workspace_bytes)
     return glow_error(GLOW_E_LIMIT,
                       "passes of %lld samples would take %llu bytes; at most %lld may be "
                       "(workspace_bytes)",

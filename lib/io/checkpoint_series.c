@@ -59,6 +59,15 @@ static glow_status cannot_list(const char *folder, int error) {
   return glow_error(glow__io_status(error), "cannot list '%s': %s", folder, strerror(error));
 }
 
+/* Interrupted by a signal handler: try again. */
+static DIR *open_folder(const char *folder) {
+  DIR *directory;
+  do
+    directory = opendir(folder);
+  while (!directory && errno == EINTR);
+  return directory;
+}
+
 static glow_status add_files(series *s, DIR *directory) {
   for (;;) {
     struct stat about;
@@ -82,7 +91,7 @@ static int by_step(const void *a, const void *b) {
 /* s->steps is to be released in any case. */
 static glow_status checkpoint_series_list(glow_context *context, const char *folder, series *s) {
   *s = (series){.context = context, .folder = folder};
-  DIR *directory = opendir(folder);
+  DIR *directory = open_folder(folder);
   if (!directory)
     return cannot_list(folder, errno);
   glow_status status = add_files(s, directory);
@@ -106,7 +115,7 @@ static bool is_temporary(const char *name) {
 
 /* Removes temporary files of killed writers: their steps may never be written again. */
 static void tidy(const char *folder) {
-  DIR *directory = opendir(folder);
+  DIR *directory = open_folder(folder);
   if (!directory)
     return;
   for (const struct dirent *entry; (entry = readdir(directory));)
@@ -135,7 +144,7 @@ static glow_status remove_step(const series *s, int64_t step) {
     result = unlink(path);
   while (result != 0 && errno == EINTR);
   if (result != 0 && errno != ENOENT) /* another process may have been faster */
-    status = glow_error(GLOW_E_IO, "cannot remove '%s': %s", path, strerror(errno));
+    status = glow_error(glow__io_status(errno), "cannot remove '%s': %s", path, strerror(errno));
   glow_release(s->context, path);
   return status;
 }

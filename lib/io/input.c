@@ -57,7 +57,7 @@ glow_status glow__input_copy(const glow_input *from, glow_input *to, glow_limits
 /* ---- files ----------------------------------------------------------------------------------- */
 
 glow_status glow__io_status(int error) {
-  if (error == ENOMEM)
+  if (error == ENOMEM || error == EMFILE || error == ENFILE)
     return GLOW_E_MEMORY;
   return error == ENOENT || error == ENOTDIR ? GLOW_E_NOT_FOUND : GLOW_E_IO;
 }
@@ -86,7 +86,9 @@ static glow_status open_path(glow__source *source, const glow_input *input) {
   if (!source->path)
     return GLOW_E_MEMORY;
   /* a pipe must not make this wait */
-  source->descriptor = open(input->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  do
+    source->descriptor = open(input->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  while (source->descriptor < 0 && errno == EINTR);
   if (source->descriptor < 0)
     return input_failed(source, "open", errno);
   if (fstat(source->descriptor, &info) != 0)

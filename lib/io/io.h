@@ -15,8 +15,9 @@ enum { GLOW_IO_MAX_NAME = 4096 };
 enum { GLOW_IO_ALIGN = 64 };
 
 /* Name of an element type in a file ("F32"), its size, and back; NULL and 0 when there is none. */
-/* The status for a failed system call: GLOW_E_NOT_FOUND if something does not exist, otherwise
- * GLOW_E_IO. */
+/* The status for a failed system call: GLOW_E_NOT_FOUND if something does not exist; GLOW_E_MEMORY
+ * if the process or the system has run out of memory or of descriptors, which is no fault of the
+ * file; otherwise GLOW_E_IO. */
 glow_status glow__io_status(int error);
 
 const char *glow__type_name(int32_t type);

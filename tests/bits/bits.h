@@ -3,17 +3,8 @@
 #ifndef GLOW_TEST_BITS_H
 #define GLOW_TEST_BITS_H
 
+#include "../support/hash.h"
 #include "../support/model_helpers.h"
-
-/* ---- hashing --------------------------------------------------------------------------------- */
-
-/* FNV-1a, 64 bits (Fowler, Noll, Vo; http://www.isthe.com/chongo/tech/comp/fnv). */
-#define BITS_HASH_INIT 0xcbf29ce484222325u
-static inline void bits_fold(uint64_t *hash, const void *data, size_t bytes) {
-  const unsigned char *at = data;
-  for (size_t i = 0; i < bytes; i++)
-    *hash = (*hash ^ at[i]) * 0x100000001b3u;
-}
 
 /* ---- models ---------------------------------------------------------------------------------- */
 
@@ -26,9 +17,10 @@ typedef struct bits_subject {
 } bits_subject;
 int32_t bits_subject_count(void);
 bits_subject bits_subject_at(int32_t index);
-/* Models of a subject, over different shapes: part 0, 1, ...; false past the last. */
-bool bits_create(glow_context *context, const bits_subject *subject, int32_t part,
-                 glow_model **out);
+/* A subject has a model for each of its parts 0, 1, ..., over different shapes. */
+bool bits_has_part(const bits_subject *subject, int32_t part);
+glow_status bits_create(glow_context *context, const bits_subject *subject, int32_t part,
+                        glow_model **out);
 /* Its networks are among those with products in bfloat16. */
 bool bits_has_bfloat16(const bits_subject *subject);
 

@@ -15,14 +15,14 @@ static void fold_floats(uint64_t *hash, const char *what, const float *data, int
   for (int64_t i = 0; i < count; i++)
     if (!isfinite(data[i]))
       fail_msg("%s: number %lld is %g", what, (long long)i, (double)data[i]);
-  bits_fold(hash, data, (size_t)count * sizeof *data);
+  hash_fold(hash, data, (size_t)count * sizeof *data);
 }
 
 static void fold_doubles(uint64_t *hash, const char *what, const double *data, int64_t count) {
   for (int64_t i = 0; i < count; i++)
     if (!isfinite(data[i]))
       fail_msg("%s: number %lld is %g", what, (long long)i, data[i]);
-  bits_fold(hash, data, (size_t)count * sizeof *data);
+  hash_fold(hash, data, (size_t)count * sizeof *data);
 }
 
 /* All tensors, fixed state too: bytes of float32 and int32. */
@@ -32,7 +32,7 @@ static void fold_tensors(uint64_t *hash, const glow_model *model) {
     OK(glow_model_tensor(model, t, &info));
     void *values = helper_allocate((size_t)info.elements * 4);
     OK(glow_model_get_tensor(model, info.name, values, info.elements));
-    bits_fold(hash, values, (size_t)info.elements * 4);
+    hash_fold(hash, values, (size_t)info.elements * 4);
     free(values);
   }
 }
@@ -107,9 +107,9 @@ static void fold_file(uint64_t *hash, const char *file, size_t size) {
   const char *rest = at + strlen(key), *text_end = end;
   while (text_end > rest && text_end[-1] == ' ')
     text_end--;
-  bits_fold(hash, start, (size_t)(at - start));
-  bits_fold(hash, rest, (size_t)(text_end - rest));
-  bits_fold(hash, end, size - (size_t)(end - file));
+  hash_fold(hash, start, (size_t)(at - start));
+  hash_fold(hash, rest, (size_t)(text_end - rest));
+  hash_fold(hash, end, size - (size_t)(end - file));
 }
 
 static void measure_file(const glow_model *model, uint64_t *hash) {
@@ -298,8 +298,9 @@ static void measure_in(const bits_subject *subject, uint32_t threads, const char
   options.products = products;
   OK(glow_context_create(&options, &context));
   for (int q = 0; q < BITS_BFLOAT16; q++)
-    hashes[q] = BITS_HASH_INIT;
-  for (int32_t part = 0; bits_create(context, subject, part, &model); part++) {
+    hashes[q] = HASH_INIT;
+  for (int32_t part = 0; bits_has_part(subject, part); part++) {
+    OK(bits_create(context, subject, part, &model));
     measure_model(model, subject, hashes);
     glow_model_destroy(&model);
   }
@@ -310,9 +311,9 @@ void bits_measure(const bits_subject *subject, uint32_t threads, const char *ker
                   uint64_t hashes[BITS_QUANTITIES]) {
   uint64_t bfloat16[BITS_BFLOAT16];
   measure_in(subject, threads, kernels, GLOW_PRODUCTS_FLOAT32, hashes);
-  hashes[BITS_BFLOAT16] = BITS_HASH_INIT;
+  hashes[BITS_BFLOAT16] = HASH_INIT;
   if (!bits_has_bfloat16(subject))
     return;
   measure_in(subject, threads, kernels, GLOW_PRODUCTS_BFLOAT16, bfloat16);
-  bits_fold(&hashes[BITS_BFLOAT16], bfloat16, sizeof bfloat16);
+  hash_fold(&hashes[BITS_BFLOAT16], bfloat16, sizeof bfloat16);
 }

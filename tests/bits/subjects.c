@@ -173,14 +173,12 @@ static glow_status create_preset(glow_context *context, const bits_preset *prese
 static const glow_shape shapes[] = {{4, 6, 4}, {1, 1, 6}};
 enum { SHAPES = sizeof shapes / sizeof *shapes, HIDDEN = 12 };
 
-static bool create_layer(glow_context *context, const helper_layer *layer, int32_t part,
-                         glow_model **out) {
+/* Shape number `part` of those that the layer fits; NULL past the last. */
+static const glow_shape *shape_of(const helper_layer *layer, int32_t part) {
   for (int s = 0; s < SHAPES; s++)
-    if (helper_layer_fits(layer, &shapes[s]) && part-- == 0) {
-      OK(helper_create_model(context, layer, &shapes[s], HIDDEN, out));
-      return true;
-    }
-  return false;
+    if (helper_layer_fits(layer, &shapes[s]) && part-- == 0)
+      return &shapes[s];
+  return NULL;
 }
 
 /* ---- all of them ----------------------------------------------------------------------------- */
@@ -202,14 +200,15 @@ bits_subject bits_subject_at(int32_t index) {
   return (bits_subject){presets[index].name, NULL, &presets[index]};
 }
 
-bool bits_create(glow_context *context, const bits_subject *subject, int32_t part,
-                 glow_model **out) {
-  if (subject->layer)
-    return create_layer(context, subject->layer, part, out);
-  if (part > 0)
-    return false;
-  OK(create_preset(context, subject->preset, out));
-  return true;
+bool bits_has_part(const bits_subject *subject, int32_t part) {
+  return subject->layer ? shape_of(subject->layer, part) != NULL : part == 0;
+}
+
+glow_status bits_create(glow_context *context, const bits_subject *subject, int32_t part,
+                        glow_model **out) {
+  if (!subject->layer)
+    return create_preset(context, subject->preset, out);
+  return helper_create_model(context, subject->layer, shape_of(subject->layer, part), HIDDEN, out);
 }
 
 bool bits_has_bfloat16(const bits_subject *subject) {

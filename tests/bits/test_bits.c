@@ -22,15 +22,15 @@ static int compared; /* providers */
 
 /* Functions of libm that the library calls, some of which choose their code by the CPU. */
 static uint64_t hash_of_libm(void) {
-  uint64_t hash = BITS_HASH_INIT;
+  uint64_t hash = HASH_INIT;
   for (int i = 0; i < 128; i++) {
     volatile double argument = (i + 0.01) / 8; /* not known to the compiler */
     const double x = argument;
     const double values[] = {exp(x),  exp(-x), log(x), log1p(x),     expm1(-x),  tanh(x),
                              sqrt(x), sin(x),  cos(x), pow(x, 0.37), pow(0.9, x)};
     const float floats[] = {expf((float)x), expf((float)-x), log1pf((float)x), sqrtf((float)x)};
-    bits_fold(&hash, values, sizeof values);
-    bits_fold(&hash, floats, sizeof floats);
+    hash_fold(&hash, values, sizeof values);
+    hash_fold(&hash, floats, sizeof floats);
   }
   return hash;
 }
