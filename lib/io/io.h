@@ -189,6 +189,8 @@ typedef struct glow__model_extras {
   const char *const *metadata; /* key, value, ... after the model's */
   int64_t pairs;
 } glow__model_extras;
+/* Refuses a model that no reader would accept, because its layers cannot prepare the parameters. */
+glow_status glow__model_check_saves(const glow_model *model, const float *parameters);
 /* extras NULL: a plain model file. */
 glow_status glow__model_file_write(const glow_model *model, const glow_output *output,
                                    const glow__model_extras *extras);

@@ -326,6 +326,80 @@ static void test_not_finite(void **state) {
   glow_model_destroy(&model);
 }
 
+/* A layer cannot prepare its parameters, so nobody could load the file: whatever is written stays as
+ * it is, and the message names the layer and the cause. */
+static void refuse_saving(const glow_model *model, const char *cause) {
+  const char *path = temp_path("kept");
+  char text[4] = "", byte = 7;
+  glow_output to_path = GLOW_OUTPUT_INIT, to_memory = GLOW_OUTPUT_INIT,
+              to_callback = GLOW_OUTPUT_INIT;
+  bytes untouched = {.data = &byte};
+  FILE *file = fopen(path, "w");
+  assert_non_null(file);
+  fputs("old", file);
+  fclose(file);
+  REFUSED(glow_model_save(model, path), GLOW_E_NUMERIC, cause);
+  to_path.path = path;
+  REFUSED(glow_model_export(model, GLOW_FORMAT_Y0AST, &to_path), GLOW_E_NUMERIC, cause);
+  assert_non_null(strstr(glow_last_error(), "could not be loaded"));
+  file = fopen(path, "r");
+  assert_int_equal(fread(text, 1, 4, file), 3);
+  fclose(file);
+  assert_string_equal(text, "old");
+  to_memory.buffer = &byte;
+  to_memory.capacity = 1;
+  REFUSED(glow_model_save_output(model, &to_memory), GLOW_E_NUMERIC, cause);
+  to_callback.write = take;
+  to_callback.payload = &untouched;
+  REFUSED(glow_model_save_output(model, &to_callback), GLOW_E_NUMERIC, cause);
+  assert_int_equal(byte, 7);
+  unlink(path);
+}
+
+static void test_not_loadable(void **state) {
+  const int32_t twice[8] = {0, 0, 2, 3, 4, 5, 6, 7};
+  const float zeros[64] = {0};
+  glow_model *model = make(GLOW_PERMUTATION_INVCONV);
+  (void)state;
+  OK(glow_model_set_tensor(model, "level0.step0.invconv.weight", zeros, 64));
+  refuse_saving(model, "layer 'level0.step0.invconv': the 8 x 8 weight matrix is singular");
+  REFUSED(glow_model_prepare(model), GLOW_E_NUMERIC, "singular");
+  refuse_saving(model, "layer 'level0.step0.invconv': the 8 x 8 weight matrix is singular");
+  glow_model_destroy(&model);
+  model = make(GLOW_PERMUTATION_INVCONV_LU);
+  OK(glow_model_set_tensor(model, "level0.step0.invconv.perm", twice, 8));
+  refuse_saving(model, "layer 'level0.step0.invconv': perm is not a permutation");
+  glow_model_destroy(&model);
+}
+
+/* A checkpoint holds the trainer's own parameters, also while the model has the average. */
+static void test_checkpoint_not_loadable(void **state) {
+  const float zeros[64] = {0}, x[2 * DIMS] = {0.1f};
+  glow_trainer_options o = GLOW_TRAINER_OPTIONS_INIT;
+  glow_trainer *trainer = NULL;
+  glow_output size = GLOW_OUTPUT_INIT;
+  size_t needed = 0;
+  (void)state;
+  glow_model *model = make(GLOW_PERMUTATION_INVCONV);
+  o.micro_batch = 2;
+  o.average = 1;
+  OK(glow_trainer_create(model, &o, &trainer));
+  OK(glow_trainer_step(trainer, x, NULL, 2, NULL));
+  OK(glow_checkpoint_save(trainer, temp_path("good"), NULL, 0));
+  OK(glow_trainer_use_average(trainer, true));
+  OK(glow_model_set_tensor(model, "level0.step0.invconv.weight", zeros, 64));
+  OK(glow_checkpoint_save(trainer, temp_path("good"), NULL, 0));
+  OK(glow_trainer_use_average(trainer, false));
+  OK(glow_model_set_tensor(model, "level0.step0.invconv.weight", zeros, 64));
+  REFUSED(glow_checkpoint_save(trainer, temp_path("bad"), NULL, 0), GLOW_E_NUMERIC,
+          "layer 'level0.step0.invconv': the 8 x 8 weight matrix is singular");
+  assert_int_equal(access(temp_path("bad"), F_OK), -1);
+  size.written = &needed;
+  REFUSED(glow_checkpoint_save_output(trainer, &size, NULL, 0), GLOW_E_NUMERIC, "singular");
+  glow_trainer_destroy(&trainer);
+  glow_model_destroy(&model);
+}
+
 /* ---- versions -------------------------------------------------------------------------------- */
 
 /* Written by libglow when its format was 1.0, with the log-probabilities it gave. */
@@ -457,6 +531,8 @@ int main(int argc, char **argv) {
       cmocka_unit_test(test_mapped_training),
       cmocka_unit_test(test_bfloat16),
       cmocka_unit_test(test_not_finite),
+      cmocka_unit_test(test_not_loadable),
+      cmocka_unit_test(test_checkpoint_not_loadable),
       cmocka_unit_test(test_version_1_0),
       cmocka_unit_test(test_limits),
       cmocka_unit_test(test_no_prior),
