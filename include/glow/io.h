@@ -89,9 +89,10 @@ typedef struct glow_output {
 /* ---- models ---------------------------------------------------------------------------------- */
 
 /* Writes the model to `path`; at any moment the old file or the new one is there, and whole. An
- * inference form, or a layer that cannot be made again from its options, is refused; so is a model
- * that could not be loaded again, because a layer cannot prepare its parameters (GLOW_E_NUMERIC, and
- * nothing is touched). Parameters that changed since glow_model_prepare are tried for this. */
+ * inference form, or a layer that cannot be made again from its options, is refused; so is a
+ * model that could not be loaded again, because a layer cannot prepare its parameters
+ * (GLOW_E_NUMERIC, and nothing is touched). Parameters that changed since glow_model_prepare are
+ * tried for this. */
 GLOW_API glow_status glow_model_save(const glow_model *model, const char *path);
 /* The same to any output. */
 GLOW_API glow_status glow_model_save_output(const glow_model *model, const glow_output *output);

@@ -81,6 +81,7 @@ struct glow_context {
   void *log_payload;
   const struct glow__kernels *kernels;     /* owned */
   const struct glow__kernels16 *kernels16; /* owned; NULL: products are float32 */
+  void *kernels_library;                   /* a reference to a library that was loaded, or NULL */
   struct glow__registry_entry *registry;   /* base/registry.c: a list */
 };
 

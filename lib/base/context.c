@@ -1,6 +1,18 @@
 /* glow_context: questions about one, and its end. Contexts are made in presets/context.c, because
  * that needs the built-in types. SPDX-License-Identifier: MIT */
+#ifdef GLOW_BLAS_LIBRARY
+#include <dlfcn.h>
+#endif
+
 #include "base/base.h"
+
+static void release_library(void *library) {
+#ifdef GLOW_BLAS_LIBRARY
+  if (library)
+    dlclose(library);
+#endif
+  (void)library;
+}
 
 void glow_context_destroy(glow_context **context) {
   if (!context || !*context)
@@ -10,6 +22,7 @@ void glow_context_destroy(glow_context **context) {
   glow_pool_destroy(&(*context)->pool);
   glow_release(*context, (void *)(uintptr_t)(*context)->kernels);
   glow_release(*context, (void *)(uintptr_t)(*context)->kernels16);
+  release_library((*context)->kernels_library);
   glow__release(&allocator, *context);
   *context = NULL;
 }

@@ -37,8 +37,8 @@ void glow__model_adopt(glow_model *model, void *memory, int64_t bytes,
                        void (*release)(void *memory, int64_t bytes));
 /* Whether the parameters are in memory that was handed over. */
 bool glow__model_adopted(const glow_model *model);
-/* Whether the model's layers could prepare these parameters, as whoever loads them will have to. The
- * error names the layer and the cause. The model stays as it is. (trial.c) */
+/* Whether the model's layers could prepare these parameters, as whoever loads them will have to.
+ * The error names the layer and the cause. The model stays as it is. (trial.c) */
 glow_status glow__model_check_prepares(const glow_model *model, const float *parameters);
 /* Memory of tensor `index`, trainable or fixed. */
 void *glow__model_tensor_data(const glow_model *model, int32_t index);

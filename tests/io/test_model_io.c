@@ -326,8 +326,8 @@ static void test_not_finite(void **state) {
   glow_model_destroy(&model);
 }
 
-/* A layer cannot prepare its parameters, so nobody could load the file: whatever is written stays as
- * it is, and the message names the layer and the cause. */
+/* A layer cannot prepare its parameters, so nobody could load the file: whatever is written
+ * stays as it is, and the message names the layer and the cause. */
 static void refuse_saving(const glow_model *model, const char *cause) {
   const char *path = temp_path("kept");
   char text[4] = "", byte = 7;

@@ -1,5 +1,5 @@
-/* What a file that replaces another keeps of it: permissions, owner, access list, and the links that
- * lead to it; and that nobody gains access by it. SPDX-License-Identifier: MIT */
+/* What a file that replaces another keeps of it: permissions, owner, access list, and the links
+ * that lead to it; and that nobody gains access by it. SPDX-License-Identifier: MIT */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -123,7 +123,8 @@ static void test_owner(void **state) {
   }
 }
 
-/* Saves as a user who may not give files away, and is in no other group. Returns a sum of faults. */
+/* Saves as a user who may not give files away, and is in no other group.
+ * Returns a sum of faults. */
 static int save_as_somebody(const char *path) {
   if (setgroups(0, NULL) != 0 || setgid(OTHER_GROUP) != 0 || setuid(SOMEBODY_ELSE) != 0)
     return 1;
@@ -140,9 +141,9 @@ static int in_child(int (*save)(const char *path), const char *path) {
   return WEXITSTATUS(status);
 }
 
-/* The file of somebody else, in a folder where anybody may replace it. Where the group cannot be kept,
- * it and all others get what both had: a group that was shut out, and is now among the others, stays
- * shut out. */
+/* The file of somebody else, in a folder where anybody may replace it. Where the group cannot be
+ * kept, it and all others get what both had: a group that was shut out, and is now among the
+ * others, stays shut out. */
 static void test_owner_not_allowed(void **state) {
   static const mode_t modes[][2] = {{0640, 0600}, {0644, 0644}, {0664, 0644}, {0660, 0600},
                                     {0600, 0600}, {0604, 0600}, {0666, 0666}};

@@ -1,5 +1,5 @@
-"""Results that replace files: what the tool writes keeps their permissions and the links that lead to
-them, whichever the format. Usage: test_replaced.py GLOWTOOL. SPDX-License-Identifier: MIT"""
+"""Results that replace files: what the tool writes keeps their permissions and the links that lead
+to them, whichever the format. Usage: test_replaced.py GLOWTOOL. SPDX-License-Identifier: MIT"""
 import os
 import stat
 import subprocess
@@ -45,8 +45,8 @@ def check_replaced(name):
 with tempfile.TemporaryDirectory() as folder:
     os.chdir(folder)
     os.umask(0o022)
-    run("train", "--format", "digits", "--out", "run", "--steps", "1", "--levels", "1", "--depth", "1",
-        "--hidden", "8", "--batch", "4", "--quiet")
+    run("train", "--format", "digits", "--out", "run", "--steps", "1", "--levels", "1", "--depth",
+        "1", "--hidden", "8", "--batch", "4", "--quiet")
     model = "run/model.safetensors"
     data = [model, "--format", "digits", "--images", "4"]
     for name in ["z.safetensors", "z.npy"]:
