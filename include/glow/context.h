@@ -98,8 +98,8 @@ GLOW_API int32_t glow_context_products(const glow_context *context);
 GLOW_API const char *glow_kernels_name(uint32_t index);
 
 /* Loads the BLAS library, if it is not loaded, and asks it to run each product on `threads`
- * threads. That is state of the whole process, so libglow never does it by itself. Call it with 1 before
- * using the "cblas" kernels with a threaded executor. GLOW_E_UNSUPPORTED if there is no BLAS
+ * threads. That is state of the whole process, so libglow never does it by itself. Call it with 1
+ * before using the "cblas" kernels with a threaded executor. GLOW_E_UNSUPPORTED if there is no BLAS
  * library, or if it has no such call. */
 GLOW_API glow_status glow_blas_set_threads(int32_t threads);
 
