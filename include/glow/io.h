@@ -69,7 +69,10 @@ typedef struct glow_input {
 typedef struct glow_output {
   size_t struct_size;
   const char *path;    /* a file, replaced whole or not at all: a temporary file beside it is
-                          written, synced and renamed; or */
+                          written, synced and renamed. Links at the path stay, and what they lead to
+                          is replaced. The new file keeps the permissions of the old one, and its
+                          owner, group and access list where this process may give them; otherwise
+                          nobody gains access. Or */
   glow_write_fn write; /* a callback, which gets the file's bytes in their order; or */
   void *payload;
   void *buffer; /* the caller's memory of `capacity` bytes */

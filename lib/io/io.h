@@ -54,9 +54,10 @@ void glow__unmap(void *memory, int64_t bytes);
 
 /* A file that appears whole or not at all. */
 typedef struct glow__atomic_file {
-  char *path;
-  char *temporary;           /* NULL once it was renamed */
-  int descriptor, directory; /* -1: not open */
+  char *path;                 /* at the end of the links */
+  struct glow__replaced *old; /* what is replaced */
+  char *temporary;            /* NULL once it was renamed */
+  int descriptor, directory;  /* -1: not open */
   glow_context *context;
 } glow__atomic_file;
 
