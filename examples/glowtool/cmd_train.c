@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "commands.h"
+#include "memory.h"
 #include "train.h"
 #include "train_models.h"
 
@@ -411,6 +412,7 @@ int command_train(int argc, char **argv) {
   int code = train_parse(&run.options, &run.settings, argc, argv);
   if (code == TOOL_FINE) {
     save_install();
+    memory_limit(run.settings.max_memory);
     code = set_up_and_train(&run);
     train_close_folder(&run, code);
   }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "data.h"
+#include "memory.h"
 
 /* The commands that have a workspace only run the model. */
 static glow_status use_inference_form(opened_model *m) {
@@ -83,8 +84,10 @@ int run_on_model(int argc, char **argv, const option_table *table, void *setting
   int code = options_parse(&options, table, settings, argc, argv);
   if (code == TOOL_FINE)
     code = options_check(&options);
-  if (code == TOOL_FINE)
+  if (code == TOOL_FINE) {
+    memory_limit(options_int(&options, "max-memory"));
     code = run(settings, &model);
+  }
   close_model(&model);
   options_free(&options);
   return code < 0 ? TOOL_FINE : code;
