@@ -51,7 +51,8 @@
 #define MEMORY_ROW                                                                                 \
   INT("max-memory", max_memory, "0", 0, 1e9,                                                       \
       "MiB that files may make the program take beyond their own size: compressed data, pictures " \
-      "while they are decoded; 0: 1024, or half of the machine's memory if that is less")
+      "while they are decoded (0: 1024, or half of the machine's memory if that is less), and "    \
+      "passes of a model (0: the machine's memory)")
 
 /* For every command that computes. */
 #define MACHINE_ROWS                                                                               \

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "memory.h"
 #include "train.h"
 #include "train_notes.h"
 
@@ -116,6 +117,8 @@ int train_choose_out(train_run *run) {
 static int open_checkpoint(train_run *run) {
   const char *path = run->settings.resume;
   glow_status status = GLOW_OK;
+  glow_input input = GLOW_INPUT_INIT;
+  glow_limits limits = GLOW_LIMITS_INIT;
   size_t length = strlen(path);
   if (length >= sizeof run->resumed_from)
     return complain("%s: the name is too long", path);
@@ -123,8 +126,11 @@ static int open_checkpoint(train_run *run) {
   if (is_folder(path))
     status =
         glow_checkpoint_newest(run->context, path, run->resumed_from, sizeof run->resumed_from);
+  limits.workspace_bytes = memory_for_passes();
+  input.path = run->resumed_from;
+  input.limits = &limits;
   if (status == GLOW_OK)
-    status = glow_checkpoint_load(run->context, run->resumed_from, &run->model, &run->trainer);
+    status = glow_checkpoint_load_input(run->context, &input, &run->model, &run->trainer);
   if (status != GLOW_OK)
     return complain_status(status, "--resume");
   if (!glow_trainer_note(run->trainer, NOTE_EPOCH))

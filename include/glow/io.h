@@ -31,10 +31,16 @@ typedef struct glow_limits {
   int64_t name_bytes;      /* of a tensor; default 4096, at most 2^24 */
   int64_t layers;          /* default 16,384, at most 100,000 */
   int64_t parameters;      /* trainable elements of a model; default: none (the file bounds them) */
-  int64_t workspace_bytes; /* workspace of a checkpoint's trainer; default: none */
+  int64_t workspace_bytes; /* of passes: of a checkpoint's trainer, or of one sample through a
+                              model; default: none. A small file may describe images of any size,
+                              so a program that runs models of others sets this. */
+  int64_t model_bytes;     /* of a model's parameters, fixed state and derived values; default:
+                              none. They are at most 24 times the file. */
+  int64_t channels;        /* of a 1x1 convolution, because to prepare one takes about 3 C^3
+                              multiply-adds, on one thread; default 4096, at most 16,384 */
 } glow_limits;
 #define GLOW_LIMITS_INIT                                                                           \
-  { sizeof(glow_limits), 0, 0, 0, 0, 0, 0, 0, 0 }
+  { sizeof(glow_limits), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 enum {
   /* With a path: map the file into memory instead of reading it. A model uses the mapped parameters
@@ -103,6 +109,11 @@ GLOW_API glow_status glow_model_load(glow_context *context, const char *path, gl
 /* The same from any input. */
 GLOW_API glow_status glow_model_load_input(glow_context *context, const glow_input *input,
                                            glow_model **out);
+/* What loading this model would take, without loading it: the bytes of its parameters, fixed state
+ * and derived values, and those of a workspace for one sample. Only the header is read, and the
+ * input's limits hold as for glow_model_load_input. Either pointer may be NULL. */
+GLOW_API glow_status glow_model_load_bytes(glow_context *context, const glow_input *input,
+                                           uint64_t *model_bytes, uint64_t *workspace_bytes);
 /* 1: the parameters lie in a mapped file (GLOW_INPUT_MAP), which the model unmaps when it is
  * destroyed. */
 GLOW_API int32_t glow_model_mapped(const glow_model *model);

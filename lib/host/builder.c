@@ -274,7 +274,7 @@ glow_status glow__reset_layers(glow_model *model, void *arg) {
   return GLOW_OK;
 }
 
-static glow_status builder_finish(const glow_builder *builder, glow__read_fn read, void *arg) {
+static glow_status builder_check_end(const glow_builder *builder) {
   const glow_shape *left = &builder->shape;
   if (builder->failed)
     return glow_error(GLOW_E_STATE, "the builder has failed before");
@@ -282,6 +282,19 @@ static glow_status builder_finish(const glow_builder *builder, glow__read_fn rea
     return glow_error(GLOW_E_SHAPE,
                       "%lld x %lld x %lld elements are left: the last layer must be a prior",
                       (long long)left->height, (long long)left->width, (long long)left->channels);
+  return GLOW_OK;
+}
+
+glow_status glow__builder_bytes(const glow_builder *builder, uint64_t *model, uint64_t *workspace) {
+  const glow_model *m = builder->model;
+  GLOW_TRY(builder_check_end(builder));
+  *model =
+      4 * ((uint64_t)m->parameter_count + (uint64_t)m->fixed_count) + (uint64_t)m->derived_size;
+  return workspace ? glow_workspace_plan_bytes(m, NULL, workspace) : GLOW_OK;
+}
+
+static glow_status builder_finish(const glow_builder *builder, glow__read_fn read, void *arg) {
+  GLOW_TRY(builder_check_end(builder));
   GLOW_TRY(builder_allocate(builder->model));
   GLOW_TRY(read(builder->model, arg));
   glow__values_write(builder->values, builder->model);

@@ -269,6 +269,10 @@ void glow__model_adopt(glow_model *model, void *memory, int64_t bytes,
   model->adopted_release = release;
 }
 
+const glow_shape *glow__model_layer_input(const glow_model *model, int32_t index) {
+  return &model->nodes[index].in;
+}
+
 bool glow__model_adopted(const glow_model *model) {
   return model->adopted;
 }

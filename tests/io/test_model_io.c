@@ -460,6 +460,110 @@ static void test_limits(void **state) {
   glow_model_destroy(&model);
 }
 
+/* A file without tensors, of a model of images of this size. */
+static glow_input small_file(glow_context *owner, const char *shape, const char *layers) {
+  static char architecture[512];
+  static const char *const metadata[] = {"glow.format_version", "1.1", "glow.model", architecture};
+  glow_input in = GLOW_INPUT_INIT;
+  snprintf(architecture, sizeof architecture,
+           "{\"input\":%s,\"bits\":8,\"initialised\":true,\"layers\":[%s"
+           "{\"name\":\"p\",\"type\":\"prior\",\"options\":{\"learned\":0}}]}",
+           shape, layers);
+  in.path = temp_path("small");
+  OK(glow_tensor_file_write(owner, in.path, NULL, 0, metadata, 2));
+  return in;
+}
+
+/* What loading takes is told beforehand, and is what is taken. */
+static void test_load_bytes(void **state) {
+  helper_memory memory = {0};
+  glow_context *counted = helper_context(1, NULL, &memory);
+  glow_model *model = make(GLOW_PERMUTATION_INVCONV_LU), *loaded = NULL;
+  glow_workspace_options o = GLOW_WORKSPACE_OPTIONS_INIT;
+  uint64_t values = 1, passes = 1, planned = 0;
+  bytes b = save(model, 0);
+  glow_input in = in_memory(&b);
+  (void)state;
+  int64_t before = memory.bytes, live = memory.live;
+  OK(glow_model_load_bytes(counted, &in, &values, &passes));
+  assert_int_equal(memory.live, live);
+  o.batch = 1;
+  OK(glow_workspace_plan_bytes(model, &o, &planned));
+  assert_int_equal(passes, planned);
+  assert_true(values > 4 * (uint64_t)glow_model_parameter_count(model));
+  OK(glow_model_load_input(counted, &in, &loaded));
+  /* beside the values: names, layers and their options */
+  assert_in_range(memory.bytes - before, values, values + 100000);
+  OK(glow_model_load_bytes(counted, &in, NULL, NULL));
+  REFUSED(glow_model_load_bytes(counted, NULL, &values, &passes), GLOW_E_ARGUMENT, "NULL");
+  assert_true(values == 0 && passes == 0);
+  glow_model_destroy(&loaded);
+  glow_model_destroy(&model);
+  glow_context_destroy(&counted);
+  free(b.data);
+}
+
+/* A file of some 250 bytes may describe images for which a pass takes hundreds of GiB. */
+static void test_limits_of_passes(void **state) {
+  helper_memory memory = {0};
+  glow_context *counted = helper_context(1, NULL, &memory);
+  glow_limits limits = GLOW_LIMITS_INIT;
+  glow_model *model = NULL;
+  uint64_t values = 1, passes = 1;
+  char words[160];
+  glow_input in = small_file(counted, "[65536,65536,4]", "");
+  (void)state;
+  in.limits = &limits;
+  int64_t live = memory.live;
+  OK(glow_model_load_bytes(counted, &in, &values, &passes));
+  assert_int_equal(values, 0);
+  assert_true(passes > (uint64_t)100 << 30);
+  limits.workspace_bytes = (int64_t)1 << 30;
+  snprintf(words, sizeof words, "a pass of one sample would take %llu bytes; at most 1073741824",
+           (unsigned long long)passes);
+  REFUSED(glow_model_load_input(counted, &in, &model), GLOW_E_LIMIT, words);
+  assert_int_equal(memory.live, live);
+  limits.workspace_bytes = (int64_t)passes;
+  OK(glow_model_load_input(counted, &in, &model));
+  glow_model_destroy(&model);
+  glow_context_destroy(&counted);
+}
+
+static void test_limits_of_models(void **state) {
+  glow_model *model = make(GLOW_PERMUTATION_INVCONV), *loaded = NULL;
+  glow_limits limits = GLOW_LIMITS_INIT;
+  uint64_t values = 0;
+  char words[160];
+  (void)state;
+  bytes b = save(model, 0);
+  glow_input in = in_memory(&b);
+  in.limits = &limits;
+  OK(glow_model_load_bytes(context, &in, &values, NULL));
+  limits.model_bytes = (int64_t)values;
+  OK(glow_model_load_input(context, &in, &loaded));
+  glow_model_destroy(&loaded);
+  limits.model_bytes--;
+  snprintf(words, sizeof words, "the model's values would take %llu bytes; at most %llu may be",
+           (unsigned long long)values, (unsigned long long)values - 1);
+  REFUSED(glow_model_load_input(context, &in, &loaded), GLOW_E_LIMIT, words);
+  limits.model_bytes = 0;
+  limits.channels = 16;
+  OK(glow_model_load_input(context, &in, &loaded));
+  glow_model_destroy(&loaded);
+  limits.channels = 15;
+  REFUSED(glow_model_load_input(context, &in, &loaded), GLOW_E_LIMIT,
+          "layer 'level1.step0.invconv' is a 1x1 convolution of 16 channels");
+  limits.channels = 16385;
+  REFUSED(glow_model_load_input(context, &in, &loaded), GLOW_E_ARGUMENT, "channels is 16385");
+  free(b.data);
+  glow_model_destroy(&model);
+  in = small_file(context, "[1,1,4097]",
+                  "{\"name\":\"w\",\"type\":\"invconv\",\"options\":{\"lu\":0}},");
+  REFUSED(glow_model_load_input(context, &in, &loaded), GLOW_E_LIMIT,
+          "layer 'w' is a 1x1 convolution of 4097 channels, which takes 2.1e+11 multiply-adds to "
+          "prepare; at most 4096 channels are read (channels)");
+}
+
 /* ---- half a model ---------------------------------------------------------------------------- */
 
 /* The tensors are those of the layers, but something is left behind the last one: nothing of what
@@ -535,6 +639,9 @@ int main(int argc, char **argv) {
       cmocka_unit_test(test_checkpoint_not_loadable),
       cmocka_unit_test(test_version_1_0),
       cmocka_unit_test(test_limits),
+      cmocka_unit_test(test_load_bytes),
+      cmocka_unit_test(test_limits_of_passes),
+      cmocka_unit_test(test_limits_of_models),
       cmocka_unit_test(test_no_prior),
       cmocka_unit_test(test_no_slash_in_names),
   };
