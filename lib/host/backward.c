@@ -67,6 +67,7 @@ static glow_status backward_reconstructed(const glow__back *b, int32_t first, in
     const glow__node *node = &ws->model->nodes[i];
     float *x = ws->memory + ws->plan.states[i & 1];
     glow_call call;
+    GLOW_TRY(glow__check_cancelled(ws));
     glow__back_begin(b, i, &call);
     call.stored = ws->memory + ws->plan.stored;
     glow_layer_gradient g = {.y = y};
@@ -127,14 +128,12 @@ static glow_status not_inverted(glow_workspace *ws, glow_status status) {
 /* Nodes [first, last), where only the input of the first is stored. */
 static glow_status not_stored(const glow__back *b, int32_t first, int32_t last) {
   glow_workspace *ws = b->ws;
-  if (ws->recomputes) {
-    glow__back_recomputed(b, first, last);
-    return GLOW_OK;
-  }
+  if (ws->recomputes)
+    return glow__back_recomputed(b, first, last);
   const float *x = NULL;
   glow_status status = backward_reconstructed(b, first, last, &x);
   if (status != GLOW_OK)
-    return not_inverted(ws, status);
+    return status == GLOW_E_CANCELLED ? status : not_inverted(ws, status);
   double drift = relative_difference(x, glow__stored_input(ws, first),
                                      ws->samples * ws->model->nodes[first].in_size);
   if (drift > ws->drift)
@@ -150,6 +149,7 @@ static glow_status through(const glow__back *b) {
   for (int32_t last = ws->model->node_count, first; last > 0; last = first) {
     first = last - 1;
     if (glow__is_stored(ws, first)) {
+      GLOW_TRY(glow__check_cancelled(ws));
       stored(b, first);
       continue;
     }

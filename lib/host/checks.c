@@ -20,6 +20,14 @@ glow_status glow__check_count(const glow_workspace *ws, int64_t count) {
   return GLOW_OK;
 }
 
+glow_status glow__check_cancelled(glow_workspace *ws) {
+  if (!__atomic_load_n(&ws->cancel, __ATOMIC_RELAXED))
+    return GLOW_OK;
+  ws->samples = 0;
+  ws->has_logits = false;
+  return glow_error(GLOW_E_CANCELLED, "the pass was cancelled (glow_workspace_cancel)");
+}
+
 glow_status glow__check_batch(const glow_workspace *ws, int64_t count) {
   if (count < 1 || count > ws->plan.batch)
     return glow_error(GLOW_E_ARGUMENT,

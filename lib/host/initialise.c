@@ -90,6 +90,7 @@ static glow_status initialise_failed(const initialisation *in, const glow__node 
 static glow_status through_layers(initialisation *in) {
   for (int32_t i = 0; i < in->model->node_count; i++) {
     const glow__node *node = &in->model->nodes[i];
+    GLOW_TRY(glow__check_cancelled(in->ws));
     for (int32_t round = 0; round < node->rounds; round++) {
       glow_status status = one_round(in, node, round);
       if (status != GLOW_OK)

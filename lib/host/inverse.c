@@ -26,6 +26,7 @@ glow_status glow__run_inverse(glow_workspace *ws, const float *latents, int32_t 
     bool in_place = y && i > 0 && (node->layer->ops.flags & GLOW_LAYER_IN_PLACE);
     float *to = i == 0 ? x : in_place ? states[1 - other] : states[other];
     glow_call call;
+    GLOW_TRY(glow__check_cancelled(ws));
     /* Layers only read latents in inverse, although the pointer that they get is not const. */
     glow__call_begin(ws, node, samples, labels, form, (float *)(uintptr_t)latents, &call);
     GLOW_TRY(glow__node_inverse(&call, y, to, logdet));

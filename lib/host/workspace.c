@@ -97,6 +97,14 @@ glow_status glow_workspace_create(const glow_model *model, const glow_workspace_
   return status;
 }
 
+glow_status glow_workspace_cancel(glow_workspace *ws, int32_t cancel) {
+  if (!ws || (cancel != 0 && cancel != 1))
+    return glow_error(GLOW_E_ARGUMENT,
+                      "glow_workspace_cancel: no workspace, or cancel is not 0 or 1");
+  __atomic_store_n(&ws->cancel, cancel, __ATOMIC_RELAXED);
+  return GLOW_OK;
+}
+
 void glow_workspace_destroy(glow_workspace **workspace) {
   if (!workspace || !*workspace)
     return;

@@ -182,10 +182,13 @@ glow_status glow__trainer_step_batch(glow_trainer *t, const glow__batch *b,
     GLOW_TRY(glow__struct_fill(report, &done, sizeof done, SMALLEST_REPORT, "glow_step_report"));
   done.step = t->steps + 1;
   done.rate = glow_schedule_rate(&t->schedule, done.step);
-  GLOW_TRY(accumulate_gradients(t, b, &done));
+  glow_status status = accumulate_gradients(t, b, &done);
+  if (status == GLOW_E_CANCELLED)
+    return glow__error_prefix(status, "step %lld", (long long)done.step);
+  GLOW_TRY(status);
   GLOW_TRY(glow__penalise_gains(t->model, t->options.gain_l2, gradients));
   GLOW_TRY(clip(t, gradients, &done.gradient_norm));
-  glow_status status = apply(t, gradients, &done);
+  status = apply(t, gradients, &done);
   if (status != GLOW_OK)
     return glow__error_prefix(status, "step %lld refused", (long long)done.step);
   t->steps++;
