@@ -251,11 +251,13 @@ glow_status glow_pool_create(const glow_allocator *allocator, uint32_t threads, 
     return glow_error(GLOW_E_MEMORY, "cannot start a pool of %lu threads: error %d after %lu",
                       (unsigned long)threads, error, (unsigned long)started + 1);
   }
+  glow__live_add(pool, GLOW_LIVE_POOL);
   *out = pool;
   return GLOW_OK;
 }
 
 glow_status glow_pool_executor(glow_pool *pool, glow_executor *out) {
+  GLOW_LIVE(pool, POOL);
   if (!pool || !out)
     return glow_error(GLOW_E_ARGUMENT, "glow_pool_executor: NULL argument");
   const glow_executor executor = {sizeof executor, pool->threads, 0, pool_run, pool};
@@ -265,6 +267,7 @@ glow_status glow_pool_executor(glow_pool *pool, glow_executor *out) {
 void glow_pool_destroy(glow_pool **pool) {
   if (!pool || !*pool)
     return;
+  GLOW_LIVE_END(*pool, POOL);
   if (!inherited(*pool)) {
     stop_threads(*pool);
     destroy_sync(*pool);

@@ -200,6 +200,7 @@ static glow_status backward_check(const glow_workspace *ws, const glow_backward_
 }
 
 glow_status glow_workspace_backward(glow_workspace *ws, const glow_backward_options *options) {
+  GLOW_LIVE(ws, WORKSPACE);
   glow_backward_options o = GLOW_BACKWARD_OPTIONS_INIT;
   if (!ws || !options)
     return glow_error(GLOW_E_ARGUMENT, "glow_workspace_backward: NULL argument");

@@ -30,6 +30,7 @@ glow_status glow_builder_create(glow_context *context, const glow_shape *input,
   int64_t dims = 0;
   if (out)
     *out = NULL;
+  GLOW_LIVE(context, CONTEXT);
   if (!context || !input || !out)
     return glow_error(GLOW_E_ARGUMENT, "glow_builder_create: NULL argument");
   GLOW_TRY(glow_options_read(&table, options, &o));
@@ -47,6 +48,8 @@ glow_status glow_builder_create(glow_context *context, const glow_shape *input,
   model->bits = o.bits;
   builder->model = model;
   builder->shape = *input;
+  glow__live_add(builder, GLOW_LIVE_BUILDER);
+  glow__live_add(model, GLOW_LIVE_MODEL);
   *out = builder;
   return GLOW_OK;
 }
@@ -54,6 +57,8 @@ glow_status glow_builder_create(glow_context *context, const glow_shape *input,
 void glow_builder_destroy(glow_builder **builder) {
   if (!builder || !*builder)
     return;
+  GLOW_LIVE_END(*builder, BUILDER);
+  GLOW_LIVE_OR((*builder)->model->context, CONTEXT, );
   glow_builder *b = *builder;
   glow_context *context = b->model->context;
   glow__values_free(context, b->values);
@@ -217,8 +222,10 @@ static glow_status builder_add(glow_builder *builder, const char *name, glow_lay
 }
 
 glow_status glow_builder_add(glow_builder *builder, const char *name, glow_layer **layer) {
+  GLOW_LIVE(builder, BUILDER);
   if (!layer || !*layer)
     return glow_error(GLOW_E_ARGUMENT, "glow_builder_add: no layer");
+  GLOW_LIVE(*layer, LAYER);
   glow_status status = GLOW_OK;
   if (!builder)
     status = glow_error(GLOW_E_ARGUMENT, "glow_builder_add: no builder");
@@ -236,6 +243,7 @@ glow_status glow_builder_add(glow_builder *builder, const char *name, glow_layer
 }
 
 glow_status glow_builder_shape(const glow_builder *builder, glow_shape *out) {
+  GLOW_LIVE(builder, BUILDER);
   if (!builder || !out)
     return glow_error(GLOW_E_ARGUMENT, "glow_builder_shape: NULL argument");
   *out = builder->shape;
@@ -310,6 +318,7 @@ glow_status glow__builder_finish_from(glow_builder **builder, glow__read_fn read
   }
   *out = (*builder)->model;
   glow__values_free((*out)->context, (*builder)->values);
+  glow__live_remove(*builder, GLOW_LIVE_BUILDER);
   glow_release((*out)->context, *builder);
   *builder = NULL;
   return GLOW_OK;
@@ -332,6 +341,7 @@ glow_status glow_builder_finish(glow_builder **builder, glow_model **out) {
     *out = NULL;
   if (!builder || !*builder)
     return glow_error(GLOW_E_ARGUMENT, "glow_builder_finish: no builder");
+  GLOW_LIVE(*builder, BUILDER);
   if (out)
     return glow__builder_finish_from(builder, glow__reset_layers, NULL, out);
   glow_builder_destroy(builder);

@@ -4,6 +4,7 @@
 #include "host/workspace.h"
 
 glow_status glow__check_ready(const glow_model *model) {
+  GLOW_LIVE(model, MODEL);
   if (!model->prepared)
     return glow_error(GLOW_E_STATE, "parameters have changed: call glow_model_prepare first");
   if (!model->initialised)

@@ -212,6 +212,7 @@ static glow_status forward_read_options(const glow_forward_options *from, glow_f
 
 glow_status glow_workspace_forward(glow_workspace *ws, const float *x, int64_t count,
                                    const glow_forward_options *options) {
+  GLOW_LIVE(ws, WORKSPACE);
   glow_forward_options o;
   glow_status status = GLOW_OK;
   GLOW_TRY(forward_read_options(options, &o));
@@ -236,6 +237,7 @@ glow_status glow_workspace_log_prob(glow_workspace *ws, const float *x, const in
 }
 
 double glow_model_bits_per_dim(const glow_model *model, double log_prob) {
+  GLOW_LIVE_OR(model, MODEL, NAN);
   if (!model)
     return NAN;
   return -log_prob / (double)model->dims / M_LN2 + (double)model->bits;
@@ -260,6 +262,7 @@ static glow_status first_nonfinite(glow_workspace *ws, const float *x, const int
 
 glow_status glow_workspace_find_nonfinite(glow_workspace *ws, const float *x, const int32_t *labels,
                                           int64_t count, const char **layer) {
+  GLOW_LIVE(ws, WORKSPACE);
   if (!layer)
     return glow_error(GLOW_E_ARGUMENT, "glow_workspace_find_nonfinite: NULL argument");
   *layer = NULL;

@@ -162,6 +162,8 @@ static glow_status initialise_check(glow_workspace *ws, const glow_model *model,
 
 glow_status glow_workspace_initialise(glow_workspace *ws, glow_model *model, const float *x,
                                       const int32_t *labels, int64_t count) {
+  GLOW_LIVE(ws, WORKSPACE);
+  GLOW_LIVE(model, MODEL);
   GLOW_TRY(initialise_check(ws, model, x, labels, count));
   glow_context *context = model->context;
   size_t bytes = (size_t)(count * model->dims) * sizeof(float);

@@ -102,6 +102,7 @@ static glow_status inverse_batch(glow_workspace *ws, const inverse_part *p) {
 
 glow_status glow_workspace_inverse(glow_workspace *ws, const float *latents, int64_t count,
                                    const glow_inverse_options *options, float *x) {
+  GLOW_LIVE(ws, WORKSPACE);
   glow_inverse_options o;
   glow_status status = GLOW_OK;
   GLOW_TRY(inverse_read_options(options, &o));
@@ -193,6 +194,7 @@ static void draw_sample(void *arg, uint32_t task, uint32_t worker) {
 
 glow_status glow_workspace_sample(glow_workspace *ws, int64_t count,
                                   const glow_sample_options *options, float *x) {
+  GLOW_LIVE(ws, WORKSPACE);
   glow_sample_options o = GLOW_SAMPLE_OPTIONS_INIT;
   glow_status status = GLOW_OK;
   GLOW_TRY(glow__options_copy(&o, sizeof o, options, sizeof o, "glow_sample_options"));

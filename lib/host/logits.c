@@ -86,6 +86,7 @@ static glow_status from_data(glow_workspace *ws, const float *x, const int32_t *
 
 glow_status glow_workspace_classify(glow_workspace *ws, const float *x, const int32_t *labels,
                                     int64_t count, float *logits) {
+  GLOW_LIVE(ws, WORKSPACE);
   glow_status status = GLOW_OK;
   GLOW_TRY(logits_check(ws, x, labels, count, GLOW_LATENTS_RAW, logits));
   glow__warn_of_scale(ws, x, count);
@@ -121,6 +122,7 @@ static glow_status from_latents(glow_workspace *ws, const float *latents, int32_
 
 glow_status glow_workspace_classify_latents(glow_workspace *ws, const float *latents, int32_t form,
                                             const int32_t *labels, int64_t count, float *logits) {
+  GLOW_LIVE(ws, WORKSPACE);
   glow_status status = GLOW_OK;
   GLOW_TRY(glow__check_form(&form));
   GLOW_TRY(logits_check(ws, latents, labels, count, form, logits));
@@ -138,5 +140,6 @@ glow_status glow_workspace_classify_latents(glow_workspace *ws, const float *lat
 }
 
 const float *glow_workspace_logits(const glow_workspace *ws) {
+  GLOW_LIVE_OR(ws, WORKSPACE, NULL);
   return ws && ws->has_logits ? ws->memory + ws->plan.logits : NULL;
 }

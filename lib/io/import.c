@@ -182,6 +182,7 @@ glow_status glow_model_import(glow_context *context, const glow_input *input,
   glow_input checked;
   if (out)
     *out = NULL;
+  GLOW_LIVE(context, CONTEXT);
   if (!context || !input || !out)
     return glow_error(GLOW_E_ARGUMENT, "glow_model_import: NULL argument");
   GLOW_TRY(glow_options_read(&table, options, &im.options));
@@ -192,6 +193,7 @@ glow_status glow_model_import(glow_context *context, const glow_input *input,
 /* ---- exporting ------------------------------------------------------------------------------- */
 
 glow_status glow_model_export(const glow_model *model, int32_t format, const glow_output *output) {
+  GLOW_LIVE(model, MODEL);
   if (!model || !output)
     return glow_error(GLOW_E_ARGUMENT, "glow_model_export: NULL argument");
   if (format != GLOW_FORMAT_Y0AST)

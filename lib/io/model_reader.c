@@ -320,6 +320,7 @@ glow_status glow_model_load_input(glow_context *context, const glow_input *input
   reading r = {.context = context};
   if (out)
     *out = NULL;
+  GLOW_LIVE(context, CONTEXT);
   if (!context || !input || !out)
     return glow_error(GLOW_E_ARGUMENT, "glow_model_load: NULL argument");
   return read_input(&r, input, out);
@@ -327,6 +328,7 @@ glow_status glow_model_load_input(glow_context *context, const glow_input *input
 
 glow_status glow_model_load_bytes(glow_context *context, const glow_input *input,
                                   uint64_t *model_bytes, uint64_t *workspace_bytes) {
+  GLOW_LIVE(context, CONTEXT);
   reading r = {.context = context, .measures = true};
   glow_model *none = NULL;
   if (model_bytes)
@@ -350,5 +352,6 @@ glow_status glow_model_load(glow_context *context, const char *path, glow_model 
 }
 
 int32_t glow_model_mapped(const glow_model *model) {
+  GLOW_LIVE_OR(model, MODEL, 0);
   return model && glow__model_adopted(model);
 }

@@ -202,6 +202,7 @@ glow_status glow__model_file_write(const glow_model *model, const glow_output *o
 }
 
 glow_status glow_model_save_output(const glow_model *model, const glow_output *output) {
+  GLOW_LIVE(model, MODEL);
   if (!model || !output)
     return glow_error(GLOW_E_ARGUMENT, "glow_model_save: NULL argument");
   return glow__model_file_write(model, output, NULL);

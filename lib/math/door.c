@@ -11,6 +11,7 @@ static const glow__kernels *kernels_of(const glow_math *math) {
 }
 
 const glow_math *glow_context_math(const glow_context *context) {
+  GLOW_LIVE_OR(context, CONTEXT, NULL);
   return context ? (const glow_math *)(const void *)context->kernels : NULL;
 }
 

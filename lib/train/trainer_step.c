@@ -200,6 +200,7 @@ glow_status glow__trainer_step_batch(glow_trainer *t, const glow__batch *b,
 
 glow_status glow_trainer_step(glow_trainer *trainer, const float *x, const int32_t *labels,
                               int64_t count, glow_step_report *report) {
+  GLOW_LIVE(trainer, TRAINER);
   if (!trainer || !x)
     return glow_error(GLOW_E_ARGUMENT, "glow_trainer_step: NULL argument");
   const glow__batch b = {x, NULL, labels, count};
@@ -209,6 +210,7 @@ glow_status glow_trainer_step(glow_trainer *trainer, const float *x, const int32
 glow_status glow_trainer_step_pixels(glow_trainer *trainer, const uint8_t *pixels,
                                      const int32_t *labels, int64_t count,
                                      glow_step_report *report) {
+  GLOW_LIVE(trainer, TRAINER);
   if (!trainer || !pixels)
     return glow_error(GLOW_E_ARGUMENT, "glow_trainer_step_pixels: NULL argument");
   GLOW_TRY(glow__check_pixels(trainer->model));
