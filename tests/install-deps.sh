@@ -28,9 +28,9 @@ for part in build "$@"; do
     need_command meson meson
     need_command ninja ninja-build
     need_command pkg-config pkg-config
-    need_module openblas libopenblas-dev
     ;;
   tests)
+    need_module openblas libopenblas-dev # optional: kernels that are loaded when they are asked for
     need_command g++ g++
     need_command nm binutils
     need_module cmocka libcmocka-dev

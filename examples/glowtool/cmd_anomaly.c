@@ -20,7 +20,7 @@
 typedef struct anomaly_settings {
   const char *model, *out, *per_image, *kernels;
   sample_source source, other, reference;
-  int64_t count, draws, shapes_seed, seed, batch, threads, products;
+  int64_t count, draws, shapes_seed, seed, batch, threads, products, max_memory;
   bool json, strict;
 } anomaly_settings;
 

@@ -18,7 +18,7 @@
 typedef struct attribute_settings {
   const char *model, *amounts, *out, *kernels, *save, *direction;
   sample_source with, without, data;
-  int64_t with_class, without_class, images, rows, seed, batch, threads, products;
+  int64_t with_class, without_class, images, rows, seed, batch, threads, products, max_memory;
   bool strict;
 } attribute_settings;
 

@@ -19,7 +19,7 @@ static const option_choice forms[] = {{"auto", FORM_OF_FILE},
 typedef struct decode_settings {
   const char *model, *out, *kernels;
   sample_source source;
-  int64_t count, form, type, batch, threads, products;
+  int64_t count, form, type, batch, threads, products, max_memory;
   bool strict;
 } decode_settings;
 

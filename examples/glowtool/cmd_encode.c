@@ -19,7 +19,7 @@ static const option_choice forms[] = {
 typedef struct encode_settings {
   const char *model, *out, *kernels;
   sample_source source;
-  int64_t count, form, shapes_seed, seed, batch, threads, products;
+  int64_t count, form, shapes_seed, seed, batch, threads, products, max_memory;
   bool json, strict;
 } encode_settings;
 

@@ -15,7 +15,7 @@
 typedef struct eval_settings {
   const char *model, *per_image, *kernels;
   sample_source source;
-  int64_t count, draws, shapes_seed, seed, batch, threads, products;
+  int64_t count, draws, shapes_seed, seed, batch, threads, products, max_memory;
   bool json, strict;
 } eval_settings;
 

@@ -10,7 +10,7 @@
 
 typedef struct export_settings {
   const char *model, *out;
-  int64_t format, storage, count;
+  int64_t format, storage, count, max_memory;
   sample_source source;
 } export_settings;
 
@@ -35,6 +35,7 @@ static const option_row rows[] = {
     LIST("data", source.paths,
          "samples, to tell what --storage bf16 costs: their bits/dim before and after"),
     INT("images", count, "0", 0, 1e9, "score the first N of them; 0: all"),
+    MEMORY_ROW,
     OUTPUT("out", out, "export.safetensors", ".safetensors", "file to write"),
     {.kind = OPTION_END},
 };
@@ -42,7 +43,7 @@ static const option_row rows[] = {
 static const option_rule rules[] = {
     {"storage", "format=glow", NULL},
     {"data", "storage=bf16", "nothing else rounds numbers"},
-    {"images", "data", NULL},
+    {"images max-memory", "data", NULL},
     {NULL, NULL, NULL},
 };
 

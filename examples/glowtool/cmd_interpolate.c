@@ -18,7 +18,7 @@ static const option_choice paths[] = {
 typedef struct interpolate_settings {
   const char *model, *out, *kernels;
   sample_source source;
-  int64_t rows, columns, path, shapes_seed, seed, batch, threads, products;
+  int64_t rows, columns, path, shapes_seed, seed, batch, threads, products, max_memory;
   bool strict;
 } interpolate_settings;
 

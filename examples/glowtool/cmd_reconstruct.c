@@ -17,7 +17,7 @@
 typedef struct reconstruct_settings {
   const char *model, *out, *kernels;
   sample_source source;
-  int64_t count, columns, shapes_seed, seed, batch, threads, products;
+  int64_t count, columns, shapes_seed, seed, batch, threads, products, max_memory;
   bool json, strict;
 } reconstruct_settings;
 

@@ -17,7 +17,7 @@
 typedef struct sample_settings {
   const char *model, *temperature, *given, *out, *kernels;
   sample_source source; /* of conditions */
-  int64_t count, columns, seed, first, label, type, batch, threads, products;
+  int64_t count, columns, seed, first, label, type, batch, threads, products, max_memory;
   bool strict;
 } sample_settings;
 

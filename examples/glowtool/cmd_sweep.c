@@ -14,7 +14,7 @@
 
 typedef struct sweep_settings {
   const char *model, *temperatures, *out, *kernels;
-  int64_t columns, seed, label, batch, threads, products;
+  int64_t columns, seed, label, batch, threads, products, max_memory;
   bool strict;
 } sweep_settings;
 

@@ -1,9 +1,11 @@
 /* Opening a model file. SPDX-License-Identifier: MIT */
 #include "common.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "data.h"
+#include "memory.h"
 
 /* The commands that have a workspace only run the model. */
 static glow_status use_inference_form(opened_model *m) {
@@ -24,6 +26,30 @@ int complain_of_file(glow_status status, const char *path, const char *wanted) {
   return complain_status(status, NULL);
 }
 
+int check_passes(uint64_t bytes, const char *what) {
+  char needed[32], allowed[32];
+  int64_t most = memory_for_passes();
+  if (bytes <= (uint64_t)most)
+    return TOOL_FINE;
+  return complain("%s take %s of memory, more than the %s that --max-memory allows: choose smaller "
+                  "batches, or another limit",
+                  what, short_bytes((double)bytes, needed), short_bytes((double)most, allowed));
+}
+
+static int make_workspace(opened_model *m) {
+  glow_workspace_options options = GLOW_WORKSPACE_OPTIONS_INIT;
+  uint64_t bytes = 0;
+  char what[64];
+  options.batch = m->batch;
+  glow_status status = glow_workspace_plan_bytes(m->model, &options, &bytes);
+  snprintf(what, sizeof what, "passes on batches of %lld samples", (long long)m->batch);
+  if (status == GLOW_OK && check_passes(bytes, what) != TOOL_FINE)
+    return TOOL_BAD;
+  if (status == GLOW_OK)
+    status = glow_workspace_create(m->model, &options, &m->workspace);
+  return status == GLOW_OK ? TOOL_FINE : complain_status(status, NULL);
+}
+
 int open_model(opened_model *m, const char *path, int64_t threads, const char *kernels,
                int64_t products, int64_t batch) {
   memset(m, 0, sizeof *m);
@@ -37,12 +63,8 @@ int open_model(opened_model *m, const char *path, int64_t threads, const char *k
   m->batch = batch;
   if (!batch)
     return TOOL_FINE;
-  glow_workspace_options options = GLOW_WORKSPACE_OPTIONS_INIT;
-  options.batch = batch;
   status = use_inference_form(m);
-  if (status == GLOW_OK)
-    status = glow_workspace_create(m->model, &options, &m->workspace);
-  return status == GLOW_OK ? TOOL_FINE : complain_status(status, NULL);
+  return status == GLOW_OK ? make_workspace(m) : complain_status(status, NULL);
 }
 
 void close_model(opened_model *m) {
@@ -83,8 +105,10 @@ int run_on_model(int argc, char **argv, const option_table *table, void *setting
   int code = options_parse(&options, table, settings, argc, argv);
   if (code == TOOL_FINE)
     code = options_check(&options);
-  if (code == TOOL_FINE)
+  if (code == TOOL_FINE) {
+    memory_limit(options_int(&options, "max-memory"));
     code = run(settings, &model);
+  }
   close_model(&model);
   options_free(&options);
   return code < 0 ? TOOL_FINE : code;

@@ -5,17 +5,26 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "memory.h"
+
 enum { CHUNK = 1 << 16 };
+/* Pointers to a field and a name, and the name. */
+#define COLUMN_BYTES ((int64_t)64)
 #define LONGEST_ROW ((int64_t)1 << 28)
 
 /* ---- where rows are -------------------------------------------------------------------------- */
 
 static bool add_row(csv_table *t, int64_t offset, message error) {
   if (t->rows + 2 > t->room) {
-    int64_t room = t->room ? 2 * t->room : 1024;
+    int64_t room = t->room ? 2 * t->room : 1024,
+            more_bytes = (room - t->room) * (int64_t)sizeof *t->offsets;
+    if (!memory_take(more_bytes, t->file.path, "a list of its rows", error))
+      return false;
     int64_t *more = realloc(t->offsets, (size_t)room * sizeof *more);
-    if (!more)
+    if (!more) {
+      memory_give(more_bytes);
       return data_fail(error, "%s: out of memory for its rows", t->file.path);
+    }
     t->offsets = more;
     t->room = room;
   }
@@ -115,6 +124,8 @@ static bool load_text(csv_table *t, int64_t row, message error) {
     return data_fail(error, "%s: row %lld has %lld bytes", t->file.path, (long long)row,
                      (long long)size);
   if (t->text_room < (size_t)size + 1) {
+    if (!memory_fits(size, t->file.path, "a row", error))
+      return false;
     char *more = realloc(t->text, (size_t)size + 1);
     if (!more)
       return data_fail(error, "%s: out of memory for a row", t->file.path);
@@ -165,6 +176,8 @@ static bool find_columns(csv_table *t, message error) {
   find_separator(t);
   for (char *at = t->text; at; t->columns++)
     take_field(&at, t->separator);
+  if (!memory_fits(t->columns * COLUMN_BYTES, t->file.path, "a list of its columns", error))
+    return false;
   t->fields = malloc((size_t)t->columns * sizeof *t->fields);
   return t->fields || data_fail(error, "%s: out of memory", t->file.path);
 }
@@ -198,6 +211,7 @@ void csv_close(csv_table *t) {
   free(t->fields);
   free(t->text);
   free(t->offsets);
+  memory_give(t->room * (int64_t)sizeof *t->offsets);
   data_file_close(&t->file);
   *t = (csv_table){.file.descriptor = -1};
 }

@@ -176,6 +176,8 @@ static bool check_options(data_sources *s, message error) {
   data_options *o = &s->options;
   if (!o->format)
     o->format = "auto";
+  if (!o->max_pixels)
+    o->max_pixels = DATA_MOST_PIXELS;
   if (o->pad && !data_parse_size(o->pad, &s->pad_width, &s->pad_height))
     return data_fail(error, "pad '%s' is not N or WxH, of at most 16384", o->pad);
   if (o->shape && !parse_shape(o->shape, s->row_shape))

@@ -12,6 +12,7 @@
 enum { DATA_IMAGES = 0, DATA_VECTORS = 1 };
 /* Is the first row of a table the names of its columns? AUTO: when none of them is a number. */
 enum { DATA_HEADER_AUTO = 0, DATA_HEADER_YES = 1, DATA_HEADER_NO = 2 };
+#define DATA_MOST_PIXELS 64000000
 /* Labels of pictures: from files of labels, or the folders that they are in. */
 enum { DATA_CLASSES_FILES = 0, DATA_CLASSES_FOLDERS = 1 };
 
@@ -41,11 +42,12 @@ typedef struct data_options {
   const char *condition;    /* of a table, to be conditioned on; NULL: none */
   const char *label_column; /* of a table; NULL: none */
   const char *id_column;    /* of a table, its rows' names; NULL: their numbers */
-  bool own_names; /* of a table that encode wrote: TENSOR0, ..., condition0, ..., y, name */
-  bool nonfinite; /* values that are not finite are let through; else an error */
-  bool shared;    /* these options are of other data too: some may mean nothing here */
-  bool once;      /* samples are read one after the other: none are kept */
-  int64_t memory; /* MiB of samples to keep in memory; 0: half of the machine's */
+  bool own_names;     /* of a table that encode wrote: TENSOR0, ..., condition0, ..., y, name */
+  bool nonfinite;     /* values that are not finite are let through; else an error */
+  bool shared;        /* these options are of other data too: some may mean nothing here */
+  bool once;          /* samples are read one after the other: none are kept */
+  int64_t memory;     /* MiB of samples to keep in memory; 0: half of the machine's */
+  int64_t max_pixels; /* of an image; one that has more is refused. 0: DATA_MOST_PIXELS */
   const char *const *labels; /* [label_files]: one for each path, or one for all by file names */
   int32_t label_files;
 } data_options;

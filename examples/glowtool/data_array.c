@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "data_columns.h"
+#include "memory.h"
 
 enum { LARGEST_SIDE = 16384 };
 #define LARGEST_SAMPLE ((int64_t)1 << 30)
@@ -122,11 +123,11 @@ static bool image_shape(const data_sources *s, array_source *a, data_reader *r, 
         "else images have %lld channels, and the last number should be 1 or 3",
         r->path, a->file.name, (long long)d[0], (long long)d[1], (long long)d[2], (long long)d[3],
         (long long)d[3]);
-  if (r->height < 1 || r->width < 1 || r->channels < 1 || r->height > LARGEST_SIDE ||
-      r->width > LARGEST_SIDE || r->channels > LARGEST_SIDE)
-    return data_fail(error, "%s: '%s' holds images of %lld x %lld x %lld", r->path, a->file.name,
-                     (long long)r->height, (long long)r->width, (long long)r->channels);
-  return true;
+  if (r->height > LARGEST_SIDE || r->width > LARGEST_SIDE || r->channels > LARGEST_SIDE)
+    return data_fail(error, "%s: '%s' holds images of %lld x %lld x %lld; at most %d are read",
+                     r->path, a->file.name, (long long)r->height, (long long)r->width,
+                     (long long)r->channels, LARGEST_SIDE);
+  return data_check_image(s, r, error);
 }
 
 /* A table has columns that can be chosen; other arrays are taken as they are. */
@@ -153,8 +154,8 @@ static bool count_numbers(const data_array *x, const char *path, const char *nam
     return data_fail(error, "%s: '%s' is a single number", path, name);
   for (int32_t i = 1; i < x->rank; i++) {
     if (x->dims[i] < 1 || *out > LARGEST_SAMPLE / x->dims[i])
-      return data_fail(error, "%s: '%s': dimension %d is %lld", path, name, i,
-                       (long long)x->dims[i]);
+      return data_fail(error, "%s: '%s': dimension %d is %lld; a sample has 1 to %lld values", path,
+                       name, i, (long long)x->dims[i], (long long)LARGEST_SAMPLE);
     *out *= x->dims[i];
   }
   return true;
@@ -250,6 +251,8 @@ static bool open_array(data_sources *s, array_source *a, data_reader *r, message
   a->planar = !vectors && o->planar && (x->rank == 4 || x->rank == 2);
   if (!(vectors ? vector_shape(o, a, r, error) : image_shape(s, a, r, error)) ||
       !find_condition(a, r, &most, error))
+    return false;
+  if (!memory_fits(most * 8 + 8, r->path, "a sample", error))
     return false;
   a->raw = malloc((size_t)most * 8 + 8);
   if (!a->raw)

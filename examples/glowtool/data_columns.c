@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "memory.h"
+
 /* The names that there are, as far as they fit into a message. */
 static const char *list_names(char *const *names, int64_t count, char *out, size_t size) {
   size_t used = 0;
@@ -108,6 +110,8 @@ bool data_columns_choose(const data_options *o, char *const *names, int64_t coun
   *out = (data_columns){.label = -1, .id = -1};
   if (count > INT32_MAX)
     return data_fail(error, "%s: %lld columns are too many", path, (long long)count);
+  if (!memory_fits((count + 1) * 9, path, "a list of its columns", error))
+    return false;
   bool *used = calloc((size_t)count + 1, sizeof *used);
   out->values = malloc(((size_t)count + 1) * sizeof *out->values);
   out->conditions = malloc(((size_t)count + 1) * sizeof *out->conditions);

@@ -14,7 +14,7 @@
 #include <zlib.h>
 #endif
 
-#define LARGEST_UNPACKED ((int64_t)1 << 32)
+#include "memory.h"
 
 bool data_fail(message error, const char *format, ...) {
   va_list list;
@@ -44,27 +44,60 @@ static bool read_plain(const data_file *f, int64_t offset, uint8_t *to, size_t b
 /* ---- compressed ------------------------------------------------------------------------------ */
 
 #ifdef GLOWTOOL_HAVE_ZLIB
-static bool grow(data_file *f, message error) {
-  if (f->have < f->room)
-    return true;
-  if (f->room >= LARGEST_UNPACKED)
-    return data_fail(error,
-                     "%s: unpacks to more than 4 GiB: unpack it, plain files are not read "
-                     "into memory",
-                     f->path);
-  int64_t wanted = f->room ? 2 * f->room : 1 << 16;
-  uint8_t *more = realloc(f->unpacked, (size_t)wanted);
-  if (!more)
+#define UNPACKED "what it unpacks to"
+enum { MOST_DEFLATED = 1032 }; /* bytes that one byte can become */
+
+/* The last 4 bytes of a gzip file are the size of what its last member holds, modulo 2^32 (RFC
+ * 1952). That may be a lie, but an honest file is refused before it is unpacked. */
+static bool check_claim(const data_file *f, message error) {
+  uint8_t end[4] = {0};
+  size_t got = 0;
+  if (!read_plain(f, f->size - 4, end, sizeof end, &got, error))
+    return false;
+  int64_t claim =
+      (int64_t)end[0] | (int64_t)end[1] << 8 | (int64_t)end[2] << 16 | (int64_t)end[3] << 24;
+  return claim <= f->have || claim / MOST_DEFLATED > f->size ||
+         memory_fits(claim - f->room, f->path, UNPACKED, error);
+}
+
+static bool set_room(data_file *f, int64_t room, message error) {
+  uint8_t *moved = realloc(f->unpacked, (size_t)room);
+  if (!moved)
     return data_fail(error, "%s: out of memory", f->path);
-  f->unpacked = more;
-  f->room = wanted;
+  f->unpacked = moved;
+  f->room = room;
   return true;
+}
+
+/* Doubles the room, as far as the limit of memory goes. */
+static bool grow(data_file *f, message error) {
+  int64_t more = f->room ? f->room : 1 << 16, left = memory_left();
+  more = left > 0 && more > left ? left : more;
+  if (!memory_take(more, f->path, UNPACKED, error))
+    return false;
+  if (set_room(f, f->room + more, error))
+    return true;
+  memory_give(more);
+  return false;
+}
+
+/* All is unpacked: the room is made as large as that. */
+static void finish(data_file *f) {
+  char text[1];
+  message unwanted = {text, sizeof text};
+  int64_t spare = f->room - f->have;
+  gzclose(f->stream);
+  f->stream = NULL;
+  if (f->have && set_room(f, f->have, unwanted))
+    memory_give(spare);
 }
 
 /* Unpacks until there are `wanted` bytes, or to the end. */
 static bool unpack(data_file *f, int64_t wanted, message error) {
+  if (f->stream && wanted == INT64_MAX && f->size > 4 && !check_claim(f, error))
+    return false;
   while (f->stream && f->have < wanted) {
-    if (!grow(f, error))
+    if (f->have == f->room && !grow(f, error))
       return false;
     int64_t room = f->room - f->have, least = wanted - f->have;
     least = least < 1 << 14 ? 1 << 14 : least > 1 << 20 ? 1 << 20 : least;
@@ -72,12 +105,11 @@ static bool unpack(data_file *f, int64_t wanted, message error) {
     int got = gzread(f->stream, f->unpacked + f->have, (unsigned)room), code = Z_OK;
     const char *text = gzerror(f->stream, &code);
     if (got < 0 || (got < room && code != Z_OK && code != Z_STREAM_END))
-      return data_fail(error, "%s: truncated or damaged gzip data (%s)", f->path, text);
+      return data_fail(error, "%s: truncated or damaged gzip data after %lld unpacked bytes (%s)",
+                       f->path, (long long)f->have, text);
     f->have += got;
-    if (got == 0) {
-      gzclose(f->stream);
-      f->stream = NULL;
-    }
+    if (got == 0)
+      finish(f);
   }
   return true;
 }
@@ -135,9 +167,11 @@ bool data_file_open(data_file *f, const char *path, message error) {
 
 bool data_file_some(data_file *f, int64_t offset, void *buffer, size_t bytes, size_t *got,
                     message error) {
+  *got = 0;
+  if (offset > INT64_MAX - (int64_t)bytes) /* no file has such a place */
+    return true;
   if (!f->packed)
     return read_plain(f, offset, buffer, bytes, got, error);
-  *got = 0;
   if (!unpack(f, offset + (int64_t)bytes, error))
     return false;
   int64_t there = f->have > offset ? f->have - offset : 0;
@@ -155,7 +189,7 @@ bool data_file_read(data_file *f, int64_t offset, void *buffer, size_t bytes, me
          data_fail(error,
                    "%s: truncated: it ends at byte %lld, where %zu bytes from %lld are "
                    "wanted",
-                   f->path, (long long)(offset + (int64_t)got), bytes, (long long)offset);
+                   f->path, (long long)(f->packed ? f->have : f->size), bytes, (long long)offset);
 }
 
 bool data_file_size(data_file *f, int64_t *size, message error) {
@@ -173,8 +207,24 @@ void data_file_close(data_file *f) {
   if (f->descriptor >= 0)
     close(f->descriptor);
   free(f->unpacked);
+  memory_give(f->room);
   free(f->path);
   *f = (data_file){.descriptor = -1};
+}
+
+/* What has been unpacked is handed over as it is. */
+static bool take_over(data_file *f, int64_t size, file_bytes *out, message error) {
+  if (!f->packed && !memory_fits(size, f->path, "it", error))
+    return false;
+  uint8_t *data = f->packed ? realloc(f->unpacked, (size_t)size + 1) : malloc((size_t)size + 1);
+  if (!data)
+    return data_fail(error, "%s: out of memory for %lld bytes", f->path, (long long)size);
+  *out = (file_bytes){data, (size_t)size};
+  data[size] = 0;
+  if (!f->packed)
+    return data_file_read(f, 0, data, (size_t)size, error);
+  f->unpacked = NULL;
+  return true;
 }
 
 bool data_read_whole(const char *path, file_bytes *out, message error) {
@@ -183,13 +233,7 @@ bool data_read_whole(const char *path, file_bytes *out, message error) {
   *out = (file_bytes){NULL, 0};
   if (!data_file_open(&f, path, error))
     return false;
-  bool ok = data_file_size(&f, &size, error);
-  if (ok && !(out->data = malloc((size_t)size + 1)))
-    ok = data_fail(error, "%s: out of memory for %lld bytes", path, (long long)size);
-  if (ok && (ok = data_file_read(&f, 0, out->data, (size_t)size, error))) {
-    out->data[size] = 0;
-    out->size = (size_t)size;
-  }
+  bool ok = data_file_size(&f, &size, error) && take_over(&f, size, out, error);
   if (!ok) {
     free(out->data);
     *out = (file_bytes){NULL, 0};

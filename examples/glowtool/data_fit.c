@@ -4,12 +4,16 @@
 #include <string.h>
 
 #include "data_internal.h"
+#include "image.h"
+#include "memory.h"
 #include "resize.h"
 
 bool data_sample_shape(data_sample *s, int64_t height, int64_t width, int64_t channels, bool floats,
                        const char *path, message error) {
   size_t wanted = (size_t)(height * width * channels) * (floats ? sizeof(float) : 1);
   if (s->room < wanted || !s->data) {
+    if (!memory_fits((int64_t)wanted, path, "a sample", error))
+      return false;
     void *more = realloc(s->data, wanted + 1);
     if (!more)
       return data_fail(error, "%s: out of memory for a sample of %zu bytes", path, wanted);
@@ -21,6 +25,20 @@ bool data_sample_shape(data_sample *s, int64_t height, int64_t width, int64_t ch
   s->channels = channels;
   s->floats = floats;
   return true;
+}
+
+bool data_check_image(const data_sources *s, const data_reader *r, message error) {
+  int64_t pixels, bytes;
+  if (r->height < 1 || r->width < 1 || r->channels < 1 ||
+      __builtin_mul_overflow(r->height, r->width, &pixels) ||
+      __builtin_mul_overflow(pixels, r->channels * (int64_t)sizeof(float), &bytes))
+    return data_fail(error, "%s: images of %lld x %lld with %lld channels", r->path,
+                     (long long)r->width, (long long)r->height, (long long)r->channels);
+  if (pixels > s->options.max_pixels)
+    return data_fail(error, "%s: %lld x %lld pixels are more than the %lld of --max-pixels",
+                     r->path, (long long)r->width, (long long)r->height,
+                     (long long)s->options.max_pixels);
+  return memory_fits(bytes, r->path, "a sample", error);
 }
 
 bool data_row_shape(const data_sources *s, data_reader *r, int64_t numbers, message error) {
@@ -41,15 +59,6 @@ bool data_row_shape(const data_sources *s, data_reader *r, int64_t numbers, mess
 
 int64_t data_planar(const data_reader *r, int64_t i) {
   return i % r->channels * (r->height * r->width) + i / r->channels;
-}
-
-static void change_channels(const uint8_t *from, int64_t pixels, int64_t to_channels, uint8_t *to) {
-  for (int64_t p = 0; p < pixels; p++)
-    if (to_channels == 3)
-      memset(to + 3 * p, from[p], 3);
-    else /* luma of ITU-R BT.601 */
-      to[p] = (uint8_t)((299 * from[3 * p] + 587 * from[3 * p + 1] + 114 * from[3 * p + 2] + 500) /
-                        1000);
 }
 
 /* Into the middle of a black image. */
@@ -74,7 +83,7 @@ static bool fit_channels(data_sample *in, int64_t channels, const char *path, me
   data_sample out = {0};
   if (!data_sample_shape(&out, in->height, in->width, channels, false, path, error))
     return false;
-  change_channels(in->data, in->height * in->width, channels, out.data);
+  image_change_channels(in->data, in->height * in->width, channels, out.data);
   free(in->data);
   out.condition = in->condition;
   *in = out;

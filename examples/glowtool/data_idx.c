@@ -75,8 +75,10 @@ static bool read_header(data_sources *s, data_reader *r, idx *f, message error) 
   r->height = big_endian(header + 8);
   r->width = big_endian(header + 12);
   if (r->height < 1 || r->width < 1 || r->height > LARGEST || r->width > LARGEST)
-    return data_fail(error, "%s: images of %lld x %lld", r->path, (long long)r->width,
-                     (long long)r->height);
+    return data_fail(error, "%s: images of %lld x %lld in bytes 8 to 15; 1 to %d a side are read",
+                     r->path, (long long)r->width, (long long)r->height, LARGEST);
+  if (!data_check_image(s, r, error))
+    return false;
   if (images == 0)
     return data_fail(error, "%s: no images: the count at byte 4 is 0", r->path);
   r->count = images > data_left(s) ? data_left(s) : images;

@@ -167,6 +167,8 @@ bool data_read_labels(data_sources *s, int32_t count, const int32_t *begin, mess
 bool data_fit(data_sources *s, const char *path, void *to, message error);
 /* Is an image of this shape smaller than the options' size? */
 bool data_too_small(const data_options *o, const data_sample *shape);
+/* May a file's images be as large as its header says? */
+bool data_check_image(const data_sources *s, const data_reader *r, message error);
 /* The shape of images that are rows of `numbers` values of a table, as the options say. */
 bool data_row_shape(const data_sources *s, data_reader *r, int64_t numbers, message error);
 /* Place of element i of an image [height, width, channels] that is stored in planes. */

@@ -2,33 +2,9 @@
  * memory; and classes are numbered. SPDX-License-Identifier: MIT */
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "data_internal.h"
-
-/* A limit of a control group, of version 2 or 1, as a container sees it at the root; INT64_MAX
- * where there is none. */
-static int64_t group_limit(void) {
-  static const char *const files[] = {"/sys/fs/cgroup/memory.max",
-                                      "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
-  int64_t least = INT64_MAX;
-  for (int i = 0; i < 2; i++) {
-    long long limit = 0;
-    FILE *file = fopen(files[i], "re");
-    if (file && fscanf(file, "%19lld", &limit) == 1 && limit > 0 && limit < least)
-      least = limit;
-    if (file)
-      fclose(file);
-  }
-  return least;
-}
-
-static int64_t machine_memory(void) {
-  int64_t pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
-  int64_t memory = pages > 0 && size > 0 ? pages * size : (int64_t)1 << 32;
-  int64_t limit = group_limit();
-  return limit < memory ? limit : memory;
-}
+#include "memory.h"
 
 bool data_read_place(data_sources *s, int64_t place, void *to, float *condition, message error) {
   int64_t index;
@@ -51,10 +27,12 @@ static bool needs_look(const data_sources *s, int64_t place) {
 static bool load(data_sources *s, sample_set *set, const bool *use, message error) {
   size_t size = data_bytes(set);
   uint64_t most =
-      s->options.memory ? (uint64_t)s->options.memory << 20 : (uint64_t)machine_memory() / 2;
+      s->options.memory ? (uint64_t)s->options.memory << 20 : (uint64_t)memory_of_machine() / 2;
   uint64_t all = (uint64_t)set->count * (size + (size_t)set->condition * sizeof(float));
   int64_t total = s->starts[s->reader_count], kept = 0;
   bool keep = all <= most && !s->options.once;
+  if (s->reader_count && !memory_fits((int64_t)size, s->readers[0].path, "a sample", error))
+    return false;
   set->samples = malloc(keep ? (size_t)set->count * size + 1 : size + 1);
   size_t conditions = keep ? (size_t)(set->count * set->condition) : (size_t)set->condition;
   set->conditions = malloc((conditions + 1) * sizeof(float));

@@ -12,6 +12,7 @@ typedef struct npy_place {
   data_file *file;
   int64_t base, size;
   uint8_t *memory; /* NULL: in the file */
+  int64_t taken;   /* of the limit of memory, for it */
   int64_t start;   /* of the elements, in the place */
 } npy_place;
 

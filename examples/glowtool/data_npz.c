@@ -5,12 +5,12 @@
 #include <string.h>
 
 #include "data_npy.h"
+#include "memory.h"
 #ifdef GLOWTOOL_HAVE_ZLIB
 #include <zlib.h>
 #endif
 
 enum { MOST_ARRAYS = 3, END = 22, ENTRY = 46, LOCAL = 30, TAIL = 65535 + END };
-#define LARGEST_UNPACKED ((int64_t)1 << 32)
 #define MOST_DEFLATED 1032 /* bytes that one byte can become */
 
 typedef struct npz_file {
@@ -126,14 +126,12 @@ static bool inflate_all(const uint8_t *from, int64_t packed, uint8_t *to, int64_
 }
 
 static bool unpack(npz_file *f, const entry *e, npy_place *p, message error) {
-  if (e->size > LARGEST_UNPACKED)
-    return data_fail(error,
-                     "%s: '%s' unpacks to more than 4 GiB: numpy.savez, which does not "
-                     "compress, writes files that are not read into memory",
-                     f->file.path, e->name);
   if (e->size / MOST_DEFLATED > e->packed)
     return data_fail(error, "%s: '%s' is damaged: %lld bytes cannot become %lld", f->file.path,
                      e->name, (long long)e->packed, (long long)e->size);
+  if (!memory_take(e->size, f->file.path, e->name, error))
+    return false;
+  p->taken = e->size;
   uint8_t *packed = malloc((size_t)e->packed + 1);
   p->memory = malloc((size_t)e->size + 1);
   bool ok = packed && p->memory;
@@ -219,14 +217,18 @@ static bool look_through(npz_file *f, const char *wanted, found *out, message er
   }
   if (out->has_x || (!wanted && out->others == 1))
     return true;
+  if (!count)
+    return data_fail(error, "%s: there is nothing in the archive", f->file.path);
   return data_fail(error, "%s: there is no array '%s'; there are %s: choose one by --tensor",
                    f->file.path, wanted ? wanted : "x", out->names);
 }
 
 static void close_npz(void *state) {
   npz_file *f = state;
-  for (int i = 0; i < MOST_ARRAYS; i++)
+  for (int i = 0; i < MOST_ARRAYS; i++) {
     free(f->places[i].memory);
+    memory_give(f->places[i].taken);
+  }
   data_file_close(&f->file);
   free(f);
 }

@@ -1,22 +1,30 @@
 /* Pictures one by one: decoded when they are wanted. SPDX-License-Identifier: MIT */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "data_internal.h"
 #include "image.h"
 
 typedef struct pictures {
   picture_list list;
-  uint8_t background[3];
+  const data_sources *sources; /* how they are wanted */
 } pictures;
 
 static bool decode(data_reader *r, int64_t index, bool header_only, image *out, message error) {
   const pictures *p = r->state;
+  const data_sources *s = p->sources;
   const char *path = p->list.paths[index];
+  image_form form = {.height = s->options.height,
+                     .width = s->options.width,
+                     .channels = s->wanted.channels,
+                     .max_pixels = s->options.max_pixels,
+                     .header_only = header_only};
   file_bytes file;
+  memcpy(form.background, s->background, sizeof form.background);
   if (!data_read_whole(path, &file, error))
     return false;
-  bool ok = image_decode(path, &file, p->background, header_only, out, error);
+  bool ok = image_decode(path, &file, &form, out, error);
   free(file.data);
   return ok;
 }
@@ -70,8 +78,7 @@ bool data_open_pictures(data_sources *s, picture_list *list, message error) {
                    .named = true};
   p->list = *list;
   p->list.labels = NULL;
-  for (int c = 0; c < 3; c++)
-    p->background[c] = s->background[c];
+  p->sources = s;
   *list = (picture_list){0};
   s->met |= MET_PICTURES;
   return data_add(s, &r, error);

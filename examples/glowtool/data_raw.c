@@ -43,8 +43,11 @@ static const data_reader_ops raw_ops = {read_record, NULL, NULL, close_file};
 
 static bool count_records(data_sources *s, data_reader *r, message error) {
   int64_t record = r->height * r->width * r->channels, size = 0;
-  if (!data_file_size(r->state, &size, error))
+  if (!data_check_image(s, r, error) || !data_file_size(r->state, &size, error))
     return false;
+  if (size < record)
+    return data_fail(error, "%s: truncated: %lld bytes, where a record has %lld", r->path,
+                     (long long)size, (long long)record);
   if (size % record)
     return data_fail(error, "%s: %lld bytes are not a whole number of records of %lld bytes",
                      r->path, (long long)size, (long long)record);

@@ -11,6 +11,8 @@
   "cifar100-coarse, mnist, "                                                                       \
   "emnist, npy, npz, safetensors, csv, raw:CxHxW (planar records of bytes), or digits or shapes "  \
   "(generated, without files)"
+#define DATA_TEXT(number) DATA_TEXT_OF(number)
+#define DATA_TEXT_OF(number) #number
 /* How samples are made of files: `form` is a data_options in the table's settings. */
 #define DATA_FORM_ROWS(form)                                                                       \
   FLAG("upsample", form.upsample, "enlarge images that are smaller than the size"),                \
@@ -45,7 +47,9 @@
              "fields is a number"),                                                                \
       INT("data-memory", form.memory, "0", 0, 1e9,                                                 \
           "MiB of samples to keep in memory; if there are more, they are read whenever they are "  \
-          "needed; 0: half of the machine's memory")
+          "needed; 0: half of the machine's memory"),                                              \
+      INT("max-pixels", form.max_pixels, DATA_TEXT(DATA_MOST_PIXELS), 1, 1e9,                      \
+          "pixels of an image; one that has more is refused before it is decoded")
 
 /* Rules for such a table. */
 #define DATA_FORM_RULES                                                                            \

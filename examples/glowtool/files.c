@@ -100,82 +100,71 @@ int file_check_target(const char *path) {
   return try_writing(folder);
 }
 
-static bool write_all(int file, const char *text, size_t bytes) {
-  while (bytes) {
-    ssize_t written = write(file, text, bytes);
-    if (written < 0 && errno == EINTR)
-      continue;
-    if (written <= 0)
-      return false;
-    text += written;
-    bytes -= (size_t)written;
-  }
-  return fsync(file) == 0;
+/* Makes the temporary file. Returns a descriptor, or -1 after a message. */
+static int make_temporary(const char *path, new_file *file) {
+  int error = glow__replaced_find(path, &file->old), descriptor = -1;
+  const char *place = file->old.place;
+  if (!error && snprintf(file->temporary, PATH_MAX, "%s.XXXXXX", place) >= PATH_MAX)
+    error = ENAMETOOLONG;
+  if (!error && (descriptor = mkstemp(file->temporary)) < 0)
+    error = errno;
+  if (error)
+    complain("cannot write %s: %s", path, strerror(error));
+  return descriptor;
 }
 
-/* mkstemp makes private files; results get the usual permissions. */
-static void usual_mode(int file) {
+/* mkstemp makes private files; new results get the usual permissions, others keep theirs. */
+static void set_mode(const new_file *file, int descriptor) {
   mode_t mask = umask(0);
   umask(mask);
-  fchmod(file, 0666 & ~mask);
+  if (file->old.exists)
+    glow__replaced_keep(&file->old, descriptor);
+  else
+    fchmod(descriptor, 0666 & ~mask);
 }
 
-/* Ends the writing of a file: gives it its name if all went well, otherwise removes it. error:
- * errno of the call that failed. */
-static int put_in_place(bool good, int error, const char *path, const char *temporary) {
-  if (good && rename(temporary, path) != 0) {
+FILE *file_begin(const char *path, new_file *file) {
+  int descriptor = make_temporary(path, file);
+  FILE *stream = descriptor >= 0 ? fdopen(descriptor, "wb") : NULL;
+  if (!stream && descriptor >= 0) {
+    complain("cannot write %s: %s", path, strerror(errno));
+    close(descriptor);
+    unlink(file->temporary);
+  }
+  return stream;
+}
+
+int file_end(FILE *stream, const char *path, const new_file *file) {
+  bool good = !ferror(stream) && fflush(stream) == 0;
+  if (good) {
+    set_mode(file, fileno(stream));
+    good = fsync(fileno(stream)) == 0;
+  }
+  int error = errno ? errno : EIO;
+  if (fclose(stream) != 0 && good) {
+    good = false;
+    error = errno;
+  }
+  if (good && rename(file->temporary, file->old.place) != 0) {
     good = false;
     error = errno;
   }
   if (good)
     return TOOL_FINE;
-  unlink(temporary);
+  unlink(file->temporary);
   return complain("cannot write %s: %s", path, strerror(error));
 }
 
+void file_abandon(FILE *stream, const new_file *file) {
+  fclose(stream);
+  unlink(file->temporary);
+}
+
 int file_write_text(const char *path, const char *text, size_t bytes) {
-  char temporary[PATH_MAX];
-  if (snprintf(temporary, sizeof temporary, "%s.XXXXXX", path) >= (int)sizeof temporary)
-    return complain("%s: the name is too long", path);
-  int file = mkstemp(temporary);
-  if (file < 0)
-    return complain("cannot write %s: %s", path, strerror(errno));
-  usual_mode(file);
-  bool good = write_all(file, text, bytes);
-  int error = errno;
-  if (close(file) != 0 && good) {
-    good = false;
-    error = errno;
-  }
-  return put_in_place(good, error, path, temporary);
-}
-
-FILE *file_begin(const char *path, char temporary[PATH_MAX]) {
-  if (snprintf(temporary, PATH_MAX, "%s.XXXXXX", path) >= PATH_MAX) {
-    complain("%s: the name is too long", path);
-    return NULL;
-  }
-  int file = mkstemp(temporary);
-  if (file >= 0)
-    usual_mode(file);
-  FILE *stream = file >= 0 ? fdopen(file, "wb") : NULL;
-  if (!stream) {
-    complain("cannot write %s: %s", path, strerror(errno));
-    if (file >= 0) {
-      close(file);
-      unlink(temporary);
-    }
-  }
-  return stream;
-}
-
-int file_end(FILE *stream, const char *path, const char *temporary) {
-  errno = 0;
-  bool good = !ferror(stream) && fflush(stream) == 0 && fsync(fileno(stream)) == 0;
-  int error = errno;
-  if (fclose(stream) != 0 && good) {
-    good = false;
-    error = errno;
-  }
-  return put_in_place(good, error, path, temporary);
+  new_file file;
+  FILE *stream = file_begin(path, &file);
+  if (!stream)
+    return TOOL_BAD;
+  fwrite(text, 1, bytes, stream);
+  return file_end(stream, path, &file);
 }

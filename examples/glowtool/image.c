@@ -4,28 +4,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool image_check_size(const char *path, uint64_t width, uint64_t height, message error) {
+bool image_check_size(const char *path, uint64_t width, uint64_t height, const image_form *form,
+                      message error) {
   if (width < 1 || height < 1 || width > IMAGE_SIDE || height > IMAGE_SIDE)
     return data_fail(error, "%s: %llu x %llu pixels; 1 to %d a side are read", path,
                      (unsigned long long)width, (unsigned long long)height, IMAGE_SIDE);
-  return true;
+  return width * height <= (uint64_t)form->max_pixels ||
+         data_fail(error, "%s: %llu x %llu pixels are more than the %lld of --max-pixels", path,
+                   (unsigned long long)width, (unsigned long long)height,
+                   (long long)form->max_pixels);
 }
 
-bool image_make_room(const char *path, image *out, message error) {
-  out->pixels = malloc((size_t)(out->height * out->width * out->channels));
-  return out->pixels || data_fail(error, "%s: out of memory for %lld x %lld pixels", path,
-                                  (long long)out->width, (long long)out->height);
-}
-
-/* (alpha value + (most - alpha) background most / 255) / most, times 255 / most. */
-uint8_t image_blend(uint32_t value, uint32_t alpha, uint32_t most, uint8_t background) {
-  uint64_t square = (uint64_t)most * most;
-  uint64_t sum = (uint64_t)alpha * value * 255 + (uint64_t)(most - alpha) * background * most;
-  return (uint8_t)((sum + square / 2) / square);
-}
-
-bool image_decode(const char *path, const file_bytes *file, const uint8_t background[3],
-                  bool header_only, image *out, message error) {
+bool image_decode(const char *path, const file_bytes *file, const image_form *form, image *out,
+                  message error) {
   static const uint8_t png[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
   const uint8_t *d = file->data;
   image_decoder decode = NULL;
@@ -38,7 +29,7 @@ bool image_decode(const char *path, const file_bytes *file, const uint8_t backgr
     decode = image_decode_webp;
   if (!decode)
     return data_fail(error, "%s: not a PNG, JPEG or WebP image", path);
-  if (decode(path, file, background, header_only, out, error))
+  if (decode(path, file, form, out, error))
     return true;
   free(out->pixels);
   out->pixels = NULL;

@@ -1,6 +1,5 @@
 /* EXIF's orientation (tag 0x0112 of the first directory of a TIFF, as the standard CIPA DC-008
- * says), and turning images by it. SPDX-License-Identifier: MIT */
-#include <stdlib.h>
+ * says), and how images are turned by it. SPDX-License-Identifier: MIT */
 #include <string.h>
 
 #include "image.h"
@@ -42,27 +41,18 @@ int exif_orientation(const uint8_t *data, size_t size) {
 }
 
 /* 2, 4, 5 and 7 are mirrored; from 5 on rows and columns change places. */
-bool image_orient(const char *path, image *in, int orientation, message error) {
-  static const struct {
-    bool swap, right, down; /* columns run backwards, rows run backwards, in the stored image */
-  } turns[9] = {[2] = {false, true, false}, [3] = {false, true, true}, [4] = {false, false, true},
-                [5] = {true, false, false}, [6] = {true, false, true}, [7] = {true, true, true},
-                [8] = {true, true, false}};
-  if (orientation < 2 || orientation > 8)
-    return true;
-  bool swap = turns[orientation].swap;
-  image out = {swap ? in->width : in->height, swap ? in->height : in->width, in->channels, NULL};
-  if (in->pixels && !image_make_room(path, &out, error))
-    return false;
-  for (int64_t y = 0; in->pixels && y < out.height; y++)
-    for (int64_t x = 0; x < out.width; x++) {
-      int64_t row = swap ? x : y, column = swap ? y : x;
-      row = turns[orientation].down ? in->height - 1 - row : row;
-      column = turns[orientation].right ? in->width - 1 - column : column;
-      memcpy(out.pixels + (y * out.width + x) * out.channels,
-             in->pixels + (row * in->width + column) * in->channels, (size_t)in->channels);
-    }
-  free(in->pixels);
-  *in = out;
-  return true;
+image_turn image_turn_of(int orientation) {
+  static const image_turn turns[9] = {
+      [2] = {false, true, false}, [3] = {false, true, true}, [4] = {false, false, true},
+      [5] = {true, false, false}, [6] = {true, false, true}, [7] = {true, true, true},
+      [8] = {true, true, false}};
+  return turns[orientation];
+}
+
+void image_turn_shape(image *shape, int orientation) {
+  if (!image_turn_of(orientation).swap)
+    return;
+  int64_t height = shape->height;
+  shape->height = shape->width;
+  shape->width = height;
 }

@@ -264,6 +264,11 @@ bool options_typed(const option_state *state, const char *name) {
   return row && state->typed[row - state->table->rows];
 }
 
+int64_t options_int(const option_state *state, const char *name) {
+  const option_row *row = options_find(state->table, name);
+  return row ? *(const int64_t *)field_of(state, row) : 0;
+}
+
 const char *options_choice_name(const option_choice *choices, int64_t value) {
   for (; choices->name; choices++)
     if (choices->value == value)

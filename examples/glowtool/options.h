@@ -91,6 +91,8 @@ int options_check(const option_state *state);
 int options_preset(option_state *state, const char *const *values);
 bool options_given(const option_state *state, const char *name);
 bool options_typed(const option_state *state, const char *name);
+/* Value of an OPTION_INT; 0 when the table has none of this name. */
+int64_t options_int(const option_state *state, const char *name);
 /* NULL when there is none of this name. */
 const option_row *options_find(const option_table *table, const char *name);
 /* Sets one option as if `value` had been typed. The string must outlive the settings. */

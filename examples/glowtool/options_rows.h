@@ -47,12 +47,20 @@
 /* For the commands that run samples through a model: rows.h. */
 #define STRICT_ROW FLAG("strict", strict, "end with code 1 when a sample is not finite")
 
+/* The limit of memory.h. */
+#define MEMORY_ROW                                                                                 \
+  INT("max-memory", max_memory, "0", 0, 1e9,                                                       \
+      "MiB that files may make the program take beyond their own size: compressed data, pictures " \
+      "while they are decoded (0: 1024, or half of the machine's memory if that is less), and "    \
+      "passes of a model (0: the machine's memory)")
+
 /* For every command that computes. */
 #define MACHINE_ROWS                                                                               \
   INT("threads", threads, "0", 0, 1024, "threads; 0: one for each processor that may be used"),    \
       TEXT("kernels", "NAME", kernels, NULL,                                                       \
            "kernels to compute with; default $GLOW_KERNELS, or auto"),                             \
       CHOICE("products", products, "float32", product_types,                                       \
-             "type of the factors of the products in networks")
+             "type of the factors of the products in networks"),                                   \
+      MEMORY_ROW
 
 #endif

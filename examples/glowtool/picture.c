@@ -1,4 +1,5 @@
-/* Writing a PNG: to a temporary file beside its place, synced and renamed.
+/* Writing a PNG: to a temporary file beside its place, synced and renamed. It keeps permissions and
+ * owner of the file that it replaces, and links stay.
  * SPDX-License-Identifier: MIT */
 #include "picture.h"
 
@@ -8,8 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
+
+#include "../../lib/io/replaced_file.h"
 
 static bool fail(const char *path, const char *why, char *error, size_t error_size) {
   snprintf(error, error_size, "cannot write '%s': %s", path, why);
@@ -46,20 +48,25 @@ static bool write_all(int descriptor, const uint8_t *data, size_t size) {
   return true;
 }
 
-static bool replace(const char *path, const uint8_t *data, size_t size) {
-  size_t room = strlen(path) + 32;
+static bool replace(const glow__replaced *old, const uint8_t *data, size_t size) {
+  size_t room = strlen(old->place) + 32;
   char *temporary = malloc(room);
   if (!temporary)
     return false;
-  snprintf(temporary, room, "%s.%ld.tmp", path, (long)getpid());
-  int descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  bool ok = descriptor >= 0 && write_all(descriptor, data, size) && fsync(descriptor) == 0;
+  snprintf(temporary, room, "%s.%ld.tmp", old->place, (long)getpid());
+  int descriptor =
+      open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, glow__replaced_create_mode(old));
+  bool ok = descriptor >= 0 && write_all(descriptor, data, size);
+  if (ok) {
+    glow__replaced_keep(old, descriptor);
+    ok = fsync(descriptor) == 0;
+  }
   int why = errno;
   if (descriptor >= 0 && close(descriptor) != 0 && ok) {
     ok = false;
     why = errno;
   }
-  if (ok && rename(temporary, path) != 0) {
+  if (ok && rename(temporary, old->place) != 0) {
     ok = false;
     why = errno;
   }
@@ -73,16 +80,19 @@ static bool replace(const char *path, const uint8_t *data, size_t size) {
 bool picture_write_png(const char *path, int64_t width, int64_t height, int64_t channels,
                        const uint8_t *pixels, char *error, size_t error_size) {
   png_alloc_size_t size = 0;
-  struct stat place;
+  glow__replaced old;
   if (width < 1 || height < 1 || width > 1000000 || height > 1000000 ||
       (channels != 1 && channels != 3))
     return fail(path, "a picture needs pixels of 1 or 3 channels", error, error_size);
-  if (stat(path, &place) == 0 && !S_ISREG(place.st_mode))
+  int why = glow__replaced_find(path, &old);
+  if (why)
+    return fail(path, strerror(why), error, error_size);
+  if (old.exists && !S_ISREG(old.about.st_mode))
     return fail(path, "it is not a regular file", error, error_size);
   uint8_t *data = encode(width, height, channels, pixels, &size);
   if (!data)
     return fail(path, "out of memory", error, error_size);
-  bool ok = replace(path, data, size);
+  bool ok = replace(&old, data, size);
   free(data);
   return ok || fail(path, strerror(errno), error, error_size);
 }

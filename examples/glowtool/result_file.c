@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <unistd.h>
 
 #include "csv.h"
 #include "files.h"
@@ -179,7 +178,7 @@ int result_open(result_file *f, glow_context *context, const char *path, int64_t
   if (ends_in(path, ".safetensors"))
     return open_tensors(f, context, key, value);
   f->csv = ends_in(path, ".csv");
-  f->table = file_begin(path, f->temporary);
+  f->table = file_begin(path, &f->file);
   if (!f->table)
     return TOOL_BAD;
   if (f->csv)
@@ -209,7 +208,7 @@ int result_finish(result_file *f) {
   if (f->table) {
     FILE *table = f->table;
     f->table = NULL;
-    return file_end(table, f->path, f->temporary);
+    return file_end(table, f->path, &f->file);
   }
   glow_status status = glow_tensor_writer_finish(&f->tensors);
   return status == GLOW_OK ? TOOL_FINE : complain_status(status, "writing");
@@ -217,9 +216,7 @@ int result_finish(result_file *f) {
 
 void result_close(result_file *f) {
   glow_tensor_writer_abandon(&f->tensors);
-  if (f->table) {
-    fclose(f->table);
-    unlink(f->temporary);
-  }
+  if (f->table)
+    file_abandon(f->table, &f->file);
   f->table = NULL;
 }

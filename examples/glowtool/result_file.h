@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <stdio.h>
 
+#include "files.h"
 #include "sample_source.h"
 
 /* Endings for an OUTPUT row. */
@@ -31,7 +32,7 @@ typedef struct result_file {
   glow_tensor_writer *tensors;
   FILE *table; /* CSV and .npy */
   bool csv;
-  char temporary[PATH_MAX];
+  new_file file; /* that they are written to */
 } result_file;
 
 bool is_picture_path(const char *path); /* ends in .png */

@@ -177,8 +177,9 @@ int open_context(int64_t threads, const char *kernels, int64_t products, glow_co
   if (kernels && *kernels && !kernels_exist(kernels))
     return refuse_kernels(kernels);
   /* The pool's threads each run products of their own: a BLAS that starts more would be in the way.
-   * Builds without such a call, or without BLAS, need nothing. */
-  glow_blas_set_threads(1);
+   * One without such a call runs as it does; one that is not there is told of below. */
+  if (kernels && strcmp(kernels, "cblas") == 0)
+    glow_blas_set_threads(1);
   options.threads = (uint32_t)(threads ? threads : usable_cpus());
   options.kernels = kernels && *kernels ? kernels : NULL;
   options.products = (int32_t)products;

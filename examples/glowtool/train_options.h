@@ -33,7 +33,7 @@ typedef struct train_settings {
   bool reconstruct, flip;
   const char *memory; /* bytes of passes, NULL: any */
   /* machine */
-  int64_t threads, products;
+  int64_t threads, products, max_memory;
   const char *kernels;
   /* results */
   const char *out;

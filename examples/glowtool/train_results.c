@@ -143,19 +143,20 @@ void train_draw_data(train_run *run) {
 /* ---- names of classes ------------------------------------------------------------------------ */
 
 int train_write_classes(train_run *run) {
-  char path[PATH_MAX], temporary[PATH_MAX];
+  char path[PATH_MAX];
+  new_file whole;
   const sample_set *d = &run->data;
   if (!d->class_names || !glow_model_class_count(run->model))
     return TOOL_FINE;
   if (!train_path(run, "classes.csv", path))
     return TOOL_BAD;
-  FILE *file = file_begin(path, temporary);
+  FILE *file = file_begin(path, &whole);
   if (!file)
     return TOOL_BAD;
   fputs("class,name\n", file);
   for (int32_t i = 0; i < d->classes; i++)
     fprintf(file, "%d,%s\n", i, d->class_names[i]);
-  int code = file_end(file, path, temporary);
+  int code = file_end(file, path, &whole);
   char first[256], last[256];
   if (code == TOOL_FINE)
     progress_tell(&run->progress, "%d classes, from %s to %s: %s", (int)d->classes,

@@ -8,18 +8,20 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "memory.h"
 #include "train.h"
 #include "train_notes.h"
 
 /* Options of one process alone, which no checkpoint holds. */
-static const char *const of_process[] = {"resume", "out",   "threads",   "kernels",     "products",
-                                         "json",   "quiet", "overwrite", "data-memory", NULL};
+static const char *const of_process[] = {"resume",      "out",        "threads", "kernels",
+                                         "products",    "json",       "quiet",   "overwrite",
+                                         "data-memory", "max-memory", NULL};
 /* Typed values take effect without a message. (Data are compared with those of the checkpoint.) */
-static const char *const of_results[] = {"data",        "test",           "labels",
-                                         "test-labels", "save-every",     "checkpoint-every",
-                                         "keep",        "no-checkpoints", "test-every",
-                                         "test-images", "sample-every",   "samples",
-                                         "temperature", "report-every",   NULL};
+static const char *const of_results[] = {
+    "data",        "max-pixels",       "test",    "labels",         "test-labels",
+    "save-every",  "checkpoint-every", "keep",    "no-checkpoints", "test-every",
+    "test-images", "sample-every",     "samples", "temperature",    "report-every",
+    NULL};
 /* Typed values take effect from here on, with a message. */
 static const char *const may_change[] = {"steps", "batch",         "lr", "schedule", "warmup",
                                          "final", "on-divergence", NULL};
@@ -115,6 +117,8 @@ int train_choose_out(train_run *run) {
 static int open_checkpoint(train_run *run) {
   const char *path = run->settings.resume;
   glow_status status = GLOW_OK;
+  glow_input input = GLOW_INPUT_INIT;
+  glow_limits limits = GLOW_LIMITS_INIT;
   size_t length = strlen(path);
   if (length >= sizeof run->resumed_from)
     return complain("%s: the name is too long", path);
@@ -122,8 +126,11 @@ static int open_checkpoint(train_run *run) {
   if (is_folder(path))
     status =
         glow_checkpoint_newest(run->context, path, run->resumed_from, sizeof run->resumed_from);
+  limits.workspace_bytes = memory_for_passes();
+  input.path = run->resumed_from;
+  input.limits = &limits;
   if (status == GLOW_OK)
-    status = glow_checkpoint_load(run->context, run->resumed_from, &run->model, &run->trainer);
+    status = glow_checkpoint_load_input(run->context, &input, &run->model, &run->trainer);
   if (status != GLOW_OK)
     return complain_status(status, "--resume");
   if (!glow_trainer_note(run->trainer, NOTE_EPOCH))

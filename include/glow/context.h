@@ -91,13 +91,16 @@ GLOW_API const char *glow_context_kernels(const glow_context *context);
 GLOW_API int32_t glow_context_products(const glow_context *context);
 
 /* Names of the kernel providers that this build and CPU can run: index 0, 1, ... until NULL. The
- * first is what "auto" chooses. The last may be "cblas", which does not promise that a sample has
- * the same bits in any batch, and is used only where it is named. */
+ * first is what "auto" chooses. The last may be "cblas", which does not promise that a sample
+ * has the same bits in any batch, and is used only where it is named: the BLAS library is then
+ * loaded, and stays until the process ends. (OpenBLAS starts threads of its own as it is
+ * loaded.) If it is not installed, making the context gives GLOW_E_UNSUPPORTED and names it. */
 GLOW_API const char *glow_kernels_name(uint32_t index);
 
-/* Asks the linked BLAS library to run each product on `threads` threads. That is state of the whole
- * process, so libglow never does it by itself. Call it with 1 before using the "cblas" kernels with
- * a threaded executor. GLOW_E_UNSUPPORTED if the BLAS library has no such call. */
+/* Loads the BLAS library, if it is not loaded, and asks it to run each product on `threads`
+ * threads. That is state of the whole process, so libglow never does it by itself. Call it with 1
+ * before using the "cblas" kernels with a threaded executor. GLOW_E_UNSUPPORTED if there is no BLAS
+ * library, or if it has no such call. */
 GLOW_API glow_status glow_blas_set_threads(int32_t threads);
 
 /* A pool of threads for contexts to share: `threads` including the thread that calls run(). Workers

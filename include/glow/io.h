@@ -31,10 +31,16 @@ typedef struct glow_limits {
   int64_t name_bytes;      /* of a tensor; default 4096, at most 2^24 */
   int64_t layers;          /* default 16,384, at most 100,000 */
   int64_t parameters;      /* trainable elements of a model; default: none (the file bounds them) */
-  int64_t workspace_bytes; /* workspace of a checkpoint's trainer; default: none */
+  int64_t workspace_bytes; /* of passes: of a checkpoint's trainer, or of one sample through a
+                              model; default: none. A small file may describe images of any size,
+                              so a program that runs models of others sets this. */
+  int64_t model_bytes;     /* of a model's parameters, fixed state and derived values; default:
+                              none. They are at most 24 times the file. */
+  int64_t channels;        /* of a 1x1 convolution, because to prepare one takes about 3 C^3
+                              multiply-adds, on one thread; default 4096, at most 16,384 */
 } glow_limits;
 #define GLOW_LIMITS_INIT                                                                           \
-  { sizeof(glow_limits), 0, 0, 0, 0, 0, 0, 0, 0 }
+  { sizeof(glow_limits), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 enum {
   /* With a path: map the file into memory instead of reading it. A model uses the mapped parameters
@@ -69,7 +75,10 @@ typedef struct glow_input {
 typedef struct glow_output {
   size_t struct_size;
   const char *path;    /* a file, replaced whole or not at all: a temporary file beside it is
-                          written, synced and renamed; or */
+                          written, synced and renamed. Links at the path stay, and what they lead to
+                          is replaced. The new file keeps the permissions of the old one, and its
+                          owner, group and access list where this process may give them; otherwise
+                          nobody gains access. Or */
   glow_write_fn write; /* a callback, which gets the file's bytes in their order; or */
   void *payload;
   void *buffer; /* the caller's memory of `capacity` bytes */
@@ -86,7 +95,10 @@ typedef struct glow_output {
 /* ---- models ---------------------------------------------------------------------------------- */
 
 /* Writes the model to `path`; at any moment the old file or the new one is there, and whole. An
- * inference form, or a layer that cannot be made again from its options, is refused. */
+ * inference form, or a layer that cannot be made again from its options, is refused; so is a
+ * model that could not be loaded again, because a layer cannot prepare its parameters
+ * (GLOW_E_NUMERIC, and nothing is touched). Parameters that changed since glow_model_prepare are
+ * tried for this. */
 GLOW_API glow_status glow_model_save(const glow_model *model, const char *path);
 /* The same to any output. */
 GLOW_API glow_status glow_model_save_output(const glow_model *model, const glow_output *output);
@@ -97,6 +109,11 @@ GLOW_API glow_status glow_model_load(glow_context *context, const char *path, gl
 /* The same from any input. */
 GLOW_API glow_status glow_model_load_input(glow_context *context, const glow_input *input,
                                            glow_model **out);
+/* What loading this model would take, without loading it: the bytes of its parameters, fixed state
+ * and derived values, and those of a workspace for one sample. Only the header is read, and the
+ * input's limits hold as for glow_model_load_input. Either pointer may be NULL. */
+GLOW_API glow_status glow_model_load_bytes(glow_context *context, const glow_input *input,
+                                           uint64_t *model_bytes, uint64_t *workspace_bytes);
 /* 1: the parameters lie in a mapped file (GLOW_INPUT_MAP), which the model unmaps when it is
  * destroyed. */
 GLOW_API int32_t glow_model_mapped(const glow_model *model);

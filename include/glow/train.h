@@ -169,7 +169,8 @@ typedef glow_status (*glow_batch_fn)(int64_t step, int64_t count, uint8_t *pixel
 /* Called after each step; a result other than 0 cancels the run. */
 typedef int32_t (*glow_progress_fn)(const glow_step_report *report, void *payload);
 /* Makes `steps` more steps of `batch` samples from `next`. progress may be NULL. GLOW_E_CANCELLED
- * if it was cancelled; finished steps stay. */
+ * if it was cancelled, by progress after a step or by another thread within one
+ * (glow_workspace_cancel of the trainer's workspace); finished steps stay. */
 GLOW_API glow_status glow_trainer_run(glow_trainer *trainer, int64_t steps, int64_t batch,
                                       glow_batch_fn next, void *next_payload,
                                       glow_progress_fn progress, void *progress_payload);

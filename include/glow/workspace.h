@@ -90,6 +90,13 @@ GLOW_API glow_status glow_workspace_create(const glow_model *model,
                                            glow_workspace **out);
 /* Sets *workspace to NULL. NULL and a pointer to NULL are fine. */
 GLOW_API void glow_workspace_destroy(glow_workspace **workspace);
+/* cancel 1: passes of this workspace end with GLOW_E_CANCELLED before their next layer, the one
+ * that runs and those that start later, until it is called with 0. So do initialisations and
+ * training steps (glow_trainer_workspace): parameters, the optimizer and the counts of steps are
+ * then as they were before. Results of a pass that was cancelled mean nothing, and after a
+ * cancelled forward or backward the gradients have to be zeroed and forward run again. Any
+ * thread may call this at any time while the workspace is there. */
+GLOW_API glow_status glow_workspace_cancel(glow_workspace *workspace, int32_t cancel);
 
 /* ---- conditions ------------------------------------------------------------------------------ */
 

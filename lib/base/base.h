@@ -81,8 +81,61 @@ struct glow_context {
   void *log_payload;
   const struct glow__kernels *kernels;     /* owned */
   const struct glow__kernels16 *kernels16; /* owned; NULL: products are float32 */
+  void *kernels_library;                   /* a reference to a library that was loaded, or NULL */
   struct glow__registry_entry *registry;   /* base/registry.c: a list */
 };
+
+/* ---- live handles (base/live.c): in debug builds --------------------------------------------- */
+
+#define GLOW_LIVE_LIST(X)                                                                          \
+  X(CONTEXT, "context")                                                                            \
+  X(POOL, "pool")                                                                                  \
+  X(RNG, "random number generator")                                                                \
+  X(NET, "net")                                                                                    \
+  X(LAYER, "layer")                                                                                \
+  X(BUILDER, "builder")                                                                            \
+  X(MODEL, "model")                                                                                \
+  X(WORKSPACE, "workspace")                                                                        \
+  X(OPTIMIZER, "optimizer")                                                                        \
+  X(TRAINER, "trainer")                                                                            \
+  X(FILE, "tensor file")                                                                           \
+  X(WRITER, "tensor writer")
+enum {
+  GLOW_LIVE_NONE,
+#define GLOW_LIVE_ENUM(name, text) GLOW_LIVE_##name,
+  GLOW_LIVE_LIST(GLOW_LIVE_ENUM)
+#undef GLOW_LIVE_ENUM
+};
+#ifdef GLOW_DEBUG
+void glow__live_add(const void *handle, int kind);
+void glow__live_remove(const void *handle, int kind);
+/* NULL counts as one: what to make of it is the caller's. Otherwise there is an error text. */
+bool glow__is_live(const void *handle, int kind, const char *function);
+#else
+static inline void glow__live_add(const void *handle, int kind) {
+  (void)handle, (void)kind;
+}
+static inline void glow__live_remove(const void *handle, int kind) {
+  (void)handle, (void)kind;
+}
+static inline bool glow__is_live(const void *handle, int kind, const char *function) {
+  (void)handle, (void)kind, (void)function;
+  return true;
+}
+#endif
+/* At the start of public functions: returns `value`, or GLOW_E_ARGUMENT, if the handle is stale. */
+#define GLOW_LIVE_OR(handle, kind, value)                                                          \
+  do {                                                                                             \
+    if (!glow__is_live((handle), GLOW_LIVE_##kind, __func__))                                      \
+      return value;                                                                                \
+  } while (0)
+#define GLOW_LIVE(handle, kind) GLOW_LIVE_OR(handle, kind, GLOW_E_ARGUMENT)
+/* The same where a handle is destroyed. */
+#define GLOW_LIVE_END(handle, kind)                                                                \
+  do {                                                                                             \
+    GLOW_LIVE_OR(handle, kind, );                                                                  \
+    glow__live_remove((handle), GLOW_LIVE_##kind);                                                 \
+  } while (0)
 
 /* ---- registry (base/registry.c): tables of the types that files can name --------------------- */
 

@@ -252,11 +252,13 @@ glow_status glow_pool_create(const glow_allocator *allocator, uint32_t threads, 
     return glow_error(GLOW_E_MEMORY, "only %lu of a pool's %lu threads could be started: %s",
                       (unsigned long)started + 1, (unsigned long)threads, strerror(error));
   }
+  glow__live_add(pool, GLOW_LIVE_POOL);
   *out = pool;
   return GLOW_OK;
 }
 
 glow_status glow_pool_executor(glow_pool *pool, glow_executor *out) {
+  GLOW_LIVE(pool, POOL);
   if (!pool || !out)
     return glow_error(GLOW_E_ARGUMENT, "glow_pool_executor: NULL argument");
   const glow_executor executor = {sizeof executor, pool->threads, 0, pool_run, pool};
@@ -266,6 +268,7 @@ glow_status glow_pool_executor(glow_pool *pool, glow_executor *out) {
 void glow_pool_destroy(glow_pool **pool) {
   if (!pool || !*pool)
     return;
+  GLOW_LIVE_END(*pool, POOL);
   if (!inherited(*pool)) {
     stop_threads(*pool);
     destroy_sync(*pool);

@@ -42,6 +42,7 @@ static glow_status registry_add(glow_context *context, const char *type,
 }
 
 glow_status glow_context_register_layer(glow_context *context, const glow_layer_ops *ops) {
+  GLOW_LIVE(context, CONTEXT);
   registry_entry values = {.is_layer = true, .layer.struct_size = sizeof values.layer};
   if (!context || !ops)
     return glow_error(GLOW_E_ARGUMENT, "glow_context_register_layer: NULL argument");
@@ -51,6 +52,7 @@ glow_status glow_context_register_layer(glow_context *context, const glow_layer_
 }
 
 glow_status glow_context_register_net(glow_context *context, const glow_net_ops *ops) {
+  GLOW_LIVE(context, CONTEXT);
   registry_entry values = {.is_layer = false, .net.struct_size = sizeof values.net};
   if (!context || !ops)
     return glow_error(GLOW_E_ARGUMENT, "glow_context_register_net: NULL argument");

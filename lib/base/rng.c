@@ -91,6 +91,7 @@ struct glow_rng {
 glow_status glow_rng_create(glow_context *context, uint64_t seed, glow_rng **out) {
   if (out)
     *out = NULL;
+  GLOW_LIVE(context, CONTEXT);
   if (!context || !out)
     return glow_error(GLOW_E_ARGUMENT, "glow_rng_create: NULL argument");
   glow_rng *rng = glow_allocate(context, sizeof *rng);
@@ -98,6 +99,7 @@ glow_status glow_rng_create(glow_context *context, uint64_t seed, glow_rng **out
     return GLOW_E_MEMORY;
   rng->context = context;
   rng->seed = seed;
+  glow__live_add(rng, GLOW_LIVE_RNG);
   *out = rng;
   return GLOW_OK;
 }
@@ -105,6 +107,8 @@ glow_status glow_rng_create(glow_context *context, uint64_t seed, glow_rng **out
 void glow_rng_destroy(glow_rng **rng) {
   if (!rng || !*rng)
     return;
+  GLOW_LIVE_END(*rng, RNG);
+  GLOW_LIVE_OR((*rng)->context, CONTEXT, );
   glow_release((*rng)->context, *rng);
   *rng = NULL;
 }
@@ -119,6 +123,7 @@ static glow_status check_draw(const glow_rng *rng, const void *out, int64_t coun
 }
 
 glow_status glow_rng_uniform(glow_rng *rng, float *out, int64_t count) {
+  GLOW_LIVE(rng, RNG);
   GLOW_TRY(check_draw(rng, out, count, INT64_MAX));
   glow_random_uniform(rng->seed, GLOW_STREAM_USER, rng->position, out, count);
   rng->position += (uint64_t)count;
@@ -126,6 +131,7 @@ glow_status glow_rng_uniform(glow_rng *rng, float *out, int64_t count) {
 }
 
 glow_status glow_rng_normal(glow_rng *rng, float *out, int64_t count) {
+  GLOW_LIVE(rng, RNG);
   GLOW_TRY(check_draw(rng, out, count, INT64_MAX));
   glow_random_normal(rng->seed, GLOW_STREAM_USER, rng->position, out, count);
   rng->position += (uint64_t)count;
@@ -133,6 +139,7 @@ glow_status glow_rng_normal(glow_rng *rng, float *out, int64_t count) {
 }
 
 glow_status glow_rng_permutation(glow_rng *rng, int32_t *out, int64_t count) {
+  GLOW_LIVE(rng, RNG);
   GLOW_TRY(check_draw(rng, out, count, INT32_MAX));
   glow_random_permutation(rng->seed, GLOW_STREAM_USER, rng->position, out, count);
   rng->position += (uint64_t)count;
@@ -140,10 +147,12 @@ glow_status glow_rng_permutation(glow_rng *rng, int32_t *out, int64_t count) {
 }
 
 uint64_t glow_rng_position(const glow_rng *rng) {
+  GLOW_LIVE_OR(rng, RNG, 0);
   return rng ? rng->position : 0;
 }
 
 glow_status glow_rng_set_position(glow_rng *rng, uint64_t position) {
+  GLOW_LIVE(rng, RNG);
   if (!rng)
     return glow_error(GLOW_E_ARGUMENT, "glow_rng_set_position: NULL argument");
   rng->position = position;

@@ -150,6 +150,7 @@ static glow_status check_layer(glow_context *context, glow_layer *layer,
 
 glow_status glow_layer_check(glow_context *context, glow_layer **layer,
                              const glow_check_options *options) {
+  GLOW_LIVE(context, CONTEXT);
   glow_check_options o = GLOW_CHECK_OPTIONS_INIT;
   if (!layer || !*layer)
     return glow_error(GLOW_E_ARGUMENT, "glow_layer_check: no layer");
@@ -168,6 +169,7 @@ glow_status glow_layer_check(glow_context *context, glow_layer **layer,
 
 glow_status glow_net_check(glow_context *context, glow_net **net,
                            const glow_check_options *options) {
+  GLOW_LIVE(context, CONTEXT);
   glow_check_options o = GLOW_CHECK_OPTIONS_INIT;
   glow_coupling_options coupling = GLOW_COUPLING_OPTIONS_INIT;
   glow_layer *layer = NULL;

@@ -40,6 +40,7 @@ void glow__check_make_shadow(glow__check *c) {
   c->shadow = *c->context;
   c->shadow.allocator = (glow_allocator){sizeof(glow_allocator), counted_alloc, counted_free, c};
   c->shadow.executor = (glow_executor){sizeof(glow_executor), WORKERS, 0, check_run_serially, NULL};
+  glow__live_add(&c->shadow, GLOW_LIVE_CONTEXT);
 }
 
 /* ---- the model ------------------------------------------------------------------------------- */
@@ -160,6 +161,7 @@ void glow__check_free_all(glow__check *c) {
   if (c->model)
     c->model->context = c->context;
   glow_model_destroy(&c->model);
+  glow__live_remove(&c->shadow, GLOW_LIVE_CONTEXT);
 }
 
 /* ---- random values --------------------------------------------------------------------------- */

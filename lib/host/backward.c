@@ -76,6 +76,7 @@ static glow_status backward_reconstructed(const glow__back *b, int32_t first, in
     const glow__node *node = &ws->model->nodes[i];
     float *x = ws->memory + ws->plan.states[i & 1];
     glow_call call;
+    GLOW_TRY(glow__check_cancelled(ws));
     glow__back_begin(b, i, &call);
     call.stored = ws->memory + ws->plan.stored;
     glow_layer_gradient g = {.y = y};
@@ -136,14 +137,12 @@ static glow_status not_inverted(glow_workspace *ws, glow_status status) {
 /* Nodes [first, last), where only the input of the first is stored. */
 static glow_status not_stored(const glow__back *b, int32_t first, int32_t last) {
   glow_workspace *ws = b->ws;
-  if (ws->recomputes) {
-    glow__back_recomputed(b, first, last);
-    return GLOW_OK;
-  }
+  if (ws->recomputes)
+    return glow__back_recomputed(b, first, last);
   const float *x = NULL;
   glow_status status = backward_reconstructed(b, first, last, &x);
   if (status != GLOW_OK)
-    return not_inverted(ws, status);
+    return status == GLOW_E_CANCELLED ? status : not_inverted(ws, status);
   double drift = relative_difference(x, glow__stored_input(ws, first),
                                      ws->samples * ws->model->nodes[first].in_size);
   if (drift > ws->drift)
@@ -159,6 +158,7 @@ static glow_status through(const glow__back *b) {
   for (int32_t last = ws->model->node_count, first; last > 0; last = first) {
     first = last - 1;
     if (glow__is_stored(ws, first)) {
+      GLOW_TRY(glow__check_cancelled(ws));
       stored(b, first);
       continue;
     }
@@ -209,6 +209,7 @@ static glow_status backward_check(const glow_workspace *ws, const glow_backward_
 }
 
 glow_status glow_workspace_backward(glow_workspace *ws, const glow_backward_options *options) {
+  GLOW_LIVE(ws, WORKSPACE);
   glow_backward_options o = GLOW_BACKWARD_OPTIONS_INIT;
   if (!ws || !options)
     return glow_error(GLOW_E_ARGUMENT, "glow_workspace_backward: NULL argument");

@@ -30,6 +30,7 @@ glow_status glow_builder_create(glow_context *context, const glow_shape *input,
   int64_t dims = 0;
   if (out)
     *out = NULL;
+  GLOW_LIVE(context, CONTEXT);
   if (!context || !input || !out)
     return glow_error(GLOW_E_ARGUMENT, "glow_builder_create: NULL argument");
   GLOW_TRY(glow_options_read(&table, options, &o));
@@ -47,6 +48,8 @@ glow_status glow_builder_create(glow_context *context, const glow_shape *input,
   model->bits = o.bits;
   builder->model = model;
   builder->shape = *input;
+  glow__live_add(builder, GLOW_LIVE_BUILDER);
+  glow__live_add(model, GLOW_LIVE_MODEL);
   *out = builder;
   return GLOW_OK;
 }
@@ -54,6 +57,8 @@ glow_status glow_builder_create(glow_context *context, const glow_shape *input,
 void glow_builder_destroy(glow_builder **builder) {
   if (!builder || !*builder)
     return;
+  GLOW_LIVE_END(*builder, BUILDER);
+  GLOW_LIVE_OR((*builder)->model->context, CONTEXT, );
   glow_builder *b = *builder;
   glow_context *context = b->model->context;
   glow__values_free(context, b->values);
@@ -217,8 +222,10 @@ static glow_status builder_add(glow_builder *builder, const char *name, glow_lay
 }
 
 glow_status glow_builder_add(glow_builder *builder, const char *name, glow_layer **layer) {
+  GLOW_LIVE(builder, BUILDER);
   if (!layer || !*layer)
     return glow_error(GLOW_E_ARGUMENT, "glow_builder_add: no layer");
+  GLOW_LIVE(*layer, LAYER);
   glow_status status = GLOW_OK;
   if (!builder)
     status = glow_error(GLOW_E_ARGUMENT, "glow_builder_add: no builder");
@@ -236,6 +243,7 @@ glow_status glow_builder_add(glow_builder *builder, const char *name, glow_layer
 }
 
 glow_status glow_builder_shape(const glow_builder *builder, glow_shape *out) {
+  GLOW_LIVE(builder, BUILDER);
   if (!builder || !out)
     return glow_error(GLOW_E_ARGUMENT, "glow_builder_shape: NULL argument");
   *out = builder->shape;
@@ -274,7 +282,7 @@ glow_status glow__reset_layers(glow_model *model, void *arg) {
   return GLOW_OK;
 }
 
-static glow_status builder_finish(const glow_builder *builder, glow__read_fn read, void *arg) {
+static glow_status builder_check_end(const glow_builder *builder) {
   const glow_shape *left = &builder->shape;
   if (builder->failed)
     return glow_error(GLOW_E_STATE, "the builder has failed before");
@@ -282,6 +290,19 @@ static glow_status builder_finish(const glow_builder *builder, glow__read_fn rea
     return glow_error(GLOW_E_SHAPE,
                       "%lld x %lld x %lld elements are left: the last layer must be a prior",
                       (long long)left->height, (long long)left->width, (long long)left->channels);
+  return GLOW_OK;
+}
+
+glow_status glow__builder_bytes(const glow_builder *builder, uint64_t *model, uint64_t *workspace) {
+  const glow_model *m = builder->model;
+  GLOW_TRY(builder_check_end(builder));
+  *model =
+      4 * ((uint64_t)m->parameter_count + (uint64_t)m->fixed_count) + (uint64_t)m->derived_size;
+  return workspace ? glow_workspace_plan_bytes(m, NULL, workspace) : GLOW_OK;
+}
+
+static glow_status builder_finish(const glow_builder *builder, glow__read_fn read, void *arg) {
+  GLOW_TRY(builder_check_end(builder));
   GLOW_TRY(builder_allocate(builder->model));
   GLOW_TRY(read(builder->model, arg));
   glow__values_write(builder->values, builder->model);
@@ -297,6 +318,7 @@ glow_status glow__builder_finish_from(glow_builder **builder, glow__read_fn read
   }
   *out = (*builder)->model;
   glow__values_free((*out)->context, (*builder)->values);
+  glow__live_remove(*builder, GLOW_LIVE_BUILDER);
   glow_release((*out)->context, *builder);
   *builder = NULL;
   return GLOW_OK;
@@ -319,6 +341,7 @@ glow_status glow_builder_finish(glow_builder **builder, glow_model **out) {
     *out = NULL;
   if (!builder || !*builder)
     return glow_error(GLOW_E_ARGUMENT, "glow_builder_finish: no builder");
+  GLOW_LIVE(*builder, BUILDER);
   if (out)
     return glow__builder_finish_from(builder, glow__reset_layers, NULL, out);
   glow_builder_destroy(builder);

@@ -4,6 +4,7 @@
 #include "host/workspace.h"
 
 glow_status glow__check_ready(const glow_model *model) {
+  GLOW_LIVE(model, MODEL);
   if (!model->prepared)
     return glow_error(GLOW_E_STATE, "parameters have changed: call glow_model_prepare first");
   if (!model->initialised)
@@ -18,6 +19,14 @@ glow_status glow__check_count(const glow_workspace *ws, int64_t count) {
       elements > INT64_MAX / 64)
     return glow_error(GLOW_E_ARGUMENT, "%lld samples; 1 or more are needed", (long long)count);
   return GLOW_OK;
+}
+
+glow_status glow__check_cancelled(glow_workspace *ws) {
+  if (!__atomic_load_n(&ws->cancel, __ATOMIC_RELAXED))
+    return GLOW_OK;
+  ws->samples = 0;
+  ws->has_logits = false;
+  return glow_error(GLOW_E_CANCELLED, "the pass was cancelled (glow_workspace_cancel)");
 }
 
 glow_status glow__check_batch(const glow_workspace *ws, int64_t count) {

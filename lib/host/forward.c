@@ -51,9 +51,10 @@ static bool watched_finite(const glow__watch *w, const glow_call *call, const fl
          (!call->latents || latents_finite(call, w->first, w->count));
 }
 
-void glow__run_forward(glow_workspace *ws, const float *x, const int32_t *labels, int64_t samples,
-                       int32_t form, int32_t statistics, bool store, float *latents, double *logdet,
-                       double *logprior, glow__watch *watch) {
+glow_status glow__run_forward(glow_workspace *ws, const float *x, const int32_t *labels,
+                              int64_t samples, int32_t form, int32_t statistics, bool store,
+                              float *latents, double *logdet, double *logprior,
+                              glow__watch *watch) {
   const glow_model *model = ws->model;
   float *logits = ws->memory + ws->plan.logits;
   ws->has_logits = model->logits > 0;
@@ -67,6 +68,7 @@ void glow__run_forward(glow_workspace *ws, const float *x, const int32_t *labels
   for (int32_t i = 0; i < model->node_count; i++) {
     const glow__node *node = &model->nodes[i];
     glow_call call;
+    GLOW_TRY(glow__check_cancelled(ws));
     glow__call_begin(ws, node, samples, labels, form, latents, &call);
     call.statistics = statistics;
     if (store && glow__is_stored(ws, i))
@@ -77,10 +79,11 @@ void glow__run_forward(glow_workspace *ws, const float *x, const int32_t *labels
     glow__node_forward(&call, x, y, logdet, logprior);
     if (watch && !watched_finite(watch, &call, y, logits, logdet, logprior)) {
       watch->found = node;
-      return;
+      return GLOW_OK;
     }
     x = y;
   }
+  return GLOW_OK;
 }
 
 static glow_status check_forward(const glow_workspace *ws, const float *x, const int32_t *labels,
@@ -145,57 +148,61 @@ static forward_part forward_part_of(const glow_workspace *ws, const float *x, in
   return p;
 }
 
-static void run_part(glow_workspace *ws, const forward_part *p, int32_t form, bool store,
-                     float *latents, glow__watch *watch) {
-  glow__run_forward(ws, p->x, p->labels, p->count, form, p->statistics, store, latents,
-                    doubles(ws, ws->plan.logdet), doubles(ws, ws->plan.logprior), watch);
+static glow_status run_part(glow_workspace *ws, const forward_part *p, int32_t form, bool store,
+                            float *latents, glow__watch *watch) {
+  return glow__run_forward(ws, p->x, p->labels, p->count, form, p->statistics, store, latents,
+                           doubles(ws, ws->plan.logdet), doubles(ws, ws->plan.logprior), watch);
 }
 
 /* Backward works from raw latents, so whitened ones are made by a pass of their own. */
-static void run_forms(glow_workspace *ws, const forward_part *p) {
+static glow_status run_forms(glow_workspace *ws, const forward_part *p) {
   float *own = ws->memory + ws->plan.latents;
   bool raw = p->form == GLOW_LATENTS_RAW;
   if (!raw)
-    run_part(ws, p, p->form, false, p->latents, NULL);
+    GLOW_TRY(run_part(ws, p, p->form, false, p->latents, NULL));
   if (raw || p->store)
-    run_part(ws, p, GLOW_LATENTS_RAW, p->store, own, NULL);
+    GLOW_TRY(run_part(ws, p, GLOW_LATENTS_RAW, p->store, own, NULL));
   if (raw && p->latents)
     memcpy(p->latents, own, (size_t)(p->count * ws->model->dims) * sizeof(float));
+  return GLOW_OK;
 }
 
 /* Marks samples whose results are not finite. Who asks for the layer, or gets no statuses, is told
  * it; the batch is run again for that. */
-static void forward_settle(glow_workspace *ws, const forward_part *p, bool tell) {
+static glow_status forward_settle(glow_workspace *ws, const forward_part *p, bool tell) {
   int64_t n = glow__outcome_mark(ws, p->count, p->latents, ws->model->dims,
                                  doubles(ws, ws->plan.logdet), doubles(ws, ws->plan.logprior));
   if (n < 0)
-    return;
+    return GLOW_OK;
   glow__watch watch = {.first = n, .count = 1};
   if (tell)
-    run_part(ws, p, p->form, false, ws->memory + ws->plan.latents, &watch);
+    GLOW_TRY(run_part(ws, p, p->form, false, ws->memory + ws->plan.latents, &watch));
   glow__outcome_blame(ws, n, watch.found ? watch.found->name : NULL);
+  return GLOW_OK;
 }
 
 /* The batch that starts at sample `first` of `count`. */
-static void forward_batch(glow_workspace *ws, const float *x, int64_t first, int64_t count,
-                          const glow_forward_options *o) {
+static glow_status forward_batch(glow_workspace *ws, const float *x, int64_t first, int64_t count,
+                                 const glow_forward_options *o) {
   const forward_part p = forward_part_of(ws, x, first, count, o);
   ws->first = first;
   glow__outcome_screen(ws, "input", p.x, p.count);
-  run_forms(ws, &p);
+  GLOW_TRY(run_forms(ws, &p));
   double *ld = o->logdet ? o->logdet + first : NULL;
   double *lp = o->log_prob ? o->log_prob + first : NULL;
   hand_out(ws, p.count, ld, lp);
-  forward_settle(ws, &p, !o->statuses || o->layer); /* may run again, over what was handed out */
+  /* may run again, over what was handed out */
+  GLOW_TRY(forward_settle(ws, &p, !o->statuses || o->layer));
   glow__outcome_blank(ws, p.count, p.latents, ws->model->dims);
   glow__outcome_blank_doubles(ws, p.count, ld);
   glow__outcome_blank_doubles(ws, p.count, lp);
   glow__outcome_blank(ws, p.count, ws->memory + ws->plan.logits, ws->model->logits);
   glow__outcome_hand_out(ws, p.count, o->statuses ? o->statuses + first : NULL);
   if (!p.store)
-    return;
+    return GLOW_OK;
   glow__remember(ws, p.labels, p.count);
   ws->statistics = p.statistics;
+  return GLOW_OK;
 }
 
 static glow_status forward_read_options(const glow_forward_options *from, glow_forward_options *o) {
@@ -213,16 +220,19 @@ static glow_status forward_read_options(const glow_forward_options *from, glow_f
 
 glow_status glow_workspace_forward(glow_workspace *ws, const float *x, int64_t count,
                                    const glow_forward_options *options) {
+  GLOW_LIVE(ws, WORKSPACE);
   glow_forward_options o;
+  glow_status status = GLOW_OK;
   GLOW_TRY(forward_read_options(options, &o));
   GLOW_TRY(check_forward(ws, x, o.labels, count, o.latents ? o.form : GLOW_LATENTS_RAW));
   if (is_for_backward(ws, &o))
     GLOW_TRY(glow__check_batch(ws, count));
   glow__warn_of_scale(ws, x, count);
   glow__outcome_begin(ws);
-  for (int64_t first = 0; first < count; first += ws->plan.batch)
-    forward_batch(ws, x, first, count, &o);
-  return glow__outcome_end(ws, count, o.statuses, o.failed, o.layer);
+  for (int64_t first = 0; status == GLOW_OK && first < count; first += ws->plan.batch)
+    status = forward_batch(ws, x, first, count, &o);
+  return status == GLOW_OK ? glow__outcome_end(ws, count, o.statuses, o.failed, o.layer)
+                           : glow__outcome_stop(ws, status);
 }
 
 glow_status glow_workspace_log_prob(glow_workspace *ws, const float *x, const int32_t *labels,
@@ -235,6 +245,7 @@ glow_status glow_workspace_log_prob(glow_workspace *ws, const float *x, const in
 }
 
 double glow_model_bits_per_dim(const glow_model *model, double log_prob) {
+  GLOW_LIVE_OR(model, MODEL, NAN);
   if (!model)
     return NAN;
   return -log_prob / (double)model->dims / M_LN2 + (double)model->bits;
@@ -242,20 +253,24 @@ double glow_model_bits_per_dim(const glow_model *model, double log_prob) {
 
 /* ---- diagnosis ------------------------------------------------------------------------------- */
 
-static const char *first_nonfinite(glow_workspace *ws, const float *x, const int32_t *labels,
-                                   int64_t count) {
+static glow_status first_nonfinite(glow_workspace *ws, const float *x, const int32_t *labels,
+                                   int64_t count, const char **layer) {
   glow__watch watch = {.first = 0, .count = count};
   int32_t statistics = glow__is_training(ws) ? GLOW_STATISTICS_BATCH : GLOW_STATISTICS_RUNNING;
-  if (!glow__finite_floats(x, count * ws->model->dims))
-    return "input";
-  glow__run_forward(ws, x, labels, count, GLOW_LATENTS_RAW, statistics, false,
-                    ws->memory + ws->plan.latents, doubles(ws, ws->plan.logdet),
-                    doubles(ws, ws->plan.logprior), &watch);
-  return watch.found ? watch.found->name : NULL;
+  if (!glow__finite_floats(x, count * ws->model->dims)) {
+    *layer = "input";
+    return GLOW_OK;
+  }
+  GLOW_TRY(glow__run_forward(ws, x, labels, count, GLOW_LATENTS_RAW, statistics, false,
+                             ws->memory + ws->plan.latents, doubles(ws, ws->plan.logdet),
+                             doubles(ws, ws->plan.logprior), &watch));
+  *layer = watch.found ? watch.found->name : NULL;
+  return GLOW_OK;
 }
 
 glow_status glow_workspace_find_nonfinite(glow_workspace *ws, const float *x, const int32_t *labels,
                                           int64_t count, const char **layer) {
+  GLOW_LIVE(ws, WORKSPACE);
   if (!layer)
     return glow_error(GLOW_E_ARGUMENT, "glow_workspace_find_nonfinite: NULL argument");
   *layer = NULL;
@@ -263,6 +278,5 @@ glow_status glow_workspace_find_nonfinite(glow_workspace *ws, const float *x, co
   GLOW_TRY(glow__check_conditions_finite(ws, count));
   GLOW_TRY(glow__check_batch(ws, count));
   ws->samples = 0;
-  *layer = first_nonfinite(ws, x, labels, count);
-  return GLOW_OK;
+  return first_nonfinite(ws, x, labels, count, layer);
 }

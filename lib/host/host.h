@@ -23,6 +23,9 @@ glow_status glow__model_save_layer(const glow_model *model, int32_t index, glow_
 /* For loading: the model that is being built, whose tensors have no memory yet; and finishing it
  * with values from `read` instead of starting values. */
 const glow_model *glow__builder_model(const glow_builder *builder);
+/* Bytes of the values of the model that a finished builder would become: parameters, fixed state
+ * and derived values; and of a workspace for one sample (NULL: not wanted). */
+glow_status glow__builder_bytes(const glow_builder *builder, uint64_t *model, uint64_t *workspace);
 typedef glow_status (*glow__read_fn)(glow_model *model, void *arg);
 glow_status glow__builder_finish_from(glow_builder **builder, glow__read_fn read, void *arg,
                                       glow_model **out);
@@ -37,6 +40,11 @@ void glow__model_adopt(glow_model *model, void *memory, int64_t bytes,
                        void (*release)(void *memory, int64_t bytes));
 /* Whether the parameters are in memory that was handed over. */
 bool glow__model_adopted(const glow_model *model);
+/* Whether the model's layers could prepare these parameters, as whoever loads them will have to.
+ * The error names the layer and the cause. The model stays as it is. (trial.c) */
+glow_status glow__model_check_prepares(const glow_model *model, const float *parameters);
+/* Shape that layer `index` gets. */
+const glow_shape *glow__model_layer_input(const glow_model *model, int32_t index);
 /* Memory of tensor `index`, trainable or fixed. */
 void *glow__model_tensor_data(const glow_model *model, int32_t index);
 

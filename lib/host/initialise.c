@@ -90,6 +90,7 @@ static glow_status initialise_failed(const initialisation *in, const glow__node 
 static glow_status through_layers(initialisation *in) {
   for (int32_t i = 0; i < in->model->node_count; i++) {
     const glow__node *node = &in->model->nodes[i];
+    GLOW_TRY(glow__check_cancelled(in->ws));
     for (int32_t round = 0; round < node->rounds; round++) {
       glow_status status = one_round(in, node, round);
       if (status != GLOW_OK)
@@ -161,6 +162,8 @@ static glow_status initialise_check(glow_workspace *ws, const glow_model *model,
 
 glow_status glow_workspace_initialise(glow_workspace *ws, glow_model *model, const float *x,
                                       const int32_t *labels, int64_t count) {
+  GLOW_LIVE(ws, WORKSPACE);
+  GLOW_LIVE(model, MODEL);
   GLOW_TRY(initialise_check(ws, model, x, labels, count));
   glow_context *context = model->context;
   size_t bytes = (size_t)(count * model->dims) * sizeof(float);

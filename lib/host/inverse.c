@@ -43,6 +43,7 @@ glow_status glow__run_inverse(glow_workspace *ws, const float *latents, int32_t 
     const glow__node *node = &model->nodes[i];
     float *to = input_place(ws, i, y, x, store);
     glow_call call;
+    GLOW_TRY(glow__check_cancelled(ws));
     /* Layers only read latents in inverse, although the pointer that they get is not const. */
     glow__call_begin(ws, node, samples, labels, form, (float *)(uintptr_t)latents, &call);
     if (store && glow__inverse_stores(ws, i))
@@ -171,6 +172,7 @@ static glow_status inverse_batch(glow_workspace *ws, const inverse_part *p) {
 
 glow_status glow_workspace_inverse(glow_workspace *ws, const float *latents, int64_t count,
                                    const glow_inverse_options *options, float *x) {
+  GLOW_LIVE(ws, WORKSPACE);
   glow_inverse_options o;
   glow_status status = GLOW_OK;
   GLOW_TRY(inverse_read_options(options, &o));
@@ -203,6 +205,7 @@ glow_status glow_workspace_inverse(glow_workspace *ws, const float *latents, int
 
 glow_status glow_workspace_sample(glow_workspace *ws, int64_t count,
                                   const glow_sample_options *options, float *x) {
+  GLOW_LIVE(ws, WORKSPACE);
   glow_sample_options o = GLOW_SAMPLE_OPTIONS_INIT;
   glow_status status = GLOW_OK;
   GLOW_TRY(glow__options_copy(&o, sizeof o, options, sizeof o, "glow_sample_options"));

@@ -86,6 +86,7 @@ static glow_status through_inverse(const back_run *b) {
     memset(ws->memory + ws->plan.gradients_x[0], 0, bytes);
   for (int32_t i = 0; i < ws->model->node_count; i++) {
     const float *y = NULL;
+    GLOW_TRY(glow__check_cancelled(ws));
     GLOW_TRY(inverse_backward_node(b, i, x, &y));
     x = y;
   }
@@ -114,6 +115,7 @@ glow_status glow_workspace_inverse_backward(glow_workspace *ws,
   glow_inverse_backward_options o = GLOW_INVERSE_BACKWARD_OPTIONS_INIT;
   if (!ws || !options)
     return glow_error(GLOW_E_ARGUMENT, "glow_workspace_inverse_backward: NULL argument");
+  GLOW_LIVE(ws, WORKSPACE);
   GLOW_TRY(glow__options_copy(&o, sizeof o, options, sizeof o, "glow_inverse_backward_options"));
   GLOW_TRY(inverse_backward_check(ws, &o));
   const back_run b = {.ws = ws,

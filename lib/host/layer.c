@@ -76,6 +76,7 @@ static glow_status check_given(const glow_context *context, const glow_layer_ops
     if (!nets || !nets[i])
       return glow_error(GLOW_E_ARGUMENT, "a layer of type '%s' needs a net ('%s'), which is NULL",
                         ops->type, ops->nets[i].prefix);
+    GLOW_LIVE(nets[i], NET);
     if (nets[i]->context != context)
       return glow_error(GLOW_E_ARGUMENT, "net '%s' was made with another context than the layer",
                         ops->nets[i].prefix);
@@ -110,6 +111,7 @@ static glow_status layer_create(glow_context *context, const glow_layer_ops *ops
     layer->nets[i] = nets[i];
     nets[i] = NULL;
   }
+  glow__live_add(layer, GLOW_LIVE_LAYER);
   *out = layer;
   return GLOW_OK;
 }
@@ -120,6 +122,7 @@ glow_status glow_layer_create(glow_context *context, const glow_layer_ops *ops, 
   glow_status status = GLOW_OK;
   if (out)
     *out = NULL;
+  GLOW_LIVE(context, CONTEXT);
   if (ops) /* first, because it tells how many nets are taken over */
     status = glow__table_copy(&table, sizeof table, ops, GLOW_LAYER_OPS_SMALLEST, "glow_layer_ops");
   if (status == GLOW_OK && (!context || !ops || !out))
@@ -138,6 +141,7 @@ glow_status glow_layer_create(glow_context *context, const glow_layer_ops *ops, 
 }
 
 void *glow_layer_self(glow_layer *layer) {
+  GLOW_LIVE_OR(layer, LAYER, NULL);
   if (!layer)
     return NULL;
   layer->has_more = !layer->ops.create;
@@ -147,6 +151,8 @@ void *glow_layer_self(glow_layer *layer) {
 void glow_layer_destroy(glow_layer **layer) {
   if (!layer || !*layer)
     return;
+  GLOW_LIVE_END(*layer, LAYER);
+  GLOW_LIVE_OR((*layer)->context, CONTEXT, );
   glow_layer *l = *layer;
   if (l->ops.destroy)
     l->ops.destroy(l->self, l->context);

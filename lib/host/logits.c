@@ -67,35 +67,40 @@ static void logits_finish(glow_workspace *ws, const float *x, int64_t count, flo
 }
 
 /* One batch. */
-static void from_data(glow_workspace *ws, const float *x, const int32_t *labels, int64_t count,
-                      float *logits) {
+static glow_status from_data(glow_workspace *ws, const float *x, const int32_t *labels,
+                             int64_t count, float *logits) {
   double *logprior = (double *)(void *)(ws->memory + ws->plan.logprior);
   int32_t head = head_of(ws->model);
   labels = labels_or_none(ws, labels, count);
   for (int32_t i = 0; i < head; i++) {
     float *y = ws->memory + ws->plan.states[i & 1];
     glow_call call;
+    GLOW_TRY(glow__check_cancelled(ws));
     logits_begin(ws, i, labels, count, GLOW_LATENTS_RAW, ws->memory + ws->plan.latents, &call);
     glow__node_forward(&call, x, y, logits_logdets(ws), logprior);
     x = y;
   }
   logits_finish(ws, x, count, logits);
+  return GLOW_OK;
 }
 
 glow_status glow_workspace_classify(glow_workspace *ws, const float *x, const int32_t *labels,
                                     int64_t count, float *logits) {
+  GLOW_LIVE(ws, WORKSPACE);
+  glow_status status = GLOW_OK;
   GLOW_TRY(logits_check(ws, x, labels, count, GLOW_LATENTS_RAW, logits));
   glow__warn_of_scale(ws, x, count);
   glow__outcome_begin(ws);
-  for (int64_t first = 0; first < count; first += ws->plan.batch) {
+  for (int64_t first = 0; status == GLOW_OK && first < count; first += ws->plan.batch) {
     const float *batch = x + first * ws->model->dims;
     int64_t samples = glow__batch_at(ws, first, count);
     ws->first = first;
     glow__outcome_screen(ws, "input", batch, samples);
-    from_data(ws, batch, labels ? labels + first : NULL, samples,
-              logits + first * ws->model->logits);
+    status = from_data(ws, batch, labels ? labels + first : NULL, samples,
+                       logits + first * ws->model->logits);
   }
-  return glow__outcome_end(ws, count, NULL, NULL, NULL);
+  return status == GLOW_OK ? glow__outcome_end(ws, count, NULL, NULL, NULL)
+                           : glow__outcome_stop(ws, status);
 }
 
 static glow_status from_latents(glow_workspace *ws, const float *latents, int32_t form,
@@ -106,6 +111,7 @@ static glow_status from_latents(glow_workspace *ws, const float *latents, int32_
   for (int32_t i = ws->model->node_count - 1; i >= head; i--) {
     float *x = ws->memory + ws->plan.states[i & 1];
     glow_call call;
+    GLOW_TRY(glow__check_cancelled(ws));
     logits_begin(ws, i, labels, count, form, latents, &call);
     GLOW_TRY(glow__node_inverse(&call, y, x, logits_logdets(ws), NULL));
     y = x;
@@ -116,6 +122,7 @@ static glow_status from_latents(glow_workspace *ws, const float *latents, int32_
 
 glow_status glow_workspace_classify_latents(glow_workspace *ws, const float *latents, int32_t form,
                                             const int32_t *labels, int64_t count, float *logits) {
+  GLOW_LIVE(ws, WORKSPACE);
   glow_status status = GLOW_OK;
   GLOW_TRY(glow__check_form(&form));
   GLOW_TRY(logits_check(ws, latents, labels, count, form, logits));
@@ -133,5 +140,6 @@ glow_status glow_workspace_classify_latents(glow_workspace *ws, const float *lat
 }
 
 const float *glow_workspace_logits(const glow_workspace *ws) {
+  GLOW_LIVE_OR(ws, WORKSPACE, NULL);
   return ws && ws->has_logits ? ws->memory + ws->plan.logits : NULL;
 }

@@ -23,6 +23,8 @@ char *glow__model_name(glow_model *model, size_t bytes) {
 void glow__model_free(glow_model *model) {
   if (!model)
     return;
+  GLOW_LIVE_END(model, MODEL);
+  GLOW_LIVE_OR(model->context, CONTEXT, );
   glow_context *context = model->context;
   for (int32_t i = 0; i < model->node_count; i++) {
     glow_layer_destroy(&model->nodes[i].layer);
@@ -56,6 +58,7 @@ glow_context *glow__model_context(const glow_model *model) {
 }
 
 glow_status glow_model_input_shape(const glow_model *model, glow_shape *out) {
+  GLOW_LIVE(model, MODEL);
   if (!model || !out)
     return glow_error(GLOW_E_ARGUMENT, "glow_model_input_shape: NULL argument");
   *out = model->input;
@@ -63,18 +66,22 @@ glow_status glow_model_input_shape(const glow_model *model, glow_shape *out) {
 }
 
 int32_t glow_model_bits(const glow_model *model) {
+  GLOW_LIVE_OR(model, MODEL, 0);
   return model ? model->bits : 0;
 }
 
 int32_t glow_model_class_count(const glow_model *model) {
+  GLOW_LIVE_OR(model, MODEL, 0);
   return model ? model->classes : 0;
 }
 
 int64_t glow_model_condition_size(const glow_model *model) {
+  GLOW_LIVE_OR(model, MODEL, 0);
   return model ? model->condition_size : 0;
 }
 
 glow_status glow_model_condition_shape(const glow_model *model, glow_shape *out) {
+  GLOW_LIVE(model, MODEL);
   if (!model || !out)
     return glow_error(GLOW_E_ARGUMENT, "glow_model_condition_shape: NULL argument");
   *out = model->condition;
@@ -82,32 +89,39 @@ glow_status glow_model_condition_shape(const glow_model *model, glow_shape *out)
 }
 
 int64_t glow_model_logit_count(const glow_model *model) {
+  GLOW_LIVE_OR(model, MODEL, 0);
   return model ? model->logits : 0;
 }
 
 int64_t glow_model_dims(const glow_model *model) {
+  GLOW_LIVE_OR(model, MODEL, 0);
   return model ? model->dims : 0;
 }
 
 int32_t glow_model_layer_count(const glow_model *model) {
+  GLOW_LIVE_OR(model, MODEL, 0);
   return model ? model->node_count : 0;
 }
 
 const char *glow_model_layer_name(const glow_model *model, int32_t index) {
+  GLOW_LIVE_OR(model, MODEL, NULL);
   return model && index >= 0 && index < model->node_count ? model->nodes[index].name : NULL;
 }
 
 const char *glow_model_layer_type(const glow_model *model, int32_t index) {
+  GLOW_LIVE_OR(model, MODEL, NULL);
   return model && index >= 0 && index < model->node_count ? model->nodes[index].layer->ops.type
                                                           : NULL;
 }
 
 int32_t glow_model_latent_block_count(const glow_model *model) {
+  GLOW_LIVE_OR(model, MODEL, 0);
   return model ? model->latent_count : 0;
 }
 
 glow_status glow_model_latent_block(const glow_model *model, int32_t index, int64_t *offset,
                                     glow_shape *shape) {
+  GLOW_LIVE(model, MODEL);
   if (!model || index < 0 || index >= model->latent_count)
     return glow_error(GLOW_E_ARGUMENT, "the model has no block %d of latents", index);
   const glow__node *node = model->nodes;
@@ -124,6 +138,7 @@ glow_status glow_model_latent_block(const glow_model *model, int32_t index, int6
 /* ---- parameters ----------------------------------------------------------------------------- */
 
 int32_t glow_model_tensor_count(const glow_model *model) {
+  GLOW_LIVE_OR(model, MODEL, 0);
   return model ? model->tensor_count : 0;
 }
 
@@ -137,6 +152,7 @@ static glow_status model_describe(const glow__tensor *tensor, glow_tensor_info *
 }
 
 glow_status glow_model_tensor(const glow_model *model, int32_t index, glow_tensor_info *out) {
+  GLOW_LIVE(model, MODEL);
   if (!model || !out || index < 0 || index >= model->tensor_count)
     return glow_error(GLOW_E_ARGUMENT, "the model has no tensor %d", index);
   return model_describe(&model->tensors[index], out);
@@ -156,6 +172,7 @@ static glow_status model_find(const glow_model *model, const char *name, const g
 
 glow_status glow_model_find_tensor(const glow_model *model, const char *name,
                                    glow_tensor_info *out) {
+  GLOW_LIVE(model, MODEL);
   const glow__tensor *tensor = NULL;
   GLOW_TRY(model_find(model, name, &tensor));
   return out ? model_describe(tensor, out)
@@ -182,6 +199,7 @@ void *glow__model_tensor_data(const glow_model *model, int32_t index) {
 
 glow_status glow_model_get_tensor(const glow_model *model, const char *name, void *out,
                                   int64_t elements) {
+  GLOW_LIVE(model, MODEL);
   const glow__tensor *tensor = NULL;
   GLOW_TRY(find_sized(model, name, out, elements, &tensor));
   memcpy(out, model_tensor_data(model, tensor), (size_t)elements * 4);
@@ -190,6 +208,7 @@ glow_status glow_model_get_tensor(const glow_model *model, const char *name, voi
 
 glow_status glow_model_set_tensor(glow_model *model, const char *name, const void *data,
                                   int64_t elements) {
+  GLOW_LIVE(model, MODEL);
   const glow__tensor *tensor = NULL;
   GLOW_TRY(find_sized(model, name, data, elements, &tensor));
   memcpy(model_tensor_data(model, tensor), data, (size_t)elements * 4);
@@ -198,14 +217,17 @@ glow_status glow_model_set_tensor(glow_model *model, const char *name, const voi
 }
 
 int64_t glow_model_parameter_count(const glow_model *model) {
+  GLOW_LIVE_OR(model, MODEL, 0);
   return model ? model->parameter_count : 0;
 }
 
 const float *glow_model_parameters(const glow_model *model) {
+  GLOW_LIVE_OR(model, MODEL, NULL);
   return model ? model->parameters : NULL;
 }
 
 float *glow_model_parameters_mutable(glow_model *model) {
+  GLOW_LIVE_OR(model, MODEL, NULL);
   if (!model)
     return NULL;
   model->prepared = false;
@@ -238,6 +260,7 @@ static void prepare_one(void *arg, uint32_t task, uint32_t worker) {
 }
 
 glow_status glow_model_prepare(glow_model *model) {
+  GLOW_LIVE(model, MODEL);
   if (!model)
     return glow_error(GLOW_E_ARGUMENT, "glow_model_prepare: NULL argument");
   prepare_run run = {model, model->node_count};
@@ -250,10 +273,12 @@ glow_status glow_model_prepare(glow_model *model) {
 }
 
 int32_t glow_model_initialised(const glow_model *model) {
+  GLOW_LIVE_OR(model, MODEL, 0);
   return model && model->initialised;
 }
 
 glow_status glow_model_set_initialised(glow_model *model) {
+  GLOW_LIVE(model, MODEL);
   if (!model)
     return glow_error(GLOW_E_ARGUMENT, "glow_model_set_initialised: NULL argument");
   model->initialised = true;
@@ -267,6 +292,10 @@ void glow__model_adopt(glow_model *model, void *memory, int64_t bytes,
   model->adopted_memory = memory;
   model->adopted_bytes = bytes;
   model->adopted_release = release;
+}
+
+const glow_shape *glow__model_layer_input(const glow_model *model, int32_t index) {
+  return &model->nodes[index].in;
 }
 
 bool glow__model_adopted(const glow_model *model) {

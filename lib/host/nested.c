@@ -191,6 +191,7 @@ static glow_status move_layers(glow_builder *builder, const char *name, glow_bui
 }
 
 glow_status glow_builder_add_block(glow_builder *builder, const char *name, glow_builder **block) {
+  GLOW_LIVE(builder, BUILDER);
   if (!block || !*block)
     return glow_error(GLOW_E_ARGUMENT, "glow_builder_add_block: no block");
   if (*block == builder)
@@ -233,6 +234,8 @@ static glow_status add_copies(glow_builder *builder, const char *name, const glo
 
 glow_status glow_builder_add_copy(glow_builder *builder, const char *name,
                                   const glow_builder *block) {
+  GLOW_LIVE(builder, BUILDER);
+  GLOW_LIVE(block, BUILDER);
   GLOW_TRY(check_builder(builder, "glow_builder_add_copy"));
   if (!block || block == builder || block->failed)
     return nested_settle(builder,
@@ -296,6 +299,8 @@ static glow_status add_model(glow_builder *builder, const char *name, const glow
 
 glow_status glow_builder_add_model(glow_builder *builder, const char *name,
                                    const glow_model *model) {
+  GLOW_LIVE(builder, BUILDER);
+  GLOW_LIVE(model, MODEL);
   GLOW_TRY(check_builder(builder, "glow_builder_add_model"));
   if (!model)
     return nested_settle(builder, glow_error(GLOW_E_ARGUMENT, "glow_builder_add_model: no model"));

@@ -27,6 +27,7 @@ glow_status glow_net_create(glow_context *context, const glow_net_ops *ops, cons
   void *block = NULL, *self = NULL;
   if (out)
     *out = NULL;
+  GLOW_LIVE(context, CONTEXT);
   if (!context || !ops || !out)
     return glow_error(GLOW_E_ARGUMENT, "glow_net_create: NULL argument");
   GLOW_TRY(glow__table_copy(&table, sizeof table, ops, GLOW_NET_OPS_SMALLEST, "glow_net_ops"));
@@ -37,11 +38,13 @@ glow_status glow_net_create(glow_context *context, const glow_net_ops *ops, cons
   net->context = context;
   net->ops = table;
   net->self = self;
+  glow__live_add(net, GLOW_LIVE_NET);
   *out = net;
   return GLOW_OK;
 }
 
 void *glow_net_self(glow_net *net) {
+  GLOW_LIVE_OR(net, NET, NULL);
   if (!net)
     return NULL;
   net->has_more = !net->ops.create;
@@ -51,6 +54,8 @@ void *glow_net_self(glow_net *net) {
 void glow_net_destroy(glow_net **net) {
   if (!net || !*net)
     return;
+  GLOW_LIVE_END(*net, NET);
+  GLOW_LIVE_OR((*net)->context, CONTEXT, );
   glow_net *n = *net;
   if (n->ops.destroy)
     n->ops.destroy(n->self, n->context);

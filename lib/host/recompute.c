@@ -34,57 +34,61 @@ static int32_t choose_parts(int32_t nodes, int32_t slots) {
 }
 
 /* Forward through nodes [first, last) from x to y, without storing anything. */
-static void recompute_run(const glow__back *b, int32_t first, int32_t last, const float *x,
-                          float *y) {
+static glow_status recompute_run(const glow__back *b, int32_t first, int32_t last, const float *x,
+                                 float *y) {
   const glow_workspace *ws = b->ws;
   float *states[2] = {ws->memory + ws->plan.states[0], ws->memory + ws->plan.states[1]};
   double *ignored = (double *)(void *)(ws->memory + ws->plan.logdet);
   for (int32_t i = first; i < last; i++) {
     float *to = i == last - 1 ? y : states[x == states[0]];
     glow_call call;
+    GLOW_TRY(glow__check_cancelled(b->ws));
     glow__back_begin(b, i, &call);
     glow__node_forward(&call, x, to, ignored, ignored);
     x = to;
   }
+  return GLOW_OK;
 }
 
-static void recompute_back(const glow__back *b, int32_t i, const float *x) {
+static glow_status recompute_back(const glow__back *b, int32_t i, const float *x) {
   const glow_workspace *ws = b->ws;
   const glow__node *node = &ws->model->nodes[i];
   double *ignored = (double *)(void *)(ws->memory + ws->plan.logdet);
   float *y = node->out_size ? ws->memory + ws->plan.states[0] : NULL;
   glow_call call;
+  GLOW_TRY(glow__check_cancelled(b->ws));
   glow__back_begin(b, i, &call);
   call.stored = ws->memory + ws->plan.stored;
   glow__node_forward(&call, x, y, ignored, ignored);
   call.stored_valid = true;
   glow_layer_gradient g = {.y = y, .x = x};
   glow__back_node(b, i, &call, &g);
+  return GLOW_OK;
 }
 
 /* slot: the first that is free. */
-static void go_back(const glow__back *b, int32_t first, int32_t last, const float *x,
-                    int32_t most_parts, float *slot) {
-  if (last - first == 1) {
-    recompute_back(b, first, x);
-    return;
-  }
+static glow_status go_back(const glow__back *b, int32_t first, int32_t last, const float *x,
+                           int32_t most_parts, float *slot) {
+  if (last - first == 1)
+    return recompute_back(b, first, x);
   int64_t nodes = last - first, parts = nodes < most_parts ? nodes : most_parts;
   int64_t stride = b->ws->plan.slot_stride;
   const float *from = x;
   for (int64_t p = 1; p < parts; p++) {
     float *to = slot + (p - 1) * stride;
-    recompute_run(b, first + (int32_t)(nodes * (p - 1) / parts),
-                  first + (int32_t)(nodes * p / parts), from, to);
+    GLOW_TRY(recompute_run(b, first + (int32_t)(nodes * (p - 1) / parts),
+                           first + (int32_t)(nodes * p / parts), from, to));
     from = to;
   }
   for (int64_t p = parts - 1; p >= 0; p--)
-    go_back(b, first + (int32_t)(nodes * p / parts), first + (int32_t)(nodes * (p + 1) / parts),
-            p ? slot + (p - 1) * stride : x, most_parts, slot + (parts - 1) * stride);
+    GLOW_TRY(go_back(b, first + (int32_t)(nodes * p / parts),
+                     first + (int32_t)(nodes * (p + 1) / parts), p ? slot + (p - 1) * stride : x,
+                     most_parts, slot + (parts - 1) * stride));
+  return GLOW_OK;
 }
 
-void glow__back_recomputed(const glow__back *b, int32_t first, int32_t last) {
+glow_status glow__back_recomputed(const glow__back *b, int32_t first, int32_t last) {
   const glow_workspace *ws = b->ws;
-  go_back(b, first, last, glow__stored_input(ws, first),
-          choose_parts(last - first, ws->plan.slot_count), ws->memory + ws->plan.slots);
+  return go_back(b, first, last, glow__stored_input(ws, first),
+                 choose_parts(last - first, ws->plan.slot_count), ws->memory + ws->plan.slots);
 }

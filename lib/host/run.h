@@ -37,10 +37,10 @@ typedef struct glow__watch {
 } glow__watch;
 
 /* All nodes from x. statistics: GLOW_STATISTICS_... store: for backward. latents: [samples, dims]
- * to fill. watch: NULL, or what to look for. */
-void glow__run_forward(glow_workspace *ws, const float *x, const int32_t *labels, int64_t samples,
-                       int32_t form, int32_t statistics, bool store, float *latents, double *logdet,
-                       double *logprior, glow__watch *watch);
+ * to fill. watch: NULL, or what to look for. Like all that follow, it may be cancelled. */
+glow_status glow__run_forward(glow_workspace *ws, const float *x, const int32_t *labels,
+                              int64_t samples, int32_t form, int32_t statistics, bool store,
+                              float *latents, double *logdet, double *logprior, glow__watch *watch);
 /* logprior: NULL, or where the log-density of the raw latents goes. */
 glow_status glow__run_inverse(glow_workspace *ws, const float *latents, int32_t form,
                               const int32_t *labels, int64_t samples, bool store, float *x,
@@ -72,7 +72,7 @@ void glow__back_begin(const glow__back *b, int32_t i, glow_call *call);
 void glow__back_node(const glow__back *b, int32_t i, const glow_call *call, glow_layer_gradient *g);
 /* Nodes [first, last), from the last one back, given the stored input of the first: runs them
  * forward again. */
-void glow__back_recomputed(const glow__back *b, int32_t first, int32_t last);
+glow_status glow__back_recomputed(const glow__back *b, int32_t first, int32_t last);
 
 /* ---- back through inverse -------------------------------------------------------------------- */
 

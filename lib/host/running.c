@@ -75,6 +75,8 @@ glow_status glow__running_undo(glow_workspace *ws, glow_model *model) {
 }
 
 glow_status glow_workspace_update_statistics(glow_workspace *ws, glow_model *model) {
+  GLOW_LIVE(ws, WORKSPACE);
+  GLOW_LIVE(model, MODEL);
   if (!ws || !model)
     return glow_error(GLOW_E_ARGUMENT, "glow_workspace_update_statistics: NULL argument");
   if (ws->model != model)

@@ -53,6 +53,7 @@ glow_status glow_workspace_plan_bytes(const glow_model *model,
   if (!out)
     return glow_error(GLOW_E_ARGUMENT, "glow_workspace_plan_bytes: NULL argument");
   *out = 0;
+  GLOW_LIVE(model, MODEL);
   GLOW_TRY(workspace_read_options(model, options, &o));
   glow_status status = glow__plan_make(model, &o, &plan, &store);
   glow_release(model->context, store);
@@ -91,22 +92,36 @@ glow_status glow_workspace_create(const glow_model *model, const glow_workspace_
   if (!out)
     return glow_error(GLOW_E_ARGUMENT, "glow_workspace_create: NULL argument");
   *out = NULL;
+  GLOW_LIVE(model, MODEL);
   GLOW_TRY(workspace_read_options(model, options, &o));
   glow_status status = glow__plan_make(model, &o, &plan, &store);
   if (status == GLOW_OK) {
     *out = glow_allocate(model->context, (size_t)glow__plan_bytes(model, &plan));
-    if (*out)
+    if (*out) {
       workspace_fill(model, &o, &plan, store, *out);
-    else
+      glow__live_add(*out, GLOW_LIVE_WORKSPACE);
+    } else
       status = GLOW_E_MEMORY;
   }
   glow_release(model->context, store);
   return status;
 }
 
+glow_status glow_workspace_cancel(glow_workspace *ws, int32_t cancel) {
+  GLOW_LIVE(ws, WORKSPACE);
+  if (!ws || (cancel != 0 && cancel != 1))
+    return glow_error(GLOW_E_ARGUMENT,
+                      "glow_workspace_cancel: no workspace, or cancel is not 0 or 1");
+  __atomic_store_n(&ws->cancel, cancel, __ATOMIC_RELAXED);
+  return GLOW_OK;
+}
+
 void glow_workspace_destroy(glow_workspace **workspace) {
   if (!workspace || !*workspace)
     return;
+  GLOW_LIVE_END(*workspace, WORKSPACE);
+  GLOW_LIVE_OR((*workspace)->model, MODEL, );
+  GLOW_LIVE_OR((*workspace)->model->context, CONTEXT, );
   glow_release((*workspace)->model->context, *workspace);
   *workspace = NULL;
 }
@@ -116,10 +131,12 @@ const glow_model *glow__workspace_model(const glow_workspace *workspace) {
 }
 
 uint64_t glow_workspace_bytes(const glow_workspace *ws) {
+  GLOW_LIVE_OR(ws, WORKSPACE, 0);
   return ws ? ws->bytes : 0;
 }
 
 glow_status glow_workspace_get_info(const glow_workspace *ws, glow_workspace_info *out) {
+  GLOW_LIVE(ws, WORKSPACE);
   if (!ws || !out)
     return glow_error(GLOW_E_ARGUMENT, "glow_workspace_get_info: NULL argument");
   const glow_workspace_info info = {sizeof info,    ws->bytes, ws->plan.stored_count,
@@ -139,6 +156,7 @@ bool glow__workspace_set_recomputes(glow_workspace *ws, bool recomputes) {
 }
 
 float *glow_workspace_gradients(glow_workspace *ws) {
+  GLOW_LIVE_OR(ws, WORKSPACE, NULL);
   return ws && glow__is_training(ws) && !ws->plan.inputs_only
              ? ws->memory + ws->plan.parameter_gradients
              : NULL;
@@ -155,6 +173,7 @@ static void zero_block(void *arg, uint32_t task, uint32_t worker) {
 }
 
 glow_status glow_workspace_zero_gradients(glow_workspace *ws) {
+  GLOW_LIVE(ws, WORKSPACE);
   float *gradients = glow_workspace_gradients(ws);
   if (!gradients)
     return glow_error(GLOW_E_STATE, "the workspace has no gradients of parameters: it is for "
@@ -167,6 +186,7 @@ glow_status glow_workspace_zero_gradients(glow_workspace *ws) {
 
 glow_status glow_workspace_set_condition(glow_workspace *ws, const float *condition, int64_t count,
                                          int64_t size) {
+  GLOW_LIVE(ws, WORKSPACE);
   if (!ws)
     return glow_error(GLOW_E_ARGUMENT, "glow_workspace_set_condition: NULL argument");
   if (condition && !ws->model->condition_size)

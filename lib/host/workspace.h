@@ -62,6 +62,7 @@ struct glow_workspace {
   int64_t first;   /* of the samples of the pass that the present batch starts with */
   int64_t base;    /* what the caller calls the first sample of a pass, in messages */
   bool told_scale; /* a warning of input that cannot be right was given */
+  int32_t cancel;  /* set and read by several threads: glow_workspace_cancel */
   /* The last forward, for backward. */
   int32_t statistics; /* GLOW_STATISTICS_BATCH or _RUNNING */
   int64_t samples;    /* 0: none; -1: one that had a sample which is not finite */
@@ -138,6 +139,9 @@ int32_t glow__recompute_slots(int32_t nodes);
 void glow__running_clear(glow_workspace *ws);
 
 glow_status glow__check_ready(const glow_model *model);
+/* Between layers: GLOW_E_CANCELLED if someone asked for that. What the pass has done so far is then
+ * of no use to backward. */
+glow_status glow__check_cancelled(glow_workspace *ws);
 /* base: what the caller calls the first sample. form: GLOW_LATENTS_WHITENED if latents are or will
  * be whitened, which needs a class. */
 glow_status glow__check_labels(const glow_model *model, int64_t base, const int32_t *labels,

@@ -4,7 +4,10 @@
  * writer holds a lock on them (flock), which ends with its process. So one that exists but is not
  * locked was left by a writer that was killed, and the next writer of PATH removes it: they do not
  * pile up. A lock tells more than a process number would, which looks different from inside a
- * container and is used again. SPDX-License-Identifier: MIT */
+ * container and is used again.
+ *
+ * A file that replaces another keeps its permissions and owner, and links stay: replaced_file.c.
+ * SPDX-License-Identifier: MIT */
 #define _GNU_SOURCE /* sync_file_range */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,6 +18,7 @@
 #include <unistd.h>
 
 #include "io/io.h"
+#include "io/replaced_file.h"
 
 enum {
   ATTEMPTS = 100,
@@ -91,9 +95,10 @@ bool glow__atomic_is_temporary(const char *name, size_t *length) {
   return strcmp(suffix, again) == 0;
 }
 
-static int create(const char *temporary) {
+static int create(const glow__atomic_file *file) {
+  const int flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC;
   int descriptor;
-  UNTIL_DONE(descriptor, open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+  UNTIL_DONE(descriptor, open(file->temporary, flags, glow__replaced_create_mode(file->old)));
   return descriptor;
 }
 
@@ -115,11 +120,11 @@ static glow_status open_temporary(glow__atomic_file *file, size_t size) {
   remove_left_overs(file, size);
   for (int i = 0; i < ATTEMPTS; i++) {
     name_temporary(file, size, i);
-    int descriptor = create(file->temporary);
+    int descriptor = create(file);
     /* On file systems without locks, old files cannot be told from those in use; but this many are
      * never written at once. */
     if (descriptor < 0 && errno == EEXIST && i == ATTEMPTS - 1 && unlink(file->temporary) == 0)
-      descriptor = create(file->temporary);
+      descriptor = create(file);
     if (descriptor >= 0 && hold(descriptor, file->temporary)) {
       file->descriptor = descriptor;
       return GLOW_OK;
@@ -158,13 +163,27 @@ static void free_all(glow__atomic_file *file) {
     close(file->directory);
   glow_release(file->context, file->temporary);
   glow_release(file->context, file->path);
+  glow_release(file->context, file->old);
   *file = (glow__atomic_file){.descriptor = -1, .directory = -1};
+}
+
+static glow_status find_old(glow__atomic_file *file, const char *path) {
+  file->old = glow_allocate(file->context, sizeof *file->old);
+  if (!file->old)
+    return GLOW_E_MEMORY;
+  int error = glow__replaced_find(path, file->old);
+  if (error)
+    return atomic_file_failed("cannot write", path, error);
+  if (file->old->exists && !S_ISREG(file->old->about.st_mode))
+    return glow_error(GLOW_E_IO, "cannot write '%s': it is not a regular file", path);
+  return GLOW_OK;
 }
 
 /* All memory is taken here, so that nothing can fail once the file is in its place. */
 static glow_status open_all(glow__atomic_file *file, const char *path) {
-  size_t size = strlen(path) + 32;
-  file->path = glow__strdup(file->context, path);
+  GLOW_TRY(find_old(file, path));
+  size_t size = strlen(file->old->place) + 32;
+  file->path = glow__strdup(file->context, file->old->place);
   file->temporary = file->path ? glow_allocate(file->context, size) : NULL;
   if (!file->temporary)
     return GLOW_E_MEMORY;
@@ -173,12 +192,9 @@ static glow_status open_all(glow__atomic_file *file, const char *path) {
 }
 
 glow_status glow__atomic_open(glow_context *context, const char *path, glow__atomic_file *file) {
-  struct stat place;
   *file = (glow__atomic_file){.descriptor = -1, .directory = -1, .context = context};
   if (!*path)
     return glow_error(GLOW_E_IO, "cannot write: the path is empty");
-  if (stat(path, &place) == 0 && !S_ISREG(place.st_mode))
-    return glow_error(GLOW_E_IO, "cannot write '%s': it is not a regular file", path);
   glow_status status = open_all(file, path);
   if (status != GLOW_OK)
     free_all(file);
@@ -254,6 +270,7 @@ static glow_status sync_directory(const glow__atomic_file *file) {
 
 glow_status glow__atomic_commit(glow__atomic_file *file) {
   glow_status status = GLOW_OK;
+  glow__replaced_keep(file->old, file->descriptor);
   int result, error = sync_data(file->descriptor);
   if (!error) {
     UNTIL_DONE(result, rename(file->temporary, file->path));

@@ -158,6 +158,7 @@ static glow_status fill_addition(const glow_trainer *trainer, const char *const 
 
 glow_status glow_checkpoint_save_output(const glow_trainer *trainer, const glow_output *output,
                                         const char *const *notes, int64_t pairs) {
+  GLOW_LIVE(trainer, TRAINER);
   glow_output checked;
   if (!trainer || !output)
     return glow_error(GLOW_E_ARGUMENT, "glow_checkpoint_save: NULL argument");
@@ -307,6 +308,7 @@ glow_status glow_checkpoint_load_input(glow_context *context, const glow_input *
     *model = NULL;
   if (trainer)
     *trainer = NULL;
+  GLOW_LIVE(context, CONTEXT);
   if (!context || !input || !model || !trainer)
     return glow_error(GLOW_E_ARGUMENT, "glow_checkpoint_load: NULL argument");
   GLOW_TRY(open_input(context, input, &limits, &file));
@@ -341,6 +343,7 @@ glow_status glow_checkpoint_load_average_input(glow_context *context, const glow
   glow_limits limits;
   if (out)
     *out = NULL;
+  GLOW_LIVE(context, CONTEXT);
   if (!context || !input || !out)
     return glow_error(GLOW_E_ARGUMENT, "glow_checkpoint_load_average: NULL argument");
   GLOW_TRY(open_input(context, input, &limits, &file));
@@ -357,5 +360,6 @@ glow_status glow_checkpoint_load_average(glow_context *context, const char *path
 }
 
 const char *glow_trainer_note(const glow_trainer *trainer, const char *key) {
+  GLOW_LIVE_OR(trainer, TRAINER, NULL);
   return trainer && key ? glow__notes_find(*glow__trainer_notes(trainer), key) : NULL;
 }

@@ -239,6 +239,7 @@ static glow_status newest(const series *s, char *path, size_t size) {
 
 glow_status glow_checkpoint_newest(glow_context *context, const char *folder, char *path,
                                    size_t size) {
+  GLOW_LIVE(context, CONTEXT);
   series s;
   if (!context || !folder || !path || !size)
     return glow_error(GLOW_E_ARGUMENT, "glow_checkpoint_newest: NULL argument, or no room");

@@ -289,6 +289,8 @@ glow_status glow__export_y0ast(const glow_model *model, const glow_output *outpu
   exporter x = {.context = glow__model_context(model), .model = model};
   glow_status status = glow__export_plan(model, PROJECT, &x.plan);
   if (status == GLOW_OK)
+    status = glow__model_check_saves(model, glow_model_parameters(model));
+  if (status == GLOW_OK)
     status = write_file(&x, output);
   for (int64_t i = 0; i < x.count; i++)
     glow_release(x.context, (void *)(uintptr_t)x.tensors[i].data);

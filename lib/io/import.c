@@ -142,11 +142,23 @@ static glow_status import_convert(glow_model *model, void *arg) {
   return glow__import_walk(im);
 }
 
+static glow_status check_limits(const glow__import *im, const glow_builder *builder) {
+  const glow_model *model = glow__builder_model(builder);
+  for (int32_t i = 0; i < glow_model_layer_count(model); i++)
+    GLOW_TRY(glow__limits_check_layer(&im->limits, model, i));
+  return glow__limits_check_memory(&im->limits, builder);
+}
+
 static glow_status import_model(glow__import *im, glow_model **out) {
   glow_builder *builder = NULL;
   GLOW_TRY(import_check(im));
   im->plan.bits = im->options.bits;
   GLOW_TRY(glow__import_build(im->context, &im->plan, &builder));
+  glow_status status = check_limits(im, builder);
+  if (status != GLOW_OK) {
+    glow_builder_destroy(&builder);
+    return status;
+  }
   GLOW_TRY(glow__builder_finish_from(&builder, import_convert, im, out));
   return glow_model_set_initialised(*out);
 }
@@ -167,17 +179,21 @@ static glow_status import_file(glow__import *im, const glow_input *input, glow_m
 glow_status glow_model_import(glow_context *context, const glow_input *input,
                               const glow_import_options *options, glow_model **out) {
   glow__import im = {.context = context};
+  glow_input checked;
   if (out)
     *out = NULL;
+  GLOW_LIVE(context, CONTEXT);
   if (!context || !input || !out)
     return glow_error(GLOW_E_ARGUMENT, "glow_model_import: NULL argument");
   GLOW_TRY(glow_options_read(&table, options, &im.options));
+  GLOW_TRY(glow__input_copy(input, &checked, &im.limits));
   return import_file(&im, input, out);
 }
 
 /* ---- exporting ------------------------------------------------------------------------------- */
 
 glow_status glow_model_export(const glow_model *model, int32_t format, const glow_output *output) {
+  GLOW_LIVE(model, MODEL);
   if (!model || !output)
     return glow_error(GLOW_E_ARGUMENT, "glow_model_export: NULL argument");
   if (format != GLOW_FORMAT_Y0AST)

@@ -39,6 +39,7 @@ typedef struct glow__import {
   glow_context *context;
   glow_tensor_file *file;
   glow_import_options options;
+  glow_limits limits; /* complete */
   const struct glow__import_format *format;
   const char *prefix;   /* before all names in the file: "model/", "module.", "" */
   unsigned char *known; /* [tensors of the file]: 1: it has a place in the model */

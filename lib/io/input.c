@@ -9,33 +9,7 @@
 
 #include "io/io.h"
 
-#define DEFAULT_HEADER_BYTES ((int64_t)100000000)
-#define MAX_LAYERS_EVER ((int64_t)100000) /* of glow_builder */
-enum { DEFAULT_TENSORS = 1 << 20, DEFAULT_NAME_BYTES = 4096, DEFAULT_LAYERS = 16384 };
-
 /* ---- what the caller asks for ---------------------------------------------------------------- */
-
-static glow_status choose(const char *name, int64_t *value, int64_t standard, int64_t most) {
-  if (*value < 0 || *value > most)
-    return glow_error(GLOW_E_ARGUMENT, "glow_limits: %s is %lld; 0 (default) to %lld are possible",
-                      name, (long long)*value, (long long)most);
-  if (*value == 0)
-    *value = standard;
-  return GLOW_OK;
-}
-
-glow_status glow__limits_copy(const glow_limits *from, glow_limits *l) {
-  *l = (glow_limits)GLOW_LIMITS_INIT;
-  GLOW_TRY(glow__options_copy(l, sizeof *l, from, sizeof *l, "glow_limits"));
-  GLOW_TRY(choose("file_bytes", &l->file_bytes, INT64_MAX, INT64_MAX));
-  GLOW_TRY(choose("header_bytes", &l->header_bytes, DEFAULT_HEADER_BYTES, INT32_MAX));
-  GLOW_TRY(choose("tensors", &l->tensors, DEFAULT_TENSORS, INT32_MAX));
-  GLOW_TRY(choose("rank", &l->rank, GLOW_FILE_MAX_RANK, GLOW_FILE_MAX_RANK));
-  GLOW_TRY(choose("name_bytes", &l->name_bytes, DEFAULT_NAME_BYTES, 1 << 24));
-  GLOW_TRY(choose("layers", &l->layers, DEFAULT_LAYERS, MAX_LAYERS_EVER));
-  GLOW_TRY(choose("parameters", &l->parameters, INT64_MAX, INT64_MAX));
-  return choose("workspace_bytes", &l->workspace_bytes, INT64_MAX, INT64_MAX);
-}
 
 glow_status glow__input_copy(const glow_input *from, glow_input *to, glow_limits *limits) {
   *to = (glow_input)GLOW_INPUT_INIT;

@@ -39,6 +39,11 @@ typedef struct glow__source {
 
 /* The caller's limits, or NULL, completed with the defaults. */
 glow_status glow__limits_copy(const glow_limits *from, glow_limits *to);
+/* Of a model that is being built: whether the layer that was added is prepared in the time that is
+ * allowed, and whether its values and passes take the memory that is. (limits.c) */
+glow_status glow__limits_check_layer(const glow_limits *limits, const glow_model *model,
+                                     int32_t layer);
+glow_status glow__limits_check_memory(const glow_limits *limits, const glow_builder *builder);
 /* Copies the caller's struct, checks it, and fills *limits with the limits in force. */
 glow_status glow__input_copy(const glow_input *from, glow_input *to, glow_limits *limits);
 /* input: from glow__input_copy. *source must be closed, after a failure too. */
@@ -55,9 +60,10 @@ void glow__unmap(void *memory, int64_t bytes);
 
 /* A file that appears whole or not at all. */
 typedef struct glow__atomic_file {
-  char *path;
-  char *temporary;           /* NULL once it was renamed */
-  int descriptor, directory; /* -1: not open */
+  char *path;                 /* at the end of the links */
+  struct glow__replaced *old; /* what is replaced */
+  char *temporary;            /* NULL once it was renamed */
+  int descriptor, directory;  /* -1: not open */
   glow_context *context;
 } glow__atomic_file;
 
@@ -189,6 +195,8 @@ typedef struct glow__model_extras {
   const char *const *metadata; /* key, value, ... after the model's */
   int64_t pairs;
 } glow__model_extras;
+/* Refuses a model that no reader would accept, because its layers cannot prepare the parameters. */
+glow_status glow__model_check_saves(const glow_model *model, const float *parameters);
 /* extras NULL: a plain model file. */
 glow_status glow__model_file_write(const glow_model *model, const glow_output *output,
                                    const glow__model_extras *extras);

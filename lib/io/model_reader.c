@@ -23,6 +23,8 @@ typedef struct reading {
   int32_t checked;      /* tensors of the model that were checked so far */
   bool suspect;         /* something that was read is not finite, if it is a float */
   bool reading_failed;
+  bool measures; /* only to know what it would take: */
+  uint64_t model_bytes, workspace_bytes;
 } reading;
 
 /* ---- version --------------------------------------------------------------------------------- */
@@ -97,6 +99,7 @@ static glow_status compare(reading *r, const glow_tensor_info *info, const char 
 /* The tensors of the layer that was added last. */
 static glow_status model_reader_check_layer(const glow_model *model, void *arg) {
   reading *r = arg;
+  GLOW_TRY(glow__limits_check_layer(r->limits, model, glow_model_layer_count(model) - 1));
   for (; r->checked < glow_model_tensor_count(model); r->checked++) {
     glow_tensor_info info = GLOW_TENSOR_INFO_INIT;
     GLOW_TRY(glow_model_tensor(model, r->checked, &info));
@@ -227,6 +230,16 @@ static float *mapped_parameters(const reading *r, const glow_model *model) {
   return (uintptr_t)first % GLOW_ALIGN == 0 ? (float *)(void *)first : NULL;
 }
 
+/* ---- memory ---------------------------------------------------------------------------------- */
+
+/* Before it is taken. That the layers end without a prior shows here, too. */
+static glow_status check_memory(reading *r, const glow_builder *builder) {
+  glow_status status = glow__limits_check_memory(r->limits, builder);
+  if (status == GLOW_OK && r->measures)
+    status = glow__builder_bytes(builder, &r->model_bytes, &r->workspace_bytes);
+  return status == GLOW_E_SHAPE ? GLOW_E_FORMAT : status;
+}
+
 /* ---- the whole ------------------------------------------------------------------------------- */
 
 static glow_status model_reader_finish(reading *r, glow_builder **builder, glow_model **out) {
@@ -252,12 +265,25 @@ static glow_status read_known(reading *r, glow_model **out) {
   if (status != GLOW_OK)
     return glow__error_prefix(status, "architecture");
   status = refuse_surplus(r);
-  if (status != GLOW_OK) {
+  if (status == GLOW_OK)
+    status = check_memory(r, builder);
+  if (status != GLOW_OK || r->measures) {
     glow_builder_destroy(&builder);
     return status;
   }
   GLOW_TRY(model_reader_finish(r, &builder, out));
   return initialised ? glow_model_set_initialised(*out) : GLOW_OK;
+}
+
+static glow_status read_file(reading *r, glow_model **out) {
+  GLOW_TRY(check_version(r->file));
+  GLOW_TRY(find_parts(r));
+  r->known = glow_allocate(r->context, (size_t)glow_tensor_file_tensor_count(r->file) + 1);
+  if (!r->known)
+    return GLOW_E_MEMORY;
+  glow_status status = read_known(r, out);
+  glow_release(r->context, r->known);
+  return status;
 }
 
 glow_status glow__model_file_read(glow_context *context, glow_tensor_file *file, const char *part,
@@ -268,36 +294,55 @@ glow_status glow__model_file_read(glow_context *context, glow_tensor_file *file,
     GLOW_TRY(glow__limits_copy(NULL, &defaults));
     r.limits = &defaults;
   }
-  GLOW_TRY(check_version(file));
-  GLOW_TRY(find_parts(&r));
-  r.known = glow_allocate(context, (size_t)glow_tensor_file_tensor_count(file) + 1);
-  if (!r.known)
-    return GLOW_E_MEMORY;
-  glow_status status = read_known(&r, out);
-  glow_release(context, r.known);
+  return read_file(&r, out);
+}
+
+/* r->context is set, and r->measures. */
+static glow_status read_input(reading *r, const glow_input *input, glow_model **out) {
+  glow_input in;
+  glow_limits limits;
+  GLOW_TRY(glow__input_copy(input, &in, &limits));
+  if (in.flags & GLOW_INPUT_LAZY)
+    return glow_error(GLOW_E_ARGUMENT, "glow_input: GLOW_INPUT_LAZY is for tensor files");
+  if (r->measures || !(in.flags & GLOW_INPUT_MAP))
+    in.flags = GLOW_INPUT_LAZY; /* elements go straight to their places */
+  GLOW_TRY(glow_tensor_file_open_input(r->context, &in, &r->file));
+  r->limits = &limits;
+  glow_status status = read_file(r, out);
+  if (status != GLOW_OK)
+    glow__tensor_file_blame(r->file, status);
+  glow_tensor_file_close(&r->file);
   return status;
 }
 
 glow_status glow_model_load_input(glow_context *context, const glow_input *input,
                                   glow_model **out) {
-  glow_tensor_file *file = NULL;
-  glow_input in;
-  glow_limits limits;
+  reading r = {.context = context};
   if (out)
     *out = NULL;
+  GLOW_LIVE(context, CONTEXT);
   if (!context || !input || !out)
     return glow_error(GLOW_E_ARGUMENT, "glow_model_load: NULL argument");
-  GLOW_TRY(glow__input_copy(input, &in, &limits));
-  if (in.flags & GLOW_INPUT_LAZY)
-    return glow_error(GLOW_E_ARGUMENT, "glow_input: GLOW_INPUT_LAZY is for tensor files");
-  if (!(in.flags & GLOW_INPUT_MAP))
-    in.flags |= GLOW_INPUT_LAZY; /* elements go straight to their places */
-  GLOW_TRY(glow_tensor_file_open_input(context, &in, &file));
-  glow_status status = glow__model_file_read(context, file, NULL, &limits, out);
-  if (status != GLOW_OK)
-    glow__tensor_file_blame(file, status);
-  glow_tensor_file_close(&file);
-  return status;
+  return read_input(&r, input, out);
+}
+
+glow_status glow_model_load_bytes(glow_context *context, const glow_input *input,
+                                  uint64_t *model_bytes, uint64_t *workspace_bytes) {
+  GLOW_LIVE(context, CONTEXT);
+  reading r = {.context = context, .measures = true};
+  glow_model *none = NULL;
+  if (model_bytes)
+    *model_bytes = 0;
+  if (workspace_bytes)
+    *workspace_bytes = 0;
+  if (!context || !input)
+    return glow_error(GLOW_E_ARGUMENT, "glow_model_load_bytes: NULL argument");
+  GLOW_TRY(read_input(&r, input, &none));
+  if (model_bytes)
+    *model_bytes = r.model_bytes;
+  if (workspace_bytes)
+    *workspace_bytes = r.workspace_bytes;
+  return GLOW_OK;
 }
 
 glow_status glow_model_load(glow_context *context, const char *path, glow_model **out) {
@@ -307,5 +352,6 @@ glow_status glow_model_load(glow_context *context, const char *path, glow_model 
 }
 
 int32_t glow_model_mapped(const glow_model *model) {
+  GLOW_LIVE_OR(model, MODEL, 0);
   return model && glow__model_adopted(model);
 }

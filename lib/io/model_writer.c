@@ -94,7 +94,15 @@ static glow_status make_plan(plan *p) {
 
 /* ---- writing it ------------------------------------------------------------------------------ */
 
-/* What a reader would refuse is refused here. */
+/* What a reader would refuse is refused here: before a file is touched, */
+glow_status glow__model_check_saves(const glow_model *model, const float *parameters) {
+  glow_status status = glow__model_check_prepares(model, parameters);
+  return status == GLOW_OK || status == GLOW_E_MEMORY
+             ? status
+             : glow__error_prefix(status, "the model could not be loaded again, and is not saved");
+}
+
+/* and while it is written. */
 static glow_status refuse(const glow_file_tensor *t, int64_t element) {
   const float *values = t->data;
   return glow_error(GLOW_E_NUMERIC, "tensor '%s': element %lld, %g, is not finite%s", t->name,
@@ -183,6 +191,8 @@ glow_status glow__model_file_write(const glow_model *model, const glow_output *o
   GLOW_TRY(glow__output_copy(output, &p.output));
   glow_status status = make_plan(&p);
   if (status == GLOW_OK)
+    status = glow__model_check_saves(model, p.extras->parameters);
+  if (status == GLOW_OK)
     status = write_plan(&p);
   glow_release(context, p.preamble.bytes);
   glow_release(context, p.metadata);
@@ -192,6 +202,7 @@ glow_status glow__model_file_write(const glow_model *model, const glow_output *o
 }
 
 glow_status glow_model_save_output(const glow_model *model, const glow_output *output) {
+  GLOW_LIVE(model, MODEL);
   if (!model || !output)
     return glow_error(GLOW_E_ARGUMENT, "glow_model_save: NULL argument");
   return glow__model_file_write(model, output, NULL);

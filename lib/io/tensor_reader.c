@@ -126,12 +126,14 @@ glow_status glow_tensor_file_open_input(glow_context *context, const glow_input 
   glow_limits limits;
   if (out)
     *out = NULL;
+  GLOW_LIVE(context, CONTEXT);
   if (!context || !input || !out)
     return glow_error(GLOW_E_ARGUMENT, "glow_tensor_file_open: NULL argument");
   GLOW_TRY(glow__input_copy(input, &copy, &limits));
   glow_tensor_file *file = glow_allocate(context, sizeof *file);
   if (!file)
     return GLOW_E_MEMORY;
+  glow__live_add(file, GLOW_LIVE_FILE);
   glow_status status = open_file(context, &copy, &limits, file);
   if (status != GLOW_OK)
     glow_tensor_file_close(&file);
@@ -148,6 +150,8 @@ glow_status glow_tensor_file_open(glow_context *context, const char *path, glow_
 void glow_tensor_file_close(glow_tensor_file **file) {
   if (!file || !*file)
     return;
+  GLOW_LIVE_END(*file, FILE);
+  GLOW_LIVE_OR((*file)->source.context, CONTEXT, );
   glow_context *context = (*file)->source.context;
   glow_release(context, (*file)->own_data);
   glow__header_free(&(*file)->header);
@@ -159,6 +163,7 @@ void glow_tensor_file_close(glow_tensor_file **file) {
 /* ---- questions ------------------------------------------------------------------------------- */
 
 int64_t glow_tensor_file_tensor_count(const glow_tensor_file *file) {
+  GLOW_LIVE_OR(file, FILE, 0);
   return file ? file->header.count : 0;
 }
 
@@ -183,6 +188,7 @@ static const glow__entry *at(const glow_tensor_file *file, int64_t index) {
 
 glow_status glow_tensor_file_get(const glow_tensor_file *file, int64_t index,
                                  glow_file_tensor *out) {
+  GLOW_LIVE(file, FILE);
   const glow__entry *e = at(file, index);
   if (e && out)
     return describe(file, e, out);
@@ -191,6 +197,7 @@ glow_status glow_tensor_file_get(const glow_tensor_file *file, int64_t index,
 
 glow_status glow_tensor_file_find(const glow_tensor_file *file, const char *name,
                                   glow_file_tensor *out) {
+  GLOW_LIVE(file, FILE);
   if (!file || !name || !out)
     return glow_error(GLOW_E_ARGUMENT, "glow_tensor_file_find: NULL argument");
   const glow__entry *e = glow__header_find(&file->header, name);
@@ -200,12 +207,14 @@ glow_status glow_tensor_file_find(const glow_tensor_file *file, const char *name
 }
 
 int64_t glow_tensor_file_index(const glow_tensor_file *file, const char *name) {
+  GLOW_LIVE_OR(file, FILE, -1);
   const glow__entry *e = file && name ? glow__header_find(&file->header, name) : NULL;
   return e ? e->number : -1;
 }
 
 glow_status glow_tensor_file_read(const glow_tensor_file *file, int64_t index, int64_t offset,
                                   void *buffer, size_t bytes) {
+  GLOW_LIVE(file, FILE);
   const glow__entry *e = at(file, index);
   if (!e)
     return GLOW_E_ARGUMENT;
@@ -219,15 +228,18 @@ glow_status glow_tensor_file_read(const glow_tensor_file *file, int64_t index, i
 }
 
 const char *glow_tensor_file_metadata(const glow_tensor_file *file, const char *key) {
+  GLOW_LIVE_OR(file, FILE, NULL);
   return file && key ? glow__header_metadata(&file->header, key) : NULL;
 }
 
 int64_t glow_tensor_file_metadata_count(const glow_tensor_file *file) {
+  GLOW_LIVE_OR(file, FILE, 0);
   return file ? file->header.metadata_count : 0;
 }
 
 glow_status glow_tensor_file_metadata_at(const glow_tensor_file *file, int64_t index,
                                          const char **key, const char **value) {
+  GLOW_LIVE(file, FILE);
   if (!file || index < 0 || index >= file->header.metadata_count)
     return glow_error(GLOW_E_ARGUMENT, "the file has no metadata entry %lld", (long long)index);
   const char *text = file->header.metadata[index];

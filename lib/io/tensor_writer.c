@@ -38,6 +38,7 @@ static glow_status check_data(const glow_file_tensor *tensors, int64_t count) {
 glow_status glow_tensor_file_write_output(glow_context *context, const glow_output *output,
                                           const glow_file_tensor *tensors, int64_t count,
                                           const char *const *metadata, int64_t pairs) {
+  GLOW_LIVE(context, CONTEXT);
   glow__preamble preamble;
   glow_output o;
   if (!context || !output)
@@ -99,12 +100,14 @@ glow_status glow_tensor_writer_create(glow_context *context, const char *path,
   glow__preamble preamble;
   if (out)
     *out = NULL;
+  GLOW_LIVE(context, CONTEXT);
   if (!context || !path || !out)
     return glow_error(GLOW_E_ARGUMENT, "glow_tensor_writer_create: NULL argument");
   GLOW_TRY(glow__preamble_make(context, tensors, count, metadata, pairs, &preamble));
   glow_tensor_writer *writer = glow_allocate(context, sizeof *writer);
   glow_status status = GLOW_E_MEMORY;
   if (writer) {
+    glow__live_add(writer, GLOW_LIVE_WRITER);
     writer->context = context;
     writer->file.descriptor = -1;
     writer->count = count;
@@ -119,6 +122,7 @@ glow_status glow_tensor_writer_create(glow_context *context, const char *path,
 
 glow_status glow_tensor_writer_append(glow_tensor_writer *writer, int64_t index, const void *data,
                                       size_t bytes) {
+  GLOW_LIVE(writer, WRITER);
   if (!writer || (bytes && !data))
     return glow_error(GLOW_E_ARGUMENT, "glow_tensor_writer_append: NULL argument");
   if (index < 0 || index >= writer->count)
@@ -150,6 +154,7 @@ static glow_status check_complete(const glow_tensor_writer *writer) {
 glow_status glow_tensor_writer_finish(glow_tensor_writer **writer) {
   if (!writer || !*writer)
     return glow_error(GLOW_E_ARGUMENT, "glow_tensor_writer_finish: NULL argument");
+  GLOW_LIVE(*writer, WRITER);
   glow_status status = check_complete(*writer);
   if (status == GLOW_OK)
     status = glow__atomic_commit(&(*writer)->file);
@@ -160,6 +165,8 @@ glow_status glow_tensor_writer_finish(glow_tensor_writer **writer) {
 void glow_tensor_writer_abandon(glow_tensor_writer **writer) {
   if (!writer || !*writer)
     return;
+  GLOW_LIVE_END(*writer, WRITER);
+  GLOW_LIVE_OR((*writer)->context, CONTEXT, );
   glow_context *context = (*writer)->context;
   if ((*writer)->file.path)
     glow__atomic_abandon(&(*writer)->file);

@@ -35,6 +35,16 @@ glow_status glow_model_save_output(const glow_model *model, const glow_output *o
   return unsupported("glow_model_save_output");
 }
 
+glow_status glow_model_load_bytes(glow_context *context, const glow_input *input,
+                                  uint64_t *model_bytes, uint64_t *workspace_bytes) {
+  (void)context, (void)input;
+  if (model_bytes)
+    *model_bytes = 0;
+  if (workspace_bytes)
+    *workspace_bytes = 0;
+  return unsupported("glow_model_load_bytes");
+}
+
 glow_status glow_model_load(glow_context *context, const char *path, glow_model **out) {
   (void)context, (void)path;
   return load_nothing("glow_model_load", out, NULL);

@@ -11,6 +11,7 @@ static const glow__kernels *kernels_of(const glow_math *math) {
 }
 
 const glow_math *glow_context_math(const glow_context *context) {
+  GLOW_LIVE_OR(context, CONTEXT, NULL);
   return context ? (const glow_math *)(const void *)context->kernels : NULL;
 }
 
@@ -48,15 +49,16 @@ void glow_math_pack(const glow_math *math, int64_t k, int64_t n, const float *b,
 void glow_math_multiply(const glow_math *math, int64_t m, int64_t n, int64_t k, const float *a,
                         glow_layout a_layout, const float *packed, float *c, glow_layout c_layout,
                         int64_t first, int64_t last, const glow_epilogue *epilogue) {
-  kernels_of(math)->gemm(m, n, k, a, a_layout, packed, c, c_layout, first, last, epilogue);
+  kernels_of(math)->gemm(kernels_of(math), m, n, k, a, a_layout, packed, c, c_layout, first, last,
+                         epilogue);
 }
 
 void glow_math_multiply_transposed(const glow_math *math, int64_t m, int64_t n, int64_t k,
                                    const float *a, glow_layout a_layout, const float *packed,
                                    float *c, glow_layout c_layout, int64_t first, int64_t last,
                                    const glow_epilogue *epilogue) {
-  kernels_of(math)->gemm_transposed(m, n, k, a, a_layout, packed, c, c_layout, first, last,
-                                    epilogue);
+  kernels_of(math)->gemm_transposed(kernels_of(math), m, n, k, a, a_layout, packed, c, c_layout,
+                                    first, last, epilogue);
 }
 
 void glow_math_relu_backward(const glow_math *math, int64_t rows, int64_t n, const float *h,

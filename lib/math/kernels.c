@@ -18,7 +18,7 @@ static const struct provider {
 #endif
     {"c", glow__kernels_fill_c}, /* any CPU can run it, so the choice ends here at the latest */
 /* and what it never chooses. */
-#ifdef GLOW_HAVE_CBLAS
+#ifdef GLOW_BLAS_LIBRARY
     {"cblas", glow__kernels_fill_cblas},
 #endif
 };
@@ -49,14 +49,24 @@ const char *glow__kernels_choose(const char *wanted, bool (*usable)(const char *
   return NULL;
 }
 
-bool glow__kernels_fill(glow__kernels *kernels, const char *name) {
+static glow_status kernels_load(glow__kernels *kernels, const char *name) {
+#ifdef GLOW_BLAS_LIBRARY
+  if (strcmp(name, "cblas") == 0)
+    return glow__blas_open(GLOW_BLAS_LIBRARY, &kernels->library, &kernels->sgemm);
+#endif
+  (void)kernels, (void)name;
+  return GLOW_OK;
+}
+
+glow_status glow__kernels_fill(glow__kernels *kernels, const char *name) {
   for (int i = 0; i < PROVIDERS; i++)
     if (strcmp(providers[i].name, name) == 0 && glow__kernels_cpu_has(name)) {
       glow__kernels_fill_c(kernels);
+      GLOW_TRY(kernels_load(kernels, name));
       providers[i].fill(kernels);
-      return true;
+      return GLOW_OK;
     }
-  return false;
+  return glow_error(GLOW_E_UNSUPPORTED, "this build and CPU have no kernels '%s'", name);
 }
 
 const char *glow_kernels_name(uint32_t index) {
@@ -85,6 +95,7 @@ glow_status glow__kernels_create(glow_context *context, const char *name, bool b
   if (!kernels)
     return GLOW_E_MEMORY;
   context->kernels = kernels;
-  glow__kernels_fill(kernels, chosen);
+  GLOW_TRY(glow__kernels_fill(kernels, chosen));
+  context->kernels_library = kernels->library;
   return bfloat16 ? create_kernels16(context) : GLOW_OK;
 }

@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "math/blas.h"
 #include "math/functions.h"
 #include "math/pointwise.h"
 
@@ -29,8 +30,13 @@ static inline float glow__finish(float v, float before, int64_t j, const glow_ep
   return e->relu && v < 0.0f ? 0.0f : v;
 }
 
-typedef struct glow__kernels {
+typedef struct glow__kernels glow__kernels;
+struct glow__kernels {
   const char *name; /* of the provider */
+
+  /* Of "cblas", otherwise NULL: */
+  void *library; /* a reference to the library that has sgemm */
+  glow__sgemm sgemm;
 
   /* The form of a packed matrix, which pack, gemm and gemm_transposed agree on: a provider that
    * overrides one of these overrides all. */
@@ -45,20 +51,21 @@ typedef struct glow__kernels {
                int64_t first, int64_t last);
   /* C [m, n] = epilogue(A B), where A is [m, k] and B packed. Only columns of panels [first, last)
    * are computed; c, bias and scale point at column 0. */
-  void (*gemm)(int64_t m, int64_t n, int64_t k, const float *a, glow_layout a_layout,
-               const float *packed, float *c, glow_layout c_layout, int64_t first, int64_t last,
-               const glow_epilogue *epilogue);
+  void (*gemm)(const glow__kernels *kernels, int64_t m, int64_t n, int64_t k, const float *a,
+               glow_layout a_layout, const float *packed, float *c, glow_layout c_layout,
+               int64_t first, int64_t last, const glow_epilogue *epilogue);
   /* The same with A', where A is [k, m]. */
-  void (*gemm_transposed)(int64_t m, int64_t n, int64_t k, const float *a, glow_layout a_layout,
-                          const float *packed, float *c, glow_layout c_layout, int64_t first,
-                          int64_t last, const glow_epilogue *epilogue);
+  void (*gemm_transposed)(const glow__kernels *kernels, int64_t m, int64_t n, int64_t k,
+                          const float *a, glow_layout a_layout, const float *packed, float *c,
+                          glow_layout c_layout, int64_t first, int64_t last,
+                          const glow_epilogue *epilogue);
   /* Back through h = relu((a + bias) scale). d [rows, n], laid out like h, is the gradient of h:
    *   g = d where h > 0, else 0;  sum_scale = sum g h;  d = g scale;  sum_bias = sum d */
   void (*norm_back)(int64_t rows, int64_t n, const float *h, const float *scale, float *d,
                     glow_layout layout, float *sum_bias, float *sum_scale);
   glow__functions functions; /* over arrays */
   glow__pointwise pointwise; /* over activations */
-} glow__kernels;
+};
 
 static inline int64_t glow__panels(const glow__kernels *kernels, int64_t n) {
   return (n + kernels->panel - 1) / kernels->panel;
@@ -90,7 +97,7 @@ void glow__kernels_fill_c(glow__kernels *kernels);
 void glow__kernels_fill_avx2(glow__kernels *kernels);
 void glow__kernels_fill_avx512(glow__kernels *kernels);
 void glow__kernels_fill_neon(glow__kernels *kernels);
-void glow__kernels_fill_cblas(glow__kernels *kernels);
+void glow__kernels_fill_cblas(glow__kernels *kernels); /* after its library was loaded */
 
 /* Can this CPU run this provider? "avx512bf16" is a provider, too (math/kernels16.h). */
 bool glow__kernels_cpu_has(const char *name);
@@ -101,11 +108,13 @@ bool glow__kernels_cpu_has(const char *name);
  * in its place. */
 const char *glow__kernels_choose(const char *wanted, bool (*usable)(const char *name));
 
-/* Fills the table from the provider of this name. False if it is unknown or not usable. */
-bool glow__kernels_fill(glow__kernels *kernels, const char *name);
+/* Fills the table from the provider of this name. GLOW_E_UNSUPPORTED if it is unknown or not
+ * usable, or its library cannot be loaded. */
+glow_status glow__kernels_fill(glow__kernels *kernels, const char *name);
 
 /* Sets context->kernels, and with `bfloat16` context->kernels16, by the name that a user gave, or
- * NULL. GLOW_E_UNSUPPORTED if this build and CPU have no such provider. */
+ * NULL. GLOW_E_UNSUPPORTED if this build and CPU have no such provider, or its library is not
+ * there. */
 glow_status glow__kernels_create(glow_context *context, const char *name, bool bfloat16);
 
 #endif

@@ -44,16 +44,19 @@ static void kernels_c_multiply(int transposed, int64_t m, int64_t n, int64_t k, 
     }
 }
 
-static void kernels_c_gemm(int64_t m, int64_t n, int64_t k, const float *a, glow_layout a_layout,
-                           const float *packed, float *c, glow_layout c_layout, int64_t first,
-                           int64_t last, const glow_epilogue *epilogue) {
+static void kernels_c_gemm(const glow__kernels *kernels, int64_t m, int64_t n, int64_t k,
+                           const float *a, glow_layout a_layout, const float *packed, float *c,
+                           glow_layout c_layout, int64_t first, int64_t last,
+                           const glow_epilogue *epilogue) {
+  (void)kernels;
   kernels_c_multiply(0, m, n, k, a, a_layout, packed, c, c_layout, first, last, epilogue);
 }
 
-static void kernels_c_gemm_transposed(int64_t m, int64_t n, int64_t k, const float *a,
-                                      glow_layout a_layout, const float *packed, float *c,
-                                      glow_layout c_layout, int64_t first, int64_t last,
+static void kernels_c_gemm_transposed(const glow__kernels *kernels, int64_t m, int64_t n, int64_t k,
+                                      const float *a, glow_layout a_layout, const float *packed,
+                                      float *c, glow_layout c_layout, int64_t first, int64_t last,
                                       const glow_epilogue *epilogue) {
+  (void)kernels;
   kernels_c_multiply(1, m, n, k, a, a_layout, packed, c, c_layout, first, last, epilogue);
 }
 

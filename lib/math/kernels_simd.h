@@ -232,9 +232,10 @@ NOINLINE void row_abreast(int64_t k, const float *a, glow_layout layout, const f
     store_tile(1, &sums[p], &(destination){to, 0, j, n - j, epilogue});
 }
 
-static void gemm(int64_t m, int64_t n, int64_t k, const float *a, glow_layout a_layout,
-                 const float *packed, float *c, glow_layout c_layout, int64_t first, int64_t last,
-                 const glow_epilogue *epilogue) {
+static void gemm(const glow__kernels *kernels, int64_t m, int64_t n, int64_t k, const float *a,
+                 glow_layout a_layout, const float *packed, float *c, glow_layout c_layout,
+                 int64_t first, int64_t last, const glow_epilogue *epilogue) {
+  (void)kernels;
   for (; m == 1 && last - first >= ABREAST; first += ABREAST)
     row_abreast(k, a, a_layout, packed + first * PANEL * k, c + first * c_layout.panel,
                 c_layout.panel, n, first * PANEL, epilogue);
@@ -253,9 +254,11 @@ static void gemm(int64_t m, int64_t n, int64_t k, const float *a, glow_layout a_
 
 /* Panel after panel of A, each of which stays in the first-level cache while the panels of B go by.
  * */
-static void gemm_transposed(int64_t m, int64_t n, int64_t k, const float *a, glow_layout a_layout,
-                            const float *packed, float *c, glow_layout c_layout, int64_t first,
-                            int64_t last, const glow_epilogue *epilogue) {
+static void gemm_transposed(const glow__kernels *kernels, int64_t m, int64_t n, int64_t k,
+                            const float *a, glow_layout a_layout, const float *packed, float *c,
+                            glow_layout c_layout, int64_t first, int64_t last,
+                            const glow_epilogue *epilogue) {
+  (void)kernels;
   for (int64_t top = 0; top < m; top += PANEL, a += a_layout.panel, c += PANEL * c_layout.row)
     for (int64_t panel = first; panel < last; panel++) {
       int64_t j = panel * PANEL, height = m - top < PANEL ? m - top : PANEL;

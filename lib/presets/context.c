@@ -77,6 +77,7 @@ glow_status glow_context_create(const glow_context_options *options, glow_contex
   if (!context)
     return glow_error(GLOW_E_MEMORY, "out of memory for a context");
   context->allocator = allocator;
+  glow__live_add(context, GLOW_LIVE_CONTEXT);
   glow_status status = context_fill(context, &o);
   if (status != GLOW_OK)
     glow_context_destroy(&context);
@@ -85,5 +86,6 @@ glow_status glow_context_create(const glow_context_options *options, glow_contex
 }
 
 const char *glow_context_kernels(const glow_context *context) {
+  GLOW_LIVE_OR(context, CONTEXT, NULL);
   return context ? context->kernels->name : NULL;
 }

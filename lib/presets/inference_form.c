@@ -178,9 +178,13 @@ glow_status glow__model_inference_form(const glow_model *model, int32_t least, g
 
 /* A single layer is as fast as what it would become. */
 glow_status glow_model_inference_form(const glow_model *model, glow_model **out) {
+  if (out)
+    *out = NULL;
+  GLOW_LIVE(model, MODEL);
   return glow__model_inference_form(model, 2, out);
 }
 
 int32_t glow_model_is_inference_form(const glow_model *model) {
+  GLOW_LIVE_OR(model, MODEL, 0);
   return model && model->is_inference_form;
 }

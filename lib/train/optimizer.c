@@ -289,12 +289,14 @@ glow_status glow_optimizer_create(const glow_model *model, const glow_optimizer_
   glow_optimizer_options checked;
   if (out)
     *out = NULL;
+  GLOW_LIVE(model, MODEL);
   if (!model || !out)
     return glow_error(GLOW_E_ARGUMENT, "glow_optimizer_create: NULL argument");
   GLOW_TRY(glow_options_read(&table, options, &checked));
   glow_optimizer *optimizer = glow_allocate(model->context, sizeof *optimizer);
   if (!optimizer)
     return GLOW_E_MEMORY;
+  glow__live_add(optimizer, GLOW_LIVE_OPTIMIZER);
   optimizer->context = model->context;
   optimizer->model = (glow_model *)(uintptr_t)model; /* changed only through the mutable pointer
                                                         that a step is given */
@@ -309,6 +311,8 @@ glow_status glow_optimizer_create(const glow_model *model, const glow_optimizer_
 void glow_optimizer_destroy(glow_optimizer **optimizer) {
   if (!optimizer || !*optimizer)
     return;
+  GLOW_LIVE_END(*optimizer, OPTIMIZER);
+  GLOW_LIVE_OR((*optimizer)->context, CONTEXT, );
   glow_context *context = (*optimizer)->context;
   glow__flat_destroy(&(*optimizer)->flat);
   glow_release(context, (*optimizer)->kept);
@@ -320,6 +324,8 @@ void glow_optimizer_destroy(glow_optimizer **optimizer) {
 
 glow_status glow_optimizer_step(glow_optimizer *optimizer, glow_model *model,
                                 const float *gradients, double rate) {
+  GLOW_LIVE(optimizer, OPTIMIZER);
+  GLOW_LIVE(model, MODEL);
   if (!optimizer || !model || !gradients)
     return glow_error(GLOW_E_ARGUMENT, "glow_optimizer_step: NULL argument");
   if (model != optimizer->model)
@@ -335,6 +341,7 @@ glow_status glow_optimizer_step(glow_optimizer *optimizer, glow_model *model,
 }
 
 int64_t glow_optimizer_step_count(const glow_optimizer *optimizer) {
+  GLOW_LIVE_OR(optimizer, OPTIMIZER, 0);
   return optimizer ? optimizer->steps : 0;
 }
 

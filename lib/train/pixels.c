@@ -70,6 +70,7 @@ static void dequantise(void *arg, uint32_t task, uint32_t worker) {
 
 glow_status glow_model_dequantise(const glow_model *model, const uint8_t *pixels, int64_t count,
                                   uint64_t seed, uint64_t position, float *x) {
+  GLOW_LIVE(model, MODEL);
   if (!model || !pixels || !x)
     return glow_error(GLOW_E_ARGUMENT, "glow_model_dequantise: NULL argument");
   job j = {.pixels = pixels,
@@ -95,6 +96,7 @@ static void quantise(void *arg, uint32_t task, uint32_t worker) {
 
 glow_status glow_model_quantise(const glow_model *model, const float *x, int64_t count,
                                 uint8_t *pixels) {
+  GLOW_LIVE(model, MODEL);
   if (!model || !pixels || !x)
     return glow_error(GLOW_E_ARGUMENT, "glow_model_quantise: NULL argument");
   job j = {.x = x, .pixels_out = pixels, .bits = glow_model_bits(model)};

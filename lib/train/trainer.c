@@ -84,6 +84,7 @@ glow_status glow_trainer_create(glow_model *model, const glow_trainer_options *o
   glow_trainer_options o;
   if (out)
     *out = NULL;
+  GLOW_LIVE(model, MODEL);
   if (!model || !out)
     return glow_error(GLOW_E_ARGUMENT, "glow_trainer_create: NULL argument");
   GLOW_TRY(glow_options_read(&table, options, &o));
@@ -91,6 +92,7 @@ glow_status glow_trainer_create(glow_model *model, const glow_trainer_options *o
   glow_trainer *trainer = glow_allocate(context, sizeof *trainer);
   if (!trainer)
     return GLOW_E_MEMORY;
+  glow__live_add(trainer, GLOW_LIVE_TRAINER);
   trainer->context = context;
   trainer->model = model;
   trainer->options = o;
@@ -104,6 +106,8 @@ glow_status glow_trainer_create(glow_model *model, const glow_trainer_options *o
 void glow_trainer_destroy(glow_trainer **trainer) {
   if (!trainer || !*trainer)
     return;
+  GLOW_LIVE_END(*trainer, TRAINER);
+  GLOW_LIVE_OR((*trainer)->context, CONTEXT, );
   glow_trainer *t = *trainer;
   glow_context *context = t->context;
   glow_optimizer_destroy(&t->optimizer);
@@ -120,10 +124,12 @@ void glow_trainer_destroy(glow_trainer **trainer) {
 }
 
 int64_t glow_trainer_step_count(const glow_trainer *trainer) {
+  GLOW_LIVE_OR(trainer, TRAINER, 0);
   return trainer ? trainer->steps : 0;
 }
 
 glow_status glow_trainer_get_options(const glow_trainer *trainer, glow_trainer_options *out) {
+  GLOW_LIVE(trainer, TRAINER);
   if (!trainer || !out)
     return glow_error(GLOW_E_ARGUMENT, "glow_trainer_get_options: NULL argument");
   return glow__struct_fill(out, &trainer->options, sizeof trainer->options, sizeof trainer->options,
@@ -131,6 +137,7 @@ glow_status glow_trainer_get_options(const glow_trainer *trainer, glow_trainer_o
 }
 
 glow_status glow_trainer_set_schedule(glow_trainer *trainer, const glow_schedule *schedule) {
+  GLOW_LIVE(trainer, TRAINER);
   glow_schedule checked;
   if (!trainer)
     return glow_error(GLOW_E_ARGUMENT, "glow_trainer_set_schedule: NULL argument");
@@ -140,6 +147,7 @@ glow_status glow_trainer_set_schedule(glow_trainer *trainer, const glow_schedule
 }
 
 glow_workspace *glow_trainer_workspace(glow_trainer *trainer) {
+  GLOW_LIVE_OR(trainer, TRAINER, NULL);
   return trainer ? trainer->workspace : NULL;
 }
 
@@ -147,6 +155,7 @@ glow_workspace *glow_trainer_workspace(glow_trainer *trainer) {
 
 glow_status glow_trainer_set_condition(glow_trainer *t, const float *condition, int64_t count,
                                        int64_t size) {
+  GLOW_LIVE(t, TRAINER);
   if (!t)
     return glow_error(GLOW_E_ARGUMENT, "glow_trainer_set_condition: NULL argument");
   GLOW_TRY(glow_workspace_set_condition(t->workspace, condition, count, size));
@@ -176,6 +185,7 @@ glow_status glow__trainer_check_idle(const glow_trainer *trainer) {
 
 glow_status glow_trainer_initialise(glow_trainer *trainer, const float *x, const int32_t *labels,
                                     int64_t count) {
+  GLOW_LIVE(trainer, TRAINER);
   if (!trainer || !x)
     return glow_error(GLOW_E_ARGUMENT, "glow_trainer_initialise: NULL argument");
   GLOW_TRY(glow__trainer_check_idle(trainer));
@@ -185,6 +195,7 @@ glow_status glow_trainer_initialise(glow_trainer *trainer, const float *x, const
 
 glow_status glow_trainer_initialise_pixels(glow_trainer *trainer, const uint8_t *pixels,
                                            const int32_t *labels, int64_t count) {
+  GLOW_LIVE(trainer, TRAINER);
   int64_t elements;
   if (!trainer || !pixels)
     return glow_error(GLOW_E_ARGUMENT, "glow_trainer_initialise_pixels: NULL argument");

@@ -3,6 +3,7 @@
 #include "train/trainer.h"
 
 glow_status glow_trainer_use_average(glow_trainer *trainer, int32_t use) {
+  GLOW_LIVE(trainer, TRAINER);
   if (!trainer || (use != 0 && use != 1))
     return glow_error(GLOW_E_ARGUMENT, "glow_trainer_use_average: NULL, or neither 0 nor 1");
   if (!trainer->average || trainer->steps == 0)

@@ -39,6 +39,7 @@ static glow_status trainer_run_steps(glow_trainer *t, int64_t steps, const glow_
 glow_status glow_trainer_run(glow_trainer *trainer, int64_t steps, int64_t samples,
                              glow_batch_fn next, void *next_payload, glow_progress_fn progress,
                              void *progress_payload) {
+  GLOW_LIVE(trainer, TRAINER);
   int64_t elements;
   if (!trainer || !next)
     return glow_error(GLOW_E_ARGUMENT, "glow_trainer_run: NULL argument");

@@ -185,10 +185,13 @@ glow_status glow__trainer_step_batch(glow_trainer *t, const glow__batch *b,
     GLOW_TRY(glow__struct_fill(report, &done, sizeof done, SMALLEST_REPORT, "glow_step_report"));
   done.step = t->steps + 1;
   done.rate = glow_schedule_rate(&t->schedule, done.step);
-  GLOW_TRY(accumulate_gradients(t, b, &done));
+  glow_status status = accumulate_gradients(t, b, &done);
+  if (status == GLOW_E_CANCELLED)
+    return glow__error_prefix(status, "step %lld", (long long)done.step);
+  GLOW_TRY(status);
   GLOW_TRY(glow__penalise_gains(t->model, t->options.gain_l2, gradients));
   GLOW_TRY(clip(t, gradients, &done.gradient_norm));
-  glow_status status = apply(t, gradients, &done);
+  status = apply(t, gradients, &done);
   if (status != GLOW_OK)
     return glow__error_prefix(status, "step %lld refused", (long long)done.step);
   t->steps++;
@@ -200,6 +203,7 @@ glow_status glow__trainer_step_batch(glow_trainer *t, const glow__batch *b,
 
 glow_status glow_trainer_step(glow_trainer *trainer, const float *x, const int32_t *labels,
                               int64_t count, glow_step_report *report) {
+  GLOW_LIVE(trainer, TRAINER);
   if (!trainer || !x)
     return glow_error(GLOW_E_ARGUMENT, "glow_trainer_step: NULL argument");
   const glow__batch b = {x, NULL, labels, count};
@@ -209,6 +213,7 @@ glow_status glow_trainer_step(glow_trainer *trainer, const float *x, const int32
 glow_status glow_trainer_step_pixels(glow_trainer *trainer, const uint8_t *pixels,
                                      const int32_t *labels, int64_t count,
                                      glow_step_report *report) {
+  GLOW_LIVE(trainer, TRAINER);
   if (!trainer || !pixels)
     return glow_error(GLOW_E_ARGUMENT, "glow_trainer_step_pixels: NULL argument");
   GLOW_TRY(glow__check_pixels(trainer->model));

@@ -69,7 +69,7 @@ static const pin pins[] = {
     PLACE(glow_import_options, permutation, 32),
     PLACE(glow_import_options, ignore_unknown, 36),
     /* glow/io.h */
-    SIZE(glow_limits, 72),
+    SIZE(glow_limits, 88),
     PLACE(glow_limits, struct_size, 0),
     PLACE(glow_limits, file_bytes, 8),
     PLACE(glow_limits, header_bytes, 16),
@@ -79,6 +79,8 @@ static const pin pins[] = {
     PLACE(glow_limits, layers, 48),
     PLACE(glow_limits, parameters, 56),
     PLACE(glow_limits, workspace_bytes, 64),
+    PLACE(glow_limits, model_bytes, 72),
+    PLACE(glow_limits, channels, 80),
     SIZE(glow_input, 64),
     PLACE(glow_input, struct_size, 0),
     PLACE(glow_input, path, 8),

@@ -56,10 +56,14 @@ static glow__kernels16 tables16[MOST_PROVIDERS];
 
 static void fill_providers(void) {
   const char *name;
-  glow__kernels_fill(&plain, "c");
+  if (glow__kernels_fill(&plain, "c") != GLOW_OK)
+    exit(2);
   glow__kernels16_fill(&plain16, "c");
   for (uint32_t i = 0; i + 1 < MOST_PROVIDERS && (name = glow_kernels_name(i)) != NULL; i++) {
-    glow__kernels_fill(&tables[i], name);
+    if (glow__kernels_fill(&tables[i], name) != GLOW_OK) {
+      fprintf(stderr, "%s\n", glow_last_error());
+      exit(2);
+    }
     providers[0][i] = (provider){tables[i].name, &tables[i], NULL};
   }
   for (uint32_t i = 0; i + 1 < MOST_PROVIDERS && (name = glow__kernels16_name(i)) != NULL; i++) {
@@ -212,7 +216,7 @@ static void check_choice(const provider *p) {
   expect_choice("auto", no_vectors, "c");
   expect_choice("avx2", no_vectors, NULL);
   expect_choice("neon", no_vectors, NULL);
-#ifdef GLOW_HAVE_CBLAS
+#ifdef GLOW_BLAS_LIBRARY
   expect_choice("cblas", no_vectors, "cblas");
 #endif
 #ifdef GLOW_HAVE_X86_KERNELS

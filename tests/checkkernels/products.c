@@ -93,9 +93,9 @@ static product random_product(const glow__kernels *kernels, bool transposed, boo
 }
 
 static void multiply(const glow__kernels *kernels, const product *p, float *c) {
-  (p->transposed ? kernels->gemm_transposed : kernels->gemm)(p->m, p->n, p->k, p->a, p->a_layout,
-                                                             p->packed, c, p->c_layout, p->first,
-                                                             p->last, &p->epilogue);
+  (p->transposed ? kernels->gemm_transposed : kernels->gemm)(kernels, p->m, p->n, p->k, p->a,
+                                                             p->a_layout, p->packed, c, p->c_layout,
+                                                             p->first, p->last, &p->epilogue);
 }
 
 /* What one element must be, and the size of its terms. */

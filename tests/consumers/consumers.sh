@@ -27,8 +27,8 @@ pkg-config --print-errors --exists libglow
 cflags=$(pkg-config --cflags libglow)
 shared=$(pkg-config --libs libglow)
 static=$(pkg-config --libs --static libglow | sed 's/-lglow/-l:libglow.a/')
-case " $shared " in
-*blas* | *blis*) echo "private libraries in the public line: $shared"; exit 1 ;;
+case " $shared $static " in
+*blas* | *blis*) echo "a BLAS is linked, not loaded when it is asked for: $shared; $static"; exit 1 ;;
 esac
 
 # build_and_run NAME COMPILER SOURCE LIBRARIES

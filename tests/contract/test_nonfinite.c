@@ -348,6 +348,72 @@ static void test_classification(void **state) {
   in_all_ways(classification);
 }
 
+/* ---- huge numbers ---------------------------------------------------------------------------- */
+
+enum { LEFT_ALONE = 12345 }; /* what an array holds that the pass does not write */
+
+static bool right_result(double value, bool fine) {
+  return value == LEFT_ALONE || (fine ? isfinite(value) != 0 : isnan(value) != 0);
+}
+
+/* A sample is well and all of it finite, or has failed and is NaN throughout: never OK and NaN. */
+static void check_consistent(const bench *b, int64_t row) {
+  bool fine = b->statuses[row] == GLOW_OK;
+  assert_true(fine || b->statuses[row] == GLOW_E_NUMERIC);
+  for (int64_t i = 0; i < b->dims; i++)
+    assert_true(right_result((double)b->got[row * b->dims + i], fine));
+  assert_true(right_result(b->logdet[row], fine));
+  assert_true(right_result(b->log_prob[row], fine));
+}
+
+static void huge_pass(bench *b, pass run) {
+  for (int64_t n = 0; n < COUNT; n++)
+    b->logdet[n] = b->log_prob[n] = LEFT_ALONE;
+  for (int64_t i = 0; i < COUNT * b->dims; i++)
+    b->got[i] = LEFT_ALONE;
+  OK(run(b, true));
+  for (int64_t n = 0; n < COUNT; n++)
+    check_consistent(b, n);
+  bool fine = b->statuses[4] == GLOW_OK;
+  assert_int_equal(marked(b), !fine);
+  assert_int_equal(run(b, false), fine ? GLOW_OK : GLOW_E_NUMERIC);
+}
+
+static void huge_classification(bench *b) {
+  float logits[COUNT * CLASSES];
+  for (int from_latents = 0; from_latents < 2; from_latents++) {
+    glow_status status =
+        from_latents
+            ? glow_workspace_classify_latents(b->ws, b->x, GLOW_LATENTS_RAW, NULL, COUNT, logits)
+            : glow_workspace_classify(b->ws, b->x, NULL, COUNT, logits);
+    assert_true(status == GLOW_OK || status == GLOW_E_NUMERIC);
+    for (int64_t i = 0; i < COUNT * CLASSES; i++)
+      assert_true(status == GLOW_E_NUMERIC && i / CLASSES == 4 ? isnan(logits[i])
+                                                               : isfinite(logits[i]));
+  }
+}
+
+/* Row 4 is of one huge number, or has one. */
+static void huge(bench *b) {
+  static const float values[] = {1e10f, 1e19f, -1e30f, 1e30f, 3e38f};
+  for (int k = 0; k < 5; k++)
+    for (int64_t elements = 1; elements <= b->dims; elements += b->dims - 1) {
+      for (int64_t i = 0; i < elements; i++)
+        b->x[4 * b->dims + i] = values[k];
+      huge_pass(b, pass_raw);
+      huge_pass(b, pass_whitened);
+      huge_pass(b, pass_evaluate);
+      huge_pass(b, pass_inverse);
+      huge_pass(b, pass_unwhiten);
+      huge_classification(b);
+    }
+}
+
+static void test_huge(void **state) {
+  (void)state;
+  in_all_ways(huge);
+}
+
 /* ---- training -------------------------------------------------------------------------------- */
 
 /* Gradients are of the whole batch: backward refuses, and says which sample. */
@@ -552,11 +618,17 @@ static void test_layers(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_latents_and_back), cmocka_unit_test(test_mixtures),
-      cmocka_unit_test(test_overflows),        cmocka_unit_test(test_several),
-      cmocka_unit_test(test_samples),          cmocka_unit_test(test_classification),
-      cmocka_unit_test(test_backward),         cmocka_unit_test(test_step),
-      cmocka_unit_test(test_initialise),       cmocka_unit_test(test_conditions),
+      cmocka_unit_test(test_latents_and_back),
+      cmocka_unit_test(test_mixtures),
+      cmocka_unit_test(test_overflows),
+      cmocka_unit_test(test_several),
+      cmocka_unit_test(test_samples),
+      cmocka_unit_test(test_classification),
+      cmocka_unit_test(test_huge),
+      cmocka_unit_test(test_backward),
+      cmocka_unit_test(test_step),
+      cmocka_unit_test(test_initialise),
+      cmocka_unit_test(test_conditions),
       cmocka_unit_test(test_layers),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

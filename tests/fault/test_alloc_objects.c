@@ -88,8 +88,8 @@ static void shift_forward(const void *self, const glow_call *call, const float *
 }
 
 static glow_status shift_inverse(const void *self, const glow_call *call, const float *y, float *x,
-                                 double *logdet) {
-  (void)self, (void)call, (void)y, (void)x, (void)logdet;
+                                 double *logdet, double *logprior) {
+  (void)self, (void)call, (void)y, (void)x, (void)logdet, (void)logprior;
   return GLOW_OK;
 }
 

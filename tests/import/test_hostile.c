@@ -353,6 +353,33 @@ static void test_options(void **state) {
   options_refused(LU, GLOW_E_ARGUMENT, "struct_size");
 }
 
+/* The caller's caps hold here as for this library's own files. */
+static void test_limits(void **state) {
+  glow_input input = GLOW_INPUT_INIT;
+  glow_limits limits = GLOW_LIMITS_INIT;
+  glow_model *model = NULL;
+  (void)state;
+  start("y0ast_affine_lu");
+  input.path = vectors_path("y0ast_affine_lu", ".safetensors");
+  input.limits = &limits;
+  limits.channels = 1;
+  REFUSED(glow_model_import(f.context, &input, &f.options, &model), GLOW_E_LIMIT,
+          "layer 'level0.step0.invconv' is a 1x1 convolution of");
+  assert_null(model);
+  limits = (glow_limits)GLOW_LIMITS_INIT;
+  limits.model_bytes = 1000;
+  REFUSED(glow_model_import(f.context, &input, &f.options, &model), GLOW_E_LIMIT, "(model_bytes)");
+  limits.model_bytes = 0;
+  limits.workspace_bytes = 1000;
+  REFUSED(glow_model_import(f.context, &input, &f.options, &model), GLOW_E_LIMIT,
+          "(workspace_bytes)");
+  assert_null(model);
+  limits.workspace_bytes = 1 << 30;
+  OK(glow_model_import(f.context, &input, &f.options, &model));
+  glow_model_destroy(&model);
+  stop();
+}
+
 static void test_null_arguments(void **state) {
   glow_input input = GLOW_INPUT_INIT;
   glow_model *model = NULL;
@@ -510,6 +537,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(test_rosinality),
       cmocka_unit_test(test_counts),
       cmocka_unit_test(test_options),
+      cmocka_unit_test(test_limits),
       cmocka_unit_test(test_null_arguments),
       cmocka_unit_test(test_accepted),
       cmocka_unit_test(test_memory_fails),

@@ -326,6 +326,80 @@ static void test_not_finite(void **state) {
   glow_model_destroy(&model);
 }
 
+/* A layer cannot prepare its parameters, so nobody could load the file: whatever is written
+ * stays as it is, and the message names the layer and the cause. */
+static void refuse_saving(const glow_model *model, const char *cause) {
+  const char *path = temp_path("kept");
+  char text[4] = "", byte = 7;
+  glow_output to_path = GLOW_OUTPUT_INIT, to_memory = GLOW_OUTPUT_INIT,
+              to_callback = GLOW_OUTPUT_INIT;
+  bytes untouched = {.data = &byte};
+  FILE *file = fopen(path, "w");
+  assert_non_null(file);
+  fputs("old", file);
+  fclose(file);
+  REFUSED(glow_model_save(model, path), GLOW_E_NUMERIC, cause);
+  to_path.path = path;
+  REFUSED(glow_model_export(model, GLOW_FORMAT_Y0AST, &to_path), GLOW_E_NUMERIC, cause);
+  assert_non_null(strstr(glow_last_error(), "could not be loaded"));
+  file = fopen(path, "r");
+  assert_int_equal(fread(text, 1, 4, file), 3);
+  fclose(file);
+  assert_string_equal(text, "old");
+  to_memory.buffer = &byte;
+  to_memory.capacity = 1;
+  REFUSED(glow_model_save_output(model, &to_memory), GLOW_E_NUMERIC, cause);
+  to_callback.write = take;
+  to_callback.payload = &untouched;
+  REFUSED(glow_model_save_output(model, &to_callback), GLOW_E_NUMERIC, cause);
+  assert_int_equal(byte, 7);
+  unlink(path);
+}
+
+static void test_not_loadable(void **state) {
+  const int32_t twice[8] = {0, 0, 2, 3, 4, 5, 6, 7};
+  const float zeros[64] = {0};
+  glow_model *model = make(GLOW_PERMUTATION_INVCONV);
+  (void)state;
+  OK(glow_model_set_tensor(model, "level0.step0.invconv.weight", zeros, 64));
+  refuse_saving(model, "layer 'level0.step0.invconv': the 8 x 8 weight matrix is singular");
+  REFUSED(glow_model_prepare(model), GLOW_E_NUMERIC, "singular");
+  refuse_saving(model, "layer 'level0.step0.invconv': the 8 x 8 weight matrix is singular");
+  glow_model_destroy(&model);
+  model = make(GLOW_PERMUTATION_INVCONV_LU);
+  OK(glow_model_set_tensor(model, "level0.step0.invconv.perm", twice, 8));
+  refuse_saving(model, "layer 'level0.step0.invconv': perm is not a permutation");
+  glow_model_destroy(&model);
+}
+
+/* A checkpoint holds the trainer's own parameters, also while the model has the average. */
+static void test_checkpoint_not_loadable(void **state) {
+  const float zeros[64] = {0}, x[2 * DIMS] = {0.1f};
+  glow_trainer_options o = GLOW_TRAINER_OPTIONS_INIT;
+  glow_trainer *trainer = NULL;
+  glow_output size = GLOW_OUTPUT_INIT;
+  size_t needed = 0;
+  (void)state;
+  glow_model *model = make(GLOW_PERMUTATION_INVCONV);
+  o.micro_batch = 2;
+  o.average = 1;
+  OK(glow_trainer_create(model, &o, &trainer));
+  OK(glow_trainer_step(trainer, x, NULL, 2, NULL));
+  OK(glow_checkpoint_save(trainer, temp_path("good"), NULL, 0));
+  OK(glow_trainer_use_average(trainer, true));
+  OK(glow_model_set_tensor(model, "level0.step0.invconv.weight", zeros, 64));
+  OK(glow_checkpoint_save(trainer, temp_path("good"), NULL, 0));
+  OK(glow_trainer_use_average(trainer, false));
+  OK(glow_model_set_tensor(model, "level0.step0.invconv.weight", zeros, 64));
+  REFUSED(glow_checkpoint_save(trainer, temp_path("bad"), NULL, 0), GLOW_E_NUMERIC,
+          "layer 'level0.step0.invconv': the 8 x 8 weight matrix is singular");
+  assert_int_equal(access(temp_path("bad"), F_OK), -1);
+  size.written = &needed;
+  REFUSED(glow_checkpoint_save_output(trainer, &size, NULL, 0), GLOW_E_NUMERIC, "singular");
+  glow_trainer_destroy(&trainer);
+  glow_model_destroy(&model);
+}
+
 /* ---- versions -------------------------------------------------------------------------------- */
 
 /* Written by libglow when its format was 1.0, with the log-probabilities it gave. */
@@ -384,6 +458,110 @@ static void test_limits(void **state) {
   REFUSED(glow_model_load_input(context, &in, &loaded), GLOW_E_LIMIT, "(file_bytes)");
   free(b.data);
   glow_model_destroy(&model);
+}
+
+/* A file without tensors, of a model of images of this size. */
+static glow_input small_file(glow_context *owner, const char *shape, const char *layers) {
+  static char architecture[512];
+  static const char *const metadata[] = {"glow.format_version", "1.1", "glow.model", architecture};
+  glow_input in = GLOW_INPUT_INIT;
+  snprintf(architecture, sizeof architecture,
+           "{\"input\":%s,\"bits\":8,\"initialised\":true,\"layers\":[%s"
+           "{\"name\":\"p\",\"type\":\"prior\",\"options\":{\"learned\":0}}]}",
+           shape, layers);
+  in.path = temp_path("small");
+  OK(glow_tensor_file_write(owner, in.path, NULL, 0, metadata, 2));
+  return in;
+}
+
+/* What loading takes is told beforehand, and is what is taken. */
+static void test_load_bytes(void **state) {
+  helper_memory memory = {0};
+  glow_context *counted = helper_context(1, NULL, &memory);
+  glow_model *model = make(GLOW_PERMUTATION_INVCONV_LU), *loaded = NULL;
+  glow_workspace_options o = GLOW_WORKSPACE_OPTIONS_INIT;
+  uint64_t values = 1, passes = 1, planned = 0;
+  bytes b = save(model, 0);
+  glow_input in = in_memory(&b);
+  (void)state;
+  int64_t before = memory.bytes, live = memory.live;
+  OK(glow_model_load_bytes(counted, &in, &values, &passes));
+  assert_int_equal(memory.live, live);
+  o.batch = 1;
+  OK(glow_workspace_plan_bytes(model, &o, &planned));
+  assert_int_equal(passes, planned);
+  assert_true(values > 4 * (uint64_t)glow_model_parameter_count(model));
+  OK(glow_model_load_input(counted, &in, &loaded));
+  /* beside the values: names, layers and their options */
+  assert_in_range(memory.bytes - before, values, values + 100000);
+  OK(glow_model_load_bytes(counted, &in, NULL, NULL));
+  REFUSED(glow_model_load_bytes(counted, NULL, &values, &passes), GLOW_E_ARGUMENT, "NULL");
+  assert_true(values == 0 && passes == 0);
+  glow_model_destroy(&loaded);
+  glow_model_destroy(&model);
+  glow_context_destroy(&counted);
+  free(b.data);
+}
+
+/* A file of some 250 bytes may describe images for which a pass takes hundreds of GiB. */
+static void test_limits_of_passes(void **state) {
+  helper_memory memory = {0};
+  glow_context *counted = helper_context(1, NULL, &memory);
+  glow_limits limits = GLOW_LIMITS_INIT;
+  glow_model *model = NULL;
+  uint64_t values = 1, passes = 1;
+  char words[160];
+  glow_input in = small_file(counted, "[65536,65536,4]", "");
+  (void)state;
+  in.limits = &limits;
+  int64_t live = memory.live;
+  OK(glow_model_load_bytes(counted, &in, &values, &passes));
+  assert_int_equal(values, 0);
+  assert_true(passes > (uint64_t)100 << 30);
+  limits.workspace_bytes = (int64_t)1 << 30;
+  snprintf(words, sizeof words, "a pass of one sample would take %llu bytes; at most 1073741824",
+           (unsigned long long)passes);
+  REFUSED(glow_model_load_input(counted, &in, &model), GLOW_E_LIMIT, words);
+  assert_int_equal(memory.live, live);
+  limits.workspace_bytes = (int64_t)passes;
+  OK(glow_model_load_input(counted, &in, &model));
+  glow_model_destroy(&model);
+  glow_context_destroy(&counted);
+}
+
+static void test_limits_of_models(void **state) {
+  glow_model *model = make(GLOW_PERMUTATION_INVCONV), *loaded = NULL;
+  glow_limits limits = GLOW_LIMITS_INIT;
+  uint64_t values = 0;
+  char words[160];
+  (void)state;
+  bytes b = save(model, 0);
+  glow_input in = in_memory(&b);
+  in.limits = &limits;
+  OK(glow_model_load_bytes(context, &in, &values, NULL));
+  limits.model_bytes = (int64_t)values;
+  OK(glow_model_load_input(context, &in, &loaded));
+  glow_model_destroy(&loaded);
+  limits.model_bytes--;
+  snprintf(words, sizeof words, "the model's values would take %llu bytes; at most %llu may be",
+           (unsigned long long)values, (unsigned long long)values - 1);
+  REFUSED(glow_model_load_input(context, &in, &loaded), GLOW_E_LIMIT, words);
+  limits.model_bytes = 0;
+  limits.channels = 16;
+  OK(glow_model_load_input(context, &in, &loaded));
+  glow_model_destroy(&loaded);
+  limits.channels = 15;
+  REFUSED(glow_model_load_input(context, &in, &loaded), GLOW_E_LIMIT,
+          "layer 'level1.step0.invconv' is a 1x1 convolution of 16 channels");
+  limits.channels = 16385;
+  REFUSED(glow_model_load_input(context, &in, &loaded), GLOW_E_ARGUMENT, "channels is 16385");
+  free(b.data);
+  glow_model_destroy(&model);
+  in = small_file(context, "[1,1,4097]",
+                  "{\"name\":\"w\",\"type\":\"invconv\",\"options\":{\"lu\":0}},");
+  REFUSED(glow_model_load_input(context, &in, &loaded), GLOW_E_LIMIT,
+          "layer 'w' is a 1x1 convolution of 4097 channels, which takes 2.1e+11 multiply-adds to "
+          "prepare; at most 4096 channels are read (channels)");
 }
 
 /* ---- half a model ---------------------------------------------------------------------------- */
@@ -457,8 +635,13 @@ int main(int argc, char **argv) {
       cmocka_unit_test(test_mapped_training),
       cmocka_unit_test(test_bfloat16),
       cmocka_unit_test(test_not_finite),
+      cmocka_unit_test(test_not_loadable),
+      cmocka_unit_test(test_checkpoint_not_loadable),
       cmocka_unit_test(test_version_1_0),
       cmocka_unit_test(test_limits),
+      cmocka_unit_test(test_load_bytes),
+      cmocka_unit_test(test_limits_of_passes),
+      cmocka_unit_test(test_limits_of_models),
       cmocka_unit_test(test_no_prior),
       cmocka_unit_test(test_no_slash_in_names),
   };

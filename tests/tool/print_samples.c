@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "../../examples/glowtool/data.h"
+#include "../../examples/glowtool/memory.h"
 
 /* JSON, a value at a time. */
 static bool comma;
@@ -55,6 +56,21 @@ static void put_text(const char *key, const char *value) {
 
 enum { MOST_LABELS = 8 };
 static const char *labels[MOST_LABELS];
+static bool peak; /* print the most memory that there was */
+
+/* In KiB, of this program alone; 0 where the system does not tell. (getrusage counts the process
+ * that has started it.) */
+static int64_t most_memory(void) {
+  char line[128];
+  long long most = 0;
+  FILE *file = fopen("/proc/self/status", "r");
+  while (file && fgets(line, sizeof line, file))
+    if (sscanf(line, "VmHWM: %lld", &most) == 1)
+      break;
+  if (file)
+    fclose(file);
+  return most;
+}
 
 static bool set_text(data_options *o, const char *name, const char *value) {
   const struct {
@@ -108,6 +124,12 @@ static bool set_option(data_options *o, char *word) {
     o->limit = atoll(value);
   else if (strcmp(word, "memory") == 0)
     o->memory = atoll(value);
+  else if (strcmp(word, "max-pixels") == 0)
+    o->max_pixels = atoll(value);
+  else if (strcmp(word, "max-memory") == 0)
+    memory_limit(atoll(value));
+  else if (strcmp(word, "peak") == 0)
+    peak = true;
   else if (strcmp(word, "header") == 0)
     o->header = *value == 'y' ? DATA_HEADER_YES : DATA_HEADER_NO;
   else
@@ -166,6 +188,8 @@ static int print(const sample_set *set) {
     print_numbers(set, samples, conditions);
     print_words(set);
   }
+  if (peak)
+    put_int("peak", most_memory());
   put_close('}');
   free(samples);
   free(conditions);
@@ -187,6 +211,8 @@ int main(int argc, char **argv) {
   } else {
     put_open(NULL, '{');
     put_text("error", error);
+    if (peak)
+      put_int("peak", most_memory());
     put_close('}');
   }
   data_free(&set);

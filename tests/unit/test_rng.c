@@ -158,6 +158,7 @@ static void test_permutations(void **state) {
 
 static void test_generator(void **state) {
   glow_context context = {0};
+  glow__live_add(&context, GLOW_LIVE_CONTEXT); /* as if it had been created */
   glow_rng *rng;
   float a[10], b[10];
   int32_t p[10], q[10];
@@ -184,6 +185,7 @@ static void test_generator(void **state) {
 
 static void test_generator_arguments(void **state) {
   glow_context context = {0};
+  glow__live_add(&context, GLOW_LIVE_CONTEXT); /* as if it had been created */
   glow_rng *rng = NULL;
   float x[2];
   (void)state;
