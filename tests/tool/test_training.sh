@@ -176,8 +176,9 @@ kill -KILL $background
 wait $background 2> /dev/null
 background=
 expect "the lock's file is still there" [ -e busy/.lock ]
-left="model.safetensors.glow-0 checkpoint-000000007.safetensors.glow-3 loss.png.2147483646"
-others="notes model.safetensors.glow-x mine.safetensors.glow-0 mine.png.2147483646 loss.png.$$"
+left="model.safetensors.glow-0 checkpoint-000000007.safetensors.glow-3 loss.png.glow-0
+  samples.png.glow-1 data.png.glow-0 classes.csv.glow-0 model-average.safetensors.glow-2"
+others="notes model.safetensors.glow-x mine.safetensors.glow-0 mine.png.glow-0 loss.png.$$"
 for name in $left $others; do
   echo text > "busy/$name.tmp"
 done
