@@ -5,8 +5,8 @@
 
 #include <stdbool.h>
 
-/* Training. From here on the first of a signal that ends a run only raises a flag; the second one
- * kills. */
+/* Training. From here on the first of the signals that end a run only raises a flag; SIGINT or
+ * SIGTERM a second later or more kills. */
 void stop_install(void);
 /* Other commands, from where on a file is written that must not be left half done: the same, and
  * signals that ask for saving do nothing. */

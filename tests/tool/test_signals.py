@@ -146,6 +146,29 @@ def ignored():
     run.ended("SIGUSR1 is ignored", 0)
 
 
+def twice():
+    """Signals that come twice without anybody meaning that: all is saved; and one that is meant."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGXCPU):
+        folder = "twice" + number.name
+        run = train(folder)
+        for _ in range(3):
+            run.kill(number)
+            time.sleep(0.01)
+        run.ended(f"{number.name}, three times", 0)
+        whole(f"{folder}/model.safetensors")
+    # A batch that takes long, so that it is still there a second later.
+    large = "--size 32 --levels 3 --depth 16 --hidden 128 --batch 64 --images 64 --warmup 0".split()
+    run = Run("train", "--format", "shapes", *large, "--threads", "1", "--quiet", "--out", "large")
+    until("a large model is made", lambda: os.path.exists("large/data.png"))
+    time.sleep(0.5)
+    run.kill(signal.SIGTERM)
+    until("it is told", lambda: "stopping after this step" in run.text())
+    time.sleep(1.1)
+    if run.process.poll() is None:
+        run.kill(signal.SIGTERM)
+        run.ended("SIGTERM, a second later", -signal.SIGTERM)
+
+
 def unheard():
     """Nobody reads what it prints: the run goes on, and the exit code tells."""
     for folder, form in (("pipe", []), ("pipe-json", ["--json"])):
@@ -290,7 +313,7 @@ def too_large():
 
 with tempfile.TemporaryDirectory() as folder:
     os.chdir(folder)
-    for part in (saving, ignored, unheard, quota, half_files, too_large):
+    for part in (saving, ignored, twice, unheard, quota, half_files, too_large):
         part()
     os.chdir("/")
 print(f"{passed} passed, {failed} failed")
