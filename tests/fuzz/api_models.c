@@ -303,7 +303,7 @@ static glow_status mix_bytes(void *payload, const void *data, size_t bytes) {
   return GLOW_OK;
 }
 
-/* All of its state is in a checkpoint: written only around calls of trainers, because it takes long.
+/* All of its state is in a checkpoint: written only around calls of trainers, as that takes long.
  * Parameters that are not finite are not saved, but cannot come from a step either. */
 static uint64_t of_trainer(const glow_trainer *trainer, bool all, uint64_t print) {
   glow_output output = GLOW_OUTPUT_INIT;

@@ -4,8 +4,8 @@
  * that they are not. At the end everything is destroyed, in an order of the input's choice, and no
  * memory is left.
  *
- * The same bytes make the same calls. With GLOW_FUZZ_TRACE=1 in the environment each is printed with
- * what it gave. SPDX-License-Identifier: MIT */
+ * The same bytes make the same calls. With GLOW_FUZZ_TRACE=1 in the environment each is printed
+ * with what it gave. SPDX-License-Identifier: MIT */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>

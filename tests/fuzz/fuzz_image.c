@@ -1,6 +1,6 @@
 /* Fuzz target: the tool's decoders of PNG, JPEG and WebP, and what they share. The first HEAD bytes
- * of the input choose how the picture is wanted, the rest is the file. A picture that is decoded has
- * the shape that was wanted, or else the one that its header says; and the same pixels again. All
+ * of the input choose how the picture is wanted, the rest is the file. A decoded picture has the
+ * shape that was wanted, or else the one that its header says; and the same pixels again. All
  * memory that was counted is given back. SPDX-License-Identifier: MIT */
 #include "fuzz.h"
 

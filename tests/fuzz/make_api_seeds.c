@@ -1,5 +1,6 @@
 /* Seeds of the target of calls: for every kind of model, what a program usually does with it. Bytes
- * of 0 are the usual arguments (api.h), so a seed is a list of calls. SPDX-License-Identifier: MIT */
+ * of 0 are the usual arguments (api.h), so a seed is a list of calls.
+ * SPDX-License-Identifier: MIT */
 #include "make_seeds.h"
 
 #include <stdio.h>

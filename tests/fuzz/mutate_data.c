@@ -1,5 +1,5 @@
-/* A mutator for the tool's files. It puts the check sums of PNG chunks right, changes what is within
- * a gzip file, and changes the head of an input, which chooses options, apart from the file.
+/* A mutator for the tool's files. It puts the checksums of PNG chunks right, changes what is in a
+ * gzip file, and changes the head of an input, which chooses options, apart from the file.
  * SPDX-License-Identifier: MIT */
 #include "fuzz.h"
 

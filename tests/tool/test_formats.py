@@ -185,6 +185,8 @@ def labels():
         (found["labels"], found["classes"], found["class_names"]),
         ([0, 1, 2], 3, ["z", "b", "a"]),
     )
+    write("broken", idx(0x803, 3, 2, 2))
+    refuses("broken: truncated", "broken", labels="lab1", skip_bad=1)
     refuses("its label is 3, but only 3 classes", "img1", labels="lab2", classes="three.csv")
     refuses("its label is 5, but only 3 classes", "img1", labels="y.npy", classes="three.csv")
 
