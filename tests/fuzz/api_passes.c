@@ -32,8 +32,8 @@ void api_workspace_create(api *a) {
   const glow_workspace_options *options = OPTIONS(a, o, fields, 3);
   glow_status planned = CALL(a, glow_workspace_plan_bytes(model, options, &bytes));
   glow_status status = CALL(a, glow_workspace_create(model, options, &workspace));
-  PROMISE(status != GLOW_OK || planned == GLOW_OK);
-  PROMISE(status != GLOW_OK || glow_workspace_bytes(workspace) == bytes);
+  PROMISE(status != GLOW_OK || planned == GLOW_OK || planned == GLOW_E_MEMORY);
+  PROMISE(status != GLOW_OK || planned != GLOW_OK || glow_workspace_bytes(workspace) == bytes);
   api_keep(a, API_WORKSPACE, status, workspace, slot ? slot->context : 0,
            api_number(a, API_MODEL, slot));
   if (!workspace)

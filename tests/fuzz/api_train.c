@@ -259,6 +259,8 @@ void api_trainer_change(api *a) {
     if (CALL(a, glow_trainer_get_options(t.trainer, &options)) == GLOW_OK)
       PROMISE(options.micro_batch > 0 && options.optimizer && options.schedule);
     PROMISE(!t.trainer || glow_trainer_workspace(t.trainer));
+    PROMISE(!glow_trainer_note(t.trainer, "none") && !glow_trainer_note(t.trainer, NULL));
+    glow_schedule_rate(OPTIONS(a, schedule, schedule_fields, 2), form - 3);
     break;
   default:
     if (size > 0) {

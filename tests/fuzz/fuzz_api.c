@@ -177,6 +177,23 @@ void api_fail_allocation(api *a) {
            a->memory.fail_on ? ", and all after it" : "");
 }
 
+/* Threads that nobody uses. */
+static void other_pool(api *a) {
+  glow_allocator allocator = api_allocator(&a->memory);
+  glow_executor executor = GLOW_EXECUTOR_INIT;
+  glow_pool *pool = NULL;
+  uint8_t threads = api_byte(a), wrong = api_byte(a);
+  if (wrong == 1)
+    executor.struct_size = 4;
+  glow_status status =
+      CALL(a, glow_pool_create(&allocator, threads < 250 ? threads % 3 : UINT32_MAX, &pool));
+  PROMISE((status == GLOW_OK) == (pool != NULL));
+  CALL(a, glow_pool_executor(pool, wrong == 2 ? NULL : &executor));
+  glow_pool_destroy(&pool);
+  PROMISE(!pool);
+  glow_pool_destroy(NULL);
+}
+
 /* A context of its own, which is not kept. */
 void api_other_context(api *a) {
   static const char *const kernels[] = {NULL, "auto", "c", "", "none such", "avx2", "cblas"};
@@ -185,6 +202,10 @@ void api_other_context(api *a) {
   glow_executor executor = GLOW_EXECUTOR_INIT;
   glow_context *context = NULL;
   uint8_t wrong = api_byte(a);
+  if (wrong == 9) {
+    other_pool(a);
+    return;
+  }
   if (wrong == 1)
     allocator.allocate = NULL;
   if (wrong == 2)

@@ -17,14 +17,28 @@
 
 enum { SIDE = 5, MOST = 1 << 14, DATA_HEAD = 12, IMAGE_HEAD = 2 };
 
+/* The picture, then a table of labels by names of files, one of which it has: its descriptor. */
+static void write_labelled(const char *name, uint8_t *input, size_t size) {
+  static const char table[] = "file,label\n3,a\n4,b\n5,c\n6,a\n7,b\n";
+  char labelled[64];
+  snprintf(labelled, sizeof labelled, "%s-labels", name);
+  memcpy(input + size, table, sizeof table - 1);
+  input[9] = 1;
+  input[10] = sizeof table - 1;
+  seed_write("data", labelled, input, size + sizeof table - 1);
+  input[9] = input[10] = 0;
+}
+
 static void write_picture(const char *name, const void *bytes, size_t size, bool in_data) {
-  static uint8_t input[DATA_HEAD + MOST];
+  static uint8_t input[DATA_HEAD + MOST + 64];
   if (size > MOST)
     return;
   memcpy(input + DATA_HEAD, bytes, size);
   seed_write("image", name, input + DATA_HEAD - IMAGE_HEAD, size + IMAGE_HEAD);
   if (in_data)
     seed_write("data", name, input, size + DATA_HEAD);
+  if (in_data)
+    write_labelled(name, input, size + DATA_HEAD);
 }
 
 /* ---- PNG ------------------------------------------------------------------------------------- */
