@@ -12,11 +12,11 @@ enum { RECORD = 12, SLOTS = 3, CONTEXTS = 2, MOST_COUNT = 5 };
 
 /* Counts, fails beyond a budget, and fails when it is told to. */
 typedef struct api_memory {
-  size_t live, peak; /* bytes */
-  int32_t fail_at;   /* the allocation that fails, from 1; 0: none */
-  bool fail_on;      /* all after it fail too */
-  int32_t calls;     /* since fail_at was set */
-  int32_t failures;  /* since the last call of the library began */
+  size_t live;      /* bytes */
+  int32_t fail_at;  /* the allocation that fails, from 1; 0: none */
+  bool fail_on;     /* all after it fail too */
+  int32_t calls;    /* since fail_at was set */
+  int32_t failures; /* since the last call of the library began */
 } api_memory;
 glow_allocator api_allocator(api_memory *memory);
 

@@ -21,7 +21,6 @@ static void *take(size_t bytes, void *payload) {
   }
   memcpy(block, &bytes, sizeof bytes);
   memory->live += bytes;
-  memory->peak = memory->live > memory->peak ? memory->live : memory->peak;
   return (char *)block + HEAD;
 }
 

@@ -73,6 +73,8 @@ glow_status api_end(api *a, glow_status status, const char *text) {
   PROMISE(a->memory.failures == 0 || status == GLOW_E_MEMORY);
   PROMISE(a->memory.failures > 0 || status != GLOW_E_MEMORY);
   PROMISE(status != GLOW_E_CHECK);
+  if (a->memory.failures) /* the next call has memory again */
+    a->memory.fail_at = 0;
   if (!a->may_change)
     PROMISE(fingerprint(a) == a->before);
   a->may_change = false;
@@ -119,20 +121,27 @@ static void destroy_users(api *a, int32_t model) {
         api_remove(a, kinds[k], &a->slots[kinds[k]][i]);
 }
 
+#define DESTROY(type)                                                                              \
+  do {                                                                                             \
+    glow_##type *object = slot->object;                                                            \
+    glow_##type##_destroy(&object);                                                                \
+    slot->object = object;                                                                         \
+  } while (0)
+
 void api_remove(api *a, api_kind kind, api_slot *slot) {
   if (kind == API_MODEL)
     destroy_users(a, api_number(a, kind, slot));
   api_tell(a, "glow_%s_destroy(&%s %d)", kind_names[kind], kind_names[kind],
            api_number(a, kind, slot));
   switch (kind) {
-  case API_NET: glow_net_destroy((glow_net **)&slot->object); break;
-  case API_LAYER: glow_layer_destroy((glow_layer **)&slot->object); break;
-  case API_BUILDER: glow_builder_destroy((glow_builder **)&slot->object); break;
-  case API_MODEL: glow_model_destroy((glow_model **)&slot->object); break;
-  case API_WORKSPACE: glow_workspace_destroy((glow_workspace **)&slot->object); break;
-  case API_OPTIMIZER: glow_optimizer_destroy((glow_optimizer **)&slot->object); break;
-  case API_TRAINER: glow_trainer_destroy((glow_trainer **)&slot->object); break;
-  case API_RNG: glow_rng_destroy((glow_rng **)&slot->object); break;
+  case API_NET: DESTROY(net); break;
+  case API_LAYER: DESTROY(layer); break;
+  case API_BUILDER: DESTROY(builder); break;
+  case API_MODEL: DESTROY(model); break;
+  case API_WORKSPACE: DESTROY(workspace); break;
+  case API_OPTIMIZER: DESTROY(optimizer); break;
+  case API_TRAINER: DESTROY(trainer); break;
+  case API_RNG: DESTROY(rng); break;
   case API_KINDS: break;
   }
   PROMISE(!slot->object);
@@ -168,7 +177,7 @@ void api_destroy(api *a) {
     api_remove(a, kind, slot);
 }
 
-/* The next calls meet it. */
+/* The next call that allocates so often meets it. */
 void api_fail_allocation(api *a) {
   a->memory.calls = 0;
   a->memory.fail_at = 1 + api_byte(a);
