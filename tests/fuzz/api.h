@@ -54,7 +54,6 @@ typedef struct api {
   bool trace;
   uint64_t before; /* fingerprint of everything before the call */
   bool may_change; /* a refusal may leave something changed: what is documented */
-  bool trains;     /* the call is one of a trainer */
 } api;
 
 /* ---- arguments (api_values.c) ---------------------------------------------------------------- */

@@ -7,6 +7,7 @@
 #include <glow/sys/base.h>
 
 #include "api.h"
+#include "train/train.h"
 
 /* ---- presets --------------------------------------------------------------------------------- */
 
@@ -290,30 +291,40 @@ static uint64_t of_model(const glow_model *model, uint64_t print) {
   return print;
 }
 
-static uint64_t of_workspace(const api_slot *slot, const glow_model *model, uint64_t print) {
+static uint64_t of_workspace(const api_slot *slot, size_t parameters, uint64_t print) {
   const float *gradients = glow_workspace_gradients(slot->object);
-  size_t count = (size_t)glow_model_parameter_count(model);
-  PROMISE((gradients != NULL) == (slot->mode != GLOW_MODE_INFERENCE) || !count);
-  return gradients ? mix(print, gradients, count * sizeof *gradients) : print;
+  PROMISE((gradients != NULL) == (slot->mode != GLOW_MODE_INFERENCE) || !parameters);
+  return gradients ? mix(print, gradients, parameters * sizeof *gradients) : print;
 }
 
-static glow_status mix_bytes(void *payload, const void *data, size_t bytes) {
-  uint64_t *print = payload;
-  *print = mix(*print, data, bytes);
-  return GLOW_OK;
+/* All that a checkpoint holds; writing one would take longer. */
+static uint64_t of_trainer(const glow_trainer *trainer, size_t parameters, uint64_t print) {
+  glow_trainer_options options = GLOW_TRAINER_OPTIONS_INIT;
+  glow__progress progress;
+  glow__trainer_vectors vectors;
+  size_t bytes = parameters * sizeof(float);
+  glow__trainer_progress(trainer, &progress);
+  glow__trainer_vectors_of(trainer, &vectors);
+  PROMISE(glow_trainer_get_options(trainer, &options) == GLOW_OK);
+  print = mix(print, &progress, sizeof progress);
+  print = mix(print, options.schedule, sizeof *options.schedule);
+  print = mix(print, vectors.parameters, bytes);
+  print = mix(print, vectors.m, bytes);
+  print = mix(print, vectors.v, vectors.v ? bytes : 0);
+  return mix(print, vectors.average, vectors.average ? bytes : 0);
 }
 
-/* All of its state is in a checkpoint: written only around calls of trainers, as that takes long.
- * Parameters that are not finite are not saved, but cannot come from a step either. */
-static uint64_t of_trainer(const glow_trainer *trainer, bool all, uint64_t print) {
-  glow_output output = GLOW_OUTPUT_INIT;
-  int64_t steps = glow_trainer_step_count(trainer);
+static uint64_t of_optimizer(const glow_optimizer *optimizer, size_t parameters, uint64_t print) {
+  int64_t steps = glow_optimizer_step_count(optimizer);
+  float *m = NULL, *v = NULL;
+  glow__optimizer_moments(optimizer, &m, &v);
   print = mix(print, &steps, sizeof steps);
-  output.write = mix_bytes;
-  output.payload = &print;
-  if (all)
-    glow_checkpoint_save_output(trainer, &output, NULL, 0);
-  return print;
+  print = mix(print, m, parameters * sizeof *m);
+  return mix(print, v, v ? parameters * sizeof *v : 0);
+}
+
+static size_t parameters_of(const api *a, const api_slot *user) {
+  return (size_t)glow_model_parameter_count(a->slots[API_MODEL][user->model].object);
 }
 
 uint64_t api_fingerprint(api *a) {
@@ -324,13 +335,11 @@ uint64_t api_fingerprint(api *a) {
     if (model->object)
       print = of_model(model->object, print);
     if (workspace->object)
-      print = of_workspace(workspace, a->slots[API_MODEL][workspace->model].object, print);
+      print = of_workspace(workspace, parameters_of(a, workspace), print);
     if (trainer->object)
-      print = of_trainer(trainer->object, a->trains, print);
-    if (optimizer->object) {
-      int64_t steps = glow_optimizer_step_count(optimizer->object);
-      print = mix(print, &steps, sizeof steps);
-    }
+      print = of_trainer(trainer->object, parameters_of(a, trainer), print);
+    if (optimizer->object)
+      print = of_optimizer(optimizer->object, parameters_of(a, optimizer), print);
   }
   return print;
 }

@@ -104,7 +104,6 @@ static bool start(api *a, training *t) {
   t->model = a->slots[API_MODEL][t->slot->model].object;
   t->count = api_count(a);
   t->dims = t->count > 0 ? glow_model_dims(t->model) : 0;
-  a->trains = true;
   api_tell(a, "  of model %d, %lld samples", t->slot->model, (long long)t->count);
   return true;
 }

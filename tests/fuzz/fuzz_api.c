@@ -295,7 +295,6 @@ static void make_call(api *a, const uint8_t *record) {
   };
   a->record = record;
   a->at = 1;
-  a->trains = false;
   calls[record[0] % API_CALL_COUNT](a);
   api_scratch_free(a);
 }
