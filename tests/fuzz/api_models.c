@@ -232,9 +232,7 @@ void api_model_prepare(api *a) {
 
 void api_model_pixels(api *a) {
   glow_model *model = api_object(a, api_pick(a, API_MODEL));
-  int64_t count = api_count(a), elements = count * glow_model_dims(model);
-  if (count < 0)
-    elements = 0;
+  int64_t count = api_count(a), elements = count > 0 ? count * glow_model_dims(model) : 0;
   float *x = api_room(a, elements), *values = api_floats(a, elements);
   uint8_t *pixels = api_scratch(a, elements > 0 ? (size_t)elements : 0);
   for (int64_t i = 0; i < elements; i++)
