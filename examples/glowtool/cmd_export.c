@@ -7,6 +7,7 @@
 #include "files.h"
 #include "options_rows.h"
 #include "score.h"
+#include "stop.h"
 
 typedef struct export_settings {
   const char *model, *out;
@@ -103,6 +104,7 @@ static int export_write(const export_settings *s, opened_model *m) {
   output.written = &written;
   if (s->format == FORMAT_GLOW)
     output.storage = (int32_t)s->storage;
+  stop_install_writing(); /* a file that is begun is finished */
   glow_status status = s->format == FORMAT_GLOW
                            ? glow_model_save_output(m->model, &output)
                            : glow_model_export(m->model, (int32_t)s->format, &output);
@@ -115,7 +117,7 @@ static int export_write(const export_settings *s, opened_model *m) {
 static int export_model(void *settings, opened_model *m) {
   const export_settings *s = settings;
   int code = export_write(s, m);
-  return code == TOOL_FINE && s->source.paths.count ? tell_cost(s) : code;
+  return code == TOOL_FINE && s->source.paths.count && !stop_wanted() ? tell_cost(s) : code;
 }
 
 int command_export(int argc, char **argv) {

@@ -7,6 +7,7 @@
 #include "data.h"
 #include "files.h"
 #include "options_rows.h"
+#include "stop.h"
 
 typedef struct import_settings {
   const char *file, *size, *out;
@@ -90,6 +91,7 @@ static int import_file(void *settings, opened_model *m) {
   glow_status status = glow_model_import(m->context, &input, &options, &m->model);
   if (status != GLOW_OK)
     return complain_of_file(status, s->file, "a file of tensors (safetensors)");
+  stop_install_writing(); /* a file that is begun is finished */
   status = glow_model_save(m->model, s->out);
   if (status != GLOW_OK)
     return complain_status(status, "writing");

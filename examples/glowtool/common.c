@@ -5,6 +5,7 @@
 
 #include "data.h"
 #include "memory.h"
+#include "stop.h"
 
 /* The commands that have a workspace only run the model. */
 static glow_status use_inference_form(opened_model *m) {
@@ -87,6 +88,8 @@ int run_on_model(int argc, char **argv, const option_table *table, void *setting
   if (code == TOOL_FINE) {
     memory_limit(options_int(&options, "max-memory"));
     code = run(settings, &model);
+    if (code == TOOL_FINE && stop_wanted()) /* while a file was written, which is whole */
+      code = TOOL_STOPPED;
   }
   close_model(&model);
   options_free(&options);

@@ -32,7 +32,8 @@ static void cut_last(char *path) {
     memcpy(path, ".", 2);
 }
 
-/* access() says yes to root and knows no full disks: only a file that was made proves it. */
+/* access() says yes to root and knows no full disks: only a file that was made proves it. It has
+ * no name while it is written, so that nothing of it can stay. */
 static int try_writing(const char *folder) {
   char path[PATH_MAX];
   static const char probe[] = "can this be written to?\n";
@@ -41,10 +42,10 @@ static int try_writing(const char *folder) {
   int file = mkstemp(path);
   if (file < 0)
     return complain("cannot write to folder %s: %s", folder, strerror(errno));
+  unlink(path);
   ssize_t written = write(file, probe, sizeof probe);
   int error = written < 0 ? errno : ENOSPC;
   close(file);
-  unlink(path);
   if (written != (ssize_t)sizeof probe)
     return complain("cannot write to folder %s: %s", folder, strerror(error));
   return TOOL_FINE;
@@ -100,64 +101,36 @@ int file_check_target(const char *path) {
   return try_writing(folder);
 }
 
-/* Makes the temporary file. Returns a descriptor, or -1 after a message. */
-static int make_temporary(const char *path, new_file *file) {
-  int error = glow__replaced_find(path, &file->old), descriptor = -1;
-  const char *place = file->old.place;
-  if (!error && snprintf(file->temporary, PATH_MAX, "%s.XXXXXX", place) >= PATH_MAX)
-    error = ENAMETOOLONG;
-  if (!error && (descriptor = mkstemp(file->temporary)) < 0)
-    error = errno;
-  if (error)
-    complain("cannot write %s: %s", path, strerror(error));
-  return descriptor;
-}
-
-/* mkstemp makes private files; new results get the usual permissions, others keep theirs. */
-static void set_mode(const new_file *file, int descriptor) {
-  mode_t mask = umask(0);
-  umask(mask);
-  if (file->old.exists)
-    glow__replaced_keep(&file->old, descriptor);
-  else
-    fchmod(descriptor, 0666 & ~mask);
-}
-
 FILE *file_begin(const char *path, new_file *file) {
-  int descriptor = make_temporary(path, file);
-  FILE *stream = descriptor >= 0 ? fdopen(descriptor, "wb") : NULL;
-  if (!stream && descriptor >= 0) {
-    complain("cannot write %s: %s", path, strerror(errno));
-    close(descriptor);
-    unlink(file->temporary);
-  }
-  return stream;
+  int error = new_file_open(file, path), copy = -1;
+  if (!error && (copy = fcntl(file->descriptor, F_DUPFD_CLOEXEC, 0)) < 0)
+    error = errno;
+  FILE *stream = error ? NULL : fdopen(copy, "wb");
+  if (stream)
+    return stream;
+  complain("cannot write %s: %s", path, strerror(error ? error : errno));
+  if (copy >= 0)
+    close(copy);
+  new_file_abandon(file);
+  return NULL;
 }
 
-int file_end(FILE *stream, const char *path, const new_file *file) {
+int file_end(FILE *stream, const char *path, new_file *file) {
+  errno = 0;
   bool good = !ferror(stream) && fflush(stream) == 0;
-  if (good) {
-    set_mode(file, fileno(stream));
-    good = fsync(fileno(stream)) == 0;
-  }
-  int error = errno ? errno : EIO;
-  if (fclose(stream) != 0 && good) {
-    good = false;
+  int error = good ? 0 : errno ? errno : EIO;
+  if (fclose(stream) != 0 && !error)
     error = errno;
-  }
-  if (good && rename(file->temporary, file->old.place) != 0) {
-    good = false;
-    error = errno;
-  }
-  if (good)
-    return TOOL_FINE;
-  unlink(file->temporary);
-  return complain("cannot write %s: %s", path, strerror(error));
+  if (!error)
+    error = new_file_place(file);
+  else
+    new_file_abandon(file);
+  return error ? complain("cannot write %s: %s", path, strerror(error)) : TOOL_FINE;
 }
 
-void file_abandon(FILE *stream, const new_file *file) {
+void file_abandon(FILE *stream, new_file *file) {
   fclose(stream);
-  unlink(file->temporary);
+  new_file_abandon(file);
 }
 
 int file_write_text(const char *path, const char *text, size_t bytes) {

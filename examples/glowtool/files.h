@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
-#include "../../lib/io/replaced_file.h"
+#include "new_file.h"
 
 /* Makes sure that `folder` is there and can be written to. *made: the folders that it had to make,
  * counted from the innermost, for folder_discard. Returns an exit code. */
@@ -17,18 +17,12 @@ int folder_prepare(const char *folder, int *made);
 void folder_discard(const char *folder, int made);
 /* Is the folder of `path` there and writable, and path itself no folder? Returns an exit code. */
 int file_check_target(const char *path);
-/* A file that is written piece by piece: to a temporary one beside its place, which is where the
- * links at its path lead. It gets permissions and owner of the file that it replaces. */
-typedef struct new_file {
-  glow__replaced old;
-  char temporary[PATH_MAX];
-} new_file;
-/* NULL after a message. */
+/* A new_file that is written piece by piece. NULL after a message. */
 FILE *file_begin(const char *path, new_file *file);
 /* Puts it in its place, or removes it. Returns an exit code. */
-int file_end(FILE *stream, const char *path, const new_file *file);
+int file_end(FILE *stream, const char *path, new_file *file);
 /* Closes and removes it. */
-void file_abandon(FILE *stream, const new_file *file);
+void file_abandon(FILE *stream, new_file *file);
 /* Writes all of a file in this way. Returns an exit code. */
 int file_write_text(const char *path, const char *text, size_t bytes);
 

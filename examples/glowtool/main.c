@@ -8,6 +8,7 @@
 #include "commands.h"
 #include "options_help.h"
 #include "options_suggest.h"
+#include "stop.h"
 #include "tool.h"
 
 typedef struct command {
@@ -112,8 +113,17 @@ static int close_stdout(int code) {
   return complain("cannot write to the standard output: %s", strerror(errno));
 }
 
+/* A command that a signal has stopped has put away what it was writing. */
+static int end(int code) {
+  if (code != TOOL_STOPPED)
+    return close_stdout(code);
+  fflush(stdout);
+  stop_end();
+  return TOOL_FAILED;
+}
+
 int main(int argc, char **argv) {
   signal(SIGPIPE, SIG_IGN); /* so that a run whose reader has gone still saves */
   signal(SIGXFSZ, SIG_IGN); /* so that a limit of file sizes is an error of write() */
-  return close_stdout(dispatch(argc, argv));
+  return end(dispatch(argc, argv));
 }

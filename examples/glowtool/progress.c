@@ -150,10 +150,20 @@ void progress_rewind(progress *p, int64_t kept) {
 
 /* ---- stdout ---------------------------------------------------------------------------------- */
 
-/* A reader that went away, or a full disk behind a redirection. */
+/* A reader that went away, or a full disk behind a redirection. The log has the same lines, so the
+ * run goes on. */
 static void check_stdout(progress *p) {
-  if ((fflush(stdout) != 0 || ferror(stdout)) && !p->failed)
-    fail(p, complain("cannot write to the standard output: %s", strerror(errno)));
+  if (fflush(stdout) == 0 && !ferror(stdout))
+    return;
+  int error = errno;
+  if (!p->unheard)
+    mention("warning: cannot write to the standard output: %s; training goes on, and %s has the "
+            "same lines",
+            strerror(error), p->log_path);
+  p->unheard = true;
+  if (error == EPIPE)
+    p->mute = true;
+  clearerr(stdout);
 }
 
 static int terminal_columns(void) {
@@ -164,6 +174,8 @@ static int terminal_columns(void) {
 }
 
 static void show(progress *p, const char *text, bool passing) {
+  if (p->mute)
+    return;
   if (!p->terminal)
     printf("%s\n", text);
   else if (passing)
@@ -228,7 +240,7 @@ void progress_event_close(progress *p) {
   putc('\n', p->event.file);
   fclose(p->event.file);
   if (p->event_text) {
-    if (p->json) {
+    if (p->json && !p->mute) {
       fwrite(p->event_text, 1, p->event_bytes, stdout);
       check_stdout(p);
     }
@@ -351,5 +363,7 @@ int progress_close(progress *p) {
   p->log = -1;
   free(p->waiting);
   p->waiting = NULL;
+  if (p->unheard)
+    fail(p, complain("lines may be missing from the standard output"));
   return p->failed;
 }

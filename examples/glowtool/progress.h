@@ -14,6 +14,8 @@ enum { PROGRESS_WINDOW = 50 }; /* steps that the running mean and the speed are 
 
 typedef struct progress {
   bool json, quiet, terminal;
+  bool unheard;  /* lines for stdout could not be written, which was reported */
+  bool mute;     /* nobody reads stdout any more */
   int64_t steps; /* the run ends at step `steps` */
   int64_t every; /* plain and JSON lines each so many steps */
   const char *log_path;

@@ -8,6 +8,7 @@
 
 #include "csv.h"
 #include "files.h"
+#include "stop.h"
 
 static int64_t element_size(int32_t type) {
   return type == GLOW_TYPE_U8 ? 1 : type == GLOW_TYPE_F64 ? 8 : 4;
@@ -174,6 +175,7 @@ int result_open(result_file *f, glow_context *context, const char *path, int64_t
   *f = (result_file){.path = path, .rows = rows, .count = count, .names = names};
   if (!ends_in(path, ".csv") && names && !data_named(names))
     f->names = NULL; /* the numbers of rows say nothing */
+  stop_install_writing();
   memcpy(f->columns, columns, (size_t)count * sizeof *columns);
   if (ends_in(path, ".safetensors"))
     return open_tensors(f, context, key, value);
@@ -190,6 +192,10 @@ int result_open(result_file *f, glow_context *context, const char *path, int64_t
 
 int result_append(result_file *f, const void *const *data, int64_t rows) {
   int code = TOOL_FINE;
+  if (stop_wanted()) {
+    mention("stopped: %s is not written", f->path);
+    return TOOL_STOPPED;
+  }
   const result_column *first = &f->columns[0];
   if (f->tensors)
     code = append_tensors(f, data, rows);

@@ -42,7 +42,7 @@ bool is_picture_path(const char *path); /* ends in .png */
 int result_open(result_file *f, glow_context *context, const char *path, int64_t rows,
                 const result_column *columns, int32_t count, const sample_set *names,
                 const char *key, const char *value);
-/* data[i]: `rows` rows of column i. */
+/* data[i]: `rows` rows of column i. TOOL_STOPPED after a signal that ends the program. */
 int result_append(result_file *f, const void *const *data, int64_t rows);
 /* Puts the file in its place. */
 int result_finish(result_file *f);

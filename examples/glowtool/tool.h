@@ -12,9 +12,10 @@
 /* What the program returns. A full disk counts as bad input: the caller has to act. */
 enum {
   TOOL_FINE = 0,
-  TOOL_FAILED = 1,    /* failed while running: numbers not finite, memory, stopped too early */
-  TOOL_BAD = 2,       /* bad usage or input, or a file that could not be written */
-  TOOL_UNEXPECTED = 3 /* a bug */
+  TOOL_FAILED = 1,     /* failed while running: numbers not finite, memory, stopped too early */
+  TOOL_BAD = 2,        /* bad usage or input, or a file that could not be written */
+  TOOL_UNEXPECTED = 3, /* a bug */
+  TOOL_STOPPED = 4     /* by a signal, which the program then ends by: stop.h */
 };
 
 /* ---- messages -------------------------------------------------------------------------------- */

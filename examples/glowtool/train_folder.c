@@ -1,15 +1,8 @@
 /* The folder of results: made, locked for this run, and rid of what killed runs have left in it.
  * SPDX-License-Identifier: MIT */
 #include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "files.h"
 #include "train.h"
@@ -19,7 +12,8 @@
 /* Is `name` a file that runs write, which ends at `length`? */
 static bool is_result(const char *name, size_t length) {
   static const char *const names[] = {"model.safetensors", "model-average.safetensors",
-                                      "samples.png", "data.png", "loss.png"};
+                                      "samples.png",       "data.png",
+                                      "loss.png",          "classes.csv"};
   char whole[64];
   if (length >= sizeof whole)
     return false;
@@ -31,50 +25,13 @@ static bool is_result(const char *name, size_t length) {
   return train_checkpoint_step(whole) >= 0;
 }
 
-/* NAME.glow-N.tmp, which the library writes, and NAME.PROCESS.tmp, which pictures are written as
- * (*process; else 0). */
-static bool is_temporary(const char *name, long *process) {
-  static const char end[] = ".tmp";
-  size_t length = strlen(name);
-  *process = 0;
-  if (length < sizeof end || strcmp(name + length - (sizeof end - 1), end) != 0)
-    return false;
-  const char *number = name + length - (sizeof end - 1);
-  while (number > name && number[-1] >= '0' && number[-1] <= '9')
-    number--;
-  if (*number == '.' || number == name)
-    return false;
-  static const char ours[] = ".glow-";
-  size_t before = sizeof ours - 1;
-  if ((size_t)(number - name) > before && memcmp(number - before, ours, before) == 0)
-    return is_result(name, (size_t)(number - name) - before);
-  *process = strtol(number, NULL, 10);
-  return number[-1] == '.' && *process > 0 && is_result(name, (size_t)(number - name) - 1);
-}
-
-/* The library locks what it writes; for a picture, the process number in its name says whose it
- * is. */
-static bool is_left_over(int folder, const char *name, long process) {
-  struct stat about;
-  if (process)
-    return kill((pid_t)process, 0) != 0 && errno == ESRCH;
-  int file = openat(folder, name, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-  bool unused = file >= 0 && fstat(file, &about) == 0 && S_ISREG(about.st_mode) &&
-                flock(file, LOCK_EX | LOCK_NB) == 0;
-  if (file >= 0)
-    close(file);
-  return unused;
-}
-
 static void remove_left_over(const char *folder) {
   DIR *directory = opendir(folder);
   const struct dirent *entry;
-  long process;
+  size_t length;
   while (directory && (entry = readdir(directory)))
-    if (is_temporary(entry->d_name, &process) &&
-        is_left_over(dirfd(directory), entry->d_name, process) &&
-        unlinkat(dirfd(directory), entry->d_name, 0) != 0)
-      mention("cannot remove %s/%s: %s", folder, entry->d_name, strerror(errno));
+    if (glow__temporary_is(entry->d_name, &length) && is_result(entry->d_name, length))
+      glow__temporary_remove_left_over(dirfd(directory), entry->d_name);
   if (directory)
     closedir(directory);
 }

@@ -163,7 +163,7 @@ static int step(train_run *run) {
 
 enum {
   MOST_FAILED_SAVES = 3, /* failures in a row, after which the disk is taken for full */
-  TRIES_AT_THE_END = 3
+  TRIES = 3              /* of one, with pauses between them */
 };
 
 /* A moment for whoever has filled the disk to make room. Signals end it. */
@@ -178,9 +178,9 @@ static int save_both(train_run *run, bool model, bool checkpoint) {
   return code != TOOL_FINE ? code : other;
 }
 
-static int try_saving(train_run *run, bool model, bool checkpoint, int tries) {
+static int try_saving(train_run *run, bool model, bool checkpoint) {
   int code = save_both(run, model, checkpoint);
-  while (code == TOOL_BAD && --tries > 0) {
+  for (int i = 1; i < TRIES && code == TOOL_BAD; i++) {
     wait_a_moment();
     code = save_both(run, model, checkpoint);
   }
@@ -192,7 +192,7 @@ static int try_saving(train_run *run, bool model, bool checkpoint, int tries) {
 static int save_between_steps(train_run *run, bool model, bool checkpoint) {
   if (!model && !checkpoint)
     return TOOL_FINE;
-  int code = try_saving(run, model, checkpoint, 2);
+  int code = try_saving(run, model, checkpoint);
   run->failed_saves = code == TOOL_FINE ? 0 : run->failed_saves + 1;
   if (code == TOOL_FINE || code == TOOL_UNEXPECTED || run->failed_saves == MOST_FAILED_SAVES)
     return code;
@@ -203,7 +203,7 @@ static int save_between_steps(train_run *run, bool model, bool checkpoint) {
 }
 
 static int save_all(train_run *run) {
-  return try_saving(run, true, true, TRIES_AT_THE_END);
+  return try_saving(run, true, true);
 }
 
 /* ---- between steps --------------------------------------------------------------------------- */

@@ -1,31 +1,21 @@
 /* Files that appear whole or not at all: written beside their target, synced, renamed.
  *
- * Temporary files are called PATH.glow-N.tmp, with the first N = 0, 1, ... that is free. Their
- * writer holds a lock on them (flock), which ends with its process. So one that exists but is not
- * locked was left by a writer that was killed, and the next writer of PATH removes it: they do not
- * pile up. A lock tells more than a process number would, which looks different from inside a
- * container and is used again.
- *
- * A file that replaces another keeps its permissions and owner, and links stay: replaced_file.c.
+ * What a killed writer has left is removed by the next one: temporary_file.c. A file that replaces
+ * another keeps its permissions and owner, and links stay: replaced_file.c.
  * SPDX-License-Identifier: MIT */
 #define _GNU_SOURCE /* sync_file_range */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "io/io.h"
 #include "io/replaced_file.h"
+#include "io/temporary_file.h"
 
-enum {
-  ATTEMPTS = 100,
-  LOOK_FOR = 3,
-  AHEAD = 1 << 23 /* bytes after which writing to the disk starts, while more are written */
-};
-#define SUFFIX ".glow-%d.tmp"
+enum { AHEAD = 1 << 23 }; /* bytes after which writing to the disk starts, while more are written */
 
 static glow_status atomic_file_failed(const char *what, const char *path, int error) {
   return glow_error(glow__io_status(error), "%s '%s': %s", what, path, strerror(error));
@@ -37,96 +27,6 @@ static glow_status atomic_file_failed(const char *what, const char *path, int er
   do                                                                                               \
     (result) = (call);                                                                             \
   while ((result) < 0 && errno == EINTR)
-
-/* ---- temporary files ------------------------------------------------------------------------- */
-
-/* Locks a file that was just made. False: another writer has taken it for one that was left over.
- * */
-static bool hold(int descriptor) {
-  struct stat about;
-  int result;
-  UNTIL_DONE(result, flock(descriptor, LOCK_EX | LOCK_NB));
-  if (result != 0)
-    return errno != EWOULDBLOCK; /* file systems without locks */
-  return fstat(descriptor, &about) == 0 && about.st_nlink > 0;
-}
-
-/* Is this a file without a lock, and does the name still lead to it? */
-static bool is_left_over(int directory, const char *name, int descriptor) {
-  struct stat opened, named;
-  int result;
-  if (fstat(descriptor, &opened) != 0 || !S_ISREG(opened.st_mode))
-    return false;
-  UNTIL_DONE(result, flock(descriptor, LOCK_EX | LOCK_NB));
-  return result == 0 && fstatat(directory, name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
-         named.st_dev == opened.st_dev && named.st_ino == opened.st_ino;
-}
-
-bool glow__atomic_remove_left_over(int directory, const char *name) {
-  const int flags = O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
-  int descriptor, result = -1;
-  UNTIL_DONE(descriptor, openat(directory, name, flags));
-  if (descriptor < 0)
-    return errno != ENOENT;
-  if (is_left_over(directory, name, descriptor))
-    UNTIL_DONE(result, unlinkat(directory, name, 0));
-  close(descriptor);
-  return true;
-}
-
-/* The name of a temporary file is that of its target, plus a suffix. */
-bool glow__atomic_is_temporary(const char *name, size_t *length) {
-  const char *suffix = strstr(name, ".glow-");
-  char again[32];
-  int number = -1;
-  if (!suffix || sscanf(suffix, SUFFIX, &number) != 1 || number < 0 || number >= ATTEMPTS)
-    return false;
-  snprintf(again, sizeof again, SUFFIX, number);
-  *length = (size_t)(suffix - name);
-  return strcmp(suffix, again) == 0;
-}
-
-static int create(const glow__atomic_file *file) {
-  const int flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC;
-  int descriptor;
-  UNTIL_DONE(descriptor, open(file->temporary, flags, glow__replaced_create_mode(file->old)));
-  return descriptor;
-}
-
-static void name_temporary(glow__atomic_file *file, size_t size, int number) {
-  snprintf(file->temporary, size, "%s" SUFFIX, file->path, number);
-}
-
-/* Several writers may have been killed at once, not only those with the first numbers. */
-static void remove_left_overs(glow__atomic_file *file, size_t size) {
-  for (int i = 0; i < ATTEMPTS; i++) {
-    name_temporary(file, size, i);
-    if (!glow__atomic_remove_left_over(AT_FDCWD, file->temporary) && i >= LOOK_FOR)
-      break;
-  }
-}
-
-/* O_EXCL makes sure that it is ours. */
-static glow_status open_temporary(glow__atomic_file *file, size_t size) {
-  remove_left_overs(file, size);
-  for (int i = 0; i < ATTEMPTS; i++) {
-    name_temporary(file, size, i);
-    int descriptor = create(file);
-    /* On file systems without locks, old files cannot be told from those in use; but this many are
-     * never written at once. */
-    if (descriptor < 0 && errno == EEXIST && i == ATTEMPTS - 1 && unlink(file->temporary) == 0)
-      descriptor = create(file);
-    if (descriptor >= 0 && hold(descriptor)) {
-      file->descriptor = descriptor;
-      return GLOW_OK;
-    }
-    if (descriptor >= 0)
-      close(descriptor);
-    else if (errno != EEXIST)
-      break;
-  }
-  return atomic_file_failed("cannot write", file->path, errno);
-}
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
@@ -171,13 +71,15 @@ static glow_status find_old(glow__atomic_file *file, const char *path) {
 /* All memory is taken here, so that nothing can fail once the file is in its place. */
 static glow_status open_all(glow__atomic_file *file, const char *path) {
   GLOW_TRY(find_old(file, path));
-  size_t size = strlen(file->old->place) + 32;
+  size_t size = strlen(file->old->place) + GLOW_TEMPORARY_BYTES;
   file->path = glow__strdup(file->context, file->old->place);
   file->temporary = file->path ? glow_allocate(file->context, size) : NULL;
   if (!file->temporary)
     return GLOW_E_MEMORY;
   GLOW_TRY(open_directory(file, file->temporary));
-  return open_temporary(file, size);
+  mode_t mode = glow__replaced_create_mode(file->old);
+  file->descriptor = glow__temporary_open(file->path, mode, file->temporary);
+  return file->descriptor >= 0 ? GLOW_OK : atomic_file_failed("cannot write", file->path, errno);
 }
 
 glow_status glow__atomic_open(glow_context *context, const char *path, glow__atomic_file *file) {

@@ -13,6 +13,7 @@
 
 #include "host/host.h"
 #include "io/checkpoint.h"
+#include "io/temporary_file.h"
 
 #define NAME_FORMAT "checkpoint-%09lld.safetensors"
 enum { NAME_BYTES = 64 };
@@ -97,7 +98,7 @@ static glow_status checkpoint_series_list(glow_context *context, const char *fol
 static bool is_temporary(const char *name) {
   char whole[NAME_BYTES];
   size_t length;
-  if (!glow__atomic_is_temporary(name, &length) || length >= sizeof whole)
+  if (!glow__temporary_is(name, &length) || length >= sizeof whole)
     return false;
   memcpy(whole, name, length);
   whole[length] = '\0';
@@ -111,7 +112,7 @@ static void tidy(const char *folder) {
     return;
   for (const struct dirent *entry; (entry = readdir(directory));)
     if (is_temporary(entry->d_name))
-      glow__atomic_remove_left_over(dirfd(directory), entry->d_name);
+      glow__temporary_remove_left_over(dirfd(directory), entry->d_name);
   closedir(directory);
 }
 

@@ -70,11 +70,6 @@ void glow__atomic_push(const glow__atomic_file *file, int64_t *pushed, int64_t e
 glow_status glow__atomic_commit(glow__atomic_file *file);
 /* Removes the temporary file. */
 void glow__atomic_abandon(glow__atomic_file *file);
-/* Is this the name of a temporary file, and how much of it is the name of the target? */
-bool glow__atomic_is_temporary(const char *name, size_t *length);
-/* Removes a temporary file unless a writer holds it. directory: a descriptor, or AT_FDCWD. False:
- * no file has this name. */
-bool glow__atomic_remove_left_over(int directory, const char *name);
 
 typedef struct glow__sink {
   glow_output output;

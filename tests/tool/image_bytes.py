@@ -189,6 +189,21 @@ def exif(orientation, big=False):
     return marker(0xE1, b"Exif\0\0" + tiff(orientation, big))
 
 
+def oriented(orientation, grid):
+    """rows of values as they are to be seen: EXIF 2.3, tag 274."""
+    turn = {
+        1: lambda g: g,
+        2: lambda g: [row[::-1] for row in g],
+        3: lambda g: [row[::-1] for row in g[::-1]],
+        4: lambda g: g[::-1],
+        5: lambda g: [list(c) for c in zip(*g)],
+        6: lambda g: [list(c) for c in zip(*g[::-1])],
+        7: lambda g: [list(c)[::-1] for c in zip(*g)][::-1],
+        8: lambda g: [list(c) for c in zip(*g)][::-1],
+    }
+    return turn[orientation](grid)
+
+
 # ---- WebP ----------------------------------------------------------------------------------------
 
 

@@ -13,7 +13,8 @@ import sys
 import tempfile
 import zlib
 
-from image_bytes import adobe, chunk, exif, jfif, jpeg, marker, png, riff, tiff, vp8l, vp8x
+from image_bytes import adobe, chunk, exif, jfif, jpeg, marker, oriented, png, riff, tiff, vp8l
+from image_bytes import vp8x
 
 cases = []  # name, bytes, (width, height, channels, pixels) or a message, format that reads it
 
@@ -226,21 +227,6 @@ def blocks(columns, rows, values, side=8):
             value = values[y // side * columns + x // side]
             out += value if isinstance(value, tuple) else [value]
     return out
-
-
-def oriented(orientation, grid):
-    """rows of values as they are to be seen: EXIF 2.3, tag 274."""
-    turn = {
-        1: lambda g: g,
-        2: lambda g: [row[::-1] for row in g],
-        3: lambda g: [row[::-1] for row in g[::-1]],
-        4: lambda g: g[::-1],
-        5: lambda g: [list(c) for c in zip(*g)],
-        6: lambda g: [list(c) for c in zip(*g[::-1])],
-        7: lambda g: [list(c)[::-1] for c in zip(*g)][::-1],
-        8: lambda g: [list(c) for c in zip(*g)][::-1],
-    }
-    return turn[orientation](grid)
 
 
 VALUES = [10, 60, 110, 160, 210, 250]

@@ -266,9 +266,14 @@ good "eval on raw records" eval run/raw/model.safetensors --data raw.bin --forma
 
 # ---- Ctrl-C, readers that go away, full disks ----------------------------------------------------
 
+# Shells have what runs in the background ignore SIGINT, and under nohup SIGHUP is ignored.
+unignored=
+stopping=TERM
+env --default-signal true 2>/dev/null && unignored="env --default-signal" && stopping=INT
+
 # stop SIGNAL: the run must end soon and successfully, with a model.
 stop() {
-  "$tool" train $tiny --steps 1000000000 --save-every 0 --json --out "run/stop$1" >out 2>err &
+  $unignored "$tool" train $tiny --steps 1000000000 --save-every 0 --json --out "run/stop$1" >out 2>err &
   background=$!
   tries=0
   until grep -q '"event": "step"' out || [ $tries -gt 300 ]; do
@@ -283,7 +288,11 @@ stop() {
   report $? "SIG$1 ends a run with code 0 and whole lines"
   good "the model that SIG$1 saved is whole" info "run/stop$1/model.safetensors"
 }
-stop INT
+if [ -n "$unignored" ]; then
+  stop INT
+else
+  skipped=$((skipped + 1))
+fi
 stop TERM
 
 { "$tool" train $tiny --steps 200 --json --out run/pipe 2>err; echo $? >code; } | head -n 1 >out
@@ -341,7 +350,7 @@ interrupt() {
   signal=$1
   folder=$2
   shift 2
-  "$tool" train "$@" --json --out "$folder" >out 2>err &
+  $unignored "$tool" train "$@" --json --out "$folder" >out 2>err &
   background=$!
   tries=0
   until grep -q '"event": "checkpoint"' out || [ $tries -gt 1500 ]; do
@@ -356,7 +365,7 @@ interrupt() {
 long="$tiny --steps 1500 --ema 0.9 --schedule cosine --clip-norm 1 --micro-batch 5 --save-every 0"
 long="$long --test-every 100 --checkpoint-every 10"
 good "a run to compare with" train $long --quiet --out run/whole
-interrupt INT run/part $long
+interrupt "$stopping" run/part $long
 check "Ctrl-C ended it in the middle" json_lines run/part/log.jsonl \
   'lines[-1]["stopped"] and 0 < lines[-1]["step"] < 1500'
 good "--resume a folder" train --resume run/part --threads 1

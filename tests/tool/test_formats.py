@@ -15,6 +15,8 @@ import zipfile
 
 from data_helpers import SEED, colour, expect, grey, have_zlib, npy, png, read, refuses, run_all
 from data_helpers import same, write
+from image_bytes import chunk, oriented, tiff
+from image_bytes import png as any_png
 
 # ---- folders -------------------------------------------------------------------------------------
 
@@ -108,6 +110,76 @@ def mixtures():
     grey("pads/b.png", 1, 2, 2)
     refuses("pads/b.png: 2 x 2 pixels do not fit into", "pads", pad="1")
     refuses("contradict each other", small, upsample=1, skip_small=1)
+
+
+def middle(height, width, to_height, to_width):
+    """The largest part of these proportions: top, left, rows, columns."""
+
+    def part(a, b, c, most):
+        return max(1, min(most, (2 * a * b + c) // (2 * c)))
+
+    tall = height * to_width > width * to_height
+    rows = part(width, to_height, to_width, height) if tall else height
+    columns = width if tall else part(height, to_width, to_height, width)
+    return (height - rows) // 2, (width - columns) // 2, rows, columns
+
+
+def resized(grid, to_height, to_width):
+    """Means over areas of a grid of tuples, exact, halves up."""
+    top, left, rows, columns = middle(len(grid), len(grid[0]), to_height, to_width)
+
+    def areas(i, side, size):
+        """Pixels under output i, with the length of what is covered, in 1 / size of a pixel."""
+        begin, end = i * side, (i + 1) * side
+        pixels = range(begin // size, -(-end // size))
+        return [(p, min(end, (p + 1) * size) - max(begin, p * size)) for p in pixels]
+
+    out = []
+    for y in range(to_height):
+        for x in range(to_width):
+            for c in range(len(grid[0][0])):
+                total = sum(
+                    a * b * grid[top + p][left + q][c]
+                    for p, a in areas(y, rows, to_height)
+                    for q, b in areas(x, columns, to_width)
+                )
+                out.append((2 * total + rows * columns) // (2 * rows * columns))
+    return out
+
+
+def turned():
+    """Pictures that are turned and resized at once, as their rows are read."""
+    rng = random.Random(SEED)
+    luma = (299, 587, 114)
+    for orientation in range(1, 9):
+        width, height = rng.randint(5, 13), rng.randint(5, 13)
+        stored = [
+            [tuple(rng.randrange(256) for _ in range(3)) for _ in range(width)]
+            for _ in range(height)
+        ]
+        rows = [[v for pixel in row for v in pixel] for row in stored]
+        mark = chunk(b"eXIf", tiff(orientation, orientation % 2))
+        end = chunk(b"IEND", b"")
+        seen = oriented(orientation, stored)
+        files = (
+            any_png(width, height, 8, 2, rows, extra=mark),
+            any_png(width, height, 8, 2, rows, extra=mark, interlaced=True),
+            any_png(width, height, 8, 2, rows, end=mark + end),
+        )
+        for file in files:
+            write("turned.png", file)
+            for to_width, to_height in ((3, 3), (4, 2), (2, 5), (len(seen[0]), len(seen))):
+                found = read("turned.png", size=f"{to_width}x{to_height}")
+                wanted = resized(seen, to_height, to_width)
+                same(f"turned {orientation}, {to_width} x {to_height}", found["values"], wanted)
+            found = read("turned.png", size="30x31", upsample=1)["values"]
+            same(f"turned {orientation}, enlarged", found, resized(seen, 31, 30))
+        grey_seen = [
+            [((sum(a * b for a, b in zip(luma, pixel)) + 500) // 1000,) for pixel in row]
+            for row in seen
+        ]
+        found = read("turned.png", size=4, channels=1)["values"]
+        same(f"turned {orientation}, grey", found, resized(grey_seen, 4, 4))
 
 
 def bad_files():
@@ -563,6 +635,7 @@ sys.exit(
         (
             folders,
             mixtures,
+            turned,
             bad_files,
             labels,
             cifar,
