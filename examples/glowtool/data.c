@@ -220,7 +220,7 @@ static bool open_all(data_sources *s, const char *const *paths, int32_t count, s
   if (!begin)
     return data_fail(error, "out of memory");
   bool ok = open_paths(s, paths, count, begin, error) && data_check_meaning(s, error) &&
-            (!o->label_files || data_read_labels(s, count, begin, error)) &&
+            (!o->label_files || !s->reader_count || data_read_labels(s, count, begin, error)) &&
             data_fill(s, set, error);
   free(begin);
   return ok;

@@ -75,6 +75,14 @@ static bool load(data_sources *s, sample_set *set, const bool *use, message erro
   return true;
 }
 
+/* A number, where names have been given. */
+static bool label_without_name(const data_sources *s, int64_t place, int32_t label, message error) {
+  char name[512];
+  return data_fail(error, "%s: its label is %d, but only %d classes have names, from 0 on%s%s",
+                   data_place_name(s, place, name, sizeof name), label, s->classes.count,
+                   s->options.classes ? ": " : "", s->options.classes ? s->options.classes : "");
+}
+
 /* Numbers of the classes of all samples that are there, through set->places. */
 static bool take_labels(data_sources *s, sample_set *set, message error) {
   int32_t *numbers = malloc(((size_t)s->classes.count + 1) * sizeof *numbers);
@@ -103,9 +111,11 @@ static bool take_labels(data_sources *s, sample_set *set, message error) {
     if (set->labels[i] >= set->classes)
       set->classes = set->labels[i] + 1;
     none += label < 0;
+    if (s->classes.count && set->labels[i] >= s->classes.count)
+      ok = label_without_name(s, set->places[i], set->labels[i], error);
   }
   free(numbers);
-  if (s->classes.count > set->classes)
+  if (s->classes.count) /* it is known how many there are, whatever a format assumes */
     set->classes = s->classes.count;
   set->class_names = s->classes.count ? s->classes.names : NULL;
   if (ok && any && none == set->count) { /* not one */

@@ -173,8 +173,7 @@ static glow_status apply(glow_trainer *t, const float *gradients, const glow_ste
   return status;
 }
 
-glow_status glow__trainer_step_batch(glow_trainer *t, const glow__batch *b,
-                                     glow_step_report *report) {
+static glow_status make_step(glow_trainer *t, const glow__batch *b, glow_step_report *report) {
   glow_step_report done = GLOW_STEP_REPORT_INIT;
   done.class_loss = done.accuracy = NAN;
   float *gradients = glow_workspace_gradients(t->workspace);
@@ -199,6 +198,16 @@ glow_status glow__trainer_step_batch(glow_trainer *t, const glow__batch *b,
   update_average(t);
   return report ? glow__struct_fill(report, &done, sizeof done, SMALLEST_REPORT, "glow_step_report")
                 : GLOW_OK;
+}
+
+/* A refused step leaves no trace: that its batch drifted says nothing about those to come. */
+glow_status glow__trainer_step_batch(glow_trainer *t, const glow__batch *b,
+                                     glow_step_report *report) {
+  bool recomputes = glow__workspace_recomputes(t->workspace);
+  glow_status status = make_step(t, b, report);
+  if (status != GLOW_OK)
+    glow__workspace_set_recomputes(t->workspace, recomputes);
+  return status;
 }
 
 glow_status glow_trainer_step(glow_trainer *trainer, const float *x, const int32_t *labels,

@@ -11,6 +11,10 @@ _Noreturn void fuzz_broken(const char *condition, const char *file, int line) {
   abort();
 }
 
+bool fuzz_traces(void) {
+  return getenv("GLOW_FUZZ_TRACE") != NULL;
+}
+
 enum { HEAD = 64 }; /* in front of each block: its size */
 
 static void *take(size_t bytes, void *payload) {

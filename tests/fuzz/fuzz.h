@@ -25,6 +25,9 @@ size_t LLVMFuzzerCustomCrossOver(const uint8_t *data1, size_t size1, const uint8
   } while (0)
 _Noreturn void fuzz_broken(const char *condition, const char *file, int line);
 
+/* Is what happens to be printed? Yes with GLOW_FUZZ_TRACE=1 in the environment. */
+bool fuzz_traces(void);
+
 /* A context whose allocator counts, and fails beyond a budget. */
 typedef struct fuzz_memory {
   size_t live, peak, budget; /* bytes */

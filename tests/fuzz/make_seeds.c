@@ -1,8 +1,8 @@
-/* Writes valid files for fuzzing to start from: FOLDER/tensor and FOLDER/model, which it
- * makes if they are not there.
+/* Writes valid inputs for fuzzing to start from: FOLDER/tensor, FOLDER/model and FOLDER/api, which
+ * it makes if they are not there.
  * Every element type and rank; every layer with every choice of options; whole models; checkpoints
- * of every optimizer. Usage: make_seeds FOLDER. SPDX-License-Identifier: MIT */
-#include <sys/stat.h>
+ * of every optimizer; sequences of calls. Usage: make_seeds FOLDER. SPDX-License-Identifier: MIT */
+#include "make_seeds.h"
 
 #include "../support/model_helpers.h"
 
@@ -161,21 +161,15 @@ static void checkpoint_seed(int32_t optimizer, int32_t average) {
   glow_model_destroy(&model);
 }
 
-static void make_folder(const char *kind) {
-  char path[4096];
-  snprintf(path, sizeof path, "%s/%s", folder, kind);
-  mkdir(path, 0777);
-}
-
 int main(int argc, char **argv) {
   if (argc != 2) {
     fprintf(stderr, "usage: make_seeds FOLDER\n");
     return 2;
   }
   folder = argv[1];
-  make_folder("");
-  make_folder("tensor");
-  make_folder("model");
+  seed_folder(folder, "tensor");
+  seed_folder(folder, "model");
+  seed_folder(folder, "api");
   context = helper_context(0, NULL, NULL);
   tensor_seeds();
   layer_seeds();
@@ -184,5 +178,6 @@ int main(int argc, char **argv) {
     for (int32_t average = 0; average < 2; average++)
       checkpoint_seed(optimizer, average);
   glow_context_destroy(&context);
+  api_seeds();
   return 0;
 }

@@ -250,6 +250,17 @@ def labels():
     refuses("an IDX file of labels: name it with --labels", "lab1")
     write("y.npy", npy("<i8", (3,), struct.pack("<3q", 5, -1, 2)))
     same("labels of .npy", read("img1", labels="y.npy")["labels"], [5, -1, 2])
+    write("three.csv", "class,name\n0,z\n1,b\n2,a\n")
+    found = read("img1", labels="lab1", classes="three.csv")
+    same(
+        "numbers with names",
+        (found["labels"], found["classes"], found["class_names"]),
+        ([0, 1, 2], 3, ["z", "b", "a"]),
+    )
+    write("broken", idx(0x803, 3, 2, 2))
+    refuses("broken: truncated", "broken", labels="lab1", skip_bad=1)
+    refuses("its label is 3, but only 3 classes", "img1", labels="lab2", classes="three.csv")
+    refuses("its label is 5, but only 3 classes", "img1", labels="y.npy", classes="three.csv")
 
 
 # ---- CIFAR and IDX -------------------------------------------------------------------------------

@@ -408,6 +408,34 @@ static void test_update_that_cannot_be_prepared(void **state) {
   close_bench(&b);
 }
 
+static int32_t recomputes(glow_trainer *trainer) {
+  glow_workspace_info info = GLOW_WORKSPACE_INFO_INIT;
+  ok(glow_workspace_get_info(glow_trainer_workspace(trainer), &info));
+  return info.recomputes;
+}
+
+/* A bound that any drift is past. A step that is made stays with running layers again; that of a
+ * step that is refused does not count. */
+static void test_drift_of_refused_step(void **state) {
+  glow_optimizer_options optimizer;
+  glow_schedule schedule;
+  glow_trainer_options options = plain_sgd(&optimizer, &schedule, 1e39);
+  glow_schedule fine = GLOW_SCHEDULE_INIT;
+  (void)state;
+  options.mode = GLOW_MODE_RECONSTRUCTED;
+  options.drift_bound = 1e-300;
+  bench b = open_bench(1, NULL, &options);
+  float *x = new_input(b.context, b.model, BATCH, 1);
+  refused(glow_trainer_step(b.trainer, x, NULL, BATCH, NULL), GLOW_E_NUMERIC,
+          "step 1 refused: layer");
+  assert_int_equal(recomputes(b.trainer), 0);
+  ok(glow_trainer_set_schedule(b.trainer, &fine));
+  ok(glow_trainer_step(b.trainer, x, NULL, BATCH, NULL));
+  assert_int_equal(recomputes(b.trainer), 1);
+  free(x);
+  close_bench(&b);
+}
+
 /* ---- a layer whose gradient can be made NaN -------------------------------------------------- */
 
 typedef struct faulty {
@@ -606,6 +634,7 @@ int main(void) {
       cmocka_unit_test(test_singular_average_is_refused),
       cmocka_unit_test(test_refused_steps_change_nothing),
       cmocka_unit_test(test_update_that_cannot_be_prepared),
+      cmocka_unit_test(test_drift_of_refused_step),
       cmocka_unit_test(test_nonfinite_gradient_names_the_layer),
       cmocka_unit_test(test_threads_do_not_matter),
       cmocka_unit_test(test_memory),

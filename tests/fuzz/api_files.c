@@ -1,0 +1,204 @@
+/* Calls on files in memory: models, checkpoints, exports. SPDX-License-Identifier: MIT */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <glow/sys/base.h>
+
+#include "api.h"
+
+/* ---- saving ---------------------------------------------------------------------------------- */
+
+/* A file that grows. */
+typedef struct sink {
+  uint8_t *bytes;
+  size_t size, room;
+} sink;
+
+static glow_status put(void *payload, const void *data, size_t bytes) {
+  sink *s = payload;
+  if (s->size + bytes > s->room) {
+    s->room = 2 * (s->size + bytes);
+    s->bytes = realloc(s->bytes, s->room);
+    PROMISE(s->bytes);
+  }
+  memcpy(s->bytes + s->size, data, bytes);
+  s->size += bytes;
+  return GLOW_OK;
+}
+
+static void *result_of(const sink *s, glow_status status, size_t *size) {
+  *size = status == GLOW_OK ? s->size : 0;
+  if (status == GLOW_OK)
+    return s->bytes;
+  free(s->bytes);
+  return NULL;
+}
+
+void *api_save_model(const glow_model *model, size_t *size) {
+  sink s = {NULL, 0, 0};
+  glow_output output = GLOW_OUTPUT_INIT;
+  output.write = put;
+  output.payload = &s;
+  return result_of(&s, glow_model_save_output(model, &output), size);
+}
+
+void *api_save_checkpoint(const glow_trainer *trainer, size_t *size) {
+  sink s = {NULL, 0, 0};
+  glow_output output = GLOW_OUTPUT_INIT;
+  output.write = put;
+  output.payload = &s;
+  return result_of(&s, glow_checkpoint_save_output(trainer, &output, NULL, 0), size);
+}
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+/* A file that is read by a function, which may fail. */
+typedef struct source {
+  const uint8_t *bytes;
+  size_t size;
+  int32_t left; /* reads until one fails; below 0: none does */
+} source;
+
+static glow_status read_source(void *payload, int64_t offset, void *buffer, size_t bytes) {
+  source *s = payload;
+  PROMISE(offset >= 0 && (uint64_t)offset <= s->size && bytes <= s->size - (uint64_t)offset);
+  if (s->left >= 0 && s->left-- == 0)
+    return glow_error(GLOW_E_IO, "the caller's function cannot read");
+  memcpy(buffer, s->bytes + offset, bytes);
+  return GLOW_OK;
+}
+
+/* Where the record says the file comes from, whole or damaged. */
+static const glow_input *make_input(api *a, uint8_t *file, size_t size) {
+  glow_input *input = api_scratch(a, sizeof *input);
+  glow_limits *limits = api_scratch(a, sizeof *limits);
+  source *from = api_scratch(a, sizeof *from);
+  uint8_t form = api_byte(a), place = api_byte(a), value = api_byte(a);
+  *input = (glow_input)GLOW_INPUT_INIT;
+  *limits = (glow_limits)GLOW_LIMITS_INIT;
+  *from = (source){file, size, form == 2 ? place : -1};
+  input->size = (int64_t)size;
+  if (form == 1 || form == 2) {
+    input->read = read_source;
+    input->payload = from;
+  } else {
+    input->data = file;
+  }
+  if (form == 3)
+    file[(size_t)(place * 131) % size] ^= (uint8_t)(value | 1);
+  if (form == 4)
+    input->size = (int64_t)(size * place / 256);
+  if (form == 5) {
+    limits->parameters = 1 + place;
+    limits->layers = 1 + value;
+    input->limits = limits;
+  }
+  if (form == 6)
+    input->flags = value;
+  if (form == 7)
+    input->read = read_source; /* two sources */
+  return form == 255 ? NULL : input;
+}
+
+/* ---- models ---------------------------------------------------------------------------------- */
+
+void api_model_file(api *a) {
+  api_slot *slot = api_pick(a, API_MODEL);
+  glow_model *model = NULL;
+  glow_output output = GLOW_OUTPUT_INIT;
+  size_t size = 0, again = 0;
+  if (!slot)
+    return;
+  uint8_t storage = api_byte(a);
+  output.written = &size;
+  output.storage = storage % 4 == 1 ? GLOW_TYPE_BF16 : storage % 4 == 2 ? GLOW_TYPE_F32 : 0;
+  if (storage == 255)
+    output.storage = GLOW_TYPE_I32;
+  if (CALL(a, glow_model_save_output(slot->object, &output)) != GLOW_OK)
+    return;
+  uint8_t *file = output.buffer = api_scratch(a, size);
+  output.capacity = size - (storage == 254);
+  if (CALL(a, glow_model_save_output(slot->object, &output)) != GLOW_OK)
+    return;
+  const glow_input *input = make_input(a, file, size);
+  bool whole = input && (input->data || input->read) && !input->limits && !input->flags &&
+               input->size == (int64_t)size && a->record[3] < 2;
+  glow_status status = CALL(a, glow_model_load_input(a->contexts[slot->context], input, &model));
+  if (status == GLOW_OK && whole && storage % 4 != 1) {
+    void *copy = api_save_model(model, &again);
+    PROMISE(copy && again == size && memcmp(copy, file, size) == 0);
+    free(copy);
+  }
+  api_keep(a, API_MODEL, status, model, slot->context, -1);
+}
+
+/* ---- checkpoints ----------------------------------------------------------------------------- */
+
+void api_checkpoint(api *a) {
+  static const char *const notes[] = {"epoch", "3", "epoch", "4", "", "empty", NULL, "\xff"};
+  api_slot *slot = api_pick(a, API_TRAINER);
+  glow_model *model = NULL;
+  glow_trainer *trainer = NULL;
+  glow_output output = GLOW_OUTPUT_INIT;
+  size_t size = 0;
+  if (!slot)
+    return;
+  uint8_t form = api_byte(a);
+  const char *const *pairs = notes + form % 4 * 2;
+  int64_t count = form < 200 ? 1 : form < 250 ? 2 : form - 253;
+  output.written = &size;
+  if (form % 4 == 3)
+    count = count > 1 ? 1 : count;
+  if (CALL(a, glow_checkpoint_save_output(slot->object, &output, pairs, count)) != GLOW_OK)
+    return;
+  uint8_t *file = output.buffer = api_scratch(a, size);
+  output.capacity = size;
+  if (CALL(a, glow_checkpoint_save_output(slot->object, &output, pairs, count)) != GLOW_OK)
+    return;
+  const glow_input *input = make_input(a, file, size);
+  int32_t context = slot->context;
+  if (form % 8 == 5) {
+    glow_status status =
+        CALL(a, glow_checkpoint_load_average_input(a->contexts[context], input, &model));
+    api_keep(a, API_MODEL, status, model, context, -1);
+    return;
+  }
+  glow_status status =
+      CALL(a, glow_checkpoint_load_input(a->contexts[context], input, &model, &trainer));
+  PROMISE((trainer != NULL) == (model != NULL));
+  api_keep(a, API_MODEL, status, model, context, -1);
+  for (int32_t i = 0; i < SLOTS && model; i++)
+    if (a->slots[API_MODEL][i].object == model)
+      api_keep(a, API_TRAINER, status, trainer, context, i);
+}
+
+/* ---- other projects -------------------------------------------------------------------------- */
+
+void api_export(api *a) {
+  api_slot *slot = api_pick(a, API_MODEL);
+  glow_output output = GLOW_OUTPUT_INIT;
+  glow_import_options o = GLOW_IMPORT_OPTIONS_INIT;
+  glow_model *model = NULL;
+  glow_shape shape = {0, 0, 0};
+  size_t size = 0;
+  if (!slot)
+    return;
+  uint8_t form = api_byte(a);
+  int32_t format = form > 240 ? form : GLOW_FORMAT_Y0AST;
+  output.written = &size;
+  if (CALL(a, glow_model_export(slot->object, format, &output)) != GLOW_OK)
+    return;
+  uint8_t *file = output.buffer = api_scratch(a, size);
+  output.capacity = size;
+  if (CALL(a, glow_model_export(slot->object, format, &output)) != GLOW_OK)
+    return;
+  const glow_input *input = make_input(a, file, size);
+  PROMISE(glow_model_input_shape(slot->object, &shape) == GLOW_OK);
+  o.height = form % 4 ? shape.height : 0;
+  o.width = form % 8 < 6 ? shape.width : 3;
+  o.bits = form % 32 == 31 ? -1 : 8;
+  o.ignore_unknown = form & 1;
+  glow_status status = CALL(a, glow_model_import(a->contexts[slot->context], input, &o, &model));
+  api_keep(a, API_MODEL, status, model, slot->context, -1);
+}

@@ -1,0 +1,281 @@
+/* Calls on optimizers and trainers. SPDX-License-Identifier: MIT */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <glow/sys/base.h>
+
+#include "api.h"
+
+/* ---- optimizers ------------------------------------------------------------------------------ */
+
+static const api_field optimizer_fields[] = {
+    F(glow_optimizer_options, kind, ENUM, GLOW_OPTIMIZER_SGD),
+    F(glow_optimizer_options, reserved, FLAG, 0),
+    F(glow_optimizer_options, beta1, REAL, 0),
+    F(glow_optimizer_options, beta2, REAL, 0),
+    F(glow_optimizer_options, epsilon, REAL, 0),
+    F(glow_optimizer_options, weight_decay, REAL, 0)};
+static const api_field schedule_fields[] = {F(glow_schedule, kind, ENUM, GLOW_SCHEDULE_CONSTANT),
+                                            F(glow_schedule, rate, REAL, 0),
+                                            F(glow_schedule, final, REAL, 0),
+                                            F(glow_schedule, warmup, SIDE, 0),
+                                            F(glow_schedule, steps, SIDE, 0),
+                                            F(glow_schedule, reserved, FLAG, 0)};
+
+void api_optimizer_create(api *a) {
+  glow_optimizer_options o = GLOW_OPTIMIZER_OPTIONS_INIT;
+  api_slot *slot = api_pick(a, API_MODEL);
+  glow_model *model = api_object(a, slot);
+  glow_optimizer *optimizer = NULL;
+  glow_status status =
+      CALL(a, glow_optimizer_create(model, OPTIONS(a, o, optimizer_fields, 3), &optimizer));
+  api_keep(a, API_OPTIMIZER, status, optimizer, slot ? slot->context : 0,
+           api_number(a, API_MODEL, slot));
+}
+
+void api_optimizer_step(api *a) {
+  static const double rates[] = {1e-3, 0.1, 1.0, 0.0, -1.0, NAN, INFINITY, 1e30};
+  api_slot *slot = api_pick(a, API_OPTIMIZER);
+  if (!slot)
+    return;
+  api_slot *other = api_rarely(a, 32) ? api_pick(a, API_MODEL) : &a->slots[API_MODEL][slot->model];
+  glow_model *model = a->slots[API_MODEL][slot->model].object;
+  int64_t steps = glow_optimizer_step_count(slot->object);
+  double rate = rates[api_byte(a) % 8];
+  const float *gradients = api_floats(a, glow_model_parameter_count(model));
+  glow_status status =
+      CALL(a, glow_optimizer_step(api_object(a, slot), other->object, gradients, rate));
+  PROMISE(glow_optimizer_step_count(slot->object) == steps + (status == GLOW_OK));
+  PROMISE(status != GLOW_OK ||
+          api_all_finite(glow_model_parameters(model), glow_model_parameter_count(model)));
+}
+
+/* ---- trainers -------------------------------------------------------------------------------- */
+
+void api_trainer_create(api *a) {
+  static const api_field fields[] = {F(glow_trainer_options, micro_batch, SIDE, 0),
+                                     F(glow_trainer_options, mode, ENUM, GLOW_MODE_STORED),
+                                     F(glow_trainer_options, average, FLAG, 0),
+                                     F(glow_trainer_options, average_decay, REAL, 0),
+                                     F(glow_trainer_options, clip_norm, REAL, 0),
+                                     F(glow_trainer_options, clip_value, REAL, 0),
+                                     F(glow_trainer_options, seed, SEED, 0),
+                                     F(glow_trainer_options, class_weight, REAL, 0),
+                                     F(glow_trainer_options, gain_l2, REAL, 0),
+                                     F(glow_trainer_options, memory_budget, BYTES, 0),
+                                     F(glow_trainer_options, drift_bound, REAL, 0),
+                                     F(glow_trainer_options, cache_packed, FLAG, 0),
+                                     F(glow_trainer_options, reserved, FLAG, 0)};
+  glow_trainer_options o = GLOW_TRAINER_OPTIONS_INIT;
+  glow_optimizer_options optimizer = GLOW_OPTIMIZER_OPTIONS_INIT;
+  glow_schedule schedule = GLOW_SCHEDULE_INIT;
+  api_slot *slot = api_pick(a, API_MODEL);
+  glow_model *model = api_object(a, slot);
+  glow_trainer *trainer = NULL;
+  uint8_t form = api_byte(a);
+  o.micro_batch = 2;
+  o.average = form & 1;
+  o.mode = form & 2 ? GLOW_MODE_RECONSTRUCTED : GLOW_MODE_STORED;
+  optimizer.kind += form >> 2 & 1;
+  schedule.kind += form >> 3 & 1;
+  schedule.steps = 3;
+  o.optimizer = form & 16 ? OPTIONS(a, optimizer, optimizer_fields, 1) : &optimizer;
+  o.schedule = form & 32 ? OPTIONS(a, schedule, schedule_fields, 1) : &schedule;
+  glow_status status = CALL(a, glow_trainer_create(model, OPTIONS(a, o, fields, 3), &trainer));
+  api_keep(a, API_TRAINER, status, trainer, slot ? slot->context : 0,
+           api_number(a, API_MODEL, slot));
+}
+
+/* A trainer, its model, and the samples that it is given. */
+typedef struct training {
+  api_slot *slot;
+  glow_trainer *trainer; /* NULL: the record says so */
+  glow_model *model;
+  int64_t count, dims;
+} training;
+
+static bool start(api *a, training *t) {
+  t->slot = api_pick(a, API_TRAINER);
+  if (!t->slot)
+    return false;
+  t->trainer = api_object(a, t->slot);
+  t->model = a->slots[API_MODEL][t->slot->model].object;
+  t->count = api_count(a);
+  t->dims = t->count > 0 ? glow_model_dims(t->model) : 0;
+  api_tell(a, "  of model %d, %lld samples", t->slot->model, (long long)t->count);
+  return true;
+}
+
+static uint8_t *new_pixels(api *a, const training *t) {
+  uint8_t form = api_byte(a);
+  uint8_t *pixels = api_scratch(a, (size_t)(t->count * t->dims));
+  for (int64_t i = 0; i < t->count * t->dims; i++)
+    pixels[i] = form > 200 ? form : (uint8_t)(i * 41 + form);
+  return form == 255 ? NULL : pixels;
+}
+
+void api_trainer_initialise(api *a) {
+  training t;
+  if (!start(a, &t))
+    return;
+  uint8_t form = api_byte(a);
+  const int32_t *labels = api_labels(a, t.model, t.count);
+  if (form % 2)
+    CALL(a, glow_trainer_initialise_pixels(t.trainer, new_pixels(a, &t), labels, t.count));
+  else
+    CALL(a, glow_trainer_initialise(t.trainer, api_floats(a, t.count * t.dims), labels, t.count));
+}
+
+/* Of a step that was made: what it reports is finite, and so is what it made. */
+static void check_step(const training *t, const glow_step_report *report, int64_t before) {
+  PROMISE(glow_trainer_step_count(t->slot->object) == before + 1);
+  PROMISE(report->step == before + 1 && isfinite(report->loss) && report->rate >= 0);
+  PROMISE(isfinite(report->gradient_norm) && report->gradient_norm >= 0);
+  PROMISE(api_all_finite(glow_model_parameters(t->model), glow_model_parameter_count(t->model)));
+}
+
+/* A run that goes on from a checkpoint makes the same step, bit for bit. */
+static void check_resumed(api *a, const training *t, const float *x, const int32_t *labels,
+                          const void *file, size_t size) {
+  glow_input input = GLOW_INPUT_INIT;
+  glow_model *model = NULL;
+  glow_trainer *trainer = NULL;
+  api_memory held = a->memory;
+  a->memory.fail_at = 0;
+  input.data = file;
+  input.size = (int64_t)size;
+  PROMISE(glow_checkpoint_load_input(a->contexts[t->slot->context], &input, &model, &trainer) ==
+          GLOW_OK);
+  PROMISE(glow_trainer_step(trainer, x, labels, t->count, NULL) == GLOW_OK);
+  size_t bytes = 0, bytes_resumed = 0;
+  void *one = api_save_checkpoint(t->slot->object, &bytes);
+  void *other = api_save_checkpoint(trainer, &bytes_resumed);
+  PROMISE(bytes == bytes_resumed && memcmp(one, other, bytes) == 0);
+  free(one);
+  free(other);
+  glow_trainer_destroy(&trainer);
+  glow_model_destroy(&model);
+  a->memory.fail_at = held.fail_at;
+}
+
+void api_trainer_step(api *a) {
+  training t;
+  glow_step_report report = GLOW_STEP_REPORT_INIT;
+  if (!start(a, &t))
+    return;
+  const float *x = api_floats(a, t.count * t.dims);
+  const int32_t *labels = api_labels(a, t.model, t.count);
+  uint8_t form = api_byte(a);
+  int64_t steps = glow_trainer_step_count(t.slot->object);
+  size_t size = 0;
+  api_memory held = a->memory;
+  a->memory.fail_at = 0;
+  void *file = form % 4 == 1 && !glow_model_condition_size(t.model)
+                   ? api_save_checkpoint(t.slot->object, &size)
+                   : NULL;
+  a->memory.fail_at = held.fail_at;
+  if (form == 255)
+    report.struct_size = 1;
+  glow_status status = CALL(a, glow_trainer_step(t.trainer, x, labels, t.count, &report));
+  if (status == GLOW_OK)
+    check_step(&t, &report, steps);
+  if (status == GLOW_OK && file)
+    check_resumed(a, &t, x, labels, file, size);
+  free(file);
+}
+
+void api_trainer_pixels(api *a) {
+  training t;
+  glow_step_report report = GLOW_STEP_REPORT_INIT;
+  if (!start(a, &t))
+    return;
+  const int32_t *labels = api_labels(a, t.model, t.count);
+  int64_t steps = glow_trainer_step_count(t.slot->object);
+  if (CALL(a, glow_trainer_step_pixels(t.trainer, new_pixels(a, &t), labels, t.count, &report)) ==
+      GLOW_OK)
+    check_step(&t, &report, steps);
+}
+
+/* ---- runs ------------------------------------------------------------------------------------ */
+
+typedef struct run {
+  const training *t;
+  uint8_t form;
+  int64_t given;
+} run;
+
+static glow_status next_batch(int64_t step, int64_t count, uint8_t *pixels, int32_t *labels,
+                              void *payload) {
+  run *r = payload;
+  int32_t classes = glow_model_class_count(r->t->model);
+  PROMISE(step > 0 && count == r->t->count && (labels != NULL) == (classes > 0));
+  if (r->form == 3 && r->given++ > 0)
+    return glow_error(GLOW_E_IO, "no more data");
+  for (int64_t i = 0; i < count * glow_model_dims(r->t->model); i++)
+    pixels[i] = (uint8_t)(step + i * 41);
+  for (int64_t n = 0; labels && n < count; n++)
+    labels[n] = r->form == 4 ? classes : (int32_t)(n % classes);
+  return GLOW_OK;
+}
+
+static int32_t progress(const glow_step_report *report, void *payload) {
+  const run *r = payload;
+  PROMISE(isfinite(report->loss));
+  return r->form == 5;
+}
+
+void api_trainer_run(api *a) {
+  training t;
+  if (!start(a, &t))
+    return;
+  uint8_t form = api_byte(a);
+  int64_t steps = form > 250 ? -1 : 1 + form % 2;
+  run r = {&t, api_byte(a), 0};
+  /* steps that were made stay */
+  CALL_CHANGES(a, glow_trainer_run(t.trainer, steps, t.count, r.form == 6 ? NULL : next_batch, &r,
+                                   r.form == 7 ? NULL : progress, &r));
+}
+
+/* ---- other changes --------------------------------------------------------------------------- */
+
+void api_trainer_change(api *a) {
+  training t;
+  glow_schedule schedule = GLOW_SCHEDULE_INIT;
+  glow_trainer_options options = GLOW_TRAINER_OPTIONS_INIT;
+  if (!start(a, &t))
+    return;
+  uint8_t form = api_byte(a);
+  int64_t size = glow_model_condition_size(t.model);
+  float *lent = NULL;
+  switch (form % 4) {
+  case 0: CALL(a, glow_trainer_use_average(t.trainer, form > 250 ? 7 : form >> 2 & 1)); break;
+  case 1:
+    CALL(a, glow_trainer_set_schedule(t.trainer, OPTIONS(a, schedule, schedule_fields, 3)));
+    break;
+  case 2:
+    if (CALL(a, glow_trainer_get_options(t.trainer, &options)) == GLOW_OK)
+      PROMISE(options.micro_batch > 0 && options.optimizer && options.schedule);
+    PROMISE(!t.trainer || glow_trainer_workspace(t.trainer));
+    PROMISE(!glow_trainer_note(t.trainer, "none") && !glow_trainer_note(t.trainer, NULL));
+    glow_schedule_rate(OPTIONS(a, schedule, schedule_fields, 2), form - 3);
+    break;
+  default:
+    if (size > 0) {
+      const float *values = api_floats(a, size);
+      lent = malloc((size_t)size * sizeof *lent);
+      PROMISE(lent);
+      if (values)
+        memcpy(lent, values, (size_t)size * sizeof *lent);
+      else
+        memset(lent, 0, (size_t)size * sizeof *lent);
+    }
+    if (CALL(a, glow_trainer_set_condition(t.trainer, lent, lent ? 1 : 0, size)) == GLOW_OK) {
+      free(t.slot->lent);
+      t.slot->lent = lent;
+    } else {
+      free(lent);
+    }
+  }
+}
