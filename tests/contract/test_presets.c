@@ -1,6 +1,6 @@
-/* The presets: the layers of Glow, by name; and those for vectors: NICE, its layers and its formula;
- * the vector flow; the logistic prior, its samples and its temperature; the same bits for any number
- * of threads.
+/* The presets: the layers of Glow, by name; and those for vectors: NICE, its layers and its
+ * formula; the vector flow; the logistic prior, its samples and its temperature; the same bits for
+ * any number of threads.
  * SPDX-License-Identifier: MIT */
 #include "../support/model_helpers.h"
 

@@ -18,6 +18,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.dont_write_bytecode = True
 import sites  # noqa: E402
 
 SUITES = {"unit", "train", "contract", "io", "import", "bits", "golden", "fault", "fuzz", "abi"}

@@ -55,7 +55,12 @@ def number(text):
         head, power = re.split("[pP]", body)
         return [f"{head}p{int(power) + step}{suffix}" for step in (1, -1)]
     value = float(body)
-    return [f"{n!r}{suffix}" for n in ((value * 1.01, value * 10) if value else (1.0,))]
+    return [real(n) + suffix for n in ((value * 1.01, value * 10) if value else (1.0,))]
+
+
+def real(value):
+    text = f"{value:.12g}"
+    return text if re.search("[.e]", text) else text + ".0"
 
 
 def depths(code):
@@ -91,7 +96,7 @@ def statements(code, inside):
                         (code[i - 1].text == ")" and closes_control(code, i - 1)))
         if not starts or not inside[i] or paren != (token.text == "("):
             continue
-        if token.text in KEPT or token.kind not in ("name", "op") or token.text in "};{)":
+        if token.text in KEPT | TEXTS or token.kind not in ("name", "op") or token.text in "};{)":
             continue
         end = end_of_statement(code, i)
         if end and not is_declaration(code, i, end):
