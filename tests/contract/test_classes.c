@@ -244,6 +244,7 @@ typedef struct reader {
   bool unlabelled, logits;
   int32_t fault;
   int32_t scale;
+  int32_t *seen; /* [BATCH]: the labels that forward is given are put here */
 } reader;
 
 static glow_status configure(void *self, glow_setup *setup, const glow_shape *input,
@@ -261,7 +262,12 @@ static glow_status configure(void *self, glow_setup *setup, const glow_shape *in
 
 static void copy(const void *self, const glow_call *call, const float *x, float *y, double *logdet,
                  double *logprior) {
-  (void)self, (void)logdet, (void)logprior;
+  const reader *r = self;
+  (void)logdet, (void)logprior;
+  if (r->seen) {
+    assert_non_null(glow_call_labels(call));
+    memcpy(r->seen, glow_call_labels(call), (size_t)glow_call_sample_count(call) * sizeof *r->seen);
+  }
   memcpy(y, x, (size_t)glow_call_sample_count(call) * 8 * sizeof *y);
 }
 
@@ -340,7 +346,7 @@ static void test_reader_of_labels(void **state) {
   bench *b = *state;
   glow_model *model = NULL;
   float out[BATCH * CLASSES];
-  int32_t labels[BATCH] = {0, 1, 2, 0, 1, 2, -1};
+  int32_t labels[BATCH] = {0, 1, 2, 0, 1, 2, -1}, seen[BATCH];
   reader strict = {0}, open = {.unlabelled = true};
   OK(build(b, &strict, 0, false, 1, &model));
   glow_workspace *ws = helper_workspace(model, BATCH, GLOW_MODE_INFERENCE);
@@ -352,9 +358,14 @@ static void test_reader_of_labels(void **state) {
   glow_workspace_destroy(&ws);
   glow_model_destroy(&model);
   labels[6] = -1;
+  open.seen = seen;
   OK(build(b, &open, 0, false, 1, &model));
   ws = helper_workspace(model, BATCH, GLOW_MODE_INFERENCE);
   OK(glow_workspace_log_prob(ws, b->x, labels, BATCH, b->log_prob));
+  assert_memory_equal(seen, labels, sizeof seen);
+  OK(glow_workspace_classify(ws, b->x, NULL, BATCH, out)); /* without any, each is -1 */
+  for (int i = 0; i < BATCH; i++)
+    assert_int_equal(seen[i], -1);
   glow_workspace_destroy(&ws);
   glow_model_destroy(&model);
 }

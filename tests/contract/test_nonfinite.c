@@ -552,6 +552,88 @@ static void test_conditions(void **state) {
   glow_context_destroy(&context);
 }
 
+/* ---- a log-det alone ------------------------------------------------------------------------- */
+
+static glow_status steep_configure(void *self, glow_setup *setup, const glow_shape *in,
+                                   glow_shape *out) {
+  (void)setup;
+  *(int64_t *)self = glow_shape_size(in);
+  *out = *in;
+  return GLOW_OK;
+}
+
+/* y = x, and the log-det of a sample that begins above 5 is infinite. */
+static glow_status steep_inverse(const void *self, const glow_call *call, const float *y, float *x,
+                                 double *logdet, double *logprior) {
+  (void)logprior;
+  int64_t size = *(const int64_t *)self;
+  memcpy(x, y, (size_t)(glow_call_sample_count(call) * size) * sizeof *x);
+  for (int64_t n = 0; n < glow_call_sample_count(call); n++)
+    logdet[n] -= y[n * size] > 5 ? INFINITY : 0;
+  return GLOW_OK;
+}
+
+static void steep_forward(const void *self, const glow_call *call, const float *x, float *y,
+                          double *logdet, double *logprior) {
+  (void)logprior;
+  steep_inverse(self, call, x, y, logdet);
+}
+
+static glow_layer *make_steep(glow_context *context) {
+  const glow_layer_ops ops = {.struct_size = sizeof ops,
+                              .type = "steep",
+                              .flags = GLOW_LAYER_INFERENCE_ONLY,
+                              .self_size = sizeof(int64_t),
+                              .configure = steep_configure,
+                              .forward = steep_forward,
+                              .inverse = steep_inverse};
+  glow_layer *layer = NULL;
+  OK(glow_layer_create(context, &ops, NULL, NULL, &layer));
+  return layer;
+}
+
+/* All values are finite, and the log-det of sample 3 is not: the layer is found by that alone. */
+static void test_log_det_alone(void **state) {
+  enum { DIMS = 4 };
+  const glow_shape shape = {1, 1, DIMS};
+  const glow_builder_options options = {sizeof options, 0, 0};
+  static const char *const words = "layer 'steep': what it gives for sample 3 is not finite";
+  glow_context *context = helper_context(1, NULL, NULL);
+  glow_builder *builder = NULL;
+  glow_model *model = NULL;
+  glow_layer *layer = NULL;
+  float x[COUNT * DIMS], got[COUNT * DIMS];
+  double logdet[COUNT];
+  (void)state;
+  OK(glow_builder_create(context, &shape, &options, &builder));
+  const char *const names[] = {"before", "steep", "after"};
+  for (int i = 0; i < 3; i++) {
+    if (i == 1)
+      layer = make_steep(context);
+    else
+      OK(glow_actnorm_create(context, NULL, &layer));
+    OK(glow_builder_add(builder, names[i], &layer));
+  }
+  OK(glow_prior_create(context, NULL, &layer));
+  OK(glow_builder_add(builder, "prior", &layer));
+  OK(glow_builder_finish(&builder, &model));
+  OK(glow_model_set_initialised(model));
+  for (int batch = 0; batch < 2; batch++) {
+    glow_workspace *ws = helper_workspace(model, batches[batch], GLOW_MODE_INFERENCE);
+    for (int i = 0; i < COUNT * DIMS; i++)
+      x[i] = i == 3 * DIMS ? 6 : 0.1f * (float)(i % 7);
+    REFUSED(helper_forward(ws, x, NULL, COUNT, GLOW_LATENTS_RAW, got, logdet, NULL), GLOW_E_NUMERIC,
+            words);
+    assert_true(isnan(logdet[3]) && all_nan(got + 3 * DIMS, DIMS) && logdet[2] == 0);
+    REFUSED(helper_inverse(ws, x, GLOW_LATENTS_RAW, NULL, COUNT, got, logdet), GLOW_E_NUMERIC,
+            words);
+    assert_true(isnan(logdet[3]) && all_nan(got + 3 * DIMS, DIMS) && logdet[2] == 0);
+    glow_workspace_destroy(&ws);
+  }
+  glow_model_destroy(&model);
+  glow_context_destroy(&context);
+}
+
 /* ---- each layer ------------------------------------------------------------------------------ */
 
 /* One layer forward and back: sample 2 of 5 is not finite. */
@@ -630,6 +712,7 @@ int main(void) {
       cmocka_unit_test(test_initialise),
       cmocka_unit_test(test_conditions),
       cmocka_unit_test(test_layers),
+      cmocka_unit_test(test_log_det_alone),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

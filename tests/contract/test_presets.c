@@ -1,5 +1,6 @@
-/* The presets for vectors: NICE, its layers and its formula; the vector flow; the logistic prior,
- * its samples and its temperature; the same bits for any number of threads.
+/* The presets: the layers of Glow, by name; and those for vectors: NICE, its layers and its
+ * formula; the vector flow; the logistic prior, its samples and its temperature; the same bits for
+ * any number of threads.
  * SPDX-License-Identifier: MIT */
 #include "../support/model_helpers.h"
 
@@ -10,6 +11,34 @@ static glow_nice_options small_nice(void) {
   o.depth = 2;
   o.seed = 4;
   return o;
+}
+
+/* ---- Glow ------------------------------------------------------------------------------------ */
+
+/* The names are those of parameters in files, too. */
+static void test_glow_layers(void **state) {
+  static const char *const names[][12] = {
+      {"level0.squeeze", "level0.step0.actnorm", "level0.step0.invconv", "level0.step0.coupling",
+       "level0.step1.actnorm", "level0.step1.invconv", "level0.step1.coupling", "prior"},
+      {"level0.squeeze", "level0.step0.actnorm", "level0.step0.permute", "level0.step0.coupling",
+       "level0.split", "level1.squeeze", "level1.step0.actnorm", "level1.step0.permute",
+       "level1.step0.coupling", "prior"}};
+  glow_context *context = helper_context(1, NULL, NULL);
+  (void)state;
+  for (int levels = 1; levels <= 2; levels++) {
+    glow_glow_options o = helper_small_glow();
+    glow_model *model = NULL;
+    int count = levels == 1 ? 8 : 10;
+    o.levels = levels;
+    o.depth = 3 - levels;
+    o.permutation = levels == 1 ? GLOW_PERMUTATION_INVCONV : GLOW_PERMUTATION_SHUFFLE;
+    OK(glow_model_create_glow(context, &o, &model));
+    assert_int_equal(glow_model_layer_count(model), count);
+    for (int i = 0; i < count; i++)
+      assert_string_equal(glow_model_layer_name(model, i), names[levels - 1][i]);
+    glow_model_destroy(&model);
+  }
+  glow_context_destroy(&context);
 }
 
 /* ---- NICE ------------------------------------------------------------------------------------ */
@@ -370,11 +399,12 @@ static void test_threads(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_nice_layers),      cmocka_unit_test(test_nice_formula),
-      cmocka_unit_test(test_nice_data_init),   cmocka_unit_test(test_bad_nice),
-      cmocka_unit_test(test_logistic_samples), cmocka_unit_test(test_logistic_tails),
-      cmocka_unit_test(test_vector_flow),      cmocka_unit_test(test_bad_vector_flow),
-      cmocka_unit_test(test_learns_a_ring),    cmocka_unit_test(test_threads),
+      cmocka_unit_test(test_glow_layers),     cmocka_unit_test(test_nice_layers),
+      cmocka_unit_test(test_nice_formula),    cmocka_unit_test(test_nice_data_init),
+      cmocka_unit_test(test_bad_nice),        cmocka_unit_test(test_logistic_samples),
+      cmocka_unit_test(test_logistic_tails),  cmocka_unit_test(test_vector_flow),
+      cmocka_unit_test(test_bad_vector_flow), cmocka_unit_test(test_learns_a_ring),
+      cmocka_unit_test(test_threads),
   };
   glow_blas_set_threads(1);
   return cmocka_run_group_tests(tests, NULL, NULL);

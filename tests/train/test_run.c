@@ -1,6 +1,7 @@
 /* Runs of steps with callbacks, and the way between pixels and floats.
  * SPDX-License-Identifier: MIT */
 #include <glow/sys/call.h>
+#include <glow/sys/math.h>
 
 #include "fixture.h"
 
@@ -50,7 +51,49 @@ static void test_pixels_there_and_back(void **state) {
   glow_context_destroy(&context);
 }
 
-/* Noise is the sequence of the seed itself, and all bins are as long. */
+/* To the bit: x = (q + u) / n - 1/2 with u the noise at the element's position; the sum is exact in
+ * double, and where float32 rounds it up into the next bin, the float below. 100,000 elements, so
+ * that tasks and runs of noise begin inside; and the noise reaches both ends of a bin: that no u of
+ * so many is within 2^-12 of an end has a chance of e^-24. */
+static void test_noise_is_the_stated_one(void **state) {
+  enum { SAMPLES = 800 };
+  const uint64_t seed = 77, position = 12345;
+  glow_context *context = new_context(2, NULL);
+  (void)state;
+  for (int32_t bits = 1; bits <= 8; bits++) {
+    glow_model *model = model_of_bits(context, bits);
+    int64_t elements = SAMPLES * glow_model_dims(model);
+    uint8_t *pixels = malloc((size_t)elements);
+    float *x = malloc((size_t)elements * sizeof *x), *u = malloc((size_t)elements * sizeof *u);
+    double n = (double)(1 << bits), low = 1.0, high = 0.0, mean = 0.0, square = 0.0;
+    for (int64_t i = 0; i < elements; i++)
+      pixels[i] = (uint8_t)(i * 11 + i / 256);
+    glow_random_uniform(seed, GLOW_STREAM_NOISE, position, u, elements);
+    ok(glow_model_dequantise(model, pixels, SAMPLES, seed, position, x));
+    for (int64_t i = 0; i < elements; i++) {
+      double level = floor(pixels[i] / (256.0 / n));
+      float want = (float)((level + (double)u[i]) / n - 0.5);
+      float end = (float)((level + 1.0) / n - 0.5);
+      assert_true(x[i] == (want < end ? want : nextafterf(end, -1.0f)));
+      double share = ((double)x[i] + 0.5) * n - level;
+      low = fmin(low, share);
+      high = fmax(high, share);
+      mean += share / (double)elements;
+      square += (share - 0.5) * (share - 0.5) / (double)elements;
+    }
+    assert_true(low < 0x1p-12 && high > 1.0 - 0x1p-12);
+    /* Five standard deviations, of the mean and of the variance: those of (u - 1/2) and of
+     * (u - 1/2)^2 are 1/12 and 1/180. */
+    assert_true(fabs(mean - 0.5) < 5.0 * sqrt(1.0 / 12.0 / (double)elements));
+    assert_true(fabs(square - 1.0 / 12.0) < 5.0 * sqrt(1.0 / 180.0 / (double)elements));
+    free(pixels);
+    free(x);
+    free(u);
+    glow_model_destroy(&model);
+  }
+  glow_context_destroy(&context);
+}
+
 static void test_quantise_out_of_range(void **state) {
   glow_context *context = new_context(1, NULL);
   glow_model *model = model_of_bits(context, 5);
@@ -263,9 +306,13 @@ static void test_run_arguments(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_pixels_there_and_back), cmocka_unit_test(test_quantise_out_of_range),
-      cmocka_unit_test(test_pixels_need_bits),      cmocka_unit_test(test_run),
-      cmocka_unit_test(test_run_that_ends_early),   cmocka_unit_test(test_bad_labels),
+      cmocka_unit_test(test_pixels_there_and_back),
+      cmocka_unit_test(test_quantise_out_of_range),
+      cmocka_unit_test(test_noise_is_the_stated_one),
+      cmocka_unit_test(test_pixels_need_bits),
+      cmocka_unit_test(test_run),
+      cmocka_unit_test(test_run_that_ends_early),
+      cmocka_unit_test(test_bad_labels),
       cmocka_unit_test(test_run_arguments),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -215,6 +215,44 @@ static void test_clipping(void **state) {
   check_clip(0.001, 0.003);
 }
 
+/* The gradients that a step applied to a new trainer, and their norm before clipping. */
+static float *applied_gradients(double clip_norm, double *norm, int64_t *count) {
+  glow_trainer_options options = GLOW_TRAINER_OPTIONS_INIT;
+  glow_step_report report = GLOW_STEP_REPORT_INIT;
+  options.clip_norm = clip_norm;
+  bench b = open_bench(1, NULL, &options);
+  float *x = new_input(b.context, b.model, BATCH, 1);
+  ok(glow_trainer_step(b.trainer, x, NULL, BATCH, &report));
+  *norm = report.gradient_norm;
+  *count = glow_model_parameter_count(b.model);
+  size_t bytes = (size_t)*count * sizeof(float);
+  float *gradients = malloc(bytes);
+  assert_non_null(gradients);
+  memcpy(gradients, glow_workspace_gradients(glow_trainer_workspace(b.trainer)), bytes);
+  free(x);
+  close_bench(&b);
+  return gradients;
+}
+
+/* A norm at the limit or a little below it stays, to the bit; one a little above it is scaled to
+ * the limit, each gradient by the same factor. */
+static void test_norms_near_the_limit(void **state) {
+  static const double limits[] = {1.0 + 1e-12, 1.0, 1.0 - 1e-3, 0.75, 0.5, 0.25};
+  double norm = 0.0, same = 0.0;
+  int64_t count = 0;
+  float *plain = applied_gradients(0.0, &norm, &count);
+  (void)state;
+  for (size_t l = 0; l < sizeof limits / sizeof *limits; l++) {
+    float *clipped = applied_gradients(limits[l] * norm, &same, &count);
+    float factor = (float)fmin(limits[l] * norm / norm, 1.0);
+    assert_true(same == norm); /* reported as it was before */
+    for (int64_t i = 0; i < count; i++)
+      assert_true(clipped[i] == factor * plain[i]);
+    free(clipped);
+  }
+  free(plain);
+}
+
 static void test_a_high_limit_changes_nothing(void **state) {
   glow_trainer_options options = GLOW_TRAINER_OPTIONS_INIT;
   bench a = open_bench(1, NULL, &options);
@@ -628,6 +666,7 @@ int main(void) {
       cmocka_unit_test(test_training_lowers_the_loss),
       cmocka_unit_test(test_pixels_are_dequantised_floats),
       cmocka_unit_test(test_clipping),
+      cmocka_unit_test(test_norms_near_the_limit),
       cmocka_unit_test(test_a_high_limit_changes_nothing),
       cmocka_unit_test(test_schedule_is_per_step),
       cmocka_unit_test(test_average),

@@ -1,0 +1,14 @@
+#!/bin/sh
+# Would the tests notice? Sows faults into a copy of lib/, one at a time: a changed constant, sign,
+# operator or comparison, `&&` for `||`, a statement left out. Runs the quick suites until one fails,
+# and at the end names the faults that nobody noticed. A fault that does not compile, or compiles to
+# the same code, does not count. Usage:
+#   sh tests/mutate.sh [--seed N] [--count N] [--only TEXT] [--jobs N] [--folder DIR]
+#   --seed N     which sample (1);  --count N   of how many faults (200)
+#   --only TEXT  only files whose path holds TEXT; may be given again
+#   --jobs N     tests at a time (the number of processors)
+#   --folder DIR where the copy is built and the results are kept (build-mutate)
+# A run that was stopped goes on where it was: the results are in DIR/results-SEED.jsonl. With other
+# tests, those that were missed are asked again; with another library, all. When a run has ended,
+# only the results are left. Needs Python 3. SPDX-License-Identifier: MIT
+exec python3 "$(dirname "$0")/mutate/mutate.py" "$@"
