@@ -57,7 +57,8 @@ static double undo(double y, double tail, double skew, float *x) {
 }
 
 static glow_status layer_inverse(const void *self, const glow_call *call, const float *y, float *x,
-                                 double *logdet) {
+                                 double *logdet, double *logprior) {
+  (void)logprior;
   const sinh_layer *s = self;
   const float *tail = glow_call_tensor(call, s->tail), *skew = glow_call_tensor(call, s->skew);
   int64_t size = s->pixels * s->channels;

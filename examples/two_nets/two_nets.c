@@ -147,7 +147,8 @@ static void inverse_sample(void *arg, uint32_t n, uint32_t worker) {
 }
 
 static glow_status pair_inverse(const void *self, const glow_call *call, const float *y, float *x,
-                                double *logdet) {
+                                double *logdet, double *logprior) {
+  (void)logprior;
   pair_run r = run_nets(self, call, y); /* y1 is x1 */
   r.from = y;
   r.to = x;

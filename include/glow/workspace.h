@@ -68,9 +68,14 @@ typedef struct glow_workspace_options {
                              is always counted. */
   double drift_bound;     /* default 1e-3; 0: only measure, and reserve no memory for running
                              layers again */
+  int32_t inputs_only;    /* 1: backward gives the gradients of x and of conditions alone; those of
+                             parameters take neither memory nor time. Batch normalisations then use
+                             their running averages. Default 0 */
+  int32_t inverse_backward; /* 1: for glow_workspace_inverse_backward too. Takes more memory only if
+                               a layer of the caller's own has no inverse_backward. Default 0 */
 } glow_workspace_options;
 #define GLOW_WORKSPACE_OPTIONS_INIT                                                                \
-  { sizeof(glow_workspace_options), 1, GLOW_MODE_INFERENCE, 0, 0, 1e-3 }
+  { sizeof(glow_workspace_options), 1, GLOW_MODE_INFERENCE, 0, 0, 1e-3, 0, 0 }
 
 /* Bytes that a workspace with these options would allocate. options NULL: the defaults.
  * GLOW_E_LIMIT if memory_budget is too low; the error text says what is needed at least. */
@@ -124,18 +129,22 @@ enum {
 /* What a forward pass is given besides x, and what it should write. Any output may be NULL. */
 typedef struct glow_forward_options {
   size_t struct_size;
-  const int32_t *labels; /* [count], for models with classes */
-  float *latents;        /* [count, dims] */
-  double *logdet;        /* [count], nats: log|det d raw latents / dx| */
-  double *log_prob;      /* [count], nats: log-density of x, log-det plus log-priors */
-  int32_t form;          /* of latents, GLOW_LATENTS_...; 0: raw */
-  int32_t evaluate;      /* 1: as glow_workspace_log_prob, in any mode: running averages of batch
+  const int32_t *labels;    /* [count], for models with classes */
+  float *latents;           /* [count, dims] */
+  double *logdet;           /* [count], nats: log|det d raw latents / dx| */
+  double *log_prob;         /* [count], nats: log-density of x, log-det plus log-priors */
+  int32_t form;             /* of latents, GLOW_LATENTS_...; 0: raw */
+  int32_t evaluate;         /* 1: as glow_workspace_log_prob, in any mode: running averages of batch
                             normalisations, nothing stored for backward, any number of samples */
-  int32_t *statuses;     /* [count], GLOW_OK or GLOW_E_NUMERIC: see the top of this file */
-  int64_t *failed;       /* how many samples are not GLOW_OK */
+  int32_t *statuses;        /* [count], GLOW_OK or GLOW_E_NUMERIC: see the top of this file */
+  int64_t *failed;          /* how many samples are not GLOW_OK */
+  int32_t running_averages; /* 1: batch normalisations use their running averages in a training mode
+                               too, so that backward gives the gradient of what
+                               glow_workspace_log_prob computes; default 0 */
+  int32_t reserved;         /* 0 */
 } glow_forward_options;
 #define GLOW_FORWARD_OPTIONS_INIT                                                                  \
-  { sizeof(glow_forward_options), NULL, NULL, NULL, NULL, GLOW_LATENTS_RAW, 0, NULL, NULL }
+  { sizeof(glow_forward_options), NULL, NULL, NULL, NULL, GLOW_LATENTS_RAW, 0, NULL, NULL, 0, 0 }
 
 /* Maps x [count, dims] to latents. In a training mode it stores what glow_workspace_backward needs,
  * and batch normalisations use the statistics of this batch, as training does; to evaluate with
@@ -178,14 +187,17 @@ GLOW_API const float *glow_workspace_logits(const glow_workspace *workspace);
 typedef struct glow_inverse_options {
   size_t struct_size;
   const int32_t *labels; /* [count], for models with classes */
-  double *logdet;        /* [count] or NULL, nats: log|det dx / d raw latents| */
+  double *logdet;        /* [count] or NULL, nats: log|det dx / d raw latents|, in either form */
+  double *log_prob;      /* [count] or NULL, nats: log-density of x under the model, as
+                            glow_workspace_log_prob gives it up to rounding */
   int32_t form;          /* of latents, GLOW_LATENTS_...; 0: raw */
-  int32_t reserved;      /* 0 */
-  int32_t *statuses;     /* [count], GLOW_OK or GLOW_E_NUMERIC: see the top of this file */
-  int64_t *failed;       /* how many samples are not GLOW_OK */
+  int32_t store;     /* 1: for glow_workspace_inverse_backward; at most one batch, in a workspace
+                            made with inverse_backward */
+  int32_t *statuses; /* [count], GLOW_OK or GLOW_E_NUMERIC: see the top of this file */
+  int64_t *failed;   /* how many samples are not GLOW_OK */
 } glow_inverse_options;
 #define GLOW_INVERSE_OPTIONS_INIT                                                                  \
-  { sizeof(glow_inverse_options), NULL, NULL, GLOW_LATENTS_RAW, 0, NULL, NULL }
+  { sizeof(glow_inverse_options), NULL, NULL, NULL, GLOW_LATENTS_RAW, 0, NULL, NULL }
 
 /* Maps latents [count, dims] to x [count, dims]. options NULL: the defaults. */
 GLOW_API glow_status glow_workspace_inverse(glow_workspace *workspace, const float *latents,
@@ -204,9 +216,19 @@ typedef struct glow_sample_options {
   const int32_t *labels; /* [count], for models with classes */
   int32_t *statuses;     /* [count], GLOW_OK or GLOW_E_NUMERIC: see the top of this file */
   int64_t *failed;       /* how many samples are not GLOW_OK */
+  /* What was drawn; each may be NULL. None of them takes another pass. */
+  float *latents;   /* [count, dims], whitened, with their temperatures in them: an inverse pass
+                       maps them to the same x */
+  double *log_prob; /* [count], nats: log-density of x under the model, as glow_workspace_log_prob
+                       gives it up to rounding */
+  double *log_q;    /* [count], nats: log-density of x under what it was drawn from, the model with
+                       its latents at these temperatures. At temperature 1 that is log_prob; where a
+                       temperature is 0, nothing has a density, and it is INFINITY. */
+  int32_t store;    /* as in glow_inverse_options; the latents are whitened */
+  int32_t reserved; /* 0 */
 } glow_sample_options;
 #define GLOW_SAMPLE_OPTIONS_INIT                                                                   \
-  { sizeof(glow_sample_options), 1.0, NULL, NULL, 0, 0, NULL, NULL, NULL }
+  { sizeof(glow_sample_options), 1.0, NULL, NULL, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0 }
 /* Draws `count` samples into x [count, dims]. options NULL: the defaults. */
 GLOW_API glow_status glow_workspace_sample(glow_workspace *workspace, int64_t count,
                                            const glow_sample_options *options, float *x);
@@ -239,6 +261,30 @@ typedef struct glow_backward_options {
  * not finite. */
 GLOW_API glow_status glow_workspace_backward(glow_workspace *workspace,
                                              const glow_backward_options *options);
+
+/* The gradient of
+ *   sum_n <dx[n], x[n]> + weight[n] log_prob[n] + weight_logdet[n] logdet[n]
+ * where x, its log_prob and logdet are what the last inverse pass or sampling gave, as functions of
+ * its latents in the form that they had, of parameters and of conditions. Gradients of parameters
+ * are ADDED to the workspace's. */
+typedef struct glow_inverse_backward_options {
+  size_t struct_size;
+  const float *dx;             /* [count, dims] or NULL for zeros */
+  const double *weight;        /* [count] or NULL */
+  const double *weight_logdet; /* [count] or NULL */
+  float *d_latents;            /* [count, dims], written, or NULL */
+  float *d_condition;          /* [count, condition size], written, or NULL */
+} glow_inverse_backward_options;
+#define GLOW_INVERSE_BACKWARD_OPTIONS_INIT                                                         \
+  { sizeof(glow_inverse_backward_options), NULL, NULL, NULL, NULL, NULL }
+
+/* Goes back through the last inverse pass or sampling of this workspace, which must have had
+ * `store` and the same parameters; once for each. Layers that are not stored are run forward again,
+ * which is exact. Batch normalisations use their running averages, as inverse passes do.
+ * GLOW_E_NUMERIC if a sample of that pass was not finite, or if the iteration for a layer without
+ * inverse_backward does not converge. */
+GLOW_API glow_status glow_workspace_inverse_backward(glow_workspace *workspace,
+                                                     const glow_inverse_backward_options *options);
 
 /* The gradients as one vector laid out like glow_model_parameters; NULL in inference mode. They
  * start at zero, and backward adds to them until they are zeroed. */

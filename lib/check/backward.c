@@ -132,10 +132,27 @@ static void backward_reconstructed(glow__check *c) {
   same_gradients(c, "without x", c->gradients[1], c->gradients[0], tolerance);
 }
 
+/* ---- without gradients of parameters --------------------------------------------------------- */
+
+static void inputs_only(glow__check *c) {
+  glow__grid grid = glow__grid_x(c, c->samples);
+  glow__outputs out;
+  if (!(glow__layer_flags(c->node->layer) & GLOW_LAYER_SKIPS_GRADIENTS) ||
+      !backward_forward(c, 0, c->samples, c->saved, &out))
+    return;
+  glow_layer_gradient g = given(c, &out, 0);
+  g.dx = glow__check_fresh(c, CHECK_DX2);
+  if (glow__check_backward(c, &g, out.z, 0, c->samples, c->saved, true, NULL))
+    glow__check_same(c, "dx without gradients of parameters differs from that with them", &grid,
+                     g.dx, c->arrays[CHECK_DX], 0);
+}
+
 void glow__check_backwards(glow__check *c) {
   c->of_batch = c->model->observed_count > 0;
-  if (is_a_function(c) && (c->of_batch || alone(c)))
+  if (is_a_function(c) && (c->of_batch || alone(c))) {
     backward_reconstructed(c);
+    inputs_only(c);
+  }
   c->of_batch = false;
 }
 
@@ -171,7 +188,7 @@ static void run_all(glow__check *c, bool second) {
   call.gradients = NULL;
   call.stored = NULL;
   call.stored_valid = false;
-  glow__node_inverse(&call, g.y, back, logdet);
+  glow__node_inverse(&call, g.y, back, logdet, NULL);
 }
 
 static void backward_compare(glow__check *c, const char *when) {

@@ -193,16 +193,18 @@ bool glow__check_forward(glow__check *c, const float *x, int64_t first, int64_t 
 }
 
 bool glow__check_inverse(glow__check *c, const glow__outputs *in, int64_t first, int64_t samples,
-                         int32_t form, float *x, double *logdet) {
+                         int32_t form, float *x, double *logdet, double *logprior) {
   const glow__node *node = c->node;
   glow__grid grid = glow__grid_x(c, samples);
   glow_call call;
   call_begin(c, first, samples, form, in->z, &call);
   for (int64_t n = 0; n < samples; n++)
     logdet[n] = c->start;
+  for (int64_t n = 0; logprior && n < samples; n++)
+    logprior[n] = c->start;
   c->ws->failure.failed = false;
-  glow_status status =
-      node->layer->ops.inverse(node->layer->self, &call, node->out_size ? in->y : NULL, x, logdet);
+  glow_status status = node->layer->ops.inverse(node->layer->self, &call,
+                                                node->out_size ? in->y : NULL, x, logdet, logprior);
   if (status == GLOW_OK)
     status = glow__outcome_refuse(c->ws);
   if (status != GLOW_OK) {
@@ -210,7 +212,20 @@ bool glow__check_inverse(glow__check *c, const glow__outputs *in, int64_t first,
     return false;
   }
   return call_end(c, "inverse", &call) && glow__check_written(c, "inverse", "x", x, &grid) &&
-         finite_sums(c, "inverse", "the log-det", logdet, samples);
+         finite_sums(c, "inverse", "the log-det", logdet, samples) &&
+         (!logprior || finite_sums(c, "inverse", "the log-prior", logprior, samples));
+}
+
+/* The call of a function that adds gradients of tensors. */
+static void with_gradients(glow__check *c, int64_t samples, float *gradients, glow_call *call) {
+  call->gradients = gradients;
+  call->gradient_first = c->node->first_parameter;
+  call->d_condition = c->vectors[3];
+  memset(c->vectors[3], 0, (size_t)(samples * c->model->condition_size) * sizeof(float));
+  if (!gradients)
+    return;
+  call_fill(gradients - GLOW_CHECK_GUARD, GLOW_CHECK_GUARD, of_array);
+  call_fill(gradients + c->node->parameters, GLOW_CHECK_GUARD, of_array);
 }
 
 static bool finite_gradients(glow__check *c, const float *gradients) {
@@ -246,17 +261,41 @@ bool glow__check_backward(glow__check *c, const glow_layer_gradient *gradient, f
     call.statistics = GLOW_STATISTICS_OBSERVED;
   call.stored = saved;
   call.stored_valid = valid;
-  call.gradients = gradients;
-  call.gradient_first = node->first_parameter;
-  call.d_condition = c->vectors[3];
-  memset(c->vectors[3], 0, (size_t)(samples * c->model->condition_size) * sizeof(float));
   if (!valid)
     fill_saved(c, saved);
-  call_fill(gradients - GLOW_CHECK_GUARD, GLOW_CHECK_GUARD, of_array);
-  call_fill(gradients + node->parameters, GLOW_CHECK_GUARD, of_array);
+  with_gradients(c, samples, gradients, &call);
   node->layer->ops.backward(node->layer->self, &call, &g);
   return call_end(c, "backward", &call) && glow__check_written(c, "backward", "dx", g.dx, &grid) &&
          (g.x || glow__check_written(c, "backward", "x_out", g.x_out, &grid)) &&
+         (!gradients || finite_gradients(c, gradients));
+}
+
+bool glow__check_inverse_backward(glow__check *c, const glow__outputs *in, float *x,
+                                  glow_layer_inverse_gradient *g, float *saved, float *gradients) {
+  const glow__node *node = c->node;
+  glow__grid y = glow__grid_y(c, c->samples), z = glow__grid_z(c, c->samples);
+  double *logdet = c->doubles[CHECK_SUM];
+  glow_call call;
+  call_begin(c, 0, c->samples, GLOW_LATENTS_RAW, in->z, &call);
+  fill_saved(c, saved);
+  call.stored = saved;
+  memset(logdet, 0, (size_t)c->samples * sizeof *logdet);
+  c->ws->failure.failed = false;
+  if (node->layer->ops.inverse(node->layer->self, &call, node->out_size ? in->y : NULL, x, logdet,
+                               NULL) != GLOW_OK) {
+    glow__check_fault(c, "inverse fails on what forward gave: %s", glow_last_error());
+    return false;
+  }
+  call.stored_valid = true;
+  with_gradients(c, c->samples, gradients, &call);
+  g->struct_size = sizeof *g;
+  g->x = x;
+  g->y = node->out_size ? in->y : NULL;
+  node->layer->ops.inverse_backward(node->layer->self, &call, g);
+  return call_end(c, "inverse_backward", &call) &&
+         (!node->out_size || glow__check_written(c, "inverse_backward", "dy", g->dy, &y)) &&
+         (!node->latent_size ||
+          glow__check_written(c, "inverse_backward", "d_latents", g->d_latents, &z)) &&
          finite_gradients(c, gradients);
 }
 

@@ -67,10 +67,15 @@ typedef struct step {
 } step;
 
 static const step steps[] = {
-    {"forward", glow__check_forwards},    {"inverse", glow__check_inverses},
-    {"in place", glow__check_in_place},   {"log-det", glow__check_logdets},
-    {"log-prior", glow__check_logpriors}, {"logits", glow__check_logits},
-    {"gradients", glow__check_gradients}, {"backward", glow__check_backwards},
+    {"forward", glow__check_forwards},
+    {"inverse", glow__check_inverses},
+    {"in place", glow__check_in_place},
+    {"log-det", glow__check_logdets},
+    {"log-prior", glow__check_logpriors},
+    {"logits", glow__check_logits},
+    {"gradients", glow__check_gradients},
+    {"backward", glow__check_backwards},
+    {"inverse backward", glow__check_inverse_backwards},
     {"threads", glow__check_threads},
 };
 

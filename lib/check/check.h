@@ -136,11 +136,15 @@ glow__outputs glow__check_outputs(glow__check *c, bool second);
 bool glow__check_forward(glow__check *c, const float *x, int64_t first, int64_t samples,
                          int32_t form, float *saved, const glow__outputs *out);
 bool glow__check_inverse(glow__check *c, const glow__outputs *in, int64_t first, int64_t samples,
-                         int32_t form, float *x, double *logdet);
-/* gradient: what is given, and where to write. z: the raw latents. gradients are added to. */
+                         int32_t form, float *x, double *logdet, double *logprior);
+/* gradient: what is given, and where to write. z: the raw latents. gradients are added to; NULL:
+ * nobody wants them. */
 bool glow__check_backward(glow__check *c, const glow_layer_gradient *gradient, float *z,
                           int64_t first, int64_t samples, float *saved, bool valid,
                           float *gradients);
+/* inverse into x, and back through it: g has what is given besides x and y. */
+bool glow__check_inverse_backward(glow__check *c, const glow__outputs *in, float *x,
+                                  glow_layer_inverse_gradient *g, float *saved, float *gradients);
 /* Logits into one of the sets; and their gradient, added to dx and gradients. */
 bool glow__check_logits_call(glow__check *c, const float *x, int64_t first, int64_t samples,
                              int32_t set);
@@ -174,6 +178,7 @@ void glow__check_logpriors(glow__check *c);
 void glow__check_gradients(glow__check *c);
 void glow__check_backwards(glow__check *c);
 void glow__check_logits(glow__check *c);
+void glow__check_inverse_backwards(glow__check *c);
 void glow__check_threads(glow__check *c);
 glow_status glow__check_save(glow__check *c);
 glow_status glow__check_inference_form(glow__check *c);

@@ -118,11 +118,11 @@ static bool data_and_back(glow__check *c, int32_t form) {
   bool raw = form == GLOW_LATENTS_RAW;
   glow__grid grid = glow__grid_x(c, c->samples);
   glow__outputs out = glow__check_outputs(c, false);
-  double *logdet = c->doubles[CHECK_SUM];
+  double *logdet = c->doubles[CHECK_SUM], *logprior = c->doubles[CHECK_LOGPRIOR2];
   if (!glow__check_forward(c, c->arrays[CHECK_X], 0, c->samples, form, NULL, &out))
     return false;
   float *back = glow__check_fresh(c, CHECK_BACK);
-  if (!glow__check_inverse(c, &out, 0, c->samples, form, back, logdet) ||
+  if (!glow__check_inverse(c, &out, 0, c->samples, form, back, logdet, logprior) ||
       !glow__check_same(c,
                         raw ? "inverse(forward(x)) differs from x"
                             : "with whitened latents inverse(forward(x)) differs from x",
@@ -131,7 +131,9 @@ static bool data_and_back(glow__check *c, int32_t form) {
   for (int64_t n = 0; n < c->samples; n++)
     c->doubles[CHECK_SUM2][n] = -out.logdet[n];
   return glow__check_same_sums(c, "the inverse's log-det is not minus forward's", c->samples,
-                               logdet, c->doubles[CHECK_SUM2], 1e-5);
+                               logdet, c->doubles[CHECK_SUM2], 1e-5) &&
+         glow__check_same_sums(c, "the inverse's log-prior is not forward's", c->samples, logprior,
+                               out.logprior, 1e-5);
 }
 
 /* y -> x -> y, from outputs halfway between those of two inputs: in the range of the layer, but not
@@ -148,7 +150,7 @@ static bool outputs_and_back(glow__check *c) {
     for (int64_t i = 0; i < c->node->latent_size; i++)
       a.z[n * c->dims + i] = 0.5f * (a.z[n * c->dims + i] + b.z[n * c->dims + i]);
   float *x = glow__check_fresh(c, CHECK_BACK);
-  if (!glow__check_inverse(c, &a, 0, c->samples, GLOW_LATENTS_RAW, x, c->doubles[CHECK_SUM]))
+  if (!glow__check_inverse(c, &a, 0, c->samples, GLOW_LATENTS_RAW, x, c->doubles[CHECK_SUM], NULL))
     return false;
   b = glow__check_outputs(c, true);
   return glow__check_forward(c, x, 0, c->samples, GLOW_LATENTS_RAW, NULL, &b) &&
@@ -163,25 +165,27 @@ static void inverse_is_a_function(glow__check *c) {
   glow__grid y = glow__grid_y(c, c->samples), z = glow__grid_z(c, c->samples);
   glow__outputs out = glow__check_outputs(c, false), copy = glow__check_outputs(c, true);
   double *logdet = c->doubles[CHECK_SUM], *other = c->doubles[CHECK_SUM2];
+  double *logprior = c->doubles[CHECK_LOGPRIOR], *more = c->doubles[CHECK_LOGPRIOR2];
   float *back = glow__check_fresh(c, CHECK_BACK), *again = glow__check_fresh(c, CHECK_WORK);
   if (!glow__check_forward(c, c->arrays[CHECK_X], 0, c->samples, GLOW_LATENTS_RAW, NULL, &out) ||
       !glow__check_forward(c, c->arrays[CHECK_X], 0, c->samples, GLOW_LATENTS_RAW, NULL, &copy) ||
-      !glow__check_inverse(c, &out, 0, c->samples, GLOW_LATENTS_RAW, back, logdet) ||
+      !glow__check_inverse(c, &out, 0, c->samples, GLOW_LATENTS_RAW, back, logdet, logprior) ||
       !glow__check_same(c, "inverse changes y", &y, out.y, copy.y, 0) ||
       !glow__check_same(c, "inverse changes the latents", &z, out.z, copy.z, 0))
     return;
   c->start = 3;
-  bool fine = glow__check_inverse(c, &out, 0, c->samples, GLOW_LATENTS_RAW, again, other);
+  bool fine = glow__check_inverse(c, &out, 0, c->samples, GLOW_LATENTS_RAW, again, other, more);
   c->start = 0;
   if (!fine ||
       !glow__check_same(c, "inverse of the same y differs at the second call", &x, again, back, 0))
     return;
   added(c, "the inverse's log-det", other, logdet, 3);
+  added(c, "the inverse's log-prior", more, logprior, 3);
   for (int64_t n = 0; n < c->samples; n++) {
     const glow__outputs in = {out.y + n * c->node->out_size, out.z + n * c->dims, NULL, NULL};
     again = glow__check_fresh(c, CHECK_WORK);
     one.first = n;
-    if (!glow__check_inverse(c, &in, n, 1, GLOW_LATENTS_RAW, again, other) ||
+    if (!glow__check_inverse(c, &in, n, 1, GLOW_LATENTS_RAW, again, other, NULL) ||
         !glow__check_same(c, "inverse of a sample alone differs from that in a batch", &one, again,
                           back + n * c->dims, rounding))
       return;
@@ -210,12 +214,13 @@ void glow__check_in_place(glow__check *c) {
       !same_outputs(c, "of forward over its input differs", &out, &reference, 0, c->samples, 0))
     return;
   float *x = glow__check_fresh(c, CHECK_BACK);
-  if (!glow__check_inverse(c, &reference, 0, c->samples, GLOW_LATENTS_RAW, x,
-                           c->doubles[CHECK_SUM]))
+  if (!glow__check_inverse(c, &reference, 0, c->samples, GLOW_LATENTS_RAW, x, c->doubles[CHECK_SUM],
+                           NULL))
     return;
   float *over = glow__check_fresh(c, CHECK_Y2);
   memcpy(over, reference.y, bytes(c, c->samples));
   const glow__outputs in = {over, reference.z, NULL, NULL};
-  if (glow__check_inverse(c, &in, 0, c->samples, GLOW_LATENTS_RAW, over, c->doubles[CHECK_SUM]))
+  if (glow__check_inverse(c, &in, 0, c->samples, GLOW_LATENTS_RAW, over, c->doubles[CHECK_SUM],
+                          NULL))
     glow__check_same(c, "x of inverse over y differs", &grid, over, x, 0);
 }

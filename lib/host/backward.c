@@ -8,13 +8,22 @@
 #include "host/outcome.h"
 #include "host/run.h"
 
+void glow__back_gradients(glow_workspace *ws, float *gradients, glow_call *call) {
+  call->gradients = gradients;
+  if (gradients || glow__skips_gradients(call->node))
+    return;
+  call->gradients = ws->memory + ws->plan.parameter_gradients; /* nobody reads it */
+  call->gradient_first = call->node->first_parameter;
+}
+
 void glow__back_begin(const glow__back *b, int32_t i, glow_call *call) {
   glow_workspace *ws = b->ws;
   glow__call_begin(ws, &ws->model->nodes[i], ws->samples, ws->labels, GLOW_LATENTS_RAW,
                    ws->memory + ws->plan.latents, call);
-  call->gradients = b->gradients;
+  glow__back_gradients(ws, b->gradients, call);
   call->d_condition = b->d_condition;
-  call->statistics = GLOW_STATISTICS_OBSERVED;
+  call->statistics =
+      ws->statistics == GLOW_STATISTICS_BATCH ? GLOW_STATISTICS_OBSERVED : GLOW_STATISTICS_RUNNING;
 }
 
 void glow__back_node(const glow__back *b, int32_t i, const glow_call *call,
@@ -49,7 +58,7 @@ static void stored(const glow__back *b, int32_t i) {
 static glow_status backward_invert(const glow_workspace *ws, const glow__node *node,
                                    glow_call *call, const float *y, float *x) {
   double *ignored = (double *)(void *)(ws->memory + ws->plan.logdet);
-  GLOW_TRY(glow__node_inverse(call, y, x, ignored));
+  GLOW_TRY(glow__node_inverse(call, y, x, ignored, NULL));
   GLOW_TRY(glow__outcome_refuse(ws));
   if (node->stored.count)
     glow__node_forward(call, x, node->out_size ? ws->memory + ws->plan.spare : NULL, ignored,
@@ -189,7 +198,7 @@ static glow_status backward_check(const glow_workspace *ws, const glow_backward_
                       "the workspace is for inference and stores nothing for backward");
   if (ws->samples < 0)
     return refuse_samples(ws);
-  if (!ws->samples)
+  if (!ws->samples || ws->inverted)
     return glow_error(GLOW_E_STATE,
                       "glow_workspace_backward needs a glow_workspace_forward just before it");
   GLOW_TRY(glow__check_ready(ws->model));
@@ -210,7 +219,7 @@ glow_status glow_workspace_backward(glow_workspace *ws, const glow_backward_opti
   double *d_logprior = (double *)(void *)(ws->memory + ws->plan.weight_logprior);
   set_weights(ws, &o, d_logdet, d_logprior);
   const glow__back b = {.ws = ws,
-                        .gradients = ws->memory + ws->plan.parameter_gradients,
+                        .gradients = glow_workspace_gradients(ws),
                         .d_logdet = d_logdet,
                         .d_logprior = d_logprior,
                         .d_latents = o.d_latents,
@@ -223,7 +232,7 @@ glow_status glow_workspace_backward(glow_workspace *ws, const glow_backward_opti
   if (status == GLOW_OK && o.dx)
     memcpy(o.dx, ws->memory + ws->plan.gradients_x[0],
            (size_t)(ws->samples * ws->model->dims) * sizeof(float));
-  if (status == GLOW_OK)
+  if (status == GLOW_OK && ws->statistics == GLOW_STATISTICS_BATCH)
     glow__running_gather(ws);
   ws->samples = 0;
   return status;

@@ -100,9 +100,9 @@ static double *doubles(const glow_workspace *ws, int64_t offset) {
   return (double *)(void *)(ws->memory + offset);
 }
 
-/* For backward, which is of the whole batch: samples that have failed leave it nothing. */
-static void remember(glow_workspace *ws, const int32_t *labels, int64_t count) {
+void glow__remember(glow_workspace *ws, const int32_t *labels, int64_t count) {
   ws->samples = ws->failed ? -1 : count;
+  ws->inverted = false;
   ws->labels = NULL;
   if (!ws->model->classes)
     return;
@@ -143,7 +143,8 @@ static forward_part forward_part_of(const glow_workspace *ws, const float *x, in
   p.latents = o->latents ? o->latents + first * dims : NULL;
   p.form = p.latents ? o->form : GLOW_LATENTS_RAW;
   p.store = is_for_backward(ws, o);
-  p.statistics = p.store ? GLOW_STATISTICS_BATCH : GLOW_STATISTICS_RUNNING;
+  bool running = !p.store || o->running_averages || ws->plan.inputs_only;
+  p.statistics = running ? GLOW_STATISTICS_RUNNING : GLOW_STATISTICS_BATCH;
   return p;
 }
 
@@ -196,8 +197,10 @@ static glow_status forward_batch(glow_workspace *ws, const float *x, int64_t fir
   glow__outcome_blank_doubles(ws, p.count, lp);
   glow__outcome_blank(ws, p.count, ws->memory + ws->plan.logits, ws->model->logits);
   glow__outcome_hand_out(ws, p.count, o->statuses ? o->statuses + first : NULL);
-  if (p.store)
-    remember(ws, p.labels, p.count);
+  if (!p.store)
+    return GLOW_OK;
+  glow__remember(ws, p.labels, p.count);
+  ws->statistics = p.statistics;
   return GLOW_OK;
 }
 
@@ -207,6 +210,10 @@ static glow_status forward_read_options(const glow_forward_options *from, glow_f
   if (o->evaluate != 0 && o->evaluate != 1)
     return glow_error(GLOW_E_ARGUMENT, "glow_forward_options: evaluate is %d; it must be 0 or 1",
                       o->evaluate);
+  if (o->running_averages != 0 && o->running_averages != 1)
+    return glow_error(GLOW_E_ARGUMENT,
+                      "glow_forward_options: running_averages is %d; it must be 0 or 1",
+                      o->running_averages);
   return glow__check_form(&o->form);
 }
 

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "host/draw.h"
 #include "host/outcome.h"
 #include "host/run.h"
 
@@ -13,31 +14,49 @@ static bool inverse_watched(const glow__watch *w, const glow__node *node, const 
   return finite;
 }
 
+/* Where node i writes its input: to a place of its own if backward needs it; the caller's x at the
+ * end; otherwise over its output if the layer can do that; otherwise to the state that does not
+ * hold its output. */
+static float *input_place(const glow_workspace *ws, int32_t i, const float *y, float *x,
+                          bool store) {
+  float *a = ws->memory + ws->plan.states[0], *b = ws->memory + ws->plan.states[1];
+  float *stored = store ? glow__stored_input(ws, i) : NULL;
+  if (stored)
+    return stored;
+  if (i == 0)
+    return x;
+  if (y != a && y != b)
+    return a;
+  bool in_place = ws->model->nodes[i].layer->ops.flags & GLOW_LAYER_IN_PLACE;
+  return (y == a) == in_place ? a : b;
+}
+
 glow_status glow__run_inverse(glow_workspace *ws, const float *latents, int32_t form,
-                              const int32_t *labels, int64_t samples, float *x, double *logdet,
-                              glow__watch *watch) {
+                              const int32_t *labels, int64_t samples, bool store, float *x,
+                              double *logdet, double *logprior, glow__watch *watch) {
   const glow_model *model = ws->model;
-  float *states[2] = {ws->memory + ws->plan.states[0], ws->memory + ws->plan.states[1]};
   const float *y = NULL;
-  int32_t other = 0;
   memset(logdet, 0, (size_t)samples * sizeof *logdet);
+  if (logprior)
+    memset(logprior, 0, (size_t)samples * sizeof *logprior);
   for (int32_t i = model->node_count - 1; i >= 0; i--) {
     const glow__node *node = &model->nodes[i];
-    bool in_place = y && i > 0 && (node->layer->ops.flags & GLOW_LAYER_IN_PLACE);
-    float *to = i == 0 ? x : in_place ? states[1 - other] : states[other];
+    float *to = input_place(ws, i, y, x, store);
     glow_call call;
     GLOW_TRY(glow__check_cancelled(ws));
     /* Layers only read latents in inverse, although the pointer that they get is not const. */
     glow__call_begin(ws, node, samples, labels, form, (float *)(uintptr_t)latents, &call);
-    GLOW_TRY(glow__node_inverse(&call, y, to, logdet));
+    if (store && glow__inverse_stores(ws, i))
+      call.stored = ws->memory + ws->stored[i];
+    GLOW_TRY(glow__node_inverse(&call, y, to, logdet, logprior));
     if (watch && !inverse_watched(watch, node, to, logdet)) {
       watch->found = node;
       return GLOW_OK;
     }
-    if (!in_place)
-      other = 1 - other;
     y = to;
   }
+  if (y != x)
+    memcpy(x, y, (size_t)(samples * model->dims) * sizeof *x);
   return GLOW_OK;
 }
 
@@ -55,13 +74,27 @@ static double *inverse_logdets(const glow_workspace *ws) {
   return (double *)(void *)(ws->memory + ws->plan.logdet);
 }
 
+static double *inverse_logpriors(const glow_workspace *ws) {
+  return (double *)(void *)(ws->memory + ws->plan.logprior);
+}
+
 static glow_status inverse_read_options(const glow_inverse_options *from, glow_inverse_options *o) {
   *o = (glow_inverse_options)GLOW_INVERSE_OPTIONS_INIT;
   GLOW_TRY(glow__options_copy(o, sizeof *o, from, sizeof *o, "glow_inverse_options"));
-  if (o->reserved)
-    return glow_error(GLOW_E_ARGUMENT, "glow_inverse_options: reserved is %d; it must be 0",
-                      o->reserved);
+  if (o->store != 0 && o->store != 1)
+    return glow_error(GLOW_E_ARGUMENT, "glow_inverse_options: store is %d; it must be 0 or 1",
+                      o->store);
   return glow__check_form(&o->form);
+}
+
+/* What `store` asks for. */
+static glow_status check_store(const glow_workspace *ws, int64_t count, int32_t store) {
+  if (!store)
+    return GLOW_OK;
+  if (!ws->plan.inverse_backward)
+    return glow_error(GLOW_E_STATE,
+                      "store is 1, and the workspace was made without inverse_backward");
+  return glow__check_batch(ws, count);
 }
 
 /* One batch of an inverse pass: what is given, and what the caller gets. */
@@ -70,14 +103,46 @@ typedef struct inverse_part {
   int32_t form;
   const int32_t *labels;
   int64_t count;
+  bool store; /* for glow_workspace_inverse_backward */
   float *x;
   double *logdet;    /* or NULL */
+  double *log_prob;  /* or NULL */
+  double *log_q;     /* NULL, or to what the log-density is added */
   int32_t *statuses; /* or NULL */
 } inverse_part;
 
+/* NULL where nobody asks for a density. */
+static double *inverse_wanted_logpriors(const glow_workspace *ws, const inverse_part *p) {
+  return p->log_prob || p->log_q ? inverse_logpriors(ws) : NULL;
+}
+
 static glow_status run_inverse(glow_workspace *ws, const inverse_part *p, glow__watch *watch) {
-  return glow__run_inverse(ws, p->latents, p->form, p->labels, p->count, p->x, inverse_logdets(ws),
-                           watch);
+  return glow__run_inverse(ws, p->latents, p->form, p->labels, p->count, p->store && !watch, p->x,
+                           inverse_logdets(ws), inverse_wanted_logpriors(ws, p), watch);
+}
+
+/* log p(x) = log p(raw latents) - log|det dx / d raw latents| */
+static void inverse_hand_out(const glow_workspace *ws, const inverse_part *p) {
+  const double *logdet = inverse_logdets(ws), *logprior = inverse_logpriors(ws);
+  for (int64_t n = 0; n < p->count; n++) {
+    if (p->logdet)
+      p->logdet[n] = logdet[n];
+    if (p->log_prob)
+      p->log_prob[n] = logprior[n] - logdet[n];
+    if (p->log_q)
+      p->log_q[n] += logprior[n] - logdet[n];
+  }
+}
+
+/* For backward, as a forward pass does. It needs the latents in the form that they had. */
+static void inverse_remember(glow_workspace *ws, const inverse_part *p) {
+  float *own = ws->memory + ws->plan.latents;
+  if (p->latents != own)
+    memcpy(own, p->latents, (size_t)(p->count * ws->model->dims) * sizeof *own);
+  glow__remember(ws, p->labels, p->count);
+  ws->statistics = GLOW_STATISTICS_RUNNING;
+  ws->inverted = true;
+  ws->form = p->form;
 }
 
 /* The batch that starts at ws->first, whose input was screened. Who gets no statuses is told the
@@ -85,9 +150,9 @@ static glow_status run_inverse(glow_workspace *ws, const inverse_part *p, glow__
 static glow_status inverse_batch(glow_workspace *ws, const inverse_part *p) {
   int64_t dims = ws->model->dims;
   GLOW_TRY(run_inverse(ws, p, NULL));
-  int64_t n = glow__outcome_mark(ws, p->count, p->x, dims, inverse_logdets(ws), NULL);
-  if (p->logdet)
-    memcpy(p->logdet, inverse_logdets(ws), (size_t)p->count * sizeof *p->logdet);
+  int64_t n = glow__outcome_mark(ws, p->count, p->x, dims, inverse_logdets(ws),
+                                 inverse_wanted_logpriors(ws, p));
+  inverse_hand_out(ws, p);
   if (n >= 0) {
     glow__watch watch = {.first = n, .count = 1};
     if (!p->statuses)
@@ -96,7 +161,11 @@ static glow_status inverse_batch(glow_workspace *ws, const inverse_part *p) {
   }
   glow__outcome_blank(ws, p->count, p->x, dims);
   glow__outcome_blank_doubles(ws, p->count, p->logdet);
+  glow__outcome_blank_doubles(ws, p->count, p->log_prob);
+  glow__outcome_blank_doubles(ws, p->count, p->log_q);
   glow__outcome_hand_out(ws, p->count, p->statuses);
+  if (p->store)
+    inverse_remember(ws, p);
   return GLOW_OK;
 }
 
@@ -109,6 +178,7 @@ glow_status glow_workspace_inverse(glow_workspace *ws, const float *latents, int
   GLOW_TRY(check_inverse(ws, o.labels, count, o.form, x));
   if (!latents)
     return glow_error(GLOW_E_ARGUMENT, "an inverse pass needs latents");
+  GLOW_TRY(check_store(ws, count, o.store));
   const int64_t dims = ws->model->dims;
   glow__outcome_begin(ws);
   for (int64_t first = 0; status == GLOW_OK && first < count; first += ws->plan.batch) {
@@ -116,8 +186,10 @@ glow_status glow_workspace_inverse(glow_workspace *ws, const float *latents, int
                             .form = o.form,
                             .labels = o.labels ? o.labels + first : NULL,
                             .count = glow__batch_at(ws, first, count),
+                            .store = o.store,
                             .x = x + first * dims,
                             .logdet = o.logdet ? o.logdet + first : NULL,
+                            .log_prob = o.log_prob ? o.log_prob + first : NULL,
                             .statuses = o.statuses ? o.statuses + first : NULL};
     ws->first = first;
     glow__outcome_screen(ws, "latents", p.latents, p.count);
@@ -129,69 +201,6 @@ glow_status glow_workspace_inverse(glow_workspace *ws, const float *latents, int
 
 /* ---- sampling -------------------------------------------------------------------------------- */
 
-static bool valid_temperature(double t) {
-  return isfinite(t) && t >= 0;
-}
-
-static glow_status check_temperatures(const glow_model *model, const glow_sample_options *o,
-                                      int64_t count) {
-  if (!valid_temperature(o->temperature))
-    return glow_error(GLOW_E_ARGUMENT, "temperature is %g; it must be 0 or more", o->temperature);
-  for (int32_t i = 0; o->per_latent && i < model->latent_count; i++)
-    if (!valid_temperature(o->per_latent[i]))
-      return glow_error(GLOW_E_ARGUMENT, "temperature of latents %d is %g; it must be 0 or more", i,
-                        o->per_latent[i]);
-  for (int64_t i = 0; o->per_sample && i < count; i++)
-    if (!valid_temperature(o->per_sample[i]))
-      return glow_error(GLOW_E_ARGUMENT, "temperature of sample %lld is %g; it must be 0 or more",
-                        (long long)i, o->per_sample[i]);
-  return GLOW_OK;
-}
-
-typedef struct draw {
-  const glow_model *model;
-  const glow_sample_options *options;
-  float *latents; /* of one batch, */
-  int64_t first;  /* whose first sample this is */
-} draw;
-
-/* From uniform random numbers, by the inverse of the distribution function: e = log(u / (1 - u)),
- * with u in the middle of its step of 2^-24. */
-static void draw_logistic(const glow_sample_options *o, uint64_t position, float *z,
-                          int64_t count) {
-  glow_random_uniform(o->seed, GLOW_STREAM_SAMPLE, position, z, count);
-  for (int64_t j = 0; j < count; j++) {
-    double u = (double)z[j] + 0x1p-25;
-    z[j] = (float)(log(u) - log1p(-u));
-  }
-}
-
-/* Whitened latents of one sample. */
-static void draw_sample(void *arg, uint32_t task, uint32_t worker) {
-  const draw *d = arg;
-  const glow_sample_options *o = d->options;
-  int64_t dims = d->model->dims;
-  float *z = d->latents + (int64_t)task * dims;
-  int64_t number = d->first + (int64_t)task;
-  double sample = o->temperature * (o->per_sample ? o->per_sample[number] : 1.0);
-  int32_t block = 0;
-  (void)worker;
-  uint64_t position = (o->first + (uint64_t)number) * (uint64_t)dims;
-  glow_random_normal(o->seed, GLOW_STREAM_SAMPLE, position, z, dims);
-  for (int32_t i = 0; i < d->model->node_count; i++) {
-    const glow__node *node = &d->model->nodes[i];
-    if (!node->latent_size)
-      continue;
-    if (node->latent_density == GLOW_DENSITY_LOGISTIC)
-      draw_logistic(o, position + (uint64_t)node->latent_offset, z + node->latent_offset,
-                    node->latent_size);
-    float t = (float)(sample * (o->per_latent ? o->per_latent[block] : 1.0));
-    block++;
-    for (int64_t j = 0; j < node->latent_size; j++)
-      z[node->latent_offset + j] *= t;
-  }
-}
-
 glow_status glow_workspace_sample(glow_workspace *ws, int64_t count,
                                   const glow_sample_options *options, float *x) {
   GLOW_LIVE(ws, WORKSPACE);
@@ -199,18 +208,29 @@ glow_status glow_workspace_sample(glow_workspace *ws, int64_t count,
   glow_status status = GLOW_OK;
   GLOW_TRY(glow__options_copy(&o, sizeof o, options, sizeof o, "glow_sample_options"));
   GLOW_TRY(check_inverse(ws, o.labels, count, GLOW_LATENTS_WHITENED, x));
-  GLOW_TRY(check_temperatures(ws->model, &o, count));
-  draw d = {ws->model, &o, ws->memory + ws->plan.latents, 0};
+  GLOW_TRY(glow__draw_check(ws->model, &o, count));
+  if (o.reserved || (o.store != 0 && o.store != 1))
+    return glow_error(GLOW_E_ARGUMENT,
+                      "glow_sample_options: store is %d; it must be 0 or 1, and reserved 0",
+                      o.store);
+  GLOW_TRY(check_store(ws, count, o.store));
+  float *latents = ws->memory + ws->plan.latents;
+  const int64_t dims = ws->model->dims;
   glow__outcome_begin(ws);
-  for (; status == GLOW_OK && d.first < count; d.first += ws->plan.batch) {
-    const inverse_part p = {.latents = d.latents,
+  for (int64_t first = 0; status == GLOW_OK && first < count; first += ws->plan.batch) {
+    const inverse_part p = {.latents = latents,
                             .form = GLOW_LATENTS_WHITENED,
-                            .labels = o.labels ? o.labels + d.first : NULL,
-                            .count = glow__batch_at(ws, d.first, count),
-                            .x = x + d.first * ws->model->dims,
-                            .statuses = o.statuses ? o.statuses + d.first : NULL};
-    ws->first = d.first;
-    glow_context_run(ws->model->context, (uint32_t)p.count, draw_sample, &d);
+                            .labels = o.labels ? o.labels + first : NULL,
+                            .count = glow__batch_at(ws, first, count),
+                            .store = o.store,
+                            .x = x + first * dims,
+                            .log_prob = o.log_prob ? o.log_prob + first : NULL,
+                            .log_q = o.log_q ? o.log_q + first : NULL,
+                            .statuses = o.statuses ? o.statuses + first : NULL};
+    ws->first = first;
+    glow__draw(ws->model, &o, first, p.count, latents, p.log_q);
+    if (o.latents)
+      memcpy(o.latents + first * dims, latents, (size_t)(p.count * dims) * sizeof *latents);
     glow__outcome_screen(ws, "latents", NULL, p.count);
     status = inverse_batch(ws, &p);
   }

@@ -5,8 +5,8 @@
 #include "host/handles.h"
 
 static const uint32_t known_flags = GLOW_LAYER_BY_TASKS | GLOW_LAYER_IN_PLACE |
-                                    GLOW_LAYER_RECONSTRUCTS | GLOW_LAYER_ALWAYS_PREPARES |
-                                    GLOW_LAYER_INFERENCE_ONLY;
+                                    GLOW_LAYER_SKIPS_GRADIENTS | GLOW_LAYER_RECONSTRUCTS |
+                                    GLOW_LAYER_ALWAYS_PREPARES | GLOW_LAYER_INFERENCE_ONLY;
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
@@ -57,6 +57,8 @@ uint32_t glow__layer_flags(const glow_layer *layer) {
       flags &= ~(uint32_t)GLOW_LAYER_ALWAYS_PREPARES;
     if (net->flags & GLOW_NET_INFERENCE_ONLY)
       flags |= GLOW_LAYER_INFERENCE_ONLY;
+    if (!(net->flags & GLOW_NET_SKIPS_GRADIENTS))
+      flags &= ~(uint32_t)GLOW_LAYER_SKIPS_GRADIENTS;
   }
   return flags;
 }

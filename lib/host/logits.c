@@ -113,7 +113,7 @@ static glow_status from_latents(glow_workspace *ws, const float *latents, int32_
     glow_call call;
     GLOW_TRY(glow__check_cancelled(ws));
     logits_begin(ws, i, labels, count, form, latents, &call);
-    GLOW_TRY(glow__node_inverse(&call, y, x, logits_logdets(ws)));
+    GLOW_TRY(glow__node_inverse(&call, y, x, logits_logdets(ws), NULL));
     y = x;
   }
   logits_finish(ws, y, count, logits);

@@ -116,21 +116,28 @@ static bool place_slots(const glow_model *model, glow__plan *plan, double drift_
 }
 
 static bool place_training(const glow_model *model, glow__plan *plan) {
-  int64_t stride = 0;
+  int64_t stride = 0, unused = 0;
   for (int32_t i = 0; i < model->node_count; i++) {
     const glow__node *node = &model->nodes[i];
+    if (plan->inputs_only && glow__skips_gradients(node))
+      continue;
     if (!glow__by_tasks(node))
       stride = max64(stride, node->parameters);
+    unused = max64(unused, node->parameters);
   }
+  int64_t observed = plan->inputs_only ? 0 : model->observed_count;
   plan->block_stride = stride;
   return place_samples(plan, plan->state, &plan->gradients_x[0]) &&
          place_samples(plan, plan->state, &plan->gradients_x[1]) &&
          place_samples(plan, plan->needs_spare ? plan->state : 0, &plan->spare) &&
          glow_size_multiply(stride, GLOW_MAX_BLOCKS, &stride) &&
          plan_place(plan, stride, &plan->block_gradients) &&
-         plan_place(plan, model->parameter_count, &plan->parameter_gradients) &&
-         plan_place(plan, model->observed_count, &plan->observed) &&
-         plan_place(plan, 2 * model->observed_count, &plan->observed_sum);
+         plan_place(plan, plan->inputs_only ? unused : model->parameter_count,
+                    &plan->parameter_gradients) &&
+         plan_place(plan, plan->inverse_backward ? glow__iterate_floats(model, plan->batch) : 0,
+                    &plan->iteration) &&
+         plan_place(plan, observed, &plan->observed) &&
+         plan_place(plan, 2 * observed, &plan->observed_sum);
 }
 
 /* Offsets for each node; NULL if only sizes are wanted. */
@@ -142,8 +149,12 @@ typedef struct tables {
 static glow_status plan_make_plan(const glow_model *model, const glow_workspace_options *o,
                                   uint32_t workers, const unsigned char *store, glow__plan *plan,
                                   const tables *t) {
-  *plan = (glow__plan){
-      .batch = o->batch, .mode = o->mode, .workers = workers, .cache_packed = o->cache_packed == 1};
+  *plan = (glow__plan){.batch = o->batch,
+                       .mode = o->mode,
+                       .workers = workers,
+                       .cache_packed = o->cache_packed == 1,
+                       .inputs_only = o->inputs_only == 1,
+                       .inverse_backward = o->inverse_backward == 1};
   plan->state = model->dims; /* no layer makes more elements than it is given */
   bool training = o->mode != GLOW_MODE_INFERENCE;
   bool ok =

@@ -49,6 +49,7 @@ typedef struct block_run {
   float *to_x, *to_y; /* written */
   double *logdet, *logprior;
   const glow_layer_gradient *gradient;
+  const glow_layer_inverse_gradient *inverse_gradient;
   float *logits;         /* written */
   const float *d_logits; /* read, with to_x as the gradient of x */
   float *blocks;
@@ -113,7 +114,8 @@ static void inverse_block(void *arg, uint32_t task, uint32_t worker) {
   const glow__node *node = call.node;
   glow_status status = node->layer->ops.inverse(
       node->layer->self, &call, c->y ? c->y + call.first * node->out_size : NULL,
-      c->to_x + call.first * node->in_size, c->logdet + call.first);
+      c->to_x + call.first * node->in_size, c->logdet + call.first,
+      c->logprior ? c->logprior + call.first : NULL);
   if (status == GLOW_OK)
     return;
   glow__failure own = {.status = status, .sample = call.first};
@@ -135,23 +137,25 @@ static void clear_failed(const glow_call *call, float *x) {
 
 /* In words of this thread. */
 static glow_status inverse_in_blocks(const glow_call *call, const float *y, float *x,
-                                     double *logdet) {
+                                     double *logdet, double *logprior) {
   glow__failure stopped = {.failed = false};
   block_run c = {.call = call,
                  .block = glow__block_samples(call->node, call->samples),
                  .y = y,
                  .to_x = x,
                  .logdet = logdet,
+                 .logprior = logprior,
                  .stopped = &stopped};
   glow_context_run(call->model->context, block_count(&c), inverse_block, &c);
   return stopped.failed ? glow_error(stopped.status, "%s", stopped.text) : GLOW_OK;
 }
 
-glow_status glow__node_inverse(const glow_call *call, const float *y, float *x, double *logdet) {
+glow_status glow__node_inverse(const glow_call *call, const float *y, float *x, double *logdet,
+                               double *logprior) {
   const glow_layer *layer = call->node->layer;
   glow_status status = glow__by_tasks(call->node)
-                           ? layer->ops.inverse(layer->self, call, y, x, logdet)
-                           : inverse_in_blocks(call, y, x, logdet);
+                           ? layer->ops.inverse(layer->self, call, y, x, logdet, logprior)
+                           : inverse_in_blocks(call, y, x, logdet, logprior);
   if (status != GLOW_OK)
     return glow__error_prefix(status, "layer '%s'", call->node->name);
   clear_failed(call, x);
@@ -164,6 +168,8 @@ static const float *offset_of(const float *base, int64_t offset) {
 
 /* A block's own gradients. */
 static void begin_gradients(const block_run *c, uint32_t task, glow_call *call) {
+  if (!c->call->gradients) /* they are left out */
+    return;
   call->gradients = c->blocks + (int64_t)task * c->block_stride;
   call->gradient_first = call->node->first_parameter;
   memset(call->gradients, 0, (size_t)call->node->parameters * sizeof(float));
@@ -175,6 +181,8 @@ static void run_with_gradients(const block_run *c, glow_task_fn block) {
   const glow__node *node = call->node;
   uint32_t count = block_count(c);
   glow_context_run(call->model->context, count, block, (void *)(uintptr_t)c);
+  if (!call->gradients)
+    return;
   float *sum = call->gradients + (node->first_parameter - call->gradient_first);
   for (uint32_t b = 0; b < count; b++)
     for (int64_t j = 0; j < node->parameters; j++)
@@ -213,6 +221,40 @@ void glow__node_backward(const glow_call *call, const glow_layer_gradient *gradi
                  .blocks = blocks,
                  .block_stride = block_stride};
   run_with_gradients(&c, backward_block);
+}
+
+static void inverse_backward_block(void *arg, uint32_t task, uint32_t worker) {
+  const block_run *c = arg;
+  glow_call call = block_call(c, task, worker);
+  const glow__node *node = call.node;
+  const glow_layer_inverse_gradient *g = c->inverse_gradient;
+  int64_t first = call.first;
+  glow_layer_inverse_gradient part = {
+      .struct_size = sizeof part,
+      .x = g->x + first * node->in_size,
+      .y = offset_of(g->y, first * node->out_size),
+      .dx = g->dx + first * node->in_size,
+      .dy = g->dy ? g->dy + first * node->out_size : NULL,
+      .d_logdet = g->d_logdet + first,
+      .d_logprior = g->d_logprior + first,
+      .d_latents = g->d_latents ? g->d_latents + first * call.latent_stride : NULL};
+  begin_gradients(c, task, &call);
+  node->layer->ops.inverse_backward(node->layer->self, &call, &part);
+}
+
+void glow__node_inverse_backward(const glow_call *call, const glow_layer_inverse_gradient *gradient,
+                                 float *blocks, int64_t block_stride) {
+  const glow__node *node = call->node;
+  if (glow__by_tasks(node)) {
+    node->layer->ops.inverse_backward(node->layer->self, call, gradient);
+    return;
+  }
+  block_run c = {.call = call,
+                 .block = glow__block_samples(node, call->samples),
+                 .inverse_gradient = gradient,
+                 .blocks = blocks,
+                 .block_stride = block_stride};
+  run_with_gradients(&c, inverse_backward_block);
 }
 
 /* ---- logits ---------------------------------------------------------------------------------- */

@@ -16,8 +16,10 @@ static inline void glow__call_skip(glow_call *call, int64_t samples) {
 }
 void glow__node_forward(const glow_call *call, const float *x, float *y, double *logdet,
                         double *logprior);
-/* Fails when the layer's inverse as a whole does; samples that fail are marked, and zeros in x. */
-glow_status glow__node_inverse(const glow_call *call, const float *y, float *x, double *logdet);
+/* Fails when the layer's inverse as a whole does; samples that fail are marked, and zeros in x.
+ * logprior may be NULL. */
+glow_status glow__node_inverse(const glow_call *call, const float *y, float *x, double *logdet,
+                               double *logprior);
 /* pass->gradients: the whole flat vector. blocks: buffers for by-samples layers. */
 void glow__node_backward(const glow_call *call, const glow_layer_gradient *gradient, float *blocks,
                          int64_t block_stride);
@@ -39,9 +41,14 @@ typedef struct glow__watch {
 glow_status glow__run_forward(glow_workspace *ws, const float *x, const int32_t *labels,
                               int64_t samples, int32_t form, int32_t statistics, bool store,
                               float *latents, double *logdet, double *logprior, glow__watch *watch);
+/* logprior: NULL, or where the log-density of the raw latents goes. */
 glow_status glow__run_inverse(glow_workspace *ws, const float *latents, int32_t form,
-                              const int32_t *labels, int64_t samples, float *x, double *logdet,
-                              glow__watch *watch);
+                              const int32_t *labels, int64_t samples, bool store, float *x,
+                              double *logdet, double *logprior, glow__watch *watch);
+
+/* A pass was stored for backward, which is of the whole batch: samples that have failed leave it
+ * nothing. */
+void glow__remember(glow_workspace *ws, const int32_t *labels, int64_t count);
 
 /* ---- backward -------------------------------------------------------------------------------- */
 
@@ -56,6 +63,9 @@ typedef struct glow__back {
   const float *d_logits;  /* [samples, logits] or NULL */
 } glow__back;
 
+/* Where a call's gradients of parameters go. gradients: the whole flat vector, or NULL where nobody
+ * wants them. */
+void glow__back_gradients(glow_workspace *ws, float *gradients, glow_call *call);
 /* The call of node i. */
 void glow__back_begin(const glow__back *b, int32_t i, glow_call *call);
 /* Backward of node i. g has x or x_out, and y, of which NULL is the output of the last node. */
@@ -63,6 +73,20 @@ void glow__back_node(const glow__back *b, int32_t i, const glow_call *call, glow
 /* Nodes [first, last), from the last one back, given the stored input of the first: runs them
  * forward again. */
 glow_status glow__back_recomputed(const glow__back *b, int32_t first, int32_t last);
+
+/* ---- back through inverse -------------------------------------------------------------------- */
+
+/* Does inverse of node i fill stored regions of its own? */
+static inline bool glow__inverse_stores(const glow_workspace *ws, int32_t i) {
+  return glow__is_stored(ws, i) && ws->model->nodes[i].layer->ops.inverse_backward;
+}
+void glow__node_inverse_backward(const glow_call *call, const glow_layer_inverse_gradient *gradient,
+                                 float *blocks, int64_t block_stride);
+
+/* iterate.c: the same for a node whose table has no inverse_backward. call: of node i, with all
+ * that its backward needs. */
+glow_status glow__iterate_inverse_backward(glow_workspace *ws, const glow_call *call,
+                                           const glow_layer_inverse_gradient *gradient);
 
 /* ---- running averages ------------------------------------------------------------------------ */
 

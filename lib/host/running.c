@@ -81,8 +81,9 @@ glow_status glow_workspace_update_statistics(glow_workspace *ws, glow_model *mod
     return glow_error(GLOW_E_ARGUMENT, "glow_workspace_update_statistics: NULL argument");
   if (ws->model != model)
     return glow_error(GLOW_E_ARGUMENT, "the workspace belongs to another model");
-  if (!glow__is_training(ws))
-    return glow_error(GLOW_E_STATE, "the workspace is for inference and observes nothing");
+  if (!glow__is_training(ws) || ws->plan.inputs_only)
+    return glow_error(GLOW_E_STATE, "the workspace observes nothing: it is for inference, or made "
+                                    "with inputs_only");
   GLOW_TRY(glow__running_move(ws, model));
   glow_status status = glow_model_prepare(model);
   if (status == GLOW_OK)

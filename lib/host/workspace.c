@@ -16,6 +16,8 @@ static const glow_option rows[] = {
     GLOW_OPTION(glow_workspace_options, cache_packed, INT32, .high = 1),
     GLOW_OPTION(glow_workspace_options, memory_budget, UINT64),
     GLOW_OPTION(glow_workspace_options, drift_bound, REAL, .high = 1e300, .fallback = 1e-3),
+    GLOW_OPTION(glow_workspace_options, inputs_only, INT32, .high = 1),
+    GLOW_OPTION(glow_workspace_options, inverse_backward, INT32, .high = 1),
 };
 static const glow_options_table table = {GLOW_OPTIONS_TABLE(glow_workspace_options, rows)};
 
@@ -30,6 +32,11 @@ static glow_status workspace_read_options(const glow_model *model,
                       "the model is an inference form: mode is %d; it must be GLOW_MODE_INFERENCE "
                       "(%d)",
                       (int)o->mode, GLOW_MODE_INFERENCE);
+  if (o->mode == GLOW_MODE_INFERENCE && (o->inputs_only || o->inverse_backward))
+    return glow_error(GLOW_E_ARGUMENT,
+                      "%s is 1, and mode is GLOW_MODE_INFERENCE, which has no backward: choose "
+                      "GLOW_MODE_STORED or another",
+                      o->inputs_only ? "inputs_only" : "inverse_backward");
   if ((o->mode == GLOW_MODE_BUDGET) != (o->memory_budget != 0))
     return glow_error(
         GLOW_E_ARGUMENT,
@@ -150,7 +157,9 @@ bool glow__workspace_set_recomputes(glow_workspace *ws, bool recomputes) {
 
 float *glow_workspace_gradients(glow_workspace *ws) {
   GLOW_LIVE_OR(ws, WORKSPACE, NULL);
-  return ws && glow__is_training(ws) ? ws->memory + ws->plan.parameter_gradients : NULL;
+  return ws && glow__is_training(ws) && !ws->plan.inputs_only
+             ? ws->memory + ws->plan.parameter_gradients
+             : NULL;
 }
 
 enum { ZERO_BLOCK = 1 << 20 };
@@ -167,7 +176,8 @@ glow_status glow_workspace_zero_gradients(glow_workspace *ws) {
   GLOW_LIVE(ws, WORKSPACE);
   float *gradients = glow_workspace_gradients(ws);
   if (!gradients)
-    return glow_error(GLOW_E_STATE, "the workspace has no gradients: it is for inference");
+    return glow_error(GLOW_E_STATE, "the workspace has no gradients of parameters: it is for "
+                                    "inference, or made with inputs_only");
   int64_t blocks = (ws->model->parameter_count + ZERO_BLOCK - 1) / ZERO_BLOCK;
   glow_context_run(ws->model->context, (uint32_t)blocks, zero_block, ws);
   glow__running_clear(ws);

@@ -37,9 +37,12 @@ typedef struct glow__plan {
   int32_t slot_count;
   int64_t block_gradients; /* buffers of by-samples layers */
   int64_t block_stride;
-  int64_t parameter_gradients;
-  int64_t observed;     /* in the last forward pass */
+  bool inputs_only;            /* no gradients of parameters */
+  int64_t parameter_gradients; /* with inputs_only: for layers that cannot leave theirs out */
+  int64_t observed;            /* in the last forward pass */
   int64_t observed_sum; /* doubles: of the batches since gradients were zeroed, times samples */
+  bool inverse_backward;
+  int64_t iteration; /* memory for going back through an inverse by iteration (iterate.c) */
   int64_t total;
 } glow__plan;
 
@@ -61,7 +64,10 @@ struct glow_workspace {
   bool told_scale; /* a warning of input that cannot be right was given */
   int32_t cancel;  /* set and read by several threads: glow_workspace_cancel */
   /* The last forward, for backward. */
-  int64_t samples; /* 0: none; -1: one that had a sample which is not finite */
+  int32_t statistics; /* GLOW_STATISTICS_BATCH or _RUNNING */
+  int64_t samples;    /* 0: none; -1: one that had a sample which is not finite */
+  bool inverted;      /* it was an inverse pass, for glow_workspace_inverse_backward, */
+  int32_t form;       /* with latents in this form */
   const int32_t *labels;
   int32_t *label_copy;      /* room for the batch's labels, in models with classes */
   int64_t observed_samples; /* in the sums of what was observed */
@@ -88,6 +94,11 @@ static inline float *glow__stored_input(const glow_workspace *ws, int32_t i) {
   return offset < 0 ? NULL : ws->memory + offset;
 }
 
+/* Can backward of this node leave gradients of parameters out? */
+static inline bool glow__skips_gradients(const glow__node *node) {
+  return !node->parameters || glow__layer_flags(node->layer) & GLOW_LAYER_SKIPS_GRADIENTS;
+}
+
 /* A layer whose inverse costs more than this many forwards is not inverted just to save memory. */
 enum { GLOW_DEAR_INVERSE = 4 };
 static inline bool glow__inverse_is_dear(const glow__node *node) {
@@ -103,6 +114,9 @@ uint64_t glow__plan_bytes(const glow_model *model, const glow__plan *plan);
 /* Makes the same plan again, and writes the offsets of each node into the workspace's tables. */
 void glow__plan_place(const glow_workspace_options *options, const unsigned char *store,
                       uint32_t workers, glow_workspace *ws);
+/* iterate.c: floats for going back by iteration through the inverses of layers that need it;
+ * INT64_MAX: too many. */
+int64_t glow__iterate_floats(const glow_model *model, int64_t batch);
 /* Chooses the nodes to store, besides those that are chosen already, so that a workspace takes at
  * most `room` floats: store[i] = 1. least: floats if only those are stored. */
 glow_status glow__choose_stored(const glow_model *model, int64_t batch, int64_t least, int64_t room,

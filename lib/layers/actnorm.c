@@ -84,7 +84,8 @@ static void actnorm_undo(const actnorm *a, const glow_call *call, const float *y
 }
 
 static glow_status actnorm_inverse(const void *self, const glow_call *call, const float *y,
-                                   float *x, double *logdet) {
+                                   float *x, double *logdet, double *logprior) {
+  (void)logprior;
   const actnorm_derived *d = glow_call_derived(call);
   actnorm_undo(self, call, y, x);
   for (int64_t n = 0; n < glow_call_sample_count(call); n++)
@@ -104,14 +105,28 @@ static void actnorm_backward(const void *self, const glow_call *call,
   glow__pointwise_of(call)->actnorm_backward(samples * a->pixels, channels, g->y, g->dy, d->scales,
                                              g->dx, bias, logs);
   double logdet = 0;
+  float *d_bias = glow_call_gradient(call, a->bias), *d_logs = glow_call_gradient(call, a->logs);
   for (int64_t n = 0; n < samples; n++)
     logdet += g->d_logdet[n] * (double)a->pixels;
-  for (int64_t c = 0; c < channels; c++) {
-    glow_call_gradient(call, a->bias)[c] += (float)bias[c];
-    glow_call_gradient(call, a->logs)[c] += (float)(logs[c] + logdet);
+  for (int64_t c = 0; d_bias && c < channels; c++) {
+    d_bias[c] += (float)bias[c];
+    d_logs[c] += (float)(logs[c] + logdet);
   }
   if (!g->x)
     actnorm_undo(a, call, g->y, g->x_out);
+}
+
+/* v = -dx / exp(logs) */
+static void actnorm_inverse_backward(const void *self, const glow_call *call,
+                                     const glow_layer_inverse_gradient *g) {
+  const actnorm *a = self;
+  const actnorm_derived *d = glow_call_derived(call);
+  const float *inverse = d->scales + a->channels;
+  int64_t count = glow_call_sample_count(call) * a->pixels * a->channels;
+  for (int64_t i = 0; i < count; i += a->channels)
+    for (int64_t c = 0; c < a->channels; c++)
+      g->dy[i + c] = -g->dx[i + c] * inverse[c];
+  glow__inverse_by_backward(actnorm_backward, self, call, g, count);
 }
 
 static glow_status actnorm_linear(const void *self, const glow_call *call, double *w, double *b) {
@@ -136,7 +151,8 @@ static const glow_options_table actnorm_table = {
 const glow_layer_ops glow__actnorm_ops = {
     .struct_size = sizeof(glow_layer_ops),
     .type = "actnorm",
-    .flags = GLOW_LAYER_IN_PLACE | GLOW_LAYER_RECONSTRUCTS | GLOW_LAYER_ALWAYS_PREPARES,
+    .flags = GLOW_LAYER_IN_PLACE | GLOW_LAYER_RECONSTRUCTS | GLOW_LAYER_ALWAYS_PREPARES |
+             GLOW_LAYER_SKIPS_GRADIENTS,
     .options = &actnorm_table,
     .self_size = sizeof(actnorm),
     .configure = actnorm_configure,
@@ -145,6 +161,7 @@ const glow_layer_ops glow__actnorm_ops = {
     .forward = actnorm_forward,
     .inverse = actnorm_inverse,
     .backward = actnorm_backward,
+    .inverse_backward = actnorm_inverse_backward,
     .linear = actnorm_linear,
 };
 

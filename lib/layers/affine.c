@@ -190,7 +190,8 @@ static void affine_forward(const void *self, const glow_call *call, const float 
 }
 
 static glow_status affine_inverse(const void *self, const glow_call *call, const float *y, float *x,
-                                  double *logdet) {
+                                  double *logdet, double *logprior) {
+  (void)logprior;
   affine_run r = affine_begin(self, call, y, x);
   glow_call_run(call, glow__group_count(&r.groups), affine_inverse_task, &r);
   for (int64_t n = 0; n < r.groups.samples; n++)

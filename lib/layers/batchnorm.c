@@ -187,7 +187,8 @@ static void batchnorm_forward(const void *self, const glow_call *call, const flo
 }
 
 static glow_status batchnorm_inverse(const void *self, const glow_call *call, const float *y,
-                                     float *x, double *logdet) {
+                                     float *x, double *logdet, double *logprior) {
+  (void)logprior;
   const batchnorm *b = self;
   batchnorm_run r = batchnorm_begin(b, call);
   double each = batchnorm_choose(b, &r, NULL);
@@ -264,6 +265,19 @@ static void batchnorm_backward(const void *self, const glow_call *call,
   glow_call_run(call, glow__group_count(&r.groups), batchnorm_inverse_task, &r);
 }
 
+/* dy = dx s, with the running averages, which inverse passes use and which are held. */
+static void batchnorm_inverse_backward(const void *self, const glow_call *call,
+                                       const glow_layer_inverse_gradient *g) {
+  const batchnorm *b = self;
+  batchnorm_run r = batchnorm_begin(b, call);
+  const float *deviation = r.used + DEVIATION * b->channels;
+  int64_t count = r.groups.samples * b->image * b->channels;
+  batchnorm_choose(b, &r, NULL);
+  for (int64_t i = 0; i < count; i += b->channels)
+    for (int64_t c = 0; c < b->channels; c++)
+      g->dy[i + c] = g->dx[i + c] * deviation[c];
+}
+
 /* With the running averages, as in all passes except those of training. */
 static glow_status batchnorm_linear(const void *self, const glow_call *call, double *w, double *b) {
   const batchnorm *n = self;
@@ -302,6 +316,7 @@ const glow_layer_ops glow__batchnorm_ops = {
     .forward = batchnorm_forward,
     .inverse = batchnorm_inverse,
     .backward = batchnorm_backward,
+    .inverse_backward = batchnorm_inverse_backward,
     .linear = batchnorm_linear,
 };
 

@@ -177,7 +177,8 @@ static void coupling_forward(const void *self, const glow_call *call, const floa
 }
 
 static glow_status coupling_inverse(const void *self, const glow_call *call, const float *y,
-                                    float *x, double *logdet) {
+                                    float *x, double *logdet, double *logprior) {
+  (void)logprior;
   glow__coupling_run run = glow__coupling_begin(self, call);
   run.h = coupling_run_net(self, call, y);
   run.from = y;
@@ -218,6 +219,27 @@ static void coupling_backward(const void *self, const glow_call *call,
   run.g = g;
   glow__coupling_backward(&run);
   coupling_net_backward(c, &run);
+}
+
+/* v2 = -dx2 / s. The gradient of y1 is that of x1 plus what comes through the net, which is what
+ * backward makes of (gradient of x1, v2): so one run back through the net gives everything. */
+static void coupling_inverse_backward(const void *self, const glow_call *call,
+                                      const glow_layer_inverse_gradient *g) {
+  const coupling *c = self;
+  glow__coupling_run run = glow__coupling_begin(c, call);
+  run.h = glow_call_stored(call, c->saved_h);
+  run.from = g->dx;
+  run.to = g->dy;
+  glow__coupling_turn(&run, g->dx, true);
+  const glow_layer_gradient forward = {.struct_size = sizeof forward,
+                                       .y = g->y,
+                                       .dy = g->dy,
+                                       .x = g->x,
+                                       .dx = g->dx,
+                                       .d_logdet = g->d_logdet,
+                                       .d_logprior = g->d_logprior};
+  coupling_backward(self, call, &forward);
+  glow__coupling_turn(&run, g->dy, false);
 }
 
 /* ---- options --------------------------------------------------------------------------------- */
@@ -283,7 +305,8 @@ static glow_status coupling_create(glow_context *context, const void *options, g
 const glow_layer_ops glow__coupling_ops = {
     .struct_size = sizeof(glow_layer_ops),
     .type = "coupling",
-    .flags = GLOW_LAYER_BY_TASKS | GLOW_LAYER_IN_PLACE | GLOW_LAYER_RECONSTRUCTS,
+    .flags = GLOW_LAYER_BY_TASKS | GLOW_LAYER_IN_PLACE | GLOW_LAYER_RECONSTRUCTS |
+             GLOW_LAYER_SKIPS_GRADIENTS,
     .net_count = 1,
     .nets = coupling_nets,
     .options = &coupling_table,
@@ -294,6 +317,7 @@ const glow_layer_ops glow__coupling_ops = {
     .forward = coupling_forward,
     .inverse = coupling_inverse,
     .backward = coupling_backward,
+    .inverse_backward = coupling_inverse_backward,
     .destroy = coupling_destroy,
     .create = coupling_create,
 };

@@ -41,6 +41,8 @@ typedef struct glow__coupling_run {
   const float *from, *h, *scale; /* scale: of tanh_learned, else NULL */
   float *to, *dh;
   double *logdet;
+  const float *changed; /* of glow__coupling_turn, */
+  bool by_scale;
   const glow_layer_gradient *g;
 } glow__coupling_run;
 
@@ -49,6 +51,9 @@ glow__coupling_run glow__coupling_begin(const glow__coupling *c, const glow_call
 void glow__coupling_forward(glow__coupling_run *run);
 /* Writes `to` from `from` and h; subtracts from logdet. */
 void glow__coupling_inverse(glow__coupling_run *run);
+/* For the way back through inverse: to = from where elements stay, and to = -changed where they
+ * change, divided by their scale if by_scale. `changed` may be `to`. */
+void glow__coupling_turn(glow__coupling_run *run, const float *changed, bool by_scale);
 /* dx without the net's part, dh, x_out, and the gradient of the learned scale, from g and h. */
 void glow__coupling_backward(glow__coupling_run *run);
 

@@ -191,6 +191,55 @@ void glow__coupling_inverse(glow__coupling_run *run) {
   glow__coupling_run_groups(run, coupling_inverse_task);
 }
 
+/* ---- back through inverse -------------------------------------------------------------------- */
+
+/* The elements of a piece's pixels that stay. Unlike pass_x1_on it writes no others. */
+static void pass_only_x1_on(const glow__coupling_run *run, const piece *at) {
+  const glow__coupling *c = run->c;
+  if (!c->x2) {
+    pass_x1_on(run, at);
+    return;
+  }
+  for (int64_t p = at->pixel; p < at->end; p++)
+    for (int64_t j = 0; j < c->seen; j++)
+      run->to[p * c->channels + c->x1[j]] = run->from[p * c->channels + c->x1[j]];
+}
+
+static void turn_piece(const glow__coupling_run *run, const piece *at) {
+  const glow__coupling *c = run->c;
+  glow__scales scales;
+  int64_t done = 0, width = at->to - at->from, stride;
+  bool divides = run->by_scale && glow__coupling_is_affine(c);
+  if (divides)
+    scales_of(run, at, false, &scales);
+  if (at->from == 0)
+    pass_only_x1_on(run, at);
+  for (int64_t p = at->pixel; p < at->end; p++) {
+    float copy[GLOW_SCALES], turned[GLOW_SCALES];
+    if (!coupling_change_part_of(c, p).changes)
+      continue;
+    const float *from = x2_of(c, at, p, 1, run->changed, copy, &stride);
+    float *to = x2_room(c, at, p, run->to, turned);
+    for (int64_t j = 0; j < width; j++)
+      to[j] = -from[j] / (divides ? scales.s[done + j] : 1.0f);
+    x2_written(c, at, p, 1, turned, run->to);
+    done += divides ? width : 0;
+  }
+}
+
+static void turn_task(void *arg, uint32_t task, uint32_t worker) {
+  const glow__coupling_run *run = arg;
+  (void)worker;
+  for (piece at = first_piece(run, task); cut_piece(run, task, &at); next_piece(run, &at))
+    turn_piece(run, &at);
+}
+
+void glow__coupling_turn(glow__coupling_run *run, const float *changed, bool by_scale) {
+  run->changed = changed;
+  run->by_scale = by_scale;
+  glow__coupling_run_groups(run, turn_task);
+}
+
 /* ---- backward -------------------------------------------------------------------------------- */
 
 static double *scale_sums(const glow__coupling_run *run, uint32_t task) {
@@ -279,6 +328,8 @@ void glow__coupling_backward(glow__coupling_run *run) {
   if (!run->scale)
     return;
   float *d_scale = glow_call_gradient(run->call, c->scale);
+  if (!d_scale)
+    return;
   for (int64_t j = 0; j < c->changed; j++) {
     double sum = 0;
     for (uint32_t t = 0; t < glow__group_count(&run->groups); t++)

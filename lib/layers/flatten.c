@@ -32,8 +32,9 @@ static void flatten_forward(const void *self, const glow_call *call, const float
 }
 
 static glow_status flatten_inverse(const void *self, const glow_call *call, const float *y,
-                                   float *x, double *logdet) {
+                                   float *x, double *logdet, double *logprior) {
   (void)logdet;
+  (void)logprior;
   flatten_copy(self, call, y, x);
   return GLOW_OK;
 }
@@ -43,6 +44,11 @@ static void flatten_backward(const void *self, const glow_call *call,
   flatten_copy(self, call, g->dy, g->dx);
   if (!g->x)
     flatten_copy(self, call, g->y, g->x_out);
+}
+
+static void flatten_inverse_backward(const void *self, const glow_call *call,
+                                     const glow_layer_inverse_gradient *g) {
+  flatten_copy(self, call, g->dx, g->dy);
 }
 
 /* ---- options --------------------------------------------------------------------------------- */
@@ -64,6 +70,7 @@ const glow_layer_ops glow__flatten_ops = {
     .forward = flatten_forward,
     .inverse = flatten_inverse,
     .backward = flatten_backward,
+    .inverse_backward = flatten_inverse_backward,
 };
 
 glow_status glow_flatten_create(glow_context *context, const glow_flatten_options *options,

@@ -22,6 +22,7 @@ typedef struct invconv {
   int32_t lower, upper, log_s, sign_s, perm; /* LU */
   int32_t partial;                           /* backward: gradients of W [GROUPS, C, C] */
   int32_t gradient;                          /* backward: doubles, of W [C, C] and a row */
+  int32_t turned;                            /* backward: W^-1', packed, and room to pack it */
   int32_t packed;                            /* worker: PIXELS rows of x */
 } invconv;
 
@@ -205,6 +206,8 @@ static glow_status invconv_configure(void *self, glow_setup *setup, const glow_s
   GLOW_TRY(glow_setup_work(setup, v->image * c * c, v->image * c * c));
   GLOW_TRY(glow_setup_backward_scratch(setup, GROUPS * c * c, 0, &v->partial));
   GLOW_TRY(glow_setup_backward_scratch(setup, 2 * (c * c + c), 0, &v->gradient));
+  GLOW_TRY(glow_setup_backward_scratch(
+      setup, glow__pixel_matrix_floats(math, c) + glow_aligned_floats(c * c), 0, &v->turned));
   GLOW_TRY(glow_setup_worker_scratch(setup, glow_math_packed_floats(math, PIXELS, c), &v->packed));
   return glow_setup_derived(setup, invconv_derived_size(v, math));
 }
@@ -308,6 +311,7 @@ typedef struct invconv_run {
   invconv_derived d;
   const glow_layer_gradient *g;
   int64_t samples, group;
+  bool inputs_only; /* the gradient of W is left out */
 } invconv_run;
 
 static invconv_run invconv_begin(const invconv *v, const glow_call *call) {
@@ -345,7 +349,8 @@ static void invconv_forward(const void *self, const glow_call *call, const float
 }
 
 static glow_status invconv_inverse(const void *self, const glow_call *call, const float *y,
-                                   float *x, double *logdet) {
+                                   float *x, double *logdet, double *logprior) {
+  (void)logprior;
   const invconv *v = self;
   invconv_derived d = invconv_derived_of(v, call);
   glow__pixel_matrix_run(call, v->image, v->channels, d.backward, NULL, y, x);
@@ -367,6 +372,8 @@ static void invconv_backward_group(void *arg, uint32_t task, uint32_t worker) {
   glow__pixel_matrix_apply(r->math, c, r->d.back, NULL, g->dy, g->dx, first, last);
   if (!g->x)
     glow__pixel_matrix_apply(r->math, c, r->d.backward, NULL, g->y, g->x_out, first, last);
+  if (r->inputs_only)
+    return;
   const float *x = g->x ? g->x : g->x_out;
   memset(dw, 0, (size_t)(c * c) * sizeof *dw);
   for (int64_t p = first; p < last; p += PIXELS) {
@@ -433,7 +440,10 @@ static void invconv_backward(const void *self, const glow_call *call,
   double *dw = (double *)(void *)glow_call_scratch(call, v->gradient);
   double logdet = 0;
   r.g = g;
+  r.inputs_only = !glow_call_gradient(call, v->o.lu ? v->lower : v->weight);
   glow_call_run(call, invconv_group_count(&r), invconv_backward_group, &r);
+  if (r.inputs_only)
+    return;
   memset(dw, 0, (size_t)square * sizeof *dw);
   for (uint32_t t = 0; t < invconv_group_count(&r); t++)
     for (int64_t i = 0; i < square; i++)
@@ -446,6 +456,21 @@ static void invconv_backward(const void *self, const glow_call *call,
   }
   invconv_take_columns(&r, dw, dw + square);
   invconv_lu_gradient(&r, dw, dw + square, logdet);
+}
+
+/* v = -W^-T dx */
+static void invconv_inverse_backward(const void *self, const glow_call *call,
+                                     const glow_layer_inverse_gradient *g) {
+  const invconv *v = self;
+  const glow_math *math = glow__math_of(call);
+  float *turned = glow_call_scratch(call, v->turned);
+  int64_t count = glow_call_sample_count(call) * v->image * v->channels;
+  glow__pixel_matrix_pack(math, v->channels, invconv_derived_of(v, call).inverse, true,
+                          turned + glow__pixel_matrix_floats(math, v->channels), turned);
+  glow__pixel_matrix_run(call, v->image, v->channels, turned, NULL, g->dx, g->dy);
+  for (int64_t i = 0; i < count; i++)
+    g->dy[i] = -g->dy[i];
+  glow__inverse_by_backward(invconv_backward, self, call, g, count);
 }
 
 /* W as passes have it, in float32: against data far from 0 its rounding is not small, and what
@@ -481,7 +506,7 @@ static const glow_options_table invconv_table = {
 const glow_layer_ops glow__invconv_ops = {
     .struct_size = sizeof(glow_layer_ops),
     .type = "invconv",
-    .flags = GLOW_LAYER_BY_TASKS | GLOW_LAYER_RECONSTRUCTS,
+    .flags = GLOW_LAYER_BY_TASKS | GLOW_LAYER_RECONSTRUCTS | GLOW_LAYER_SKIPS_GRADIENTS,
     .options = &invconv_table,
     .self_size = sizeof(invconv),
     .configure = invconv_configure,
@@ -490,6 +515,7 @@ const glow_layer_ops glow__invconv_ops = {
     .forward = invconv_forward,
     .inverse = invconv_inverse,
     .backward = invconv_backward,
+    .inverse_backward = invconv_inverse_backward,
     .linear = invconv_linear,
 };
 

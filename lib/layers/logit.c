@@ -61,7 +61,8 @@ static void logit_forward(const void *self, const glow_call *call, const float *
 }
 
 static glow_status logit_inverse(const void *self, const glow_call *call, const float *y, float *x,
-                                 double *logdet) {
+                                 double *logdet, double *logprior) {
+  (void)logprior;
   const logit *l = self;
   for (int64_t n = 0; n < glow_call_sample_count(call); n++)
     for (int64_t i = n * l->size; i < (n + 1) * l->size; i++)
@@ -69,22 +70,41 @@ static glow_status logit_inverse(const void *self, const glow_call *call, const 
   return GLOW_OK;
 }
 
-/* dx = dy dy/dx + d_logdet d(log dy/dx)/dx. On the tangents the second term is 0; on the curve,
- * with p = sigmoid(y), d(log dy/dx)/dx is (1 - 2a) (2p - 1) / (p (1 - p)). */
+/* *slope = dy/dx and *bend = d(log dy/dx)/dx at y. On the tangents the bend is 0; on the curve,
+ * with p = sigmoid(y), it is (1 - 2a) (2p - 1) / (p (1 - p)). */
+static void logit_slope_at(const logit *l, double y, double *slope, double *bend) {
+  *slope = l->slope;
+  *bend = 0;
+  if (fabs(y) > l->edge)
+    return;
+  double p = 1 / (1 + exp(-y));
+  *slope = (1 - 2 * l->o.alpha) / (p * (1 - p));
+  *bend = *slope * (2 * p - 1);
+}
+
+/* dx = dy dy/dx + d_logdet d(log dy/dx)/dx */
 static void logit_backward(const void *self, const glow_call *call, const glow_layer_gradient *g) {
   const logit *l = self;
   double ignored = 0;
   for (int64_t n = 0; n < glow_call_sample_count(call); n++)
     for (int64_t i = n * l->size; i < (n + 1) * l->size; i++) {
-      double y = (double)g->y[i], slope = l->slope, bend = 0;
-      if (fabs(y) <= l->edge) {
-        double p = 1 / (1 + exp(-y));
-        slope = (1 - 2 * l->o.alpha) / (p * (1 - p));
-        bend = slope * (2 * p - 1);
-      }
+      double y = (double)g->y[i], slope, bend;
+      logit_slope_at(l, y, &slope, &bend);
       g->dx[i] = (float)((double)g->dy[i] * slope + g->d_logdet[n] * bend);
       if (!g->x)
         g->x_out[i] = (float)logit_back(l, y, &ignored);
+    }
+}
+
+/* dy = (dx + d_logdet d(log dy/dx)/dx) / (dy/dx) */
+static void logit_inverse_backward(const void *self, const glow_call *call,
+                                   const glow_layer_inverse_gradient *g) {
+  const logit *l = self;
+  for (int64_t n = 0; n < glow_call_sample_count(call); n++)
+    for (int64_t i = n * l->size; i < (n + 1) * l->size; i++) {
+      double slope, bend;
+      logit_slope_at(l, (double)g->y[i], &slope, &bend);
+      g->dy[i] = (float)(((double)g->dx[i] + g->d_logdet[n] * bend) / slope);
     }
 }
 
@@ -106,6 +126,7 @@ const glow_layer_ops glow__logit_ops = {
     .forward = logit_forward,
     .inverse = logit_inverse,
     .backward = logit_backward,
+    .inverse_backward = logit_inverse_backward,
 };
 
 glow_status glow_logit_create(glow_context *context, const glow_logit_options *options,

@@ -55,15 +55,18 @@ static glow_status permute_prepare(const void *self, const glow_call *call) {
   return GLOW_OK;
 }
 
-static void permute_forward(const void *self, const glow_call *call, const float *x, float *y,
-                            double *logdet, double *logprior) {
-  const permute *p = self;
+static void permute_apply(const permute *p, const glow_call *call, const float *x, float *y) {
   const int32_t *index = glow_call_tensor(call, p->index);
-  (void)logdet;
-  (void)logprior;
   for (int64_t i = 0; i < glow_call_sample_count(call) * p->pixels; i++)
     for (int64_t c = 0; c < p->channels; c++)
       y[i * p->channels + c] = x[i * p->channels + index[c]];
+}
+
+static void permute_forward(const void *self, const glow_call *call, const float *x, float *y,
+                            double *logdet, double *logprior) {
+  (void)logdet;
+  (void)logprior;
+  permute_apply(self, call, x, y);
 }
 
 static void permute_undo(const permute *p, const glow_call *call, const float *y, float *x) {
@@ -74,8 +77,9 @@ static void permute_undo(const permute *p, const glow_call *call, const float *y
 }
 
 static glow_status permute_inverse(const void *self, const glow_call *call, const float *y,
-                                   float *x, double *logdet) {
+                                   float *x, double *logdet, double *logprior) {
   (void)logdet;
+  (void)logprior;
   permute_undo(self, call, y, x);
   return GLOW_OK;
 }
@@ -85,6 +89,11 @@ static void permute_backward(const void *self, const glow_call *call,
   permute_undo(self, call, g->dy, g->dx);
   if (!g->x)
     permute_undo(self, call, g->y, g->x_out);
+}
+
+static void permute_inverse_backward(const void *self, const glow_call *call,
+                                     const glow_layer_inverse_gradient *g) {
+  permute_apply(self, call, g->dx, g->dy);
 }
 
 /* ---- options --------------------------------------------------------------------------------- */
@@ -115,6 +124,7 @@ const glow_layer_ops glow__permute_ops = {
     .forward = permute_forward,
     .inverse = permute_inverse,
     .backward = permute_backward,
+    .inverse_backward = permute_inverse_backward,
 };
 
 glow_status glow_permute_create(glow_context *context, const glow_permute_options *options,

@@ -62,6 +62,13 @@ static int32_t prior_class_of(const glow__prior *p, const glow_call *call, int64
   return p->o.classes ? glow_call_labels(call)[n] : 0;
 }
 
+/* log p of one sample's raw latents. */
+static double prior_log_density_of(const glow__prior *p, const glow_call *call, int32_t class,
+                                   const float *z) {
+  return class < 0 ? glow__prior_log_mixture(p, call, z)
+                   : glow__prior_log_density(p, call, class, z);
+}
+
 static void prior_whiten(const glow__prior *p, const glow_call *call, int32_t class, const float *x,
                          float *z) {
   const float *mean = glow__prior_mean_logs(p, call, class), *logs = mean + p->period;
@@ -78,8 +85,7 @@ static void prior_forward(const void *self, const glow_call *call, const float *
   for (int64_t n = 0; n < glow_call_sample_count(call); n++, x += p->size) {
     int32_t class = prior_class_of(p, call, n);
     float *z = glow_call_latents(call) + n * glow_call_latent_stride(call);
-    logprior[n] += class < 0 ? glow__prior_log_mixture(p, call, x)
-                             : glow__prior_log_density(p, call, class, x);
+    logprior[n] += prior_log_density_of(p, call, class, x);
     if (whitened)
       prior_whiten(p, call, class, x, z);
     else
@@ -95,17 +101,20 @@ static void prior_unwhiten(const glow__prior *p, const glow_call *call, int32_t 
 }
 
 static glow_status prior_inverse(const void *self, const glow_call *call, const float *y, float *x,
-                                 double *logdet) {
+                                 double *logdet, double *logprior) {
   const glow__prior *p = self;
   bool whitened = glow_call_latent_form(call) == GLOW_LATENTS_WHITENED;
   (void)y;
   (void)logdet;
   for (int64_t n = 0; n < glow_call_sample_count(call); n++, x += p->size) {
+    int32_t class = prior_class_of(p, call, n);
     const float *z = glow_call_latents(call) + n * glow_call_latent_stride(call);
     if (whitened)
-      prior_unwhiten(p, call, prior_class_of(p, call, n), z, x);
+      prior_unwhiten(p, call, class, z, x);
     else
       memcpy(x, z, (size_t)p->size * sizeof *x);
+    if (logprior)
+      logprior[n] += prior_log_density_of(p, call, class, x);
   }
   return GLOW_OK;
 }
@@ -127,6 +136,27 @@ static void prior_backward(const void *self, const glow_call *call, const glow_l
       glow__prior_density_gradient(p, call, class, g->d_logprior[n], z, dx);
     if (!g->x)
       memcpy(g->x_out + n * p->size, z, bytes);
+  }
+}
+
+/* x is the raw latents z. Their gradient is that of x and of the log-density. */
+static void prior_inverse_backward(const void *self, const glow_call *call,
+                                   const glow_layer_inverse_gradient *g) {
+  const glow__prior *p = self;
+  bool whitened = glow_call_latent_form(call) == GLOW_LATENTS_WHITENED;
+  for (int64_t n = 0; n < glow_call_sample_count(call); n++) {
+    const float *z = g->x + n * p->size;
+    float *dz = g->dx + n * p->size;
+    float *d_latents = g->d_latents ? g->d_latents + n * glow_call_latent_stride(call) : NULL;
+    int32_t class = prior_class_of(p, call, n);
+    if (class < 0)
+      glow__prior_mixture_gradient(p, call, g->d_logprior[n], z, dz);
+    else
+      glow__prior_density_gradient(p, call, class, g->d_logprior[n], z, dz);
+    if (whitened) /* then the class is known */
+      glow__prior_unwhiten_gradient(p, call, class, z, dz, d_latents);
+    else if (d_latents)
+      memcpy(d_latents, dz, (size_t)p->size * sizeof *dz);
   }
 }
 
@@ -161,13 +191,14 @@ static const glow_options_table prior_table = {GLOW_OPTIONS_TABLE(glow_prior_opt
 const glow_layer_ops glow__prior_ops = {
     .struct_size = sizeof(glow_layer_ops),
     .type = "prior",
-    .flags = GLOW_LAYER_RECONSTRUCTS,
+    .flags = GLOW_LAYER_RECONSTRUCTS | GLOW_LAYER_SKIPS_GRADIENTS,
     .options = &prior_table,
     .self_size = sizeof(glow__prior),
     .configure = prior_configure,
     .forward = prior_forward,
     .inverse = prior_inverse,
     .backward = prior_backward,
+    .inverse_backward = prior_inverse_backward,
     .logits = glow__prior_logits,
     .logits_backward = glow__prior_logits_backward,
 };

@@ -30,6 +30,10 @@ double glow__prior_log_mixture(const glow__prior *p, const glow_call *call, cons
 /* The gradients of weight times these, ADDED to those of the parameters and to dz. */
 void glow__prior_density_gradient(const glow__prior *p, const glow_call *call, int32_t class,
                                   double weight, const float *z, float *dz);
+/* For z = mean + scale e: the gradients of mean and logs from that of z, ADDED to those of the
+ * parameters; and that of e, written to d_e if it is not NULL. */
+void glow__prior_unwhiten_gradient(const glow__prior *p, const glow_call *call, int32_t class,
+                                   const float *z, const float *dz, float *d_e);
 void glow__prior_mixture_gradient(const glow__prior *p, const glow_call *call, double weight,
                                   const float *z, float *dz);
 

@@ -37,7 +37,7 @@ static void prior_sample_backward(const glow__prior *p, const glow_call *call, c
   float *d_weight = glow_call_gradient(call, p->weight),
         *d_bias = glow_call_gradient(call, p->bias);
   double *mean = prior_pool(p, call, x);
-  for (int64_t k = 0; k < p->o.classes; k++) {
+  for (int64_t k = 0; d_bias && k < p->o.classes; k++) {
     d_bias[k] += d_logits[k];
     for (int64_t c = 0; c < p->channels; c++)
       d_weight[k * p->channels + c] += (float)((double)d_logits[k] * mean[c]);

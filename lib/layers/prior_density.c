@@ -69,8 +69,20 @@ double glow__prior_log_mixture(const glow__prior *p, const glow_call *call, cons
 }
 
 static void prior_add_gradient(const glow_call *call, int32_t tensor, int64_t at, float value) {
-  if (tensor >= 0)
-    glow_call_gradient(call, tensor)[at] += value;
+  float *gradient = tensor >= 0 ? glow_call_gradient(call, tensor) : NULL;
+  if (gradient)
+    gradient[at] += value;
+}
+
+/* What all pixels of channel c share; row: where the class's channels are. */
+static void prior_add_row(const glow__prior *p, const glow_call *call, int64_t row, int64_t c,
+                          double d_mean, double d_logs) {
+  if (!p->o.spatial) {
+    prior_add_gradient(call, p->mean, c, (float)d_mean);
+    prior_add_gradient(call, p->logs, c, (float)d_logs);
+  }
+  prior_add_gradient(call, p->class_mean, row + c, (float)d_mean);
+  prior_add_gradient(call, p->class_logs, row + c, (float)d_logs);
 }
 
 /* With e = (z - m)/sd, its score s, and weight w of the log-density:
@@ -94,12 +106,30 @@ void glow__prior_density_gradient(const glow__prior *p, const glow_call *call, i
         prior_add_gradient(call, p->logs, i, (float)ds);
       }
     }
-    if (!p->o.spatial) {
-      prior_add_gradient(call, p->mean, c, (float)d_mean);
-      prior_add_gradient(call, p->logs, c, (float)d_logs);
+    prior_add_row(p, call, row, c, d_mean, d_logs);
+  }
+}
+
+/* d mean = dz;  d logs = dz (z - mean);  d e = dz scale */
+void glow__prior_unwhiten_gradient(const glow__prior *p, const glow_call *call, int32_t class,
+                                   const float *z, const float *dz, float *d_e) {
+  const float *mean = glow__prior_mean_logs(p, call, class), *logs = mean + p->period;
+  int64_t row = class * p->channels;
+  for (int64_t c = 0; c < p->channels; c++) {
+    double d_mean = 0, d_logs = 0;
+    for (int64_t i = c; i < p->size; i += p->channels) {
+      int64_t at = p->o.spatial ? i : c;
+      double dm = (double)dz[i], ds = dm * ((double)z[i] - (double)mean[at]);
+      d_mean += dm;
+      d_logs += ds;
+      if (d_e)
+        d_e[i] = dz[i] * expf(logs[at]);
+      if (p->o.spatial) {
+        prior_add_gradient(call, p->mean, i, (float)dm);
+        prior_add_gradient(call, p->logs, i, (float)ds);
+      }
     }
-    prior_add_gradient(call, p->class_mean, row + c, (float)d_mean);
-    prior_add_gradient(call, p->class_logs, row + c, (float)d_logs);
+    prior_add_row(p, call, row, c, d_mean, d_logs);
   }
 }
 

@@ -83,7 +83,8 @@ static void scaling_forward(const void *self, const glow_call *call, const float
 }
 
 static glow_status scaling_inverse(const void *self, const glow_call *call, const float *y,
-                                   float *x, double *logdet) {
+                                   float *x, double *logdet, double *logprior) {
+  (void)logprior;
   const scaling *s = self;
   const scaling_derived *d = glow_call_derived(call);
   scaling_multiply(s, call, d->scales + s->size, y, x);
@@ -100,16 +101,28 @@ static void scaling_backward(const void *self, const glow_call *call,
   double *sums = (double *)(void *)glow_call_worker_scratch(call, s->sums, 0);
   float *d_logs = glow_call_gradient(call, s->logs);
   memset(sums, 0, (size_t)s->size * sizeof *sums);
-  for (int64_t n = 0; n < glow_call_sample_count(call); n++)
+  for (int64_t n = 0; d_logs && n < glow_call_sample_count(call); n++)
     for (int64_t i = 0; i < s->size; i++) {
       int64_t at = n * s->size + i;
       sums[i] += (double)g->dy[at] * (double)g->y[at] + g->d_logdet[n];
     }
   scaling_multiply(s, call, d->scales, g->dy, g->dx);
-  for (int64_t i = 0; i < s->size; i++)
+  for (int64_t i = 0; d_logs && i < s->size; i++)
     d_logs[i] += (float)sums[i];
   if (!g->x)
     scaling_multiply(s, call, d->scales + s->size, g->y, g->x_out);
+}
+
+/* v = -dx / exp(logs) */
+static void scaling_inverse_backward(const void *self, const glow_call *call,
+                                     const glow_layer_inverse_gradient *g) {
+  const scaling *s = self;
+  const scaling_derived *d = glow_call_derived(call);
+  int64_t count = glow_call_sample_count(call) * s->size;
+  scaling_multiply(s, call, d->scales + s->size, g->dx, g->dy);
+  for (int64_t i = 0; i < count; i++)
+    g->dy[i] = -g->dy[i];
+  glow__inverse_by_backward(scaling_backward, self, call, g, count);
 }
 
 /* ---- options --------------------------------------------------------------------------------- */
@@ -124,7 +137,8 @@ static const glow_options_table scaling_table = {
 const glow_layer_ops glow__scaling_ops = {
     .struct_size = sizeof(glow_layer_ops),
     .type = "scaling",
-    .flags = GLOW_LAYER_IN_PLACE | GLOW_LAYER_RECONSTRUCTS | GLOW_LAYER_ALWAYS_PREPARES,
+    .flags = GLOW_LAYER_IN_PLACE | GLOW_LAYER_RECONSTRUCTS | GLOW_LAYER_ALWAYS_PREPARES |
+             GLOW_LAYER_SKIPS_GRADIENTS,
     .options = &scaling_table,
     .self_size = sizeof(scaling),
     .configure = scaling_configure,
@@ -133,6 +147,7 @@ const glow_layer_ops glow__scaling_ops = {
     .forward = scaling_forward,
     .inverse = scaling_inverse,
     .backward = scaling_backward,
+    .inverse_backward = scaling_inverse_backward,
 };
 
 glow_status glow_scaling_create(glow_context *context, const glow_scaling_options *options,

@@ -73,6 +73,7 @@ typedef struct spline_run {
   double *logdet;
   double sign; /* of the log-slopes in logdet */
   const glow_layer_gradient *g;
+  const glow_layer_inverse_gradient *inverse;
   int64_t samples, group; /* samples of the batch, and of a task */
 } spline_run;
 
@@ -147,7 +148,8 @@ static void spline_coupling_forward(const void *self, const glow_call *call, con
 }
 
 static glow_status spline_coupling_inverse(const void *self, const glow_call *call, const float *y,
-                                           float *x, double *logdet) {
+                                           float *x, double *logdet, double *logprior) {
+  (void)logprior;
   spline_transform(self, call, y, x, logdet, -1.0);
   return GLOW_OK;
 }
@@ -200,6 +202,50 @@ static void spline_coupling_backward(const void *self, const glow_call *call,
                          g->dx + c->keep_at, c->channels);
 }
 
+/* v2 = -(dx2 + d_logdet d(log slope)/dx) / slope for one pixel; the spline's gradient tells both
+ * terms, and what it writes to dh meanwhile is not used. */
+static void spline_pixel_turn(const spline_run *r, int64_t pixel, double d_logdet) {
+  const spline_coupling *c = r->c;
+  const glow_layer_inverse_gradient *g = r->inverse;
+  int64_t at = pixel * c->channels, numbers = glow__spline_numbers(&c->spline);
+  memcpy(g->dy + at + c->keep_at, g->dx + at + c->keep_at, (size_t)c->kept * sizeof(float));
+  for (int64_t j = 0; j < c->moved; j++) {
+    int64_t i = at + c->move_at + j, place = pixel * c->out + j * numbers;
+    double x = (double)g->x[i];
+    const float *h = r->h + place;
+    float *ignored = r->dh + place;
+    glow__knots knots;
+    glow__spline_knots(&c->spline, h, &knots);
+    double slope = glow__spline_gradient(&c->spline, h, &knots, x, 1, 0, ignored);
+    double bend = glow__spline_gradient(&c->spline, h, &knots, x, 0, d_logdet, ignored);
+    g->dy[i] = (float)(-((double)g->dx[i] + bend) / slope);
+  }
+}
+
+static void spline_turn_task(void *arg, uint32_t task, uint32_t worker) {
+  const spline_run *r = arg;
+  (void)worker;
+  for (int64_t n = (int64_t)task * r->group; n < spline_last_sample(r, task); n++)
+    for (int64_t p = n * r->c->image; p < (n + 1) * r->c->image; p++)
+      spline_pixel_turn(r, p, r->inverse->d_logdet[n]);
+}
+
+/* As in the affine coupling: backward, given (gradient of x1, v2), makes the gradient of y1. */
+static void spline_coupling_inverse_backward(const void *self, const glow_call *call,
+                                             const glow_layer_inverse_gradient *g) {
+  const spline_coupling *c = self;
+  spline_run r = spline_begin(c, call);
+  r.h = glow_call_stored(call, c->saved_h);
+  r.dh = glow_call_scratch(call, c->dh);
+  r.inverse = g;
+  spline_run_tasks(&r, spline_turn_task);
+  glow__inverse_by_backward(spline_coupling_backward, self, call, g,
+                            r.samples * c->image * c->channels);
+  for (int64_t p = 0; p < r.samples * c->image; p++)
+    memcpy(g->dy + p * c->channels + c->keep_at, g->dx + p * c->channels + c->keep_at,
+           (size_t)c->kept * sizeof(float));
+}
+
 /* ---- options --------------------------------------------------------------------------------- */
 
 #define SPLINE_OPEN (GLOW_OPTION_ABOVE_LOW | GLOW_OPTION_BELOW_HIGH)
@@ -243,7 +289,8 @@ static const glow_hosted_net spline_coupling_nets[] = {[SPLINE_NET] = {"net", "m
 const glow_layer_ops glow__spline_coupling_ops = {
     .struct_size = sizeof(glow_layer_ops),
     .type = "spline_coupling",
-    .flags = GLOW_LAYER_BY_TASKS | GLOW_LAYER_IN_PLACE | GLOW_LAYER_RECONSTRUCTS,
+    .flags = GLOW_LAYER_BY_TASKS | GLOW_LAYER_IN_PLACE | GLOW_LAYER_RECONSTRUCTS |
+             GLOW_LAYER_SKIPS_GRADIENTS,
     .net_count = 1,
     .nets = spline_coupling_nets,
     .options = &spline_coupling_table,
@@ -253,6 +300,7 @@ const glow_layer_ops glow__spline_coupling_ops = {
     .forward = spline_coupling_forward,
     .inverse = spline_coupling_inverse,
     .backward = spline_coupling_backward,
+    .inverse_backward = spline_coupling_inverse_backward,
 };
 
 glow_status glow_spline_coupling_create(glow_context *context,

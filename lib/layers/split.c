@@ -163,6 +163,17 @@ static void split_forward(const void *self, const glow_call *call, const float *
   }
 }
 
+/* log p of one sample's latents z, which are whitened or raw. */
+static double split_log_density(const split *s, const float *z, const float *h, bool whitened) {
+  double density = 0;
+  for (int64_t p = 0; p < s->image; p++)
+    for (int64_t j = 0; j < s->half; j++) {
+      float logs = h[p * s->channels + s->half + j], e = z[p * s->half + j];
+      density += glow__gaussian(whitened ? e : glow__whiten(e, h[p * s->channels + j], logs), logs);
+    }
+  return density;
+}
+
 /* x of one sample, from the half that stays and the latents. */
 static void split_join(const split *s, const float *kept, const float *z, const float *h,
                        float *x) {
@@ -177,15 +188,17 @@ static void split_join(const split *s, const float *kept, const float *z, const 
 }
 
 static glow_status split_inverse(const void *self, const glow_call *call, const float *y, float *x,
-                                 double *logdet) {
+                                 double *logdet, double *logprior) {
   const split *s = self;
   bool whitened = glow_call_latent_form(call) == GLOW_LATENTS_WHITENED;
   (void)logdet;
   for (int64_t n = 0; n < glow_call_sample_count(call); n++) {
     const float *kept = y + n * s->image * s->half;
-    const float *h = whitened ? split_prior_of(s, call, kept, s->half) : NULL;
-    split_join(s, kept, glow_call_latents(call) + n * glow_call_latent_stride(call), h,
-               x + n * s->image * s->channels);
+    const float *z = glow_call_latents(call) + n * glow_call_latent_stride(call);
+    const float *h = whitened || logprior ? split_prior_of(s, call, kept, s->half) : NULL;
+    split_join(s, kept, z, whitened ? h : NULL, x + n * s->image * s->channels);
+    if (logprior)
+      logprior[n] += split_log_density(s, z, h, whitened);
   }
   return GLOW_OK;
 }
@@ -240,11 +253,13 @@ static void split_through_conv(const split *s, const glow_call *call, const floa
   float *gathered = glow_call_worker_scratch(call, s->gathered, 0);
   float *packed = glow_call_worker_scratch(call, s->packed, 0);
   int64_t taps = 9 * s->half, panels = glow_math_panel_count(math, s->channels);
-  glow_math_pack(math, s->image, s->channels, dh, s->channels, 1, packed, 0, panels);
   glow_layout wide = glow_math_rows(math, taps), narrow = glow_math_rows(math, s->channels);
-  glow_math_multiply_transposed(math, taps, s->channels, s->image, gathered, wide, packed,
-                                glow_call_worker_scratch(call, s->d_weight, 0), narrow, 0, panels,
-                                &add);
+  if (glow_call_gradient(call, s->weight)) {
+    glow_math_pack(math, s->image, s->channels, dh, s->channels, 1, packed, 0, panels);
+    glow_math_multiply_transposed(math, taps, s->channels, s->image, gathered, wide, packed,
+                                  glow_call_worker_scratch(call, s->d_weight, 0), narrow, 0, panels,
+                                  &add);
+  }
   glow_math_multiply(math, s->image, taps, s->channels, dh, narrow, split_derived_of(s, call).back,
                      gathered, wide, 0, glow_math_panel_count(math, taps), &none);
   glow__pointwise_of(call)->sum3x3(s->height, s->width, s->half, gathered, -1, 0, s->image, dx,
@@ -275,6 +290,8 @@ static void split_add_gradients(const split *s, const glow_call *call, const dou
   const float *block = glow_call_worker_scratch(call, s->d_weight, 0);
   float *weight = glow_call_gradient(call, s->weight);
   int64_t taps = 9 * s->half;
+  if (!weight)
+    return;
   for (int64_t t = 0; t < 9; t++)
     for (int64_t c = 0; c < s->half; c++)
       for (int64_t o = 0; o < s->channels; o++)
@@ -289,17 +306,68 @@ static void split_add_gradients(const split *s, const glow_call *call, const dou
                           glow_call_gradient(call, s->edge));
 }
 
-static void split_backward(const void *self, const glow_call *call, const glow_layer_gradient *g) {
-  const split *s = self;
-  double *d_bias = (double *)(void *)glow_call_worker_scratch(call, s->sums, 0);
-  double *d_logs = d_bias + s->channels;
+static void split_clear_sums(const split *s, const glow_call *call, double *d_bias) {
   memset(d_bias, 0, 2 * (size_t)s->channels * sizeof *d_bias);
   memset(glow_call_worker_scratch(call, s->border_sums, 0), 0,
          (size_t)split_border_size(s) * sizeof(double));
   memset(glow_call_worker_scratch(call, s->d_weight, 0), 0,
          (size_t)(9 * s->half * s->channels) * sizeof(float));
+}
+
+static void split_backward(const void *self, const glow_call *call, const glow_layer_gradient *g) {
+  const split *s = self;
+  double *d_bias = (double *)(void *)glow_call_worker_scratch(call, s->sums, 0);
+  double *d_logs = d_bias + s->channels;
+  split_clear_sums(s, call, d_bias);
   for (int64_t n = 0; n < glow_call_sample_count(call); n++)
     split_sample_gradient(s, call, g, n, d_bias, d_logs);
+  split_add_gradients(s, call, d_bias, d_logs);
+}
+
+/* ---- back through inverse -------------------------------------------------------------------- */
+
+/* x2 = z is the raw latents, with e = (z - mean)/sd and weight w of its log-density. The gradient
+ * of z is a = dx2 - w e/sd; d mean = w e/sd, d logs = w (e^2 - 1). With whitened latents z = mean +
+ * sd e, so d e = sd a, and mean and logs also get a and a (z - mean). */
+static void split_latent_gradient(const split *s, double w, const float *x, const float *h,
+                                  bool whitened, float *dx, float *dh, float *d_latents) {
+  for (int64_t p = 0; p < s->image; p++)
+    for (int64_t j = 0; j < s->half; j++) {
+      int64_t mean = p * s->channels + j, logs = mean + s->half;
+      float e = glow__whiten(x[logs], h[mean], h[logs]), d = (float)w * e * expf(-h[logs]);
+      float a = dx[logs] - d;
+      dh[mean] = d + (whitened ? a : 0.0f);
+      dh[logs] = (float)w * (e * e - 1.0f) + (whitened ? a * (x[logs] - h[mean]) : 0.0f);
+      if (d_latents)
+        d_latents[p * s->half + j] = whitened ? a * expf(h[logs]) : a;
+    }
+}
+
+static void split_sample_inverse_gradient(const split *s, const glow_call *call,
+                                          const glow_layer_inverse_gradient *g, int64_t n,
+                                          double *d_bias, double *d_logs) {
+  const float *x = g->x + n * s->image * s->channels;
+  float *dx = g->dx + n * s->image * s->channels, *dy = g->dy + n * s->image * s->half;
+  float *dh = glow_call_worker_scratch(call, s->dh, 0);
+  float *d_latents = g->d_latents ? g->d_latents + n * glow_call_latent_stride(call) : NULL;
+  const float *h = split_prior_of(s, call, x, s->channels);
+  split_latent_gradient(s, g->d_logprior[n], x, h,
+                        glow_call_latent_form(call) == GLOW_LATENTS_WHITENED, dx, dh, d_latents);
+  split_conv_gradient(s, call, h, dh, d_bias, d_logs);
+  split_border_gradient(s, call, dh);
+  split_through_conv(s, call, dh, dx);
+  for (int64_t p = 0; p < s->image; p++)
+    memcpy(dy + p * s->half, dx + p * s->channels, (size_t)s->half * sizeof *dy);
+}
+
+static void split_inverse_backward(const void *self, const glow_call *call,
+                                   const glow_layer_inverse_gradient *g) {
+  const split *s = self;
+  double *d_bias = (double *)(void *)glow_call_worker_scratch(call, s->sums, 0);
+  double *d_logs = d_bias + s->channels;
+  split_clear_sums(s, call, d_bias);
+  for (int64_t n = 0; n < glow_call_sample_count(call); n++)
+    split_sample_inverse_gradient(s, call, g, n, d_bias, d_logs);
   split_add_gradients(s, call, d_bias, d_logs);
 }
 
@@ -332,7 +400,7 @@ static glow_status split_create(glow_context *context, const void *options, glow
 const glow_layer_ops glow__split_ops = {
     .struct_size = sizeof(glow_layer_ops),
     .type = "split",
-    .flags = GLOW_LAYER_RECONSTRUCTS | GLOW_LAYER_ALWAYS_PREPARES,
+    .flags = GLOW_LAYER_RECONSTRUCTS | GLOW_LAYER_ALWAYS_PREPARES | GLOW_LAYER_SKIPS_GRADIENTS,
     .options = &split_table,
     .self_size = sizeof(split),
     .configure = split_configure,
@@ -340,6 +408,7 @@ const glow_layer_ops glow__split_ops = {
     .forward = split_forward,
     .inverse = split_inverse,
     .backward = split_backward,
+    .inverse_backward = split_inverse_backward,
     .create = split_create,
 };
 

@@ -55,9 +55,17 @@ static void split_fixed_join(const split_fixed *s, const glow_call *call, const 
 }
 
 static glow_status split_fixed_inverse(const void *self, const glow_call *call, const float *y,
-                                       float *x, double *logdet) {
+                                       float *x, double *logdet, double *logprior) {
+  const split_fixed *s = self;
   (void)logdet;
-  split_fixed_join(self, call, y, x);
+  split_fixed_join(s, call, y, x);
+  for (int64_t n = 0; logprior && n < glow_call_sample_count(call); n++) {
+    const float *z = glow_call_latents(call) + n * glow_call_latent_stride(call);
+    double density = 0;
+    for (int64_t i = 0; i < s->image * s->half; i++)
+      density += glow__gaussian(z[i], 0.0f);
+    logprior[n] += density;
+  }
   return GLOW_OK;
 }
 
@@ -81,6 +89,22 @@ static void split_fixed_backward(const void *self, const glow_call *call,
     split_fixed_join(s, call, g->y, g->x_out);
 }
 
+/* Raw and whitened latents are the same, and x2. */
+static void split_fixed_inverse_backward(const void *self, const glow_call *call,
+                                         const glow_layer_inverse_gradient *g) {
+  const split_fixed *s = self;
+  for (int64_t n = 0; n < glow_call_sample_count(call); n++) {
+    float *dz = g->d_latents ? g->d_latents + n * glow_call_latent_stride(call) : NULL;
+    for (int64_t p = 0; p < s->image; p++) {
+      const float *x = g->x + (n * s->image + p) * 2 * s->half;
+      const float *dx = g->dx + (n * s->image + p) * 2 * s->half;
+      memcpy(g->dy + (n * s->image + p) * s->half, dx, (size_t)s->half * sizeof *dx);
+      for (int64_t j = s->half; dz && j < 2 * s->half; j++)
+        dz[p * s->half + j - s->half] = dx[j] - (float)g->d_logprior[n] * x[j];
+    }
+  }
+}
+
 /* ---- options --------------------------------------------------------------------------------- */
 
 /* Checked by glow_split_create; a file only needs to say that the split is of this kind. */
@@ -100,4 +124,5 @@ const glow_layer_ops glow__split_fixed_ops = {
     .forward = split_fixed_forward,
     .inverse = split_fixed_inverse,
     .backward = split_fixed_backward,
+    .inverse_backward = split_fixed_inverse_backward,
 };

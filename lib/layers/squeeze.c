@@ -47,8 +47,9 @@ static void squeeze_forward(const void *self, const glow_call *call, const float
 }
 
 static glow_status squeeze_inverse(const void *self, const glow_call *call, const float *y,
-                                   float *x, double *logdet) {
+                                   float *x, double *logdet, double *logprior) {
   (void)logdet;
+  (void)logprior;
   squeeze_move(self, glow_call_sample_count(call), y, x, false);
   return GLOW_OK;
 }
@@ -58,6 +59,11 @@ static void squeeze_backward(const void *self, const glow_call *call,
   squeeze_move(self, glow_call_sample_count(call), g->dy, g->dx, false);
   if (!g->x)
     squeeze_move(self, glow_call_sample_count(call), g->y, g->x_out, false);
+}
+
+static void squeeze_inverse_backward(const void *self, const glow_call *call,
+                                     const glow_layer_inverse_gradient *g) {
+  squeeze_move(self, glow_call_sample_count(call), g->dx, g->dy, true);
 }
 
 /* ---- options --------------------------------------------------------------------------------- */
@@ -79,6 +85,7 @@ const glow_layer_ops glow__squeeze_ops = {
     .forward = squeeze_forward,
     .inverse = squeeze_inverse,
     .backward = squeeze_backward,
+    .inverse_backward = squeeze_inverse_backward,
 };
 
 glow_status glow_squeeze_create(glow_context *context, const glow_squeeze_options *options,

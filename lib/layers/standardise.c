@@ -114,7 +114,8 @@ static void standardise_undo(const standardise *s, const glow_call *call, const 
 }
 
 static glow_status standardise_inverse(const void *self, const glow_call *call, const float *y,
-                                       float *x, double *logdet) {
+                                       float *x, double *logdet, double *logprior) {
+  (void)logprior;
   standardise_undo(self, call, y, x);
   standardise_add_logdet(call, -1, logdet);
   return GLOW_OK;
@@ -131,6 +132,16 @@ static void standardise_backward(const void *self, const glow_call *call,
       g->dx[i + c] = g->dy[i + c] / deviation[c];
   if (!g->x)
     standardise_undo(s, call, g->y, g->x_out);
+}
+
+static void standardise_inverse_backward(const void *self, const glow_call *call,
+                                         const glow_layer_inverse_gradient *g) {
+  const standardise *s = self;
+  const float *deviation = glow_call_tensor(call, s->deviation);
+  int64_t count = glow_call_sample_count(call) * s->pixels * s->channels;
+  for (int64_t i = 0; i < count; i += s->channels)
+    for (int64_t c = 0; c < s->channels; c++)
+      g->dy[i + c] = g->dx[i + c] * deviation[c];
 }
 
 /* ---- options --------------------------------------------------------------------------------- */
@@ -153,6 +164,7 @@ const glow_layer_ops glow__standardise_ops = {
     .forward = standardise_forward,
     .inverse = standardise_inverse,
     .backward = standardise_backward,
+    .inverse_backward = standardise_inverse_backward,
 };
 
 glow_status glow_standardise_create(glow_context *context, const glow_standardise_options *options,

@@ -71,6 +71,7 @@ typedef struct glow__conv_run {
   float *out;     /* forward's result */
   float *dout;    /* backward: becomes g3 (conv_net_pass.c) */
   glow__pixels dx;
+  bool inputs_only; /* gradients of parameters are left out */
 } glow__conv_run;
 
 /* Columns [column, column + columns) of a weight gradient C [m, hidden] += L' R over all pixels:

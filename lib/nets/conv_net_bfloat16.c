@@ -155,6 +155,8 @@ static void conv_net_bfloat16_gather(const glow__conv_run *run, const strip *s, 
   glow__strip_gather(run->math, run->net->height, run->net->width, channels, x, stride, sign,
                      s->first, s->first + s->rows, s->wide);
   kernels->round(s->rows, taps, s->wide, s->wide16);
+  if (run->inputs_only)
+    return;
   kernels->zip(s->rows, taps, s->wide16, glow__even(taps), pairs_at(run, region, s->first, taps),
                taps);
 }
@@ -183,7 +185,8 @@ static void bfloat16_backward(void *arg, uint32_t task, uint32_t worker) {
                          s.first + s.rows, sums.e1);
   conv_net_bfloat16_product(run, s.rows, taps_in, hidden, d1, glow_call_scratch(call, net->back[0]),
                             glow_call_scratch(call, net->d_gathered) + s.first * taps_in, &none);
-  conv_net_bfloat16_gather(run, &s, net->in, run->x.at, run->x.stride, 1, net->left[0]);
+  if (!run->inputs_only)
+    conv_net_bfloat16_gather(run, &s, net->in, run->x.at, run->x.stride, 1, net->left[0]);
 }
 
 /* A zipped [pairs(pixels), m], B [pixels, hidden]. */

@@ -132,13 +132,15 @@ static float *factor_at(const glow__conv_run *run, float *factor, int64_t n, int
   return factor + first * glow_math_packed_floats(run->math, 1, n);
 }
 
-/* The taps of x: in the worker's memory, and packed in a factor. */
+/* The taps of x: in the worker's memory, and packed in a factor of a weight gradient. */
 static void conv_net_float_gather(const glow__conv_run *run, const strip *s, int64_t channels,
                                   const float *x, int64_t stride, int32_t sign, int32_t factor) {
   int64_t taps = 9 * channels;
   float *packed = factor_at(run, glow_call_scratch(run->call, factor), taps, s->first);
   glow__strip_gather(run->math, run->net->height, run->net->width, channels, x, stride, sign,
                      s->first, s->first + s->rows, s->gathered);
+  if (run->inputs_only)
+    return;
   glow_math_pack(run->math, s->rows, taps, s->gathered, taps, 1, packed, 0,
                  glow_math_panel_count(run->math, taps));
 }
@@ -165,7 +167,8 @@ static void float_backward(void *arg, uint32_t task, uint32_t worker) {
   glow__conv_border_sums(run, hidden, d1, s.hidden, s.first, s.first + s.rows, sums.e1);
   conv_net_float_product(run, s.rows, taps_in, hidden, d1, s.hidden, net->back[0],
                          glow_call_scratch(call, net->d_gathered) + s.first * taps_in, in);
-  conv_net_float_gather(run, &s, net->in, run->x.at, run->x.stride, 1, net->left[0]);
+  if (!run->inputs_only)
+    conv_net_float_gather(run, &s, net->in, run->x.at, run->x.stride, 1, net->left[0]);
 }
 
 static void float_weight_gradient(const glow__conv_run *run, const glow__conv_columns *w,

@@ -235,11 +235,14 @@ void glow__conv_net_backward(const void *self, const glow_call *call, const floa
   run.out = (float *)(uintptr_t)out;
   run.dout = dout;
   run.dx = glow__pixel_input_gradient(&net->input, call, dx, dx_stride);
+  run.inputs_only = !glow_call_gradient(call, net->w1);
   glow__conv_pack_back(&run);
   glow_call_run(call, strips, conv_net_pass_last_layer, &run);
   glow_call_run(call, strips, net->products->backward, &run);
   glow_call_run(call, (uint32_t)glow_call_sample_count(call), input_gradient, &run);
   glow__pixel_input_split(&net->input, call, dx, dx_stride);
+  if (run.inputs_only)
+    return;
   glow_call_run(call, (uint32_t)(3 * conv_net_pass_blocks_of(net)), conv_net_pass_weight_gradient,
                 &run);
   vector_gradients(&run, strips);

@@ -92,8 +92,8 @@ static void mlp_net_backward_pack(back_run *b) {
 
 /* ---- data gradients -------------------------------------------------------------------------- */
 
-/* Back through ReLU: d = 0 where h is not positive. A choice of values, for a branch would be guessed
- * wrongly half of the time. */
+/* Back through ReLU: d = 0 where h is not positive. A choice of values, since the processor would
+ * guess a branch wrongly half of the time. */
 static void relu_backward(float *restrict d, const float *restrict h, int64_t count) {
   for (int64_t j = 0; j < count; j++)
     d[j] = h[j] > 0.0f ? d[j] : 0.0f;
@@ -254,5 +254,6 @@ void glow__mlp_net_backward(const void *self, const glow_call *call, const float
   mlp_net_backward_pack(&b);
   data_gradients(&b);
   hand_back(&b);
-  parameters(&b);
+  if (glow_call_gradient(call, b.run.net->layers[0].weight))
+    parameters(&b);
 }

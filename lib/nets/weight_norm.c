@@ -141,6 +141,8 @@ static void output_task(void *arg, uint32_t o, uint32_t worker) {
 void glow__wn_gradients(const glow__wn_run *run, const float *h, int64_t stride, const float *dy,
                         float *d, int32_t room) {
   const glow_conv *conv = &run->c->conv;
+  if (!glow_call_gradient(run->call, run->c->v))
+    return;
   const glow__conv_sum sum = {run->math, conv, run->pixels, h, dy, stride, conv->out};
   gradient_run g = {run, sum, d, room};
   glow_call_run(run->call, (uint32_t)glow_conv_gradient_parts(conv), part_task, &g);

@@ -51,7 +51,8 @@ void forward(const void *self, const glow_call *call, const float *x, float *y, 
 }
 
 glow_status inverse(const void *self, const glow_call *call, const float *y, float *x,
-                    double *logdet) {
+                    double *logdet, double *logprior) {
+  (void)logprior;
   scale(self, call, y, x, -1, logdet);
   return GLOW_OK;
 }

@@ -58,7 +58,8 @@ static void asinh_forward(const void *self, const glow_call *call, const float *
 }
 
 static glow_status asinh_inverse(const void *self, const glow_call *call, const float *y, float *x,
-                                 double *logdet) {
+                                 double *logdet, double *logprior) {
+  (void)logprior;
   const asinh_layer *l = self;
   for (int64_t n = 0; n < glow_call_sample_count(call); n++)
     for (int64_t i = n * l->size; i < (n + 1) * l->size; i++) {

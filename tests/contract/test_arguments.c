@@ -282,7 +282,7 @@ static void test_null_passes(void **state) {
   BAD(helper_inverse(b->ws, b->x, GLOW_LATENTS_RAW, NULL, 1, NULL, NULL));
   BAD(helper_inverse(b->ws, b->x, 7, NULL, 1, b->x, NULL));
   glow_inverse_options inverse = GLOW_INVERSE_OPTIONS_INIT;
-  inverse.reserved = 1;
+  inverse.store = 2;
   BAD(glow_workspace_inverse(b->ws, b->x, 1, &inverse, b->x));
   BAD(helper_sample(NULL, NULL, NULL, 1, b->x));
   BAD(helper_sample(b->ws, NULL, NULL, 1, NULL));

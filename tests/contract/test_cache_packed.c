@@ -152,7 +152,8 @@ static void forward(const void *self, const glow_call *call, const float *x, flo
 }
 
 static glow_status inverse(const void *self, const glow_call *call, const float *y, float *x,
-                           double *logdet) {
+                           double *logdet, double *logprior) {
+  (void)logprior;
   const counted *s = self;
   times(s, call, 1 / packed_of(s, call, s->packed, 1, s->packs), y, x);
   add_logdet(s, call, -1, logdet);

@@ -266,7 +266,8 @@ static void copy(const void *self, const glow_call *call, const float *x, float 
 }
 
 static glow_status copy_back(const void *self, const glow_call *call, const float *y, float *x,
-                             double *logdet) {
+                             double *logdet, double *logprior) {
+  (void)logprior;
   copy(self, call, y, x, logdet, NULL);
   return GLOW_OK;
 }

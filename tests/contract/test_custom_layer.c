@@ -68,7 +68,8 @@ static void forward(const void *self, const glow_call *call, const float *x, flo
 }
 
 static glow_status inverse(const void *self, const glow_call *call, const float *y, float *x,
-                           double *logdet) {
+                           double *logdet, double *logprior) {
+  (void)logprior;
   const bend *s = self;
   int64_t count = glow_call_sample_count(call) * s->pixels * s->channels;
   for (int64_t i = 0; i < count; i++)
@@ -395,7 +396,7 @@ static void test_bad_net_tables(void **state) {
   BAD(configure, NULL, "net table of 'none': configure is missing");
   BAD(forward, NULL, "net table of 'none': forward is missing");
   BAD(backward, NULL, "net table of 'none': backward is missing");
-  BAD(flags, 4, "unknown flags (0x4)");
+  BAD(flags, 8, "unknown flags (0x8)");
   BAD(reserved, 1, "reserved must be 0");
   BAD(options, &options_table, "self_size is 0; the options alone (bend_options) take 16");
 #undef BAD

@@ -292,8 +292,8 @@ static void copy_forward(const void *self, const glow_call *call, const float *x
 }
 
 static glow_status copy_inverse(const void *self, const glow_call *call, const float *y, float *x,
-                                double *logdet) {
-  (void)self, (void)call, (void)y, (void)x, (void)logdet;
+                                double *logdet, double *logprior) {
+  (void)self, (void)call, (void)y, (void)x, (void)logdet, (void)logprior;
   return GLOW_OK;
 }
 

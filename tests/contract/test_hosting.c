@@ -1,349 +1,21 @@
 /* Two nets in one layer: each has tensors under its own prefix, its own derived values, its own
  * rounds of initialisation and its own options in a file, whatever the other and the layer have.
- *
- * The layer is an affine coupling with a net for each half of its work and a gain of its own:
- *   y1 = x1,  y2 = (x2 exp(tanh(scale(x1))) + shift(x1)) exp(gain_c),
- *   log-det = sum tanh(scale(x1)) + H W sum_c gain_c.
- * The nets: out_o = sum_k W[o,k] tanh(u_k),  u_k = (x_k + bias_k) exp(logs_k) strength, where the
- * norm (bias, logs) takes first values from data, and exp(logs) strength is derived.
  * SPDX-License-Identifier: MIT */
-#include "../support/model_helpers.h"
 #include "../support/temp_folder.h"
+#include "pair.h"
 
 #include <glow/sys/check.h>
-#include <glow/sys/math.h>
-#include <unistd.h>
 
 #include "io/io.h"
 
-/* ---- the nets -------------------------------------------------------------------------------- */
-
-typedef struct tanh_options {
-  size_t struct_size;
-  double strength;  /* above 0; default 1 */
-  int32_t rounds;   /* of initialisation, of which the last sets the norm: 1 or 2; default 1 */
-  int32_t has_form; /* 1: it has a form for inference */
-} tanh_options;
-
-static const glow_option tanh_rows[] = {
-    GLOW_OPTION(tanh_options, strength, REAL, .high = 1e9, .fallback = 1,
-                .flags = GLOW_OPTION_ABOVE_LOW),
-    GLOW_OPTION(tanh_options, rounds, INT32, .low = 1, .high = 2, .fallback = 1),
-    GLOW_OPTION(tanh_options, has_form, INT32, .high = 1, .flags = GLOW_OPTION_QUIET)};
-static const glow_options_table tanh_table = {GLOW_OPTIONS_TABLE(tanh_options, tanh_rows)};
-
-typedef struct tanh_net {
-  tanh_options options;
-  int64_t pixels, in, out;
-  int32_t w, bias, logs, stored;
-} tanh_net;
-
-static glow_status tanh_configure(void *self, glow_setup *setup, const glow_shape *input,
-                                  int64_t out_channels) {
-  tanh_net *t = self;
-  t->pixels = input->height * input->width;
-  t->in = input->channels;
-  t->out = out_channels;
-  int64_t w[] = {t->out, t->in};
-  GLOW_TRY(glow_setup_tensor(setup, "w", GLOW_TYPE_F32, 1, 2, w, &t->w));
-  GLOW_TRY(glow_setup_tensor(setup, "bias", GLOW_TYPE_F32, 1, 1, w + 1, &t->bias));
-  GLOW_TRY(glow_setup_tensor(setup, "logs", GLOW_TYPE_F32, 1, 1, w + 1, &t->logs));
-  GLOW_TRY(glow_setup_derived(setup, (size_t)t->in * sizeof(float)));
-  GLOW_TRY(glow_setup_stored(setup, 0, t->pixels * t->in, &t->stored));
-  return glow_setup_initialise(setup, t->options.rounds, glow_moments_bytes(t->in));
-}
-
-static glow_status tanh_reset(const void *self, const glow_call *call) {
-  const tanh_net *t = self;
-  float *w = glow_call_tensor_mutable(call, t->w);
-  glow_random_normal(5, GLOW_STREAM_RESET, (uint64_t)t->options.rounds << 20, w, t->out * t->in);
-  return GLOW_OK;
-}
-
-/* All rounds see the data; the last sets the norm. State is zero at the start of each. */
-static glow_status tanh_initialise(const void *self, const glow_call *call, int32_t round,
-                                   int32_t phase, const float *x, int64_t stride) {
-  const tanh_net *t = self;
-  glow_moments *moments = glow_call_initialise_state(call);
-  assert_in_range(round, 0, t->options.rounds - 1);
-  for (int64_t p = 0;
-       phase == GLOW_INITIALISE_BATCH && p < glow_call_sample_count(call) * t->pixels; p++)
-    glow_moments_add(moments, 1, t->in, x + p * stride);
-  if (phase != GLOW_INITIALISE_END || round != t->options.rounds - 1)
-    return GLOW_OK;
-  return glow_call_actnorm_values(call, moments, t->in, 1e-6, "net",
-                                  glow_call_tensor_mutable(call, t->bias),
-                                  glow_call_tensor_mutable(call, t->logs));
-}
-
-static glow_status tanh_prepare(const void *self, const glow_call *call) {
-  const tanh_net *t = self;
-  const float *logs = glow_call_tensor(call, t->logs);
-  float *slope = glow_call_derived_mutable(call);
-  for (int64_t k = 0; k < t->in; k++)
-    slope[k] = expf(logs[k]) * (float)t->options.strength;
-  return GLOW_OK;
-}
-
-static void tanh_forward(const void *self, const glow_call *call, const float *x, int64_t stride,
-                         float *out) {
-  const tanh_net *t = self;
-  const float *w = glow_call_tensor(call, t->w), *bias = glow_call_tensor(call, t->bias);
-  const float *slope = glow_call_derived(call);
-  float *stored = glow_call_stored(call, t->stored);
-  for (int64_t p = 0; p < glow_call_sample_count(call) * t->pixels; p++) {
-    memset(out + p * t->out, 0, (size_t)t->out * sizeof *out);
-    for (int64_t k = 0; k < t->in; k++) {
-      float h = tanhf((x[p * stride + k] + bias[k]) * slope[k]);
-      if (stored)
-        stored[p * t->in + k] = h;
-      for (int64_t o = 0; o < t->out; o++)
-        out[p * t->out + o] += w[o * t->in + k] * h;
-    }
-  }
-}
-
-static void tanh_backward(const void *self, const glow_call *call, const float *x, int64_t stride,
-                          const float *out, float *dout, float *dx, int64_t dx_stride) {
-  const tanh_net *t = self;
-  const float *w = glow_call_tensor(call, t->w), *bias = glow_call_tensor(call, t->bias);
-  const float *slope = glow_call_derived(call), *stored = glow_call_stored(call, t->stored);
-  float *dw = glow_call_gradient(call, t->w), *dbias = glow_call_gradient(call, t->bias);
-  float *dlogs = glow_call_gradient(call, t->logs);
-  (void)out;
-  for (int64_t p = 0; p < glow_call_sample_count(call) * t->pixels; p++)
-    for (int64_t k = 0; k < t->in; k++) {
-      float h = stored[p * t->in + k], dh = 0;
-      for (int64_t o = 0; o < t->out; o++) {
-        dh += w[o * t->in + k] * dout[p * t->out + o];
-        dw[o * t->in + k] += h * dout[p * t->out + o];
-      }
-      float du = dh * (1 - h * h);
-      dbias[k] += du * slope[k];
-      dlogs[k] += du * slope[k] * (x[p * stride + k] + bias[k]);
-      dx[p * dx_stride + k] += du * slope[k];
-    }
-}
-
-static glow_status tanh_inference_form(const void *self, const glow_call *call, glow_net **out);
-
-static const glow_net_ops tanh_ops = {.struct_size = sizeof tanh_ops,
-                                      .type = "test.tanh",
-                                      .flags = GLOW_NET_ALWAYS_PREPARES,
-                                      .options = &tanh_table,
-                                      .self_size = sizeof(tanh_net),
-                                      .configure = tanh_configure,
-                                      .reset = tanh_reset,
-                                      .initialise = tanh_initialise,
-                                      .prepare = tanh_prepare,
-                                      .forward = tanh_forward,
-                                      .backward = tanh_backward,
-                                      .inference_form = tanh_inference_form};
-
-static int forms_made;
-
-/* The same function without backward. It has no rounds to declare, but takes the tensors over. */
-static glow_status tanh_inference_form(const void *self, const glow_call *call, glow_net **out) {
-  const tanh_net *t = self;
-  glow_net_ops ops = tanh_ops;
-  if (!t->options.has_form)
-    return GLOW_OK;
-  assert_non_null(glow_call_derived(call));
-  ops.type = "test.tanh.form";
-  ops.flags |= GLOW_NET_INFERENCE_ONLY;
-  ops.backward = NULL;
-  ops.inference_form = NULL;
-  forms_made++;
-  return glow_net_create(glow_call_context(call), &ops, &t->options, out);
-}
-
-static glow_net *make_net(glow_context *context, double strength, int32_t rounds,
-                          int32_t has_form) {
-  const tanh_options o = {sizeof o, strength, rounds, has_form};
-  glow_net *net = NULL;
-  OK(glow_net_create(context, &tanh_ops, &o, &net));
-  return net;
-}
-
-/* ---- the layer ------------------------------------------------------------------------------- */
-
-enum { SCALE, SHIFT };
-enum { GIVEN, NOT_CONFIGURED, TWICE, OUT_OF_RANGE, NO_SETUP }; /* what configure does wrong */
-
-typedef struct pair_layer {
-  int64_t pixels, channels, half, rest; /* half: channels of x1 */
-  int32_t gain;
-  int32_t scale_out, shift_out, d_scale, d_shift; /* regions */
-} pair_layer;
-
-static glow_status pair_configure(void *self, glow_setup *setup, const glow_shape *in,
-                                  glow_shape *out) {
-  pair_layer *s = self;
-  *out = *in;
-  s->pixels = in->height * in->width;
-  s->channels = in->channels;
-  s->half = in->channels / 2;
-  s->rest = in->channels - s->half;
-  if (!s->half)
-    return glow_error(GLOW_E_SHAPE, "a pair needs 2 channels or more, not %d", (int)in->channels);
-  const glow_shape seen = {in->height, in->width, s->half};
-  const int64_t changed = s->pixels * s->rest;
-  GLOW_TRY(glow_setup_tensor(setup, "gain", GLOW_TYPE_F32, 1, 1, &s->rest, &s->gain));
-  GLOW_TRY(glow_setup_derived(setup, (size_t)s->rest * sizeof(double)));
-  GLOW_TRY(glow_setup_initialise(setup, 1, glow_moments_bytes(s->rest)));
-  GLOW_TRY(glow_setup_net(setup, SCALE, &seen, s->rest));
-  GLOW_TRY(glow_setup_net(setup, SHIFT, &seen, s->rest));
-  GLOW_TRY(glow_setup_scratch(setup, 0, changed, &s->scale_out));
-  GLOW_TRY(glow_setup_scratch(setup, 0, changed, &s->shift_out));
-  GLOW_TRY(glow_setup_backward_scratch(setup, 0, changed, &s->d_scale));
-  return glow_setup_backward_scratch(setup, 0, changed, &s->d_shift);
-}
-
-/* The layer's own round, the first, gives x2 deviation 1. */
-static glow_status pair_initialise(const void *self, const glow_call *call, int32_t round,
-                                   int32_t phase, const float *x) {
-  const pair_layer *s = self;
-  glow_moments *moments = glow_call_initialise_state(call);
-  for (int64_t p = 0;
-       round == 0 && phase == GLOW_INITIALISE_BATCH && p < glow_call_sample_count(call) * s->pixels;
-       p++)
-    glow_moments_add(moments, 1, s->rest, x + p * s->channels + s->half);
-  for (int64_t c = 0; round == 0 && phase == GLOW_INITIALISE_END && c < s->rest; c++) {
-    double mean, variance;
-    glow_moments_channel(moments, s->rest, c, &mean, &variance);
-    ((float *)glow_call_tensor_mutable(call, s->gain))[c] = (float)(-0.5 * log(variance));
-  }
-  GLOW_TRY(glow_call_net_initialise(call, SCALE, round, phase, x, s->channels));
-  return glow_call_net_initialise(call, SHIFT, round, phase, x, s->channels);
-}
-
-static glow_status pair_prepare(const void *self, const glow_call *call) {
-  const pair_layer *s = self;
-  const float *gain = glow_call_tensor(call, s->gain);
-  double *factor = glow_call_derived_mutable(call);
-  for (int64_t c = 0; c < s->rest; c++)
-    factor[c] = exp((double)gain[c]);
-  return GLOW_OK;
-}
-
-/* Both nets; adds `sign` times the log-det. */
-static void pair_nets(const pair_layer *s, const glow_call *call, const float *x, double sign,
-                      double *logdet) {
-  float *scale = glow_call_scratch(call, s->scale_out);
-  float *shift = glow_call_scratch(call, s->shift_out);
-  const float *gain = glow_call_tensor(call, s->gain);
-  const int64_t changed = s->pixels * s->rest;
-  glow_call_net_forward(call, SCALE, x, s->channels, scale);
-  glow_call_net_forward(call, SHIFT, x, s->channels, shift);
-  for (int64_t n = 0; n < glow_call_sample_count(call); n++)
-    for (int64_t i = 0; i < changed; i++)
-      logdet[n] += sign * ((double)gain[i % s->rest] + tanh((double)scale[n * changed + i]));
-}
-
-static void pair_forward(const void *self, const glow_call *call, const float *x, float *y,
-                         double *logdet, double *logprior) {
-  const pair_layer *s = self;
-  const double *factor = glow_call_derived(call);
-  (void)logprior;
-  pair_nets(s, call, x, 1, logdet);
-  const float *scale = glow_call_scratch(call, s->scale_out);
-  const float *shift = glow_call_scratch(call, s->shift_out);
-  for (int64_t p = 0; p < glow_call_sample_count(call) * s->pixels; p++) {
-    memcpy(y + p * s->channels, x + p * s->channels, (size_t)s->half * sizeof *y);
-    for (int64_t c = 0; c < s->rest; c++) {
-      int64_t i = p * s->channels + s->half + c, j = p * s->rest + c;
-      y[i] = (float)(((double)x[i] * exp(tanh((double)scale[j])) + (double)shift[j]) * factor[c]);
-    }
-  }
-}
-
-static glow_status pair_inverse(const void *self, const glow_call *call, const float *y, float *x,
-                                double *logdet) {
-  const pair_layer *s = self;
-  const double *factor = glow_call_derived(call);
-  pair_nets(s, call, y, -1, logdet);
-  const float *scale = glow_call_scratch(call, s->scale_out);
-  const float *shift = glow_call_scratch(call, s->shift_out);
-  for (int64_t p = 0; p < glow_call_sample_count(call) * s->pixels; p++) {
-    memcpy(x + p * s->channels, y + p * s->channels, (size_t)s->half * sizeof *y);
-    for (int64_t c = 0; c < s->rest; c++) {
-      int64_t i = p * s->channels + s->half + c, j = p * s->rest + c;
-      x[i] = (float)(((double)y[i] / factor[c] - (double)shift[j]) * exp(-tanh((double)scale[j])));
-    }
-  }
-  return GLOW_OK;
-}
-
-/* v = x2 exp(t) + shift, t = tanh(scale): dv = dy2 exp(gain), dshift = dv, dt = dv x2 exp(t) + w,
- * dgain = sum dy2 y2 + w, dx2 = dv exp(t). Nets are run again, to fill what they store. */
-static void pair_backward(const void *self, const glow_call *call, const glow_layer_gradient *g) {
-  const pair_layer *s = self;
-  const double *factor = glow_call_derived(call);
-  float *scale = glow_call_scratch(call, s->scale_out);
-  float *shift = glow_call_scratch(call, s->shift_out);
-  float *d_scale = glow_call_scratch(call, s->d_scale);
-  float *d_shift = glow_call_scratch(call, s->d_shift);
-  float *d_gain = glow_call_gradient(call, s->gain);
-  glow_call_net_forward(call, SCALE, g->x, s->channels, scale);
-  glow_call_net_forward(call, SHIFT, g->x, s->channels, shift);
-  for (int64_t p = 0; p < glow_call_sample_count(call) * s->pixels; p++) {
-    double w = g->d_logdet[p / s->pixels];
-    memcpy(g->dx + p * s->channels, g->dy + p * s->channels, (size_t)s->half * sizeof(float));
-    for (int64_t c = 0; c < s->rest; c++) {
-      int64_t i = p * s->channels + s->half + c, j = p * s->rest + c;
-      double t = tanh((double)scale[j]), dv = (double)g->dy[i] * factor[c];
-      double dt = dv * (double)g->x[i] * exp(t) + w;
-      d_gain[c] += (float)((double)g->dy[i] * (double)g->y[i] + w);
-      d_shift[j] = (float)dv;
-      d_scale[j] = (float)(dt * (1 - t * t));
-      g->dx[i] = (float)(dv * exp(t));
-    }
-  }
-  glow_call_net_backward(call, SCALE, g->x, s->channels, scale, d_scale, g->dx, s->channels);
-  glow_call_net_backward(call, SHIFT, g->x, s->channels, shift, d_shift, g->dx, s->channels);
-}
-
-static const glow_hosted_net hosted[] = {{"scale", NULL}, {"shift", "test.tanh"}};
-static const glow_layer_ops pair_ops = {.struct_size = sizeof pair_ops,
-                                        .type = "test.pair",
-                                        .flags = GLOW_LAYER_BY_TASKS | GLOW_LAYER_ALWAYS_PREPARES,
-                                        .net_count = 2,
-                                        .nets = hosted,
-                                        .self_size = sizeof(pair_layer),
-                                        .configure = pair_configure,
-                                        .initialise = pair_initialise,
-                                        .prepare = pair_prepare,
-                                        .forward = pair_forward,
-                                        .inverse = pair_inverse,
-                                        .backward = pair_backward};
-
-/* Nets that differ in strength, in rounds and in having a form for inference. */
-static glow_layer *make_pair(glow_context *context) {
-  glow_net *nets[] = {make_net(context, 0.5, 2, 1), make_net(context, 1.5, 1, 0)};
-  glow_layer *layer = NULL;
-  OK(glow_layer_create(context, &pair_ops, NULL, nets, &layer));
-  assert_null(nets[0]);
-  assert_null(nets[1]);
-  return layer;
-}
-
-static glow_context *open_context(uint32_t threads) {
-  glow_context *context = helper_context(threads, NULL, NULL);
-  OK(glow_context_register_layer(context, &pair_ops));
-  OK(glow_context_register_net(context, &tanh_ops));
-  return context;
-}
-
-enum { PIXELS = 6, CHANNELS = 3, HALF = 1, REST = 2, DIMS = PIXELS * CHANNELS, COUNT = 7 };
-static const glow_shape shape = {2, 3, CHANNELS};
-
-static glow_model *make_model(glow_context *context) {
-  glow_model *model = NULL;
-  OK(helper_wrap_layer(context, make_pair(context), true, &shape, &model));
-  return model;
-}
-
-/* ---- tests ----------------------------------------------------------------------------------- */
+enum {
+  PIXELS = 6,
+  CHANNELS = PAIR_CHANNELS,
+  HALF = 1,
+  REST = 2,
+  DIMS = PIXELS * CHANNELS,
+  COUNT = 7
+};
 
 static void get(const glow_model *model, const char *name, float *out, int64_t count) {
   OK(glow_model_get_tensor(model, name, out, count));
@@ -353,8 +25,8 @@ static void test_names(void **state) {
   static const char *const names[] = {"layer.gain",       "layer.scale.w", "layer.scale.bias",
                                       "layer.scale.logs", "layer.shift.w", "layer.shift.bias",
                                       "layer.shift.logs"};
-  glow_context *context = open_context(1);
-  glow_model *model = make_model(context);
+  glow_context *context = pair_context(1);
+  glow_model *model = pair_model(context);
   (void)state;
   for (int32_t i = 0; i < 7; i++) {
     glow_tensor_info info = GLOW_TENSOR_INFO_INIT;
@@ -367,8 +39,8 @@ static void test_names(void **state) {
 
 /* Rounds of the layer and of each net, in batches of 3: every part gets its own values. */
 static void test_initialise(void **state) {
-  glow_context *context = open_context(2);
-  glow_model *model = make_model(context);
+  glow_context *context = pair_context(2);
+  glow_model *model = pair_model(context);
   glow_workspace *ws = helper_workspace(model, 3, GLOW_MODE_INFERENCE);
   helper_random random = helper_random_of(1);
   float *x = helper_new_normals(&random, 2.0f, COUNT * DIMS);
@@ -418,8 +90,8 @@ static void reference_net(const glow_model *model, const char *net, double stren
 
 /* Derived values are each part's own: results are those of the formulas. */
 static void test_values(void **state) {
-  glow_context *context = open_context(1);
-  glow_model *model = make_model(context);
+  glow_context *context = pair_context(1);
+  glow_model *model = pair_model(context);
   helper_random random = helper_random_of(2);
   float *x = helper_new_normals(&random, 1.0f, COUNT * DIMS), z[COUNT * DIMS], gain[REST];
   double logdet[COUNT];
@@ -453,16 +125,16 @@ static void test_values(void **state) {
 /* The conformance kit: gradients of all parts, save and load, inference form, and the rest. */
 static void test_kit(void **state) {
   glow_check_options o = GLOW_CHECK_OPTIONS_INIT;
-  glow_context *context = open_context(1);
+  glow_context *context = pair_context(1);
   (void)state;
-  o.shape = shape;
+  o.shape = pair_shape;
   o.seed = helper_seed();
   for (int i = 0; i < 2; i++) {
-    glow_layer *layer = make_pair(context);
+    glow_layer *layer = pair_create(context);
     OK(glow_layer_check(context, &layer, &o));
     o.shape = (glow_shape){1, 1, 2};
   }
-  glow_net *net = make_net(context, 0.7, 2, 1);
+  glow_net *net = pair_net(context, 0.7, 2, 1);
   OK(glow_net_check(context, &net, NULL));
   glow_context_destroy(&context);
 }
@@ -475,8 +147,8 @@ static void log_probs(const glow_model *model, const float *x, double *out) {
 
 #ifdef GLOW_HAVE_FILES
 static void test_files(void **state) {
-  glow_context *context = open_context(1), *other = helper_context(1, NULL, NULL);
-  glow_model *model = make_model(context), *loaded = NULL;
+  glow_context *context = pair_context(1), *other = helper_context(1, NULL, NULL);
+  glow_model *model = pair_model(context), *loaded = NULL;
   helper_random random = helper_random_of(3);
   float *x = helper_new_normals(&random, 1.0f, COUNT * DIMS);
   double before[COUNT], after[COUNT];
@@ -490,7 +162,7 @@ static void test_files(void **state) {
   OK(glow_context_register_layer(other, &pair_ops));
   REFUSED(glow_model_load(other, path, &loaded), GLOW_E_FORMAT,
           "net type 'test.tanh' is not registered");
-  OK(glow_context_register_net(other, &tanh_ops));
+  OK(glow_context_register_net(other, &pair_net_ops));
   OK(glow_model_load(other, path, &loaded));
   log_probs(loaded, x, after);
   assert_memory_equal(after, before, sizeof before);
@@ -505,7 +177,7 @@ static void test_files(void **state) {
 /* A model whose net is of no registered type cannot be saved, and says so. */
 static void test_unregistered(void **state) {
   glow_context *context = helper_context(1, NULL, NULL);
-  glow_model *model = make_model(context);
+  glow_model *model = pair_model(context);
   (void)state;
   REFUSED(glow_model_save(model, "/nonexistent/model"), GLOW_E_UNSUPPORTED,
           "layers of type 'test.pair' cannot be saved");
@@ -539,7 +211,7 @@ static glow_status read_pair(glow_context *context, const char *options) {
 
 /* Where a net's options are in a file; which type is meant where none is named. */
 static void test_texts(void **state) {
-  glow_context *context = open_context(1);
+  glow_context *context = pair_context(1);
   (void)state;
   OK(read_pair(context, "\"scale\":\"test.tanh\",\"scale.strength\":2.0,\"scale.rounds\":2,"
                         "\"shift\":\"test.tanh\",\"shift.strength\":3.0"));
@@ -558,8 +230,8 @@ static void test_texts(void **state) {
 
 /* One net has a form for inference, the other is made again: the same results, and no backward. */
 static void test_inference_form(void **state) {
-  glow_context *context = open_context(1);
-  glow_model *model = make_model(context), *form = NULL;
+  glow_context *context = pair_context(1);
+  glow_model *model = pair_model(context), *form = NULL;
   glow_workspace_options o = GLOW_WORKSPACE_OPTIONS_INIT;
   glow_workspace *ws = NULL;
   helper_random random = helper_random_of(4);
@@ -568,9 +240,9 @@ static void test_inference_form(void **state) {
   (void)state;
   helper_perturb(model, &random, 0.3f);
   log_probs(model, x, before);
-  forms_made = 0;
+  pair_forms_made = 0;
   OK(glow_model_inference_form(model, &form));
-  assert_int_equal(forms_made, 1);
+  assert_int_equal(pair_forms_made, 1);
   log_probs(form, x, after);
   assert_memory_equal(after, before, sizeof before);
   o.mode = GLOW_MODE_STORED;
@@ -588,8 +260,8 @@ static void test_training(void **state) {
   float *first = NULL;
   int64_t count = 0;
   for (int way = 0; way < 4; way++) {
-    glow_context *context = open_context(way & 1 ? 4 : 1);
-    glow_model *model = make_model(context);
+    glow_context *context = pair_context(way & 1 ? 4 : 1);
+    glow_model *model = pair_model(context);
     glow_trainer_options o = GLOW_TRAINER_OPTIONS_INIT;
     glow_trainer *trainer = NULL;
     helper_random random = helper_random_of(5);
@@ -619,6 +291,9 @@ static void test_training(void **state) {
 
 /* ---- what configure can get wrong ------------------------------------------------------------ */
 
+/* What configure does wrong. */
+enum { GIVEN, NOT_CONFIGURED, TWICE, OUT_OF_RANGE, NO_SETUP };
+
 typedef struct wrong_layer {
   int32_t wrong;
 } wrong_layer;
@@ -628,14 +303,14 @@ static glow_status wrong_configure(void *self, glow_setup *setup, const glow_sha
   const wrong_layer *w = self;
   *out = *in;
   if (w->wrong != NOT_CONFIGURED)
-    GLOW_TRY(glow_setup_net(setup, SCALE, in, 1));
+    GLOW_TRY(glow_setup_net(setup, PAIR_SCALE, in, 1));
   if (w->wrong == TWICE)
-    GLOW_TRY(glow_setup_net(setup, SCALE, in, 1));
+    GLOW_TRY(glow_setup_net(setup, PAIR_SCALE, in, 1));
   if (w->wrong == OUT_OF_RANGE)
     GLOW_TRY(glow_setup_net(setup, 2, in, 1));
   if (w->wrong == NO_SETUP)
-    GLOW_TRY(glow_setup_net(setup, SHIFT, NULL, 1));
-  return glow_setup_net(setup, SHIFT, in, 1);
+    GLOW_TRY(glow_setup_net(setup, PAIR_SHIFT, NULL, 1));
+  return glow_setup_net(setup, PAIR_SHIFT, in, 1);
 }
 
 static void test_bad_configure(void **state) {
@@ -650,14 +325,14 @@ static void test_bad_configure(void **state) {
   (void)state;
   for (int32_t wrong = GIVEN; wrong <= NO_SETUP; wrong++) {
     glow_layer_ops ops = pair_ops;
-    glow_net *nets[] = {make_net(context, 1, 1, 0), make_net(context, 1, 1, 0)};
+    glow_net *nets[] = {pair_net(context, 1, 1, 0), pair_net(context, 1, 1, 0)};
     glow_layer *layer = NULL;
     glow_model *model = NULL;
     ops.configure = wrong_configure;
     ops.self_size = sizeof(pair_layer);
     OK(glow_layer_create(context, &ops, NULL, nets, &layer));
     ((wrong_layer *)glow_layer_self(layer))->wrong = wrong;
-    glow_status status = helper_wrap_layer(context, layer, true, &shape, &model);
+    glow_status status = helper_wrap_layer(context, layer, true, &pair_shape, &model);
     if (wrong == GIVEN)
       assert_int_equal(status, GLOW_OK);
     else
@@ -672,14 +347,14 @@ static void test_bad_configure(void **state) {
 static void test_rounds_need_initialise(void **state) {
   glow_context *context = helper_context(1, NULL, NULL);
   glow_layer_ops ops = pair_ops;
-  glow_net *nets[] = {make_net(context, 1, 1, 0), make_net(context, 1, 1, 0)};
+  glow_net *nets[] = {pair_net(context, 1, 1, 0), pair_net(context, 1, 1, 0)};
   glow_layer *layer = NULL;
   glow_model *model = NULL;
   (void)state;
   ops.configure = wrong_configure;
   ops.initialise = NULL;
   OK(glow_layer_create(context, &ops, NULL, nets, &layer));
-  REFUSED(helper_wrap_layer(context, layer, true, &shape, &model), GLOW_E_ARGUMENT,
+  REFUSED(helper_wrap_layer(context, layer, true, &pair_shape, &model), GLOW_E_ARGUMENT,
           "net 'scale' (test.tanh): glow_setup_initialise: the layer's table has no initialise");
   glow_context_destroy(&context);
 }

@@ -368,7 +368,8 @@ static void gain_forward(const void *self, const glow_call *call, const float *x
 }
 
 static glow_status gain_inverse(const void *self, const glow_call *call, const float *y, float *x,
-                                double *logdet) {
+                                double *logdet, double *logprior) {
+  (void)logprior;
   gain_scale(self, call, 1 / ((const gain *)self)->a, y, x, logdet);
   return GLOW_OK;
 }

@@ -57,7 +57,8 @@ static glow_status invert_sample(const cubic *c, const glow_call *call, int64_t 
 
 /* An error that is returned ends the pass. */
 static glow_status inverse_by_samples(const void *self, const glow_call *call, const float *y,
-                                      float *x, double *logdet) {
+                                      float *x, double *logdet, double *logprior) {
+  (void)logprior;
   for (int64_t n = 0; n < glow_call_sample_count(call); n++)
     GLOW_TRY(invert_sample(self, call, n, y, x, logdet));
   return GLOW_OK;
@@ -79,7 +80,8 @@ static void inverse_task(void *arg, uint32_t task, uint32_t worker) {
 }
 
 static glow_status inverse_by_tasks(const void *self, const glow_call *call, const float *y,
-                                    float *x, double *logdet) {
+                                    float *x, double *logdet, double *logprior) {
+  (void)logprior;
   glow_status statuses[COUNT];
   run r = {self, call, y, x, logdet, statuses};
   uint32_t samples = (uint32_t)glow_call_sample_count(call);

@@ -37,6 +37,8 @@ typedef enum fault {
   DX_WRONG,
   INVERSE_OFF,
   INVERSE_LOGDET,
+  INVERSE_LOGPRIOR,
+  DX_NEEDS_GRADIENTS,
   WHITENED_OFF,
   WRITES_BEYOND_Y,
   WRITES_BEYOND_SCRATCH,
@@ -231,6 +233,25 @@ static void forward(const void *self, const glow_call *call, const float *x, flo
     glow_release(glow_call_context(call), glow_allocate(glow_call_context(call), 16));
 }
 
+/* Element (p, c) of the output of sample n, as forward computed it. */
+static double given_output(const bend *b, const glow_call *call, const float *y, int64_t n,
+                           int64_t p, int64_t c) {
+  double out = (double)*place(b, call, (float *)(uintptr_t)y, n, p, c);
+  bool halved = c >= b->kept && b->fault == WHITENED_OFF &&
+                glow_call_latent_form(call) == GLOW_LATENTS_WHITENED;
+  return halved ? 2 * out : out;
+}
+
+/* Log-density of the latents of sample n. */
+static double latent_density(const bend *b, const glow_call *call, int64_t n, const float *y) {
+  double sum = 0;
+  for (int64_t p = 0; p < b->pixels; p++)
+    for (int64_t c = b->kept; c < b->channels; c++)
+      sum +=
+          gaussian(given_output(b, call, y, n, p, c)) + (b->fault == LOGPRIOR_CONSTANT ? 0.5 : 0.0);
+  return sum;
+}
+
 /* x of sample n; returns forward's log-det. */
 static double undo_sample(const bend *b, const glow_call *call, int64_t n, const float *y,
                           float *x) {
@@ -238,11 +259,7 @@ static double undo_sample(const bend *b, const glow_call *call, int64_t n, const
   double sum = 0;
   for (int64_t p = 0; p < b->pixels; p++)
     for (int64_t c = 0; c < b->channels; c++) {
-      double out = (double)*place(b, call, (float *)(uintptr_t)y, n, p, c);
-      if (c >= b->kept && b->fault == WHITENED_OFF &&
-          glow_call_latent_form(call) == GLOW_LATENTS_WHITENED)
-        out *= 2;
-      double t = asinh(out);
+      double t = asinh(given_output(b, call, y, n, p, c));
       double in = sinh((t - (double)bias[c] - (double)b->hidden) / (double)slope[c]);
       x[(n * b->pixels + p) * b->channels + c] = (float)in;
       sum += log(cosh(t)) + log((double)slope[c]) - 0.5 * log1p(in * in);
@@ -263,7 +280,7 @@ static double first_pixel(const bend *b, const glow_call *call, int64_t n, const
 }
 
 static glow_status inverse(const void *self, const glow_call *call, const float *y, float *x,
-                           double *logdet) {
+                           double *logdet, double *logprior) {
   const bend *b = self;
   if (b->fault == INVERSE_FAILS)
     glow_call_fail(call, 1, "the slope is %g", 0.0);
@@ -272,6 +289,8 @@ static glow_status inverse(const void *self, const glow_call *call, const float 
     if (b->fault == LOGDET_OF_A_PIXEL) /* as wrong as forward's, so that the Jacobian must tell */
       sum = first_pixel(b, call, n, x);
     logdet[n] -= b->fault == INVERSE_LOGDET || b->fault == LOGDET_SIGN ? -sum : sum;
+    if (logprior && b->fault != INVERSE_LOGPRIOR)
+      logprior[n] += latent_density(b, call, n, y);
   }
   if (b->fault == INVERSE_OFF) /* row 1, column 2, channel 3 of 4 x 4 x 4 */
     x[(1 * 4 + 2) * 4 + 3] += 0.1f;
@@ -304,12 +323,16 @@ static void backward_sample(const bend *b, const glow_call *call, int64_t n,
       double dt = d * cosh(t) + w * tanh(t), of_logdet = w / s;
       if (b->fault == GRADIENT_WITHOUT_LOGDET)
         of_logdet = 0;
-      float *d_bias = glow_call_gradient(call, b->bias) + row + c;
-      if (b->fault == GRADIENT_OVERWRITES && n == 0 && p == 0)
-        *d_bias = 0;
-      *d_bias += (float)(b->fault == GRADIENT_SIGN && c == 2 ? -dt : dt);
-      glow_call_gradient(call, b->logs)[c] +=
-          (float)((dt * asinh(in) + of_logdet) * exp((double)logs[c]));
+      float *d_bias = glow_call_gradient(call, b->bias);
+      if (d_bias && b->fault == GRADIENT_OVERWRITES && n == 0 && p == 0)
+        d_bias[row + c] = 0;
+      if (d_bias) {
+        d_bias[row + c] += (float)(b->fault == GRADIENT_SIGN && c == 2 ? -dt : dt);
+        glow_call_gradient(call, b->logs)[c] +=
+            (float)((dt * asinh(in) + of_logdet) * exp((double)logs[c]));
+      } else if (b->fault == DX_NEEDS_GRADIENTS) {
+        dt *= 1.5;
+      }
       double dx = dt * s / sqrt(1 + in * in) - w * in / (1 + in * in);
       if (b->fault != DX_NOT_WRITTEN || i != 69)
         g->dx[i] = (float)(b->fault == DX_WRONG && c == 1 ? 1.1 * dx : dx);
@@ -382,7 +405,7 @@ static glow_layer_ops table(int32_t traits, fault wrong) {
   ops.flags = (traits & BY_TASKS ? GLOW_LAYER_BY_TASKS : 0) |
               (traits & IN_PLACE ? GLOW_LAYER_IN_PLACE : 0) |
               (traits & RECONSTRUCTS ? GLOW_LAYER_RECONSTRUCTS : 0) |
-              (traits & ALWAYS ? GLOW_LAYER_ALWAYS_PREPARES : 0);
+              (traits & ALWAYS ? GLOW_LAYER_ALWAYS_PREPARES : 0) | GLOW_LAYER_SKIPS_GRADIENTS;
   ops.options = wrong == OPTION_NOT_IN_TABLE ? &table_without_floor : &whole_table;
   ops.self_size = sizeof(bend);
   ops.configure = configure;
@@ -516,6 +539,9 @@ static const row rows[] = {
     ROW(INVERSE_FAILS, BY_TASKS,
         "inverse: inverse fails on what forward gave: layer 'layer': the inverse of sample 1: "),
     ROW(INVERSE_LOGDET, 0, "inverse: the inverse's log-det is not minus forward's: sample 0: "),
+    ROW(DX_NEEDS_GRADIENTS, 0,
+        "backward: dx without gradients of parameters differs from that with them by "),
+    ROW(INVERSE_LOGPRIOR, LATENTS, "inverse: the inverse's log-prior is not forward's: sample 0: "),
     ROW(WHITENED_OFF, LATENTS, "log-prior: sample 0: "),
     ROW(WRITES_BEYOND_Y, 0, "forward: forward writes beyond y: 3 floats behind its end"),
     ROW(WRITES_BEYOND_SCRATCH, 0,

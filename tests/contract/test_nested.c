@@ -350,8 +350,8 @@ static void nothing_forward(const void *self, const glow_call *call, const float
   (void)self, (void)call, (void)x, (void)y, (void)logdet, (void)logprior;
 }
 static glow_status nothing_inverse(const void *self, const glow_call *call, const float *y,
-                                   float *x, double *logdet) {
-  (void)self, (void)call, (void)y, (void)x, (void)logdet;
+                                   float *x, double *logdet, double *logprior) {
+  (void)self, (void)call, (void)y, (void)x, (void)logdet, (void)logprior;
   return GLOW_OK;
 }
 static void nothing_backward(const void *self, const glow_call *call,

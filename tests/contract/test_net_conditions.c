@@ -71,7 +71,8 @@ static void probe_forward(const void *self, const glow_call *call, const float *
 }
 
 static glow_status probe_inverse(const void *self, const glow_call *call, const float *y, float *x,
-                                 double *logdet) {
+                                 double *logdet, double *logprior) {
+  (void)logprior;
   const probe *p = self;
   (void)y, (void)logdet;
   for (int64_t n = 0; n < glow_call_sample_count(call); n++)

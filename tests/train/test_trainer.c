@@ -433,7 +433,8 @@ static void faulty_forward(const void *self, const glow_call *call, const float 
 }
 
 static glow_status faulty_inverse(const void *self, const glow_call *call, const float *y, float *x,
-                                  double *logdet) {
+                                  double *logdet, double *logprior) {
+  (void)logprior;
   faulty_forward(self, call, y, x, logdet, NULL);
   return GLOW_OK;
 }

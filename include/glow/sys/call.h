@@ -98,7 +98,8 @@ GLOW_API int64_t glow_call_sample_count(const glow_call *call);
 GLOW_API const void *glow_call_tensor(const glow_call *call, int32_t id);
 /* The same to be written to, in `reset` and `initialise`; NULL in other functions. */
 GLOW_API void *glow_call_tensor_mutable(const glow_call *call, int32_t id);
-/* Where to ADD the gradient of a trainable tensor. Never NULL in backward. */
+/* Where to ADD the gradient of a trainable tensor. NULL in backward only if nobody wants gradients
+ * of parameters and the table has the flag GLOW_LAYER_SKIPS_GRADIENTS. */
 GLOW_API float *glow_call_gradient(const glow_call *call, int32_t id);
 /* A region of glow_setup_scratch, _backward_scratch or _packed. */
 GLOW_API float *glow_call_scratch(const glow_call *call, int32_t id);

@@ -18,6 +18,8 @@
  *                   and logits, against differences; they are added to what was there
  *   backward        is a function of what it is given, not of the last forward; sample by sample;
  *                   gives the same without x as with it, if the table says so
+ *   inverse backward
+ *                   if the table has it: undoes backward, and adds the same gradients of tensors
  *   threads         the same bits for any order of tasks and any number of workers
  *   save and load   the same layer is made again from its saved options; that releases what it
  *                   allocates, and survives running out of memory

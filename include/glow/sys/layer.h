@@ -29,7 +29,10 @@ enum {
   GLOW_LAYER_ALWAYS_PREPARES = 8, /* prepare succeeds on all finite parameters, so an optimizer
                                      step need not try it before it changes them. This is about
                                      the layer alone, without the nets that it hosts */
-  GLOW_LAYER_INFERENCE_ONLY = 16  /* no backward: only workspaces in GLOW_MODE_INFERENCE */
+  GLOW_LAYER_INFERENCE_ONLY = 16, /* no backward: only workspaces in GLOW_MODE_INFERENCE */
+  GLOW_LAYER_SKIPS_GRADIENTS = 32 /* where glow_call_gradient is NULL in backward, gradients of
+                                     tensors are left out, and dx is the same. Without this flag
+                                     they go to memory that nobody reads */
 };
 
 /* What backward is given. A sample of x, dx and x_out has the input's shape, a sample of y and dy
@@ -46,6 +49,21 @@ typedef struct glow_layer_gradient {
   const float *d_latents;   /* gradient of the raw latents that the layer emitted, or NULL; with
                                their stride */
 } glow_layer_gradient;
+
+/* What inverse_backward is given. Samples of x and dx have the input's shape, those of y and dy the
+ * output's. */
+typedef struct glow_layer_inverse_gradient {
+  size_t struct_size;
+  const float *x;           /* what inverse wrote */
+  const float *y;           /* what it was given; NULL if the layer has no output */
+  float *dx;                /* the gradient of x; may be written over */
+  float *dy;                /* write the gradient of y here; NULL if the layer has no output */
+  const double *d_logdet;   /* [samples] gradient of log|det dy/dx|, forward's log-det, of which
+                             inverse adds the negative */
+  const double *d_logprior; /* [samples] gradient of the log-density that inverse adds */
+  float *d_latents;         /* write the gradient of the latents here, in the form that the call has
+                       (glow_call_latent_form), with their stride; or NULL */
+} glow_layer_inverse_gradient;
 
 /* A net that a layer hosts. */
 typedef struct glow_hosted_net {
@@ -85,13 +103,27 @@ typedef struct glow_layer_ops {
    * to logprior[samples]. */
   void (*forward)(const void *self, const glow_call *call, const float *x, float *y, double *logdet,
                   double *logprior);
-  /* Writes x from y (and latents). ADDS log|det dx/dy| to logdet[samples]. Where the inverse of a
-   * sample does not converge, it calls glow_call_fail and goes on with the others. An error that it
-   * returns ends the whole pass. */
+  /* Writes x from y (and latents). ADDS log|det dx/dy| to logdet[samples]. If logprior is not NULL,
+   * ADDS to logprior[samples] what forward does: the log-density of the latents that it takes, of
+   * their raw values in either form. Where the inverse of a sample does not converge, it calls
+   * glow_call_fail and goes on with the others. An error that it returns ends the whole pass. */
   glow_status (*inverse)(const void *self, const glow_call *call, const float *y, float *x,
-                         double *logdet);
+                         double *logdet, double *logprior);
   /* ADDS gradients of tensors to glow_call_gradient, and writes dx. */
   void (*backward)(const void *self, const glow_call *call, const glow_layer_gradient *gradient);
+  /* Goes back through inverse: writes dy and d_latents, and ADDS gradients of tensors to
+   * glow_call_gradient. A table with it promises that inverse fills the layer's stored regions
+   * where glow_call_stored is not NULL, as forward does.
+   *
+   * With v = -dy (and -d_latents, of raw latents), the gradient of y is where backward(v) writes
+   * dx = -gradient of x, given the same d_logdet and d_logprior, and the gradients of tensors that
+   * this backward adds are those wanted: differentiate x = inverse(forward(x)). So for a layer that
+   * scales and shifts, v = -dx / scale, and then it calls its own backward.
+   *
+   * Optional. Without it the model solves backward(v) = -dx by iteration, which takes about 10 to
+   * 100 calls of backward. */
+  void (*inverse_backward)(const void *self, const glow_call *call,
+                           const glow_layer_inverse_gradient *gradient);
   /* Releases what `self` holds besides options and nets; `self` itself is released afterwards.
    * Optional. */
   void (*destroy)(void *self, glow_context *context);

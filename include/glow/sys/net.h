@@ -19,7 +19,8 @@ extern "C" {
 
 enum {
   GLOW_NET_ALWAYS_PREPARES = 1, /* prepare succeeds on all finite parameters */
-  GLOW_NET_INFERENCE_ONLY = 2   /* no backward; then the layer with this net has none either */
+  GLOW_NET_INFERENCE_ONLY = 2,  /* no backward; then the layer with this net has none either */
+  GLOW_NET_SKIPS_GRADIENTS = 4  /* as GLOW_LAYER_SKIPS_GRADIENTS, for the net alone */
 };
 
 typedef struct glow_net_ops {
