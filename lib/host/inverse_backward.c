@@ -112,6 +112,7 @@ static glow_status inverse_backward_check(const glow_workspace *ws,
 
 glow_status glow_workspace_inverse_backward(glow_workspace *ws,
                                             const glow_inverse_backward_options *options) {
+  GLOW_LIVE(ws, WORKSPACE);
   glow_inverse_backward_options o = GLOW_INVERSE_BACKWARD_OPTIONS_INIT;
   if (!ws || !options)
     return glow_error(GLOW_E_ARGUMENT, "glow_workspace_inverse_backward: NULL argument");
