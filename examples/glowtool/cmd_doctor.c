@@ -26,6 +26,7 @@ static const option_row rows[] = {
 static const option_rule rules[] = {
     SAMPLE_DATA_RULES,
     GENERATED_RULE,
+    RULE("images", "data|format=shapes|format=digits", NULL),
     {NULL, NULL, NULL},
 };
 

@@ -14,6 +14,7 @@ const char *doctor_verdict_name(doctor_verdict verdict);
 typedef struct doctor_note {
   doctor_verdict verdict;
   double value;
+  bool share;         /* the value is one of all */
   const char *key;    /* of the number, in JSON */
   const char *text;   /* what it is, for people, with a %s for the value */
   const char *advice; /* what to do */

@@ -24,11 +24,11 @@ static double value_condition_number(const layer *l, const whole *m) {
   (void)m;
   return l->condition_number;
 }
-static double value_shrinks(const layer *l, const whole *m) {
+static double value_least(const layer *l, const whole *m) {
   (void)m;
-  return 1.0 / l->least_scale;
+  return l->least_scale;
 }
-static double value_grows(const layer *l, const whole *m) {
+static double value_most(const layer *l, const whole *m) {
   (void)m;
   return l->largest_scale;
 }
@@ -74,52 +74,59 @@ static double value_whole_warm(const layer *l, const whole *m) {
 
 /* ---- rules ----------------------------------------------------------------------------------- */
 
-/* Worth a look above one bound, bad above the other. */
+/* Worth a look past one bound, bad past the other. A number that is not known, NaN, is past none. */
 typedef struct rule {
   double (*value)(const layer *l, const whole *m);
   double look, bad;
+  bool below; /* past a bound is below it, not above */
+  bool share; /* the value is one of all, for people in per cent */
   const char *key, *text, *advice;
 } rule;
 
+#define OTHER_SCALE                                                                                \
+  "train with --scale tanh, or with --scale sigmoid-floor and a larger --floor; see "              \
+  "docs/diagnosis.md"
+#define UNLIKE "see that the data are like those of training; else go back to an earlier checkpoint"
+#define COOLER "draw at a lower --temperature, or " OTHER_SCALE
+#define CONSTANT                                                                                   \
+  "in an actnorm: leave out channels that are constant in the data; in a coupling or prior: "      \
+  "train with --scale tanh or --scale sigmoid-floor"
+
 static const rule layer_rules[] = {
-    {value_parameters, 0, 0, "nonfinite_parameters", "%s parameters are not finite",
-     "go back to an earlier checkpoint, or train again with a lower --lr"},
-    {value_lost, 0, 0, "lost", "%s of the data are not finite from here on",
-     "see that the data are like those of training; else go back to an earlier checkpoint"},
-    {value_condition_number, 1e3, 1e5, "condition_number",
+    {value_parameters, 0, 0, false, false, "nonfinite_parameters", "%s parameters are not finite",
+     "go back to an earlier checkpoint, and train on with a lower --lr"},
+    {value_lost, 0, 0, false, true, "lost", "%s of the data are not finite from here on", UNLIKE},
+    {value_condition_number, 1e3, 1e5, false, false, "condition_number",
      "the condition number of the matrix is %s",
-     "train on from an earlier checkpoint with a lower --lr or with --clip-norm"},
-    {value_shrinks, 1e3, 1e6, "least_scale", "an element is divided by up to %s on the way back",
-     "train with --scale tanh or --scale sigmoid-floor; a channel that is constant in the data has "
-     "no density, so leave it out"},
-    {value_grows, 1e3, 1e6, "largest_scale", "an element is multiplied by up to %s",
-     "train with --scale tanh or --scale sigmoid-floor; a channel that is constant in the data has "
-     "no density, so leave it out"},
-    {value_round_trip, 1e-4, 1e-2, "round_trip",
-     "what comes back differs by up to %s of what is usual",
-     "mend the condition number or the scales that are named here or before"},
-    {value_largest, 1e3, 1e6, "largest", "an element of the output is %s",
-     "see that the data are like those of training; else train with a lower --lr or --clip-norm"},
-    {value_dead, 0.5, 0.9, "dead_units", "%s of the units of its network are 0 for all samples",
-     "train again with a lower --lr, a longer --warmup or --clip-norm; or with a smaller --hidden"},
-    {value_cool, 0, 0.01, "drawn_lost", "%s of the samples at the lower temperature overflow here",
-     "train with --scale tanh, or with --scale sigmoid-floor and a larger --floor"},
-    {value_warm, 0, 0.02, "drawn_lost", "%s of the samples at the higher temperature overflow here",
-     "draw at a lower --temperature; train with --scale tanh, or with --scale sigmoid-floor and a "
-     "larger --floor"},
+     "go back to an earlier checkpoint, and train on with a lower --lr or with --clip-norm"},
+    {value_least, 1e-3, 1e-6, true, false, "least_scale", "the least scale is %s", CONSTANT},
+    {value_most, 1e3, 1e6, false, false, "largest_scale", "the largest scale is %s", CONSTANT},
+    {value_round_trip, 1e-4, 1e-2, false, false, "round_trip",
+     "what the layer leads back to differs from its input by up to %s of what is usual",
+     "mend the condition number or the scales of this layer"},
+    {value_largest, 1e3, 1e6, false, false, "largest", "an element of the output is %s", UNLIKE},
+    {value_dead, 0.5, 0.9, false, true, "dead_units",
+     "%s of the units of its network are 0 for all samples of the data",
+     "train again with a lower --lr, a longer --warmup or --clip-norm, or with a smaller --hidden"},
+    {value_cool, 0, 0.01, false, true, "drawn_lost",
+     "%s of the samples at temperature 0.7 overflow here", OTHER_SCALE},
+    {value_warm, 0, 0.02, false, true, "drawn_lost",
+     "%s of the samples at temperature 1 overflow here", COOLER},
 };
 
 static const rule model_rules[] = {
-    {value_whole_round_trip, 1e-3, 1e-1, "round_trip",
+    {value_whole_round_trip, 1e-3, 1e-1, false, false, "round_trip",
      "through all layers and back, data differ by up to %s of what is usual",
-     "mend the layers whose round trip is worst; do not train with --reconstruct"},
-    {value_whole_cool, 0, 0.01, "drawn_lost", "%s of the samples at the lower temperature overflow",
-     "train with --scale tanh, or with --scale sigmoid-floor and a larger --floor"},
-    {value_whole_warm, 0, 0.02, "drawn_lost",
-     "%s of the samples at the higher temperature overflow",
-     "draw at a lower --temperature; train with --scale tanh, or with --scale sigmoid-floor and a "
-     "larger --floor"},
+     "mend the layers whose round trip is worst, and do not train with --reconstruct"},
+    {value_whole_cool, 0, 0.01, false, true, "drawn_lost",
+     "%s of the samples at temperature 0.7 overflow", OTHER_SCALE},
+    {value_whole_warm, 0, 0.02, false, true, "drawn_lost",
+     "%s of the samples at temperature 1 overflow", COOLER},
 };
+
+static bool past(const rule *r, double value, double bound) {
+  return r->below ? value < bound : value > bound;
+}
 
 static int judge(const rule *rules, int rule_count, const layer *l, const whole *m,
                  doctor_note *notes) {
@@ -127,8 +134,9 @@ static int judge(const rule *rules, int rule_count, const layer *l, const whole 
   for (int i = 0; i < rule_count; i++) {
     const rule *r = &rules[i];
     double value = r->value(l, m);
-    if (value > r->look) /* not if it is NaN, which is not known */
-      notes[count++] = (doctor_note){.verdict = value > r->bad ? DOCTOR_BAD : DOCTOR_LOOK,
+    if (past(r, value, r->look))
+      notes[count++] = (doctor_note){.verdict = past(r, value, r->bad) ? DOCTOR_BAD : DOCTOR_LOOK,
+                                     .share = r->share,
                                      .value = value,
                                      .key = r->key,
                                      .text = r->text,

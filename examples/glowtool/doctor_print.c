@@ -1,6 +1,7 @@
 /* A diagnosis with its verdicts, for people and for programs. SPDX-License-Identifier: MIT */
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "doctor.h"
 #include "json.h"
@@ -21,7 +22,7 @@ static glow_model_diagnosis model_of(const glow_diagnosis *d) {
 /* ---- for people ------------------------------------------------------------------------------ */
 
 /* "-" for what is not known. */
-static const char *number(double value, char out[32]) {
+static const char *number(double value, char *out) {
   if (isnan(value))
     snprintf(out, 32, "-");
   else
@@ -45,17 +46,42 @@ static void print_row(const glow_layer_diagnosis *l, const glow_model_diagnosis 
          number(l->largest, cell[6]), dead, lost);
 }
 
-static void print_notes(const char *name, const doctor_note *notes, int count) {
-  for (int i = 0; i < count; i++) {
-    char shown[256], value[32], text[256];
+/* A note for people: "bad: NAME: TEXT", and what to do, unless the note before it had the same. */
+static void print_note(const char *name, const doctor_note *note, const char **advice) {
+  char shown[256], value[40], text[256];
+  if (note->share)
+    snprintf(value, sizeof value, "%.3g %%", 100.0 * note->value);
+  else
+    number(note->value, value);
     /* The text is one of the rules' own, not a stranger's. */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
-    snprintf(text, sizeof text, notes[i].text, number(notes[i].value, value));
+  snprintf(text, sizeof text, note->text, value);
 #pragma GCC diagnostic pop
-    printf("%s: %s: %s\n    %s\n", doctor_verdict_name(notes[i].verdict),
-           visible(name, shown, sizeof shown), text, notes[i].advice);
+  if (*advice && strcmp(*advice, note->advice) != 0)
+    printf("    %s\n", *advice);
+  printf("%s: %s: %s\n", doctor_verdict_name(note->verdict), visible(name, shown, sizeof shown),
+         text);
+  *advice = note->advice;
+}
+
+/* Of the model first, then of the layers. What to do stands behind the last of those that want the
+ * same. */
+static void print_notes(const glow_model *model, const glow_diagnosis *d,
+                        const glow_model_diagnosis *m) {
+  doctor_note notes[DOCTOR_MOST_NOTES];
+  const char *advice = NULL;
+  int count = doctor_judge_model(m, notes);
+  for (int k = 0; k < count; k++)
+    print_note("model", &notes[k], &advice);
+  for (int32_t i = 0; i < glow_model_layer_count(model); i++) {
+    glow_layer_diagnosis l = layer_at(d, i);
+    count = doctor_judge_layer(&l, m, notes);
+    for (int k = 0; k < count; k++)
+      print_note(l.name, &notes[k], &advice);
   }
+  if (advice)
+    printf("    %s\n", advice);
 }
 
 static void print_model(const glow_model_diagnosis *m, const glow_diagnosis *d) {
@@ -81,8 +107,7 @@ doctor_verdict doctor_print_table(const glow_model *model, const glow_diagnosis 
          "least", "largest", "there&", "mean", "dev.", "max", "dead", "lost at");
   printf("%-28s %-15s %-5s %8s %8s %8s %8s %8s %8s %8s %9s %9s\n", "", "", "", "", "scale", "scale",
          "back", "", "", "", "units", "0.7, 1");
-  int found = doctor_judge_model(&m, notes);
-  doctor_verdict worst = doctor_worst(notes, found);
+  doctor_verdict worst = doctor_worst(notes, doctor_judge_model(&m, notes));
   for (int32_t i = 0; i < layers; i++) {
     doctor_note own[DOCTOR_MOST_NOTES];
     glow_layer_diagnosis l = layer_at(d, i);
@@ -94,11 +119,7 @@ doctor_verdict doctor_print_table(const glow_model *model, const glow_diagnosis 
   printf("verdict: %s\n", doctor_verdict_name(worst));
   if (worst != DOCTOR_OK)
     putchar('\n');
-  print_notes("model", notes, found);
-  for (int32_t i = 0; i < layers; i++) {
-    glow_layer_diagnosis l = layer_at(d, i);
-    print_notes(l.name, notes, doctor_judge_layer(&l, &m, notes));
-  }
+  print_notes(model, d, &m);
   return worst;
 }
 
