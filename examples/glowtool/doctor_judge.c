@@ -74,7 +74,8 @@ static double value_whole_warm(const layer *l, const whole *m) {
 
 /* ---- rules ----------------------------------------------------------------------------------- */
 
-/* Worth a look past one bound, bad past the other. A number that is not known, NaN, is past none. */
+/* Worth a look past one bound, bad past the other. A number that is not known, NaN, is past
+ * neither. */
 typedef struct rule {
   double (*value)(const layer *l, const whole *m);
   double look, bad;

@@ -20,10 +20,10 @@ typedef struct glow_diagnose_options {
   const float *x;        /* data [count, dims]; NULL: none, and what needs data is not known */
   const int32_t *labels; /* [count], for models with classes */
   int64_t count;         /* default 0 */
-  int64_t drawn; /* samples to draw at each temperature; default 256; 0: none. In models with
-                            classes, of all classes in turn. Where each sample has a condition, sample n
-                            is drawn with that of sample n of the data */
-  uint64_t seed; /* of the samples, as in glow_sample_options */
+  /* Samples to draw at each temperature; default 256; 0: none. Models with classes: of all classes
+   * in turn. Where each sample has a condition: sample n with that of sample n of the data. */
+  int64_t drawn;
+  uint64_t seed;                                  /* of the samples, as in glow_sample_options */
   double temperature[GLOW_DIAGNOSE_TEMPERATURES]; /* default 0.7 and 1 */
 } glow_diagnose_options;
 #define GLOW_DIAGNOSE_OPTIONS_INIT                                                                 \
