@@ -3,6 +3,8 @@
  * take part, and what cannot be diagnosed is refused. SPDX-License-Identifier: MIT */
 #include "../support/model_helpers.h"
 
+#include <glow/sys/check.h>
+
 enum { COUNT = 6, DRAWN = 24 };
 
 /* ---- diagnosing ------------------------------------------------------------------------------ */
@@ -471,6 +473,13 @@ static glow_status opinion_inverse(const void *self, const glow_call *call, cons
   return GLOW_OK;
 }
 
+static void opinion_backward(const void *self, const glow_call *call,
+                             const glow_layer_gradient *g) {
+  const opinion *o = self;
+  for (int64_t i = 0; i < glow_call_sample_count(call) * o->size; i++)
+    g->dx[i] = 2.0f * g->dy[i];
+}
+
 static glow_status opinion_diagnose(const void *self, const glow_call *call, const float *x,
                                     glow_findings *findings) {
   const opinion *o = self;
@@ -496,11 +505,11 @@ static glow_status opinion_diagnose(const void *self, const glow_call *call, con
 
 static const glow_layer_ops opinion_ops = {.struct_size = sizeof(glow_layer_ops),
                                            .type = "opinion",
-                                           .flags = GLOW_LAYER_INFERENCE_ONLY,
                                            .self_size = sizeof(opinion),
                                            .configure = opinion_configure,
                                            .forward = opinion_forward,
                                            .inverse = opinion_inverse,
+                                           .backward = opinion_backward,
                                            .diagnose = opinion_diagnose};
 
 /* A net that says nothing, and one that fails. */
@@ -516,6 +525,17 @@ static void silent_forward(const void *self, const glow_call *call, const float 
   (void)stride;
   memset(out, 0, (size_t)(glow_call_sample_count(call) * *(const int64_t *)self) * sizeof *out);
 }
+static void silent_backward(const void *self, const glow_call *call, const float *x, int64_t stride,
+                            const float *out, float *dout, float *dx, int64_t dx_stride) {
+  (void)self;
+  (void)call;
+  (void)x;
+  (void)stride;
+  (void)out;
+  (void)dout;
+  (void)dx;
+  (void)dx_stride;
+}
 static glow_status failing_diagnose(const void *self, const glow_call *call,
                                     glow_findings *findings) {
   (void)self;
@@ -527,10 +547,10 @@ static glow_status failing_diagnose(const void *self, const glow_call *call,
 static glow_model *with_net(glow_context *context, bool fails) {
   const glow_net_ops ops = {.struct_size = sizeof ops,
                             .type = "silent",
-                            .flags = GLOW_NET_INFERENCE_ONLY,
                             .self_size = sizeof(int64_t),
                             .configure = silent_configure,
                             .forward = silent_forward,
+                            .backward = silent_backward,
                             .diagnose = fails ? failing_diagnose : NULL};
   const glow_shape shape = {2, 2, 2};
   glow_net *net = NULL;
@@ -580,6 +600,26 @@ static void test_custom(void **state) {
   glow_workspace_destroy(&ws);
   glow_model_destroy(&model);
   free(x);
+  glow_context_destroy(&context);
+}
+
+/* The kit runs `diagnose` too. */
+static void test_kit(void **state) {
+  const glow_net_ops ops = {.struct_size = sizeof ops,
+                            .type = "silent",
+                            .self_size = sizeof(int64_t),
+                            .configure = silent_configure,
+                            .forward = silent_forward,
+                            .backward = silent_backward,
+                            .diagnose = failing_diagnose};
+  glow_context *context = helper_context(0, NULL, NULL);
+  glow_layer *layer = NULL;
+  glow_net *net = NULL;
+  (void)state;
+  OK(glow_net_create(context, &ops, NULL, &net));
+  REFUSED(glow_net_check(context, &net, NULL), GLOW_E_CHECK, "diagnosis: layer 'layer': it has");
+  OK(glow_layer_create(context, &opinion_ops, NULL, NULL, &layer));
+  OK(glow_layer_check(context, &layer, NULL));
   glow_context_destroy(&context);
 }
 
@@ -744,6 +784,7 @@ int main(void) {
       cmocka_unit_test(test_drawn),
       cmocka_unit_test(test_batches_and_threads),
       cmocka_unit_test(test_custom),
+      cmocka_unit_test(test_kit),
       cmocka_unit_test(test_inference_form),
       cmocka_unit_test(test_conditions),
       cmocka_unit_test(test_refusals),

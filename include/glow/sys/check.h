@@ -24,6 +24,7 @@
  *   save and load   the same layer is made again from its saved options; that releases what it
  *                   allocates, and survives running out of memory
  *   inference form  what `linear` and `inference_form` give maps as the layer does
+ *   diagnosis       `diagnose` succeeds, and gives back what it allocates
  *
  * The kit does not see results that are wrong only on other shapes than the one that is tried, nor
  * what would need a finer numerical Jacobian than float32 differences give.
