@@ -106,7 +106,7 @@ static const rule layer_rules[] = {
      "what the layer leads back to differs from its input by up to %s of what is usual",
      "mend the condition number or the scales of this layer"},
     {value_largest, 1e3, 1e6, false, false, "largest", "an element of the output is %s", UNLIKE},
-    {value_dead, 0.5, 0.9, false, true, "dead_units",
+    {value_dead, 0.25, 0.75, false, true, "dead_units",
      "%s of the units of its network are 0 for all samples of the data",
      "train again with a lower --lr, a longer --warmup or --clip-norm, or with a smaller --hidden"},
     {value_cool, 0, 0.01, false, true, "drawn_lost",

@@ -62,6 +62,18 @@ static void data_compare(const glow__examination *e, int64_t samples, int64_t si
   }
 }
 
+/* Marks samples whose latents, which leave the flow here, are not finite. Returns how many were not
+ * lost before. */
+static int64_t data_lose_latents(glow__examination *e, const glow_call *call, int64_t samples) {
+  int64_t size = call->node->latent_size, count = 0;
+  for (int64_t n = 0; n < samples && size; n++)
+    if (!e->lost[n] && !glow__finite_floats(call->latents + n * call->latent_stride, size)) {
+      e->lost[n] = 1;
+      count++;
+    }
+  return count;
+}
+
 static glow_status data_invert(glow__examination *e, glow_call *call, const data_batch *b,
                                const float *y, glow__examined *l) {
   const glow__node *node = call->node;
@@ -84,13 +96,7 @@ static glow_status data_through(glow__examination *e, int32_t i, const data_batc
   data_output out = data_output_of(node, &call, y);
   data_look(e, &out, b->samples, l);
   l->lost += glow__examine_lose(e, b->samples, y, node->out_size, b->logdet, b->logprior);
-  if (node->latent_size)
-    for (int64_t n = 0; n < b->samples; n++)
-      if (!e->lost[n] &&
-          !glow__finite_floats(call.latents + n * call.latent_stride, node->latent_size)) {
-        e->lost[n] = 1;
-        l->lost++;
-      }
+  l->lost += data_lose_latents(e, &call, b->samples);
   glow_status status = glow__node_diagnose(&call, x, &l->findings);
   if (status != GLOW_OK)
     return glow__error_prefix(status, "layer '%s'", node->name);
