@@ -114,7 +114,7 @@ def illnesses(model):
         f"{step}.actnorm.logs", first(math.log(1e-4)), "look")
     said, told = ill(model, f"{step}.coupling", "dead_units",
                      " % of the units of its network are 0",
-                     f"{step}.coupling.net.norm1.bias", lambda v: [-1e9] * len(v), "look")
+                     f"{step}.coupling.net.norm2.bias", lambda v: [-1e9] * len(v), "look")
     dead = [layer for layer in told["layers"] if layer["name"] == f"{step}.coupling"][0]
     expect(f"8 of 16 or more: {dead['dead_units']}", 8 <= dead["dead_units"] <= 16)
 
@@ -156,6 +156,19 @@ def others():
     expect("without conditions none is drawn", told["whole"]["drawn"] == 0)
 
 
+def defaults():
+    """Scales are bounded unless the paper is asked for."""
+    small = ("--format", "shapes", "--size", 8, "--images", 16, "--steps", 1, "--levels", 1,
+             "--depth", 1, "--hidden", 4, "--batch", 8, "--init-images", 16, "--test-images", 8,
+             "--quiet", "--no-checkpoints", "--save-every", 0, "--sample-every", 0)
+    for name, scale in ("", "tanh"), ("small", "tanh"), ("cifar10", "sigmoid"):
+        preset, out = ("--preset", name) if name else (), name or "default"
+        run(0, "train", *preset, *small, "--out", out)
+        layers = json.loads(read(f"{out}/model.safetensors")[1]["glow.model"])["layers"]
+        found = [l["options"]["scale"] for l in layers if l["type"] == "coupling"]
+        expect(f"{preset}: {found} are {scale}", found and set(found) == {scale})
+
+
 def refusals(model):
     with open("text", "w") as file:
         file.write("no model\n")
@@ -177,6 +190,7 @@ def main():
         illnesses(model)
         overflowing(model)
         others()
+        defaults()
         refusals(model)
         os.chdir("/")
     print(f"doctor: {passed} passed, {failed} failed")
