@@ -26,7 +26,8 @@ static const char *number(double value, char *out) {
   if (isnan(value))
     snprintf(out, 32, "-");
   else
-    snprintf(out, 32, fabs(value) >= 1e4 || (value && fabs(value) < 1e-2) ? "%.1e" : "%.3g", value);
+    snprintf(out, 32, fabs(value) >= 1e4 || (value != 0 && fabs(value) < 1e-2) ? "%.1e" : "%.3g",
+             value);
   return out;
 }
 
