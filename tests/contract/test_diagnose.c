@@ -463,8 +463,9 @@ static void opinion_forward(const void *self, const glow_call *call, const float
 }
 
 static glow_status opinion_inverse(const void *self, const glow_call *call, const float *y,
-                                   float *x, double *logdet) {
+                                   float *x, double *logdet, double *logprior) {
   const opinion *o = self;
+  (void)logprior;
   for (int64_t n = 0; n < glow_call_sample_count(call); n++) {
     logdet[n] -= (double)o->size * log(2.0);
     for (int64_t i = 0; i < o->size; i++)

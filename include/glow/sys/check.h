@@ -1,6 +1,5 @@
 /* The conformance kit: checks a layer or a net against the contract of its table, and says which
- * part it breaks and where. It is for the tests of people who extend libglow; see
- * docs/custom-layers.md.
+ * part it breaks and where. For the tests of people who extend libglow: docs/custom-layers.md.
  *
  * These are the checks, in this order, on a model of the layer alone with random inputs and
  * parameters:
