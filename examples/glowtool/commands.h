@@ -19,7 +19,8 @@
   X(anomaly, "how well scores tell other images from usual ones")                                  \
   X(import, "a model from weights of other projects")                                              \
   X(export, "a model under another project's names, or in bfloat16")                               \
-  X(info, "what is in a model file")
+  X(info, "what is in a model file")                                                               \
+  X(doctor, "what is wrong with a model, layer by layer, and what to do")
 
 /* Each gets its own arguments, argv[0] being its name. Returns the exit code. */
 #define DECLARE(name, about)                                                                       \

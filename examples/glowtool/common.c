@@ -37,7 +37,7 @@ int check_passes(uint64_t bytes, const char *what) {
                   what, short_bytes((double)bytes, needed), short_bytes((double)most, allowed));
 }
 
-static int make_workspace(opened_model *m) {
+int open_workspace_of(opened_model *m) {
   glow_workspace_options options = GLOW_WORKSPACE_OPTIONS_INIT;
   uint64_t bytes = 0;
   char what[64];
@@ -65,7 +65,7 @@ int open_model(opened_model *m, const char *path, int64_t threads, const char *k
   if (!batch)
     return TOOL_FINE;
   status = use_inference_form(m);
-  return status == GLOW_OK ? make_workspace(m) : complain_status(status, NULL);
+  return status == GLOW_OK ? open_workspace_of(m) : complain_status(status, NULL);
 }
 
 void close_model(opened_model *m) {

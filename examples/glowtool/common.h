@@ -23,6 +23,8 @@ int check_passes(uint64_t bytes, const char *what);
 /* Says why the library could not read a file: what it is, if it is known to be something other than
  * `wanted`. */
 int complain_of_file(glow_status status, const char *path, const char *wanted);
+/* Makes the workspace for batches of m->batch, if --max-memory allows. */
+int open_workspace_of(opened_model *m);
 void close_model(opened_model *m);
 /* Can the model's images be shown as a picture? */
 int check_picture(const opened_model *m);

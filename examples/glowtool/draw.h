@@ -7,8 +7,7 @@
 
 /* Advice for tally_tell: where a learned scale is near 0 the inverse divides by it, and rare
  * latents overflow. */
-#define DRAW_ADVICE                                                                                \
-  "a lower --temperature, or training with --scale sigmoid-floor or tanh, avoids it"
+#define DRAW_ADVICE "a lower --temperature, or training with --scale tanh, avoids it"
 
 /* Draws `count` samples, `batch` at a time. labels: NULL for models without classes. pixels:
  * [count, dims]; 0 in samples that are not finite, which are counted in *tally. Returns an exit

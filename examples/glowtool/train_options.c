@@ -72,7 +72,7 @@ static const option_row rows[] = {
     CHOICE("coupling", coupling, "auto", couplings,
            "kind of coupling; auto: affine, or for vector spline, which no other model has"),
     CHOICE("scale", scale, "auto", scales,
-           "scale function of affine couplings; auto: sigmoid, or tanh for vector"),
+           "scale function of affine couplings; auto: tanh; the paper's is sigmoid"),
     INT("bins", bins, "8", 2, 64, "vector: bins of a spline"),
     REAL("bound", bound, "4", 0, 1e6,
          "vector: after the actnorm, splines change [-X, X] and nothing outside", .above = true),

@@ -7,6 +7,7 @@
 #include <glow/base.h>
 #include <glow/checkpoint.h>
 #include <glow/context.h>
+#include <glow/diagnose.h>
 #include <glow/import.h>
 #include <glow/io.h>
 #include <glow/layer.h>

@@ -100,7 +100,11 @@ static glow_status check_run_steps(glow__check *c) {
   if (glow__check_over(c))
     return GLOW_OK;
   begin_step(c, "inference form");
-  return glow__check_inference_form(c);
+  GLOW_TRY(glow__check_inference_form(c));
+  if (glow__check_over(c))
+    return GLOW_OK;
+  begin_step(c, "diagnosis");
+  return glow__check_diagnosis(c);
 }
 
 static glow_status check_options(const glow_check_options *o) {

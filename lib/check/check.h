@@ -190,6 +190,7 @@ void glow__check_not_finite(glow__check *c);
 void glow__check_threads(glow__check *c);
 glow_status glow__check_save(glow__check *c);
 glow_status glow__check_inference_form(glow__check *c);
+glow_status glow__check_diagnosis(glow__check *c);
 /* Whether the other model gives the same as the layer's: "`when`, the output of forward differs
  * `why`". */
 glow_status glow__check_same_model(glow__check *c, const glow_model *other, const char *when,

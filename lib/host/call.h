@@ -73,5 +73,7 @@ glow_call glow__call_of_net(const glow_call *call, int32_t net);
 /* A layer's functions for starting values and derived values, and then those of its nets. */
 glow_status glow__call_reset(const glow_call *call);
 glow_status glow__call_prepare(const glow_call *call);
+/* After a forward that stored: what its nets say. */
+glow_status glow__call_diagnose_nets(const glow_call *call, glow_findings *findings);
 
 #endif

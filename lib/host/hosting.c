@@ -1,6 +1,7 @@
 /* Nets inside a layer: each is configured under its prefix, and called with its own derived values
  * and rounds of initialisation. SPDX-License-Identifier: MIT */
 #include "host/call.h"
+#include "host/findings.h"
 
 static glow_net *net_of(const glow__node *node, int32_t net) {
   return net >= 0 && net < node->layer->ops.net_count ? node->layer->nets[net] : NULL;
@@ -98,6 +99,20 @@ glow_status glow__call_prepare(const glow_call *call) {
       GLOW_TRY(layer->nets[i]->ops.prepare(layer->nets[i]->self, &own));
   }
   return GLOW_OK;
+}
+
+glow_status glow__call_diagnose_nets(const glow_call *call, glow_findings *findings) {
+  const glow_layer *layer = call->node->layer;
+  glow_status status = GLOW_OK;
+  for (int32_t i = 0; i < layer->ops.net_count && status == GLOW_OK; i++) {
+    const glow_net *net = layer->nets[i];
+    glow_call own = glow__call_of_net(call, i);
+    findings->speaker = i;
+    if (net->ops.diagnose)
+      status = net->ops.diagnose(net->self, &own, findings);
+  }
+  findings->speaker = GLOW_MAX_HOSTED_NETS;
+  return status;
 }
 
 glow_status glow__net_inference_form(const glow_net *net, const glow_call *call, glow_net **out) {

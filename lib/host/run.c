@@ -257,6 +257,32 @@ void glow__node_inverse_backward(const glow_call *call, const glow_layer_inverse
   run_with_gradients(&c, inverse_backward_block);
 }
 
+/* ---- diagnosis ------------------------------------------------------------------------------- */
+
+/* Blocks one after the other: all of them add to the same findings. */
+static glow_status diagnose_in_blocks(const glow_call *call, const float *x,
+                                      glow_findings *findings) {
+  const glow__node *node = call->node;
+  const glow_layer *layer = node->layer;
+  block_run c = {.call = call, .block = glow__block_samples(node, call->samples)};
+  uint32_t blocks = x ? block_count(&c) : 1;
+  for (uint32_t b = 0; b < blocks; b++) {
+    glow_call own = block_call(&c, b, 0);
+    GLOW_TRY(
+        layer->ops.diagnose(layer->self, &own, x ? x + own.first * node->in_size : NULL, findings));
+  }
+  return GLOW_OK;
+}
+
+glow_status glow__node_diagnose(const glow_call *call, const float *x, glow_findings *findings) {
+  const glow_layer *layer = call->node->layer;
+  if (layer->ops.diagnose && !glow__by_tasks(call->node))
+    return diagnose_in_blocks(call, x, findings);
+  if (layer->ops.diagnose)
+    GLOW_TRY(layer->ops.diagnose(layer->self, call, x, findings));
+  return x ? glow__call_diagnose_nets(call, findings) : GLOW_OK;
+}
+
 /* ---- logits ---------------------------------------------------------------------------------- */
 
 static void logits_block(void *arg, uint32_t task, uint32_t worker) {

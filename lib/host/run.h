@@ -24,6 +24,10 @@ glow_status glow__node_inverse(const glow_call *call, const float *y, float *x, 
 void glow__node_backward(const glow_call *call, const glow_layer_gradient *gradient, float *blocks,
                          int64_t block_stride);
 
+/* Calls `diagnose` of the layer and of its nets: those only with the input x of a forward that has
+ * just stored its regions; x NULL: what the parameters say. */
+glow_status glow__node_diagnose(const glow_call *call, const float *x, glow_findings *findings);
+
 /* Logits of the node that has them, from its input x; and, from their gradient, that of the
  * parameters and, added, that of x. */
 void glow__node_logits(const glow_call *call, const float *x, float *logits);

@@ -139,6 +139,15 @@ static glow_status actnorm_linear(const void *self, const glow_call *call, doubl
   return GLOW_OK;
 }
 
+static glow_status actnorm_diagnose(const void *self, const glow_call *call, const float *x,
+                                    glow_findings *findings) {
+  const actnorm *a = self;
+  const float *logs = glow_call_tensor(call, a->logs);
+  for (int64_t c = 0; !x && c < a->channels; c++)
+    glow_findings_scale(findings, exp((double)logs[c]));
+  return GLOW_OK;
+}
+
 /* ---- options --------------------------------------------------------------------------------- */
 
 static const glow_option actnorm_rows[] = {
@@ -163,6 +172,7 @@ const glow_layer_ops glow__actnorm_ops = {
     .backward = actnorm_backward,
     .inverse_backward = actnorm_inverse_backward,
     .linear = actnorm_linear,
+    .diagnose = actnorm_diagnose,
 };
 
 glow_status glow_actnorm_create(glow_context *context, const glow_actnorm_options *options,

@@ -199,6 +199,13 @@ static glow_status affine_inverse(const void *self, const glow_call *call, const
   return GLOW_OK;
 }
 
+static glow_status affine_diagnose(const void *self, const glow_call *call, const float *x,
+                                   glow_findings *findings) {
+  const affine *a = self;
+  (void)call;
+  return x ? GLOW_OK : glow_findings_matrix(findings, a->channels, a->w);
+}
+
 static void affine_destroy(void *self, glow_context *context) {
   affine *a = self;
   glow_release(context, a->w);
@@ -215,6 +222,7 @@ static const glow_layer_ops affine_ops = {
     .forward = affine_forward,
     .inverse = affine_inverse,
     .destroy = affine_destroy,
+    .diagnose = affine_diagnose,
 };
 
 glow_status glow__affine_create(glow_context *context, int64_t channels, const double *w,

@@ -290,6 +290,15 @@ static glow_status batchnorm_linear(const void *self, const glow_call *call, dou
   return GLOW_OK;
 }
 
+static glow_status batchnorm_diagnose(const void *self, const glow_call *call, const float *x,
+                                      glow_findings *findings) {
+  const batchnorm *b = self;
+  const float *var = glow_call_tensor(call, b->var);
+  for (int64_t c = 0; !x && c < b->channels; c++)
+    glow_findings_scale(findings, 1.0 / sqrt((double)var[c] + b->o.epsilon));
+  return GLOW_OK;
+}
+
 /* ---- options --------------------------------------------------------------------------------- */
 
 static const glow_option batchnorm_rows[] = {
@@ -318,6 +327,7 @@ const glow_layer_ops glow__batchnorm_ops = {
     .backward = batchnorm_backward,
     .inverse_backward = batchnorm_inverse_backward,
     .linear = batchnorm_linear,
+    .diagnose = batchnorm_diagnose,
 };
 
 glow_status glow_batchnorm_create(glow_context *context, const glow_batchnorm_options *options,

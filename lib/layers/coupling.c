@@ -242,6 +242,18 @@ static void coupling_inverse_backward(const void *self, const glow_call *call,
   glow__coupling_turn(&run, g->dy, false);
 }
 
+/* The scales that forward has just used: its h is stored. */
+static glow_status coupling_diagnose(const void *self, const glow_call *call, const float *x,
+                                     glow_findings *findings) {
+  const coupling *c = self;
+  if (!x || !glow__coupling_is_affine(c))
+    return GLOW_OK;
+  glow__coupling_run run = glow__coupling_begin(c, call);
+  run.h = glow_call_stored(call, c->saved_h);
+  glow__coupling_diagnose(&run, findings);
+  return GLOW_OK;
+}
+
 /* ---- options --------------------------------------------------------------------------------- */
 
 static const glow_choice coupling_kinds[] = {
@@ -320,6 +332,7 @@ const glow_layer_ops glow__coupling_ops = {
     .inverse_backward = coupling_inverse_backward,
     .destroy = coupling_destroy,
     .create = coupling_create,
+    .diagnose = coupling_diagnose,
 };
 
 glow_status glow_coupling_create(glow_context *context, const glow_coupling_options *options,

@@ -56,6 +56,8 @@ void glow__coupling_inverse(glow__coupling_run *run);
 void glow__coupling_turn(glow__coupling_run *run, const float *changed, bool by_scale);
 /* dx without the net's part, dh, x_out, and the gradient of the learned scale, from g and h. */
 void glow__coupling_backward(glow__coupling_run *run);
+/* The scales, from h. */
+void glow__coupling_diagnose(const glow__coupling_run *run, glow_findings *findings);
 
 /* ---- coupling_seen.c: x1 in rows of its own, for the net ------------------------------------- */
 

@@ -72,14 +72,14 @@ static void next_piece(const glow__coupling_run *run, piece *at) {
   at->to = changed - at->to < GLOW_SCALES ? changed : at->to + GLOW_SCALES;
 }
 
-/* The pixels of a piece that change, one after the other. */
-static void scales_of(const glow__coupling_run *run, const piece *at, bool slopes,
-                      glow__scales *scales) {
+/* The pixels of a piece that change, one after the other. Returns how many scales there are. */
+static int64_t scales_of(const glow__coupling_run *run, const piece *at, bool slopes,
+                         glow__scales *scales) {
   const glow__coupling *c = run->c;
   float raw[GLOW_SCALES], k[GLOW_SCALES];
   int64_t count = 0;
   if (!glow__coupling_is_affine(c))
-    return;
+    return 0;
   for (int64_t p = at->pixel; p < at->end; p++) {
     if (!coupling_change_part_of(c, p).changes)
       continue;
@@ -90,6 +90,7 @@ static void scales_of(const glow__coupling_run *run, const piece *at, bool slope
     }
   }
   glow__scale_function(run->math, c->o.scale, (float)c->o.floor, count, raw, k, slopes, scales);
+  return count;
 }
 
 /* Elements of x2 of `rows` pixels from p on, in place; or, if channels are listed, a copy of them
@@ -336,4 +337,16 @@ void glow__coupling_backward(glow__coupling_run *run) {
       sum += scale_sums(run, t)[j];
     d_scale[j] += (float)sum;
   }
+}
+
+/* ---- diagnosis ------------------------------------------------------------------------------- */
+
+void glow__coupling_diagnose(const glow__coupling_run *run, glow_findings *findings) {
+  glow__scales scales;
+  for (uint32_t task = 0; task < glow__group_count(&run->groups); task++)
+    for (piece at = first_piece(run, task); cut_piece(run, task, &at); next_piece(run, &at)) {
+      int64_t count = scales_of(run, &at, false, &scales);
+      for (int64_t i = 0; i < count; i++)
+        glow_findings_scale(findings, (double)scales.s[i]);
+    }
 }

@@ -484,6 +484,12 @@ static glow_status invconv_linear(const void *self, const glow_call *call, doubl
   return GLOW_OK;
 }
 
+static glow_status invconv_diagnose(const void *self, const glow_call *call, const float *x,
+                                    glow_findings *findings) {
+  const invconv *v = self;
+  return x ? GLOW_OK : glow_findings_matrix(findings, v->channels, invconv_derived_of(v, call).w);
+}
+
 /* ---- options --------------------------------------------------------------------------------- */
 
 static const glow_option invconv_rows[] = {
@@ -517,6 +523,7 @@ const glow_layer_ops glow__invconv_ops = {
     .backward = invconv_backward,
     .inverse_backward = invconv_inverse_backward,
     .linear = invconv_linear,
+    .diagnose = invconv_diagnose,
 };
 
 glow_status glow_invconv_create(glow_context *context, const glow_invconv_options *options,

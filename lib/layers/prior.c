@@ -160,6 +160,19 @@ static void prior_inverse_backward(const void *self, const glow_call *call,
   }
 }
 
+/* The deviations of each class. */
+static glow_status prior_diagnose(const void *self, const glow_call *call, const float *x,
+                                  glow_findings *findings) {
+  const glow__prior *p = self;
+  int32_t densities = p->o.classes ? p->o.classes : p->o.learned;
+  for (int32_t k = 0; !x && k < densities; k++) {
+    const float *logs = glow__prior_mean_logs(p, call, k) + p->period;
+    for (int64_t i = 0; i < p->period; i++)
+      glow_findings_scale(findings, exp((double)logs[i]));
+  }
+  return GLOW_OK;
+}
+
 /* ---- options --------------------------------------------------------------------------------- */
 
 static const glow_choice prior_densities[] = {
@@ -201,6 +214,7 @@ const glow_layer_ops glow__prior_ops = {
     .inverse_backward = prior_inverse_backward,
     .logits = glow__prior_logits,
     .logits_backward = glow__prior_logits_backward,
+    .diagnose = prior_diagnose,
 };
 
 glow_status glow_prior_create(glow_context *context, const glow_prior_options *options,

@@ -125,6 +125,15 @@ static void scaling_inverse_backward(const void *self, const glow_call *call,
   glow__inverse_by_backward(scaling_backward, self, call, g, count);
 }
 
+static glow_status scaling_diagnose(const void *self, const glow_call *call, const float *x,
+                                    glow_findings *findings) {
+  const scaling *s = self;
+  const float *logs = glow_call_tensor(call, s->logs);
+  for (int64_t i = 0; !x && i < s->size; i++)
+    glow_findings_scale(findings, exp((double)logs[i]));
+  return GLOW_OK;
+}
+
 /* ---- options --------------------------------------------------------------------------------- */
 
 static const glow_option scaling_rows[] = {
@@ -148,6 +157,7 @@ const glow_layer_ops glow__scaling_ops = {
     .inverse = scaling_inverse,
     .backward = scaling_backward,
     .inverse_backward = scaling_inverse_backward,
+    .diagnose = scaling_diagnose,
 };
 
 glow_status glow_scaling_create(glow_context *context, const glow_scaling_options *options,

@@ -203,6 +203,19 @@ static glow_status split_inverse(const void *self, const glow_call *call, const 
   return GLOW_OK;
 }
 
+/* The deviations that the prior has for these data. */
+static glow_status split_diagnose(const void *self, const glow_call *call, const float *x,
+                                  glow_findings *findings) {
+  const split *s = self;
+  for (int64_t n = 0; x && n < glow_call_sample_count(call); n++) {
+    const float *h = split_prior_of(s, call, x + n * s->image * s->channels, s->channels);
+    for (int64_t p = 0; p < s->image; p++)
+      for (int64_t j = s->half; j < s->channels; j++)
+        glow_findings_scale(findings, exp((double)h[p * s->channels + j]));
+  }
+  return GLOW_OK;
+}
+
 /* ---- backward -------------------------------------------------------------------------------- */
 
 /* With e = (z - mean)/sd and weight w of the log-density: d z = -w e/sd, d mean = w e/sd,
@@ -410,6 +423,7 @@ const glow_layer_ops glow__split_ops = {
     .backward = split_backward,
     .inverse_backward = split_inverse_backward,
     .create = split_create,
+    .diagnose = split_diagnose,
 };
 
 glow_status glow_split_create(glow_context *context, const glow_split_options *options,

@@ -219,6 +219,7 @@ const glow_net_ops glow__conv_net_ops = {
     .forward = glow__conv_net_forward,
     .backward = glow__conv_net_backward,
     .inference_form = glow__conv_net_form,
+    .diagnose = glow__conv_net_diagnose,
 };
 
 glow_status glow_conv_net_create(glow_context *context, const glow_conv_net_options *options,

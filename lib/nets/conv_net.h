@@ -102,6 +102,9 @@ typedef struct glow__conv_products {
   glow_task_fn backward;
   void (*weight_gradient)(const glow__conv_run *run, const glow__conv_columns *columns,
                           uint32_t worker);
+  /* Sets active[j] to 1 for the units of stored h1 and, from active[hidden] on, h2, that are above
+   * 0 in a pixel. */
+  void (*mark_active)(const glow__conv_run *run, unsigned char *active);
   /* W1 gather(x) (round 0) or W2 h1 (round 1) of a strip: rows of `hidden` floats. */
   const float *(*before_norm)(const glow__conv_run *run, uint32_t task, uint32_t worker,
                               int32_t round);
@@ -177,6 +180,10 @@ void glow__conv_pack_back(const glow__conv_run *run);
 void glow__conv_pack_to(const glow__conv_run *run, float *room, float *const *packed);
 /* W1, W2 or W3 (layer 0, 1, 2) in the form that forward's products read. */
 const float *glow__conv_weights(const glow__conv_run *run, int32_t layer);
+
+/* glow_net_ops.diagnose */
+glow_status glow__conv_net_diagnose(const void *self, const glow_call *call,
+                                    glow_findings *findings);
 
 /* ---- conv_net_initialise.c, conv_net_form.c: glow_net_ops.initialise and inference_form ------ */
 

@@ -132,6 +132,22 @@ static void bfloat16_forward(void *arg, uint32_t task, uint32_t worker) {
                             glow__conv_weights(run, 2), taps, &none);
 }
 
+/* Above 0: neither 0, nor with a sign, nor NaN. */
+static void bfloat16_mark(int64_t hidden, int64_t rows, const uint16_t *h, unsigned char *active) {
+  for (int64_t r = 0; r < rows; r++, h += glow__even(hidden))
+    for (int64_t j = 0; j < hidden; j++)
+      active[j] |= h[j] > 0 && h[j] <= 0x7f80;
+}
+
+static void bfloat16_mark_active(const glow__conv_run *run, unsigned char *active) {
+  int64_t hidden = run->net->hidden;
+  for (uint32_t task = 0; task < (uint32_t)glow__strip_count(run->pixels); task++) {
+    strip s = conv_net_bfloat16_strip_at(run, task, 0);
+    bfloat16_mark(hidden, s.rows, s.h1, active);
+    bfloat16_mark(hidden, s.rows, s.h2, active + hidden);
+  }
+}
+
 static const float *bfloat16_before_norm(const glow__conv_run *run, uint32_t task, uint32_t worker,
                                          int32_t round) {
   strip s = conv_net_bfloat16_strip_at(run, task, worker);
@@ -219,5 +235,6 @@ const glow__conv_products glow__conv_bfloat16 = {
     .forward = bfloat16_forward,
     .backward = bfloat16_backward,
     .weight_gradient = bfloat16_weight_gradient,
+    .mark_active = bfloat16_mark_active,
     .before_norm = bfloat16_before_norm,
 };

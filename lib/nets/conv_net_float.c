@@ -106,6 +106,25 @@ static void float_forward(void *arg, uint32_t task, uint32_t worker) {
       glow_math_panel_count(run->math, taps), &none);
 }
 
+static void float_mark(int64_t hidden, int64_t rows, const float *h, glow_layout layout,
+                       unsigned char *active) {
+  for (int64_t first = 0; first < hidden; first += layout.width, h += layout.panel) {
+    int64_t columns = hidden - first < layout.width ? hidden - first : layout.width;
+    for (int64_t r = 0; r < rows; r++)
+      for (int64_t j = 0; j < columns; j++)
+        active[first + j] |= h[r * layout.row + j] > 0.0f;
+  }
+}
+
+static void float_mark_active(const glow__conv_run *run, unsigned char *active) {
+  int64_t hidden = run->net->hidden;
+  for (uint32_t task = 0; task < (uint32_t)glow__strip_count(run->pixels); task++) {
+    strip s = conv_net_float_strip_at(run, task, 0);
+    float_mark(hidden, s.rows, s.h1, s.hidden, active);
+    float_mark(hidden, s.rows, s.h2, s.hidden, active + hidden);
+  }
+}
+
 static const float *float_before_norm(const glow__conv_run *run, uint32_t task, uint32_t worker,
                                       int32_t round) {
   strip s = conv_net_float_strip_at(run, task, worker);
@@ -201,5 +220,6 @@ const glow__conv_products glow__conv_float = {
     .forward = float_forward,
     .backward = float_backward,
     .weight_gradient = float_weight_gradient,
+    .mark_active = float_mark_active,
     .before_norm = float_before_norm,
 };

@@ -46,7 +46,8 @@ glow_status glow__conv_net_form(const void *self, const glow_call *call, glow_ne
                             .configure = conv_form_configure,
                             .prepare = glow__conv_prepare,
                             .forward = glow__conv_net_forward,
-                            .destroy = conv_form_destroy};
+                            .destroy = conv_form_destroy,
+                            .diagnose = glow__conv_net_diagnose};
   const glow__conv_run run = {.net = net, .call = call, .math = glow_context_math(context)};
   GLOW_TRY(glow_net_create(context, &ops, &net->options, out));
   glow_status status = pack_own(&run, ((glow__conv_net *)glow_net_self(*out))->own);

@@ -89,6 +89,21 @@ void glow__conv_net_forward(const void *self, const glow_call *call, const float
   glow_call_run(call, strips, sum_strip, &run);
 }
 
+/* ---- diagnosis ------------------------------------------------------------------------------- */
+
+glow_status glow__conv_net_diagnose(const void *self, const glow_call *call,
+                                    glow_findings *findings) {
+  const glow__conv_net *net = self;
+  unsigned char *active;
+  const glow__conv_run run = {.net = net,
+                              .call = call,
+                              .math = glow_context_math(glow_call_context(call)),
+                              .pixels = glow_call_sample_count(call) * net->image};
+  GLOW_TRY(glow_findings_units(findings, 2 * net->hidden, &active));
+  net->products->mark_active(&run, active);
+  return GLOW_OK;
+}
+
 /* ---- backward: data -------------------------------------------------------------------------- */
 
 static glow__conv_sums sums_at(const glow__conv_net *net, float *partial) {

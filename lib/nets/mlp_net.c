@@ -198,6 +198,7 @@ const glow_net_ops glow__mlp_net_ops = {
     .prepare = mlp_net_prepare,
     .forward = glow__mlp_net_forward,
     .backward = glow__mlp_net_backward,
+    .diagnose = glow__mlp_net_diagnose,
 };
 
 glow_status glow_mlp_net_create(glow_context *context, const glow_mlp_net_options *options,

@@ -56,6 +56,8 @@ enum { GLOW_MLP_ROWS = 256, GLOW_MLP_COLUMNS = 64 };
 
 void glow__mlp_net_forward(const void *self, const glow_call *call, const float *x, int64_t stride,
                            float *out);
+glow_status glow__mlp_net_diagnose(const void *self, const glow_call *call,
+                                   glow_findings *findings);
 void glow__mlp_net_backward(const void *self, const glow_call *call, const float *x, int64_t stride,
                             const float *out, float *dout, float *dx, int64_t dx_stride);
 

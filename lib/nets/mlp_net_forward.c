@@ -143,3 +143,21 @@ void glow__mlp_net_forward(const void *self, const glow_call *call, const float 
     glow_call_run(call, (uint32_t)(cut.strips * cut.groups), forward_part, &f);
   }
 }
+
+/* ---- diagnosis ------------------------------------------------------------------------------- */
+
+/* Units of all hidden layers, from the activations that forward has stored. */
+glow_status glow__mlp_net_diagnose(const void *self, const glow_call *call,
+                                   glow_findings *findings) {
+  const glow__mlp_net *net = self;
+  const glow__mlp_run run = {.net = net, .call = call, .samples = glow_call_sample_count(call)};
+  unsigned char *active;
+  GLOW_TRY(glow_findings_units(findings, net->depth * net->hidden, &active));
+  for (int32_t l = 0; l < net->depth; l++, active += net->hidden) {
+    const float *h = hidden_of(&run, l);
+    for (int64_t n = 0; n < run.samples; n++, h += net->hidden)
+      for (int64_t j = 0; j < net->hidden; j++)
+        active[j] |= h[j] > 0.0f;
+  }
+  return GLOW_OK;
+}

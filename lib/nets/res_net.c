@@ -214,6 +214,7 @@ const glow_net_ops glow__res_net_ops = {
     .prepare = res_net_prepare,
     .forward = glow__res_net_forward,
     .backward = glow__res_net_backward,
+    .diagnose = glow__res_net_diagnose,
 };
 
 glow_status glow_res_net_create(glow_context *context, const glow_res_net_options *options,

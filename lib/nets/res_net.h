@@ -103,6 +103,8 @@ void glow__res_net_forward(const void *self, const glow_call *call, const float 
                            float *out);
 void glow__res_net_backward(const void *self, const glow_call *call, const float *x, int64_t stride,
                             const float *out, float *dout, float *dx, int64_t dx_stride);
+glow_status glow__res_net_diagnose(const void *self, const glow_call *call,
+                                   glow_findings *findings);
 glow_status glow__res_net_initialise(const void *self, const glow_call *call, int32_t round,
                                      int32_t phase, const float *x, int64_t stride);
 

@@ -155,3 +155,26 @@ void glow__res_net_forward(const void *self, const glow_call *call, const float 
   const glow__res_run run = glow__res_run_of(self, call, x, stride);
   glow__res_forward(&run, -1, out);
 }
+
+/* ---- diagnosis ------------------------------------------------------------------------------- */
+
+/* Units of all norms, whose inputs r_k, a_k and o forward has stored. */
+glow_status glow__res_net_diagnose(const void *self, const glow_call *call,
+                                   glow_findings *findings) {
+  const glow__res_net *net = self;
+  const glow__res_run run = {
+      .net = net, .call = call, .pixels = glow_call_sample_count(call) * net->image};
+  unsigned char *active;
+  GLOW_TRY(glow_findings_units(findings, glow__res_norms(net) * net->hidden, &active));
+  for (int32_t i = 0; i < glow__res_norms(net); i++, active += net->hidden) {
+    int32_t block = i / 2 + 1;
+    const float *from = i == 2 * net->blocks ? glow__res_o(&run)
+                        : i % 2              ? glow__res_a(&run, block)
+                                             : glow__res_r(&run, block - 1);
+    const float *h = activate(&run, i, from);
+    for (int64_t p = 0; p < run.pixels; p++, h += net->hidden)
+      for (int64_t j = 0; j < net->hidden; j++)
+        active[j] |= h[j] > 0.0f;
+  }
+  return GLOW_OK;
+}

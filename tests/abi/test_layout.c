@@ -7,6 +7,7 @@
 #include <glow/sys/call.h>
 #include <glow/sys/check.h>
 #include <glow/sys/condition.h>
+#include <glow/sys/findings.h>
 #include <glow/sys/layer.h>
 #include <glow/sys/math.h>
 #include <glow/sys/net.h>
@@ -59,6 +60,42 @@ static const pin pins[] = {
     PLACE(glow_context_options, kernels, 48),
     PLACE(glow_context_options, products, 56),
     PLACE(glow_context_options, reserved2, 60),
+    /* glow/diagnose.h */
+    SIZE(glow_diagnose_options, 64),
+    PLACE(glow_diagnose_options, struct_size, 0),
+    PLACE(glow_diagnose_options, x, 8),
+    PLACE(glow_diagnose_options, labels, 16),
+    PLACE(glow_diagnose_options, count, 24),
+    PLACE(glow_diagnose_options, drawn, 32),
+    PLACE(glow_diagnose_options, seed, 40),
+    PLACE(glow_diagnose_options, temperature, 48),
+    SIZE(glow_layer_diagnosis, 152),
+    PLACE(glow_layer_diagnosis, struct_size, 0),
+    PLACE(glow_layer_diagnosis, name, 8),
+    PLACE(glow_layer_diagnosis, type, 16),
+    PLACE(glow_layer_diagnosis, nonfinite_parameters, 24),
+    PLACE(glow_layer_diagnosis, condition_number, 32),
+    PLACE(glow_layer_diagnosis, least_scale, 40),
+    PLACE(glow_layer_diagnosis, largest_scale, 48),
+    PLACE(glow_layer_diagnosis, round_trip, 56),
+    PLACE(glow_layer_diagnosis, mean, 64),
+    PLACE(glow_layer_diagnosis, deviation, 72),
+    PLACE(glow_layer_diagnosis, largest, 80),
+    PLACE(glow_layer_diagnosis, nonfinite_share, 88),
+    PLACE(glow_layer_diagnosis, units, 96),
+    PLACE(glow_layer_diagnosis, dead_units, 104),
+    PLACE(glow_layer_diagnosis, lost, 112),
+    PLACE(glow_layer_diagnosis, drawn_lost, 120),
+    PLACE(glow_layer_diagnosis, drawn_largest, 136),
+    SIZE(glow_model_diagnosis, 64),
+    PLACE(glow_model_diagnosis, struct_size, 0),
+    PLACE(glow_model_diagnosis, count, 8),
+    PLACE(glow_model_diagnosis, lost, 16),
+    PLACE(glow_model_diagnosis, first_nonfinite, 24),
+    PLACE(glow_model_diagnosis, reserved, 28),
+    PLACE(glow_model_diagnosis, round_trip, 32),
+    PLACE(glow_model_diagnosis, drawn, 40),
+    PLACE(glow_model_diagnosis, drawn_lost, 48),
     /* glow/import.h */
     SIZE(glow_import_options, 40),
     PLACE(glow_import_options, struct_size, 0),
@@ -452,7 +489,7 @@ static const pin pins[] = {
     SIZE(glow_hosted_net, 16),
     PLACE(glow_hosted_net, prefix, 0),
     PLACE(glow_hosted_net, fallback, 8),
-    SIZE(glow_layer_ops, 160),
+    SIZE(glow_layer_ops, 168),
     PLACE(glow_layer_ops, struct_size, 0),
     PLACE(glow_layer_ops, type, 8),
     PLACE(glow_layer_ops, flags, 16),
@@ -474,6 +511,7 @@ static const pin pins[] = {
     PLACE(glow_layer_ops, linear, 136),
     PLACE(glow_layer_ops, inference_form, 144),
     PLACE(glow_layer_ops, create, 152),
+    PLACE(glow_layer_ops, diagnose, 160),
     /* glow/sys/math.h */
     SIZE(glow_layout, 24),
     PLACE(glow_layout, row, 0),
@@ -491,7 +529,7 @@ static const pin pins[] = {
     PLACE(glow_conv, out, 24),
     PLACE(glow_conv, size, 32),
     /* glow/sys/net.h */
-    SIZE(glow_net_ops, 112),
+    SIZE(glow_net_ops, 120),
     PLACE(glow_net_ops, struct_size, 0),
     PLACE(glow_net_ops, type, 8),
     PLACE(glow_net_ops, flags, 16),
@@ -507,6 +545,7 @@ static const pin pins[] = {
     PLACE(glow_net_ops, destroy, 88),
     PLACE(glow_net_ops, inference_form, 96),
     PLACE(glow_net_ops, create, 104),
+    PLACE(glow_net_ops, diagnose, 112),
     /* glow/sys/options.h */
     SIZE(glow_choice, 16),
     PLACE(glow_choice, value, 0),

@@ -26,7 +26,7 @@ for seed in 0 1 2; do
   [ "$seed" -ne 0 ] || steps=1000
   # shellcheck disable=SC2086 # arguments
   "$build/examples/glowtool/glowtool" train ${GLOW_TRAIN_ARGS:-} --data "$out/data_batch_1.bin" \
-    --test "$out/test_batch.bin" --format cifar10 --levels 3 --depth 8 --hidden 128 \
+    --test "$out/test_batch.bin" --format cifar10 --levels 3 --depth 8 --hidden 128 --scale sigmoid \
     --batch 32 --micro-batch 32 --lr 1e-3 --warmup 50 --init-images 256 --steps "$steps" \
     --test-every 100 --test-images 1000 --seed "$seed" --json --out "$out/seed$seed" \
     >"$out/seed$seed.jsonl"

@@ -94,9 +94,9 @@ def write_idx(name, images):
 def model_of(name, *source):
     if not os.path.exists(place(name + '/model-average.safetensors')):
         run('train', *source, '--size', 16, '--levels', 2, '--depth', 8, '--hidden', 64, '--border',
-            '--spatial-prior', '--batch', 32, '--lr', 0.002, '--schedule', 'cosine',
-            '--steps', 1500, '--ema', 0.995, '--save-every', 0, '--sample-every', 0,
-            '--test-every', 500, '--no-checkpoints', '--out', place(name))
+            '--scale', 'sigmoid', '--spatial-prior', '--batch', 32, '--lr', 0.002,
+            '--schedule', 'cosine', '--steps', 1500, '--ema', 0.995, '--save-every', 0,
+            '--sample-every', 0, '--test-every', 500, '--no-checkpoints', '--out', place(name))
     return place(name + '/model-average.safetensors')
 
 

@@ -576,7 +576,7 @@ static glow_status steep_inverse(const void *self, const glow_call *call, const 
 static void steep_forward(const void *self, const glow_call *call, const float *x, float *y,
                           double *logdet, double *logprior) {
   (void)logprior;
-  steep_inverse(self, call, x, y, logdet);
+  steep_inverse(self, call, x, y, logdet, NULL);
 }
 
 static glow_layer *make_steep(glow_context *context) {

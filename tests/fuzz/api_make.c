@@ -6,10 +6,12 @@
 /* ---- nets ------------------------------------------------------------------------------------ */
 
 void api_net_conv(api *a) {
-  static const api_field fields[] = {
-      F(glow_conv_net_options, hidden, SMALL, 0),  F(glow_conv_net_options, actnorm, FLAG, 0),
-      F(glow_conv_net_options, seed, SEED, 0),     F(glow_conv_net_options, border, FLAG, 0),
-      F(glow_conv_net_options, reserved, FLAG, 0), F(glow_conv_net_options, condition, SHAPE, 0)};
+  static const api_field fields[] = {F(glow_conv_net_options, hidden, SMALL, 0),
+                                     F(glow_conv_net_options, actnorm, FLAG, 0),
+                                     F(glow_conv_net_options, seed, SEED, 0),
+                                     F(glow_conv_net_options, border, FLAG, 0),
+                                     F(glow_conv_net_options, standardise, FLAG, 0),
+                                     F(glow_conv_net_options, condition, SHAPE, 0)};
   glow_conv_net_options o = GLOW_CONV_NET_OPTIONS_INIT;
   int32_t number;
   glow_context *context = api_context(a, &number);

@@ -55,7 +55,7 @@ void api_model_glow(api *a) {
       F(glow_glow_options, border, FLAG, 0),
       F(glow_glow_options, spatial_top, FLAG, 0),
       F(glow_glow_options, classifier, FLAG, 0),
-      F(glow_glow_options, reserved, FLAG, 0),
+      F(glow_glow_options, unstandardised, FLAG, 0),
       F(glow_glow_options, condition, SHAPE, 0)};
   glow_glow_options o = GLOW_GLOW_OPTIONS_INIT;
   int32_t number;
@@ -98,7 +98,7 @@ void api_model_nice(api *a) {
                                      F(glow_nice_options, density, ENUM, GLOW_DENSITY_GAUSSIAN),
                                      F(glow_nice_options, bits, SMALL, 0),
                                      F(glow_nice_options, from_data, FLAG, 0),
-                                     F(glow_nice_options, reserved, FLAG, 0),
+                                     F(glow_nice_options, unstandardised, FLAG, 0),
                                      F(glow_nice_options, seed, SEED, 0),
                                      F(glow_nice_options, condition, SHAPE, 0)};
   glow_nice_options o = GLOW_NICE_OPTIONS_INIT;

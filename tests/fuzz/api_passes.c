@@ -209,7 +209,7 @@ void api_inverse(api *a) {
   o.labels = api_labels(a, p.model, p.count);
   o.logdet = form & 1 ? NULL : api_room_real(a, p.count);
   o.form = form & 2 ? GLOW_LATENTS_WHITENED : form > 250 ? -1 : 0;
-  o.reserved = form > 252;
+  o.store = form > 252;
   o.statuses =
       form & 4 ? api_scratch(a, sizeof(int32_t) * (size_t)(p.count > 0 ? p.count : 0)) : NULL;
   o.failed = &failed;

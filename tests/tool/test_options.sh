@@ -100,6 +100,7 @@ nothing type "with --out *.png" sample model.safetensors --out x.png --type floa
 nothing storage "without --format glow" export model.safetensors --storage bf16
 nothing data "without --storage bf16" export model.safetensors --format glow --data x.npy
 nothing images "without --data" export model.safetensors --format glow --storage bf16 --images 5
+nothing images "without --data or --format shapes" doctor model.safetensors --images 5
 nothing reversed "without --format auto or --format y0ast" import x --format openai --reversed
 
 nothing with "with --format shapes" attribute model.safetensors --with x --without y --format shapes

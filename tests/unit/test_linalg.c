@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "base/base.h"
+#include "math/singular.h"
 
 enum { MOST = 48 };
 
@@ -79,12 +80,48 @@ static void test_orthonormal(void **unused) {
   assert_false(glow__orthonormalise(2, vanishing));
 }
 
+/* A = U diag(s) V with U, V random rotations: s_i from 1 to `least`, in equal ratios. */
+static void with_singular_values(int64_t n, double least, double *a) {
+  double u[MOST * MOST], v[MOST * MOST];
+  random_matrix(n, 11, u);
+  random_matrix(n, 12, v);
+  assert_true(glow__orthonormalise(n, u) && glow__orthonormalise(n, v));
+  for (int64_t i = 0; i < n; i++)
+    for (int64_t j = 0; j < n; j++)
+      u[i * n + j] *= pow(least, (double)j / (double)(n - 1));
+  for (int64_t i = 0; i < n; i++)
+    for (int64_t j = 0; j < n; j++)
+      a[i * n + j] = product(n, u, v, i, j);
+}
+
+/* Rounding A to double moves its smallest singular value by up to a few n 2^-53 of the largest. */
+static void test_condition_number(void **unused) {
+  double a[MOST * MOST];
+  (void)unused;
+  for (int64_t n = 2; n <= MOST; n += 23)
+    for (double least = 1.0; least > 1e-12; least *= 1e-3) {
+      with_singular_values(n, least, a);
+      assert_true(fabs(glow__condition_number(n, a) * least - 1.0) < 1e-12 + 1e-13 / least);
+    }
+}
+
+static void test_condition_number_extremes(void **unused) {
+  double one[] = {-3}, zero[] = {0, 0, 0, 0}, singular[] = {1, 0, 1, 0}, nan[] = {1, NAN, 0, 1};
+  double huge[] = {1e300, 0, 0, 1e298}, tiny[] = {0, 1e-300, 1e-299, 0};
+  (void)unused;
+  assert_true(glow__condition_number(1, one) == 1.0);
+  assert_true(glow__condition_number(2, zero) == INFINITY);
+  assert_true(glow__condition_number(2, singular) == INFINITY);
+  assert_true(glow__condition_number(2, nan) == INFINITY);
+  assert_true(fabs(glow__condition_number(2, huge) - 100.0) < 1e-11);
+  assert_true(fabs(glow__condition_number(2, tiny) - 10.0) < 1e-12);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_inverse),
-      cmocka_unit_test(test_determinant),
-      cmocka_unit_test(test_singular),
-      cmocka_unit_test(test_orthonormal),
+      cmocka_unit_test(test_condition_number), cmocka_unit_test(test_condition_number_extremes),
+      cmocka_unit_test(test_inverse),          cmocka_unit_test(test_determinant),
+      cmocka_unit_test(test_singular),         cmocka_unit_test(test_orthonormal),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,5 @@
 /* The conformance kit: checks a layer or a net against the contract of its table, and says which
- * part it breaks and where. It is for the tests of people who extend libglow; see
- * docs/custom-layers.md.
+ * part it breaks and where. For the tests of people who extend libglow: docs/custom-layers.md.
  *
  * These are the checks, in this order, on a model of the layer alone with random inputs and
  * parameters:
@@ -26,6 +25,7 @@
  *   save and load   the same layer is made again from its saved options; that releases what it
  *                   allocates, and survives running out of memory
  *   inference form  what `linear` and `inference_form` give maps as the layer does
+ *   diagnosis       `diagnose` succeeds, and gives back what it allocates
  *
  * The kit does not see results that are wrong only on other shapes than the one that is tried, nor
  * what would need a finer numerical Jacobian than float32 differences give.

@@ -15,6 +15,7 @@
 
 #include <glow/layer.h>
 #include <glow/sys/call.h>
+#include <glow/sys/findings.h>
 #include <glow/sys/options.h>
 #include <glow/workspace.h>
 
@@ -149,6 +150,12 @@ typedef struct glow_layer_ops {
    * do. Takes the nets over, as glow_layer_create does. Optional. */
   glow_status (*create)(glow_context *context, const void *options, glow_net **nets,
                         glow_layer **out);
+  /* Says what the layer knows of itself (<glow/sys/findings.h>), for glow_workspace_diagnose. First
+   * with x NULL and no samples: what its parameters say. Then, if there are data, after `forward`
+   * of each batch x, which has filled the stored regions, in a workspace of any mode: what those
+   * samples say. Never called from several threads at once for one diagnosis. Optional. */
+  glow_status (*diagnose)(const void *self, const glow_call *call, const float *x,
+                          glow_findings *findings);
 } glow_layer_ops;
 
 /* Makes a layer, which is the caller's until a builder takes it. Checks options (NULL: the

@@ -10,6 +10,7 @@
 
 #include <glow/net.h>
 #include <glow/sys/call.h>
+#include <glow/sys/findings.h>
 #include <glow/sys/options.h>
 #include <glow/workspace.h>
 
@@ -58,6 +59,10 @@ typedef struct glow_net_ops {
   /* Makes a net of this type from checked options, if glow_net_create with this table would not do.
    * Optional. */
   glow_status (*create)(glow_context *context, const void *options, glow_net **out);
+  /* Says what the net knows of itself (<glow/sys/findings.h>), such as which of its ReLU units are
+   * above 0, after `forward` of a batch, which has filled the stored regions. Optional: without it,
+   * dead units are not known. */
+  glow_status (*diagnose)(const void *self, const glow_call *call, glow_findings *findings);
 } glow_net_ops;
 
 /* Makes a net, which is the caller's until a layer takes it. Checks options (NULL: the defaults) by
