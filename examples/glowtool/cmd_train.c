@@ -114,8 +114,9 @@ static int load_sets(train_run *run) {
   if (code != TOOL_FINE)
     return code;
   if (s->conditional && !run->data.labels)
-    return s->from ? complain("the model of --from has classes, but the data have no labels")
-                   : complain("--conditional needs labels, and the data have none");
+    return complain("%s, and the data have no labels: give them by --labels, by --label-column of "
+                    "a table, or for pictures in folders by --classes-from folders",
+                    s->from ? "the model of --from has classes" : "--conditional needs labels");
   if (s->labels.count && !run->data.labels)
     return complain("--labels: no sample has a label");
   if (!s->test.count && !data_is_generated(s->form.format))

@@ -1,4 +1,4 @@
-/* Suggestions for names of options: first by meaning, then by spelling.
+/* Suggestions for names of options: first by meaning, then by spelling, then by both.
  * SPDX-License-Identifier: MIT */
 #include "options_suggest.h"
 
@@ -226,6 +226,21 @@ int word_distance(const char *a, const char *b) {
   return row[columns];
 }
 
+/* Another program's name, spelled wrongly: long ones alone, since short ones are near to many. */
+static const option_row *by_spelling_and_meaning(const option_table *table, const char *name) {
+  const option_row *nearest = NULL;
+  int least = 3;
+  for (size_t i = 0; i < sizeof synonyms / sizeof *synonyms && strlen(name) >= 6; i++) {
+    const option_row *row = options_find(table, synonyms[i].option);
+    int d = row && strlen(synonyms[i].name) >= 6 ? word_distance(name, synonyms[i].name) : least;
+    if (d < least) {
+      least = d;
+      nearest = row;
+    }
+  }
+  return nearest;
+}
+
 static const option_row *by_spelling(const option_table *table, const char *name) {
   const option_row *nearest = NULL;
   int least = strlen(name) < 4 ? 2 : 3; /* of three letters all may be wrong */
@@ -265,6 +280,8 @@ int options_refuse_unknown(const option_table *table, const char *word) {
   const option_row *meant = by_meaning(table, name);
   if (!meant)
     meant = by_spelling(table, name);
+  if (!meant)
+    meant = by_spelling_and_meaning(table, name);
   if (!meant)
     return complain("unknown option %.*s; see 'glowtool %s --help'", shown, word, table->command);
   return complain("unknown option %.*s; did you mean --%s (%s)?", shown, word, meant->name,

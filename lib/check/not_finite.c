@@ -120,6 +120,7 @@ static glow__outputs spoil_outputs(const glow__check *c, const glow__outputs *ou
 
 /* ---- logits ---------------------------------------------------------------------------------- */
 
+/* Logits need not read every element, so that only a sample which is NaN throughout must show. */
 static bool logits_beside(glow__check *c, const float *x, const spoiler *s, int64_t n) {
   int64_t logits = c->node->logits;
   if (!logits)
@@ -129,8 +130,8 @@ static bool logits_beside(glow__check *c, const float *x, const spoiler *s, int6
   for (int64_t m = 0; m < c->samples; m++)
     if (m != n && !same_row(c->logits[1], c->logits[0], m, logits, logits))
       return spoiled(c, "logits", "x", s, n, m);
-  return s->stays && finite_row(c->logits[1], n, logits, logits) ? lost(c, "logits", "x", s, n)
-                                                                 : true;
+  bool shows = s->stays && s->whole;
+  return shows && finite_row(c->logits[1], n, logits, logits) ? lost(c, "logits", "x", s, n) : true;
 }
 
 /* ---- all of it ------------------------------------------------------------------------------- */

@@ -144,6 +144,7 @@ means workers threads eval
 means pretrained from train
 means continue resume train
 means levles levels train
+means lerning-rate lr train
 refuses "unknown option -o; did you mean --out" sample model.safetensors -o x.png
 refuses "--lab is short for --labels, --label-column, --labelled" train --lab x
 refuses "unknown option --zzz; see 'glowtool train --help'" train --zzz
