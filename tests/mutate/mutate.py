@@ -125,10 +125,10 @@ class Test:
             for source in part.get("sources", []):
                 if os.path.exists(source) and "support" not in source:
                     self.includes += pathlib.Path(source).read_text()
-        self.cpu = 0.0
+        self.cpu, self.state = 0.0, ""
 
-    def state(self):
-        """Its program and arguments: what passed once need not be run again."""
+    def hash(self):
+        """Of its program without a fault, and its arguments: what passed need not be run again."""
         program = pathlib.Path(self.command[0]).read_bytes()
         words = " ".join(self.command).replace(str(self.tree.build.parent), "")
         return hashlib.sha256(program + words.encode()).hexdigest()[:16]
@@ -203,31 +203,27 @@ class Run:
         self.times = folder / "times.json"
         self.tree = Tree(root, folder)
         self.library = self.digest("lib", "include", "meson.build")
-        self.testing = f"{self.digest('tests')} {options.longest}"
         self.known = self.read_results()
 
     def digest(self, *names):
-        """Of sources; the code that sows is none of the tests."""
         total = hashlib.sha256()
         for name in names:
             top = self.tree.source / name
             for path in sorted(top.rglob("*") if top.is_dir() else [top]):
-                if path.is_file() and path.suffix not in (".md", ".sh", ".py"):
+                if path.is_file():
                     total.update(str(path.relative_to(self.tree.source)).encode())
                     total.update(path.read_bytes())
         return total.hexdigest()[:16]
 
     def read_results(self):
-        """Of earlier runs over the same library. What was found stays found; what was not is asked
-        again once the tests are others."""
+        """Of earlier runs over the same library."""
         known = {}
         if self.results.exists():
             for line in self.results.read_text().split("\n"):
                 record = json.loads(line) if line.endswith("}") else None
                 if record and record["library"] == self.library:
                     known[record["key"]] = record
-        return {k: r for k, r in known.items()
-                if r["verdict"] != "missed" or r["tests"] == self.testing}
+        return known
 
     def prepare(self):
         """Builds the copy as it is; every test must pass, and tells how long it takes."""
@@ -240,10 +236,10 @@ class Run:
         self.objects = self.tree.objects()
         times = json.loads(self.times.read_text()) if self.times.exists() else {}
         for test in tests:
-            state = test.state()
-            test.cpu = times.get(state) or test.measure(self.options.longest)
-            if state not in times and test.cpu < math.inf:
-                times[state] = test.cpu
+            test.state = test.hash()
+            test.cpu = times.get(test.state) or test.measure(self.options.longest)
+            if test.state not in times and test.cpu < math.inf:
+                times[test.state] = test.cpu
                 self.times.write_text(json.dumps(times))
         self.tests = [t for t in tests if t.cpu <= self.options.longest]
         seconds = sum(t.cpu for t in self.tests)
@@ -259,12 +255,22 @@ class Run:
             for site in sites.sites(text):
                 kinds = lines.setdefault((name, text.count("\n", 0, site[0])), {})
                 kinds.setdefault(site[3], []).append(site)
-        order = sorted(lines)
-        random.Random(self.options.seed).shuffle(order)
-        for name, line in order:
-            chance = random.Random(f"{self.options.seed} {name} {line}")
+        chances = {place: random.Random(f"{self.options.seed} {place[0]} {place[1]}")
+                   for place in sorted(lines)}
+        # Each place draws its own turn, so that a change elsewhere does not mix all anew.
+        for name, line in sorted(lines, key=lambda place: chances[place].random()):
+            chance = chances[name, line]
             of_kind = lines[name, line][chance.choice(sorted(lines[name, line]))]
             yield Mutant(name, (self.tree.source / name).read_text(), chance.choice(of_kind))
+
+    def missed(self):
+        """What earlier runs with this seed missed."""
+        for key, record in sorted(self.known.items()):
+            name, at, size, _ = key.split(":", 3)
+            text = (self.tree.source / name).read_text()
+            for site in sites.sites(text) if record["verdict"] == "missed" else []:
+                if f"{name}:{site[0]}:{site[1]}:{site[2].strip()}" == key:
+                    yield Mutant(name, text, site)
 
     def order(self, path):
         """First the tests that found most in this folder for the time they take, then those that
@@ -276,8 +282,8 @@ class Run:
         return sorted(self.tests, key=lambda t: (-finders[t.name] / (t.cpu + 0.2),
                                                  looks not in t.includes, t.cpu, t.name))
 
-    def judge(self, mutant):
-        """(verdict, by whom)"""
+    def judge(self, mutant, passed):
+        """(verdict, by whom). passed: states of tests that have not noticed it before."""
         path = self.tree.source / mutant.path
         whole = path.read_text()
         path.write_text(mutant.text)
@@ -287,7 +293,7 @@ class Run:
             changed = [p for p, h in self.tree.objects().items() if self.objects.get(p) != h]
             if not changed:
                 return "same code", ""
-            order, size = self.order(mutant.path), 6
+            order, size = [t for t in self.order(mutant.path) if t.state not in passed], 6
             while order:
                 batch, order = order[:size], order[size:]
                 if not self.tree.ninja(*{t.target for t in batch}):
@@ -305,17 +311,19 @@ class Run:
     def run(self):
         self.prepare()
         judged = []
-        for mutant in self.sample():
+        for mutant in self.missed() if self.options.missed else self.sample():
             if len(judged) == self.options.count:
                 break
             record = self.known.get(mutant.key)
-            if not record:
+            passed = set(record.get("passed", [])) if record else set()
+            asked = {t.state for t in self.tests}
+            if not record or (record["verdict"] == "missed" and asked - passed):
                 start = time.monotonic()
-                verdict, by = self.judge(mutant)
+                verdict, by = self.judge(mutant, passed)
                 record = dict(key=mutant.key, line=mutant.line, kind=mutant.kind,
                               before=mutant.before, after=mutant.after, verdict=verdict, by=by,
-                              library=self.library, tests=self.testing,
-                              seconds=round(time.monotonic() - start, 1))
+                              library=self.library, seconds=round(time.monotonic() - start, 1),
+                              passed=sorted(passed | asked) if verdict == "missed" else [])
                 with open(self.results, "a", encoding="utf-8") as file:
                     file.write(json.dumps(record) + "\n")
             self.known[mutant.key] = record
@@ -342,6 +350,7 @@ def main():
     parse.add_argument("--seed", type=int, default=1)
     parse.add_argument("--count", type=int, default=200, help="how many faults count")
     parse.add_argument("--jobs", type=int, default=os.cpu_count(), help="tests at a time")
+    parse.add_argument("--missed", action="store_true", help="only those missed before")
     parse.add_argument("--only", action="append", help="files whose path holds this text")
     parse.add_argument("--longest", type=float, default=600, metavar="S",
                        help="leave out tests that take longer")
