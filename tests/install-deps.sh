@@ -69,7 +69,7 @@ if [ -n "$missing" ]; then
   elif [ $may_install = no ]; then
     run=""
   elif [ "$(id -u)" = 0 ]; then
-    run=env
+    run="env"
     how="as root"
   elif sudo -n true 2> /dev/null; then
     run="sudo -n env"
@@ -85,6 +85,7 @@ if [ -n "$missing" ]; then
   echo "Installing $how, with apt-get update and apt-get install --no-install-recommends:"
   echo " $missing"
   echo "  (--no-install names packages instead)"
+  # shellcheck disable=SC2086 # a list of packages
   if ! { $run DEBIAN_FRONTEND=noninteractive apt-get update -q &&
     $run DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing; } \
     > "$log" 2>&1; then
