@@ -44,6 +44,10 @@ for part in build "$@"; do
   ci)
     need_command clang clang
     need_command clang-format-14 clang-format-14
+    need_command clang-tidy-14 clang-tidy-14
+    need_command gcovr gcovr
+    need_command shellcheck shellcheck
+    need_command valgrind valgrind
     [ -e /usr/share/i18n/locales/de_DE ] || missing="$missing locales" # whose point is a comma
     [ -e /usr/include/blis.h ] || ls /usr/include/*/blis.h > /dev/null 2>&1 ||
       missing="$missing libblis-dev"
