@@ -1,7 +1,7 @@
 #!/bin/sh
 # Looks for faults without running anything, and fails with what is found. Usage:
 #   sh tests/analyze/analyze.sh gcc            gcc -fanalyzer, on lib/
-#   sh tests/analyze/analyze.sh clang-tidy     the checks of .clang-tidy, on lib/ and examples/glowtool
+#   sh tests/analyze/analyze.sh clang-tidy     the checks of .clang-tidy, on lib/
 #   sh tests/analyze/analyze.sh shellcheck     all scripts; settings are in .shellcheckrc
 # With files behind it, only these are looked at. A missing tool gives exit status 77. False alarms stand
 # with their reasons in accepted.txt; what an analyzer cannot know of other files stands in known.h.
@@ -30,7 +30,7 @@ sources() {
   find "$@" -name '*.c' ! -name '*_avx*.c' ! -name '*_neon.c' ! -name '*_cblas.c' | LC_ALL=C sort
 }
 
-# each FUNCTION FILE...: `analyze.sh TOOL-one FILE` for each, several at once.
+# each FILE...: `analyze.sh TOOL-one FILE` for each, several at once.
 each() {
   printf '%s\n' "$@" | xargs -P "$jobs" -n 1 sh $here/analyze.sh "$tool-one"
 }
@@ -53,7 +53,7 @@ gcc-one)
   ;;
 clang-tidy)
   command -v clang-tidy-14 > /dev/null || skip "clang-tidy-14 is missing"
-  [ $# -gt 0 ] || set -- $(sources lib examples/glowtool)
+  [ $# -gt 0 ] || set -- $(sources lib)
   each "$@"
   ;;
 clang-tidy-one)
