@@ -1,5 +1,6 @@
-/* Put in front of every source by `sanitize.sh memory`: clang 14 does not know that the functions of
- * glibc 2.33 and later that tell about files fill their struct. SPDX-License-Identifier: MIT */
+/* Put in front of every source by `sanitize.sh memory`: clang 14 does not know that the functions
+ * of glibc 2.33 and later that tell about files fill their struct.
+ * SPDX-License-Identifier: MIT */
 #ifndef SANITIZE_MEMORY_H
 #define SANITIZE_MEMORY_H
 #ifndef _GNU_SOURCE
