@@ -44,6 +44,10 @@ for part in build "$@"; do
   ci)
     need_command clang clang
     need_command clang-format-14 clang-format-14
+    need_command clang-tidy-14 clang-tidy-14
+    need_command gcovr gcovr
+    need_command shellcheck shellcheck
+    need_command valgrind valgrind
     [ -e /usr/share/i18n/locales/de_DE ] || missing="$missing locales" # whose point is a comma
     [ -e /usr/include/blis.h ] || ls /usr/include/*/blis.h > /dev/null 2>&1 ||
       missing="$missing libblis-dev"
@@ -69,7 +73,7 @@ if [ -n "$missing" ]; then
   elif [ $may_install = no ]; then
     run=""
   elif [ "$(id -u)" = 0 ]; then
-    run=env
+    run="env"
     how="as root"
   elif sudo -n true 2> /dev/null; then
     run="sudo -n env"
@@ -85,6 +89,7 @@ if [ -n "$missing" ]; then
   echo "Installing $how, with apt-get update and apt-get install --no-install-recommends:"
   echo " $missing"
   echo "  (--no-install names packages instead)"
+  # shellcheck disable=SC2086 # a list of packages
   if ! { $run DEBIAN_FRONTEND=noninteractive apt-get update -q &&
     $run DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing; } \
     > "$log" 2>&1; then

@@ -48,7 +48,7 @@ fi
 ninja -C "$build" || give_up "cannot build"
 log=$build/meson-logs/testlog.json
 rm -f "$log"
-meson test -C "$build" --no-rebuild --print-errorlogs
+meson test -C "$build" --no-rebuild --print-errorlogs -t "$(sh "$root/tests/patience.sh")"
 tests=$?
 [ -f "$log" ] || give_up "the tests did not run"
 python3 "$root/tests/count.py" "$log"

@@ -44,7 +44,8 @@ static void record(const char *format, va_list arguments, const char *where) {
   memcpy(error_text, text, strlen(text) + 1);
 }
 
-/* Where GLOW_DEBUG is defined the name is a macro, which calls glow_error_at. */
+/* In parentheses, for the name is a macro where GLOW_DEBUG is defined, which calls glow_error_at,
+ * and where tests/analyze is at work. */
 glow_status(glow_error)(glow_status status, const char *format, ...) {
   va_list arguments;
   va_start(arguments, format);
@@ -67,7 +68,7 @@ glow_status glow_error_at(const char *file, int32_t line, glow_status status, co
   return status;
 }
 
-glow_status glow__error_prefix(glow_status status, const char *format, ...) {
+glow_status(glow__error_prefix)(glow_status status, const char *format, ...) {
   char text[ERROR_BYTES];
   va_list arguments;
   va_start(arguments, format);

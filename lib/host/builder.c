@@ -131,9 +131,10 @@ static glow_status keep_regions(glow_context *context, glow__node *node) {
   if (count && !node->regions)
     return GLOW_E_MEMORY;
   for (int i = 0, at = 0; i < 3; at += all[i++]->count) {
-    if (all[i]->count)
-      memcpy(node->regions + at, all[i]->at, (size_t)all[i]->count * sizeof *node->regions);
+    const void *from = all[i]->at;
     all[i]->at = node->regions ? node->regions + at : NULL;
+    if (all[i]->at && all[i]->count)
+      memcpy(all[i]->at, from, (size_t)all[i]->count * sizeof *node->regions);
   }
   return GLOW_OK;
 }

@@ -241,7 +241,7 @@ static glow_status read_layer_member(glow__json *json, const char *key, int64_t 
     return glow_error(GLOW_E_FORMAT,
                       "layer %lld has more than a name, a type and options: it has '%.100s'",
                       (long long)index, key);
-  if (text ? *text != NULL : l->has_options)
+  if (options ? l->has_options : *text != NULL)
     return glow_error(GLOW_E_FORMAT, "layer %lld: duplicate key '%s'", (long long)index, key);
   if (options && glow__json_peek(json) != '{')
     return glow_error(GLOW_E_FORMAT, "layer %lld: options is missing, or not an object",

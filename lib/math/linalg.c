@@ -102,8 +102,8 @@ static bool orthogonalise_row(int64_t n, double *a, int64_t i) {
 
 /* Twice is enough for orthogonality to working precision (Giraud et al., 2005). */
 bool glow__orthonormalise(int64_t n, double *a) {
-  for (int64_t i = 0; i < n; i++)
-    if (!orthogonalise_row(n, a, i) || !orthogonalise_row(n, a, i))
+  for (int64_t i = 0; i < 2 * n; i++)
+    if (!orthogonalise_row(n, a, i / 2))
       return false;
   return true;
 }

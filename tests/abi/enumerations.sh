@@ -15,7 +15,7 @@ for name in $(cat "$1"/include/glow/*.h "$1"/include/glow/sys/*.h | tr '\n' ' ' 
   grep -o '[^A-Z0-9_]GLOW_[A-Z0-9_]* *= *[0-9][0-9][0-9][0-9]*' |
   grep -o 'GLOW_[A-Z0-9_]*' | grep -v '^GLOW_E_'); do
   found=$((found + 1))
-  if ! grep -q "[^A-Z0-9_]$name[^A-Z0-9_]" "$test_file"; then
+  if ! grep -q "[^A-Z0-9_]${name}[^A-Z0-9_]" "$test_file"; then
     echo "$name: not in $test_file"
     missing=$((missing + 1))
   fi

@@ -10,6 +10,7 @@ program="#include <$header>
 #include <$header>
 int main(void) { return 0; }"
 
+# shellcheck disable=SC2086 # compilers and their options are split into words
 for standard in c99 c11; do
   printf '%s\n' "$program" | $cc -x c -std=$standard $strict -Wstrict-prototypes -
   echo "$header: fine as $standard"
@@ -18,5 +19,6 @@ if [ -z "$cxx" ]; then
   echo "no C++ compiler"
   exit 77
 fi
+# shellcheck disable=SC2086
 printf '%s\n' "$program" | $cxx -x c++ -std=c++17 $strict -
 echo "$header: fine as c++17"

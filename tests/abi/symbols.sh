@@ -55,6 +55,7 @@ if [ -s "$work/strange" ]; then
   cat "$work/strange"
   failed=1
 fi
+# shellcheck disable=SC2013 # one word a line
 for struct in $(sed -n 's/^typedef struct \(glow_[a-z0-9_]*\) {.*/\1/p' "$root"/include/glow/*.h \
   "$root"/include/glow/sys/*.h); do
   grep -q "SIZE($struct," "$root/tests/abi/test_layout.c" || {

@@ -18,6 +18,7 @@ mkdir -p "$out"
 
 # plain NAME PATTERN: unpacks the one file of this pattern.
 plain() {
+  # shellcheck disable=SC2086
   set -- "$1" "$data"/$2
   [ $# -eq 2 ] && [ -f "$2" ] || { echo "mnist_classes: not one file: $2" >&2; exit 1; }
   case $2 in
@@ -43,7 +44,7 @@ learn() {
     --json >"$out/$name/eval.json"
   echo "$name: $(cat "$out/$name/eval.json")"
 }
-model=model-average.safetensors
+model="model-average.safetensors"
 
 learn all "$@"
 for temperature in 0.7 0.5; do

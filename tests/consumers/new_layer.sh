@@ -118,6 +118,7 @@ GLOW_API glow_status glow_asinh_create(glow_context *context, const glow_asinh_o
 
 END_OF_FILE
 # 2. One line in the list of built-in layers.
+# shellcheck disable=SC1003 # a backslash
 echo '  X(asinh) \' | before '  X(actnorm)' lib/layers/layers.h
 # 3. One line in Meson.
 echo "  'layers/asinh.c'," | before "'layers/batchnorm.c'" lib/meson.build

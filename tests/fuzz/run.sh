@@ -11,7 +11,7 @@ seconds=${1:?usage: run.sh SECONDS [KIND ...]}
 shift
 [ $# -gt 0 ] || set -- json tensor model import api image data options
 cd "$(dirname "$0")/../.."
-build=build-fuzz
+build="build-fuzz"
 work=$build/corpora
 if [ ! -f $build/build.ninja ]; then
   CC=clang meson setup $build -Dfuzz=enabled -Dbuildtype=debugoptimized \

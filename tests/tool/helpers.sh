@@ -1,5 +1,6 @@
 # Shared by tests of programs. It is sourced with `tool` set to the program, in an empty folder.
 # SPDX-License-Identifier: MIT
+# shellcheck shell=sh disable=SC2154
 passed=0
 failed=0
 

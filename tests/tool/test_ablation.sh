@@ -7,6 +7,7 @@ helpers=$(cd "$(dirname "$0")" && pwd)/helpers.sh
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder" || exit 1
+# shellcheck source=helpers.sh
 . "$helpers"
 
 for i in 0 1 2 3 4 5 6 7 8 9 10 11; do record $i; done > train.bin

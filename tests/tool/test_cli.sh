@@ -5,6 +5,8 @@
 #   sh tests/tool/test_cli.sh GLOWTOOL
 #
 # Prints TAP lines and, last, `N passed, N failed`. SPDX-License-Identifier: MIT
+# Lists of options in one variable are split into words.
+# shellcheck disable=SC2086,SC2046
 set -u
 [ $# -eq 1 ] || { echo "usage: test_cli.sh GLOWTOOL" >&2; exit 2; }
 case $1 in /*) tool=$1 ;; *) tool=$PWD/$1 ;; esac
@@ -205,6 +207,7 @@ check "info --json is JSON" json_lines out \
 
 # 20 CIFAR-10 records: a label, then 3072 bytes.
 record() {
+  # shellcheck disable=SC2059 # a byte by its octal number
   printf "\\$(printf %03o "$1")"
   head -c 3072 "$tool"
 }

@@ -8,6 +8,7 @@ helpers=$(cd "$(dirname "$0")" && pwd)/helpers.sh
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder" || exit 1
+# shellcheck source=helpers.sh
 . "$helpers"
 
 expect "help" sh -c "'$tool' import --help | grep -q -- --ignore-unknown"

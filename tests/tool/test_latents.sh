@@ -7,6 +7,7 @@ helpers=$(cd "$(dirname "$0")" && pwd)/helpers.sh
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder" || exit 1
+# shellcheck source=helpers.sh
 . "$helpers"
 
 for i in 0 1 10 11 20 21 30 31 40 41 50 51; do record $i; done > images.bin

@@ -5,6 +5,8 @@
 #   sh tests/tool/test_options.sh GLOWTOOL docs/glowtool.md [--write]
 #
 # --write puts the program's lists into the manual. SPDX-License-Identifier: MIT
+# Lists of options in one variable are split into words.
+# shellcheck disable=SC2086
 set -u
 case $1 in /*) tool=$1 ;; *) tool=$PWD/$1 ;; esac
 case $2 in /*) manual=$2 ;; *) manual=$PWD/$2 ;; esac
@@ -26,6 +28,7 @@ if [ "${3-}" = --write ]; then
   exit
 fi
 cd "$folder" || exit 1
+# shellcheck source=helpers.sh
 . "$helpers"
 awk -v begin="$begin" -v end="$end" '
   $0 == end { inside = 0 }

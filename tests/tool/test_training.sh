@@ -2,6 +2,8 @@
 # Work that must not be lost: runs that diverge, whose pictures or checkpoints cannot be written, that
 # get signals, or that share a folder; and runs that start from a model.
 # Usage: test_training.sh GLOWTOOL. SPDX-License-Identifier: MIT
+# Lists of options in one variable are split into words.
+# shellcheck disable=SC2086
 set -u
 case $1 in /*) tool=$1 ;; *) tool=$PWD/$1 ;; esac
 helpers=$(cd "$(dirname "$0")" && pwd)/helpers.sh
@@ -10,6 +12,7 @@ background=
 trap '[ -z "$background" ] || kill -9 $background 2>/dev/null; rm -rf "$folder"' EXIT
 trap 'exit 1' INT TERM HUP
 cd "$folder" || exit 1
+# shellcheck source=helpers.sh
 . "$helpers"
 unset GLOW_KERNELS
 
@@ -29,6 +32,7 @@ train() {
 says() { expect "says '$1'" grep -qF -e "$1" said; }
 checkpoint() { printf '%s/checkpoint-%09d.safetensors' "$1" "$2"; }
 # newest FOLDER: step of its newest checkpoint.
+# shellcheck disable=SC2012 # what is not named like a checkpoint is passed over
 newest() { ls "$1" | sed -n 's/^checkpoint-0*\([0-9][0-9]*\)\.safetensors$/\1/p' | tail -1; }
 # when PATTERN FILE: waits until the file has the pattern, half a minute at most.
 when() {
@@ -236,8 +240,10 @@ expect "no folder is left" [ ! -e new ]
 # ---- memory --------------------------------------------------------------------------------------
 
 truncate -s 1069056000 big.raw # a whole number of records
+# shellcheck disable=SC3045 # dash and bash have ulimit -v
 if (ulimit -v 900000 && "$tool" --version) > said 2>&1; then # not with sanitizers
   (
+    # shellcheck disable=SC3045
     ulimit -v 900000
     "$tool" train --data big.raw --format raw:3x64x64 --out new > said 2>&1
     echo $? > code

@@ -10,6 +10,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
+# shellcheck source=helpers.sh
 . "$here/helpers.sh"
 
 # Allowed are printable ASCII, line ends, and UTF-8 without the control characters U+0080 to U+009F.
@@ -33,7 +34,7 @@ expect "control characters are found" eval '! is_clean dirty'
 
 # A file that is refused only under a limit, or as a checkpoint, is a good model.
 refused=0
-while IFS='|' read -r name reader limit status rest; do
+while IFS='|' read -r name reader limit _ rest; do
   case $name in '#'*) continue ;; esac
   file=$bad/${name% }.safetensors
   case $reader/$limit in
