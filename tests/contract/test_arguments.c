@@ -525,10 +525,10 @@ static glow_builder *new_builder(const bench *b, glow_context *context, const ch
 static void test_bad_names(void **state) {
   bench *b = *state;
   char long_name[300];
-  const char *names[] = {NULL, "", "two words", "tab\t", "first", long_name};
+  const char *names[] = {NULL, "", "two words", "tab\t", "delete\x7f", "first", long_name};
   memset(long_name, 'a', sizeof long_name - 1);
   long_name[sizeof long_name - 1] = 0;
-  for (int i = 0; i < 6; i++) {
+  for (int i = 0; i < 7; i++) {
     glow_builder *builder = new_builder(b, b->context, names[i], GLOW_E_ARGUMENT);
     glow_model *model = (glow_model *)b;
     REFUSED(glow_builder_finish(&builder, &model), GLOW_E_STATE, "failed");
