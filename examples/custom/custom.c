@@ -7,6 +7,7 @@
  * SPDX-License-Identifier: MIT */
 #include <glow/glow.h>
 #include <glow/sys/check.h>
+#include <glow/sys/findings.h>
 #include <glow/sys/layer.h>
 #include <glow/sys/net.h>
 #include <math.h>
@@ -93,6 +94,37 @@ static void layer_backward(const void *self, const glow_call *call, const glow_l
     }
 }
 
+/* Back through the inverse: v is what layer_backward, given dy = v, would make dx = -gradient of
+ * (<glow/sys/layer.h>). */
+static void layer_inverse_backward(const void *self, const glow_call *call,
+                                   const glow_layer_inverse_gradient *g) {
+  const sinh_layer *s = self;
+  const float *tail = glow_call_tensor(call, s->tail), *skew = glow_call_tensor(call, s->skew);
+  int64_t size = s->pixels * s->channels, count = glow_call_sample_count(call) * size;
+  const glow_layer_gradient forward = {sizeof forward, g->y,        g->dy,         g->x, NULL,
+                                       g->dx,          g->d_logdet, g->d_logprior, NULL};
+  for (int64_t i = 0; i < count; i++) {
+    float x;
+    double t = undo(g->y[i], tail[i % s->channels], skew[i % s->channels], &x);
+    double w = g->d_logdet[i / size], square = 1 + (double)x * x;
+    double dt = (w * x / square - g->dx[i]) * sqrt(square) / exp(tail[i % s->channels]);
+    g->dy[i] = (float)((dt - w * tanh(t)) / cosh(t));
+  }
+  layer_backward(self, call, &forward);
+  for (int64_t i = 0; i < count; i++)
+    g->dy[i] = -g->dy[i];
+}
+
+/* How much each channel stretches far from 0. */
+static glow_status layer_diagnose(const void *self, const glow_call *call, const float *x,
+                                  glow_findings *findings) {
+  const sinh_layer *s = self;
+  const float *tail = glow_call_tensor(call, s->tail);
+  for (int64_t c = 0; !x && c < s->channels; c++)
+    glow_findings_scale(findings, exp(tail[c]));
+  return GLOW_OK;
+}
+
 static const glow_layer_ops layer_ops = {
     .struct_size = sizeof layer_ops,
     .type = "example.sinh",
@@ -102,6 +134,8 @@ static const glow_layer_ops layer_ops = {
     .forward = layer_forward,
     .inverse = layer_inverse,
     .backward = layer_backward,
+    .inverse_backward = layer_inverse_backward,
+    .diagnose = layer_diagnose,
 };
 
 static glow_status make_layer(glow_context *context, glow_layer **out) {

@@ -55,7 +55,7 @@ glow_status glow__run_inverse(glow_workspace *ws, const float *latents, int32_t 
     }
     y = to;
   }
-  if (y != x)
+  if (y && y != x)
     memcpy(x, y, (size_t)(samples * model->dims) * sizeof *x);
   return GLOW_OK;
 }

@@ -233,11 +233,9 @@ static glow_status refuse_layer(int64_t index) {
 
 static glow_status read_layer_member(glow__json *json, const char *key, int64_t index,
                                      layer_members *l) {
-  const char **text = strcmp(key, "name") == 0   ? &l->name
-                      : strcmp(key, "type") == 0 ? &l->type
-                                                 : NULL;
-  const bool options = strcmp(key, "options") == 0;
-  if (!text && !options)
+  const bool type = strcmp(key, "type") == 0, options = strcmp(key, "options") == 0;
+  const char **text = type ? &l->type : &l->name;
+  if (!type && !options && strcmp(key, "name") != 0)
     return glow_error(GLOW_E_FORMAT,
                       "layer %lld has more than a name, a type and options: it has '%.100s'",
                       (long long)index, key);
