@@ -174,6 +174,8 @@ static void test_read(void **state) {
                  (operation){.name = "model", .run = load_model, .state = fold_reading});
 }
 
+enum { MOST = 60 }; /* of a model; one, above, has all of its allocations fail */
+
 /* ---- models of all kinds --------------------------------------------------------------------- */
 
 typedef struct saving {
@@ -238,9 +240,9 @@ static void test_all_models(void **state) {
     OK(model_case_create(context, &cases[i], &model));
     OK(save(model, how.storage, &file.copy));
     glow_model_destroy(&model);
-    each_allocation(&(operation){cases[i].name, make_model, save_model, fold_model, destroy_model},
-                    &how);
-    each_allocation(&(operation){.name = cases[i].name, .run = load_model}, &file);
+    some_allocations(&(operation){cases[i].name, make_model, save_model, fold_model, destroy_model},
+                     &how, MOST);
+    some_allocations(&(operation){.name = cases[i].name, .run = load_model}, &file, MOST);
     free(file.copy.bytes);
   }
   glow_context_destroy(&context);
