@@ -3,15 +3,20 @@
  *
  *   glow-bench [--model glow|realnvp|nice|flow2d] [--levels N] [--depth N] [--hidden N] [--size N]
  *              [--batch 16] [--sample-batches 1,16,64] [--threads 2] [--kernels NAME] [--repeat 5]
- *              [--what train,eval,sample] [--modes stored,reconstructed] [--json]
+ *              [--what train,eval,sample,gradients] [--modes stored,reconstructed] [--json]
  *              [--products float32|bfloat16] [--cache-packed] [--inference-form]
  *
  * Each figure is the best and the median of `repeat` runs after one that is not counted; the peak
- * is measured before and after each of them, on the same threads; of the ratios the median is told,
- * and that of the best run to the highest peak. Short runs are repeated for 20 ms each. FLOPs are
- * those of the products: 2 for each multiply-add, thrice forward's in a training step, whatever it
- * computes again. --inference-form times log-likelihood and sampling again with its inference form,
- * --cache-packed with workspaces that cache packed weights.
+ * is measured before and after each of them, on the same threads; of the ratios the median is
+ * told, and that of the best run to the highest peak. Short runs are repeated for 20 ms each.
+ * FLOPs are those of the products: 2 for each multiply-add, thrice forward's where there are
+ * gradients of parameters, twice where only x has one, whatever is computed again. --inference-
+ * form times log-likelihood and sampling again with its inference form, --cache-packed with
+ * workspaces that cache packed weights.
+ *
+ * "gradients" (only where it is asked for) times a forward pass and backward for all gradients
+ * ("gradient"), for those of x alone ("of x"), and sampling and the way back through it ("of
+ * sampling").
  * SPDX-License-Identifier: MIT */
 #include <getopt.h>
 #include <stdio.h>
@@ -164,12 +169,44 @@ static void run_sample(bench *b, int64_t batch) {
   check(glow_workspace_sample(b->workspace, batch, &o, b->x));
 }
 
+/* ---- gradients ------------------------------------------------------------------------------- */
+
+static void open_gradients(bench *b, int32_t mode, bool inputs_only) {
+  glow_workspace_options o = GLOW_WORKSPACE_OPTIONS_INIT;
+  o.batch = b->s.batch;
+  o.mode = mode;
+  o.cache_packed = b->s.cache_packed;
+  o.inputs_only = inputs_only;
+  o.inverse_backward = 1;
+  check(glow_workspace_create(b->model, &o, &b->workspace));
+  for (int64_t n = 0; n < b->s.batch; n++)
+    b->log_prob[n] = 1.0 / (double)b->s.batch; /* the weights */
+}
+
+static void run_gradient(bench *b, int64_t batch) {
+  glow_backward_options o = GLOW_BACKWARD_OPTIONS_INIT;
+  o.weight = b->log_prob;
+  check(glow_workspace_forward(b->workspace, b->x, batch, NULL));
+  check(glow_workspace_backward(b->workspace, &o));
+}
+
+static void run_sample_gradient(bench *b, int64_t batch) {
+  glow_sample_options sampling = GLOW_SAMPLE_OPTIONS_INIT;
+  glow_inverse_backward_options o = GLOW_INVERSE_BACKWARD_OPTIONS_INIT;
+  sampling.temperature = 0.7;
+  sampling.store = 1;
+  o.weight = b->log_prob;
+  check(glow_workspace_sample(b->workspace, batch, &sampling, b->x));
+  check(glow_workspace_inverse_backward(b->workspace, &o));
+}
+
 /* ---- measuring ------------------------------------------------------------------------------- */
 
 typedef struct run {
   const char *what, *mode; /* mode: of training, or NULL */
   int64_t batch;
   void (*fn)(bench *b, int64_t batch);
+  int32_t products;     /* in those of a forward pass */
   double best, median;  /* seconds */
   double of_peak, peak; /* medians: the part of it, and GFLOP/s */
   double best_of_peak;
@@ -178,7 +215,7 @@ typedef struct run {
 } run;
 
 static double gflops(const bench *b, const run *r, double seconds) {
-  return 2e-9 * b->macs * (b->trainer ? 3 : 1) * (double)r->batch / seconds;
+  return 2e-9 * b->macs * r->products * (double)r->batch / seconds;
 }
 
 static double seconds_of(bench *b, const run *r, int64_t times) {
@@ -242,7 +279,7 @@ static void print_json(bench *b, const run *r) {
 }
 
 static void print_line(const bench *b, const run *r) {
-  printf("%-7s %-13s batch %5lld  %11.1f us (median %11.1f)  %10.2f /s  %7.2f GFLOP/s, %4.1f %% "
+  printf("%-11s %-13s batch %5lld  %11.1f us (median %11.1f)  %10.2f /s  %7.2f GFLOP/s, %4.1f %% "
          "(best %4.1f %%) of %.0f  %7.1f MiB resident, %.1f beyond the model's; workspace %.1f\n",
          r->what, r->mode ? r->mode : "", (long long)r->batch, 1e6 * r->best, 1e6 * r->median,
          (double)r->batch / r->best, gflops(b, r, r->best), 100 * r->of_peak, 100 * r->best_of_peak,
@@ -267,12 +304,37 @@ static void measure_inference(bench *b, const char *mode) {
   const settings *s = &b->s;
   if (strstr(s->what, "eval")) {
     open_workspace(b, s->batch);
-    measure(b, (run){.what = "eval", .mode = mode, .batch = s->batch, .fn = run_eval});
+    measure(b,
+            (run){.what = "eval", .mode = mode, .batch = s->batch, .fn = run_eval, .products = 1});
   }
   for (int32_t i = 0; strstr(s->what, "sample") && i < s->batch_count; i++) {
     open_workspace(b, s->batches[i]);
-    measure(b, (run){.what = "sample", .mode = mode, .batch = s->batches[i], .fn = run_sample});
+    measure(b, (run){.what = "sample",
+                     .mode = mode,
+                     .batch = s->batches[i],
+                     .fn = run_sample,
+                     .products = 1});
   }
+}
+
+static void measure_gradients(bench *b, int32_t mode, const char *name) {
+  open_gradients(b, mode, false);
+  measure(b, (run){.what = "gradient",
+                   .mode = name,
+                   .batch = b->s.batch,
+                   .fn = run_gradient,
+                   .products = 3});
+  open_gradients(b, mode, true);
+  measure(
+      b,
+      (run){.what = "of x", .mode = name, .batch = b->s.batch, .fn = run_gradient, .products = 2});
+  open_gradients(b, mode, false);
+  measure(b, (run){.what = "of sampling",
+                   .mode = name,
+                   .batch = b->s.batch,
+                   .fn = run_sample_gradient,
+                   .products = 3});
+  draw(b); /* data again, in place of samples */
 }
 
 static void measure_all(bench *b) {
@@ -281,10 +343,15 @@ static void measure_all(bench *b) {
   draw(b);
   for (int32_t mode = GLOW_MODE_STORED; mode <= GLOW_MODE_RECONSTRUCTED; mode++) {
     const char *name = mode == GLOW_MODE_STORED ? "stored" : "reconstructed";
-    if (!strstr(s->what, "train") || !strstr(s->modes, name))
+    if (!strstr(s->modes, name))
+      continue;
+    if (strstr(s->what, "gradients"))
+      measure_gradients(b, mode, name);
+    if (!strstr(s->what, "train"))
       continue;
     open_trainer(b, mode);
-    measure(b, (run){.what = "train", .mode = name, .batch = s->batch, .fn = run_train});
+    measure(
+        b, (run){.what = "train", .mode = name, .batch = s->batch, .fn = run_train, .products = 3});
   }
   if (s->form) { /* last: what it leaves in the heap is not training's */
     check(glow_model_inference_form(b->model, &b->form));
