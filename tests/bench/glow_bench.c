@@ -7,12 +7,12 @@
  *              [--products float32|bfloat16] [--cache-packed] [--inference-form]
  *
  * Each figure is the best and the median of `repeat` runs after one that is not counted; the peak
- * is measured before and after each of them, on the same threads; of the ratios the median is
- * told, and that of the best run to the highest peak. Short runs are repeated for 20 ms each.
- * FLOPs are those of the products: 2 for each multiply-add, thrice forward's where there are
- * gradients of parameters, twice where only x has one, whatever is computed again. --inference-
- * form times log-likelihood and sampling again with its inference form, --cache-packed with
- * workspaces that cache packed weights.
+ * is measured before and after each of them, on the same threads; of the ratios the median is told,
+ * and that of the best run to the highest peak. Short runs are repeated for 20 ms each. FLOPs are
+ * those of the products: 2 for each multiply-add, thrice forward's where there are gradients of
+ * parameters, twice where only x has one, whatever is computed again. --inference-form times
+ * log-likelihood and sampling again with its inference form, --cache-packed with workspaces that
+ * cache packed weights.
  *
  * "gradients" (only where it is asked for) times a forward pass and backward for all gradients
  * ("gradient"), for those of x alone ("of x"), and sampling and the way back through it ("of
