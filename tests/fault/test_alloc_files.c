@@ -11,12 +11,13 @@
 
 static char *new_folder(void) {
   static int number;
-  char name[32];
-  snprintf(name, sizeof name, "folder%d", number++);
-  char *path = helper_allocate(strlen(temp_folder) + sizeof name + 1);
-  sprintf(path, "%s/%s", temp_folder, name);
-  assert_int_equal(mkdir(path, 0700), 0);
-  return path;
+  char path[400];
+  int length = snprintf(path, sizeof path, "%s/folder%d", temp_folder, number++);
+  assert_in_range(length, 1, sizeof path - 1);
+  char *copy = helper_allocate((size_t)length + 1);
+  memcpy(copy, path, (size_t)length + 1);
+  assert_int_equal(mkdir(copy, 0700), 0);
+  return copy;
 }
 
 static const char *file_in(const char *folder) {
