@@ -307,6 +307,143 @@ static void test_threads(void **state) {
   }
 }
 
+/* ---- iteration ------------------------------------------------------------------------------- */
+
+/* Layers without inverse_backward on vectors of 4: HALF emits x2 as latents, of standard normal
+ * density; LOST has a backward that loses what it is given, so that nothing can be solved. */
+enum { HALF, LOST, WIDE = 4 };
+
+typedef struct odd_layer {
+  int32_t kind;
+} odd_layer;
+static int32_t odd_kind; /* of the layer that is configured next */
+
+static glow_status odd_configure(void *self, glow_setup *setup, const glow_shape *in,
+                                 glow_shape *out) {
+  const glow_shape half = {1, 1, WIDE / 2};
+  ((odd_layer *)self)->kind = odd_kind;
+  *out = *in;
+  if (odd_kind != HALF)
+    return GLOW_OK;
+  *out = half;
+  return glow_setup_latents(setup, &half);
+}
+
+static int64_t odd_kept(const odd_layer *l) {
+  return l->kind == HALF ? WIDE / 2 : WIDE;
+}
+
+static void odd_forward(const void *self, const glow_call *call, const float *x, float *y,
+                        double *logdet, double *logprior) {
+  int64_t kept = odd_kept(self);
+  (void)logdet;
+  for (int64_t n = 0; n < glow_call_sample_count(call); n++) {
+    memcpy(y + n * kept, x + n * WIDE, (size_t)kept * sizeof *y);
+    for (int64_t i = kept; i < WIDE; i++) {
+      glow_call_latents(call)[n * glow_call_latent_stride(call) + i - kept] = x[n * WIDE + i];
+      logprior[n] -= 0.5 * ((double)x[n * WIDE + i] * (double)x[n * WIDE + i] + log(2 * M_PI));
+    }
+  }
+}
+
+static glow_status odd_inverse(const void *self, const glow_call *call, const float *y, float *x,
+                               double *logdet, double *logprior) {
+  int64_t kept = odd_kept(self);
+  (void)logdet;
+  for (int64_t n = 0; n < glow_call_sample_count(call); n++) {
+    memcpy(x + n * WIDE, y + n * kept, (size_t)kept * sizeof *y);
+    for (int64_t i = kept; i < WIDE; i++) {
+      float z = glow_call_latents(call)[n * glow_call_latent_stride(call) + i - kept];
+      x[n * WIDE + i] = z;
+      if (logprior)
+        logprior[n] -= 0.5 * ((double)z * (double)z + log(2 * M_PI));
+    }
+  }
+  return GLOW_OK;
+}
+
+static void odd_backward(const void *self, const glow_call *call, const glow_layer_gradient *g) {
+  const odd_layer *l = self;
+  int64_t kept = odd_kept(l);
+  for (int64_t n = 0; n < glow_call_sample_count(call); n++)
+    for (int64_t i = 0; i < WIDE; i++) {
+      float *dx = g->dx + n * WIDE + i;
+      int64_t latent = n * glow_call_latent_stride(call) + i - kept;
+      if (i < kept)
+        *dx = l->kind == LOST ? 0.0f : g->dy[n * kept + i];
+      else
+        *dx = (g->d_latents ? g->d_latents[latent] : 0.0f) -
+              (float)g->d_logprior[n] * g->x[n * WIDE + i];
+    }
+}
+
+static glow_model *make_odd(glow_context *context, int32_t kind) {
+  static const glow_shape vector = {1, 1, WIDE};
+  const glow_layer_ops ops = {.struct_size = sizeof ops,
+                              .type = "test.odd",
+                              .self_size = sizeof(odd_layer),
+                              .configure = odd_configure,
+                              .forward = odd_forward,
+                              .inverse = odd_inverse,
+                              .backward = odd_backward};
+  glow_layer *layer = NULL;
+  glow_model *model = NULL;
+  odd_kind = kind;
+  OK(glow_layer_create(context, &ops, NULL, NULL, &layer));
+  OK(helper_wrap_layer(context, layer, true, &vector, &model));
+  OK(glow_model_prepare(model));
+  OK(glow_model_set_initialised(model));
+  return model;
+}
+
+/* With x = (y, z) = latents: their gradient is dx - weight_n x, by density of either half. */
+static void test_emitting(void **state) {
+  glow_context *context = helper_context(1, NULL, NULL);
+  glow_model *model = make_odd(context, HALF);
+  bench b;
+  glow_inverse_backward_options o = GLOW_INVERSE_BACKWARD_OPTIONS_INIT;
+  (void)state;
+  open_bench(&b, &own[1], model, GLOW_MODE_STORED, GLOW_LATENTS_RAW);
+  invert(&b, 1, NULL, NULL);
+  go_back(&b);
+  for (int n = 0; n < COUNT; n++)
+    for (int i = 0; i < WIDE; i++) {
+      int from = (i + WIDE / 2) % WIDE; /* the latents begin with those of the layer */
+      double expected = (double)b.dx[n * WIDE + from] - weight[n] * (double)b.x[n * WIDE + from];
+      assert_true(fabs((double)b.d_latents[n * WIDE + i] - expected) < 1e-5);
+    }
+  o.dx = NULL; /* nothing wanted and nothing given: zeros */
+  invert(&b, 1, NULL, NULL);
+  o.d_latents = b.d_latents;
+  OK(glow_workspace_inverse_backward(b.ws, &o));
+  for (int i = 0; i < COUNT * WIDE; i++)
+    assert_true(b.d_latents[i] == 0.0f);
+  b.form = GLOW_LATENTS_WHITENED;
+  invert(&b, 1, NULL, NULL);
+  REFUSED(glow_workspace_inverse_backward(b.ws, &o), GLOW_E_UNSUPPORTED,
+          "layer 'layer' takes whitened latents and its table has no inverse_backward");
+  close_bench(&b);
+  glow_model_destroy(&model);
+  glow_context_destroy(&context);
+}
+
+static void test_no_solution(void **state) {
+  glow_context *context = helper_context(1, NULL, NULL);
+  glow_model *model = make_odd(context, LOST);
+  bench b;
+  glow_inverse_backward_options o = GLOW_INVERSE_BACKWARD_OPTIONS_INIT;
+  (void)state;
+  open_bench(&b, &own[1], model, GLOW_MODE_STORED, GLOW_LATENTS_RAW);
+  invert(&b, 1, NULL, NULL);
+  o.dx = b.dx;
+  REFUSED(glow_workspace_inverse_backward(b.ws, &o), GLOW_E_NUMERIC,
+          "layer 'layer': the gradient of its inverse does not converge for sample 0 (the residual "
+          "is 1): give its table inverse_backward");
+  close_bench(&b);
+  glow_model_destroy(&model);
+  glow_context_destroy(&context);
+}
+
 /* ---- what is refused ------------------------------------------------------------------------- */
 
 static void test_refusals(void **state) {
@@ -356,7 +493,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_against_forward), cmocka_unit_test(test_differences),
       cmocka_unit_test(test_sampling),        cmocka_unit_test(test_threads),
-      cmocka_unit_test(test_refusals),
+      cmocka_unit_test(test_refusals),        cmocka_unit_test(test_emitting),
+      cmocka_unit_test(test_no_solution),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
