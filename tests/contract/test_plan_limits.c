@@ -1,5 +1,6 @@
-/* The plan of a workspace for batches of any size, up to those that no machine holds: it is told, or
- * refused as too large, and larger batches never take less.
+/* Sizes that no machine holds. The plan of a workspace for batches of any size is told, or refused
+ * as too large, and larger batches never take less; layers of any size are taken by a builder, or
+ * refused.
  * SPDX-License-Identifier: MIT */
 #include "flows.h"
 #include "pair.h"
@@ -61,8 +62,56 @@ static void test_caller_layer(void **state) {
   glow_context_destroy(&context);
 }
 
+/* ---- layers ---------------------------------------------------------------------------------- */
+
+static bool is_refusal(glow_status status) {
+  return status == GLOW_E_LIMIT || status == GLOW_E_SHAPE || status == GLOW_E_ARGUMENT ||
+         status == GLOW_E_MEMORY;
+}
+
+/* Adding a layer only declares what it needs; memory is taken when the model is finished. */
+static void add(glow_context *context, const helper_layer *row, const glow_shape *shape,
+                int32_t hidden) {
+  glow_builder_options o = GLOW_BUILDER_OPTIONS_INIT;
+  glow_builder *builder = NULL;
+  glow_layer *layer = NULL;
+  o.bits = 0;
+  glow_status status = glow_builder_create(context, shape, &o, &builder);
+  if (status == GLOW_OK)
+    status = helper_create_layer(context, row, hidden, &layer);
+  if (status == GLOW_OK)
+    status = glow_builder_add(builder, "layer", &layer);
+  if (status != GLOW_OK && !is_refusal(status))
+    fail_msg("%s, %lld x %lld x %lld, hidden %d: %s (%s)", row->name, (long long)shape->height,
+             (long long)shape->width, (long long)shape->channels, hidden, glow_status_name(status),
+             glow_last_error());
+  glow_builder_destroy(&builder);
+}
+
+static void all_sizes(const helper_layer *rows, int32_t count) {
+  static const int64_t sides[] = {2, 64, 1 << 15, 1 << 20}, channels[] = {2, 4, 1 << 11, 1 << 22};
+  static const int32_t hidden[] = {4, 1 << 12, 1 << 20};
+  glow_context *context = helper_context(1, NULL, NULL);
+  for (int32_t r = 0; r < count; r++)
+    for (int i = 0; i < 4; i++)
+      for (int j = 0; j < 4; j++)
+        for (int h = 0; h < 3; h++) {
+          const glow_shape shape = {sides[i], sides[i], channels[j]};
+          add(context, &rows[r], &shape, hidden[h]);
+        }
+  glow_context_destroy(&context);
+}
+
+static void test_layers(void **state) {
+  (void)state;
+  all_sizes(helper_layers, helper_layer_count);
+  all_sizes(helper_couplings, helper_coupling_count);
+  all_sizes(helper_res_nets, helper_res_net_count);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_flows),
-                                     cmocka_unit_test(test_caller_layer)};
+                                     cmocka_unit_test(test_caller_layer),
+                                     cmocka_unit_test(test_layers)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
