@@ -1,6 +1,7 @@
 #!/bin/sh
 # Measures which lines and branches of lib/ the tests run, error paths included (tests/fault fails every allocation
-# and every system call in turn), and fails below the gate: 98 % of the lines, 92 % of the branches. Usage:
+# and every system call in turn), and fails below the gate: 98 % of the lines, 91.5 % of the branches (92.0 % were
+# measured; which kernels the CPU has, and timing, make some 0.3 %). Usage:
 #   sh tests/coverage.sh [MESON TEST OPTION...]     names of tests, or suites, instead of those that count
 # Prints a table, and what is not covered, by file; build-coverage/coverage.html shows it line by line.
 # Lines that no test can reach are marked by GCOVR_EXCL_LINE, or GCOVR_EXCL_START and GCOVR_EXCL_STOP, with the
@@ -12,8 +13,8 @@ for tool in gcovr gcov; do
   command -v $tool > /dev/null || { echo "$tool is missing"; exit 77; }
 done
 # Suite "slow" counts too: test_layer_check alone reaches most of lib/check.
-# Suites "bits" and "endurance" take minutes here and reach nothing that others do not.
-[ $# -gt 0 ] || set -- --no-suite abi --no-suite consumers --no-suite tool --no-suite bits --no-suite endurance
+# Suite "bits" takes minutes here and reaches nothing that others do not.
+[ $# -gt 0 ] || set -- --no-suite abi --no-suite consumers --no-suite tool --no-suite bits
 
 compiler=gcc
 ! command -v ccache > /dev/null || compiler="ccache gcc"
@@ -33,4 +34,4 @@ for table in branches lines; do
   grep -v ' 100% *$' $build/$table.txt
 done
 report --add-tracefile $build/coverage.json --html-details $build/coverage.html --print-summary \
-  --fail-under-line 98 --fail-under-branch 92
+  --fail-under-line 98 --fail-under-branch 91.5
