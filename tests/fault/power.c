@@ -203,6 +203,8 @@ static struct {
 } cut;
 
 static void write_to(blob *b, int64_t offset, const unsigned char *data, size_t bytes) {
+  if (bytes == 0)
+    return;
   if ((size_t)offset + bytes > b->size) {
     b->bytes = realloc(b->bytes, (size_t)offset + bytes);
     memset(b->bytes + b->size, 0, (size_t)offset + bytes - b->size);
