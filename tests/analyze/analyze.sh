@@ -25,9 +25,10 @@ accepted() {
     $here/accepted.txt
 }
 
-# Vector kernels are loops over types that analyzers do not know, and that of a BLAS needs its header.
+# Vector kernels are loops over types that analyzers do not know, that of a BLAS needs its header, and live.c is for
+# builds of type debug.
 sources() {
-  find "$@" -name '*.c' ! -name '*_avx*.c' ! -name '*_neon.c' ! -name '*_cblas.c' | LC_ALL=C sort
+  find "$@" -name '*.c' ! -name '*_avx*.c' ! -name '*_neon.c' ! -name '*_cblas.c' ! -name live.c | LC_ALL=C sort
 }
 
 # each FILE...: `analyze.sh TOOL-one FILE` for each, several at once.
