@@ -57,7 +57,7 @@ static void stored(const glow__back *b, int32_t i) {
 /* For a layer that cannot reconstruct: inverse gives x, and forward, run again, what it stores. */
 static glow_status backward_invert(const glow_workspace *ws, const glow__node *node,
                                    glow_call *call, const float *y, float *x) {
-  double *ignored = (double *)(void *)(ws->memory + ws->plan.logdet);
+  double *ignored = glow__doubles(ws, ws->plan.logdet);
   GLOW_TRY(glow__node_inverse(call, y, x, ignored, NULL));
   GLOW_TRY(glow__outcome_refuse(ws));
   if (node->stored.count)
@@ -215,8 +215,8 @@ glow_status glow_workspace_backward(glow_workspace *ws, const glow_backward_opti
     return glow_error(GLOW_E_ARGUMENT, "glow_workspace_backward: NULL argument");
   GLOW_TRY(glow__options_copy(&o, sizeof o, options, sizeof o, "glow_backward_options"));
   GLOW_TRY(backward_check(ws, &o));
-  double *d_logdet = (double *)(void *)(ws->memory + ws->plan.weight_logdet);
-  double *d_logprior = (double *)(void *)(ws->memory + ws->plan.weight_logprior);
+  double *d_logdet = glow__doubles(ws, ws->plan.weight_logdet);
+  double *d_logprior = glow__doubles(ws, ws->plan.weight_logprior);
   set_weights(ws, &o, d_logdet, d_logprior);
   const glow__back b = {.ws = ws,
                         .gradients = glow_workspace_gradients(ws),

@@ -134,8 +134,8 @@ glow_status glow__examine_data(glow__examination *e) {
                           .labels = e->o.labels ? e->o.labels + first : NULL,
                           .samples = glow__batch_at(ws, first, e->o.count),
                           .latents = ws->memory + ws->plan.latents,
-                          .logdet = (double *)(void *)(ws->memory + ws->plan.logdet),
-                          .logprior = (double *)(void *)(ws->memory + ws->plan.logprior)};
+                          .logdet = glow__doubles(ws, ws->plan.logdet),
+                          .logprior = glow__doubles(ws, ws->plan.logprior)};
     ws->first = first;
     glow__examine_batch(e, b.samples);
     GLOW_TRY(data_examine_batch(e, &b));

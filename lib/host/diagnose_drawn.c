@@ -8,7 +8,7 @@ static glow_status drawn_through(glow__examination *e, int32_t i, int64_t sample
   glow_workspace *ws = e->ws;
   const glow__node *node = &ws->model->nodes[i];
   glow__examined *l = &e->layers[i];
-  double *logdet = (double *)(void *)(ws->memory + ws->plan.logdet);
+  double *logdet = glow__doubles(ws, ws->plan.logdet);
   float *x = e->states[1];
   glow_call call;
   glow__call_begin(ws, node, samples, ws->model->classes ? e->drawn_labels : NULL,
@@ -23,7 +23,7 @@ static glow_status drawn_through(glow__examination *e, int32_t i, int64_t sample
 }
 
 static glow_status drawn_batch(glow__examination *e, int64_t samples, int32_t t) {
-  double *logdet = (double *)(void *)(e->ws->memory + e->ws->plan.logdet);
+  double *logdet = glow__doubles(e->ws, e->ws->plan.logdet);
   for (int64_t n = 0; n < samples; n++)
     logdet[n] = 0;
   for (int32_t i = e->ws->model->node_count - 1; i >= 0; i--) {

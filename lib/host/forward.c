@@ -96,10 +96,6 @@ static glow_status check_forward(const glow_workspace *ws, const float *x, const
   return glow__check_condition(ws, count);
 }
 
-static double *doubles(const glow_workspace *ws, int64_t offset) {
-  return (double *)(void *)(ws->memory + offset);
-}
-
 void glow__remember(glow_workspace *ws, const int32_t *labels, int64_t count) {
   ws->samples = ws->failed ? -1 : count;
   ws->inverted = false;
@@ -111,7 +107,7 @@ void glow__remember(glow_workspace *ws, const int32_t *labels, int64_t count) {
 }
 
 static void hand_out(const glow_workspace *ws, int64_t count, double *logdet, double *log_prob) {
-  const double *ld = doubles(ws, ws->plan.logdet), *lp = doubles(ws, ws->plan.logprior);
+  const double *ld = glow__doubles(ws, ws->plan.logdet), *lp = glow__doubles(ws, ws->plan.logprior);
   for (int64_t i = 0; i < count; i++) {
     if (logdet)
       logdet[i] = ld[i];
@@ -151,7 +147,8 @@ static forward_part forward_part_of(const glow_workspace *ws, const float *x, in
 static glow_status run_part(glow_workspace *ws, const forward_part *p, int32_t form, bool store,
                             float *latents, glow__watch *watch) {
   return glow__run_forward(ws, p->x, p->labels, p->count, form, p->statistics, store, latents,
-                           doubles(ws, ws->plan.logdet), doubles(ws, ws->plan.logprior), watch);
+                           glow__doubles(ws, ws->plan.logdet), glow__doubles(ws, ws->plan.logprior),
+                           watch);
 }
 
 /* Backward works from raw latents, so whitened ones are made by a pass of their own. */
@@ -170,8 +167,9 @@ static glow_status run_forms(glow_workspace *ws, const forward_part *p) {
 /* Marks samples whose results are not finite. Who asks for the layer, or gets no statuses, is told
  * it; the batch is run again for that. */
 static glow_status forward_settle(glow_workspace *ws, const forward_part *p, bool tell) {
-  int64_t n = glow__outcome_mark(ws, p->count, p->latents, ws->model->dims,
-                                 doubles(ws, ws->plan.logdet), doubles(ws, ws->plan.logprior));
+  int64_t n =
+      glow__outcome_mark(ws, p->count, p->latents, ws->model->dims,
+                         glow__doubles(ws, ws->plan.logdet), glow__doubles(ws, ws->plan.logprior));
   if (n < 0)
     return GLOW_OK;
   glow__watch watch = {.first = n, .count = 1};
@@ -262,8 +260,8 @@ static glow_status first_nonfinite(glow_workspace *ws, const float *x, const int
     return GLOW_OK;
   }
   GLOW_TRY(glow__run_forward(ws, x, labels, count, GLOW_LATENTS_RAW, statistics, false,
-                             ws->memory + ws->plan.latents, doubles(ws, ws->plan.logdet),
-                             doubles(ws, ws->plan.logprior), &watch));
+                             ws->memory + ws->plan.latents, glow__doubles(ws, ws->plan.logdet),
+                             glow__doubles(ws, ws->plan.logprior), &watch));
   *layer = watch.found ? watch.found->name : NULL;
   return GLOW_OK;
 }

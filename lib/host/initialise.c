@@ -59,7 +59,7 @@ static glow_status one_round(const initialisation *in, const glow__node *node, i
 /* Moves all samples through a node that has been initialised. */
 static void advance(initialisation *in, const glow__node *node) {
   int64_t step = in->ws->plan.batch;
-  double *ignored = (double *)(void *)(in->ws->memory + in->ws->plan.logdet);
+  double *ignored = glow__doubles(in->ws, in->ws->plan.logdet);
   for (int64_t first = 0; first < in->count; first += step) {
     int64_t samples = in->count - first < step ? in->count - first : step;
     glow_call call;

@@ -71,11 +71,11 @@ static glow_status check_inverse(const glow_workspace *ws, const int32_t *labels
 }
 
 static double *inverse_logdets(const glow_workspace *ws) {
-  return (double *)(void *)(ws->memory + ws->plan.logdet);
+  return glow__doubles(ws, ws->plan.logdet);
 }
 
 static double *inverse_logpriors(const glow_workspace *ws) {
-  return (double *)(void *)(ws->memory + ws->plan.logprior);
+  return glow__doubles(ws, ws->plan.logprior);
 }
 
 static glow_status inverse_read_options(const glow_inverse_options *from, glow_inverse_options *o) {

@@ -29,7 +29,7 @@ static void inverse_backward_begin(const back_run *b, int32_t i, glow_call *call
 static const float *forward_again(const back_run *b, int32_t i, glow_call *call, const float *x) {
   const glow_workspace *ws = b->ws;
   const glow__node *node = &ws->model->nodes[i];
-  double *ignored = (double *)(void *)(ws->memory + ws->plan.logdet);
+  double *ignored = glow__doubles(ws, ws->plan.logdet);
   float *y = node->out_size ? ws->memory + ws->plan.states[(i + 1) & 1] : NULL;
   call->stored = ws->memory + (glow__is_stored(ws, i) ? ws->stored[i] : ws->plan.stored);
   glow__node_forward(call, x, y, ignored, ignored);
@@ -121,8 +121,8 @@ glow_status glow_workspace_inverse_backward(glow_workspace *ws,
   GLOW_TRY(inverse_backward_check(ws, &o));
   const back_run b = {.ws = ws,
                       .options = &o,
-                      .d_logdet = (double *)(void *)(ws->memory + ws->plan.weight_logdet),
-                      .d_logprior = (double *)(void *)(ws->memory + ws->plan.weight_logprior)};
+                      .d_logdet = glow__doubles(ws, ws->plan.weight_logdet),
+                      .d_logprior = glow__doubles(ws, ws->plan.weight_logprior)};
   if (o.d_condition)
     memset(o.d_condition, 0, (size_t)(ws->samples * ws->model->condition_size) * sizeof(float));
   glow_status status = through_inverse(&b);

@@ -41,7 +41,7 @@ static void logits_begin(glow_workspace *ws, int32_t node, const int32_t *labels
 }
 
 static double *logits_logdets(const glow_workspace *ws) {
-  return (double *)(void *)(ws->memory + ws->plan.logdet);
+  return glow__doubles(ws, ws->plan.logdet);
 }
 
 static void mark_logits(glow_workspace *ws, int64_t count, float *logits) {
@@ -69,7 +69,7 @@ static void logits_finish(glow_workspace *ws, const float *x, int64_t count, flo
 /* One batch. */
 static glow_status from_data(glow_workspace *ws, const float *x, const int32_t *labels,
                              int64_t count, float *logits) {
-  double *logprior = (double *)(void *)(ws->memory + ws->plan.logprior);
+  double *logprior = glow__doubles(ws, ws->plan.logprior);
   int32_t head = head_of(ws->model);
   labels = labels_or_none(ws, labels, count);
   for (int32_t i = 0; i < head; i++) {

@@ -38,7 +38,7 @@ static glow_status recompute_run(const glow__back *b, int32_t first, int32_t las
                                  float *y) {
   const glow_workspace *ws = b->ws;
   float *states[2] = {ws->memory + ws->plan.states[0], ws->memory + ws->plan.states[1]};
-  double *ignored = (double *)(void *)(ws->memory + ws->plan.logdet);
+  double *ignored = glow__doubles(ws, ws->plan.logdet);
   for (int32_t i = first; i < last; i++) {
     float *to = i == last - 1 ? y : states[x == states[0]];
     glow_call call;
@@ -53,7 +53,7 @@ static glow_status recompute_run(const glow__back *b, int32_t first, int32_t las
 static glow_status recompute_back(const glow__back *b, int32_t i, const float *x) {
   const glow_workspace *ws = b->ws;
   const glow__node *node = &ws->model->nodes[i];
-  double *ignored = (double *)(void *)(ws->memory + ws->plan.logdet);
+  double *ignored = glow__doubles(ws, ws->plan.logdet);
   float *y = node->out_size ? ws->memory + ws->plan.states[0] : NULL;
   glow_call call;
   GLOW_TRY(glow__check_cancelled(b->ws));

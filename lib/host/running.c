@@ -7,7 +7,7 @@
 #include "host/run.h"
 
 static double *sums(const glow_workspace *ws) {
-  return (double *)(void *)(ws->memory + ws->plan.observed_sum);
+  return glow__doubles(ws, ws->plan.observed_sum);
 }
 
 void glow__running_gather(glow_workspace *ws) {

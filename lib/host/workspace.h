@@ -82,6 +82,11 @@ static inline bool glow__is_training(const glow_workspace *ws) {
   return ws->plan.mode != GLOW_MODE_INFERENCE;
 }
 
+/* The region of doubles at an offset of the plan. */
+static inline double *glow__doubles(const glow_workspace *ws, int64_t offset) {
+  return (double *)(void *)(ws->memory + offset);
+}
+
 /* Is node i stored: its input, its output and its stored regions, as backward needs them? */
 static inline bool glow__is_stored(const glow_workspace *ws, int32_t i) {
   return ws->stored && ws->stored[i] >= 0;

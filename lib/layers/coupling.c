@@ -231,13 +231,7 @@ static void coupling_inverse_backward(const void *self, const glow_call *call,
   run.from = g->dx;
   run.to = g->dy;
   glow__coupling_turn(&run, g->dx, true);
-  const glow_layer_gradient forward = {.struct_size = sizeof forward,
-                                       .y = g->y,
-                                       .dy = g->dy,
-                                       .x = g->x,
-                                       .dx = g->dx,
-                                       .d_logdet = g->d_logdet,
-                                       .d_logprior = g->d_logprior};
+  const glow_layer_gradient forward = glow__inverse_forwards(g);
   coupling_backward(self, call, &forward);
   glow__coupling_turn(&run, g->dy, false);
 }

@@ -45,19 +45,24 @@ static inline const glow__pointwise *glow__pointwise_of(const glow_call *call) {
   return &glow__math_kernels(glow__math_of(call))->pointwise;
 }
 
-/* Ends inverse_backward with the layer's own backward: g->dy holds v, and becomes -v; g->dx is
- * written over (<glow/sys/layer.h>). count: elements of the output. */
+/* What the layer's own backward is given in inverse_backward: g->dy holds v, and g->dx is written
+ * over (<glow/sys/layer.h>). */
+static inline glow_layer_gradient glow__inverse_forwards(const glow_layer_inverse_gradient *g) {
+  return (glow_layer_gradient){.struct_size = sizeof(glow_layer_gradient),
+                               .y = g->y,
+                               .dy = g->dy,
+                               .x = g->x,
+                               .dx = g->dx,
+                               .d_logdet = g->d_logdet,
+                               .d_logprior = g->d_logprior};
+}
+
+/* Ends inverse_backward with that: g->dy becomes -v. count: elements of the output. */
 static inline void glow__inverse_by_backward(void (*backward)(const void *, const glow_call *,
                                                               const glow_layer_gradient *),
                                              const void *self, const glow_call *call,
                                              const glow_layer_inverse_gradient *g, int64_t count) {
-  const glow_layer_gradient forward = {.struct_size = sizeof forward,
-                                       .y = g->y,
-                                       .dy = g->dy,
-                                       .x = g->x,
-                                       .dx = g->dx,
-                                       .d_logdet = g->d_logdet,
-                                       .d_logprior = g->d_logprior};
+  const glow_layer_gradient forward = glow__inverse_forwards(g);
   backward(self, call, &forward);
   for (int64_t i = 0; i < count; i++)
     g->dy[i] = -g->dy[i];
