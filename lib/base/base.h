@@ -99,7 +99,8 @@ struct glow_context {
   X(OPTIMIZER, "optimizer")                                                                        \
   X(TRAINER, "trainer")                                                                            \
   X(FILE, "tensor file")                                                                           \
-  X(WRITER, "tensor writer")
+  X(WRITER, "tensor writer")                                                                       \
+  X(DIAGNOSIS, "diagnosis")
 enum {
   GLOW_LIVE_NONE,
 #define GLOW_LIVE_ENUM(name, text) GLOW_LIVE_##name,

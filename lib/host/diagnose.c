@@ -268,6 +268,7 @@ static glow_status diagnose(glow__examination *e, glow_diagnosis **out) {
   d->context = model->context;
   d->count = model->node_count;
   diagnosis_fill(e, d);
+  glow__live_add(d, GLOW_LIVE_DIAGNOSIS);
   *out = d;
   return GLOW_OK;
 }
@@ -291,12 +292,14 @@ glow_status glow_workspace_diagnose(glow_workspace *ws, const glow_diagnose_opti
 void glow_diagnosis_destroy(glow_diagnosis **diagnosis) {
   if (!diagnosis || !*diagnosis)
     return;
+  GLOW_LIVE_END(*diagnosis, DIAGNOSIS);
   glow_release((*diagnosis)->context, *diagnosis);
   *diagnosis = NULL;
 }
 
 glow_status glow_diagnosis_layer(const glow_diagnosis *d, int32_t index,
                                  glow_layer_diagnosis *out) {
+  GLOW_LIVE(d, DIAGNOSIS);
   if (!d || index < 0 || index >= d->count)
     return glow_error(GLOW_E_ARGUMENT, "glow_diagnosis_layer: layer %d; the diagnosis has %d",
                       (int)index, d ? (int)d->count : 0);
@@ -305,6 +308,7 @@ glow_status glow_diagnosis_layer(const glow_diagnosis *d, int32_t index,
 }
 
 glow_status glow_diagnosis_model(const glow_diagnosis *d, glow_model_diagnosis *out) {
+  GLOW_LIVE(d, DIAGNOSIS);
   if (!d)
     return glow_error(GLOW_E_ARGUMENT, "glow_diagnosis_model: NULL argument");
   return glow__struct_fill(out, &d->model, sizeof *out, sizeof *out, "glow_model_diagnosis");

@@ -46,6 +46,24 @@ static void test_model(void **state) {
   assert_non_null(strstr(glow_last_error(), gone));
 }
 
+static void test_diagnosis(void **state) {
+  glow_model *model = new_model();
+  glow_workspace *ws = helper_workspace(model, 1, GLOW_MODE_INFERENCE);
+  glow_layer_diagnosis layer = GLOW_LAYER_DIAGNOSIS_INIT;
+  glow_model_diagnosis whole = GLOW_MODEL_DIAGNOSIS_INIT;
+  glow_diagnosis *diagnosis = NULL, *stale;
+  (void)state;
+  OK(glow_workspace_diagnose(ws, NULL, &diagnosis));
+  stale = diagnosis;
+  glow_diagnosis_destroy(&diagnosis);
+  STALE(glow_diagnosis_layer(stale, 0, &layer), "diagnosis");
+  STALE(glow_diagnosis_model(stale, &whole), "diagnosis");
+  glow_diagnosis_destroy(&stale); /* twice */
+  assert_non_null(strstr(glow_last_error(), gone));
+  glow_workspace_destroy(&ws);
+  glow_model_destroy(&model);
+}
+
 static void test_workspace(void **state) {
   static const float x[8 * 8 * 2];
   glow_model *model = new_model();
@@ -179,10 +197,10 @@ static int tear_down(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_model),        cmocka_unit_test(test_workspace),
-      cmocka_unit_test(test_model_first),  cmocka_unit_test(test_trainer),
-      cmocka_unit_test(test_parts),        cmocka_unit_test(test_context),
-      cmocka_unit_test(test_other_things),
+      cmocka_unit_test(test_model),     cmocka_unit_test(test_diagnosis),
+      cmocka_unit_test(test_workspace), cmocka_unit_test(test_model_first),
+      cmocka_unit_test(test_trainer),   cmocka_unit_test(test_parts),
+      cmocka_unit_test(test_context),   cmocka_unit_test(test_other_things),
   };
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }
