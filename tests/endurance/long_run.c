@@ -167,7 +167,18 @@ static glow_model *new_nice(glow_context *context) {
   return model;
 }
 
-static glow_model *(*const presets[])(glow_context *) = {new_glow, new_realnvp, new_nice};
+/* As many elements as the pictures have, so that their bytes serve. */
+static glow_model *new_vector_flow(glow_context *context) {
+  glow_vector_flow_options options = GLOW_VECTOR_FLOW_OPTIONS_INIT;
+  glow_model *model = NULL;
+  options.dims = DIMS;
+  options.steps = 2, options.hidden = 8;
+  CHECK(glow_model_create_vector_flow(context, &options, &model));
+  return model;
+}
+
+static glow_model *(*const presets[])(glow_context *) = {new_glow, new_realnvp, new_nice,
+                                                         new_vector_flow};
 enum { PRESETS = sizeof presets / sizeof *presets };
 
 static void fill(uint8_t *pixels, uint64_t turn) {
@@ -193,14 +204,27 @@ static void save_and_load(glow_context *context, const glow_model *model) {
   glow_model_destroy(&loaded);
 }
 
-static void use_preset(glow_context *context, int preset, uint64_t turn) {
+/* One step on pixels, or for a model of continuous data on their values. */
+static void train_once(glow_trainer *trainer, bool continuous, uint64_t turn) {
   uint8_t pixels[BATCH * DIMS];
+  float x[BATCH * DIMS];
+  fill(pixels, turn);
+  for (int i = 0; i < BATCH * DIMS; i++)
+    x[i] = (float)pixels[i] / 256.0f;
+  if (continuous) {
+    CHECK(glow_trainer_initialise(trainer, x, NULL, BATCH));
+    CHECK(glow_trainer_step(trainer, x, NULL, BATCH, NULL));
+  } else {
+    CHECK(glow_trainer_initialise_pixels(trainer, pixels, NULL, BATCH));
+    CHECK(glow_trainer_step_pixels(trainer, pixels, NULL, BATCH, NULL));
+  }
+}
+
+static void use_preset(glow_context *context, int preset, uint64_t turn) {
   glow_trainer *trainer = NULL;
   glow_model *model = presets[preset](context);
-  fill(pixels, turn);
   CHECK(glow_trainer_create(model, NULL, &trainer));
-  CHECK(glow_trainer_initialise_pixels(trainer, pixels, NULL, BATCH));
-  CHECK(glow_trainer_step_pixels(trainer, pixels, NULL, BATCH, NULL));
+  train_once(trainer, glow_model_bits(model) == 0, turn);
   save_and_load(context, model);
   glow_trainer_destroy(&trainer);
   glow_model_destroy(&model);
