@@ -317,6 +317,7 @@ typedef struct odd_layer {
   int32_t kind;
 } odd_layer;
 static int32_t odd_kind; /* of the layer that is configured next */
+static int odd_calls;    /* of backward */
 
 static glow_status odd_configure(void *self, glow_setup *setup, const glow_shape *in,
                                  glow_shape *out) {
@@ -365,6 +366,7 @@ static glow_status odd_inverse(const void *self, const glow_call *call, const fl
 static void odd_backward(const void *self, const glow_call *call, const glow_layer_gradient *g) {
   const odd_layer *l = self;
   int64_t kept = odd_kept(l);
+  odd_calls++;
   for (int64_t n = 0; n < glow_call_sample_count(call); n++)
     for (int64_t i = 0; i < WIDE; i++) {
       float *dx = g->dx + n * WIDE + i;
@@ -405,7 +407,9 @@ static void test_emitting(void **state) {
   (void)state;
   open_bench(&b, &own[1], model, GLOW_MODE_STORED, GLOW_LATENTS_RAW);
   invert(&b, 1, NULL, NULL);
+  odd_calls = 0;
   go_back(&b);
+  assert_in_range(odd_calls, 1, 100); /* what <glow/sys/layer.h> says an iteration takes */
   for (int n = 0; n < COUNT; n++)
     for (int i = 0; i < WIDE; i++) {
       int from = (i + WIDE / 2) % WIDE; /* the latents begin with those of the layer */
@@ -442,6 +446,29 @@ static void test_no_solution(void **state) {
   close_bench(&b);
   glow_model_destroy(&model);
   glow_context_destroy(&context);
+}
+
+/* ---- memory ---------------------------------------------------------------------------------- */
+
+/* `inverse_backward` takes memory only where a layer has to be iterated. */
+static void test_memory(void **state) {
+  (void)state;
+  for (int i = 0; i < SUBJECTS; i++) {
+    glow_context *context = helper_context(1, NULL, NULL);
+    glow_model *model = subject(i)->make(context);
+    glow_workspace_options o = GLOW_WORKSPACE_OPTIONS_INIT;
+    uint64_t without = 0, with = 0;
+    o.mode = GLOW_MODE_STORED;
+    OK(glow_workspace_plan_bytes(model, &o, &without));
+    o.inverse_backward = 1;
+    OK(glow_workspace_plan_bytes(model, &o, &with));
+    if (subject(i)->make == pair)
+      assert_true(with > without);
+    else
+      assert_true(with == without);
+    glow_model_destroy(&model);
+    glow_context_destroy(&context);
+  }
 }
 
 /* ---- what is refused ------------------------------------------------------------------------- */
@@ -494,7 +521,7 @@ int main(void) {
       cmocka_unit_test(test_against_forward), cmocka_unit_test(test_differences),
       cmocka_unit_test(test_sampling),        cmocka_unit_test(test_threads),
       cmocka_unit_test(test_refusals),        cmocka_unit_test(test_emitting),
-      cmocka_unit_test(test_no_solution),
+      cmocka_unit_test(test_memory),          cmocka_unit_test(test_no_solution),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
