@@ -183,9 +183,10 @@ GLOW_API glow_status glow_model_set_initialised(glow_model *model);
  * rounding. Consecutive layers that are linear at each pixel (actnorm, 1x1 convolution, batch
  * normalisation) become one layer, named as the first of them. The weights of Glow's networks are
  * packed once, and held only in that form. The new model is independent: `model` may change or be
- * destroyed. It has the tensors that its layers still read. Only workspaces in GLOW_MODE_INFERENCE
- * can be made for it, it has no inference form itself, and it cannot be saved. GLOW_E_STATE if
- * `model` is not ready for passes. */
+ * destroyed. It has the tensors that its layers still read. It cannot be trained: workspaces for it
+ * are in GLOW_MODE_INFERENCE, or have gradients of inputs alone
+ * (glow_workspace_options.inputs_only). It has no inference form itself, and it cannot be saved.
+ * GLOW_E_STATE if `model` is not ready for passes. */
 GLOW_API glow_status glow_model_inference_form(const glow_model *model, glow_model **out);
 /* 1 if the model was made by glow_model_inference_form. */
 GLOW_API int32_t glow_model_is_inference_form(const glow_model *model);

@@ -29,9 +29,12 @@ static glow_status workspace_read_options(const glow_model *model,
   GLOW_TRY(glow_options_read(&table, from, o));
   if (o->mode != GLOW_MODE_INFERENCE && model->inference_only)
     return glow_error(GLOW_E_STATE,
-                      "the model is an inference form: mode is %d; it must be GLOW_MODE_INFERENCE "
-                      "(%d)",
+                      "a layer of the model has no backward: mode is %d; it must be "
+                      "GLOW_MODE_INFERENCE (%d)",
                       (int)o->mode, GLOW_MODE_INFERENCE);
+  if (o->mode != GLOW_MODE_INFERENCE && model->is_inference_form && !o->inputs_only)
+    return glow_error(GLOW_E_STATE, "an inference form has gradients of its inputs alone: set "
+                                    "inputs_only, or use the model that it was made from");
   if (o->mode == GLOW_MODE_INFERENCE && (o->inputs_only || o->inverse_backward))
     return glow_error(GLOW_E_ARGUMENT,
                       "%s is 1, and mode is GLOW_MODE_INFERENCE, which has no backward: choose "

@@ -3,7 +3,8 @@
  * c is the input that is mapped to 0. Data far from 0 are near it: with x ~ 1e6 and y ~ 1, W x and
  * b cancel, and what their roundings leave is not small, while x - c is nearly exact. r, with which
  * nothing is lost by rounding c, is small. All derived values are computed in double and rounded
- * once. SPDX-License-Identifier: MIT */
+ * once. Gradients are those of inputs alone: dx = W' dy, and back through the inverse dy = W^-T dx.
+ * SPDX-License-Identifier: MIT */
 #include <math.h>
 #include <string.h>
 
@@ -21,17 +22,18 @@ typedef struct affine {
   double *w, *b;           /* [C, C], [C], in one block of memory */
 } affine;
 
-/* Floats: W and its inverse packed, c, r, and -W^-1 r; doubles: log-det of a sample, room for
- * factors and inverse [C, C]; rows of the factors. */
+/* Floats: W, its inverse, and the transposes of both, packed; c, r, and -W^-1 r; doubles: log-det
+ * of a sample, room for factors and inverse [C, C]; rows of the factors. */
 typedef struct affine_derived {
-  float *forward, *backward, *centre, *rest, *rest_back;
+  float *forward, *backward, *forward_turned, *backward_turned;
+  float *centre, *rest, *rest_back;
   double *logdet, *factors, *inverse;
   int32_t *rows;
 } affine_derived;
 
 static size_t affine_derived_size(const affine *a, const glow_math *math) {
   int64_t c = a->channels;
-  int64_t floats = 2 * glow__pixel_matrix_floats(math, c) + 3 * glow_aligned_floats(c);
+  int64_t floats = 4 * glow__pixel_matrix_floats(math, c) + 3 * glow_aligned_floats(c);
   return (size_t)floats * sizeof(float) + (size_t)(2 * c * c + 1) * sizeof(double) +
          (size_t)c * sizeof(int32_t);
 }
@@ -40,7 +42,9 @@ static affine_derived affine_derived_at(const affine *a, const glow_call *call, 
   int64_t c = a->channels, packed = glow__pixel_matrix_floats(glow__math_of(call), c);
   affine_derived d = {.forward = (float *)(uintptr_t)base};
   d.backward = d.forward + packed;
-  d.centre = d.backward + packed;
+  d.forward_turned = d.backward + packed;
+  d.backward_turned = d.forward_turned + packed;
+  d.centre = d.backward_turned + packed;
   d.rest = d.centre + glow_aligned_floats(c);
   d.rest_back = d.rest + glow_aligned_floats(c);
   d.logdet = (double *)(void *)(d.rest_back + glow_aligned_floats(c));
@@ -114,6 +118,8 @@ static glow_status affine_prepare(const void *self, const glow_call *call) {
   float *room = (float *)(void *)d.factors;
   glow__pixel_matrix_pack(math, c, w, false, room, d.forward);
   glow__pixel_matrix_pack(math, c, d.inverse, false, room, d.backward);
+  glow__pixel_matrix_pack(math, c, w, true, room, d.forward_turned);
+  glow__pixel_matrix_pack(math, c, d.inverse, true, room, d.backward_turned);
   return GLOW_OK;
 }
 
@@ -189,14 +195,34 @@ static void affine_forward(const void *self, const glow_call *call, const float 
     logdet[n] += *r.d.logdet;
 }
 
+static affine_run affine_invert(const affine *a, const glow_call *call, const float *y, float *x) {
+  affine_run r = affine_begin(a, call, y, x);
+  glow_call_run(call, glow__group_count(&r.groups), affine_inverse_task, &r);
+  return r;
+}
+
 static glow_status affine_inverse(const void *self, const glow_call *call, const float *y, float *x,
                                   double *logdet, double *logprior) {
   (void)logprior;
-  affine_run r = affine_begin(self, call, y, x);
-  glow_call_run(call, glow__group_count(&r.groups), affine_inverse_task, &r);
+  affine_run r = affine_invert(self, call, y, x);
   for (int64_t n = 0; n < r.groups.samples; n++)
     logdet[n] -= *r.d.logdet;
   return GLOW_OK;
+}
+
+static void affine_backward(const void *self, const glow_call *call, const glow_layer_gradient *g) {
+  const affine *a = self;
+  affine_derived d = affine_derived_at(a, call, glow_call_derived(call));
+  glow__pixel_matrix_run(call, a->image, a->channels, d.forward_turned, NULL, g->dy, g->dx);
+  if (!g->x)
+    affine_invert(a, call, g->y, g->x_out);
+}
+
+static void affine_inverse_backward(const void *self, const glow_call *call,
+                                    const glow_layer_inverse_gradient *g) {
+  const affine *a = self;
+  affine_derived d = affine_derived_at(a, call, glow_call_derived(call));
+  glow__pixel_matrix_run(call, a->image, a->channels, d.backward_turned, NULL, g->dx, g->dy);
 }
 
 static glow_status affine_diagnose(const void *self, const glow_call *call, const float *x,
@@ -215,12 +241,14 @@ static void affine_destroy(void *self, glow_context *context) {
 static const glow_layer_ops affine_ops = {
     .struct_size = sizeof(glow_layer_ops),
     .type = "affine",
-    .flags = GLOW_LAYER_BY_TASKS | GLOW_LAYER_INFERENCE_ONLY,
+    .flags = GLOW_LAYER_BY_TASKS | GLOW_LAYER_RECONSTRUCTS | GLOW_LAYER_SKIPS_GRADIENTS,
     .self_size = sizeof(affine),
     .configure = affine_configure,
     .prepare = affine_prepare,
     .forward = affine_forward,
     .inverse = affine_inverse,
+    .backward = affine_backward,
+    .inverse_backward = affine_inverse_backward,
     .destroy = affine_destroy,
     .diagnose = affine_diagnose,
 };

@@ -51,24 +51,32 @@ static glow_status conv_net_declare_tensors(glow__conv_net *net, glow_setup *set
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
-/* Packed weights W1 [9 in, hidden], W2, W3 [hidden, 9 out]. */
-static glow_status declare_packed(glow__conv_net *net, glow_setup *setup) {
+/* A form has no weights to put in order of taps but for backward. */
+static glow_status declare_taps(glow__conv_net *net, glow_setup *setup, bool form) {
+  int64_t taps1 = net->hidden * 9 * net->in, taps3 = net->hidden * 9 * net->out;
+  if (form) {
+    GLOW_TRY(glow_setup_backward_scratch(setup, taps1, 0, &net->by_tap1));
+    GLOW_TRY(glow_setup_backward_scratch(setup, net->hidden * net->hidden, 0, &net->unpacked2));
+    return glow_setup_backward_scratch(setup, taps3, 0, &net->by_tap3);
+  }
+  GLOW_TRY(glow_setup_scratch(setup, taps1, 0, &net->by_tap1));
+  return glow_setup_scratch(setup, taps3, 0, &net->by_tap3);
+}
+
+/* Packed weights W1 [9 in, hidden], W2, W3 [hidden, 9 out], and their transposes. */
+static glow_status declare_weights(glow__conv_net *net, glow_setup *setup, bool form) {
   const glow_context *context = glow_setup_context(setup);
   const int64_t ks[] = {9 * net->in, net->hidden, net->hidden};
   const int64_t ns[] = {net->hidden, net->hidden, 9 * net->out};
+  GLOW_TRY(declare_taps(net, setup, form));
   for (int i = 0; i < 3; i++) {
     int64_t forward = net->products->packed_floats(context, ks[i], ns[i]);
     int64_t transposed = net->products->packed_floats(context, ns[i], ks[i]);
-    GLOW_TRY(glow_setup_packed(setup, forward, 0, &net->packed[i]));
+    if (!form)
+      GLOW_TRY(glow_setup_packed(setup, forward, 0, &net->packed[i]));
     GLOW_TRY(glow_setup_packed(setup, transposed, 1, &net->back[i]));
   }
   return GLOW_OK;
-}
-
-static glow_status declare_weights(glow__conv_net *net, glow_setup *setup) {
-  GLOW_TRY(glow_setup_scratch(setup, net->hidden * 9 * net->in, 0, &net->by_tap1));
-  GLOW_TRY(glow_setup_scratch(setup, net->hidden * 9 * net->out, 0, &net->by_tap3));
-  return declare_packed(net, setup);
 }
 
 static glow_status declare_forward(glow__conv_net *net, glow_setup *setup) {
@@ -115,11 +123,9 @@ glow_status glow__conv_configure(glow__conv_net *net, glow_setup *setup, const g
   net->products = rounded ? &glow__conv_bfloat16 : &glow__conv_float;
   GLOW_TRY(conv_net_set_sizes(net, setup, input, out_channels, &each));
   GLOW_TRY(conv_net_declare_tensors(net, setup, form));
-  if (!form)
-    GLOW_TRY(declare_weights(net, setup));
+  GLOW_TRY(declare_weights(net, setup, form));
   GLOW_TRY(declare_forward(net, setup));
-  if (!form)
-    GLOW_TRY(declare_backward(net, setup));
+  GLOW_TRY(declare_backward(net, setup));
   if (!form)
     GLOW_TRY(glow__pixel_input_declare_rounds(&net->input, setup, net->options.actnorm ? 2 : 0,
                                               glow_moments_bytes(net->hidden)));

@@ -44,6 +44,7 @@ typedef struct glow__conv_net {
   int32_t h1, h2;
   /* Scratch. */
   int32_t by_tap1;   /* W1 as [hidden, (t, in)]; its gradient, transposed */
+  int32_t unpacked2; /* the inference form, backward: W2 as [hidden, hidden] */
   int32_t by_tap3;   /* W3 as [(t, out), hidden]; its gradient */
   int32_t packed[3]; /* weights for forward, packed */
   int32_t taps;      /* W3 h2 [pixels, 9 out]; gradient of it in backward */
@@ -92,6 +93,9 @@ typedef struct glow__conv_products {
   int64_t (*panel_count)(const glow_context *context, int64_t n);
   void (*pack)(const glow_context *context, int64_t k, int64_t n, const float *b, int64_t rs,
                int64_t cs, float *packed, int64_t first, int64_t last);
+  /* Writes columns [first, last) of a packed matrix [k, n] as rows: to[n, k] is its transpose. */
+  void (*unpack)(const glow_context *context, int64_t k, int64_t n, const float *packed, float *to,
+                 int64_t first, int64_t last);
   /* Declares a strip's memory and the stored activations, and what else backward needs. */
   glow_status (*declare)(glow__conv_net *net, glow_setup *setup);
   glow_status (*declare_backward)(glow__conv_net *net, glow_setup *setup);
@@ -115,8 +119,8 @@ extern const glow__conv_products glow__conv_bfloat16;
 
 /* ---- conv_net.c ------------------------------------------------------------------------------ */
 
-/* Sizes, tensors and memory of a net, or of an inference form, which has no weights and no
- * backward. */
+/* Sizes, tensors and memory of a net, or of an inference form, which has no weights, and gradients
+ * of its inputs alone. */
 glow_status glow__conv_configure(glow__conv_net *net, glow_setup *setup, const glow_shape *input,
                                  int64_t out_channels, bool form);
 /* Fills the derived values (glow_net_ops.prepare). */

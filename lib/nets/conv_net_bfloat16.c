@@ -32,6 +32,18 @@ static void bfloat16_pack(const glow_context *context, int64_t k, int64_t n, con
                                          last);
 }
 
+static void bfloat16_unpack(const glow_context *context, int64_t k, int64_t n, const float *packed,
+                            float *to, int64_t first, int64_t last) {
+  const int64_t panel = glow__context_kernels16(context)->panel, pairs = glow__pairs(k);
+  for (int64_t j = first; j < last; j++) {
+    const glow__pair *column =
+        (const glow__pair *)(const void *)packed + j / panel * pairs * panel + j % panel;
+    for (int64_t i = 0; i < k; i++)
+      to[j * k + i] = glow__widen16((uint16_t)(column[i / 2 * panel] >> i % 2 * 16));
+  }
+  (void)n;
+}
+
 static glow_status bfloat16_declare(glow__conv_net *net, glow_setup *setup) {
   int64_t wide = 9 * glow__conv_wide(net), row = glow__pairs(net->hidden);
   int64_t strip = GLOW_STRIP * (wide + glow__pairs(wide) + 2 * row + net->hidden);
@@ -230,6 +242,7 @@ const glow__conv_products glow__conv_bfloat16 = {
     .packed_floats = bfloat16_packed,
     .panel_count = bfloat16_panels,
     .pack = bfloat16_pack,
+    .unpack = bfloat16_unpack,
     .declare = bfloat16_declare,
     .declare_backward = bfloat16_declare_backward,
     .forward = bfloat16_forward,

@@ -18,6 +18,16 @@ static void float_pack(const glow_context *context, int64_t k, int64_t n, const 
   glow_math_pack(glow_context_math(context), k, n, b, rs, cs, packed, first, last);
 }
 
+static void float_unpack(const glow_context *context, int64_t k, int64_t n, const float *packed,
+                         float *to, int64_t first, int64_t last) {
+  const glow_layout layout = glow_math_panels(glow_context_math(context), k, n);
+  for (int64_t j = first; j < last; j++) {
+    const float *column = packed + j / layout.width * layout.panel + j % layout.width;
+    for (int64_t i = 0; i < k; i++)
+      to[j * k + i] = column[i * layout.row];
+  }
+}
+
 static glow_status float_declare(glow__conv_net *net, glow_setup *setup) {
   int64_t row = float_packed(glow_setup_context(setup), 1, net->hidden);
   int64_t strip = GLOW_STRIP * (9 * glow__conv_wide(net) + 2 * row);
@@ -215,6 +225,7 @@ const glow__conv_products glow__conv_float = {
     .packed_floats = float_packed,
     .panel_count = float_panels,
     .pack = float_pack,
+    .unpack = float_unpack,
     .declare = float_declare,
     .declare_backward = float_declare_backward,
     .forward = float_forward,

@@ -1,5 +1,6 @@
 /* The inference form of Glow's network: the same net with weights that are packed once, when it is
- * made, in memory of its own. It can be neither initialised, trained nor saved.
+ * made, in memory of its own. It can be neither initialised, trained nor saved. Gradients of its
+ * inputs unpack these weights, and pack their transposes, in the workspace.
  * SPDX-License-Identifier: MIT */
 #include "nets/conv_net.h"
 
@@ -40,12 +41,13 @@ glow_status glow__conv_net_form(const void *self, const glow_call *call, glow_ne
   glow_context *context = glow_call_context(call);
   const glow_net_ops ops = {.struct_size = sizeof ops,
                             .type = glow__conv_net_ops.type,
-                            .flags = GLOW_NET_ALWAYS_PREPARES | GLOW_NET_INFERENCE_ONLY,
+                            .flags = GLOW_NET_ALWAYS_PREPARES | GLOW_NET_SKIPS_GRADIENTS,
                             .options = glow__conv_net_ops.options,
                             .self_size = glow__conv_net_ops.self_size,
                             .configure = conv_form_configure,
                             .prepare = glow__conv_prepare,
                             .forward = glow__conv_net_forward,
+                            .backward = glow__conv_net_backward,
                             .destroy = conv_form_destroy,
                             .diagnose = glow__conv_net_diagnose};
   const glow__conv_run run = {.net = net, .call = call, .math = glow_context_math(context)};

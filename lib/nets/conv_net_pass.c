@@ -250,7 +250,7 @@ void glow__conv_net_backward(const void *self, const glow_call *call, const floa
   run.out = (float *)(uintptr_t)out;
   run.dout = dout;
   run.dx = glow__pixel_input_gradient(&net->input, call, dx, dx_stride);
-  run.inputs_only = !glow_call_gradient(call, net->w1);
+  run.inputs_only = !glow_call_gradient(call, net->b1);
   glow__conv_pack_back(&run);
   glow_call_run(call, strips, conv_net_pass_last_layer, &run);
   glow_call_run(call, strips, net->products->backward, &run);

@@ -78,18 +78,19 @@ static void pack_panel(void *arg, uint32_t task, uint32_t worker) {
   run->products->pack(run->context, m->k, m->n, m->b, m->rs, m->cs, m->packed, panel, panel + 1);
 }
 
-/* The weights go by taps to by_tap1 and by_tap3; from there, and from W2, into packed matrices as
- * p->matrices says. */
-static void conv_net_weights_pack(const glow__conv_run *run, float *by_tap1, float *by_tap3,
-                                  pack_run *p) {
-  reorder_run order = {run, by_tap1, by_tap3};
+/* Packs all three into p->matrices, which lie where they can be read. */
+static void conv_net_weights_pack(const glow__conv_run *run, pack_run *p) {
   int64_t panels = 0;
   p->products = run->net->products;
   p->context = glow_call_context(run->call);
   for (int32_t i = 0; i < 3; i++)
     panels += panels_of(p, &p->matrices[i]);
-  glow_call_run(run->call, 2 * CHUNKS, reorder, &order);
   glow_call_run(run->call, (uint32_t)panels, pack_panel, p);
+}
+
+static void order_by_taps(const glow__conv_run *run, float *by_tap1, float *by_tap3) {
+  reorder_run order = {run, by_tap1, by_tap3};
+  glow_call_run(run->call, 2 * CHUNKS, reorder, &order);
 }
 
 static void pack_forward(const glow__conv_run *run, float *by_tap1, float *by_tap3,
@@ -100,11 +101,32 @@ static void pack_forward(const glow__conv_run *run, float *by_tap1, float *by_ta
   pack_run p = {.matrices = {{taps_in, hidden, by_tap1, 1, taps_in, packed[0]},
                              {hidden, hidden, w2, 1, hidden, packed[1]},
                              {hidden, taps_out, by_tap3, 1, hidden, packed[2]}}};
-  conv_net_weights_pack(run, by_tap1, by_tap3, &p);
+  order_by_taps(run, by_tap1, by_tap3);
+  conv_net_weights_pack(run, &p);
 }
 
 void glow__conv_pack_to(const glow__conv_run *run, float *room, float *const *packed) {
   pack_forward(run, room, room + run->net->hidden * 9 * run->net->in, packed);
+}
+
+/* ---- unpacking: an inference form has its weights packed for forward alone */
+
+typedef struct unpack_run {
+  const glow__conv_run *run;
+  float *to[3]; /* W1 and W3 by taps, W2 */
+} unpack_run;
+
+static void unpack(void *arg, uint32_t task, uint32_t worker) {
+  const unpack_run *u = arg;
+  const glow__conv_net *net = u->run->net;
+  const int64_t ks[] = {9 * net->in, net->hidden, net->hidden};
+  const int64_t ns[] = {net->hidden, net->hidden, 9 * net->out};
+  uint32_t i = task / CHUNKS;
+  int64_t first, last;
+  (void)worker;
+  chunk(ns[i], task % CHUNKS, &first, &last);
+  net->products->unpack(glow_call_context(u->run->call), ks[i], ns[i], net->own[i], u->to[i], first,
+                        last);
 }
 
 /* ---- for the passes -------------------------------------------------------------------------- */
@@ -135,15 +157,22 @@ void glow__conv_pack_back(const glow__conv_run *run) {
   int64_t hidden = net->hidden, taps_in = 9 * net->in, taps_out = 9 * net->out;
   if (!must_pack(call, net->back))
     return;
-  const float *w2 = glow_call_tensor(call, net->w2);
   float *by_tap1 = glow_call_scratch(call, net->by_tap1);
   float *by_tap3 = glow_call_scratch(call, net->by_tap3);
+  const float *w2 =
+      net->own[0] ? glow_call_scratch(call, net->unpacked2) : glow_call_tensor(call, net->w2);
   pack_run p = {.matrices = {
                     {hidden, taps_in, by_tap1, taps_in, 1, glow_call_scratch(call, net->back[0])},
                     {hidden, hidden, w2, hidden, 1, glow_call_scratch(call, net->back[1])},
                     {taps_out, hidden, by_tap3, hidden, 1, glow_call_scratch(call, net->back[2])},
                 }};
-  conv_net_weights_pack(run, by_tap1, by_tap3, &p);
+  if (net->own[0]) {
+    unpack_run u = {run, {by_tap1, (float *)(uintptr_t)w2, by_tap3}};
+    glow_call_run(call, 3 * CHUNKS, unpack, &u);
+  } else {
+    order_by_taps(run, by_tap1, by_tap3);
+  }
+  conv_net_weights_pack(run, &p);
 }
 
 const float *glow__conv_weights(const glow__conv_run *run, int32_t layer) {

@@ -172,7 +172,7 @@ glow_status glow__model_inference_form(const glow_model *model, int32_t least, g
     return status;
   }
   GLOW_TRY(glow__builder_finish_from(&builder, copy_values, (void *)(uintptr_t)model, out));
-  (*out)->initialised = (*out)->is_inference_form = (*out)->inference_only = true;
+  (*out)->initialised = (*out)->is_inference_form = true;
   return GLOW_OK;
 }
 

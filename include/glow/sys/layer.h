@@ -140,10 +140,11 @@ typedef struct glow_layer_ops {
    * 0 of W [C, C], by rows, and of b [C]. In an inference form, consecutive layers with this
    * function become one.
    *
-   * inference_form: makes a layer that maps as this one does now, for inference only. Tensors of
-   * the new layer with the name and shape of a tensor of this layer get its values before the new
-   * one is prepared. With *out NULL, as without this function, the layer has no form of its own: it
-   * is made again from its options, with the forms of its nets. */
+   * inference_form: makes a layer that maps as this one does now, for inference and for gradients
+   * of inputs (or, without a backward, GLOW_LAYER_INFERENCE_ONLY). Tensors of the new layer with
+   * the name and shape of a tensor of this layer get its values before the new one is prepared.
+   * With *out NULL, as without this function, the layer has no form of its own: it is made again
+   * from its options, with the forms of its nets. */
   glow_status (*linear)(const void *self, const glow_call *call, double *w, double *b);
   glow_status (*inference_form)(const void *self, const glow_call *call, glow_layer **out);
   /* Makes a layer of this type from checked options, if glow_layer_create with this table would not
