@@ -120,13 +120,13 @@ static int open_checkpoint(train_run *run) {
   glow_input input = GLOW_INPUT_INIT;
   glow_limits limits = GLOW_LIMITS_INIT;
   size_t length = strlen(path);
+  limits.workspace_bytes = memory_for_passes();
   if (length >= sizeof run->resumed_from)
     return complain("%s: the name is too long", path);
   memcpy(run->resumed_from, path, length + 1);
   if (is_folder(path))
-    status =
-        glow_checkpoint_newest(run->context, path, run->resumed_from, sizeof run->resumed_from);
-  limits.workspace_bytes = memory_for_passes();
+    status = glow_checkpoint_newest(run->context, path, &limits, run->resumed_from,
+                                    sizeof run->resumed_from);
   input.path = run->resumed_from;
   input.limits = &limits;
   if (status == GLOW_OK)

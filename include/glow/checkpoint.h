@@ -56,11 +56,13 @@ GLOW_API glow_status glow_checkpoint_save_series(const glow_trainer *trainer, co
                                                  int32_t keep, const char *const *notes,
                                                  int64_t pairs);
 /* Path of the checkpoint of the highest step in the folder that can be loaded; it is loaded to find
- * out. Damaged ones are passed over, with a warning to the context's log. GLOW_E_NOT_FOUND: there
- * is none; GLOW_E_FORMAT: there are some, but none can be loaded; GLOW_E_LIMIT: the path does not
- * fit in `size` bytes. */
-GLOW_API glow_status glow_checkpoint_newest(glow_context *context, const char *folder, char *path,
-                                            size_t size);
+ * out, within `limits` (NULL: the defaults), since anyone may have put a file there. Damaged ones
+ * and those beyond the limits are passed over, with a warning to the context's log.
+ * GLOW_E_NOT_FOUND: there is none; GLOW_E_FORMAT: there are some, but none can be loaded;
+ * GLOW_E_LIMIT: the newest is beyond the limits and none is within them, or the path does not fit
+ * in `size` bytes. */
+GLOW_API glow_status glow_checkpoint_newest(glow_context *context, const char *folder,
+                                            const glow_limits *limits, char *path, size_t size);
 
 #ifdef __cplusplus
 }

@@ -36,8 +36,10 @@ typedef struct glow_limits {
                               so a program that runs models of others sets this. */
   int64_t model_bytes;     /* of a model's parameters, fixed state and derived values; default:
                               none. They are at most 24 times the file. */
-  int64_t channels;        /* of a 1x1 convolution, because to prepare one takes about 3 C^3
-                              multiply-adds, on one thread; default 4096, at most 16,384 */
+  int64_t prepare_work;    /* multiply-adds of preparing a model, on one thread, as its layers
+                              declare them (glow_setup_prepare_work). A file of n bytes may ask for
+                              n^1.5 of them: a 1x1 convolution of C channels takes 4/3 C^3. Default:
+                              those of one of 4096 channels, 9.2e10 */
 } glow_limits;
 #define GLOW_LIMITS_INIT                                                                           \
   { sizeof(glow_limits), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }

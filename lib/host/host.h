@@ -43,8 +43,8 @@ bool glow__model_adopted(const glow_model *model);
 /* Whether the model's layers could prepare these parameters, as whoever loads them will have to.
  * The error names the layer and the cause. The model stays as it is. (trial.c) */
 glow_status glow__model_check_prepares(const glow_model *model, const float *parameters);
-/* Shape that layer `index` gets. */
-const glow_shape *glow__model_layer_input(const glow_model *model, int32_t index);
+/* Multiply-adds that preparing layer `index` takes, as it declared. */
+int64_t glow__model_prepare_work(const glow_model *model, int32_t index);
 /* Memory of tensor `index`, trainable or fixed. */
 void *glow__model_tensor_data(const glow_model *model, int32_t index);
 

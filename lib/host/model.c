@@ -294,8 +294,8 @@ void glow__model_adopt(glow_model *model, void *memory, int64_t bytes,
   model->adopted_release = release;
 }
 
-const glow_shape *glow__model_layer_input(const glow_model *model, int32_t index) {
-  return &model->nodes[index].in;
+int64_t glow__model_prepare_work(const glow_model *model, int32_t index) {
+  return model->nodes[index].prepare_work;
 }
 
 bool glow__model_adopted(const glow_model *model) {

@@ -177,7 +177,7 @@ glow_status glow_setup_stored(glow_setup *setup, int64_t fixed, int64_t per_samp
   return add_call_region(setup, setup ? &setup->node->stored : NULL, fixed, per_sample, false, id);
 }
 
-/* These are only hints, so they never fail. */
+/* The most that can be said stands for all that is more. */
 static void add_work(int64_t *work, int64_t more) {
   if (!glow_size_add(*work, more, work))
     *work = INT64_MAX;
@@ -188,6 +188,13 @@ glow_status glow_setup_work(glow_setup *setup, int64_t forward, int64_t inverse)
     return glow_error(GLOW_E_ARGUMENT, "glow_setup_work: no setup, or a negative count");
   add_work(&setup->node->forward_work, forward);
   add_work(&setup->node->inverse_work, inverse);
+  return GLOW_OK;
+}
+
+glow_status glow_setup_prepare_work(glow_setup *setup, int64_t work) {
+  if (!setup || work < 0)
+    return glow_error(GLOW_E_ARGUMENT, "glow_setup_prepare_work: no setup, or a negative count");
+  add_work(&setup->node->prepare_work, work);
   return GLOW_OK;
 }
 

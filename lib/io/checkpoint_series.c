@@ -22,6 +22,7 @@ enum { NAME_BYTES = 64 };
 typedef struct series {
   glow_context *context;
   const char *folder;
+  const glow_limits *limits; /* of what is loaded, or NULL */
   int64_t *steps;
   int64_t count, room;
 } series;
@@ -192,24 +193,29 @@ glow_status glow_checkpoint_save_series(const glow_trainer *trainer, const char 
 
 /* ---- finding --------------------------------------------------------------------------------- */
 
-static glow_status try_loading(glow_context *context, const char *path) {
+static glow_status try_loading(const series *s, const char *path) {
+  glow_input input = GLOW_INPUT_INIT;
   glow_model *model = NULL;
   glow_trainer *trainer = NULL;
-  glow_status status = glow_checkpoint_load(context, path, &model, &trainer);
+  input.path = path;
+  input.limits = s->limits;
+  glow_status status = glow_checkpoint_load_input(s->context, &input, &model, &trainer);
   glow_trainer_destroy(&trainer);
   glow_model_destroy(&model);
   return status;
 }
 
-/* Damaged checkpoints are passed over; *found is -1 if none is left. */
-static glow_status find_good(const series *s, int64_t *found) {
+/* Checkpoints that are damaged or beyond the limits are passed over; *found is -1 if none is left.
+ * *newest: the status of the newest one. */
+static glow_status find_good(const series *s, int64_t *found, glow_status *newest) {
   *found = -1;
   for (int64_t i = s->count - 1; i >= 0 && *found < 0; i--) {
     char *path = path_of(s->context, s->folder, s->steps[i]);
     if (!path)
       return GLOW_E_MEMORY;
-    glow_status status = try_loading(s->context, path);
+    glow_status status = try_loading(s, path);
     glow_release(s->context, path);
+    *newest = i == s->count - 1 ? status : *newest;
     if (status == GLOW_OK)
       *found = s->steps[i];
     else if (status == GLOW_E_FORMAT || status == GLOW_E_IO || status == GLOW_E_NOT_FOUND ||
@@ -224,11 +230,13 @@ static glow_status find_good(const series *s, int64_t *found) {
 
 static glow_status newest(const series *s, char *path, size_t size) {
   int64_t step;
+  glow_status first = GLOW_OK;
   if (!s->count)
     return glow_error(GLOW_E_NOT_FOUND, "'%s' contains no checkpoint", s->folder);
-  GLOW_TRY(find_good(s, &step));
+  GLOW_TRY(find_good(s, &step, &first));
   if (step < 0)
-    return glow__error_prefix(GLOW_E_FORMAT, "none of the %lld checkpoints in '%s' can be loaded",
+    return glow__error_prefix(first == GLOW_E_LIMIT ? GLOW_E_LIMIT : GLOW_E_FORMAT,
+                              "none of the %lld checkpoints in '%s' can be loaded",
                               (long long)s->count, s->folder);
   int length = snprintf(path, size, "%s/" NAME_FORMAT, s->folder, (long long)step);
   if (length >= 0 && (size_t)length < size)
@@ -238,14 +246,17 @@ static glow_status newest(const series *s, char *path, size_t size) {
                     (long long)step, size);
 }
 
-glow_status glow_checkpoint_newest(glow_context *context, const char *folder, char *path,
-                                   size_t size) {
+glow_status glow_checkpoint_newest(glow_context *context, const char *folder,
+                                   const glow_limits *limits, char *path, size_t size) {
   GLOW_LIVE(context, CONTEXT);
   series s;
+  glow_limits checked;
   if (!context || !folder || !path || !size)
     return glow_error(GLOW_E_ARGUMENT, "glow_checkpoint_newest: NULL argument, or no room");
   path[0] = '\0';
+  GLOW_TRY(glow__limits_copy(limits, &checked));
   glow_status status = checkpoint_series_list(context, folder, &s);
+  s.limits = &checked;
   if (status == GLOW_OK)
     status = newest(&s, path, size);
   glow_release(context, s.steps);

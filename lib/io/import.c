@@ -142,19 +142,12 @@ static glow_status import_convert(glow_model *model, void *arg) {
   return glow__import_walk(im);
 }
 
-static glow_status check_limits(const glow__import *im, const glow_builder *builder) {
-  const glow_model *model = glow__builder_model(builder);
-  for (int32_t i = 0; i < glow_model_layer_count(model); i++)
-    GLOW_TRY(glow__limits_check_layer(&im->limits, model, i));
-  return glow__limits_check_memory(&im->limits, builder);
-}
-
 static glow_status import_model(glow__import *im, glow_model **out) {
   glow_builder *builder = NULL;
   GLOW_TRY(import_check(im));
   im->plan.bits = im->options.bits;
   GLOW_TRY(glow__import_build(im->context, &im->plan, &builder));
-  glow_status status = check_limits(im, builder);
+  glow_status status = glow__limits_check_model(&im->limits, builder);
   if (status != GLOW_OK) {
     glow_builder_destroy(&builder);
     return status;

@@ -39,11 +39,9 @@ typedef struct glow__source {
 
 /* The caller's limits, or NULL, completed with the defaults. */
 glow_status glow__limits_copy(const glow_limits *from, glow_limits *to);
-/* Of a model that is being built: whether the layer that was added is prepared in the time that is
- * allowed, and whether its values and passes take the memory that is. (limits.c) */
-glow_status glow__limits_check_layer(const glow_limits *limits, const glow_model *model,
-                                     int32_t layer);
-glow_status glow__limits_check_memory(const glow_limits *limits, const glow_builder *builder);
+/* Of a model whose layers are all there: whether it is prepared in the time that is allowed, and
+ * whether its values and passes take the memory that is. (limits.c) */
+glow_status glow__limits_check_model(const glow_limits *limits, const glow_builder *builder);
 /* Copies the caller's struct, checks it, and fills *limits with the limits in force. */
 glow_status glow__input_copy(const glow_input *from, glow_input *to, glow_limits *limits);
 /* input: from glow__input_copy. *source must be closed, after a failure too. */

@@ -1,15 +1,13 @@
 /* The caller's caps on what is read (glow_limits), and those that a model is compared with once it
  * is built: time to prepare it, and memory. SPDX-License-Identifier: MIT */
-#include <math.h>
-#include <string.h>
-
 #include "host/host.h"
 #include "io/io.h"
 
 #define DEFAULT_HEADER_BYTES ((int64_t)100000000)
 #define MAX_LAYERS_EVER ((int64_t)100000) /* of glow_builder */
 enum { DEFAULT_TENSORS = 1 << 20, DEFAULT_NAME_BYTES = 4096, DEFAULT_LAYERS = 16384 };
-enum { DEFAULT_CHANNELS = 4096, MOST_CHANNELS = 16384 }; /* of 1x1 convolutions */
+/* Factoring and inverting a matrix of 4096 x 4096: 4096^3 / 3 + 4096^3. */
+#define DEFAULT_PREPARE_WORK (((int64_t)1 << 36) / 3 + ((int64_t)1 << 36))
 
 /* ---- what the caller asks for ---------------------------------------------------------------- */
 
@@ -34,22 +32,29 @@ glow_status glow__limits_copy(const glow_limits *from, glow_limits *l) {
   GLOW_TRY(limits_choose("parameters", &l->parameters, INT64_MAX, INT64_MAX));
   GLOW_TRY(limits_choose("workspace_bytes", &l->workspace_bytes, INT64_MAX, INT64_MAX));
   GLOW_TRY(limits_choose("model_bytes", &l->model_bytes, INT64_MAX, INT64_MAX));
-  return limits_choose("channels", &l->channels, DEFAULT_CHANNELS, MOST_CHANNELS);
+  return limits_choose("prepare_work", &l->prepare_work, DEFAULT_PREPARE_WORK, INT64_MAX);
 }
 
 /* ---- time ------------------------------------------------------------------------------------ */
 
-/* The time grows with the cube of the channels, the file only with their square. */
-glow_status glow__limits_check_layer(const glow_limits *limits, const glow_model *model,
-                                     int32_t layer) {
-  int64_t channels = glow__model_layer_input(model, layer)->channels;
-  if (channels <= limits->channels || strcmp(glow_model_layer_type(model, layer), "invconv") != 0)
+/* A layer may take more time to prepare than its tensors are large: inverting a matrix, say, grows
+ * with the cube of its side, the file only with the square. */
+static glow_status limits_check_time(const glow_limits *limits, const glow_model *model) {
+  int64_t sum = 0;
+  int32_t most = 0;
+  for (int32_t i = 0; i < glow_model_layer_count(model); i++) {
+    int64_t work = glow__model_prepare_work(model, i);
+    most = work > glow__model_prepare_work(model, most) ? i : most;
+    if (!glow_size_add(sum, work, &sum))
+      sum = INT64_MAX;
+  }
+  if (sum <= limits->prepare_work)
     return GLOW_OK;
   return glow_error(GLOW_E_LIMIT,
-                    "layer '%s' is a 1x1 convolution of %lld channels, which takes %.1e "
-                    "multiply-adds to prepare; at most %lld channels are read (channels)",
-                    glow_model_layer_name(model, layer), (long long)channels,
-                    3.0 * pow((double)channels, 3.0), (long long)limits->channels);
+                    "preparing the model would take %.2e multiply-adds, %.2e of them for layer "
+                    "'%s'; at most %.2e may be (prepare_work)",
+                    (double)sum, (double)glow__model_prepare_work(model, most),
+                    glow_model_layer_name(model, most), (double)limits->prepare_work);
 }
 
 /* ---- memory ---------------------------------------------------------------------------------- */
@@ -63,11 +68,16 @@ static glow_status limits_check_bytes(const char *what, const char *limit, uint6
 }
 
 /* Passes are planned only where there is a limit. */
-glow_status glow__limits_check_memory(const glow_limits *limits, const glow_builder *builder) {
+static glow_status limits_check_memory(const glow_limits *limits, const glow_builder *builder) {
   bool limited = limits->workspace_bytes != INT64_MAX;
   uint64_t model, workspace = 0;
   GLOW_TRY(glow__builder_bytes(builder, &model, limited ? &workspace : NULL));
   GLOW_TRY(limits_check_bytes("the model's values", "model_bytes", model, limits->model_bytes));
   return limits_check_bytes("a pass of one sample", "workspace_bytes", workspace,
                             limits->workspace_bytes);
+}
+
+glow_status glow__limits_check_model(const glow_limits *limits, const glow_builder *builder) {
+  GLOW_TRY(limits_check_time(limits, glow__builder_model(builder)));
+  return limits_check_memory(limits, builder);
 }

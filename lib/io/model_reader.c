@@ -99,7 +99,6 @@ static glow_status compare(reading *r, const glow_tensor_info *info, const char 
 /* The tensors of the layer that was added last. */
 static glow_status model_reader_check_layer(const glow_model *model, void *arg) {
   reading *r = arg;
-  GLOW_TRY(glow__limits_check_layer(r->limits, model, glow_model_layer_count(model) - 1));
   for (; r->checked < glow_model_tensor_count(model); r->checked++) {
     glow_tensor_info info = GLOW_TENSOR_INFO_INIT;
     GLOW_TRY(glow_model_tensor(model, r->checked, &info));
@@ -230,11 +229,11 @@ static float *mapped_parameters(const reading *r, const glow_model *model) {
   return (uintptr_t)first % GLOW_ALIGN == 0 ? (float *)(void *)first : NULL;
 }
 
-/* ---- memory ---------------------------------------------------------------------------------- */
+/* ---- time and memory ------------------------------------------------------------------------- */
 
-/* Before it is taken. That the layers end without a prior shows here, too. */
-static glow_status check_memory(reading *r, const glow_builder *builder) {
-  glow_status status = glow__limits_check_memory(r->limits, builder);
+/* Before they are taken. That the layers end without a prior shows here, too. */
+static glow_status check_costs(reading *r, const glow_builder *builder) {
+  glow_status status = glow__limits_check_model(r->limits, builder);
   if (status == GLOW_OK && r->measures)
     status = glow__builder_bytes(builder, &r->model_bytes, &r->workspace_bytes);
   return status == GLOW_E_SHAPE ? GLOW_E_FORMAT : status;
@@ -266,7 +265,7 @@ static glow_status read_known(reading *r, glow_model **out) {
     return glow__error_prefix(status, "architecture");
   status = refuse_surplus(r);
   if (status == GLOW_OK)
-    status = check_memory(r, builder);
+    status = check_costs(r, builder);
   if (status != GLOW_OK || r->measures) {
     glow_builder_destroy(&builder);
     return status;

@@ -209,9 +209,9 @@ glow_status glow_checkpoint_load_average_input(glow_context *context, const glow
   return load_nothing("glow_checkpoint_load_average_input", out, NULL);
 }
 
-glow_status glow_checkpoint_newest(glow_context *context, const char *folder, char *path,
-                                   size_t size) {
-  (void)context, (void)folder;
+glow_status glow_checkpoint_newest(glow_context *context, const char *folder,
+                                   const glow_limits *limits, char *path, size_t size) {
+  (void)context, (void)folder, (void)limits;
   if (path && size)
     path[0] = '\0';
   return unsupported("glow_checkpoint_newest");

@@ -64,6 +64,7 @@ static glow_status affine_configure(void *self, glow_setup *setup, const glow_sh
   a->image = input->height * input->width;
   int64_t work = a->image * a->channels * a->channels;
   GLOW_TRY(glow_setup_work(setup, work, work));
+  GLOW_TRY(glow_setup_prepare_work(setup, glow__pixel_matrix_prepare_work(a->channels)));
   GLOW_TRY(glow_setup_worker_scratch(setup, STRIP * a->channels, &a->centred));
   const glow_math *math = glow_context_math(glow_setup_context(setup));
   return glow_setup_derived(setup, affine_derived_size(a, math));

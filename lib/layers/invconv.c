@@ -204,6 +204,7 @@ static glow_status invconv_configure(void *self, glow_setup *setup, const glow_s
   }
   const glow_math *math = glow_context_math(glow_setup_context(setup));
   GLOW_TRY(glow_setup_work(setup, v->image * c * c, v->image * c * c));
+  GLOW_TRY(glow_setup_prepare_work(setup, glow__pixel_matrix_prepare_work(c)));
   GLOW_TRY(glow_setup_backward_scratch(setup, GROUPS * c * c, 0, &v->partial));
   GLOW_TRY(glow_setup_backward_scratch(setup, 2 * (c * c + c), 0, &v->gradient));
   GLOW_TRY(glow_setup_backward_scratch(

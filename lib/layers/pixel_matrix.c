@@ -17,6 +17,13 @@ void glow__pixel_matrix_pack(const glow_math *math, int64_t channels, const doub
                  transposed ? 1 : channels, packed, 0, glow_math_panel_count(math, channels));
 }
 
+int64_t glow__pixel_matrix_prepare_work(int64_t channels) {
+  int64_t square, cube, sum;
+  bool fits = glow_size_multiply(channels, channels, &square) &&
+              glow_size_multiply(square, channels, &cube) && glow_size_add(cube, cube / 3, &sum);
+  return fits ? sum : INT64_MAX;
+}
+
 bool glow__pixel_matrix_finite(int64_t count, const double *m) {
   for (int64_t i = 0; i < count; i++)
     if (!isfinite((float)m[i]))

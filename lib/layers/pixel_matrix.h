@@ -13,6 +13,8 @@ int64_t glow__pixel_matrix_floats(const glow_math *math, int64_t channels);
  * */
 void glow__pixel_matrix_pack(const glow_math *math, int64_t channels, const double *m,
                              bool transposed, float *room, float *packed);
+/* Multiply-adds of factoring m and inverting it: C^3 / 3 and C^3. */
+int64_t glow__pixel_matrix_prepare_work(int64_t channels);
 /* Whether `count` elements are finite as floats. */
 bool glow__pixel_matrix_finite(int64_t count, const double *m);
 

@@ -117,7 +117,7 @@ static const pin pins[] = {
     PLACE(glow_limits, parameters, 56),
     PLACE(glow_limits, workspace_bytes, 64),
     PLACE(glow_limits, model_bytes, 72),
-    PLACE(glow_limits, channels, 80),
+    PLACE(glow_limits, prepare_work, 80),
     SIZE(glow_input, 64),
     PLACE(glow_input, struct_size, 0),
     PLACE(glow_input, path, 8),

@@ -371,6 +371,7 @@ static void test_null_rest(void **state) {
   BAD(glow_setup_running_average(NULL, "a", 1, &shape.height, 0.1, index));
   BAD(glow_setup_weights(NULL, "a", 1, &shape.height, index));
   BAD(glow_setup_work(NULL, 1, 1));
+  BAD(glow_setup_prepare_work(NULL, 1));
   BAD(glow_setup_latents(NULL, &shape));
   BAD(glow_setup_latent_density(NULL, GLOW_DENSITY_GAUSSIAN));
   BAD(glow_setup_unlabelled(NULL));

@@ -62,6 +62,8 @@ static void bad_rest(glow_setup *setup) {
   BAD(glow_setup_work(NULL, 1, 1));
   BAD(glow_setup_work(setup, -1, 1));
   BAD(glow_setup_work(setup, 1, -1));
+  BAD(glow_setup_prepare_work(NULL, 1));
+  BAD(glow_setup_prepare_work(setup, -1));
   BAD(glow_setup_derived(NULL, 1));
   BAD(glow_setup_latents(NULL, &shape));
   BAD(glow_setup_latents(setup, NULL));

@@ -105,7 +105,7 @@ static void fold_run(const trial *t, uint64_t *hash) {
   hash_number(hash, count_entries(r->folder, ".tmp"));
   hash_number(hash, count_descriptors());
   if (count_entries(r->folder, "") > 0)
-    OK(glow_checkpoint_newest(t->context, r->folder, path, sizeof path));
+    OK(glow_checkpoint_newest(t->context, r->folder, NULL, path, sizeof path));
 }
 
 static void test_save_series(void **state) {
@@ -174,7 +174,7 @@ static glow_status load_limited(trial *t) {
 static glow_status find_newest(trial *t) {
   char path[256];
   const source *s = t->choice;
-  glow_status status = glow_checkpoint_newest(t->context, s->path, path, sizeof path);
+  glow_status status = glow_checkpoint_newest(t->context, s->path, NULL, path, sizeof path);
   if (status == GLOW_OK && !strstr(path, "/checkpoint-000000003.safetensors"))
     fail_msg("the newest checkpoint is said to be '%s'", path);
   assert_true(status == GLOW_OK || !*path);

@@ -93,7 +93,7 @@ static void test_files(void **state) {
 static bool check_series(const char *folder, int64_t mark) {
   char path[400];
   long long step;
-  glow_status status = glow_checkpoint_newest(writers_context, folder, path, sizeof path);
+  glow_status status = glow_checkpoint_newest(writers_context, folder, NULL, path, sizeof path);
   if (status != GLOW_OK || sscanf(strrchr(path, '/'), "/checkpoint-%lld.", &step) != 1 ||
       step < mark)
     return false;

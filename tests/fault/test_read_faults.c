@@ -142,7 +142,7 @@ static void test_import(void **state) {
 static glow_status find_newest(const call_operation *op, uint64_t *result) {
   char path[600];
   *logged = '\0';
-  glow_status status = glow_checkpoint_newest(context, op->choice, path, sizeof path);
+  glow_status status = glow_checkpoint_newest(context, op->choice, NULL, path, sizeof path);
   assert_true(status == GLOW_OK || !*path);
   hash_text(result, status == GLOW_OK ? path : "");
   return status;

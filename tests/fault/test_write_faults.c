@@ -143,7 +143,7 @@ static void test_series(void **state) {
         assert_non_null(strstr(glow_last_error(), series));
       }
       assert_int_equal(count_descriptors(), descriptors);
-      OK(glow_checkpoint_newest(writers_context, series, path, sizeof path));
+      OK(glow_checkpoint_newest(writers_context, series, NULL, path, sizeof path));
       int files = count_entries(series, "");
       assert_true(files == 1 || status != GLOW_OK || wrap.failed[WRAP_UNLINK]);
       OK(glow_checkpoint_save_series(writers_trainer, series, 1, NULL, 0));

@@ -192,7 +192,7 @@ static void test_checkpoint(void **state) {
   OK(glow_checkpoint_save_series(trainer, temp_folder, 2, notes, 1));
   assert_table_alone("save one of a series", true);
   watch();
-  OK(glow_checkpoint_newest(context, temp_folder, path, sizeof path));
+  OK(glow_checkpoint_newest(context, temp_folder, NULL, path, sizeof path));
   assert_table_alone("find the newest", true);
   glow_trainer_destroy(&loaded_trainer);
   glow_model_destroy(&loaded);

@@ -54,7 +54,7 @@ static void empty_folder(void) {
 
 static void newest_is(glow_context *context, const char *name) {
   char path[256];
-  ok(glow_checkpoint_newest(context, temp_folder, path, sizeof path));
+  ok(glow_checkpoint_newest(context, temp_folder, NULL, path, sizeof path));
   assert_string_equal(path, temp_path(name));
 }
 
@@ -147,9 +147,36 @@ static void test_damaged_ones_are_passed_over(void **state) {
   assert_non_null(strstr(warnings, "checkpoint-000000002.safetensors"));
   assert_non_null(strstr(warnings, "checkpoint-000000003.safetensors': it is not a checkpoint"));
   assert_int_equal(truncate(temp_path("checkpoint-000000001.safetensors"), 0), 0);
-  refused(glow_checkpoint_newest(context, temp_folder, path, sizeof path), GLOW_E_FORMAT,
+  refused(glow_checkpoint_newest(context, temp_folder, NULL, path, sizeof path), GLOW_E_FORMAT,
           "none of the 3 checkpoints");
   assert_string_equal(path, "");
+  glow_context_destroy(&context);
+  close_bench(&b);
+}
+
+/* A folder may hold anybody's files: the caller's caps hold for each. */
+static void test_limits(void **state) {
+  bench b = open_case(1, GLOW_OPTIMIZER_ADAM, GLOW_MODE_STORED, 1);
+  glow_limits limits = GLOW_LIMITS_INIT;
+  char path[256];
+  (void)state;
+  empty_folder();
+  glow_context *context = logging_context();
+  make_steps(b.trainer, b.model, 1, false);
+  ok(glow_checkpoint_save_series(b.trainer, temp_folder, 0, NULL, 0));
+  limits.parameters = glow_model_parameter_count(b.model);
+  ok(glow_checkpoint_newest(context, temp_folder, &limits, path, sizeof path));
+  limits.parameters--;
+  refused(glow_checkpoint_newest(context, temp_folder, &limits, path, sizeof path), GLOW_E_LIMIT,
+          "(parameters)");
+  assert_string_equal(path, "");
+  assert_non_null(strstr(warnings, "passed over"));
+  touch("checkpoint-000000000.safetensors", "");
+  refused(glow_checkpoint_newest(context, temp_folder, &limits, path, sizeof path), GLOW_E_LIMIT,
+          "none of the");
+  limits.parameters = -1;
+  refused(glow_checkpoint_newest(context, temp_folder, &limits, path, sizeof path), GLOW_E_ARGUMENT,
+          "parameters is -1");
   glow_context_destroy(&context);
   close_bench(&b);
 }
@@ -167,17 +194,20 @@ static void test_arguments(void **state) {
           "notes");
   refused(glow_checkpoint_save_series(b.trainer, temp_path("no"), 1, NULL, 0), GLOW_E_NOT_FOUND,
           "no/check");
-  refused(glow_checkpoint_newest(b.context, temp_folder, path, sizeof path), GLOW_E_NOT_FOUND,
+  refused(glow_checkpoint_newest(b.context, temp_folder, NULL, path, sizeof path), GLOW_E_NOT_FOUND,
           "contains no checkpoint");
-  refused(glow_checkpoint_newest(b.context, temp_path("no"), path, sizeof path), GLOW_E_NOT_FOUND,
-          "/no'");
-  refused(glow_checkpoint_newest(NULL, temp_folder, path, sizeof path), GLOW_E_ARGUMENT, "NULL");
-  refused(glow_checkpoint_newest(b.context, NULL, path, sizeof path), GLOW_E_ARGUMENT, "NULL");
-  refused(glow_checkpoint_newest(b.context, temp_folder, NULL, sizeof path), GLOW_E_ARGUMENT,
+  refused(glow_checkpoint_newest(b.context, temp_path("no"), NULL, path, sizeof path),
+          GLOW_E_NOT_FOUND, "/no'");
+  refused(glow_checkpoint_newest(NULL, temp_folder, NULL, path, sizeof path), GLOW_E_ARGUMENT,
           "NULL");
-  refused(glow_checkpoint_newest(b.context, temp_folder, path, 0), GLOW_E_ARGUMENT, "no room");
+  refused(glow_checkpoint_newest(b.context, NULL, NULL, path, sizeof path), GLOW_E_ARGUMENT,
+          "NULL");
+  refused(glow_checkpoint_newest(b.context, temp_folder, NULL, NULL, sizeof path), GLOW_E_ARGUMENT,
+          "NULL");
+  refused(glow_checkpoint_newest(b.context, temp_folder, NULL, path, 0), GLOW_E_ARGUMENT,
+          "no room");
   ok(glow_checkpoint_save_series(b.trainer, temp_folder, 1, NULL, 0));
-  refused(glow_checkpoint_newest(b.context, temp_folder, path, 40), GLOW_E_LIMIT, "40 bytes");
+  refused(glow_checkpoint_newest(b.context, temp_folder, NULL, path, 40), GLOW_E_LIMIT, "40 bytes");
   assert_string_equal(path, "");
   close_bench(&b);
 }
@@ -188,6 +218,7 @@ int main(void) {
       cmocka_unit_test(test_the_one_just_written_stays),
       cmocka_unit_test(test_a_removal_that_fails),
       cmocka_unit_test(test_damaged_ones_are_passed_over),
+      cmocka_unit_test(test_limits),
       cmocka_unit_test(test_arguments),
   };
   return cmocka_run_group_tests(tests, make_folder, remove_folder);

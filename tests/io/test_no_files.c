@@ -89,7 +89,7 @@ static void test_checkpoints(void **state) {
   NO_FILES(glow_checkpoint_save(NULL, "file", NULL, 0));
   NO_FILES(glow_checkpoint_save_output(NULL, &out, NULL, 0));
   NO_FILES(glow_checkpoint_save_series(NULL, "folder", 1, NULL, 0));
-  NO_FILES(glow_checkpoint_newest(context, "folder", path, sizeof path));
+  NO_FILES(glow_checkpoint_newest(context, "folder", NULL, path, sizeof path));
   assert_string_equal(path, "");
   assert_null(glow_trainer_note(NULL, "key"));
   glow_context_destroy(&context);

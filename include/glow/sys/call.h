@@ -63,6 +63,10 @@ GLOW_API glow_status glow_setup_running_average(glow_setup *setup, const char *n
  * training mode. Without this call, one multiply-add is counted for each element of the input and
  * each parameter. */
 GLOW_API glow_status glow_setup_work(glow_setup *setup, int64_t forward, int64_t inverse);
+/* Adds to the number of multiply-adds of one `prepare`, with which a reader of files compares
+ * glow_limits.prepare_work before anything is prepared. Needed where they are more than a few for
+ * each element of the layer's tensors, which bound the rest: as for inverting a matrix. */
+GLOW_API glow_status glow_setup_prepare_work(glow_setup *setup, int64_t work);
 /* Declares `bytes` bytes of values derived from the parameters, which `prepare` fills. At most once
  * for a layer, and once for each net of it. */
 GLOW_API glow_status glow_setup_derived(glow_setup *setup, size_t bytes);
