@@ -9,14 +9,14 @@
  * Each figure is the best and the median of `repeat` runs after one that is not counted; the peak
  * is measured before and after each of them, on the same threads; of the ratios the median is told,
  * and that of the best run to the highest peak. Short runs are repeated for 20 ms each. FLOPs are
- * those of the products: 2 for each multiply-add, thrice forward's where there are gradients of
- * parameters, twice where only x has one, whatever is computed again. --inference-form times
+ * those of the products: 2 for each multiply-add; backward has twice forward's, or as many where
+ * only x has a gradient, whatever is computed again. --inference-form times
  * log-likelihood and sampling again with its inference form, --cache-packed with workspaces that
  * cache packed weights.
  *
  * "gradients" (only where it is asked for) times a forward pass and backward for all gradients
- * ("gradient"), for those of x alone ("of x"), and sampling and the way back through it ("of
- * sampling").
+ * ("gradient"), sampling and the way back through it ("of sampling"), and backward alone: for all
+ * gradients ("backward"), and for those of x ("back to x").
  * SPDX-License-Identifier: MIT */
 #include <getopt.h>
 #include <stdio.h>
@@ -183,11 +183,20 @@ static void open_gradients(bench *b, int32_t mode, bool inputs_only) {
     b->log_prob[n] = 1.0 / (double)b->s.batch; /* the weights */
 }
 
-static void run_gradient(bench *b, int64_t batch) {
-  glow_backward_options o = GLOW_BACKWARD_OPTIONS_INIT;
-  o.weight = b->log_prob;
+static void run_forward(bench *b, int64_t batch) {
   check(glow_workspace_forward(b->workspace, b->x, batch, NULL));
+}
+
+static void run_backward(bench *b, int64_t batch) {
+  glow_backward_options o = GLOW_BACKWARD_OPTIONS_INIT;
+  (void)batch;
+  o.weight = b->log_prob;
   check(glow_workspace_backward(b->workspace, &o));
+}
+
+static void run_gradient(bench *b, int64_t batch) {
+  run_forward(b, batch);
+  run_backward(b, batch);
 }
 
 static void run_sample_gradient(bench *b, int64_t batch) {
@@ -205,6 +214,7 @@ static void run_sample_gradient(bench *b, int64_t batch) {
 typedef struct run {
   const char *what, *mode; /* mode: of training, or NULL */
   int64_t batch;
+  void (*before)(bench *b, int64_t batch); /* what is not timed, or NULL */
   void (*fn)(bench *b, int64_t batch);
   int32_t products;     /* in those of a forward pass */
   double best, median;  /* seconds */
@@ -219,10 +229,15 @@ static double gflops(const bench *b, const run *r, double seconds) {
 }
 
 static double seconds_of(bench *b, const run *r, int64_t times) {
-  double begin = bench_now();
-  for (int64_t i = 0; i < times; i++)
+  double seconds = 0;
+  for (int64_t i = 0; i < times; i++) {
+    if (r->before)
+      r->before(b, r->batch);
+    double begin = bench_now();
     r->fn(b, r->batch);
-  return (bench_now() - begin) / (double)times;
+    seconds += bench_now() - begin;
+  }
+  return seconds / (double)times;
 }
 
 static int by_value(const void *a, const void *b) {
@@ -324,10 +339,15 @@ static void measure_gradients(bench *b, int32_t mode, const char *name) {
                    .batch = b->s.batch,
                    .fn = run_gradient,
                    .products = 3});
-  open_gradients(b, mode, true);
-  measure(
-      b,
-      (run){.what = "of x", .mode = name, .batch = b->s.batch, .fn = run_gradient, .products = 2});
+  for (int32_t inputs_only = 0; inputs_only <= 1; inputs_only++) {
+    open_gradients(b, mode, inputs_only);
+    measure(b, (run){.what = inputs_only ? "back to x" : "backward",
+                     .mode = name,
+                     .batch = b->s.batch,
+                     .before = run_forward,
+                     .fn = run_backward,
+                     .products = inputs_only ? 1 : 2});
+  }
   open_gradients(b, mode, false);
   measure(b, (run){.what = "of sampling",
                    .mode = name,
