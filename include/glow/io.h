@@ -120,6 +120,61 @@ GLOW_API glow_status glow_model_load_bytes(glow_context *context, const glow_inp
  * destroyed. */
 GLOW_API int32_t glow_model_mapped(const glow_model *model);
 
+/* ---- weights by name ------------------------------------------------------------------------- */
+
+/* Writes to `out`, of `size` bytes, what the file calls the model's tensor `name`; "": leave this
+ * tensor as it is. Two tensors may have the same name there. Any status but GLOW_OK ends the
+ * filling and is returned to the caller. */
+typedef glow_status (*glow_rename_fn)(const char *name, char *out, size_t size, void *payload);
+
+/* What is told of tensors that are not filled, or not read. */
+enum {
+  GLOW_TENSOR_MISSING = 1801, /* the model has it, and the file does not */
+  GLOW_TENSOR_UNUSED = 1802,  /* the file has it, and the model does not ask for it */
+  GLOW_TENSOR_LEFT = 1803     /* the renaming function leaves it as it is */
+};
+/* what: GLOW_TENSOR_...; name: the model's, or of an unused tensor the file's, during the call. */
+typedef void (*glow_tensor_note_fn)(int32_t what, const char *name, void *payload);
+
+typedef struct glow_fill_options {
+  size_t struct_size;
+  glow_rename_fn rename; /* NULL: the file has the model's names */
+  void *rename_payload;
+  glow_tensor_note_fn note; /* NULL: none */
+  void *note_payload;
+  int32_t partial; /* 1: tensors that the file lacks keep their values; 0 (the default): they are an
+                       error */
+  int32_t reserved; /* 0 */
+} glow_fill_options;
+#define GLOW_FILL_OPTIONS_INIT                                                                     \
+  { sizeof(glow_fill_options), NULL, NULL, NULL, NULL, 0, 0 }
+
+/* Tensors of the model that the file filled, that it lacks, and that were left as they are; and
+ * those of the file that nothing asked for. */
+typedef struct glow_fill_report {
+  size_t struct_size;
+  int64_t filled, missing, unused, left;
+} glow_fill_report;
+#define GLOW_FILL_REPORT_INIT                                                                      \
+  { sizeof(glow_fill_report), 0, 0, 0, 0 }
+
+/* Fills a model with the tensors of a safetensors file, whoever wrote it, by their names. options
+ * and report may be NULL.
+ *
+ * float32 takes F64, F32, BF16 and F16, rounded to the nearest, ties to even; int32 takes I64 and
+ * I32. The shapes are the same but for sides of 1; elements are row-major, and are not reordered.
+ * GLOW_E_FORMAT names a tensor of another type or shape, and an element that is not finite or too
+ * large. GLOW_E_NOT_FOUND names the first tensor that is missing, unless `partial` is set; by then
+ * all notes have been given, so that one run tells what a renaming function lacks. *report is
+ * filled in whatever the status, as far as names were compared.
+ *
+ * All or nothing: after a failure, also if a layer cannot prepare the values (GLOW_E_NUMERIC), the
+ * model is as it was. After success it is prepared, and if all of its tensors were filled it counts
+ * as initialised. An inference form is refused (GLOW_E_STATE). No other thread may use the model
+ * meanwhile. Takes memory for a second copy of what is filled. */
+GLOW_API glow_status glow_model_fill(glow_model *model, const glow_input *input,
+                                     const glow_fill_options *options, glow_fill_report *report);
+
 /* ---- tensor files ---------------------------------------------------------------------------- */
 
 /* A safetensors file that has been checked. It is immutable, so threads may share it. */

@@ -45,6 +45,8 @@ bool glow__model_adopted(const glow_model *model);
 glow_status glow__model_check_prepares(const glow_model *model, const float *parameters);
 /* Multiply-adds that preparing layer `index` takes, as it declared. */
 int64_t glow__model_prepare_work(const glow_model *model, int32_t index);
+/* Whether what is derived from the parameters is that of their present values. */
+bool glow__model_prepared(const glow_model *model);
 /* Memory of tensor `index`, trainable or fixed. */
 void *glow__model_tensor_data(const glow_model *model, int32_t index);
 

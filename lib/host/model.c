@@ -287,6 +287,10 @@ glow_status glow_model_set_initialised(glow_model *model) {
 
 /* ---- for train/ and io/ ---------------------------------------------------------------------- */
 
+bool glow__model_prepared(const glow_model *model) {
+  return model->prepared;
+}
+
 void glow__model_adopt(glow_model *model, void *memory, int64_t bytes,
                        void (*release)(void *memory, int64_t bytes)) {
   model->adopted_memory = memory;

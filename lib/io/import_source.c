@@ -43,16 +43,6 @@ glow_status glow__import_dim(const glow__import *im, const char *name, int32_t r
   return GLOW_OK;
 }
 
-/* "[3, 3, 7, 512]" */
-static const char *shape_text(int32_t rank, const int64_t *dims, char *out, size_t size) {
-  size_t used = (size_t)snprintf(out, size, "[");
-  for (int32_t i = 0; i < rank && used < size; i++)
-    used += (size_t)snprintf(out + used, size - used, "%s%lld", i ? ", " : "", (long long)dims[i]);
-  if (used < size)
-    snprintf(out + used, size - used, "]");
-  return out;
-}
-
 static glow_status check_shape(const glow_file_tensor *tensor, int32_t rank, const int64_t *dims) {
   char found[256], wanted[256];
   bool same = tensor->rank == rank;
@@ -62,18 +52,15 @@ static glow_status check_shape(const glow_file_tensor *tensor, int32_t rank, con
     return GLOW_OK;
   return glow_error(GLOW_E_FORMAT,
                     "tensor '%.200s' has the shape %s, but %s would fit the other tensors",
-                    tensor->name, shape_text(tensor->rank, tensor->dims, found, sizeof found),
-                    shape_text(rank, dims, wanted, sizeof wanted));
+                    tensor->name, glow__dims_text(tensor->rank, tensor->dims, found, sizeof found),
+                    glow__dims_text(rank, dims, wanted, sizeof wanted));
 }
 
 static glow_status locate(glow__import *im, const char *name, int32_t rank, const int64_t *dims,
                           bool integers, int64_t *index, glow_file_tensor *tensor) {
   GLOW_TRY(import_source_find(im, name, index, tensor));
   GLOW_TRY(check_shape(tensor, rank, dims));
-  bool whole = tensor->type == GLOW_TYPE_I32 || tensor->type == GLOW_TYPE_I64;
-  bool real = tensor->type == GLOW_TYPE_F32 || tensor->type == GLOW_TYPE_F64 ||
-              tensor->type == GLOW_TYPE_BF16 || tensor->type == GLOW_TYPE_F16;
-  if (integers ? !whole : !real)
+  if (!(integers ? glow__type_is_whole(tensor->type) : glow__type_is_real(tensor->type)))
     return glow_error(GLOW_E_FORMAT, "tensor '%.200s' is not of %s numbers", tensor->name,
                       integers ? "whole" : "floating-point");
   im->known[*index] = 1;
@@ -81,44 +68,6 @@ static glow_status locate(glow__import *im, const char *name, int32_t rank, cons
 }
 
 /* ---- values ---------------------------------------------------------------------------------- */
-
-static uint64_t bits_at(const unsigned char *p, int64_t size) {
-  uint64_t bits = 0;
-  for (int64_t i = size - 1; i >= 0; i--)
-    bits = bits << 8 | p[i];
-  return bits;
-}
-
-/* binary16: sign, 5 bits of exponent with bias 15, 10 of mantissa; exact in double. */
-static double half_value(uint32_t bits) {
-  int exponent = (int)(bits >> 10 & 31);
-  double mantissa = (double)(bits & 1023), value;
-  if (exponent == 31)
-    value = mantissa > 0.0 ? (double)NAN : (double)INFINITY;
-  else
-    value = exponent ? ldexp(1024.0 + mantissa, exponent - 25) : ldexp(mantissa, -24);
-  return bits >> 15 ? -value : value;
-}
-
-static double real_at(const unsigned char *p, int32_t type) {
-  double number;
-  float single;
-  uint64_t bits = bits_at(p, glow__type_size(type));
-  if (type == GLOW_TYPE_F64) {
-    memcpy(&number, &bits, sizeof number);
-    return number;
-  }
-  if (type == GLOW_TYPE_F16)
-    return half_value((uint32_t)bits);
-  uint32_t half = (uint32_t)(type == GLOW_TYPE_BF16 ? bits << 16 : bits);
-  memcpy(&single, &half, sizeof single);
-  return (double)single;
-}
-
-static int64_t whole_at(const unsigned char *p, int32_t type) {
-  uint64_t bits = bits_at(p, glow__type_size(type));
-  return type == GLOW_TYPE_I32 ? (int32_t)(uint32_t)bits : (int64_t)bits;
-}
 
 glow_status glow__import_read_flag(glow__import *im, const char *name, int64_t *out) {
   glow_file_tensor tensor = GLOW_FILE_TENSOR_INIT;
@@ -129,7 +78,7 @@ glow_status glow__import_read_flag(glow__import *im, const char *name, int64_t *
     return glow_error(GLOW_E_FORMAT, "tensor '%.200s' is not one number", tensor.name);
   GLOW_TRY(glow_tensor_file_read(im->file, index, 0, raw, (size_t)tensor.bytes));
   im->known[index] = 1;
-  *out = (int64_t)bits_at(raw, tensor.bytes);
+  *out = (int64_t)glow__bits_at(raw, tensor.bytes);
   return GLOW_OK;
 }
 
@@ -172,7 +121,7 @@ glow_status glow__import_read(glow__import *im, const char *name, int32_t rank, 
   GLOW_TRY(import_source_load(im, index, &tensor, &room, &raw));
   double *values = room;
   for (int64_t i = 0; i < elements_of(&tensor); i++) {
-    double value = real_at(raw + i * glow__type_size(tensor.type), tensor.type);
+    double value = glow__real_at(raw + i * glow__type_size(tensor.type), tensor.type);
     if (!isfinite(value)) {
       glow_release(im->context, room);
       return glow_error(GLOW_E_FORMAT, "tensor '%.200s': element %lld is not finite", tensor.name,
@@ -187,7 +136,7 @@ glow_status glow__import_read(glow__import *im, const char *name, int32_t rank, 
 static glow_status read_indices(const glow_file_tensor *tensor, const unsigned char *raw,
                                 int64_t count, unsigned char *seen, int32_t *indices) {
   for (int64_t i = 0; i < count; i++) {
-    int64_t value = whole_at(raw + i * glow__type_size(tensor->type), tensor->type);
+    int64_t value = glow__whole_at(raw + i * glow__type_size(tensor->type), tensor->type);
     if (value < 0 || value >= count || seen[value]++)
       return glow_error(GLOW_E_FORMAT, "tensor '%.200s' is not a permutation: element %lld is %lld",
                         tensor->name, (long long)i, (long long)value);

@@ -167,6 +167,18 @@ unsigned char *glow__tensor_file_mapped(const glow_tensor_file *file);
 /* Gives the mapping away; the file may be read for as long as the new owner keeps the mapping. */
 void glow__tensor_file_give_mapping(glow_tensor_file *file, void **memory, int64_t *bytes);
 
+/* ---- elements of any type (elements.c) ------------------------------------------------------- */
+
+/* The bits of an element of `size` bytes at `p`, which need not be aligned. */
+uint64_t glow__bits_at(const unsigned char *p, int64_t size);
+/* The element at `p` of a type of reals (F64, F32, BF16, F16) or of whole numbers (I64, I32). */
+double glow__real_at(const unsigned char *p, int32_t type);
+int64_t glow__whole_at(const unsigned char *p, int32_t type);
+bool glow__type_is_real(int32_t type);
+bool glow__type_is_whole(int32_t type);
+/* "[3, 3, 7, 512]". Returns out. */
+const char *glow__dims_text(int32_t rank, const int64_t *dims, char *out, size_t size);
+
 /* ---- float32 and bfloat16 (bfloat16.c) ------------------------------------------------------- */
 
 /* Index of the first NaN or infinity; -1 if there is none. Any alignment. */

@@ -61,6 +61,12 @@ int32_t glow_model_mapped(const glow_model *model) {
   return 0;
 }
 
+glow_status glow_model_fill(glow_model *model, const glow_input *input,
+                            const glow_fill_options *options, glow_fill_report *report) {
+  (void)model, (void)input, (void)options, (void)report;
+  return unsupported("glow_model_fill");
+}
+
 /* ---- tensor files ---------------------------------------------------------------------------- */
 
 glow_status glow_tensor_file_open(glow_context *context, const char *path, glow_tensor_file **out) {

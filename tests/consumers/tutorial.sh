@@ -22,6 +22,8 @@ static glow_trainer *trainer;
 static glow_builder *builder;
 static float x[count * dims], latents[count * dims], back[count * dims];
 static double log_prob[count], weight[count];
+glow_status file_name(const char *name, char *out, size_t size, void *payload);
+void print_note(int32_t what, const char *name, void *payload);
 END
 awk '/^```c$/ { print "static void piece_" ++n "(void) {"; inside = 1; next }
      /^```$/ && inside { print "}"; inside = 0; next }

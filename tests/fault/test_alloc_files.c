@@ -144,6 +144,31 @@ static glow_status load_model(trial *t) {
   return status;
 }
 
+/* ---- weights by name ------------------------------------------------------------------------- */
+
+static void make_to_fill(trial *t) {
+  t->subject = helper_glow(t->context, NULL, 4);
+}
+
+static glow_status fill_model(trial *t) {
+  const source *s = t->choice;
+  const glow_input in = input_from(s->place, s->path, &s->copy);
+  glow_fill_report report = GLOW_FILL_REPORT_INIT;
+  glow_status status = glow_model_fill(t->subject, &in, NULL, &report);
+  hash_number(&t->result, status == GLOW_OK ? report.filled : 0);
+  return status;
+}
+
+static void fold_filled(const trial *t, uint64_t *hash) {
+  fold_reading(t, hash);
+  model_fold(t->subject, hash);
+}
+
+static void free_filled(trial *t) {
+  glow_model *model = t->subject;
+  glow_model_destroy(&model);
+}
+
 static void read_from_each(const char *path, operation op) {
   source s = {.copy = read_blob(path)};
   snprintf(s.path, sizeof s.path, "%s", path);
@@ -173,6 +198,8 @@ static void test_read(void **state) {
                  (operation){.name = "tensors", .run = open_tensors, .state = fold_reading});
   read_from_each(temp_path("model"),
                  (operation){.name = "model", .run = load_model, .state = fold_reading});
+  read_from_each(temp_path("model"),
+                 (operation){"fill", make_to_fill, fill_model, fold_filled, free_filled});
 }
 
 enum { MOST = 60 }; /* of a model; one, above, has all of its allocations fail */

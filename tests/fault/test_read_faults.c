@@ -20,6 +20,15 @@ static void keep_log(int32_t level, const char *text, void *payload) {
   snprintf(logged, sizeof logged, "%s", text);
 }
 
+static glow_model *make_model(uint64_t use) {
+  glow_glow_options g = GLOW_GLOW_OPTIONS_INIT;
+  g.input = (glow_shape){4, 4, 2};
+  g.levels = 2;
+  g.depth = 1;
+  g.hidden = 3;
+  return helper_glow(context, &g, use);
+}
+
 /* ---- readers --------------------------------------------------------------------------------- */
 
 typedef struct source {
@@ -35,6 +44,22 @@ static glow_status load_model(const call_operation *op, uint64_t *result) {
   assert_int_equal(status == GLOW_OK, model != NULL);
   if (model)
     model_fold(model, result);
+  glow_model_destroy(&model);
+  return status;
+}
+
+/* All or nothing. */
+static glow_status fill_model(const call_operation *op, uint64_t *result) {
+  const source *s = op->choice;
+  const glow_input in = input_from(s->place, s->path, NULL);
+  uint64_t before = HASH_INIT, after = HASH_INIT;
+  glow_model *model = make_model(4);
+  model_fold(model, &before);
+  glow_status status = glow_model_fill(model, &in, NULL, NULL);
+  model_fold(model, &after);
+  assert_true(status == GLOW_OK || before == after);
+  if (status == GLOW_OK)
+    hash_number(result, (int64_t)after);
   glow_model_destroy(&model);
   return status;
 }
@@ -116,6 +141,7 @@ static void test_files(void **state) {
   (void)state;
   each_place("model", temp_path("model"), load_model, FROM_MAPPING);
   each_place("tensors", temp_path("model"), read_tensors, FROM_LAZY);
+  each_place("fill", temp_path("model"), fill_model, FROM_LAZY);
 }
 
 static void test_checkpoints(void **state) {
@@ -204,15 +230,10 @@ static void test_newest_damaged(void **state) {
 /* ---- frame ----------------------------------------------------------------------------------- */
 
 static void make_files(void) {
-  glow_glow_options g = GLOW_GLOW_OPTIONS_INIT;
   glow_trainer_options o = GLOW_TRAINER_OPTIONS_INIT;
   glow_trainer *trainer = NULL;
   char series[300];
-  g.input = (glow_shape){4, 4, 2};
-  g.levels = 2;
-  g.depth = 1;
-  g.hidden = 3;
-  glow_model *model = helper_glow(context, &g, 3);
+  glow_model *model = make_model(3);
   samples data = samples_of(model);
   OK(glow_model_save(model, temp_path("model")));
   o.average = 1;

@@ -178,7 +178,8 @@ typedef void (*api_call)(api *a);
   X(trainer_change)                                                                                \
   X(model_file)                                                                                    \
   X(checkpoint)                                                                                    \
-  X(export)
+  X(export)                                                                                        \
+  X(model_fill)
 #define DECLARE(name) void api_##name(api *a);
 API_CALLS(DECLARE)
 #undef DECLARE

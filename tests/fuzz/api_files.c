@@ -133,6 +133,67 @@ void api_model_file(api *a) {
   api_keep(a, API_MODEL, status, model, slot->context, -1);
 }
 
+/* What renames: "" now and then, and now and then the name of another tensor, or a failure. */
+typedef struct renaming {
+  uint8_t form, every;
+  int32_t calls;
+} renaming;
+
+static glow_status rename_tensor(const char *name, char *out, size_t size, void *payload) {
+  renaming *r = payload;
+  PROMISE(*name && size > strlen(name));
+  if (r->form == 1 && r->calls++ == r->every)
+    return glow_error(GLOW_E_CANCELLED, "the caller's function gives up");
+  if (r->form == 2 && r->calls++ % (1 + r->every) == 0)
+    return GLOW_OK;
+  if (r->form == 3)
+    memset(out, 'x', size - (r->every & 1)); /* no such tensor, or no end */
+  else
+    snprintf(out, size, "%s", name);
+  return GLOW_OK;
+}
+
+static void see_note(int32_t what, const char *name, void *payload) {
+  glow_fill_report *seen = payload;
+  PROMISE(*name);
+  seen->missing += what == GLOW_TENSOR_MISSING;
+  seen->unused += what == GLOW_TENSOR_UNUSED;
+  seen->left += what == GLOW_TENSOR_LEFT;
+}
+
+/* One model filled from the file of another, or of itself. */
+void api_model_fill(api *a) {
+  api_slot *from = api_pick(a, API_MODEL), *to = api_pick(a, API_MODEL);
+  glow_fill_report report = GLOW_FILL_REPORT_INIT, seen = GLOW_FILL_REPORT_INIT;
+  glow_fill_options o = GLOW_FILL_OPTIONS_INIT;
+  size_t size = 0;
+  if (!from || !to)
+    return;
+  uint8_t form = api_byte(a);
+  renaming r = {form % 4, api_byte(a), 0};
+  void *saved = api_save_model(from->object, &size);
+  if (!saved)
+    return;
+  uint8_t *file = api_scratch(a, size);
+  memcpy(file, saved, size);
+  free(saved);
+  o.partial = form / 4 % 3;
+  o.rename = form ? rename_tensor : NULL;
+  o.rename_payload = &r;
+  o.note = see_note;
+  o.note_payload = &seen;
+  const glow_input *input = make_input(a, file, size);
+  int32_t tensors = glow_model_tensor_count(to->object);
+  glow_status status =
+      CALL(a, glow_model_fill(api_object(a, to), input, form == 255 ? NULL : &o, &report));
+  if (status != GLOW_OK)
+    return;
+  PROMISE(report.filled + report.missing + report.left == tensors);
+  PROMISE(form == 255 || (report.missing == seen.missing && report.left == seen.left &&
+                          report.unused == seen.unused));
+  PROMISE(report.filled < tensors || glow_model_initialised(to->object));
+}
+
 /* ---- checkpoints ----------------------------------------------------------------------------- */
 
 void api_checkpoint(api *a) {

@@ -136,7 +136,10 @@ static const step training[] = {{CALL_trainer_create, {0, 0, 1}},
                                 {CALL_fail_allocation, {2}},
                                 {CALL_checkpoint, {0}},
                                 {CALL_trainer_change, {0, 0, 0, 1}},
-                                {CALL_trainer_change, {0, 0, 0, 2}}};
+                                {CALL_trainer_change, {0, 0, 0, 2}},
+                                {CALL_model_fill, {0, 1}},
+                                {CALL_model_fill, {0, 1, 4}},
+                                {CALL_model_fill, {0, 1, 6, 2}}};
 static const step others[] = {
     {CALL_other_context, {0}},  {CALL_other_context, {1}},  {CALL_other_context, {9, 1}},
     {CALL_random_numbers, {0}}, {CALL_random_numbers, {0}}, {CALL_random_numbers, {0, 0, 0, 1}},

@@ -305,11 +305,75 @@ static void test_one_layer(void **state) {
   measure_to("one LU form, singular, in bfloat16", &t, data, true, GLOW_E_FORMAT, MATRIX);
 }
 
+/* ---- weights by name ------------------------------------------------------------------------- */
+
+enum { SIDE = 512 };
+
+static glow_model *one_matrix(glow_context *context) {
+  const glow_shape shape = {1, 1, SIDE};
+  glow_builder_options o = GLOW_BUILDER_OPTIONS_INIT;
+  glow_invconv_options plain = GLOW_INVCONV_OPTIONS_INIT;
+  glow_builder *builder = NULL;
+  glow_layer *layer = NULL;
+  glow_model *model = NULL;
+  o.bits = 0;
+  plain.lu = 0;
+  OK(glow_builder_create(context, &shape, &o, &builder));
+  OK(glow_invconv_create(context, &plain, &layer));
+  OK(glow_builder_add(builder, "mix", &layer));
+  OK(glow_prior_create(context, NULL, &layer));
+  OK(glow_builder_add(builder, "prior", &layer));
+  OK(glow_builder_finish(&builder, &model));
+  return model;
+}
+
+/* Besides the header, a copy of what is filled, also if the file is of two bytes an element. */
+static void test_fill(void **state) {
+  glow_allocator allocator = GLOW_ALLOCATOR_INIT;
+  glow_context_options o = GLOW_CONTEXT_OPTIONS_INIT;
+  glow_fill_options partial = GLOW_FILL_OPTIONS_INIT;
+  glow_context *context = NULL;
+  glow_input in = GLOW_INPUT_INIT;
+  text header = {NULL, 0, 0}, file = {NULL, 0, 0};
+  const size_t bytes = (size_t)2 * SIDE * SIDE;
+  (void)state;
+  add(&header, "{\"mix.weight\":{\"dtype\":\"BF16\",\"shape\":[%d,%d],\"data_offsets\":[0,%zu]}}",
+      SIDE, SIDE, bytes);
+  uint64_t length = header.size;
+  add_bytes(&file, &length, 8);
+  add_bytes(&file, header.bytes, header.size);
+  uint16_t *identity = calloc(bytes, 1);
+  assert_non_null(identity);
+  for (int i = 0; i < SIDE; i++)
+    identity[i * SIDE + i] = 0x3f80;
+  add_bytes(&file, identity, bytes);
+  free(identity);
+  in.data = file.bytes;
+  in.size = (int64_t)file.size;
+  partial.partial = 1;
+  allocator.allocate = context_alloc;
+  allocator.release = context_free;
+  o.allocator = &allocator;
+  OK(glow_context_create(&o, &context));
+  glow_model *model = one_matrix(context);
+  size_t before = live;
+  peak = live;
+  OK(glow_model_fill(model, &in, &partial, NULL));
+  assert_int_equal(live, before);
+  assert_true(peak - before > 2 * bytes);
+  assert_true(peak - before <= 2 * bytes + CONSTANT);
+  glow_model_destroy(&model);
+  glow_context_destroy(&context);
+  free(header.bytes);
+  free(file.bytes);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_tiny_tensors), cmocka_unit_test(test_long_values),
       cmocka_unit_test(test_metadata),     cmocka_unit_test(test_many_layers),
       cmocka_unit_test(test_couplings),    cmocka_unit_test(test_one_layer),
+      cmocka_unit_test(test_fill),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -26,6 +26,7 @@ static void test_models(void **state) {
   assert_null(loaded);
   NO_FILES(glow_model_load(context, "model", NULL));
   NO_FILES(glow_model_load_bytes(context, &in, NULL, NULL));
+  NO_FILES(glow_model_fill(model, &in, NULL, NULL));
   assert_false(glow_model_mapped(model));
   glow_model_destroy(&model);
   glow_context_destroy(&context);
