@@ -18,6 +18,7 @@
 #include "math/blas.h"
 #include "math/functions.h"
 #include "math/pointwise.h"
+#include "math/spline.h"
 
 /* Ends element (., j): from its sum, and what was in its place before. */
 static inline float glow__finish(float v, float before, int64_t j, const glow_epilogue *e) {
@@ -65,6 +66,7 @@ struct glow__kernels {
                     glow_layout layout, float *sum_bias, float *sum_scale);
   glow__functions functions; /* over arrays */
   glow__pointwise pointwise; /* over activations */
+  glow__splines splines;     /* over arrays of splines */
 };
 
 static inline int64_t glow__panels(const glow__kernels *kernels, int64_t n) {

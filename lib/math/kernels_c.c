@@ -90,4 +90,5 @@ void glow__kernels_fill_c(glow__kernels *kernels) {
   kernels->norm_back = kernels_c_norm_back;
   glow__functions_fill_c(&kernels->functions);
   glow__pointwise_fill_c(&kernels->pointwise);
+  glow__splines_fill_c(&kernels->splines);
 }

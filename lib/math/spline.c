@@ -1,8 +1,19 @@
-/* Monotone rational-quadratic splines. SPDX-License-Identifier: MIT */
+/* Monotone rational-quadratic splines one by one, by the C library's functions: the definition of
+ * glow__splines. SPDX-License-Identifier: MIT */
 #include "math/spline.h"
 
 #include <math.h>
 #include <string.h>
+
+glow__spline glow__spline_of(int32_t bins, double bound, double min_width, double min_height,
+                             double min_derivative) {
+  return (glow__spline){.bins = bins,
+                        .bound = bound,
+                        .min_width = min_width,
+                        .min_height = min_height,
+                        .min_derivative = min_derivative,
+                        .growth = expm1(1 - min_derivative)};
+}
 
 /* ---- knots ----------------------------------------------------------------------------------- */
 
@@ -12,7 +23,7 @@ static void softmax(const float *raw, int32_t count, double *share) {
   for (int32_t i = 1; i < count; i++)
     most = raw[i] > most ? raw[i] : most;
   for (int32_t i = 0; i < count; i++) {
-    share[i] = (double)expf(raw[i] - most);
+    share[i] = exp((double)raw[i] - (double)most);
     sum += share[i];
   }
   for (int32_t i = 0; i < count; i++)
@@ -31,18 +42,13 @@ static void spline_place(int32_t count, double bound, double least, const double
   knot[count] = bound;
 }
 
-/* softplus(shift) = 1 - m_d. */
-static double shift_of(const glow__spline *spline) {
-  return log(expm1(1.0 - spline->min_derivative));
-}
-
 static double softplus(double v) {
-  return v > 0 ? v + (double)log1pf(expf((float)-v)) : (double)log1pf(expf((float)v));
+  return (v > 0 ? v : 0) + log1p(exp(-fabs(v)));
 }
 
 void glow__spline_knots(const glow__spline *spline, const float *raw, glow__knots *k) {
   int32_t bins = spline->bins;
-  double shift = shift_of(spline);
+  double shift = log(spline->growth);
   softmax(raw, bins, k->width_share);
   softmax(raw + bins, bins, k->height_share);
   spline_place(bins, spline->bound, spline->min_width, k->width_share, k->x);
@@ -152,11 +158,50 @@ double glow__spline_gradient(const glow__spline *spline, const float *raw, const
   through_shares(bins, spline->bound, spline->min_width, k->width_share, i, -d_x, d_w, d_raw);
   through_shares(bins, spline->bound, spline->min_height, k->height_share, i, dy, d_h,
                  d_raw + bins);
-  double shift = shift_of(spline);
+  double shift = log(spline->growth);
   const float *slopes = raw + 2 * bins - 1; /* of inner knot i = 1, 2, ... */
   if (i > 0)
     d_raw[2 * bins + i - 1] = (float)(d_0 / (1 + exp(-((double)slopes[i] + shift))));
   if (i < bins - 1)
     d_raw[2 * bins + i] = (float)(d_1 / (1 + exp(-((double)slopes[i + 1] + shift))));
   return d_x;
+}
+
+/* ---- arrays ---------------------------------------------------------------------------------- */
+
+static void spline_forward_array(const glow__spline *spline, int64_t n, const float *raw,
+                                 const float *x, float *y, double *log_slope) {
+  for (int64_t i = 0; i < n; i++, raw += glow__spline_numbers(spline)) {
+    glow__knots knots;
+    glow__spline_knots(spline, raw, &knots);
+    y[i] = (float)glow__spline_forward(spline, &knots, (double)x[i], &log_slope[i]);
+  }
+}
+
+static void spline_inverse_array(const glow__spline *spline, int64_t n, const float *raw,
+                                 const float *y, float *x, double *log_slope) {
+  for (int64_t i = 0; i < n; i++, raw += glow__spline_numbers(spline)) {
+    glow__knots knots;
+    glow__spline_knots(spline, raw, &knots);
+    x[i] = (float)glow__spline_inverse(spline, &knots, (double)y[i], &log_slope[i]);
+  }
+}
+
+static void spline_gradient_array(const glow__spline *spline, int64_t n, const float *raw,
+                                  const float *x, const float *dy, const double *d_log, float *dx,
+                                  float *d_raw) {
+  int64_t numbers = glow__spline_numbers(spline);
+  for (int64_t i = 0; i < n; i++, raw += numbers) {
+    glow__knots knots;
+    float unused[3 * GLOW_SPLINE_MOST_BINS];
+    glow__spline_knots(spline, raw, &knots);
+    dx[i] = (float)glow__spline_gradient(spline, raw, &knots, (double)x[i], (double)dy[i], d_log[i],
+                                         d_raw ? d_raw + i * numbers : unused);
+  }
+}
+
+void glow__splines_fill_c(glow__splines *splines) {
+  splines->forward = spline_forward_array;
+  splines->inverse = spline_inverse_array;
+  splines->gradient = spline_gradient_array;
 }

@@ -12,8 +12,13 @@
  * A spline is made from 3K-1 unbounded floats: K for the widths, K for the heights, K-1 for the
  * inner derivatives,
  *   w = 2B (m_w + (1 - K m_w) softmax(u))     likewise h     d = m_d + softplus(u + c),
- * where c is such that u = 0 gives d = 1: all zeros are the identity. In double, except for the
- * exponentials. SPDX-License-Identifier: MIT */
+ * where c is such that u = 0 gives d = 1: all zeros are the identity.
+ *
+ * Everything is computed in double. In float32 a knot would be off by up to 2^-25 B, which in a bin
+ * of the least width, 2B / 1000, is 1e-5 of t; and a log-slope would be off by as much.
+ *
+ * Whole arrays of splines are in the table of kernels (glow__splines); spline.c defines them one by
+ * one, and spline_simd.h computes one in each lane of a vector. SPDX-License-Identifier: MIT */
 #ifndef GLOW_LIB_SPLINE_H
 #define GLOW_LIB_SPLINE_H
 
@@ -25,11 +30,34 @@ typedef struct glow__spline {
   int32_t bins;
   double bound;                                 /* B */
   double min_width, min_height, min_derivative; /* m_w, m_h, m_d */
+  double growth;                                /* exp(c) = exp(1 - m_d) - 1 */
 } glow__spline;
+
+glow__spline glow__spline_of(int32_t bins, double bound, double min_width, double min_height,
+                             double min_derivative);
 
 static inline int64_t glow__spline_numbers(const glow__spline *spline) {
   return 3 * (int64_t)spline->bins - 1;
 }
+
+/* ---- arrays of splines ----------------------------------------------------------------------- */
+
+/* n splines that differ in their raw parameters, raw [n, 3K-1]. A spline's results do not depend on
+ * its place or on n. x and y may be the same. */
+typedef struct glow__splines {
+  /* y from x, and x from y. log_slope: log dy/dx at that place, for both. */
+  void (*forward)(const glow__spline *spline, int64_t n, const float *raw, const float *x, float *y,
+                  double *log_slope);
+  void (*inverse)(const glow__spline *spline, int64_t n, const float *raw, const float *y, float *x,
+                  double *log_slope);
+  /* Gradient of dy * y + d_log * log dy/dx: dx, and, unless it is NULL, d_raw [n, 3K-1]. */
+  void (*gradient)(const glow__spline *spline, int64_t n, const float *raw, const float *x,
+                   const float *dy, const double *d_log, float *dx, float *d_raw);
+} glow__splines;
+
+void glow__splines_fill_c(glow__splines *splines);
+
+/* ---- one spline ------------------------------------------------------------------------------ */
 
 /* A spline's knots, and what its gradient needs besides them. */
 typedef struct glow__knots {
@@ -38,13 +66,12 @@ typedef struct glow__knots {
 } glow__knots;
 
 void glow__spline_knots(const glow__spline *spline, const float *raw, glow__knots *knots);
-/* y from x, and x from y. *log_slope: log dy/dx at that place, for both. */
+/* As in glow__splines, without rounding. */
 double glow__spline_forward(const glow__spline *spline, const glow__knots *knots, double x,
                             double *log_slope);
 double glow__spline_inverse(const glow__spline *spline, const glow__knots *knots, double y,
                             double *log_slope);
-/* Gradient of dy * y + d_log * log dy/dx: returns that of x, and writes that of the raw parameters.
- * */
+/* Returns dx. */
 double glow__spline_gradient(const glow__spline *spline, const float *raw, const glow__knots *knots,
                              double x, double dy, double d_log, float *d_raw);
 

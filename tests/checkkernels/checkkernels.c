@@ -35,18 +35,20 @@ glow__kernels16 plain16;
 
 /* ---- the list -------------------------------------------------------------------------------- */
 
+enum { MOST_LISTS = 4 };
+
 /* Rows over one kind of table. */
 typedef struct family {
   const char *name;
   size_t first_slot, end; /* the slots of the table: places of functions, without gaps */
-  const row *lists[3];
+  const row *lists[MOST_LISTS];
 } family;
 
 static const family families[] = {
     {"float32",
      offsetof(glow__kernels, pack),
      sizeof(glow__kernels),
-     {product_rows, function_rows, pointwise_rows}},
+     {product_rows, function_rows, pointwise_rows, spline_rows}},
     {"bfloat16", offsetof(glow__kernels16, round), sizeof(glow__kernels16), {product16_rows}}};
 enum { FAMILIES = sizeof families / sizeof *families, MOST_PROVIDERS = 8 };
 
@@ -165,7 +167,7 @@ static const void *table_of(const provider *p) {
 }
 
 static bool has_row(const family *f, size_t slot) {
-  for (int l = 0; l < 3 && f->lists[l]; l++)
+  for (int l = 0; l < MOST_LISTS && f->lists[l]; l++)
     for (const row *r = f->lists[l]; r->name; r++)
       if (r->slot == slot)
         return true;
@@ -305,14 +307,14 @@ static void run_family(const family *f, const provider *list) {
     check_row(p, &slots_row);
     for (size_t i = 0; p->kernels && i < sizeof choice_rows / sizeof *choice_rows; i++)
       check_row(p, &choice_rows[i]);
-    for (int l = 0; l < 3 && f->lists[l]; l++)
+    for (int l = 0; l < MOST_LISTS && f->lists[l]; l++)
       for (const row *r = f->lists[l]; r->name; r++)
         check_row(p, r);
     if (wanted_provider(p))
       printf("%s, %s: %s\n", f->name, p->name, failed == before ? "in order" : "NOT IN ORDER");
     fflush(stdout);
   }
-  for (int l = 0; l < 3 && f->lists[l]; l++)
+  for (int l = 0; l < MOST_LISTS && f->lists[l]; l++)
     for (const row *r = f->lists[l]; r->name; r++)
       bench_slot(list, r);
 }
@@ -323,7 +325,7 @@ static void print_list(void) {
     for (const provider *p = providers[i]; p->name; p++)
       printf(" %s", p->name);
     printf("\n");
-    for (int l = 0; l < 3 && families[i].lists[l]; l++)
+    for (int l = 0; l < MOST_LISTS && families[i].lists[l]; l++)
       for (const row *r = families[i].lists[l]; r->name; r++)
         printf("  %s%s\n", r->name, r->bench ? " (timed)" : "");
   }

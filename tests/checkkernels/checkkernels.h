@@ -33,6 +33,7 @@ typedef struct row {
 
 enum { MOST_ROWS = 16 };
 extern const row product_rows[MOST_ROWS], function_rows[MOST_ROWS], pointwise_rows[MOST_ROWS],
+    spline_rows[MOST_ROWS],
     product16_rows[MOST_ROWS]; /* each list ends with a row without a name */
 
 /* ---- failures -------------------------------------------------------------------------------- */
