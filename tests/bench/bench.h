@@ -16,7 +16,7 @@ double bench_peak(const char *provider, int64_t rounds);
 double bench_peak_of(const glow_executor *executor, const char *provider);
 
 typedef struct bench_model_options {
-  const char *model;                   /* glow, realnvp, nice or flow2d */
+  const char *model;                   /* glow, realnvp, nice, flow2d or spline6d */
   int64_t levels, depth, hidden, size; /* 0: that of the preset */
 } bench_model_options;
 

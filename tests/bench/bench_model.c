@@ -95,11 +95,24 @@ static glow_status make_nice(glow_context *context, const bench_model_options *o
   return glow_model_create_nice(context, &nice, out);
 }
 
+/* The flow of torch_spline6d.py: the preset for vectors, without its standardisation. */
+static glow_status make_spline6d(glow_context *context, const bench_model_options *o,
+                                 glow_model **out) {
+  glow_vector_flow_options flow = GLOW_VECTOR_FLOW_OPTIONS_INIT;
+  flow.dims = 6;
+  flow.unstandardised = 1;
+  set(&flow.steps, o->depth);
+  set(&flow.hidden, o->hidden);
+  return glow_model_create_vector_flow(context, &flow, out);
+}
+
 static const struct {
   const char *name;
   glow_status (*make)(glow_context *, const bench_model_options *, glow_model **);
 } models[] = {
-    {"glow", make_glow}, {"realnvp", make_realnvp}, {"nice", make_nice}, {"flow2d", make_flow2d}};
+    {"glow", make_glow},     {"realnvp", make_realnvp},   {"nice", make_nice},
+    {"flow2d", make_flow2d}, {"spline6d", make_spline6d},
+};
 enum { MODELS = sizeof models / sizeof *models };
 
 bool bench_model_known(const char *name) {

@@ -1,8 +1,9 @@
 /* glow-bench: times a training step, the log-likelihood and sampling of a model, in the modes that
  * are asked for: samples/s, GFLOP/s, the part of the cores' peak that this is, and memory.
  *
- *   glow-bench [--model glow|realnvp|nice|flow2d] [--levels N] [--depth N] [--hidden N] [--size N]
- *              [--batch 16] [--sample-batches 1,16,64] [--threads 2] [--kernels NAME] [--repeat 5]
+ *   glow-bench [--model glow|realnvp|nice|flow2d|spline6d] [--levels N] [--depth N] [--hidden N]
+ *              [--size N] [--batch 16] [--sample-batches 1,16,64] [--threads 2]
+ *              [--kernels NAME] [--repeat 5]
  *              [--what train,eval,sample,gradients] [--modes stored,reconstructed] [--json]
  *              [--products float32|bfloat16] [--cache-packed] [--inference-form]
  *
