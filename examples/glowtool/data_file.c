@@ -16,7 +16,8 @@
 
 #include "memory.h"
 
-bool data_fail(message error, const char *format, ...) {
+/* Analyzers know what it returns: tests/analyze/known_tool.h. */
+bool(data_fail)(message error, const char *format, ...) {
   va_list list;
   va_start(list, format);
   vsnprintf(error.text, error.size, format, list);

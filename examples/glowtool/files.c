@@ -138,6 +138,6 @@ int file_write_text(const char *path, const char *text, size_t bytes) {
   FILE *stream = file_begin(path, &file);
   if (!stream)
     return TOOL_BAD;
-  fwrite(text, 1, bytes, stream);
+  (void)fwrite(text, 1, bytes, stream); /* file_end tells a failure */
   return file_end(stream, path, &file);
 }

@@ -19,7 +19,7 @@ static void quote(FILE *file, const char *text) {
     else if (length == 2 && s[0] == 0xC2 && s[1] < 0xA0) /* C1: terminals act on them */
       fprintf(file, "\\u%04x", s[1]);
     else
-      fwrite(text, 1, (size_t)length, file);
+      (void)fwrite(text, 1, (size_t)length, file);
     text += length ? length : 1;
   }
   putc('"', file);

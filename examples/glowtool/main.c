@@ -123,7 +123,7 @@ static int end(int code) {
 }
 
 int main(int argc, char **argv) {
-  signal(SIGPIPE, SIG_IGN); /* so that a run whose reader has gone still saves */
-  signal(SIGXFSZ, SIG_IGN); /* so that a limit of file sizes is an error of write() */
+  (void)signal(SIGPIPE, SIG_IGN); /* so that a run whose reader has gone still saves */
+  (void)signal(SIGXFSZ, SIG_IGN); /* so that a limit of file sizes is an error of write() */
   return end(dispatch(argc, argv));
 }

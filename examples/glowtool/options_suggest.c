@@ -191,7 +191,7 @@ static void simplify(const char *word, char *out, size_t size) {
   size_t used = 0;
   word += strspn(word, "-");
   for (; *word && *word != '=' && used + 1 < size; word++)
-    out[used++] = *word == '_' ? '-' : (char)tolower((unsigned char)*word);
+    out[used++] = (char)(*word == '_' ? '-' : tolower((unsigned char)*word));
   out[used] = '\0';
 }
 

@@ -22,7 +22,7 @@ static void put_word(FILE *file, const char *word) {
       fprintf(file, "\\x%02x", byte);
       length = 1;
     } else {
-      fwrite(word, 1, (size_t)length, file);
+      (void)fwrite(word, 1, (size_t)length, file);
     }
     word += length;
   }

@@ -108,15 +108,22 @@ static double place_y(const chart *c, double y) {
   return HEIGHT - BOTTOM - (y - c->y.low) / (c->y.high - c->y.low) * (HEIGHT - TOP - BOTTOM);
 }
 
+/* Besides the one at the low end. */
+static int tick_count(const axis *a) {
+  return (int)lround((a->high - a->low) / a->step);
+}
+
 static void draw_axes(chart *c) {
   char label[32];
-  for (double v = c->x.low; v <= c->x.high + c->x.step / 2; v += c->x.step) {
+  for (int k = 0; k <= tick_count(&c->x); k++) {
+    double v = c->x.low + k * c->x.step;
     int64_t x = lround(place_x(c, v));
     box(c, x, TOP, 1, HEIGHT - TOP - BOTTOM, grey);
     snprintf(label, sizeof label, "%.6g", fabs(v) < c->x.step / 1e6 ? 0.0 : v);
     write_text(c, x - text_width(label) / 2, HEIGHT - BOTTOM + 12, label, black);
   }
-  for (double v = c->y.low; v <= c->y.high + c->y.step / 2; v += c->y.step) {
+  for (int k = 0; k <= tick_count(&c->y); k++) {
+    double v = c->y.low + k * c->y.step;
     int64_t y = lround(place_y(c, v));
     box(c, LEFT, y, WIDTH - LEFT - RIGHT, 1, grey);
     snprintf(label, sizeof label, "%.4g", fabs(v) < c->y.step / 1e6 ? 0.0 : v);

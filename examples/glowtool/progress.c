@@ -47,7 +47,8 @@ void progress_open(progress *p, const char *log_path, int64_t steps, int64_t eve
   p->steps = steps;
   p->every = every;
   p->log_path = log_path;
-  p->log = p->log_kept = -1;
+  p->log = -1;
+  p->log_kept = -1;
   p->last_line = -1.0;
 }
 
@@ -241,7 +242,7 @@ void progress_event_close(progress *p) {
   fclose(p->event.file);
   if (p->event_text) {
     if (p->json && !p->mute) {
-      fwrite(p->event_text, 1, p->event_bytes, stdout);
+      (void)fwrite(p->event_text, 1, p->event_bytes, stdout);
       check_stdout(p);
     }
     log_line(p, p->event_text, p->event_bytes);

@@ -40,7 +40,8 @@ static int told(const char *path) {
 static const char *name_line(const sample_set *set, int64_t index, char *out, size_t size) {
   data_name(set, index, out, size - 1);
   for (char *c = out; *c; c++)
-    *c = *c == '\n' ? ' ' : *c;
+    if (*c == '\n')
+      *c = ' ';
   strcat(out, "\n");
   return out;
 }
@@ -161,7 +162,7 @@ static void put_array_header(result_file *f) {
     used += snprintf(text + used, sizeof text - (size_t)used, " %lld,", (long long)c->dims[i]);
   used += snprintf(text + used, sizeof text - (size_t)used, "), }");
   int size = (10 + used + 1 + 63) / 64 * 64 - 10;
-  fwrite("\x93NUMPY\1\0", 1, 8, f->table);
+  (void)fwrite("\x93NUMPY\1\0", 1, 8, f->table);
   putc(size & 255, f->table);
   putc(size >> 8, f->table);
   fprintf(f->table, "%-*s\n", size - 1, text);
@@ -202,8 +203,8 @@ int result_append(result_file *f, const void *const *data, int64_t rows) {
   else if (f->csv)
     put_rows(f, data, rows);
   else
-    fwrite(data[0], (size_t)element_size(first->type), (size_t)(rows * result_width(first)),
-           f->table);
+    (void)fwrite(data[0], (size_t)element_size(first->type), (size_t)(rows * result_width(first)),
+                 f->table);
   if (f->table && ferror(f->table))
     code = told(f->path);
   f->written += rows;

@@ -89,15 +89,15 @@ static const int32_t *labels_of(const row_pass *p, const int32_t *labels) {
 /* ---- passes ---------------------------------------------------------------------------------- */
 
 static int run_forward(row_pass *p, int64_t first, const float *x, int64_t count,
-                       glow_forward_options *o, const char *what) {
-  int code =
-      check_labels(p, first, o->labels, count, o->latents && o->form == GLOW_LATENTS_WHITENED);
+                       const glow_forward_options *options, const char *what) {
+  glow_forward_options o = *options;
+  int code = check_labels(p, first, o.labels, count, o.latents && o.form == GLOW_LATENTS_WHITENED);
   if (code != TOOL_FINE)
     return code;
   const char *layer = NULL;
-  o->statuses = p->statuses;
-  o->layer = wanted_layer(p, &layer);
-  glow_status status = glow_workspace_forward(p->workspace, x, count, o);
+  o.statuses = p->statuses;
+  o.layer = wanted_layer(p, &layer);
+  glow_status status = glow_workspace_forward(p->workspace, x, count, &o);
   if (status != GLOW_OK)
     return complain_status(status, what);
   settle(p, first, count, layer);

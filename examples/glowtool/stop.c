@@ -42,7 +42,7 @@ static void on_stop(int number) {
     tell(training ? "\nglowtool: stopping after this step; Ctrl-C (again) quits without saving\n"
                   : "\nglowtool: stopping after this batch; Ctrl-C (again) quits at once\n");
   } else if (is_meant(number)) {
-    signal(number, SIG_DFL);
+    (void)signal(number, SIG_DFL);
     raise(number); /* it is delivered when this handler returns */
   }
   errno = error;
@@ -94,7 +94,7 @@ void stop_end(void) {
   int number = wanted;
   if (!number)
     return;
-  signal(number, SIG_DFL);
+  (void)signal(number, SIG_DFL);
   raise(number);
 }
 

@@ -45,7 +45,8 @@ static const char *one_line(char *text) {
   if (length && text[length - 1] == '\n')
     text[length - 1] = '\0';
   for (char *c = text; *c; c++)
-    *c = *c == '\n' ? ' ' : *c;
+    if (*c == '\n')
+      *c = ' ';
   return text;
 }
 

@@ -1,10 +1,11 @@
 #!/bin/sh
 # Looks for faults without running anything, and fails with what is found. Usage:
 #   sh tests/analyze/analyze.sh gcc            gcc -fanalyzer, on lib/
-#   sh tests/analyze/analyze.sh clang-tidy     the checks of .clang-tidy, on lib/
+#   sh tests/analyze/analyze.sh clang-tidy     the checks of .clang-tidy, on lib/, examples/ and tests/support/
 #   sh tests/analyze/analyze.sh shellcheck     all scripts; settings are in .shellcheckrc
 # With files behind it, only these are looked at. A missing tool gives exit status 77. False alarms stand
-# with their reasons in accepted.txt; what an analyzer cannot know of other files stands in known.h.
+# with their reasons in accepted.txt; what an analyzer cannot know of other files stands in known.h, and of
+# glowtool's in known_tool.h.
 # SPDX-License-Identifier: MIT
 set -u
 cd "$(dirname "$0")/../.." || exit 1
@@ -54,11 +55,12 @@ gcc-one)
   ;;
 clang-tidy)
   command -v clang-tidy-14 > /dev/null || skip "clang-tidy-14 is missing"
-  [ $# -gt 0 ] || set -- $(sources lib)
+  [ $# -gt 0 ] || set -- $(sources lib examples tests/support)
   each "$@"
   ;;
 clang-tidy-one)
   tool=clang-tidy
+  case $1 in examples/glowtool/*) flags="$flags -include $here/known_tool.h" ;; esac
   # One file at a time: with several, clang-tidy 14 calls every va_list uninitialised.
   if ! said=$(clang-tidy-14 --quiet --checks="$(accepted "$1" | sed 's/^/-/' | tr '\n' ',')" \
     "$1" -- $flags 2>&1); then
