@@ -13,6 +13,7 @@
 #include <glow/layer.h>
 #include <glow/model.h>
 #include <glow/net.h>
+#include <glow/objective.h>
 #include <glow/presets.h>
 #include <glow/rng.h>
 #include <glow/train.h>

@@ -265,6 +265,15 @@ static const pin pins[] = {
     PLACE(glow_res_net_options, standardise, 32),
     PLACE(glow_res_net_options, reserved, 36),
     PLACE(glow_res_net_options, condition, 40),
+    /* glow/objective.h */
+    SIZE(glow_importance, 56),
+    PLACE(glow_importance, struct_size, 0),
+    PLACE(glow_importance, count, 8),
+    PLACE(glow_importance, log_z, 16),
+    PLACE(glow_importance, log_z_error, 24),
+    PLACE(glow_importance, ess, 32),
+    PLACE(glow_importance, largest, 40),
+    PLACE(glow_importance, failed, 48),
     /* glow/presets.h */
     SIZE(glow_conditioner_request, 80),
     PLACE(glow_conditioner_request, struct_size, 0),

@@ -316,12 +316,33 @@ static void test_filled_structs(void **state) {
   assert_int_equal(glow_trainer_step_count(b->trainer), 0);
 }
 
+/* What functions of <glow/objective.h> fill. */
+static void test_filled_objectives(void **state) {
+  struct {
+    glow_importance estimate;
+    unsigned char after[16];
+  } room;
+  const double log_p = -1.0;
+  (void)state;
+  memset(&room, 0x5a, sizeof room);
+  room.estimate.struct_size = sizeof room;
+  OK(glow_importance_estimate(&log_p, &log_p, 1, NULL, &room.estimate));
+  assert_int_equal(room.estimate.struct_size, sizeof room);
+  assert_true(room.estimate.log_z == 0.0);
+  for (size_t i = 0; i < sizeof room.after; i++)
+    assert_int_equal(room.after[i], 0x5a);
+  room.estimate.struct_size = sizeof room.estimate - 1;
+  REFUSED(glow_importance_estimate(&log_p, &log_p, 1, NULL, &room.estimate), GLOW_E_ARGUMENT,
+          "glow_importance");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, open_bench, close_bench)
 
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(struct_sizes),
       TEST(filled_structs),
+      TEST(filled_objectives),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
