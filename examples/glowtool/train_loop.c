@@ -85,15 +85,19 @@ static int test(train_run *run) {
 
 /* ---- steps ----------------------------------------------------------------------------------- */
 
-/* A model that --from has read may be initialised already. */
-/* What the samples of the feed are conditioned on. */
-static glow_status set_conditions(train_run *run, int64_t count) {
-  const feed *f = &run->feed;
-  return f->conditions
-             ? glow_trainer_set_condition(run->trainer, f->conditions, count, run->data.condition)
-             : GLOW_OK;
+/* What the feed holds. */
+static glow_batch batch_of(const feed *f, int64_t count) {
+  glow_batch batch = GLOW_BATCH_INIT;
+  batch.count = count;
+  batch.x = f->x;
+  batch.pixels = f->x ? NULL : f->pixels;
+  batch.labels = f->labels;
+  batch.condition = f->conditions;
+  batch.condition_count = f->conditions ? count : 0;
+  return batch;
 }
 
+/* A model that --from has read may be initialised already. */
 static int initialise(train_run *run) {
   if (run->resumed >= 0 || glow_model_initialised(run->model))
     return TOOL_FINE;
@@ -101,12 +105,8 @@ static int initialise(train_run *run) {
   int code = feed_next(&run->feed, count);
   if (code != TOOL_FINE)
     return code;
-  glow_status status = set_conditions(run, count);
-  if (status == GLOW_OK)
-    status = run->feed.x
-                 ? glow_trainer_initialise(run->trainer, run->feed.x, run->feed.labels, count)
-                 : glow_trainer_initialise_pixels(run->trainer, run->feed.pixels, run->feed.labels,
-                                                  count);
+  const glow_batch batch = batch_of(&run->feed, count);
+  glow_status status = glow_trainer_initialise_batch(run->trainer, &batch);
   /* These images only initialise: the first epoch still has them all. */
   run->feed.place.next = 0;
   return status == GLOW_OK ? TOOL_FINE : complain_status(status, "initialising");
@@ -138,11 +138,8 @@ static int step(train_run *run) {
   int code = feed_next(&run->feed, s->batch);
   if (code != TOOL_FINE)
     return code;
-  const feed *f = &run->feed;
-  glow_status status = set_conditions(run, s->batch);
-  if (status == GLOW_OK)
-    status = f->x ? glow_trainer_step(run->trainer, f->x, f->labels, s->batch, &report)
-                  : glow_trainer_step_pixels(run->trainer, f->pixels, f->labels, s->batch, &report);
+  const glow_batch batch = batch_of(&run->feed, s->batch);
+  glow_status status = glow_trainer_step_batch(run->trainer, &batch, &report);
   if (status != GLOW_OK)
     return refuse_step(run, status, place);
   progress_step done = {.step = report.step,

@@ -64,6 +64,29 @@ GLOW_API glow_status glow_optimizer_step(glow_optimizer *optimizer, glow_model *
 /* Updates made so far. */
 GLOW_API int64_t glow_optimizer_step_count(const glow_optimizer *optimizer);
 
+/* ---- batches --------------------------------------------------------------------------------- */
+
+/* Samples for a step or an initialisation, with all that they come with. The arrays are the
+ * caller's, and are only read during the call. What is not finite, or does not fit the model, is
+ * refused, and nothing changes. */
+typedef struct glow_batch {
+  size_t struct_size;
+  int64_t count;          /* 1 or more */
+  const float *x;         /* [count, dims]; or */
+  const uint8_t *pixels;  /* [count, dims], 8 bits, for models with bits 1 to 8: they are
+                              dequantised, with new noise in each step */
+  const int32_t *labels;  /* [count], for models with classes: see <glow/workspace.h>; or NULL */
+  const float *condition; /* [condition_count, condition size], for models that take one, or NULL */
+  int64_t condition_count; /* `count`, or 1: all samples get the same; 0 without a condition */
+  const double *weights;   /* [count], finite, 0 or more, not all 0; NULL: all are 1. Each loss is
+                              the weighted mean sum_n w_n l_n / sum_n w_n, so that a weight of 2
+                              equals a sample that is there twice, and a weight of 0 one that is
+                              not there. (It must be finite all the same, and batch normalisations
+                              count all samples alike.) */
+} glow_batch;
+#define GLOW_BATCH_INIT                                                                            \
+  { sizeof(glow_batch), 0, NULL, NULL, NULL, NULL, 0, NULL }
+
 /* ---- trainer --------------------------------------------------------------------------------- */
 
 typedef struct glow_trainer glow_trainer;
@@ -107,8 +130,9 @@ typedef struct glow_step_report {
   double rate;          /* learning rate used */
   double gradient_norm; /* of the whole loss, penalty included, before clipping */
   double class_loss;    /* mean cross-entropy in bits over the labelled samples; NaN if there are
-                           none, or no classifier */
-  double accuracy;      /* the share of them whose largest logit is at their label; NaN likewise */
+                           none with a weight above 0, or no classifier */
+  double accuracy;      /* the share of them, in weights, whose largest logit is at their label; NaN
+                           likewise */
   double drift;         /* the largest of the step's reconstructions, one that was past the bound
                            included: see glow_workspace_options; 0 if nothing was reconstructed */
   int32_t recomputes;   /* 1: the gradients come from layers that were run forward again */
@@ -135,45 +159,65 @@ GLOW_API glow_status glow_model_dequantise(const glow_model *model, const uint8_
 GLOW_API glow_status glow_model_quantise(const glow_model *model, const float *x, int64_t count,
                                          uint8_t *pixels);
 
-/* Sets the conditions [count, size], for models that take one: sample n of an initialisation or
- * step that follows gets condition n; with count 1, all samples get the same. The array is borrowed
- * until another is set; a batch callback may set those of its batch. condition NULL and count 0:
- * none. */
-GLOW_API glow_status glow_trainer_set_condition(glow_trainer *trainer, const float *condition,
-                                                int64_t count, int64_t size);
-/* Initialises the model from `count` samples x (glow_workspace_initialise). labels: as in
- * passes. */
+/* Initialises the model from the data of a batch (glow_workspace_initialise). Weights are refused:
+ * first values are statistics of the data as they are. */
+GLOW_API glow_status glow_trainer_initialise_batch(glow_trainer *trainer, const glow_batch *batch);
+/* The same with samples x [count, dims]. labels: as in passes. */
 GLOW_API glow_status glow_trainer_initialise(glow_trainer *trainer, const float *x,
                                              const int32_t *labels, int64_t count);
-/* The same from pixels, which are dequantised. */
+/* The same with pixels, which are dequantised. */
 GLOW_API glow_status glow_trainer_initialise_pixels(glow_trainer *trainer, const uint8_t *pixels,
                                                     const int32_t *labels, int64_t count);
-/* Makes one step on `count` samples: gradients in micro-batches, clipping, the update, the average.
- * The loss is the mean bits/dim over the batch plus, with a classifier, class_weight times its mean
+/* Makes one step on a batch: gradients in micro-batches, clipping, the update, the average. The
+ * loss is the mean bits/dim over the batch plus, with a classifier, class_weight times its mean
  * cross-entropy in bits over the samples whose label is not -1. (In OpenAI's code for Glow,
  * class-conditional models had a weight of 0.01.) The average starts as the parameters after the
  * first step. If the input, the loss or a gradient is not finite, or a layer would become singular,
  * the step is refused with GLOW_E_NUMERIC, which names the first offending layer, and nothing
  * changes, the step count included. report may be NULL; its struct_size is set by the caller. */
+GLOW_API glow_status glow_trainer_step_batch(glow_trainer *trainer, const glow_batch *batch,
+                                             glow_step_report *report);
+/* The same with samples x [count, dims]. */
 GLOW_API glow_status glow_trainer_step(glow_trainer *trainer, const float *x, const int32_t *labels,
                                        int64_t count, glow_step_report *report);
-/* The same from pixels, which are dequantised with new noise in each step. */
+/* The same with pixels. */
 GLOW_API glow_status glow_trainer_step_pixels(glow_trainer *trainer, const uint8_t *pixels,
                                               const int32_t *labels, int64_t count,
                                               glow_step_report *report);
 
-/* Fills in `count` samples and their labels (labels is NULL if the model has no classes) for a
- * step. A status other than GLOW_OK ends the run and is returned. */
-typedef glow_status (*glow_batch_fn)(int64_t step, int64_t count, uint8_t *pixels, int32_t *labels,
-                                     void *payload);
+/* Points *batch at the samples of a step. When it is called, batch->count is the number of samples
+ * asked for, and all else is as in GLOW_BATCH_INIT; it may give fewer, but at least 1. The arrays
+ * must stay until it is called again or the run has ended. A status other than GLOW_OK ends the run
+ * and is returned. */
+typedef glow_status (*glow_next_fn)(int64_t step, glow_batch *batch, void *payload);
 /* Called after each step; a result other than 0 cancels the run. */
 typedef int32_t (*glow_progress_fn)(const glow_step_report *report, void *payload);
-/* Makes `steps` more steps of `batch` samples from `next`. progress may be NULL. GLOW_E_CANCELLED
- * if it was cancelled, by progress after a step or by another thread within one
- * (glow_workspace_cancel of the trainer's workspace); finished steps stay. */
-GLOW_API glow_status glow_trainer_run(glow_trainer *trainer, int64_t steps, int64_t batch,
-                                      glow_batch_fn next, void *next_payload,
-                                      glow_progress_fn progress, void *progress_payload);
+
+typedef struct glow_run_options {
+  size_t struct_size;
+  int64_t steps;     /* how many more to make; default 0 */
+  int64_t batch;     /* samples that `next` is asked for; default 16 */
+  glow_next_fn next; /* not NULL */
+  void *next_payload;
+  glow_progress_fn progress; /* may be NULL */
+  void *progress_payload;
+} glow_run_options;
+#define GLOW_RUN_OPTIONS_INIT                                                                      \
+  { sizeof(glow_run_options), 0, 16, NULL, NULL, NULL, NULL }
+
+typedef struct glow_run_report {
+  size_t struct_size;
+  int64_t steps; /* made by this run */
+} glow_run_report;
+#define GLOW_RUN_REPORT_INIT                                                                       \
+  { sizeof(glow_run_report), 0 }
+
+/* Makes steps whose batches `next` gives. Allocates nothing. GLOW_E_CANCELLED if it was cancelled,
+ * by progress after a step or by another thread within one (glow_workspace_cancel of the trainer's
+ * workspace); finished steps stay. report may be NULL; its struct_size is set by the caller, and it
+ * is filled in whatever ended the run. */
+GLOW_API glow_status glow_trainer_run(glow_trainer *trainer, const glow_run_options *options,
+                                      glow_run_report *report);
 
 /* Steps made so far, those before a checkpoint included. */
 GLOW_API int64_t glow_trainer_step_count(const glow_trainer *trainer);

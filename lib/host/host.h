@@ -18,6 +18,14 @@ bool glow__workspace_set_recomputes(glow_workspace *workspace, bool recomputes);
 /* What messages call the first sample of a pass: where its samples are a part of the caller's. */
 void glow__workspace_set_base(glow_workspace *workspace, int64_t base);
 
+/* The conditions that were lent to the workspace, to be put back later. */
+typedef struct glow__conditions {
+  const float *condition;
+  int64_t count;
+} glow__conditions;
+void glow__workspace_conditions(const glow_workspace *workspace, glow__conditions *out);
+void glow__workspace_set_conditions(glow_workspace *workspace, const glow__conditions *conditions);
+
 /* Writes layer `index`'s options to config. */
 glow_status glow__model_save_layer(const glow_model *model, int32_t index, glow__config *config);
 /* For loading: the model that is being built, whose tensors have no memory yet; and finishing it

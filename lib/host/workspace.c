@@ -205,6 +205,15 @@ glow_status glow_workspace_set_condition(glow_workspace *ws, const float *condit
   return GLOW_OK;
 }
 
+void glow__workspace_conditions(const glow_workspace *ws, glow__conditions *out) {
+  *out = (glow__conditions){ws->condition, ws->condition_count};
+}
+
+void glow__workspace_set_conditions(glow_workspace *ws, const glow__conditions *conditions) {
+  ws->condition = conditions->condition;
+  ws->condition_count = conditions->count;
+}
+
 void glow__workspace_set_base(glow_workspace *ws, int64_t base) {
   ws->base = base;
 }

@@ -15,8 +15,9 @@ static int64_t largest(const float *logits, int64_t classes) {
   return best;
 }
 
-bool glow__cross_entropy(const float *logits, const int32_t *labels, int64_t count, int64_t classes,
-                         double weight, float *d_logits, glow__class_sums *sums) {
+bool glow__cross_entropy(const float *logits, const int32_t *labels, const double *shares,
+                         int64_t count, int64_t classes, double weight, float *d_logits,
+                         glow__class_sums *sums) {
   for (int64_t n = 0; n < count; n++, logits += classes, d_logits += classes) {
     int64_t best = largest(logits, classes);
     double top = (double)logits[best], sum = 0.0;
@@ -29,10 +30,10 @@ bool glow__cross_entropy(const float *logits, const int32_t *labels, int64_t cou
     if (labels[n] < 0)
       continue;
     for (int64_t k = 0; k < classes; k++)
-      d_logits[k] = (float)(weight / log_2 *
+      d_logits[k] = (float)(shares[n] * weight / log_2 *
                             (exp((double)logits[k] - top) / sum - (k == labels[n] ? 1.0 : 0.0)));
-    sums->loss += (top + log(sum) - (double)logits[labels[n]]) / log_2;
-    sums->right += best == labels[n];
+    sums->loss += shares[n] * (top + log(sum) - (double)logits[labels[n]]) / log_2;
+    sums->right += best == labels[n] ? shares[n] : 0.0;
   }
   return true;
 }

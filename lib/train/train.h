@@ -23,19 +23,32 @@ void glow__optimizer_set_steps(glow_optimizer *optimizer, int64_t steps);
 /* ---- the classifier's part of the loss ------------------------------------------------------- */
 
 typedef struct glow__class_sums {
-  double loss;      /* bits, over the labelled samples */
-  int64_t labelled; /* counted beforehand, because the loss is their mean */
-  int64_t right;    /* how many of these have the largest logit at the label */
+  double loss;     /* bits, over the labelled samples */
+  double labelled; /* shares of these, known beforehand, because the loss is their mean */
+  double right;    /* shares of those of them that have the largest logit at the label */
 } glow__class_sums;
 
-/* Adds the loss and the number of right ones of [count, classes] to *sums, and writes the gradient
- * of weight times the loss. False: a logit is not finite. */
-bool glow__cross_entropy(const float *logits, const int32_t *labels, int64_t count, int64_t classes,
-                         double weight, float *d_logits, glow__class_sums *sums);
+/* Adds the loss and the right ones of [count, classes], each sample with its share, to *sums, and
+ * writes the gradient of weight times the loss. False: a logit is not finite. */
+bool glow__cross_entropy(const float *logits, const int32_t *labels, const double *shares,
+                         int64_t count, int64_t classes, double weight, float *d_logits,
+                         glow__class_sums *sums);
 
 /* Adds the gradients 2 gain_l2 g of gain_l2 |g|^2 to the model's flat gradients, for the scales g
  * of weight normalisation. */
 glow_status glow__penalise_gains(const glow_model *model, double gain_l2, float *gradients);
+
+/* ---- callbacks ------------------------------------------------------------------------------- */
+
+typedef struct glow__callback {
+  char before[1024]; /* the last error text, to see whether the function leaves one */
+} glow__callback;
+
+/* Around the call of a caller's function: `status` is what it returned, `what` it ("the batch
+ * callback"). */
+void glow__callback_begin(glow__callback *callback);
+glow_status glow__callback_end(const glow__callback *callback, glow_status status, int64_t step,
+                               const char *what);
 
 /* ---- notes: texts under keys ----------------------------------------------------------------- */
 
@@ -94,6 +107,21 @@ void glow__flat_scale(glow__flat *flat, float *x, float factor);
 void glow__flat_approach(glow__flat *flat, float *x, const float *y, float weight);
 void glow__flat_swap(glow__flat *flat, float *x, float *y);
 
+/* ---- batches --------------------------------------------------------------------------------- */
+
+typedef struct glow__batch {
+  glow_batch given;
+  double mean_weight; /* 1 without weights */
+} glow__batch;
+
+/* Copies and checks a batch for this model. */
+glow_status glow__batch_read(const glow_model *model, const glow_batch *from, glow__batch *to);
+/* Weight of a sample divided by the mean weight: exactly 1 if all weights are the same power of 2,
+ * or there are none. */
+double glow__batch_weight(const glow__batch *batch, int64_t sample);
+/* Lends the workspace the conditions of samples `first` and on. */
+glow_status glow__batch_lend_conditions(const glow__batch *batch, int64_t first,
+                                        glow_workspace *workspace);
 /* Number of elements of a batch [count, dims]; refuses counts below 1 and products that overflow.
  * */
 glow_status glow__batch_elements(const glow_model *model, int64_t count, int64_t *elements);

@@ -59,6 +59,9 @@ static glow_status trainer_fill(glow_trainer *t) {
   t->options.optimizer = glow__optimizer_options(t->optimizer);
   GLOW_TRY(glow_workspace_create(t->model, &ws, &t->workspace));
   GLOW_TRY(glow__flat_create(t->context, glow_model_parameter_count(t->model), &t->flat));
+  t->share = glow_allocate(t->context, (size_t)o->micro_batch * sizeof(double));
+  if (!t->share)
+    return GLOW_E_MEMORY;
   t->weight = glow_allocate(t->context, (size_t)o->micro_batch * sizeof(double));
   if (!t->weight)
     return GLOW_E_MEMORY;
@@ -114,6 +117,7 @@ void glow_trainer_destroy(glow_trainer **trainer) {
   glow_workspace_destroy(&t->workspace);
   glow__flat_destroy(&t->flat);
   glow__notes_destroy(context, &t->notes);
+  glow_release(context, t->share);
   glow_release(context, t->weight);
   glow_release(context, t->log_prob);
   glow_release(context, t->d_logits);
@@ -151,65 +155,10 @@ glow_workspace *glow_trainer_workspace(glow_trainer *trainer) {
   return trainer ? trainer->workspace : NULL;
 }
 
-/* ---- conditions ------------------------------------------------------------------------------ */
-
-glow_status glow_trainer_set_condition(glow_trainer *t, const float *condition, int64_t count,
-                                       int64_t size) {
-  GLOW_LIVE(t, TRAINER);
-  if (!t)
-    return glow_error(GLOW_E_ARGUMENT, "glow_trainer_set_condition: NULL argument");
-  GLOW_TRY(glow_workspace_set_condition(t->workspace, condition, count, size));
-  t->conditions = condition;
-  t->condition_count = count;
-  return GLOW_OK;
-}
-
-glow_status glow__trainer_aim_condition(glow_trainer *t, int64_t first, int64_t count) {
-  int64_t size = glow_model_condition_size(t->model), have = t->condition_count;
-  if (have > 1 && have != count)
-    return glow_error(GLOW_E_ARGUMENT, "%lld conditions for a batch of %lld samples",
-                      (long long)have, (long long)count);
-  if (have > 1)
-    return glow_workspace_set_condition(t->workspace, t->conditions + first * size, have - first,
-                                        size);
-  return glow_workspace_set_condition(t->workspace, t->conditions, have, size);
-}
-
-/* ---- initialisation -------------------------------------------------------------------------- */
-
 glow_status glow__trainer_check_idle(const glow_trainer *trainer) {
   if (trainer->average_used)
     return glow_error(GLOW_E_STATE, "the average is in use: call glow_trainer_use_average with 0");
   return GLOW_OK;
-}
-
-glow_status glow_trainer_initialise(glow_trainer *trainer, const float *x, const int32_t *labels,
-                                    int64_t count) {
-  GLOW_LIVE(trainer, TRAINER);
-  if (!trainer || !x)
-    return glow_error(GLOW_E_ARGUMENT, "glow_trainer_initialise: NULL argument");
-  GLOW_TRY(glow__trainer_check_idle(trainer));
-  GLOW_TRY(glow__trainer_aim_condition(trainer, 0, count));
-  return glow_workspace_initialise(trainer->workspace, trainer->model, x, labels, count);
-}
-
-glow_status glow_trainer_initialise_pixels(glow_trainer *trainer, const uint8_t *pixels,
-                                           const int32_t *labels, int64_t count) {
-  GLOW_LIVE(trainer, TRAINER);
-  int64_t elements;
-  if (!trainer || !pixels)
-    return glow_error(GLOW_E_ARGUMENT, "glow_trainer_initialise_pixels: NULL argument");
-  GLOW_TRY(glow__check_pixels(trainer->model));
-  GLOW_TRY(glow__batch_elements(trainer->model, count, &elements));
-  float *x = glow_allocate(trainer->context, (size_t)elements * sizeof *x);
-  if (!x)
-    return GLOW_E_MEMORY;
-  glow_status status = glow_model_dequantise(trainer->model, pixels, count, trainer->options.seed,
-                                             trainer->position, x);
-  if (status == GLOW_OK)
-    status = glow_trainer_initialise(trainer, x, labels, count);
-  glow_release(trainer->context, x);
-  return status;
 }
 
 /* ---- for checkpoints ------------------------------------------------------------------------- */

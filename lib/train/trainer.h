@@ -1,5 +1,6 @@
-/* The trainer, shared by its files: trainer.c (its life and options), trainer_step.c (one step),
- * trainer_run.c (a run of steps), trainer_average.c. SPDX-License-Identifier: MIT */
+/* The trainer, shared by its files: trainer.c (its life and options), trainer_initialise.c,
+ * trainer_step.c (one step), trainer_run.c (a run of steps), trainer_average.c.
+ * SPDX-License-Identifier: MIT */
 #ifndef GLOW_LIB_TRAINER_H
 #define GLOW_LIB_TRAINER_H
 
@@ -18,31 +19,20 @@ struct glow_trainer {
   int64_t steps;
   uint64_t position; /* in the sequence of dequantisation noise */
   float *x;          /* [micro_batch, dims] dequantised pixels; NULL for continuous data */
-  double *weight;    /* [micro_batch] */
+  double *share;     /* [micro_batch]: weights of samples, divided by the mean of the batch's */
+  double *weight;    /* [micro_batch]: gradient of the loss by the log-density */
   double *log_prob;  /* [micro_batch] */
   int64_t classes;   /* of the classifier; 0 without one */
   float *d_logits;   /* [micro_batch, classes], or NULL */
   float *average; /* flat, or NULL: the average or, while that is in use, the trained parameters */
   bool average_used;
-  glow__note *notes;       /* of the checkpoint that the trainer was loaded from */
-  const float *conditions; /* the caller's [condition_count, condition size] */
-  int64_t condition_count;
+  glow__note *notes; /* of the checkpoint that the trainer was loaded from */
 };
-
-/* A batch of floats or of pixels. */
-typedef struct glow__batch {
-  const float *x;
-  const uint8_t *pixels;
-  const int32_t *labels;
-  int64_t count;
-} glow__batch;
 
 /* Refuses what must not be done while the average is in use. */
 glow_status glow__trainer_check_idle(const glow_trainer *trainer);
-/* Gives the workspace's passes the conditions of samples `first` and on of a batch of `count`. */
-glow_status glow__trainer_aim_condition(glow_trainer *trainer, int64_t first, int64_t count);
-/* One step, all or nothing. report may be NULL. */
-glow_status glow__trainer_step_batch(glow_trainer *trainer, const glow__batch *batch,
-                                     glow_step_report *report);
+/* glow_trainer_step_batch with its arguments checked: one step, all or nothing. */
+glow_status glow__trainer_step(glow_trainer *trainer, const glow_batch *batch,
+                               glow_step_report *report);
 
 #endif

@@ -1,8 +1,9 @@
 /* One step of training, all or nothing: dequantise, forward, backward, check, clip, update,
  * average. The loss is the mean of the bits per dimension, whose gradient with respect to the
- * log-probability of a sample is -1 / (count dims ln 2), which is the weight that backward gets;
- * with a classifier, plus class_weight times the mean cross-entropy of the labelled samples; plus
- * gain_l2 |g|^2 for the scales g of weight normalisation. SPDX-License-Identifier: MIT */
+ * log-density of a sample is -share / (count dims ln 2), which is the weight that backward gets. A
+ * sample's share is its weight divided by the mean weight of the batch. With a classifier,
+ * class_weight times the mean cross-entropy of the labelled samples is added, and gain_l2 |g|^2 for
+ * the scales g of weight normalisation. SPDX-License-Identifier: MIT */
 #include <math.h>
 #include <string.h>
 
@@ -12,7 +13,7 @@
 #define SMALLEST_REPORT offsetof(glow_step_report, class_loss)
 
 /* Samples [first, first + count) of the batch as floats. */
-static glow_status fetch(glow_trainer *t, const glow__batch *b, int64_t first, int64_t count,
+static glow_status fetch(glow_trainer *t, const glow_batch *b, int64_t first, int64_t count,
                          const float **x) {
   int64_t offset = first * t->dims;
   *x = b->pixels ? t->x : b->x + offset;
@@ -46,11 +47,11 @@ typedef struct step_sums {
 /* The classifier's part of a micro-batch, if some sample of the batch has a label. */
 static glow_status classify(glow_trainer *t, const float *x, const int32_t *labels, int64_t count,
                             glow__class_sums *sums, glow_backward_options *backward) {
-  if (!sums->labelled)
+  if (!(sums->labelled > 0.0))
     return GLOW_OK;
-  double weight = t->options.class_weight / (double)sums->labelled;
-  if (!glow__cross_entropy(glow_workspace_logits(t->workspace), labels, count, t->classes, weight,
-                           t->d_logits, sums))
+  double weight = t->options.class_weight / sums->labelled;
+  if (!glow__cross_entropy(glow_workspace_logits(t->workspace), labels, t->share, count, t->classes,
+                           weight, t->d_logits, sums))
     return refuse_loss(t, x, labels, count);
   if (weight > 0.0)
     backward->d_logits = t->d_logits;
@@ -71,17 +72,27 @@ static glow_status step_forward(glow_trainer *t, const float *x, const int32_t *
   return status;
 }
 
+/* Shares of samples [first, first + count), and the gradient of the loss by their log-density. */
+static void weigh(glow_trainer *t, const glow__batch *b, int64_t first, int64_t count) {
+  double each = -1.0 / ((double)b->given.count * (double)t->dims * 0.69314718055994530942);
+  for (int64_t i = 0; i < count; i++) {
+    t->share[i] = glow__batch_weight(b, first + i);
+    t->weight[i] = each * t->share[i];
+  }
+}
+
 /* Adds the micro-batch to the gradients and to *sum. */
 static glow_status add_micro_batch(glow_trainer *t, const glow__batch *b, int64_t first,
                                    int64_t count, step_sums *sum) {
   glow_backward_options backward = GLOW_BACKWARD_OPTIONS_INIT;
-  const int32_t *labels = b->labels ? b->labels + first : NULL;
+  const int32_t *labels = b->given.labels ? b->given.labels + first : NULL;
   const float *x;
-  GLOW_TRY(fetch(t, b, first, count, &x));
-  GLOW_TRY(glow__trainer_aim_condition(t, first, b->count));
+  GLOW_TRY(fetch(t, &b->given, first, count, &x));
+  GLOW_TRY(glow__batch_lend_conditions(b, first, t->workspace));
+  weigh(t, b, first, count);
   GLOW_TRY(step_forward(t, x, labels, count));
   for (int64_t i = 0; i < count; i++)
-    sum->log_prob += t->log_prob[i];
+    sum->log_prob += t->share[i] * t->log_prob[i];
   GLOW_TRY(classify(t, x, labels, count, &sum->classes, &backward));
   backward.weight = t->weight;
   glow_workspace_info info = GLOW_WORKSPACE_INFO_INIT;
@@ -92,19 +103,19 @@ static glow_status add_micro_batch(glow_trainer *t, const glow__batch *b, int64_
   return status;
 }
 
-static int64_t count_labelled(const glow_trainer *t, const glow__batch *b) {
-  int64_t labelled = 0;
-  for (int64_t i = 0; t->classes && b->labels && i < b->count; i++)
-    labelled += b->labels[i] >= 0;
-  return labelled;
+static double labelled_shares(const glow_trainer *t, const glow__batch *b) {
+  double shares = 0.0;
+  for (int64_t i = 0; t->classes && b->given.labels && i < b->given.count; i++)
+    shares += b->given.labels[i] >= 0 ? glow__batch_weight(b, i) : 0.0;
+  return shares;
 }
 
 /* All micro-batches. */
 static glow_status add_micro_batches(glow_trainer *t, const glow__batch *b, step_sums *sum) {
-  *sum = (step_sums){.classes.labelled = count_labelled(t, b), .drift = sum->drift};
+  *sum = (step_sums){.classes.labelled = labelled_shares(t, b), .drift = sum->drift};
   GLOW_TRY(glow_workspace_zero_gradients(t->workspace));
-  for (int64_t first = 0; first < b->count; first += t->options.micro_batch) {
-    int64_t left = b->count - first;
+  for (int64_t first = 0; first < b->given.count; first += t->options.micro_batch) {
+    int64_t left = b->given.count - first;
     glow__workspace_set_base(t->workspace, first); /* errors name rows of the whole batch */
     glow_status status = add_micro_batch(
         t, b, first, left < t->options.micro_batch ? left : t->options.micro_batch, sum);
@@ -119,8 +130,6 @@ static glow_status add_micro_batches(glow_trainer *t, const glow__batch *b, step
 static glow_status accumulate_gradients(glow_trainer *t, const glow__batch *b,
                                         glow_step_report *report) {
   step_sums sum = {0};
-  for (int64_t i = 0; i < t->options.micro_batch; i++)
-    t->weight[i] = -1.0 / ((double)b->count * (double)t->dims * 0.69314718055994530942);
   bool before = glow__workspace_recomputes(t->workspace);
   glow_status status = add_micro_batches(t, b, &sum);
   if (status != GLOW_OK && !before && glow__workspace_recomputes(t->workspace))
@@ -129,10 +138,10 @@ static glow_status accumulate_gradients(glow_trainer *t, const glow__batch *b,
     return status;
   report->drift = sum.drift;
   report->recomputes = glow__workspace_recomputes(t->workspace);
-  report->loss = glow_model_bits_per_dim(t->model, sum.log_prob / (double)b->count);
-  if (sum.classes.labelled) {
-    report->class_loss = sum.classes.loss / (double)sum.classes.labelled;
-    report->accuracy = (double)sum.classes.right / (double)sum.classes.labelled;
+  report->loss = glow_model_bits_per_dim(t->model, sum.log_prob / (double)b->given.count);
+  if (sum.classes.labelled > 0.0) {
+    report->class_loss = sum.classes.loss / sum.classes.labelled;
+    report->accuracy = sum.classes.right / sum.classes.labelled;
   }
   return GLOW_OK;
 }
@@ -177,8 +186,6 @@ static glow_status make_step(glow_trainer *t, const glow__batch *b, glow_step_re
   glow_step_report done = GLOW_STEP_REPORT_INIT;
   done.class_loss = done.accuracy = NAN;
   float *gradients = glow_workspace_gradients(t->workspace);
-  int64_t elements;
-  GLOW_TRY(glow__batch_elements(t->model, b->count, &elements));
   GLOW_TRY(glow__trainer_check_idle(t));
   if (report) /* a report that cannot be filled must fail before anything changes */
     GLOW_TRY(glow__struct_fill(report, &done, sizeof done, SMALLEST_REPORT, "glow_step_report"));
@@ -194,38 +201,52 @@ static glow_status make_step(glow_trainer *t, const glow__batch *b, glow_step_re
   if (status != GLOW_OK)
     return glow__error_prefix(status, "step %lld refused", (long long)done.step);
   t->steps++;
-  t->position += (uint64_t)elements;
+  t->position += (uint64_t)b->given.count * (uint64_t)t->dims;
   update_average(t);
   return report ? glow__struct_fill(report, &done, sizeof done, SMALLEST_REPORT, "glow_step_report")
                 : GLOW_OK;
 }
 
-/* A refused step leaves no trace: that its batch drifted says nothing about those to come. */
-glow_status glow__trainer_step_batch(glow_trainer *t, const glow__batch *b,
-                                     glow_step_report *report) {
+/* A refused step leaves no trace: that its batch drifted says nothing about those to come. The
+ * workspace does not keep the batch's conditions. */
+glow_status glow__trainer_step(glow_trainer *t, const glow_batch *batch, glow_step_report *report) {
   bool recomputes = glow__workspace_recomputes(t->workspace);
-  glow_status status = make_step(t, b, report);
+  glow__batch b;
+  glow__conditions kept;
+  glow_status status = glow__batch_read(t->model, batch, &b);
+  if (status != GLOW_OK)
+    return glow__error_prefix(status, "step %lld refused", (long long)t->steps + 1);
+  glow__workspace_conditions(t->workspace, &kept);
+  status = make_step(t, &b, report);
+  glow__workspace_set_conditions(t->workspace, &kept);
   if (status != GLOW_OK)
     glow__workspace_set_recomputes(t->workspace, recomputes);
   return status;
 }
 
+glow_status glow_trainer_step_batch(glow_trainer *trainer, const glow_batch *batch,
+                                    glow_step_report *report) {
+  GLOW_LIVE(trainer, TRAINER);
+  if (!trainer || !batch)
+    return glow_error(GLOW_E_ARGUMENT, "glow_trainer_step_batch: NULL argument");
+  return glow__trainer_step(trainer, batch, report);
+}
+
 glow_status glow_trainer_step(glow_trainer *trainer, const float *x, const int32_t *labels,
                               int64_t count, glow_step_report *report) {
-  GLOW_LIVE(trainer, TRAINER);
-  if (!trainer || !x)
-    return glow_error(GLOW_E_ARGUMENT, "glow_trainer_step: NULL argument");
-  const glow__batch b = {x, NULL, labels, count};
-  return glow__trainer_step_batch(trainer, &b, report);
+  glow_batch batch = GLOW_BATCH_INIT;
+  batch.count = count;
+  batch.x = x;
+  batch.labels = labels;
+  return glow_trainer_step_batch(trainer, &batch, report);
 }
 
 glow_status glow_trainer_step_pixels(glow_trainer *trainer, const uint8_t *pixels,
                                      const int32_t *labels, int64_t count,
                                      glow_step_report *report) {
-  GLOW_LIVE(trainer, TRAINER);
-  if (!trainer || !pixels)
-    return glow_error(GLOW_E_ARGUMENT, "glow_trainer_step_pixels: NULL argument");
-  GLOW_TRY(glow__check_pixels(trainer->model));
-  const glow__batch b = {NULL, pixels, labels, count};
-  return glow__trainer_step_batch(trainer, &b, report);
+  glow_batch batch = GLOW_BATCH_INIT;
+  batch.count = count;
+  batch.pixels = pixels;
+  batch.labels = labels;
+  return glow_trainer_step_batch(trainer, &batch, report);
 }

@@ -249,12 +249,16 @@ static void measure_training(glow_model *model, const data *d, uint64_t *hash) {
   options.gain_l2 = 5e-5;
   options.seed = 6;
   OK(glow_trainer_create(model, &options, &trainer));
-  if (d->context_size)
-    OK(glow_trainer_set_condition(trainer, d->context, COUNT, d->context_size));
+  glow_batch batch = GLOW_BATCH_INIT;
+  batch.count = COUNT;
+  batch.x = d->pixels ? NULL : d->x;
+  batch.pixels = d->pixels;
+  batch.labels = d->labels;
+  batch.condition = d->context_size ? d->context : NULL;
+  batch.condition_count = d->context_size ? COUNT : 0;
   for (int step = 0; step < STEPS; step++) {
     glow_step_report report = GLOW_STEP_REPORT_INIT;
-    OK(d->pixels ? glow_trainer_step_pixels(trainer, d->pixels, d->labels, COUNT, &report)
-                 : glow_trainer_step(trainer, d->x, d->labels, COUNT, &report));
+    OK(glow_trainer_step_batch(trainer, &batch, &report));
     fold_doubles(hash, "loss", &report.loss, 1);
     fold_doubles(hash, "norm of the gradient", &report.gradient_norm, 1);
   }

@@ -300,7 +300,10 @@ static void test_null_training(void **state) {
   bench *b = *state;
   glow_optimizer *optimizer = NULL;
   glow_trainer *trainer = NULL;
+  glow_batch batch = GLOW_BATCH_INIT;
+  const glow_run_options run = GLOW_RUN_OPTIONS_INIT;
   uint8_t pixels[256] = {0};
+  batch.count = 1;
   BAD(glow_optimizer_create(NULL, NULL, &optimizer));
   BAD(glow_optimizer_create(b->model, NULL, NULL));
   BAD(glow_optimizer_step(NULL, b->model, b->x, 0.1));
@@ -322,7 +325,15 @@ static void test_null_training(void **state) {
   BAD(glow_trainer_step(b->trainer, b->x, NULL, 0, NULL));
   BAD(glow_trainer_step_pixels(b->trainer, NULL, NULL, 1, NULL));
   BAD(glow_trainer_step_pixels(b->trainer, pixels, NULL, -1, NULL));
-  BAD(glow_trainer_run(b->trainer, 1, 1, NULL, NULL, NULL, NULL));
+  BAD(glow_trainer_step_batch(NULL, &batch, NULL));
+  BAD(glow_trainer_step_batch(b->trainer, NULL, NULL));
+  BAD(glow_trainer_step_batch(b->trainer, &batch, NULL)); /* no samples */
+  BAD(glow_trainer_initialise_batch(NULL, &batch));
+  BAD(glow_trainer_initialise_batch(b->trainer, NULL));
+  BAD(glow_trainer_initialise_batch(b->trainer, &batch));
+  BAD(glow_trainer_run(NULL, &run, NULL));
+  BAD(glow_trainer_run(b->trainer, NULL, NULL));
+  BAD(glow_trainer_run(b->trainer, &run, NULL)); /* nobody gives batches */
   BAD(glow_trainer_use_average(NULL, 1));
   BAD(glow_trainer_use_average(b->trainer, 2));
   assert_int_equal(glow_trainer_step_count(NULL), 0);

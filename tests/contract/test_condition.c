@@ -201,13 +201,15 @@ static void test_micro_batches(void **state) {
     OK(glow_trainer_create(model, &options, &trainer));
     REFUSED(glow_trainer_initialise(trainer, b->x, NULL, COUNT), GLOW_E_ARGUMENT,
             "needs a condition");
-    REFUSED(glow_trainer_set_condition(NULL, b->conditions, COUNT, SIZE), GLOW_E_ARGUMENT, "NULL");
-    OK(glow_trainer_set_condition(trainer, b->conditions, COUNT, SIZE));
-    OK(glow_trainer_initialise(trainer, b->x, NULL, COUNT));
+    OK(helper_initialise(trainer, b->x, b->conditions, COUNT));
     for (int step = 0; step < 3; step++)
-      OK(glow_trainer_step(trainer, b->x, NULL, COUNT, NULL));
-    REFUSED(glow_trainer_step(trainer, b->x, NULL, COUNT - 1, NULL), GLOW_E_ARGUMENT,
+      OK(helper_step(trainer, b->x, NULL, b->conditions, COUNT, COUNT));
+    REFUSED(helper_step(trainer, b->x, NULL, b->conditions, COUNT, COUNT - 1), GLOW_E_ARGUMENT,
             "9 conditions for a batch of 8");
+    REFUSED(helper_step(trainer, b->x, NULL, NULL, COUNT, COUNT), GLOW_E_ARGUMENT,
+            "condition is NULL");
+    REFUSED(glow_trainer_step(trainer, b->x, NULL, COUNT, NULL), GLOW_E_ARGUMENT,
+            "needs a condition");
     assert_int_equal(glow_trainer_step_count(trainer), 3);
     after[i] = helper_allocate((size_t)parameters * sizeof(float));
     memcpy(after[i], glow_model_parameters(model), (size_t)parameters * sizeof(float));
@@ -261,10 +263,9 @@ static void test_modes(void **state) {
   OK(glow_trainer_create(b->model, &options, &trainer));
   for (int step = 0; step <= STEPS; step++) {
     draw(&random, BATCH, x, conditions);
-    OK(glow_trainer_set_condition(trainer, conditions, BATCH, SIZE));
     if (!step)
-      OK(glow_trainer_initialise(trainer, x, NULL, BATCH));
-    OK(glow_trainer_step(trainer, x, NULL, BATCH, NULL));
+      OK(helper_initialise(trainer, x, conditions, BATCH));
+    OK(helper_step(trainer, x, NULL, conditions, BATCH, BATCH));
   }
   glow_workspace *ws = glow_trainer_workspace(trainer);
   draw(&random, BATCH, x, conditions);

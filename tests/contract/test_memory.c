@@ -53,19 +53,34 @@ static void test_passes_allocate_nothing(void **state) {
   }
 }
 
-static glow_status fill_batch(int64_t step, int64_t count, uint8_t *pixels, int32_t *labels,
-                              void *payload) {
-  for (int64_t i = 0; i < count * *(int64_t *)payload; i++)
-    pixels[i] = (uint8_t)(i * 37 + step);
-  for (int64_t i = 0; i < count; i++)
-    labels[i] = (int32_t)(i % 3);
+typedef struct source {
+  uint8_t *pixels;
+  int32_t *labels;
+  int64_t elements;
+} source;
+
+static glow_status next_batch(int64_t step, glow_batch *batch, void *payload) {
+  source *s = payload;
+  for (int64_t i = 0; i < s->elements; i++)
+    s->pixels[i] = (uint8_t)(i * 37 + step);
+  for (int64_t i = 0; i < batch->count; i++)
+    s->labels[i] = (int32_t)(i % 3);
+  batch->pixels = s->pixels;
+  batch->labels = s->labels;
   return GLOW_OK;
 }
 
 static void test_steps_allocate_nothing(void **state) {
   bench *b = *state;
   uint8_t *pixels = helper_allocate((size_t)(BATCH * b->dims));
-  fill_batch(0, BATCH, pixels, b->labels, &b->dims);
+  source s = {pixels, b->labels, BATCH * b->dims};
+  glow_batch batch = GLOW_BATCH_INIT;
+  double weights[BATCH];
+  for (int i = 0; i < BATCH; i++)
+    weights[i] = i;
+  batch.count = BATCH;
+  batch.weights = weights;
+  OK(next_batch(0, &batch, &s));
   for (int32_t mode = GLOW_MODE_STORED; mode <= GLOW_MODE_RECONSTRUCTED; mode++) {
     glow_trainer_options options = GLOW_TRAINER_OPTIONS_INIT;
     glow_step_report report = GLOW_STEP_REPORT_INIT;
@@ -79,16 +94,12 @@ static void test_steps_allocate_nothing(void **state) {
     for (int i = 0; i < 3; i++) {
       OK(glow_trainer_step(trainer, b->x, b->labels, BATCH, &report));
       OK(glow_trainer_step_pixels(trainer, pixels, b->labels, BATCH, &report));
+      OK(glow_trainer_step_batch(trainer, &batch, &report));
     }
     OK(glow_trainer_use_average(trainer, 1));
     OK(glow_trainer_use_average(trainer, 0));
+    OK(helper_run(trainer, 5, BATCH, next_batch, &s));
     assert_int_equal(b->memory.calls, calls);
-    /* A run allocates its batch, whatever the number of steps. */
-    OK(glow_trainer_run(trainer, 1, BATCH, fill_batch, &b->dims, NULL, NULL));
-    int64_t of_one = b->memory.calls - calls;
-    calls = b->memory.calls;
-    OK(glow_trainer_run(trainer, 5, BATCH, fill_batch, &b->dims, NULL, NULL));
-    assert_int_equal(b->memory.calls - calls, of_one);
     glow_trainer_destroy(&trainer);
   }
   free(pixels);

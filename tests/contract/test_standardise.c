@@ -208,15 +208,16 @@ static double learn(glow_context *context, const float *x, const float *conditio
   options.micro_batch = COUNT;
   OK(glow_model_create_vector_flow(context, &o, &model));
   OK(glow_trainer_create(model, &options, &trainer));
-  OK(glow_trainer_set_condition(trainer, conditions, COUNT, SIZE));
-  OK(glow_trainer_initialise(trainer, x, NULL, COUNT));
+  OK(helper_initialise(trainer, x, conditions, COUNT));
   OK(glow_model_get_tensor(model, "step0.coupling.net.condition_mean", before, SIZE));
   for (int step = 0; step < 40; step++)
-    OK(glow_trainer_step(trainer, x, NULL, COUNT, NULL));
+    OK(helper_step(trainer, x, NULL, conditions, COUNT, COUNT));
   OK(glow_model_get_tensor(model, "step0.coupling.net.condition_mean", after, SIZE));
   assert_memory_equal(before, after, sizeof before);
   OK(glow_model_get_tensor(model, "step1.coupling.net.condition_deviation", fixed, SIZE));
-  OK(glow_workspace_log_prob(glow_trainer_workspace(trainer), x, NULL, COUNT, log_prob));
+  glow_workspace *ws = glow_trainer_workspace(trainer);
+  OK(glow_workspace_set_condition(ws, conditions, COUNT, SIZE));
+  OK(glow_workspace_log_prob(ws, x, NULL, COUNT, log_prob));
   for (int n = 0; n < COUNT; n++)
     mean += log_prob[n] / COUNT;
   glow_trainer_destroy(&trainer);
@@ -290,12 +291,13 @@ static double learn_images(glow_context *context, int preset, int32_t unstandard
   options.schedule = &schedule;
   options.micro_batch = COUNT;
   OK(glow_trainer_create(model, &options, &trainer));
-  OK(glow_trainer_set_condition(trainer, conditions, COUNT, SIZE));
-  OK(glow_trainer_initialise(trainer, x, NULL, COUNT));
+  OK(helper_initialise(trainer, x, conditions, COUNT));
   for (int step = 0; step < 80; step++)
-    if (glow_trainer_step(trainer, x, NULL, COUNT, NULL) != GLOW_OK)
+    if (helper_step(trainer, x, NULL, conditions, COUNT, COUNT) != GLOW_OK)
       break; /* so far from 0 that it diverges */
-  if (glow_workspace_log_prob(glow_trainer_workspace(trainer), x, NULL, COUNT, log_prob) != GLOW_OK)
+  glow_workspace *own = glow_trainer_workspace(trainer);
+  OK(glow_workspace_set_condition(own, conditions, COUNT, SIZE));
+  if (glow_workspace_log_prob(own, x, NULL, COUNT, log_prob) != GLOW_OK)
     log_prob[0] = -INFINITY;
   for (int n = 0; n < COUNT; n++)
     mean += log_prob[n] / COUNT;

@@ -201,6 +201,19 @@ static glow_status read_schedule(const bench *b, const void *options) {
   return read_trainer(b, &o);
 }
 
+static glow_status read_batch(const bench *b, const void *batch) {
+  return glow_trainer_step_batch(b->trainer, batch, NULL);
+}
+
+static glow_status fail_batch(int64_t step, glow_batch *batch, void *payload) {
+  (void)step, (void)batch, (void)payload;
+  return GLOW_E_IO;
+}
+
+static glow_status read_run(const bench *b, const void *options) {
+  return glow_trainer_run(b->trainer, options, NULL);
+}
+
 /* A struct with room behind it for what a newer program might set. */
 static glow_status read_sized(const bench *b, reader read, const void *options, size_t bytes,
                               size_t struct_size, unsigned char tail) {
@@ -286,6 +299,13 @@ static void test_struct_sizes(void **state) {
   const glow_vector_flow_options flow = GLOW_VECTOR_FLOW_OPTIONS_INIT;
   check_size(b, "glow_vector_flow_options", read_vector_flow, &flow, sizeof flow, sizeof flow,
              false);
+  glow_batch batch = GLOW_BATCH_INIT;
+  batch.count = 1;
+  batch.x = b->x;
+  check_size(b, "glow_batch", read_batch, &batch, sizeof batch, sizeof batch, false);
+  glow_run_options run = GLOW_RUN_OPTIONS_INIT;
+  run.next = fail_batch;
+  check_size(b, "glow_run_options", read_run, &run, sizeof run, sizeof run, false);
   const glow_allocator allocator = helper_allocator(&memory);
   check_size(b, "glow_allocator", read_allocator, &allocator, sizeof allocator, sizeof allocator,
              true);

@@ -197,15 +197,22 @@ static glow_status create_trainer(trial *t, glow_trainer **out) {
   }
   glow_status status = glow_trainer_create(s->model, &o, out);
   assert_int_equal(status == GLOW_OK, *out != NULL);
-  if (*out && s->data.condition_size)
-    OK(glow_trainer_set_condition(*out, s->data.condition, SAMPLES, s->data.condition_size));
   return status;
 }
 
+static void batch_of(const subject *s, glow_batch *b) {
+  b->count = SAMPLES;
+  b->x = s->data.pixels ? NULL : s->data.x;
+  b->pixels = s->data.pixels;
+  b->labels = labels_of(s);
+  b->condition = s->data.condition_size ? s->data.condition : NULL;
+  b->condition_count = s->data.condition_size ? SAMPLES : 0;
+}
+
 static glow_status step(const subject *s, glow_trainer *trainer, glow_step_report *report) {
-  return s->data.pixels
-             ? glow_trainer_step_pixels(trainer, s->data.pixels, labels_of(s), SAMPLES, report)
-             : glow_trainer_step(trainer, s->data.x, labels_of(s), SAMPLES, report);
+  glow_batch b = GLOW_BATCH_INIT;
+  batch_of(s, &b);
+  return glow_trainer_step_batch(trainer, &b, report);
 }
 
 /* A trainer of its own, for one step. Numbers that are not finite are for other tests. */
@@ -234,25 +241,11 @@ static void make_trainer(trial *t) {
   OK(create_trainer(t, &s->trainer));
 }
 
-static glow_status next_batch(int64_t number, int64_t count, uint8_t *pixels, int32_t *labels,
-                              void *payload) {
-  const trial *t = payload;
-  const subject *s = t->subject;
-  (void)number;
-  memcpy(pixels, s->data.pixels, (size_t)(count * glow_model_dims(s->model)));
-  if (labels)
-    memcpy(labels, s->data.labels, (size_t)count * sizeof *labels);
-  return GLOW_OK;
-}
-
-static glow_status run_trainer(trial *t) {
+static glow_status initialise_batch(trial *t) {
   subject *s = t->subject;
-  return glow_trainer_run(s->trainer, 2, SAMPLES, next_batch, t, NULL, NULL);
-}
-
-static glow_status initialise_pixels(trial *t) {
-  subject *s = t->subject;
-  return glow_trainer_initialise_pixels(s->trainer, s->data.pixels, labels_of(s), SAMPLES);
+  glow_batch b = GLOW_BATCH_INIT;
+  batch_of(s, &b);
+  return glow_trainer_initialise_batch(s->trainer, &b);
 }
 
 static void test_trainer(void **state) {
@@ -263,10 +256,7 @@ static void test_trainer(void **state) {
     const choice c = {&cases[i], &trainings[1]};
     if (strncmp(cases[i].name, "glow classi", 11) != 0)
       continue;
-    each_allocation(
-        &(operation){"glow_trainer_run", make_trainer, run_trainer, fold_subject, destroy_subject},
-        &c);
-    each_allocation(&(operation){"glow_trainer_initialise_pixels", make_trainer, initialise_pixels,
+    each_allocation(&(operation){"glow_trainer_initialise_batch", make_trainer, initialise_batch,
                                  fold_subject, destroy_subject},
                     &c);
   }

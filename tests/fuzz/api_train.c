@@ -116,16 +116,42 @@ static uint8_t *new_pixels(api *a, const training *t) {
   return form == 255 ? NULL : pixels;
 }
 
+static const double *new_weights(api *a, int64_t count) {
+  static const double odd[] = {0, 2, 0.5, 1e300, 1e-300, -1, NAN, INFINITY};
+  uint8_t form = api_byte(a);
+  if (form % 4 != 1 || count < 1)
+    return NULL;
+  double *weights = api_scratch(a, (size_t)count * sizeof *weights);
+  for (int64_t i = 0; i < count; i++)
+    weights[i] = 1;
+  weights[form % count] = odd[form / 4 % 8];
+  return weights;
+}
+
+/* As the record says, with conditions if the model takes them. */
+static glow_batch new_batch(api *a, const training *t) {
+  glow_batch b = GLOW_BATCH_INIT;
+  uint8_t form = api_byte(a);
+  int64_t size = glow_model_condition_size(t->model);
+  b.count = t->count;
+  if (form % 2)
+    b.pixels = new_pixels(a, t);
+  if (form % 2 == 0 || form > 250)
+    b.x = api_floats(a, t->count * t->dims);
+  b.labels = api_labels(a, t->model, t->count);
+  b.condition_count = !size ? 0 : form & 2 ? t->count : 1;
+  if (size && b.condition_count > 0)
+    b.condition = api_floats(a, b.condition_count * size);
+  b.weights = new_weights(a, t->count);
+  return b;
+}
+
 void api_trainer_initialise(api *a) {
   training t;
   if (!start(a, &t))
     return;
-  uint8_t form = api_byte(a);
-  const int32_t *labels = api_labels(a, t.model, t.count);
-  if (form % 2)
-    CALL(a, glow_trainer_initialise_pixels(t.trainer, new_pixels(a, &t), labels, t.count));
-  else
-    CALL(a, glow_trainer_initialise(t.trainer, api_floats(a, t.count * t.dims), labels, t.count));
+  const glow_batch batch = new_batch(a, &t);
+  CALL(a, glow_trainer_initialise_batch(t.trainer, &batch));
 }
 
 /* Of a step that was made: what it reports is finite, and so is what it made. */
@@ -137,8 +163,8 @@ static void check_step(const training *t, const glow_step_report *report, int64_
 }
 
 /* A run that goes on from a checkpoint makes the same step, bit for bit. */
-static void check_resumed(api *a, const training *t, const float *x, const int32_t *labels,
-                          const void *file, size_t size) {
+static void check_resumed(api *a, const training *t, const glow_batch *batch, const void *file,
+                          size_t size) {
   glow_input input = GLOW_INPUT_INIT;
   glow_model *model = NULL;
   glow_trainer *trainer = NULL;
@@ -148,7 +174,7 @@ static void check_resumed(api *a, const training *t, const float *x, const int32
   input.size = (int64_t)size;
   PROMISE(glow_checkpoint_load_input(a->contexts[t->slot->context], &input, &model, &trainer) ==
           GLOW_OK);
-  PROMISE(glow_trainer_step(trainer, x, labels, t->count, NULL) == GLOW_OK);
+  PROMISE(glow_trainer_step_batch(trainer, batch, NULL) == GLOW_OK);
   size_t bytes = 0, bytes_resumed = 0;
   void *one = api_save_checkpoint(t->slot->object, &bytes);
   void *other = api_save_checkpoint(trainer, &bytes_resumed);
@@ -165,24 +191,21 @@ void api_trainer_step(api *a) {
   glow_step_report report = GLOW_STEP_REPORT_INIT;
   if (!start(a, &t))
     return;
-  const float *x = api_floats(a, t.count * t.dims);
-  const int32_t *labels = api_labels(a, t.model, t.count);
+  const glow_batch batch = new_batch(a, &t);
   uint8_t form = api_byte(a);
   int64_t steps = glow_trainer_step_count(t.slot->object);
   size_t size = 0;
   api_memory held = a->memory;
   a->memory.fail_at = 0;
-  void *file = form % 4 == 1 && !glow_model_condition_size(t.model)
-                   ? api_save_checkpoint(t.slot->object, &size)
-                   : NULL;
+  void *file = form % 4 == 1 ? api_save_checkpoint(t.slot->object, &size) : NULL;
   a->memory.fail_at = held.fail_at;
   if (form == 255)
     report.struct_size = 1;
-  glow_status status = CALL(a, glow_trainer_step(t.trainer, x, labels, t.count, &report));
+  glow_status status = CALL(a, glow_trainer_step_batch(t.trainer, &batch, &report));
   if (status == GLOW_OK)
     check_step(&t, &report, steps);
   if (status == GLOW_OK && file)
-    check_resumed(a, &t, x, labels, file, size);
+    check_resumed(a, &t, &batch, file, size);
   free(file);
 }
 
@@ -201,22 +224,20 @@ void api_trainer_pixels(api *a) {
 /* ---- runs ------------------------------------------------------------------------------------ */
 
 typedef struct run {
-  const training *t;
+  glow_batch batch;
   uint8_t form;
   int64_t given;
 } run;
 
-static glow_status next_batch(int64_t step, int64_t count, uint8_t *pixels, int32_t *labels,
-                              void *payload) {
+static glow_status next_batch(int64_t step, glow_batch *batch, void *payload) {
   run *r = payload;
-  int32_t classes = glow_model_class_count(r->t->model);
-  PROMISE(step > 0 && count == r->t->count && (labels != NULL) == (classes > 0));
+  PROMISE(step > 0 && batch->count == r->batch.count && !batch->x && !batch->pixels);
   if (r->form == 3 && r->given++ > 0)
     return glow_error(GLOW_E_IO, "no more data");
-  for (int64_t i = 0; i < count * glow_model_dims(r->t->model); i++)
-    pixels[i] = (uint8_t)(step + i * 41);
-  for (int64_t n = 0; labels && n < count; n++)
-    labels[n] = r->form == 4 ? classes : (int32_t)(n % classes);
+  if (r->form == 2)
+    return 7;
+  *batch = r->batch;
+  batch->count -= r->form == 4;
   return GLOW_OK;
 }
 
@@ -231,11 +252,18 @@ void api_trainer_run(api *a) {
   if (!start(a, &t))
     return;
   uint8_t form = api_byte(a);
-  int64_t steps = form > 250 ? -1 : 1 + form % 2;
-  run r = {&t, api_byte(a), 0};
+  run r = {new_batch(a, &t), api_byte(a), 0};
+  glow_run_options o = GLOW_RUN_OPTIONS_INIT;
+  glow_run_report report = GLOW_RUN_REPORT_INIT;
+  int64_t before = glow_trainer_step_count(t.slot->object);
+  o.steps = form > 250 ? -1 : 1 + form % 2;
+  o.batch = t.count;
+  o.next = r.form == 6 ? NULL : next_batch;
+  o.progress = r.form == 7 ? NULL : progress;
+  o.next_payload = o.progress_payload = &r;
   /* steps that were made stay */
-  CALL_CHANGES(a, glow_trainer_run(t.trainer, steps, t.count, r.form == 6 ? NULL : next_batch, &r,
-                                   r.form == 7 ? NULL : progress, &r));
+  CALL_CHANGES(a, glow_trainer_run(t.trainer, &o, r.form == 8 ? NULL : &report));
+  PROMISE(r.form == 8 || report.steps == glow_trainer_step_count(t.slot->object) - before);
 }
 
 /* ---- other changes --------------------------------------------------------------------------- */
@@ -247,35 +275,16 @@ void api_trainer_change(api *a) {
   if (!start(a, &t))
     return;
   uint8_t form = api_byte(a);
-  int64_t size = glow_model_condition_size(t.model);
-  float *lent = NULL;
-  switch (form % 4) {
+  switch (form % 3) {
   case 0: CALL(a, glow_trainer_use_average(t.trainer, form > 250 ? 7 : form >> 2 & 1)); break;
   case 1:
     CALL(a, glow_trainer_set_schedule(t.trainer, OPTIONS(a, schedule, schedule_fields, 3)));
     break;
-  case 2:
+  default:
     if (CALL(a, glow_trainer_get_options(t.trainer, &options)) == GLOW_OK)
       PROMISE(options.micro_batch > 0 && options.optimizer && options.schedule);
     PROMISE(!t.trainer || glow_trainer_workspace(t.trainer));
     PROMISE(!glow_trainer_note(t.trainer, "none") && !glow_trainer_note(t.trainer, NULL));
     glow_schedule_rate(OPTIONS(a, schedule, schedule_fields, 2), form - 3);
-    break;
-  default:
-    if (size > 0) {
-      const float *values = api_floats(a, size);
-      lent = malloc((size_t)size * sizeof *lent);
-      PROMISE(lent);
-      if (values)
-        memcpy(lent, values, (size_t)size * sizeof *lent);
-      else
-        memset(lent, 0, (size_t)size * sizeof *lent);
-    }
-    if (CALL(a, glow_trainer_set_condition(t.trainer, lent, lent ? 1 : 0, size)) == GLOW_OK) {
-      free(t.slot->lent);
-      t.slot->lent = lent;
-    } else {
-      free(lent);
-    }
   }
 }

@@ -594,3 +594,34 @@ glow_status helper_sample(glow_workspace *ws, const glow_sample_options *options
   o.labels = labels;
   return glow_workspace_sample(ws, count, &o, x);
 }
+
+glow_status helper_run(glow_trainer *trainer, int64_t steps, int64_t batch, glow_next_fn batches,
+                       void *payload) {
+  glow_run_options o = GLOW_RUN_OPTIONS_INIT;
+  o.steps = steps;
+  o.batch = batch;
+  o.next = batches;
+  o.next_payload = payload;
+  return glow_trainer_run(trainer, &o, NULL);
+}
+
+glow_status helper_step(glow_trainer *trainer, const float *x, const int32_t *labels,
+                        const float *condition, int64_t conditions, int64_t count) {
+  glow_batch b = GLOW_BATCH_INIT;
+  b.count = count;
+  b.x = x;
+  b.labels = labels;
+  b.condition = condition;
+  b.condition_count = conditions;
+  return glow_trainer_step_batch(trainer, &b, NULL);
+}
+
+glow_status helper_initialise(glow_trainer *trainer, const float *x, const float *condition,
+                              int64_t count) {
+  glow_batch b = GLOW_BATCH_INIT;
+  b.count = count;
+  b.x = x;
+  b.condition = condition;
+  b.condition_count = count;
+  return glow_trainer_initialise_batch(trainer, &b);
+}

@@ -157,6 +157,15 @@ glow_status helper_inverse(glow_workspace *ws, const float *latents, int32_t for
 glow_status helper_sample(glow_workspace *ws, const glow_sample_options *options,
                           const int32_t *labels, int64_t count, float *x);
 
+/* glow_trainer_run without progress and report. */
+glow_status helper_run(glow_trainer *trainer, int64_t steps, int64_t batch, glow_next_fn batches,
+                       void *payload);
+/* Steps and initialisation of x with conditions [conditions, size of the model's]. */
+glow_status helper_step(glow_trainer *trainer, const float *x, const int32_t *labels,
+                        const float *condition, int64_t conditions, int64_t count);
+glow_status helper_initialise(glow_trainer *trainer, const float *x, const float *condition,
+                              int64_t count);
+
 /* ---- models and workspaces ------------------------------------------------------------------- */
 
 /* 8 x 8 x 2, two levels of two steps, plain 1x1 convolutions, hidden width 8. */

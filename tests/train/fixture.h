@@ -134,6 +134,20 @@ static inline float *new_input(glow_context *context, const glow_model *model, i
   return x;
 }
 
+/* glow_trainer_run without a report. */
+static inline glow_status run(glow_trainer *trainer, int64_t steps, int64_t batch,
+                              glow_next_fn next, void *payload, glow_progress_fn progress,
+                              void *progress_payload) {
+  glow_run_options o = GLOW_RUN_OPTIONS_INIT;
+  o.steps = steps;
+  o.batch = batch;
+  o.next = next;
+  o.next_payload = payload;
+  o.progress = progress;
+  o.progress_payload = progress_payload;
+  return glow_trainer_run(trainer, &o, NULL);
+}
+
 /* |a - b| / |b| in Euclidean norms. */
 static inline double relative(const float *a, const float *b, int64_t count) {
   double difference = 0.0, norm = 0.0;

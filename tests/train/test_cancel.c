@@ -237,13 +237,14 @@ static void test_backward_after_cancel(void **state) {
 typedef struct canceller {
   glow_workspace *ws;
   int64_t asked; /* batches that the run has asked for */
+  uint8_t pixels[COUNT * 8 * 8 * 2];
 } canceller;
 
-static glow_status fill(int64_t step, int64_t count, uint8_t *pixels, int32_t *labels,
-                        void *payload) {
+static glow_status next_batch(int64_t step, glow_batch *batch, void *payload) {
   canceller *c = payload;
-  (void)step, (void)labels;
-  memset(pixels, 100, (size_t)count * 8 * 8 * 2);
+  (void)step;
+  memset(c->pixels, 100, sizeof c->pixels);
+  batch->pixels = c->pixels;
   __atomic_fetch_add(&c->asked, 1, __ATOMIC_RELAXED);
   return GLOW_OK;
 }
@@ -272,12 +273,12 @@ static void test_run_from_thread(void **state) {
   OK(glow_trainer_create(model, &t, &trainer));
   c.ws = glow_trainer_workspace(trainer);
   assert_int_equal(pthread_create(&thread, NULL, wait_and_cancel, &c), 0);
-  REFUSED(glow_trainer_run(trainer, (int64_t)1 << 40, COUNT, fill, &c, NULL, NULL),
-          GLOW_E_CANCELLED, "cancelled");
+  REFUSED(helper_run(trainer, (int64_t)1 << 40, COUNT, next_batch, &c), GLOW_E_CANCELLED,
+          "cancelled");
   assert_int_equal(pthread_join(thread, NULL), 0);
   assert_int_equal(glow_trainer_step_count(trainer), c.asked - 1); /* finished steps stay */
   OK(glow_workspace_cancel(c.ws, 0));
-  OK(glow_trainer_run(trainer, 1, COUNT, fill, &c, NULL, NULL));
+  OK(helper_run(trainer, 1, COUNT, next_batch, &c));
   glow_trainer_destroy(&trainer);
   glow_model_destroy(&model);
   glow_context_destroy(&context);

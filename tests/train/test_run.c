@@ -131,18 +131,21 @@ static void test_pixels_need_bits(void **state) {
 
 typedef struct source {
   const uint8_t *pixels;
-  int64_t dims;
   int32_t classes;
   int64_t calls, last_step;
   int64_t fail_at; /* step at which the callback fails */
   glow_status fail_with;
   bool fail_with_text;
   int32_t bad_label;
+  int64_t more; /* samples than were asked for */
+  int32_t labels[BATCH];
 } source;
 
-static glow_status next_batch(int64_t step, int64_t count, uint8_t *pixels, int32_t *labels,
-                              void *payload) {
+static glow_status next_batch(int64_t step, glow_batch *batch, void *payload) {
   source *s = payload;
+  assert_int_equal(batch->struct_size, sizeof *batch);
+  assert_true(!batch->x && !batch->pixels && !batch->labels && !batch->condition &&
+              !batch->condition_count && !batch->weights);
   s->calls++;
   s->last_step = step;
   if (step == s->fail_at) {
@@ -150,11 +153,11 @@ static glow_status next_batch(int64_t step, int64_t count, uint8_t *pixels, int3
       glow_error(s->fail_with, "the disk is on fire");
     return s->fail_with;
   }
-  memcpy(pixels, s->pixels + step % 3, (size_t)(count * s->dims));
-  if ((labels != NULL) != (s->classes > 0))
-    return GLOW_E_STATE;
-  for (int64_t i = 0; labels && i < count; i++)
-    labels[i] = (int32_t)((i + step) % s->classes) + s->bad_label;
+  batch->count += s->more;
+  batch->pixels = s->pixels ? s->pixels + step % 3 : NULL;
+  for (int64_t i = 0; s->classes && i < BATCH; i++)
+    s->labels[i] = (int32_t)((i + step) % s->classes) + s->bad_label;
+  batch->labels = s->classes ? s->labels : NULL;
   return GLOW_OK;
 }
 
@@ -187,13 +190,12 @@ static void check_run(int32_t classes) {
   glow_context *context = new_context(1, NULL);
   glow_model *a = new_stirred_model(context, &options), *b = new_stirred_model(context, &options);
   glow_trainer *ta = new_trainer(a), *tb = new_trainer(b);
-  int64_t dims = glow_model_dims(a);
   uint8_t *pixels = new_pixels(context, a, BATCH + 1, 5);
-  source s = {.pixels = pixels, .dims = dims, .classes = classes};
+  source s = {.pixels = pixels, .classes = classes};
   watch w = {0, 0, 0.0};
-  ok(glow_trainer_run(ta, 3, BATCH, next_batch, &s, progress, &w));
-  ok(glow_trainer_run(ta, 0, BATCH, next_batch, &s, NULL, NULL));
-  ok(glow_trainer_run(ta, 2, BATCH, next_batch, &s, NULL, NULL));
+  ok(run(ta, 3, BATCH, next_batch, &s, progress, &w));
+  ok(run(ta, 0, BATCH, next_batch, &s, NULL, NULL));
+  ok(run(ta, 2, BATCH, next_batch, &s, NULL, NULL));
   assert_int_equal(s.calls, 5);
   assert_int_equal(s.last_step, 5);
   assert_int_equal(w.reports, 3);
@@ -226,26 +228,68 @@ static void test_run_that_ends_early(void **state) {
   glow_model *model = new_stirred_model(context, NULL);
   glow_trainer *trainer = new_trainer(model);
   uint8_t *pixels = new_pixels(context, model, BATCH + 1, 5);
-  source s = {.pixels = pixels, .dims = glow_model_dims(model)};
+  source s = {.pixels = pixels};
   watch w = {0, 3, 0.0};
   (void)state;
-  refused(glow_trainer_run(trainer, 10, BATCH, next_batch, &s, progress, &w), GLOW_E_CANCELLED,
-          "after step 3");
+  refused(run(trainer, 10, BATCH, next_batch, &s, progress, &w), GLOW_E_CANCELLED, "after step 3");
   assert_int_equal(glow_trainer_step_count(trainer), 3);
   assert_int_equal(s.calls, 3);
   float *before = copy_of_parameters(model);
   s.fail_at = 4;
   s.fail_with = GLOW_E_IO;
-  refused(glow_trainer_run(trainer, 10, BATCH, next_batch, &s, NULL, NULL), GLOW_E_IO, "step 4");
+  refused(run(trainer, 10, BATCH, next_batch, &s, NULL, NULL), GLOW_E_IO, "step 4");
   s.fail_with_text = true;
-  refused(glow_trainer_run(trainer, 10, BATCH, next_batch, &s, NULL, NULL), GLOW_E_IO,
+  refused(run(trainer, 10, BATCH, next_batch, &s, NULL, NULL), GLOW_E_IO,
           "step 4: the batch callback failed: the disk is on fire");
   s.fail_with = 5;
-  refused(glow_trainer_run(trainer, 10, BATCH, next_batch, &s, NULL, NULL), GLOW_E_ARGUMENT,
-          "not a status");
+  refused(run(trainer, 10, BATCH, next_batch, &s, NULL, NULL), GLOW_E_ARGUMENT, "not a status");
+  s.fail_at = 0;
+  s.more = 1;
+  refused(run(trainer, 10, BATCH, next_batch, &s, NULL, NULL), GLOW_E_ARGUMENT,
+          "step 4: the batch callback gave 7 samples; 1 to 6 were asked for");
+  s.more = -BATCH;
+  refused(run(trainer, 10, BATCH, next_batch, &s, NULL, NULL), GLOW_E_ARGUMENT, "gave 0 samples");
+  s.pixels = NULL;
+  s.more = 0;
+  refused(run(trainer, 10, BATCH, next_batch, &s, NULL, NULL), GLOW_E_ARGUMENT,
+          "step 4 refused: glow_batch: x and pixels are NULL");
   assert_int_equal(glow_trainer_step_count(trainer), 3);
   same_bits(model, before);
+  s.pixels = pixels;
+  s.more = -2; /* fewer are fine */
+  ok(run(trainer, 1, BATCH, next_batch, &s, NULL, NULL));
   free(before);
+  free(pixels);
+  glow_trainer_destroy(&trainer);
+  glow_model_destroy(&model);
+  glow_context_destroy(&context);
+}
+
+/* What the report says, however the run ended. */
+static void test_run_report(void **state) {
+  glow_context *context = new_context(1, NULL);
+  glow_model *model = new_stirred_model(context, NULL);
+  glow_trainer *trainer = new_trainer(model);
+  uint8_t *pixels = new_pixels(context, model, BATCH + 1, 5);
+  source s = {.pixels = pixels};
+  watch w = {0, 2, 0.0};
+  glow_run_options o = GLOW_RUN_OPTIONS_INIT;
+  glow_run_report report = GLOW_RUN_REPORT_INIT;
+  (void)state;
+  o.steps = 3;
+  o.batch = BATCH;
+  o.next = next_batch;
+  o.next_payload = &s;
+  o.progress = progress;
+  o.progress_payload = &w;
+  refused(glow_trainer_run(trainer, &o, &report), GLOW_E_CANCELLED, "after step 2");
+  assert_int_equal(report.steps, 2);
+  o.progress = NULL;
+  ok(glow_trainer_run(trainer, &o, &report));
+  assert_int_equal(report.steps, 3);
+  report.struct_size = 8;
+  refused(glow_trainer_run(trainer, &o, &report), GLOW_E_ARGUMENT, "glow_run_report");
+  assert_int_equal(glow_trainer_step_count(trainer), 5);
   free(pixels);
   glow_trainer_destroy(&trainer);
   glow_model_destroy(&model);
@@ -260,12 +304,11 @@ static void test_bad_labels(void **state) {
   glow_model *model = new_stirred_model(context, &options);
   glow_trainer *trainer = new_trainer(model);
   uint8_t *pixels = new_pixels(context, model, BATCH + 1, 5);
-  source s = {.pixels = pixels, .dims = glow_model_dims(model), .classes = 3, .bad_label = 1};
+  source s = {.pixels = pixels, .classes = 3, .bad_label = 1};
   float *before = copy_of_parameters(model);
   int32_t labels[BATCH] = {0, 1, 2, 0, 1, -2}; /* -1: not known */
   (void)state;
-  assert_int_equal(glow_trainer_run(trainer, 1, BATCH, next_batch, &s, NULL, NULL),
-                   GLOW_E_ARGUMENT);
+  assert_int_equal(run(trainer, 1, BATCH, next_batch, &s, NULL, NULL), GLOW_E_ARGUMENT);
   assert_int_equal(glow_trainer_step_pixels(trainer, pixels, labels, BATCH, NULL), GLOW_E_ARGUMENT);
   assert_int_equal(glow_trainer_step_pixels(trainer, pixels, NULL, BATCH, NULL), GLOW_E_ARGUMENT);
   same_bits(model, before);
@@ -286,19 +329,19 @@ static void test_run_arguments(void **state) {
   glow_trainer *trainer = new_trainer(model);
   source s = {0};
   (void)state;
-  assert_int_equal(glow_trainer_run(NULL, 1, 1, next_batch, &s, NULL, NULL), GLOW_E_ARGUMENT);
-  assert_int_equal(glow_trainer_run(trainer, 1, 1, NULL, &s, NULL, NULL), GLOW_E_ARGUMENT);
-  assert_int_equal(glow_trainer_run(trainer, -1, 1, next_batch, &s, NULL, NULL), GLOW_E_ARGUMENT);
-  assert_int_equal(glow_trainer_run(trainer, 1, 0, next_batch, &s, NULL, NULL), GLOW_E_ARGUMENT);
-  assert_int_equal(glow_trainer_run(trainer, 1, INT64_MAX, next_batch, &s, NULL, NULL),
-                   GLOW_E_LIMIT);
+  assert_int_equal(run(NULL, 1, 1, next_batch, &s, NULL, NULL), GLOW_E_ARGUMENT);
+  assert_int_equal(run(trainer, 1, 1, NULL, &s, NULL, NULL), GLOW_E_ARGUMENT);
+  assert_int_equal(run(trainer, -1, 1, next_batch, &s, NULL, NULL), GLOW_E_ARGUMENT);
+  assert_int_equal(run(trainer, 1, 0, next_batch, &s, NULL, NULL), GLOW_E_ARGUMENT);
+  assert_int_equal(run(trainer, 1, INT64_MAX / 4, next_batch, &s, NULL, NULL), GLOW_E_LIMIT);
   assert_int_equal(s.calls, 0);
   glow_trainer_destroy(&trainer);
   glow_model_destroy(&model);
-  options.bits = 0;
+  options.bits = 0; /* pixels need a model of them */
   model = new_stirred_model(context, &options);
   trainer = new_trainer(model);
-  assert_int_equal(glow_trainer_run(trainer, 1, 1, next_batch, &s, NULL, NULL), GLOW_E_STATE);
+  s.pixels = (const uint8_t *)"";
+  refused(run(trainer, 1, 1, next_batch, &s, NULL, NULL), GLOW_E_STATE, "continuous data");
   glow_trainer_destroy(&trainer);
   glow_model_destroy(&model);
   glow_context_destroy(&context);
@@ -312,6 +355,7 @@ int main(void) {
       cmocka_unit_test(test_pixels_need_bits),
       cmocka_unit_test(test_run),
       cmocka_unit_test(test_run_that_ends_early),
+      cmocka_unit_test(test_run_report),
       cmocka_unit_test(test_bad_labels),
       cmocka_unit_test(test_run_arguments),
   };

@@ -1,0 +1,68 @@
+/* A batch as the caller gives it: copied, and checked before anything is done with it. Labels, and
+ * whether samples and conditions are finite, are for the passes to check.
+ * SPDX-License-Identifier: MIT */
+#include <math.h>
+
+#include "host/host.h"
+#include "train/train.h"
+
+static glow_status batch_check_samples(const glow_model *model, const glow_batch *b) {
+  int64_t elements;
+  if (!b->x == !b->pixels)
+    return glow_error(GLOW_E_ARGUMENT, "glow_batch: %s; a batch has either x or pixels",
+                      b->x ? "both x and pixels are given" : "x and pixels are NULL");
+  if (b->pixels)
+    GLOW_TRY(glow__check_pixels(model));
+  return glow__batch_elements(model, b->count, &elements);
+}
+
+static glow_status batch_check_conditions(const glow_batch *b) {
+  if (!b->condition && b->condition_count)
+    return glow_error(GLOW_E_ARGUMENT, "glow_batch: condition_count is %lld, but condition is NULL",
+                      (long long)b->condition_count);
+  if (b->condition && b->condition_count != 1 && b->condition_count != b->count)
+    return glow_error(GLOW_E_ARGUMENT,
+                      "%lld conditions for a batch of %lld samples; as many are needed, or 1",
+                      (long long)b->condition_count, (long long)b->count);
+  return GLOW_OK;
+}
+
+/* Adds up the weights. Only ratios of weights matter, so their mean is what must be usable. */
+static glow_status batch_check_weights(const glow_batch *b, double *mean) {
+  double sum = 0.0;
+  for (int64_t i = 0; b->weights && i < b->count; i++) {
+    if (!isfinite(b->weights[i]) || b->weights[i] < 0.0)
+      return glow_error(GLOW_E_ARGUMENT, "weight %lld is %g; weights must be finite, and 0 or more",
+                        (long long)i, b->weights[i]);
+    sum += b->weights[i];
+  }
+  *mean = b->weights ? sum / (double)b->count : 1.0;
+  if (!isnormal(*mean))
+    return glow_error(GLOW_E_ARGUMENT, "%lld weights have a sum of %g; it must be %s",
+                      (long long)b->count, sum, sum > 0.0 ? "larger or smaller" : "above 0");
+  return GLOW_OK;
+}
+
+glow_status glow__batch_read(const glow_model *model, const glow_batch *from, glow__batch *to) {
+  *to = (glow__batch){.given = GLOW_BATCH_INIT};
+  GLOW_TRY(glow__options_copy(&to->given, sizeof to->given, from, sizeof to->given, "glow_batch"));
+  GLOW_TRY(batch_check_samples(model, &to->given));
+  GLOW_TRY(batch_check_conditions(&to->given));
+  return batch_check_weights(&to->given, &to->mean_weight);
+}
+
+double glow__batch_weight(const glow__batch *batch, int64_t sample) {
+  return batch->given.weights ? batch->given.weights[sample] / batch->mean_weight : 1.0;
+}
+
+glow_status glow__batch_lend_conditions(const glow__batch *batch, int64_t first,
+                                        glow_workspace *workspace) {
+  const glow_batch *b = &batch->given;
+  int64_t size = glow_model_condition_size(glow__workspace_model(workspace));
+  if (!b->condition)
+    return glow_workspace_set_condition(workspace, NULL, 0, 0);
+  if (b->condition_count == 1 || !size)
+    return glow_workspace_set_condition(workspace, b->condition, 1, size);
+  return glow_workspace_set_condition(workspace, b->condition + first * size, b->count - first,
+                                      size);
+}
