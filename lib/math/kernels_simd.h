@@ -59,26 +59,6 @@ static void pack(int64_t k, int64_t n, const float *b, int64_t rs, int64_t cs, f
 
 /* ---- the end of a product -------------------------------------------------------------------- */
 
-/* Part of a vector at the right end of a row: through a buffer, so that nothing beside it is
- * touched. */
-static void finish_part(vec v, float *to, int64_t j, int64_t width, const glow_epilogue *e) {
-  for (int64_t i = 0; i < width; i++)
-    to[i] = glow__finish(v[i], e->accumulate ? to[i] : 0.0f, j + i, e);
-}
-
-/* One row's sums, from column j on, `width` of them. */
-static void store_row(const vec *sums, float *to, int64_t j, int64_t width,
-                      const glow_epilogue *e) {
-  for (int64_t v = 0; v < SIMD_VECTORS; v++) {
-    int64_t at = v * SIMD_WIDTH;
-    if (width >= at + SIMD_WIDTH) {
-      *(vec_unaligned *)(to + at) = finish(sums[v], to + at, j + at, e);
-    } else if (width > at) {
-      finish_part(sums[v], to + at, j + at, width - at, e);
-    }
-  }
-}
-
 /* What the end of a product needs besides the rows of sums: the tile's place, its row stride, its
  * first column, and the number of columns from there on. */
 typedef struct destination {
@@ -107,10 +87,26 @@ INLINE void store_whole(int64_t rows, const vec (*sums)[SIMD_VECTORS], const des
   }
 }
 
-/* Any other end, from memory. */
+/* Any other end, from memory. At the right end of the rows a vector may have only some of its
+ * columns; nothing beside them is touched. */
 NOINLINE void store_any(int64_t rows, const vec (*sums)[SIMD_VECTORS], const destination *p) {
-  for (int64_t r = 0; r < rows; r++)
-    store_row(sums[r], p->to + r * p->row, p->j, p->width, p->end);
+  const glow_epilogue *e = p->end;
+  for (int64_t v = 0; v * SIMD_WIDTH < p->width && v < SIMD_VECTORS; v++) {
+    int64_t at = v * SIMD_WIDTH, width = p->width - at;
+    vec bias = e->bias ? load_first(e->bias + p->j + at, width) : (vec){0};
+    vec scale = e->scale ? load_first(e->scale + p->j + at, width) : (vec){0};
+    float *to = p->to + at;
+    for (int64_t r = 0; r < rows; r++, to += p->row) {
+      vec value = sums[r][v];
+      if (e->accumulate)
+        value = value + load_first(to, width);
+      if (e->bias)
+        value = value + bias;
+      if (e->scale)
+        value = value * scale;
+      store_first(to, e->relu ? rectify(value) : value, width);
+    }
+  }
 }
 
 /* A case for each of the three ends that the products of nets have, and one for any other. */
@@ -149,20 +145,20 @@ INLINE void ask_for_column(const float *a, int64_t rows, int64_t row) {
   prefetch_second_level(a, (2 * rows - 1) * (int64_t)sizeof *a);
 }
 
-/* `rows` is a constant at each call, so that the sums stay in registers. */
-INLINE void multiply_add(int64_t rows, tile_sums sums, const float *const *groups, int64_t stride,
-                         const float *panel) {
+/* `rows` and `vectors` are constants at each call, so that the sums stay in registers. */
+INLINE void multiply_add(int64_t rows, int64_t vectors, tile_sums sums, const float *const *groups,
+                         int64_t stride, const float *panel) {
   const vec *b = (const vec *)(const void *)panel;
   UNROLL
   for (int64_t r = 0; r < rows; r++)
     UNROLL
-  for (int64_t v = 0; v < SIMD_VECTORS; v++)
+  for (int64_t v = 0; v < vectors; v++)
     sums[r][v] += ROW(groups, r, stride) * b[v];
 }
 
 /* Rows of A: a whole row in one piece, or panel after panel, which are `step` apart. */
-INLINE void tile_of_rows(int64_t rows, int64_t k, const float *a, int64_t row, int64_t step,
-                         const float *panel, const destination *p) {
+INLINE void tile_of_rows(int64_t rows, int64_t vectors, int64_t k, const float *a, int64_t row,
+                         int64_t step, const float *panel, const destination *p) {
   int64_t run = step == PANEL ? k : PANEL;
   tile_sums sums;
   const float *groups[GROUPS];
@@ -176,7 +172,7 @@ INLINE void tile_of_rows(int64_t rows, int64_t k, const float *a, int64_t row, i
     }
     for (int64_t i = left < run ? left : run; i > 0; i--, panel += PANEL) {
       ask_for_panel(panel);
-      multiply_add(rows, sums, groups, row, panel);
+      multiply_add(rows, vectors, sums, groups, row, panel);
       ADVANCE_GROUPS(groups, rows, 1)
     }
     ADVANCE_GROUPS(groups, rows, step - PANEL)
@@ -185,7 +181,7 @@ INLINE void tile_of_rows(int64_t rows, int64_t k, const float *a, int64_t row, i
 }
 
 /* Columns of A, neighbours of a. */
-INLINE void tile_of_columns(int64_t rows, int64_t k, const float *a, int64_t row,
+INLINE void tile_of_columns(int64_t rows, int64_t vectors, int64_t k, const float *a, int64_t row,
                             const float *panel, const destination *p) {
   tile_sums sums;
   const float *groups[GROUPS];
@@ -193,22 +189,28 @@ INLINE void tile_of_columns(int64_t rows, int64_t k, const float *a, int64_t row
   clear_sums(rows, sums);
   for (int64_t i = k; i > 0; i--, panel += PANEL) {
     ask_for_column(groups[0], rows, row);
-    multiply_add(rows, sums, groups, 1, panel);
+    multiply_add(rows, vectors, sums, groups, 1, panel);
     ADVANCE_GROUPS(groups, rows, row)
   }
   store_tile(rows, sums, p);
 }
 
-/* Functions of their own, so that the inner loop of each has all registers to itself. */
-#define TILE_FUNCTIONS(size, rows)                                                                 \
-  NOINLINE void rows_##size(int64_t k, const float *a, int64_t row, int64_t step,                  \
+/* Functions of their own, so that the inner loop of each has all registers to itself. The last panel
+ * of a matrix often has few columns; where half of its vectors have none, only the others are
+ * computed. */
+enum { NARROW = (SIMD_VECTORS + 1) / 2 };
+#define TILE_FUNCTIONS_OF(name, rows, vectors)                                                     \
+  NOINLINE void rows_##name(int64_t k, const float *a, int64_t row, int64_t step,                  \
                             const float *panel, const destination *p) {                            \
-    tile_of_rows(rows, k, a, row, step, panel, p);                                                 \
+    tile_of_rows(rows, vectors, k, a, row, step, panel, p);                                        \
   }                                                                                                \
-  NOINLINE void columns_##size(int64_t k, const float *a, int64_t row, const float *panel,         \
+  NOINLINE void columns_##name(int64_t k, const float *a, int64_t row, const float *panel,         \
                                const destination *p) {                                             \
-    tile_of_columns(rows, k, a, row, panel, p);                                                    \
+    tile_of_columns(rows, vectors, k, a, row, panel, p);                                           \
   }
+#define TILE_FUNCTIONS(size, rows)                                                                 \
+  TILE_FUNCTIONS_OF(size, rows, SIMD_VECTORS)                                                      \
+  TILE_FUNCTIONS_OF(narrow_##size, rows, NARROW)
 EACH_TILE_SIZE(TILE_FUNCTIONS)
 
 /* A single row has few sums, and each of them waits for its last multiply-add; so several panels
@@ -242,13 +244,18 @@ static void gemm(const glow__kernels *kernels, int64_t m, int64_t n, int64_t k, 
   for (int64_t panel = first; panel < last; panel++) {
     int64_t j = panel * PANEL;
     destination p = {c + panel * c_layout.panel, c_layout.row, j, n - j, epilogue};
-#define TILE(size, rows, i)                                                                        \
+#define TILE_OF(name, rows, i)                                                                     \
   do {                                                                                             \
-    rows_##size(k, a + (i)*a_layout.row, a_layout.row, a_layout.panel, packed + j * k, &p);        \
+    rows_##name(k, a + (i)*a_layout.row, a_layout.row, a_layout.panel, packed + j * k, &p);        \
     p.to += (rows)*c_layout.row;                                                                   \
   } while (0)
-    EACH_TILE(m, TILE);
-#undef TILE
+#define TILE(size, rows, i) TILE_OF(size, rows, i)
+#define NARROW_TILE(size, rows, i) TILE_OF(narrow_##size, rows, i)
+    if (p.width > NARROW * SIMD_WIDTH)
+      EACH_TILE(m, TILE);
+    else
+      EACH_TILE(m, NARROW_TILE);
+#undef TILE_OF
   }
 }
 
@@ -263,13 +270,18 @@ static void gemm_transposed(const glow__kernels *kernels, int64_t m, int64_t n, 
     for (int64_t panel = first; panel < last; panel++) {
       int64_t j = panel * PANEL, height = m - top < PANEL ? m - top : PANEL;
       destination p = {c + panel * c_layout.panel, c_layout.row, j, n - j, epilogue};
-#define TILE(size, rows, i)                                                                        \
+#define TILE_OF(name, rows, i)                                                                     \
   do {                                                                                             \
-    columns_##size(k, a + (i), a_layout.row, packed + j * k, &p);                                  \
+    columns_##name(k, a + (i), a_layout.row, packed + j * k, &p);                                  \
     p.to += (rows)*c_layout.row;                                                                   \
   } while (0)
-      EACH_TILE(height, TILE);
+      if (p.width > NARROW * SIMD_WIDTH)
+        EACH_TILE(height, TILE);
+      else
+        EACH_TILE(height, NARROW_TILE);
+#undef TILE_OF
 #undef TILE
+#undef NARROW_TILE
     }
 }
 
