@@ -68,13 +68,13 @@ typedef struct destination {
 } destination;
 
 /* A tile of whole vectors, from registers. The kind of end is a constant at each call, and bias and
- * scale are loaded once for all rows. */
+ * scale are loaded once for all rows. norm: (. + bias) scale, if there is one, and ReLU. */
 INLINE void store_whole(int64_t rows, const vec (*sums)[SIMD_VECTORS], const destination *p,
-                        bool accumulate, bool norm) {
+                        bool accumulate, bool biased, bool norm) {
   UNROLL
   for (int64_t v = 0; v < SIMD_VECTORS; v++) {
     int64_t at = v * SIMD_WIDTH;
-    vec bias = norm ? *(const vec_unaligned *)(p->end->bias + p->j + at) : (vec){0};
+    vec bias = biased ? *(const vec_unaligned *)(p->end->bias + p->j + at) : (vec){0};
     vec scale = (vec){0} + 1.0f;
     if (norm && p->end->scale)
       scale = *(const vec_unaligned *)(p->end->scale + p->j + at);
@@ -82,7 +82,8 @@ INLINE void store_whole(int64_t rows, const vec (*sums)[SIMD_VECTORS], const des
     UNROLL
     for (int64_t r = 0; r < rows; r++, to += p->row) {
       vec value = accumulate ? sums[r][v] + *(const vec_unaligned *)to : sums[r][v];
-      *(vec_unaligned *)to = norm ? rectify((value + bias) * scale) : value;
+      value = biased ? value + bias : value;
+      *(vec_unaligned *)to = norm ? rectify(value * scale) : value;
     }
   }
 }
@@ -109,16 +110,18 @@ NOINLINE void store_any(int64_t rows, const vec (*sums)[SIMD_VECTORS], const des
   }
 }
 
-/* A case for each of the three ends that the products of nets have, and one for any other. */
+/* A case for each of the four ends that the products of nets have, and one for any other. */
 INLINE void store_tile(int64_t rows, const vec (*sums)[SIMD_VECTORS], const destination *p) {
   const glow_epilogue *e = p->end;
   bool whole = p->width >= PANEL, plain = !e->bias && !e->scale && !e->relu;
   if (whole && plain && e->accumulate) {
-    store_whole(rows, sums, p, true, false);
+    store_whole(rows, sums, p, true, false, false);
   } else if (whole && plain) {
-    store_whole(rows, sums, p, false, false);
+    store_whole(rows, sums, p, false, false, false);
   } else if (whole && e->bias && e->relu && !e->accumulate) {
-    store_whole(rows, sums, p, false, true);
+    store_whole(rows, sums, p, false, true, true);
+  } else if (whole && e->bias && !e->scale && !e->accumulate) {
+    store_whole(rows, sums, p, false, true, false);
   } else {
     tile_sums in_memory;
     copy_sums(rows, sums, in_memory);

@@ -54,6 +54,13 @@ typedef struct glow__pointwise {
    *   shift               dx = dt = dy */
   void (*coupling_backward)(int32_t kind, int64_t n, const float *t, const float *s, const float *y,
                             const float *dy, float w, float *dx, float *dt, float *d_log_s);
+
+  /* A layer of a net on rows of n elements, going back. d = 0 where h is not above 0; rows of h are
+   * h_row apart, those of d d_row. */
+  void (*relu_backward)(int64_t rows, int64_t n, const float *h, int64_t h_row, float *d,
+                        int64_t d_row);
+  /* sums += the sum of the rows, one after the other. */
+  void (*add_rows)(int64_t rows, int64_t n, const float *x, double *sums);
 } glow__pointwise;
 
 void glow__pointwise_fill_c(glow__pointwise *pointwise);

@@ -133,6 +133,22 @@ static void coupling_backward(int32_t kind, int64_t n, const float *restrict t,
     }
 }
 
+/* ---- nets ------------------------------------------------------------------------------------ */
+
+/* A choice of values, since the processor would guess a branch wrongly half of the time. */
+static void relu_backward(int64_t rows, int64_t n, const float *restrict h, int64_t h_row,
+                          float *restrict d, int64_t d_row) {
+  for (int64_t i = 0; i < rows; i++, h += h_row, d += d_row)
+    for (int64_t j = 0; j < n; j++)
+      d[j] = h[j] > 0.0f ? d[j] : 0.0f;
+}
+
+static void add_rows(int64_t rows, int64_t n, const float *restrict x, double *restrict sums) {
+  for (int64_t i = 0; i < rows; i++, x += n)
+    for (int64_t j = 0; j < n; j++)
+      sums[j] += (double)x[j];
+}
+
 /* ---- the table ------------------------------------------------------------------------------- */
 
 static void fill_pointwise(glow__pointwise *pointwise) {
@@ -144,4 +160,6 @@ static void fill_pointwise(glow__pointwise *pointwise) {
   pointwise->coupling_forward = coupling_forward;
   pointwise->coupling_inverse = coupling_inverse;
   pointwise->coupling_backward = coupling_backward;
+  pointwise->relu_backward = relu_backward;
+  pointwise->add_rows = add_rows;
 }

@@ -8,6 +8,7 @@
  * that no private copies of large gradients are needed. SPDX-License-Identifier: MIT */
 #include <string.h>
 
+#include "math/kernels.h"
 #include "math/strips.h"
 #include "nets/mlp_net.h"
 
@@ -40,6 +41,10 @@ static const float *gradient_of(const back_run *b, int32_t l) {
   if (l == net->depth)
     return b->dout;
   return glow_call_scratch(b->run.call, net->d) + l * b->run.samples * net->hidden;
+}
+
+static const glow__pointwise *pointwise_of(const glow__mlp_run *run) {
+  return &glow__math_kernels(run->math)->pointwise;
 }
 
 /* ---- packed weights -------------------------------------------------------------------------- */
@@ -92,13 +97,6 @@ static void mlp_net_backward_pack(back_run *b) {
 
 /* ---- data gradients -------------------------------------------------------------------------- */
 
-/* Back through ReLU: d = 0 where h is not positive. A choice of values, since the processor would
- * guess a branch wrongly half of the time. */
-static void relu_backward(float *restrict d, const float *restrict h, int64_t count) {
-  for (int64_t j = 0; j < count; j++)
-    d[j] = h[j] > 0.0f ? d[j] : 0.0f;
-}
-
 /* d_{l-1} for rows [first, first + count) and columns of panels [from, to); x0's when l is 0. */
 static void through_layer(const back_run *b, int32_t l, const glow__mlp_part *part) {
   const glow__mlp_run *run = &b->run;
@@ -119,9 +117,8 @@ static void through_layer(const back_run *b, int32_t l, const glow__mlp_part *pa
   int64_t first = part->from * glow__panel_columns(run->math),
           last = part->to * glow__panel_columns(run->math);
   last = last < layer->inputs ? last : layer->inputs;
-  for (int64_t n = 0; n < part->rows; n++)
-    relu_backward(to + n * layer->inputs + first, h.at + (part->first + n) * h.stride + first,
-                  last - first);
+  pointwise_of(run)->relu_backward(part->rows, last - first, h.at + part->first * h.stride + first,
+                                   h.stride, to + first, layer->inputs);
 }
 
 static void backward_strip(void *arg, uint32_t task, uint32_t worker) {
@@ -185,9 +182,7 @@ static void bias_gradient(const back_run *b, int32_t l, uint32_t worker) {
   float *g = glow_call_gradient(run->call, layer->bias);
   double *sums = (double *)(void *)glow_call_worker_scratch(run->call, run->net->block, worker);
   memset(sums, 0, (size_t)layer->outputs * sizeof *sums);
-  for (int64_t n = 0; n < run->samples; n++)
-    for (int64_t j = 0; j < layer->outputs; j++)
-      sums[j] += (double)d[n * layer->outputs + j];
+  pointwise_of(run)->add_rows(run->samples, layer->outputs, d, sums);
   for (int64_t j = 0; j < layer->outputs; j++)
     g[j] += (float)sums[j];
 }
@@ -220,19 +215,24 @@ static int64_t mlp_net_backward_blocks_of(const glow__mlp_layer *layer) {
   return (layer->inputs + GLOW_MLP_COLUMNS - 1) / GLOW_MLP_COLUMNS;
 }
 
-/* Part `task` of the list of all biases and all blocks of columns. */
+/* Part `task` of the list of all blocks of columns and all biases. The blocks come first, from the
+ * last layer on, so that what takes longest is not begun last. */
 static void parameter_gradients(void *arg, uint32_t task, uint32_t worker) {
   const back_run *b = arg;
   const glow__mlp_net *net = b->run.net;
   int64_t item = 0;
-  for (int32_t l = 0; l <= net->depth; l++) {
-    if (item++ % b->tasks == task)
-      bias_gradient(b, l, worker);
+  for (int32_t l = net->depth; l >= 0; l--)
     for (int64_t block = 0; block < mlp_net_backward_blocks_of(&net->layers[l]); block++)
       if (item++ % b->tasks == task)
         mlp_net_backward_weight_gradient(b, l, block * GLOW_MLP_COLUMNS, worker);
-  }
+  for (int32_t l = net->depth; l >= 0; l--)
+    if (item++ % b->tasks == task)
+      bias_gradient(b, l, worker);
 }
+
+/* Work that is worth handing out is cut finer than into tasks that are worth it, for in few large
+ * ones a thread waits long for the other. */
+enum { MLP_FINER = 4 };
 
 static void parameters(back_run *b) {
   const glow__mlp_net *net = b->run.net;
@@ -241,7 +241,7 @@ static void parameters(back_run *b) {
     items += 1 + mlp_net_backward_blocks_of(&net->layers[l]);
     work += b->run.samples * net->layers[l].inputs * net->layers[l].outputs;
   }
-  b->tasks = (work + GLOW_MLP_WORK - 1) / GLOW_MLP_WORK;
+  b->tasks = work <= GLOW_MLP_WORK ? 1 : (MLP_FINER * work + GLOW_MLP_WORK - 1) / GLOW_MLP_WORK;
   b->tasks = b->tasks < items ? b->tasks : items;
   glow_call_run(b->run.call, (uint32_t)b->tasks, parameter_gradients, b);
 }

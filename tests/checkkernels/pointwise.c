@@ -293,6 +293,34 @@ static void check_coupling_backward(const provider *p) {
   }
 }
 
+/* ---- nets ------------------------------------------------------------------------------------ */
+
+static void check_relu_backward(const provider *p) {
+  int64_t rows = 1 + below(6), n = 1 + below(70), h_row = n + below(3), d_row = n + below(3);
+  float *h = numbers(rows * h_row), *d = numbers(rows * d_row);
+  sprinkle(h, rows * h_row);
+  sprinkle(d, rows * d_row);
+  float *got = copy_of(d, rows * d_row, sizeof *d);
+  p->kernels->pointwise.relu_backward(rows, n, h, h_row, got, d_row);
+  for (int64_t i = 0; i < rows; i++)
+    for (int64_t j = 0; j < n; j++)
+      d[i * d_row + j] = h[i * h_row + j] > 0.0f ? d[i * d_row + j] : 0.0f;
+  same_bits("d", got, d, (size_t)(rows * d_row) * sizeof *d);
+}
+
+static void check_add_rows(const provider *p) {
+  int64_t rows = below(20), n = 1 + below(70);
+  float *x = numbers(rows * n);
+  double *sums = array(n, sizeof *sums), *got = array(n, sizeof *got);
+  for (int64_t j = 0; j < n; j++)
+    sums[j] = got[j] = (double)below(100);
+  p->kernels->pointwise.add_rows(rows, n, x, got);
+  for (int64_t i = 0; i < rows; i++)
+    for (int64_t j = 0; j < n; j++)
+      sums[j] += (double)x[i * n + j];
+  same_bits("sums", got, sums, (size_t)n * sizeof *sums);
+}
+
 /* ---- timing ---------------------------------------------------------------------------------- */
 
 enum { SIDE = 16, CHANNELS = 24, PIXELS = SIDE * SIDE, FLOATS = PIXELS * CHANNELS };
@@ -347,6 +375,15 @@ static void call_coupling_backward(const void *arg) {
                                   t->y, t->taps, t->taps + FLOATS);
 }
 
+static void call_relu_backward(const void *arg) {
+  const timed *t = arg;
+  t->pointwise->relu_backward(PIXELS, CHANNELS, t->x, CHANNELS, t->y, CHANNELS);
+}
+static void call_add_rows(const void *arg) {
+  const timed *t = arg;
+  t->pointwise->add_rows(PIXELS, CHANNELS, t->x, t->sums);
+}
+
 /* `arrays`: how many of [256, 24] are read or written. */
 #define BENCH(name, arrays)                                                                        \
   static void bench_##name(const provider *p) {                                                    \
@@ -362,6 +399,8 @@ BENCH(actnorm_backward, 3)
 BENCH(coupling_forward, 4)
 BENCH(coupling_inverse, 4)
 BENCH(coupling_backward, 7)
+BENCH(relu_backward, 3)
+BENCH(add_rows, 1)
 
 #define SLOT(member) offsetof(glow__kernels, pointwise.member)
 const row pointwise_rows[MOST_ROWS] = {
@@ -380,4 +419,6 @@ const row pointwise_rows[MOST_ROWS] = {
     {"coupling, there and back", SLOT(coupling_inverse), 200, check_coupling_round_trip, NULL},
     {"coupling_backward", SLOT(coupling_backward), 200, check_coupling_backward,
      bench_coupling_backward},
+    {"relu_backward", SLOT(relu_backward), 100, check_relu_backward, bench_relu_backward},
+    {"add_rows", SLOT(add_rows), 100, check_add_rows, bench_add_rows},
 };
