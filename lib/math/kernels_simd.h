@@ -198,8 +198,8 @@ INLINE void tile_of_columns(int64_t rows, int64_t vectors, int64_t k, const floa
   store_tile(rows, sums, p);
 }
 
-/* Functions of their own, so that the inner loop of each has all registers to itself. The last panel
- * of a matrix often has few columns; where half of its vectors have none, only the others are
+/* Functions of their own, so that the inner loop of each has all registers to itself. The last
+ * panel of a matrix often has few columns; where half of its vectors have none, only the others are
  * computed. */
 enum { NARROW = (SIMD_VECTORS + 1) / 2 };
 #define TILE_FUNCTIONS_OF(name, rows, vectors)                                                     \

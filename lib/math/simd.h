@@ -97,7 +97,8 @@ INLINE void copy_sums(int64_t rows, const vec (*sums)[SIMD_VECTORS], tile_sums o
 
 /* ---- parts of vectors ------------------------------------------------------------------------ */
 
-/* The first n elements, or all if n is larger; the others are 0, and their memory is not touched. */
+/* The first n elements, or all if n is larger; the others are 0, and their memory is not touched.
+ */
 #if SIMD_WIDTH == 16
 INLINE __mmask16 first_lanes(int64_t n) {
   return (__mmask16)(n < SIMD_WIDTH ? (1u << n) - 1u : 0xffffu);
