@@ -61,6 +61,21 @@ GLOW_API void glow_optimizer_destroy(glow_optimizer **optimizer);
  * layer, and parameters and the optimizer's state are as before. */
 GLOW_API glow_status glow_optimizer_step(glow_optimizer *optimizer, glow_model *model,
                                          const float *gradients, double rate);
+/* Tensors whose name is `prefix`, or begins with it and a dot, train at `factor` times the learning
+ * rate, their weight decay too; "": all. 0: they are held. Of calls that meet in a tensor the last
+ * one wins; at first all factors are 1. GLOW_E_NOT_FOUND if no tensor has such a name;
+ * GLOW_E_ARGUMENT if the factor is not finite or below 0; nothing has changed then.
+ *
+ * What is held keeps its bits and its state in the optimizer, and its gradients are not looked at.
+ * The trainer leaves it out of clipping and of the norm of the gradient, gives it to the average as
+ * it is, and does not initialise it. Fixed state may be named too: held running averages do not
+ * move, and a held standardisation is not initialised. A layer whose trainable tensors are all held
+ * is held with its fixed state. (In training passes batch normalisations use the statistics of the
+ * batch all the same.) */
+GLOW_API glow_status glow_optimizer_set_rate_factor(glow_optimizer *optimizer, const char *prefix,
+                                                    double factor);
+/* Factor of the tensor of this name; NaN if there is none. */
+GLOW_API double glow_optimizer_rate_factor(const glow_optimizer *optimizer, const char *tensor);
 /* Updates made so far. */
 GLOW_API int64_t glow_optimizer_step_count(const glow_optimizer *optimizer);
 
@@ -125,17 +140,19 @@ typedef struct glow_trainer_options {
 
 typedef struct glow_step_report {
   size_t struct_size;
-  int64_t step;         /* number of this step, from 1 */
-  double loss;          /* mean bits/dim over the batch, before the update */
-  double rate;          /* learning rate used */
-  double gradient_norm; /* of the whole loss, penalty included, before clipping */
-  double class_loss;    /* mean cross-entropy in bits over the labelled samples; NaN if there are
+  int64_t step; /* number of this step, from 1 */
+  double loss;  /* mean bits/dim over the batch, before the update */
+  double rate;  /* learning rate used */
+  double
+      gradient_norm;  /* of the whole loss, penalty included, before clipping; without tensors that
+                           are held */
+  double class_loss;  /* mean cross-entropy in bits over the labelled samples; NaN if there are
                            none with a weight above 0, or no classifier */
-  double accuracy;      /* the share of them, in weights, whose largest logit is at their label; NaN
+  double accuracy;    /* the share of them, in weights, whose largest logit is at their label; NaN
                            likewise */
-  double drift;         /* the largest of the step's reconstructions, one that was past the bound
+  double drift;       /* the largest of the step's reconstructions, one that was past the bound
                            included: see glow_workspace_options; 0 if nothing was reconstructed */
-  int32_t recomputes;   /* 1: the gradients come from layers that were run forward again */
+  int32_t recomputes; /* 1: the gradients come from layers that were run forward again */
   int32_t reserved;
 } glow_step_report;
 #define GLOW_STEP_REPORT_INIT                                                                      \
@@ -228,6 +245,11 @@ GLOW_API glow_status glow_trainer_get_options(const glow_trainer *trainer,
 /* Sets another schedule from the next step on. NULL: the defaults. */
 GLOW_API glow_status glow_trainer_set_schedule(glow_trainer *trainer,
                                                const glow_schedule *schedule);
+/* Rate factors of tensors, from the next step or initialisation on: see
+ * glow_optimizer_set_rate_factor. Checkpoints keep them. */
+GLOW_API glow_status glow_trainer_set_rate_factor(glow_trainer *trainer, const char *prefix,
+                                                  double factor);
+GLOW_API double glow_trainer_rate_factor(const glow_trainer *trainer, const char *tensor);
 /* use 1: the model gets the averaged parameters, to evaluate, sample or save; 0: the trained ones
  * again. Steps are refused while the average is in use. Needs the option `average` and at least one
  * step. */

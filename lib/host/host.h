@@ -26,6 +26,11 @@ typedef struct glow__conditions {
 void glow__workspace_conditions(const glow_workspace *workspace, glow__conditions *out);
 void glow__workspace_set_conditions(glow_workspace *workspace, const glow__conditions *conditions);
 
+/* Tensors that the trainer holds: initialisation leaves them as they are, and running averages
+ * among them do not move. held: a flag for each tensor of the model, borrowed for good; NULL:
+ * none. */
+void glow__workspace_set_held(glow_workspace *workspace, const unsigned char *held);
+
 /* Writes layer `index`'s options to config. */
 glow_status glow__model_save_layer(const glow_model *model, int32_t index, glow__config *config);
 /* For loading: the model that is being built, whose tensors have no memory yet; and finishing it

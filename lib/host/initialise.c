@@ -14,7 +14,33 @@ typedef struct initialisation {
   float *x; /* state of all samples, and room for the next one */
   float *y;
   void *state;
+  float *backup; /* parameters and fixed state as they were */
 } initialisation;
+
+static bool is_held(const initialisation *in, int32_t tensor) {
+  return in->ws->held && in->ws->held[tensor];
+}
+
+/* All that the node has is held. */
+static bool node_is_held(const initialisation *in, const glow__node *node) {
+  int32_t held = 0;
+  for (int32_t i = 0; i < node->tensors; i++)
+    held += is_held(in, node->first_tensor + i);
+  return held && held == node->tensors;
+}
+
+/* Held tensors of a node whose others have got their first values. */
+static void put_back_held(const initialisation *in, const glow__node *node) {
+  glow_model *model = in->model;
+  for (int32_t i = node->first_tensor; i < node->first_tensor + node->tensors; i++) {
+    const glow__tensor *tensor = &model->tensors[i];
+    int64_t before = tensor->trainable ? 0 : model->parameter_count; /* in the backup */
+    char *now = tensor->trainable ? (char *)model->parameters : (char *)model->fixed;
+    if (is_held(in, i))
+      memcpy(now + tensor->offset * 4, in->backup + before + tensor->offset,
+             (size_t)tensor->elements * 4);
+  }
+}
 
 /* Number of samples that one call may have: the layer's regions have room for this many. */
 static int64_t call_samples(const initialisation *in, const glow__node *node) {
@@ -91,10 +117,11 @@ static glow_status through_layers(initialisation *in) {
   for (int32_t i = 0; i < in->model->node_count; i++) {
     const glow__node *node = &in->model->nodes[i];
     GLOW_TRY(glow__check_cancelled(in->ws));
-    for (int32_t round = 0; round < node->rounds; round++) {
+    for (int32_t round = 0; !node_is_held(in, node) && round < node->rounds; round++) {
       glow_status status = one_round(in, node, round);
       if (status != GLOW_OK)
         return initialise_failed(in, node, status);
+      put_back_held(in, node);
       GLOW_TRY(glow__node_prepare(in->model, node)); /* the next round uses the new values */
     }
     advance(in, node);
@@ -120,6 +147,7 @@ static glow_status initialise(initialisation *in, const float *x, float *backup)
   size_t bytes = (size_t)model->parameter_count * sizeof(float);
   size_t fixed_bytes = (size_t)model->fixed_count * 4;
   memcpy(in->x, x, (size_t)(in->count * model->dims) * sizeof(float));
+  in->backup = backup;
   memcpy(backup, model->parameters, bytes);
   memcpy(backup + model->parameter_count, model->fixed, fixed_bytes);
   glow_status status = through_layers(in);

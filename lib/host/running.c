@@ -39,12 +39,17 @@ static glow_status compute(glow_workspace *ws, const glow__tensor *tensor) {
   return GLOW_OK;
 }
 
+/* It moves. */
+static bool runs(const glow_workspace *ws, int32_t tensor) {
+  return ws->model->tensors[tensor].running && !(ws->held && ws->held[tensor]);
+}
+
 static void exchange(const glow_workspace *ws, glow_model *model) {
   for (int32_t t = 0; t < model->tensor_count; t++) {
     const glow__tensor *tensor = &model->tensors[t];
     float *average = (float *)model->fixed + tensor->offset;
     float *other = ws->memory + ws->plan.observed + tensor->observed;
-    for (int64_t i = 0; tensor->running && i < tensor->elements; i++) {
+    for (int64_t i = 0; runs(ws, t) && i < tensor->elements; i++) {
       float kept = average[i];
       average[i] = other[i];
       other[i] = kept;
@@ -61,7 +66,7 @@ glow_status glow__running_move(glow_workspace *ws, glow_model *model) {
     return GLOW_OK;
   ws->samples = 0; /* what the last forward pass observed was overwritten */
   for (int32_t t = 0; t < model->tensor_count; t++)
-    if (model->tensors[t].running)
+    if (runs(ws, t))
       GLOW_TRY(compute(ws, &model->tensors[t]));
   exchange(ws, model);
   return GLOW_OK;

@@ -214,6 +214,10 @@ void glow__workspace_set_conditions(glow_workspace *ws, const glow__conditions *
   ws->condition_count = conditions->count;
 }
 
+void glow__workspace_set_held(glow_workspace *ws, const unsigned char *held) {
+  ws->held = held;
+}
+
 void glow__workspace_set_base(glow_workspace *ws, int64_t base) {
   ws->base = base;
 }

@@ -59,10 +59,11 @@ struct glow_workspace {
   bool recomputes;        /* a drift was past the bound, or an inverse failed: recompute.c */
   const float *condition; /* the caller's [condition_count, condition size] */
   int64_t condition_count;
-  int64_t first;   /* of the samples of the pass that the present batch starts with */
-  int64_t base;    /* what the caller calls the first sample of a pass, in messages */
-  bool told_scale; /* a warning of input that cannot be right was given */
-  int32_t cancel;  /* set and read by several threads: glow_workspace_cancel */
+  const unsigned char *held; /* of each tensor, or NULL: glow__workspace_set_held */
+  int64_t first;             /* of the samples of the pass that the present batch starts with */
+  int64_t base;              /* what the caller calls the first sample of a pass, in messages */
+  bool told_scale;           /* a warning of input that cannot be right was given */
+  int32_t cancel;            /* set and read by several threads: glow_workspace_cancel */
   /* The last forward, for backward. */
   int32_t statistics; /* GLOW_STATISTICS_BATCH or _RUNNING */
   int64_t samples;    /* 0: none; -1: one that had a sample which is not finite */

@@ -54,6 +54,7 @@ typedef struct addition {
   glow_context *context;
   glow__model_extras extras;
   char *record;
+  char *rates; /* NULL: all are 1 */
   char *texts; /* names of tensors, and keys of notes */
   glow_file_tensor *tensors;
   const char **metadata;
@@ -61,6 +62,7 @@ typedef struct addition {
 
 static void addition_destroy(addition *a) {
   glow_release(a->context, a->record);
+  glow_release(a->context, a->rates);
   glow_release(a->context, a->texts);
   glow_release(a->context, a->tensors);
   glow_release(a->context, a->metadata);
@@ -116,14 +118,19 @@ static glow_status list_part(const glow_model *model, const char *part, const fl
 }
 
 static void list_metadata(addition *a, const char *const *notes, int64_t pairs, char **text) {
-  a->metadata[0] = GLOW_CHECKPOINT_KEY;
-  a->metadata[1] = a->record;
+  const char **next = a->metadata;
+  *next++ = GLOW_CHECKPOINT_KEY;
+  *next++ = a->record;
+  if (a->rates) {
+    *next++ = GLOW_RATES_KEY;
+    *next++ = a->rates;
+  }
   for (int64_t i = 0; i < pairs; i++) {
-    a->metadata[2 + 2 * i] = join(text, GLOW_NOTE_PREFIX, notes[2 * i]);
-    a->metadata[3 + 2 * i] = notes[2 * i + 1];
+    *next++ = join(text, GLOW_NOTE_PREFIX, notes[2 * i]);
+    *next++ = notes[2 * i + 1];
   }
   a->extras.metadata = a->metadata;
-  a->extras.pairs = 1 + pairs;
+  a->extras.pairs = (next - a->metadata) / 2;
 }
 
 static glow_status fill_addition(const glow_trainer *trainer, const char *const *notes,
@@ -137,13 +144,15 @@ static glow_status fill_addition(const glow_trainer *trainer, const char *const 
   int32_t count = glow__record_parts(&record, parts);
   GLOW_TRY(measure(model, count, notes, pairs, &bytes, &tensors));
   GLOW_TRY(glow__record_write(a->context, &record, &a->record));
+  GLOW_TRY(glow__rates_write(a->context, glow__optimizer_rates(glow__trainer_optimizer(trainer)),
+                             &a->rates));
   a->texts = glow_allocate(a->context, bytes + 1);
   if (!a->texts)
     return GLOW_E_MEMORY;
   a->tensors = glow_allocate(a->context, (tensors + 1) * sizeof *a->tensors);
   if (!a->tensors)
     return GLOW_E_MEMORY;
-  a->metadata = glow_allocate(a->context, (size_t)(2 + 2 * pairs) * sizeof *a->metadata);
+  a->metadata = glow_allocate(a->context, (size_t)(4 + 2 * pairs) * sizeof *a->metadata);
   if (!a->metadata)
     return GLOW_E_MEMORY;
   glow__trainer_vectors_of(trainer, &vectors);
@@ -243,6 +252,7 @@ static glow_status fill_trainer(const glow_tensor_file *file, const glow__record
   for (int32_t i = 0; i < count; i++)
     GLOW_TRY(read_part(file, model, parts[i], part_vector(&vectors, parts[i])));
   GLOW_TRY(glow__trainer_set_progress(trainer, &record->progress));
+  GLOW_TRY(glow__rates_read(file, glow__optimizer_rates(glow__trainer_optimizer(trainer))));
   return read_notes(file, trainer);
 }
 

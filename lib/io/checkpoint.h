@@ -5,10 +5,12 @@
 #include <glow/checkpoint.h>
 
 #include "io/io.h"
+#include "train/rates.h"
 #include "train/train.h"
 
 /* Keys of a file's metadata. */
 #define GLOW_CHECKPOINT_KEY "glow.checkpoint"
+#define GLOW_RATES_KEY "glow.rates"
 #define GLOW_NOTE_PREFIX "note."
 
 /* ---- the record: JSON text in the metadata, written and read from tables of fields ----------- */
@@ -52,6 +54,13 @@ typedef struct glow__record {
 glow_status glow__record_write(glow_context *context, const glow__record *record, char **out);
 /* Checks types and names; the trainer and optimizer check the values. */
 glow_status glow__record_read(glow_context *context, const char *text, glow__record *out);
+
+/* ---- rate factors (checkpoint_rates.c) ------------------------------------------------------- */
+
+/* JSON text, owned by the caller (glow_release); NULL if all factors are 1. */
+glow_status glow__rates_write(glow_context *context, const glow__rates *rates, char **out);
+/* Those of the file, if it has any. */
+glow_status glow__rates_read(const glow_tensor_file *file, glow__rates *rates);
 
 /* ---- the parts: one more tensor of each kind, NAME/PART, for each trainable NAME ------------- */
 

@@ -6,6 +6,8 @@
  *            p <- p - r / (1 - b1^t) m / (sqrt(v) / sqrt(1 - b2^t) + eps)
  *   Adamax   m as Adam;                  v <- max(b2 v, |g| + eps);  p <- p - r / (1 - b1^t) m / v
  *
+ * The rate r is that of a tensor: the step's times the tensor's factor. What is held is left alone.
+ *
  * A step is all or nothing without a copy of parameters and state. First each layer whose prepare
  * may fail is tried: its new parameters are put in place, the layer prepares them, and the old ones
  * are put back from a buffer of one layer's size. Only when all layers have succeeded do parameters
@@ -15,6 +17,7 @@
 #include <string.h>
 
 #include "host/workspace.h"
+#include "train/rates.h"
 #include "train/train.h"
 
 enum { BLOCK = 1024, SERIAL_BELOW = 65536, MAX_SLOTS = 64 };
@@ -25,6 +28,7 @@ struct glow_optimizer {
   glow_optimizer_options options;
   int64_t steps;
   glow__flat flat;
+  glow__rates rates;
   float *m;    /* flat vectors as long as the parameters */
   float *v;    /* NULL for SGD */
   float *kept; /* [slots, slot_size]: old parameters of the layers being tried */
@@ -36,8 +40,11 @@ struct glow_optimizer {
 
 typedef struct factors {
   int32_t kind;
-  float keep; /* 1 - rate decay */
-  float rate; /* with the correction of m's bias */
+  float keep;          /* 1 - rate decay */
+  float rate;          /* with the correction of m's bias */
+  double of_step;      /* the rate of the step, */
+  double correction;   /* that of m's bias, */
+  double weight_decay; /* and the decay, from which both follow for each tensor */
   float beta1, rest1, beta2, rest2, epsilon;
   float root; /* sqrt(1 - beta2^t) */
 } factors;
@@ -50,8 +57,9 @@ static factors make_factors(const glow_optimizer *o, double rate) {
   const glow_optimizer_options *c = &o->options;
   double t = (double)(o->steps + 1);
   factors f = {.kind = c->kind,
-               .keep = (float)(1.0 - rate * c->weight_decay),
-               .rate = (float)rate,
+               .of_step = rate,
+               .correction = 1.0,
+               .weight_decay = c->weight_decay,
                .beta1 = (float)c->beta1,
                .rest1 = (float)(1.0 - c->beta1),
                .beta2 = (float)c->beta2,
@@ -59,8 +67,14 @@ static factors make_factors(const glow_optimizer *o, double rate) {
                .epsilon = (float)c->epsilon,
                .root = (float)sqrt(1.0 - pow(c->beta2, t))};
   if (c->kind != GLOW_OPTIMIZER_SGD)
-    f.rate = (float)(rate / (1.0 - pow(c->beta1, t)));
+    f.correction = 1.0 - pow(c->beta1, t);
   return f;
+}
+
+static void set_rate(factors *f, double factor) {
+  double rate = f->of_step * factor;
+  f->keep = (float)(1.0 - rate * f->weight_decay);
+  f->rate = (float)(rate / f->correction);
 }
 
 /* Not inlined: trying and moving must run the same instructions. */
@@ -114,23 +128,36 @@ typedef struct job {
   bool large;     /* gradients or factors so large that an update might overflow */
 } job;
 
-static void update_at(const job *j, int64_t at, int64_t count, block *out) {
+/* Updates from element `at` on: those of one rate, at most a block of them, and none past `end`.
+ * Returns how many; *held: they stay, and *out is not written. */
+static int64_t update_at(const job *j, int64_t at, int64_t end, block *out, bool *held) {
   const glow_optimizer *o = j->optimizer;
-  update(&j->factors, count, o->model->parameters + at, o->m + at, o->v ? o->v + at : NULL,
+  factors f = j->factors;
+  int64_t same;
+  double factor = glow__rates_at(&o->rates, at, &same);
+  int64_t until = same < end ? same : end;
+  *held = factor == 0.0;
+  if (*held)
+    return until - at;
+  int64_t count = until - at < BLOCK ? until - at : BLOCK;
+  set_rate(&f, factor);
+  update(&f, count, o->model->parameters + at, o->m + at, o->v ? o->v + at : NULL,
          j->gradients + at, out);
+  return count;
 }
 
 /* Puts the new parameters in place. False if an element is not finite. */
 static bool optimizer_place(const job *j, const glow__node *node) {
   block out;
-  bool finite = true;
-  for (int64_t i = 0; i < node->parameters; i += BLOCK) {
-    int64_t count = node->parameters - i < BLOCK ? node->parameters - i : BLOCK;
-    update_at(j, node->first_parameter + i, count, &out);
+  bool finite = true, held;
+  int64_t end = node->first_parameter + node->parameters, count;
+  for (int64_t at = node->first_parameter; at < end; at += count) {
+    count = update_at(j, at, end, &out, &held);
+    if (held)
+      continue;
     finite &= optimizer_all_finite(out.p, count) && optimizer_all_finite(out.m, count);
     finite &= !j->optimizer->v || optimizer_all_finite(out.v, count);
-    memcpy(j->optimizer->model->parameters + node->first_parameter + i, out.p,
-           (size_t)count * sizeof *out.p);
+    memcpy(j->optimizer->model->parameters + at, out.p, (size_t)count * sizeof *out.p);
   }
   return finite;
 }
@@ -179,12 +206,14 @@ static void move_layer(void *arg, uint32_t task, uint32_t worker) {
   const glow_optimizer *o = j->optimizer;
   const glow__node *node = &o->model->nodes[task];
   block out;
+  bool held;
+  int64_t end = node->first_parameter + node->parameters, count;
   (void)worker;
-  for (int64_t i = 0; i < node->parameters; i += BLOCK) {
-    int64_t at = node->first_parameter + i;
-    int64_t count = node->parameters - i < BLOCK ? node->parameters - i : BLOCK;
+  for (int64_t at = node->first_parameter; at < end; at += count) {
+    count = update_at(j, at, end, &out, &held);
+    if (held)
+      continue;
     size_t bytes = (size_t)count * sizeof(float);
-    update_at(j, at, count, &out);
     memcpy(o->model->parameters + at, out.p, bytes);
     memcpy(o->m + at, out.m, bytes);
     if (o->v)
@@ -197,7 +226,7 @@ static void move_layer(void *arg, uint32_t task, uint32_t worker) {
 /* With |g| below 1e15, rate below 1e3 and epsilon above 1e-12, no value in an update reaches 1e37.
  * */
 static bool may_overflow(const glow_optimizer *o, double squares, double rate) {
-  return !(squares < 1e30 && rate < 1e3 && o->options.epsilon > 1e-12);
+  return !(squares < 1e30 && rate * o->rates.largest < 1e3 && o->options.epsilon > 1e-12);
 }
 
 static void optimizer_run(const glow_optimizer *o, uint32_t tasks, glow_task_fn fn, job *j) {
@@ -276,6 +305,7 @@ static void choose_slots(glow_optimizer *o) {
 static glow_status optimizer_allocate(glow_optimizer *o) {
   size_t bytes = (size_t)o->model->parameter_count * sizeof(float);
   GLOW_TRY(glow__flat_create(o->context, o->model->parameter_count, &o->flat));
+  GLOW_TRY(glow__rates_create(o->model, &o->rates));
   choose_slots(o);
   o->kept = glow_allocate(o->context, o->slots * (size_t)o->slot_size * sizeof(float));
   o->m = o->kept ? glow_allocate(o->context, bytes) : NULL;
@@ -315,6 +345,7 @@ void glow_optimizer_destroy(glow_optimizer **optimizer) {
   GLOW_LIVE_OR((*optimizer)->context, CONTEXT, );
   glow_context *context = (*optimizer)->context;
   glow__flat_destroy(&(*optimizer)->flat);
+  glow__rates_destroy(&(*optimizer)->rates);
   glow_release(context, (*optimizer)->kept);
   glow_release(context, (*optimizer)->m);
   glow_release(context, (*optimizer)->v);
@@ -333,16 +364,35 @@ glow_status glow_optimizer_step(glow_optimizer *optimizer, glow_model *model,
                       "glow_optimizer_step: the optimizer was made for another model");
   if (!isfinite(rate) || rate < 0.0)
     return glow_error(GLOW_E_ARGUMENT, "the learning rate is %g, not a number >= 0", rate);
-  double squares = glow__flat_squares(&optimizer->flat, gradients);
+  double squares = glow__rates_squares(&optimizer->rates, &optimizer->flat, gradients);
   if (!isfinite(squares))
     return glow_error(GLOW_E_NUMERIC, "layer '%s': the gradient is not finite",
-                      glow__model_nonfinite_layer(model, gradients));
+                      glow__rates_nonfinite_layer(&optimizer->rates, gradients));
   return glow__optimizer_apply(optimizer, gradients, squares, rate);
 }
 
 int64_t glow_optimizer_step_count(const glow_optimizer *optimizer) {
   GLOW_LIVE_OR(optimizer, OPTIMIZER, 0);
   return optimizer ? optimizer->steps : 0;
+}
+
+/* ---- rates of tensors ------------------------------------------------------------------------ */
+
+glow_status glow_optimizer_set_rate_factor(glow_optimizer *optimizer, const char *prefix,
+                                           double factor) {
+  GLOW_LIVE(optimizer, OPTIMIZER);
+  if (!optimizer || !prefix)
+    return glow_error(GLOW_E_ARGUMENT, "glow_optimizer_set_rate_factor: NULL argument");
+  return glow__rates_set(&optimizer->rates, prefix, factor);
+}
+
+double glow_optimizer_rate_factor(const glow_optimizer *optimizer, const char *tensor) {
+  GLOW_LIVE_OR(optimizer, OPTIMIZER, NAN);
+  return optimizer && tensor ? glow__rates_of(&optimizer->rates, tensor) : NAN;
+}
+
+glow__rates *glow__optimizer_rates(glow_optimizer *optimizer) {
+  return &optimizer->rates;
 }
 
 /* ---- for checkpoints ------------------------------------------------------------------------- */

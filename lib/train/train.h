@@ -82,6 +82,7 @@ typedef struct glow__trainer_vectors {
 } glow__trainer_vectors;
 
 glow_model *glow__trainer_model(const glow_trainer *trainer);
+glow_optimizer *glow__trainer_optimizer(const glow_trainer *trainer);
 void glow__trainer_vectors_of(const glow_trainer *trainer, glow__trainer_vectors *out);
 void glow__trainer_progress(const glow_trainer *trainer, glow__progress *out);
 /* Refuses values that no trainer can have reached. */

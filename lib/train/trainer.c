@@ -1,4 +1,7 @@
 /* The trainer: its life, its options, and questions about it. SPDX-License-Identifier: MIT */
+#include <math.h>
+
+#include "train/rates.h"
 #include "train/trainer.h"
 
 /* ---- options --------------------------------------------------------------------------------- */
@@ -58,6 +61,7 @@ static glow_status trainer_fill(glow_trainer *t) {
   t->options.schedule = &t->schedule;
   t->options.optimizer = glow__optimizer_options(t->optimizer);
   GLOW_TRY(glow_workspace_create(t->model, &ws, &t->workspace));
+  glow__workspace_set_held(t->workspace, glow__optimizer_rates(t->optimizer)->held);
   GLOW_TRY(glow__flat_create(t->context, glow_model_parameter_count(t->model), &t->flat));
   t->share = glow_allocate(t->context, (size_t)o->micro_batch * sizeof(double));
   if (!t->share)
@@ -150,6 +154,18 @@ glow_status glow_trainer_set_schedule(glow_trainer *trainer, const glow_schedule
   return GLOW_OK;
 }
 
+glow_status glow_trainer_set_rate_factor(glow_trainer *trainer, const char *prefix, double factor) {
+  GLOW_LIVE(trainer, TRAINER);
+  if (!trainer)
+    return glow_error(GLOW_E_ARGUMENT, "glow_trainer_set_rate_factor: NULL argument");
+  return glow_optimizer_set_rate_factor(trainer->optimizer, prefix, factor);
+}
+
+double glow_trainer_rate_factor(const glow_trainer *trainer, const char *tensor) {
+  GLOW_LIVE_OR(trainer, TRAINER, NAN);
+  return trainer ? glow_optimizer_rate_factor(trainer->optimizer, tensor) : NAN;
+}
+
 glow_workspace *glow_trainer_workspace(glow_trainer *trainer) {
   GLOW_LIVE_OR(trainer, TRAINER, NULL);
   return trainer ? trainer->workspace : NULL;
@@ -162,6 +178,10 @@ glow_status glow__trainer_check_idle(const glow_trainer *trainer) {
 }
 
 /* ---- for checkpoints ------------------------------------------------------------------------- */
+
+glow_optimizer *glow__trainer_optimizer(const glow_trainer *trainer) {
+  return trainer->optimizer;
+}
 
 glow_model *glow__trainer_model(const glow_trainer *trainer) {
   return trainer->model;

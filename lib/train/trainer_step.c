@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "host/outcome.h"
+#include "train/rates.h"
 #include "train/trainer.h"
 
 #define SMALLEST_REPORT offsetof(glow_step_report, class_loss)
@@ -170,6 +171,7 @@ static void update_average(glow_trainer *t) {
     memcpy(t->average, parameters, (size_t)t->flat.count * sizeof *parameters);
   else
     glow__flat_approach(&t->flat, t->average, parameters, (float)(1.0 - t->options.average_decay));
+  glow__rates_copy_held(glow__optimizer_rates(t->optimizer), t->average, parameters);
 }
 
 /* Running averages, then parameters; both or neither. */
@@ -196,6 +198,7 @@ static glow_status make_step(glow_trainer *t, const glow__batch *b, glow_step_re
     return glow__error_prefix(status, "step %lld", (long long)done.step);
   GLOW_TRY(status);
   GLOW_TRY(glow__penalise_gains(t->model, t->options.gain_l2, gradients));
+  glow__rates_zero_held(glow__optimizer_rates(t->optimizer), gradients);
   GLOW_TRY(clip(t, gradients, &done.gradient_norm));
   status = apply(t, gradients, &done);
   if (status != GLOW_OK)

@@ -306,6 +306,12 @@ static void test_null_training(void **state) {
   batch.count = 1;
   BAD(glow_optimizer_create(NULL, NULL, &optimizer));
   BAD(glow_optimizer_create(b->model, NULL, NULL));
+  BAD(glow_optimizer_set_rate_factor(NULL, "", 1));
+  BAD(glow_trainer_set_rate_factor(NULL, "", 1));
+  BAD(glow_trainer_set_rate_factor(b->trainer, NULL, 1));
+  assert_true(isnan(glow_optimizer_rate_factor(NULL, "")));
+  assert_true(isnan(glow_trainer_rate_factor(NULL, "")));
+  assert_true(isnan(glow_trainer_rate_factor(b->trainer, NULL)));
   BAD(glow_optimizer_step(NULL, b->model, b->x, 0.1));
   OK(glow_optimizer_create(b->model, NULL, &optimizer));
   BAD(glow_optimizer_step(optimizer, NULL, b->x, 0.1));

@@ -34,6 +34,7 @@ static void make_run(glow_context *context, run *r) {
   o.memory_budget = helper_limit_of_all(r->model, 2);
   o.drift_bound = 0;
   OK(glow_trainer_create(r->model, &o, &r->trainer));
+  OK(glow_trainer_set_rate_factor(r->trainer, "prior", 0.5)); /* the file has a text of factors */
 }
 
 static void make_step(run *r) {

@@ -275,8 +275,15 @@ void api_trainer_change(api *a) {
   if (!start(a, &t))
     return;
   uint8_t form = api_byte(a);
-  switch (form % 3) {
+  static const char *const prefixes[] = {"", "level0", "prior", "step0.coupling", "nothing", NULL};
+  static const double factors[] = {0, 1, 2, 0.5, -1, NAN, 1e300, 1e-300};
+  switch (form % 4) {
   case 0: CALL(a, glow_trainer_use_average(t.trainer, form > 250 ? 7 : form >> 2 & 1)); break;
+  case 3:
+    CALL(a,
+         glow_trainer_set_rate_factor(t.trainer, prefixes[form / 4 % 6], factors[api_byte(a) % 8]));
+    PROMISE(!(glow_trainer_rate_factor(t.trainer, "prior.mean") < 0));
+    break;
   case 1:
     CALL(a, glow_trainer_set_schedule(t.trainer, OPTIONS(a, schedule, schedule_fields, 3)));
     break;

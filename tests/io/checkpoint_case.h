@@ -27,7 +27,7 @@ typedef struct bench {
 } bench;
 
 /* Variant 0: average, clipping, decay, cosine with warm-up, micro-batches. 1: nothing of that.
- * 2: average, exponential. 3: clipping by norm, warm-up alone. */
+ * 2: average, exponential. 3: clipping by norm, warm-up alone. 2 and 3 have rate factors. */
 static inline bench open_case(uint32_t threads, int32_t optimizer, int32_t mode, int variant) {
   bench b = {new_context(threads, NULL), NULL, NULL};
   glow_glow_options m = GLOW_GLOW_OPTIONS_INIT;
@@ -58,6 +58,10 @@ static inline bench open_case(uint32_t threads, int32_t optimizer, int32_t mode,
   t.clip_value = variant == 0 ? 0.5 : 0.0;
   t.seed = 12345;
   ok(glow_trainer_create(b.model, &t, &b.trainer));
+  if (variant == 2 || variant == 3) {
+    ok(glow_trainer_set_rate_factor(b.trainer, "level0.step0", 1.0 / 3.0));
+    ok(glow_trainer_set_rate_factor(b.trainer, "level0.step0.coupling.net.conv2", 0.0));
+  }
   return b;
 }
 
