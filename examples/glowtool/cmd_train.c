@@ -153,29 +153,13 @@ static int make_model(train_run *run) {
   return status == GLOW_OK ? TOOL_FINE : complain_status(status, NULL);
 }
 
-static int check_memory(const train_run *run, const glow_trainer_options *trainer) {
-  glow_workspace_options options = GLOW_WORKSPACE_OPTIONS_INIT;
-  uint64_t bytes = 0;
-  char what[64];
-  options.batch = trainer->micro_batch;
-  options.mode = trainer->mode;
-  options.memory_budget = trainer->memory_budget;
-  options.drift_bound = trainer->drift_bound;
-  options.cache_packed = trainer->cache_packed;
-  if (glow_workspace_plan_bytes(run->model, &options, &bytes) != GLOW_OK)
-    return TOOL_FINE; /* making the trainer says why */
-  snprintf(what, sizeof what, "steps on micro-batches of %lld samples",
-           (long long)trainer->micro_batch);
-  return check_passes(bytes, what);
-}
-
 static int make_trainer(train_run *run) {
   glow_optimizer_options optimizer = train_optimizer_options(&run->settings);
   glow_schedule schedule = train_schedule(&run->settings);
   glow_trainer_options options = train_trainer_options(&run->settings);
   options.optimizer = &optimizer;
   options.schedule = &schedule;
-  if (check_memory(run, &options) != TOOL_FINE)
+  if (train_check_memory(run, &options) != TOOL_FINE)
     return TOOL_BAD;
   glow_status status = glow_trainer_create(run->model, &options, &run->trainer);
   if (status == GLOW_OK)
@@ -404,6 +388,8 @@ static int set_up_resumed(train_run *run) {
     code = load_sets(run);
   if (code == TOOL_FINE)
     code = check_classes(run, glow_model_class_count(run->model));
+  if (code == TOOL_FINE)
+    code = train_resume_memory(run);
   if (code == TOOL_FINE)
     code = make_feed(run);
   return code == TOOL_FINE ? train_resume_data(run) : code;

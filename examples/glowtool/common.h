@@ -17,9 +17,6 @@ typedef struct opened_model {
 /* Returns an exit code; close_model is due in any case. batch 0: no workspace. */
 int open_model(opened_model *m, const char *path, int64_t threads, const char *kernels,
                int64_t products, int64_t batch);
-/* May passes take so much memory? what: "passes on ...", which begins the message. Returns an exit
- * code. */
-int check_passes(uint64_t bytes, const char *what);
 /* Says why the library could not read a file: what it is, if it is known to be something other than
  * `wanted`. */
 int complain_of_file(glow_status status, const char *path, const char *wanted);

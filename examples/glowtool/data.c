@@ -252,6 +252,19 @@ size_t data_bytes(const sample_set *set) {
   return (size_t)data_dims(set) * (set->floats ? sizeof(float) : 1);
 }
 
+int64_t data_held(const sample_set *set) {
+  int64_t sample = set->samples ? (int64_t)data_bytes(set) : 0;
+  if (set->samples)
+    sample += set->condition * (int64_t)sizeof *set->conditions;
+  if (set->labels)
+    sample += (int64_t)sizeof *set->labels;
+  if (set->places)
+    sample += (int64_t)sizeof *set->places;
+  if (set->rows)
+    sample += (int64_t)sizeof *set->rows;
+  return set->count * sample;
+}
+
 bool data_read(const sample_set *set, int64_t first, int64_t count, void *samples,
                float *conditions, char *error, size_t error_size) {
   size_t size = data_bytes(set), condition = (size_t)set->condition * sizeof(float);

@@ -84,6 +84,9 @@ bool data_named(const sample_set *set);
 /* Elements of a sample; bytes that it takes. */
 int64_t data_dims(const sample_set *set);
 size_t data_bytes(const sample_set *set);
+/* Bytes of the whole set in memory: its samples, unless they are read when they are wanted, their
+ * labels and places. */
+int64_t data_held(const sample_set *set);
 void data_free(sample_set *set);
 
 /* What a file's first bytes say it is: "a JPEG image"; NULL when they say nothing. */

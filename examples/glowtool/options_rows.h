@@ -52,7 +52,7 @@
   INT("max-memory", max_memory, "0", 0, 1e9,                                                       \
       "MiB that files may make the program take beyond their own size: compressed data, pictures " \
       "while they are decoded (0: 1024, or half of the machine's memory if that is less), and "    \
-      "passes of a model (0: the machine's memory)")
+      "passes of a model, or a training run in all (0: the machine's memory)")
 
 /* For every command that computes. */
 #define MACHINE_ROWS                                                                               \

@@ -51,6 +51,10 @@ int train_loop(train_run *run);
 
 /* Are the samples vectors, not images? */
 bool train_of_vectors(const train_run *run);
+/* Does the run fit into --max-memory: its data, which are loaded, its model, and a trainer that is
+ * to be made with these options, or is that of the checkpoint? (train_memory.c) */
+int train_check_memory(const train_run *run, const glow_trainer_options *options);
+int train_resume_memory(const train_run *run);
 /* Writes the names of the classes into the folder, if they have any. */
 int train_write_classes(train_run *run);
 

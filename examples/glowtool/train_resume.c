@@ -121,7 +121,7 @@ static int open_checkpoint(train_run *run) {
   glow_input input = GLOW_INPUT_INIT;
   glow_limits limits = GLOW_LIMITS_INIT;
   size_t length = strlen(path);
-  limits.workspace_bytes = memory_for_passes();
+  limits.workspace_bytes = limits.model_bytes = memory_for_passes();
   if (length >= sizeof run->resumed_from)
     return complain("%s: the name is too long", path);
   memcpy(run->resumed_from, path, length + 1);

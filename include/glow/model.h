@@ -162,6 +162,8 @@ GLOW_API glow_status glow_model_set_tensor(glow_model *model, const char *name, 
                                            int64_t elements);
 /* Elements of all trainable tensors. */
 GLOW_API int64_t glow_model_parameter_count(const glow_model *model);
+/* Bytes of the model's values: parameters, fixed state and what is derived from them. */
+GLOW_API uint64_t glow_model_bytes(const glow_model *model);
 /* The trainable tensors as one vector. The pointer is valid as long as the model lives. */
 GLOW_API const float *glow_model_parameters(const glow_model *model);
 /* The same, to be written to. Call glow_model_prepare before the next pass. */

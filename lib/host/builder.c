@@ -297,8 +297,7 @@ static glow_status builder_check_end(const glow_builder *builder) {
 glow_status glow__builder_bytes(const glow_builder *builder, uint64_t *model, uint64_t *workspace) {
   const glow_model *m = builder->model;
   GLOW_TRY(builder_check_end(builder));
-  *model =
-      4 * ((uint64_t)m->parameter_count + (uint64_t)m->fixed_count) + (uint64_t)m->derived_size;
+  *model = glow_model_bytes(m);
   return workspace ? glow_workspace_plan_bytes(m, NULL, workspace) : GLOW_OK;
 }
 

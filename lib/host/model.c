@@ -221,6 +221,13 @@ int64_t glow_model_parameter_count(const glow_model *model) {
   return model ? model->parameter_count : 0;
 }
 
+uint64_t glow_model_bytes(const glow_model *model) {
+  GLOW_LIVE_OR(model, MODEL, 0);
+  return model ? 4 * ((uint64_t)model->parameter_count + (uint64_t)model->fixed_count) +
+                     (uint64_t)model->derived_size
+               : 0;
+}
+
 const float *glow_model_parameters(const glow_model *model) {
   GLOW_LIVE_OR(model, MODEL, NULL);
   return model ? model->parameters : NULL;

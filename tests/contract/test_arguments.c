@@ -216,6 +216,7 @@ static void test_null_model(void **state) {
   assert_int_equal(glow_model_latent_block_count(NULL), 0);
   assert_int_equal(glow_model_tensor_count(NULL), 0);
   assert_int_equal(glow_model_parameter_count(NULL), 0);
+  assert_int_equal(glow_model_bytes(NULL), 0);
   assert_int_equal(glow_model_initialised(NULL), 0);
   assert_null(glow_model_parameters(NULL));
   assert_null(glow_model_parameters_mutable(NULL));

@@ -491,6 +491,7 @@ static void test_load_bytes(void **state) {
   OK(glow_workspace_plan_bytes(model, &o, &planned));
   assert_int_equal(passes, planned);
   assert_true(values > 4 * (uint64_t)glow_model_parameter_count(model));
+  assert_int_equal(glow_model_bytes(model), values);
   OK(glow_model_load_input(counted, &in, &loaded));
   /* beside the values: names, layers and their options */
   assert_in_range(memory.bytes - before, values, values + 100000);

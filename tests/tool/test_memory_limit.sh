@@ -53,8 +53,20 @@ asks "more than the 1.0 MiB that --max-memory allows" sample run/model.safetenso
   --count 1024 --batch 1024 --out some.npy
 asks "more than the 1.0 MiB that --max-memory allows" eval run/model.safetensors --format digits \
   --batch 1024 --max-memory 1
-asks "steps on micro-batches of" train --format digits --steps 1 --levels 1 --depth 1 \
-  --hidden 8 --batch 512 --max-memory 1 --out refused
+# A run of 1.4 MiB for passes and 3.3 MiB of data.
+small="--format digits --images 12000 --levels 1 --depth 1 --hidden 8 --batch 16"
+# shellcheck disable=SC2086
+asks "more than the 1.0 MiB that --max-memory allows: 1.4 MiB for micro-batches of 16 samples" train $small \
+  --steps 1 --max-memory 1 --out refused
+# shellcheck disable=SC2086
+asks "for the optimizer and the average, 3.3 MiB for the data" train $small --ema 0.9 --steps 1 --max-memory 4 \
+  --out refused
 expect "the folder of a run that was refused is not left" [ ! -e refused ]
+# shellcheck disable=SC2086
+expect "data that are read as they are needed fit" "$tool" train $small --steps 1 --max-memory 4 --data-memory 1 \
+  --out fits --quiet
+asks "the run takes" train --resume fits --steps 2 --max-memory 4
+asks "none of the 1 checkpoints in 'fits' can be loaded" train --resume fits --steps 2 --max-memory 1
+expect "it goes on" "$tool" train --resume fits --steps 2 --max-memory 4 --data-memory 1 --quiet
 
 finish
