@@ -56,9 +56,9 @@ GLOW_API glow_status glow_optimizer_create(const glow_model *model,
 /* Sets *optimizer to NULL. NULL and a pointer to NULL are fine. */
 GLOW_API void glow_optimizer_destroy(glow_optimizer **optimizer);
 /* Updates the model's parameters once with these gradients, laid out like them, and prepares the
- * model. `model` must be the one that the optimizer was made for. If a gradient is not finite, or
- * the new parameters would make a layer singular, it fails with GLOW_E_NUMERIC, which names the
- * layer, and parameters and the optimizer's state are as before. */
+ * model. `model` must be the one that the optimizer was made for. If a parameter or a gradient is
+ * not finite, or the new parameters would make a layer singular, it fails with GLOW_E_NUMERIC,
+ * which names the layer, and parameters and the optimizer's state are as before. */
 GLOW_API glow_status glow_optimizer_step(glow_optimizer *optimizer, glow_model *model,
                                          const float *gradients, double rate);
 /* Tensors whose name is `prefix`, or begins with it and a dot, train at `factor` times the learning

@@ -364,6 +364,10 @@ glow_status glow_optimizer_step(glow_optimizer *optimizer, glow_model *model,
                       "glow_optimizer_step: the optimizer was made for another model");
   if (!isfinite(rate) || rate < 0.0)
     return glow_error(GLOW_E_ARGUMENT, "the learning rate is %g, not a number >= 0", rate);
+  /* Of what a caller wrote, too: a layer that always prepares is not tried. */
+  if (!isfinite(glow__flat_squares(&optimizer->flat, model->parameters)))
+    return glow_error(GLOW_E_NUMERIC, "layer '%s': a parameter is not finite",
+                      glow__model_nonfinite_layer(model, model->parameters));
   double squares = glow__rates_squares(&optimizer->rates, &optimizer->flat, gradients);
   if (!isfinite(squares))
     return glow_error(GLOW_E_NUMERIC, "layer '%s': the gradient is not finite",

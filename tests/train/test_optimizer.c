@@ -206,6 +206,28 @@ static void test_overflow_is_refused(void **state) {
   check_refusal(GLOW_OPTIMIZER_ADAM, 1, NULL, spoil_range);
 }
 
+/* In a layer that always prepares, so that nothing else would look at it. */
+static void test_nonfinite_parameter_is_refused(void **state) {
+  glow_context *context = new_context(1, NULL);
+  glow_model *model = new_stirred_model(context, NULL);
+  glow_optimizer *optimizer = new_optimizer(model, GLOW_OPTIMIZER_ADAM, 0.01);
+  float *g = new_gradients(context, model, 1);
+  int64_t at = find(model, "prior.mean").offset;
+  (void)state;
+  for (int i = 0; i < 2; i++) {
+    glow_model_parameters_mutable(model)[at + 1] = i ? INFINITY : NAN;
+    refused(glow_optimizer_step(optimizer, model, g, 1e-3), GLOW_E_NUMERIC,
+            "layer 'prior': a parameter is not finite");
+    assert_int_equal(glow_optimizer_step_count(optimizer), 0);
+  }
+  glow_model_parameters_mutable(model)[at + 1] = 0.5f;
+  ok(glow_optimizer_step(optimizer, model, g, 1e-3));
+  free(g);
+  glow_optimizer_destroy(&optimizer);
+  glow_model_destroy(&model);
+  glow_context_destroy(&context);
+}
+
 /* ---- threads, memory, arguments -------------------------------------------------------------- */
 
 static void test_threads_do_not_matter(void **state) {
@@ -319,6 +341,7 @@ int main(void) {
       cmocka_unit_test(test_adamax),
       cmocka_unit_test(test_nonfinite_gradient_is_refused),
       cmocka_unit_test(test_singular_matrix_is_refused),
+      cmocka_unit_test(test_nonfinite_parameter_is_refused),
       cmocka_unit_test(test_overflow_is_refused),
       cmocka_unit_test(test_threads_do_not_matter),
       cmocka_unit_test(test_memory),
