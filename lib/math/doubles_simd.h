@@ -17,6 +17,9 @@ typedef __mmask8 dmask; /* which lanes */
 LANES dmask at_least(dvec a, dvec b) {
   return _mm512_cmp_pd_mask(a, b, _CMP_GE_OQ);
 }
+LANES dmask below(dvec a, dvec b) {
+  return _mm512_cmp_pd_mask(a, b, _CMP_LT_OQ);
+}
 LANES dmask equal(dvec a, dvec b) {
   return _mm512_cmp_pd_mask(a, b, _CMP_EQ_OQ);
 }
@@ -46,6 +49,9 @@ typedef dvec dmask; /* all bits of a lane, or none */
 LANES dmask at_least(dvec a, dvec b) {
   return _mm256_cmp_pd(a, b, _CMP_GE_OQ);
 }
+LANES dmask below(dvec a, dvec b) {
+  return _mm256_cmp_pd(a, b, _CMP_LT_OQ);
+}
 LANES dmask equal(dvec a, dvec b) {
   return _mm256_cmp_pd(a, b, _CMP_EQ_OQ);
 }
@@ -73,6 +79,9 @@ typedef float hvec __attribute__((vector_size(DOUBLES * 4)));
 typedef lvec dmask; /* all bits of a lane, or none */
 LANES dmask at_least(dvec a, dvec b) {
   return a >= b;
+}
+LANES dmask below(dvec a, dvec b) {
+  return a < b;
 }
 LANES dmask equal(dvec a, dvec b) {
   return a == b;

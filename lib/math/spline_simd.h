@@ -73,6 +73,7 @@ typedef struct spline_group {
   const glow__spline *spline;
   const float *raw;
   int64_t count, lanes;
+  float place[SPLINE_MOST];        /* where the splines are evaluated */
   float rows[SPLINE_ROOM / 2 * 3]; /* raw widths and heights [2K, lanes]; gradients [3K-1, lanes] */
   double e[SPLINE_ROOM];           /* exponentials of widths and heights */
   double width_scale[SPLINE_MOST], height_scale[SPLINE_MOST]; /* that make shares of them */
@@ -100,6 +101,8 @@ LANES const float *spline_raw_of(const spline_group *g, int64_t lane) {
 }
 
 typedef float quad __attribute__((vector_size(16)));
+typedef float unit __attribute__((vector_size(SPLINE_UNIT * 4)));
+typedef int32_t unit_mask __attribute__((vector_size(SPLINE_UNIT * 4)));
 
 /* to[i][j] = from[j][i], 4 x 4 */
 LANES void spline_turn(const float *const *from, float *const *to) {
@@ -142,33 +145,45 @@ LANES void spline_read_sizes(spline_group *g) {
   }
 }
 
-/* What is in the tails is evaluated in the middle, which is not used then. */
-LANES bool spline_in_tail(const glow__spline *spline, float v) {
-  return !(fabs((double)v) < spline->bound);
+/* Reads what there is for each spline; lanes past the end repeat the last one. */
+LANES void spline_read(const spline_group *g, const float *from, float *to) {
+  memcpy(to, from, (size_t)g->count * sizeof *to);
+  for (int64_t l = g->count; l < g->lanes; l++)
+    to[l] = from[g->count - 1];
 }
 
-LANES void spline_read_places(spline_group *g, const float *v) {
-  float room[SPLINE_MOST];
-  for (int64_t l = 0; l < g->lanes; l++) {
-    float value = v[l < g->count ? l : g->count - 1];
-    room[l] = spline_in_tail(g->spline, value) ? 0.0f : value;
-  }
-  SPLINE_EACH_VECTOR(l, g)
-  put_doubles(g->v + l, floats_at(room + l) * (0.5 / g->spline->bound) + 0.5);
+/* Not in the tails; NaN counts as that. */
+LANES dmask spline_inside(const spline_group *g, int64_t l) {
+  dvec v = floats_at(g->place + l), bound = each(g->spline->bound);
+  return below(larger(v, -v), bound);
 }
 
 /* ---- bins ------------------------------------------------------------------------------------ */
 
+/* The largest of rows [first, first + K), lane by lane. */
+LANES void spline_largest(const spline_group *g, int64_t first, float *largest) {
+  const int64_t bins = g->spline->bins, lanes = g->lanes;
+  for (int64_t l = 0; l < lanes; l += SPLINE_UNIT) {
+    const float *rows = g->rows + first * lanes + l;
+    unit most, next;
+    memcpy(&most, rows, sizeof most);
+    for (int64_t i = 1; i < bins; i++) {
+      memcpy(&next, rows + i * lanes, sizeof next);
+      unit_mask above = next > most;
+      most = (unit)((above & (unit_mask)next) | (~above & (unit_mask)most));
+    }
+    memcpy(largest + l, &most, sizeof most);
+  }
+}
+
 /* Softmax over rows [first, first + K) for the vector at lane l, as exponentials; returns what
  * makes them shares of what the least sizes leave. */
-LANES dvec spline_shares(spline_group *g, int64_t first, double least, int64_t l) {
+LANES dvec spline_shares(spline_group *g, int64_t first, double least, const float *largest,
+                         int64_t l) {
   const int64_t bins = g->spline->bins, lanes = g->lanes;
   const float *rows = g->rows + first * lanes + l;
   double *e = g->e + first * lanes + l;
-  dvec most = floats_at(rows), sum = {0};
-  for (int64_t i = 1; i < bins; i++)
-    most = larger(floats_at(rows + i * lanes), most);
-  most *= SPLINE_LOG2_E;
+  dvec most = floats_at(largest + l) * SPLINE_LOG2_E, sum = {0};
   for (int64_t i = 0; i < bins; i++) {
     dvec part = spline_exp2(floats_at(rows + i * lanes) * SPLINE_LOG2_E - most);
     put_doubles(e + i * lanes, part);
@@ -184,17 +199,19 @@ LANES void spline_search(spline_group *g, bool inverse, dvec width_scale, dvec h
   const int64_t bins = spline->bins, lanes = g->lanes;
   const double *e = g->e + l;
   const dvec zero = {0}, v = doubles_at(g->v + l);
-  dvec x = zero, y = zero, at = zero, left = zero, low = zero, width = zero, height = zero;
+  dvec x = zero, y = zero, left = zero, low = zero, width = zero, height = zero;
+  dvec bin = zero, at = zero;
   for (int64_t i = 0; i < bins; i++, e += lanes) {
     bool last = i == bins - 1;
     dvec w = last ? 1.0 - x : doubles_at(e) * width_scale + spline->min_width;
     dvec h = last ? 1.0 - y : doubles_at(e + bins * lanes) * height_scale + spline->min_height;
     dmask here = at_least(v, inverse ? y : x);
-    at = choose(here, each((double)i), at);
+    at = choose(here, bin, at);
     left = choose(here, x, left);
     low = choose(here, y, low);
     width = choose(here, w, width);
     height = choose(here, h, height);
+    bin += 1.0;
     x += w;
     y += h;
   }
@@ -206,9 +223,15 @@ LANES void spline_search(spline_group *g, bool inverse, dvec width_scale, dvec h
 }
 
 LANES void spline_find_bins(spline_group *g, bool inverse) {
+  const glow__spline *spline = g->spline;
+  float width[SPLINE_MOST], height[SPLINE_MOST];
+  spline_largest(g, 0, width);
+  spline_largest(g, spline->bins, height);
   SPLINE_EACH_VECTOR(l, g) {
-    dvec width_scale = spline_shares(g, 0, g->spline->min_width, l);
-    dvec height_scale = spline_shares(g, g->spline->bins, g->spline->min_height, l);
+    dvec v = floats_at(g->place + l) * (0.5 / spline->bound) + 0.5;
+    put_doubles(g->v + l, choose(spline_inside(g, l), v, each(0.5)));
+    dvec width_scale = spline_shares(g, 0, spline->min_width, width, l);
+    dvec height_scale = spline_shares(g, spline->bins, spline->min_height, height, l);
     put_doubles(g->width_scale + l, width_scale);
     put_doubles(g->height_scale + l, height_scale);
     spline_search(g, inverse, width_scale, height_scale, l);
@@ -264,7 +287,7 @@ LANES void spline_begin(spline_group *g, const glow__spline *spline, int64_t cou
   g->count = count;
   g->lanes = (count + SPLINE_UNIT - 1) / SPLINE_UNIT * SPLINE_UNIT;
   spline_read_sizes(g);
-  spline_read_places(g, v);
+  spline_read(g, v, g->place);
   spline_find_bins(g, inverse);
   spline_find_derivatives(g);
   spline_make_derivatives(g, slopes);
@@ -320,20 +343,18 @@ LANES dvec spline_downwards(const spline_bin *n, dvec *log_slope) {
 LANES void spline_change(const glow__spline *spline, int64_t count, const float *raw,
                          const float *from, float *to, double *log_slope, bool inverse) {
   spline_group g;
-  float room[SPLINE_MOST];
   double slopes[SPLINE_MOST];
   spline_begin(&g, spline, count, raw, from, inverse, false);
   SPLINE_EACH_VECTOR(l, &g) {
+    const dmask inside = spline_inside(&g, l);
     spline_bin b = spline_bin_at(&g, l);
     dvec slope, v = inverse ? spline_downwards(&b, &slope) : spline_upwards(&b, &slope);
-    put_floats(room + l, v * (2.0 * spline->bound) - spline->bound);
-    put_doubles(slopes + l, slope);
+    v = v * (2.0 * spline->bound) - spline->bound;
+    put_floats(g.place + l, choose(inside, v, floats_at(g.place + l)));
+    put_doubles(slopes + l, choose(inside, slope, each(0.0)));
   }
-  for (int64_t l = 0; l < count; l++) {
-    bool tail = spline_in_tail(spline, from[l]);
-    to[l] = tail ? from[l] : room[l];
-    log_slope[l] = tail ? 0 : slopes[l];
-  }
+  memcpy(to, g.place, (size_t)count * sizeof *to);
+  memcpy(log_slope, slopes, (size_t)count * sizeof *log_slope);
 }
 
 /* ---- gradient -------------------------------------------------------------------------------- */
@@ -399,7 +420,7 @@ LANES void spline_through_raw(spline_group *g, const spline_bin *b, const spline
 }
 
 /* Rows back to one spline after the other. In the tails nothing moves y. */
-LANES void spline_write_raw(const spline_group *g, const float *x, float *d_raw) {
+LANES void spline_write_raw(const spline_group *g, float *d_raw) {
   const int64_t rows = glow__spline_numbers(g->spline), lanes = g->lanes;
   float unused[3 * GLOW_SPLINE_MOST_BINS];
   for (int64_t l = 0; l < g->count; l += 4) {
@@ -414,7 +435,7 @@ LANES void spline_write_raw(const spline_group *g, const float *x, float *d_raw)
     }
   }
   for (int64_t l = 0; l < g->count; l++)
-    if (spline_in_tail(g->spline, x[l]))
+    if (!(fabs((double)g->place[l]) < g->spline->bound))
       memset(d_raw + l * rows, 0, (size_t)rows * sizeof *d_raw);
 }
 
@@ -424,23 +445,22 @@ LANES void spline_gradient(const glow__spline *spline, int64_t count, const floa
                            float *d_raw) {
   const double units = 2.0 * spline->bound;
   spline_group g;
-  float d[SPLINE_MOST] = {0};
+  float d[SPLINE_MOST];
   double weight[SPLINE_MOST] = {0};
-  memcpy(d, dy, (size_t)count * sizeof *d);
-  memcpy(weight, d_log, (size_t)count * sizeof *weight);
   spline_begin(&g, spline, count, raw, x, false, true);
+  spline_read(&g, dy, d);
+  memcpy(weight, d_log, (size_t)count * sizeof *weight);
   SPLINE_EACH_VECTOR(l, &g) {
     spline_bin b = spline_bin_at(&g, l);
-    spline_slopes slopes =
-        spline_differentiate(&b, floats_at(d + l) * units, doubles_at(weight + l));
-    put_floats(d + l, slopes.x * (-1.0 / units));
+    dvec d_y = floats_at(d + l);
+    spline_slopes slopes = spline_differentiate(&b, d_y * units, doubles_at(weight + l));
+    put_floats(d + l, choose(spline_inside(&g, l), slopes.x * (-1.0 / units), d_y));
     if (d_raw)
       spline_through_raw(&g, &b, &slopes, l);
   }
-  for (int64_t l = 0; l < count; l++)
-    dx[l] = spline_in_tail(spline, x[l]) ? dy[l] : d[l];
+  memcpy(dx, d, (size_t)count * sizeof *dx);
   if (d_raw)
-    spline_write_raw(&g, x, d_raw);
+    spline_write_raw(&g, d_raw);
 }
 
 /* ---- arrays ---------------------------------------------------------------------------------- */
