@@ -97,22 +97,19 @@ INLINE void copy_sums(int64_t rows, const vec (*sums)[SIMD_VECTORS], tile_sums o
 
 /* ---- parts of vectors ------------------------------------------------------------------------ */
 
-/* The first n elements, or all if n is larger; the others are 0, and their memory is not touched.
- */
+/* The first n of fewer elements than a vector has; the others are 0, and their memory is not
+ * touched. */
 #if SIMD_WIDTH == 16
-INLINE __mmask16 first_lanes(int64_t n) {
-  return (__mmask16)(n < SIMD_WIDTH ? (1u << n) - 1u : 0xffffu);
-}
 INLINE vec load_first(const float *from, int64_t n) {
-  return _mm512_maskz_loadu_ps(first_lanes(n), from);
+  return _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1u), from);
 }
 INLINE void store_first(float *to, vec v, int64_t n) {
-  _mm512_mask_storeu_ps(to, first_lanes(n), v);
+  _mm512_mask_storeu_ps(to, (__mmask16)((1u << n) - 1u), v);
 }
 #elif SIMD_WIDTH == 8
 INLINE __m256i first_lanes(int64_t n) {
-  const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-  return _mm256_cmpgt_epi32(_mm256_set1_epi32((int32_t)(n < SIMD_WIDTH ? n : SIMD_WIDTH)), lanes);
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32((int32_t)n),
+                            _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
 INLINE vec load_first(const float *from, int64_t n) {
   return _mm256_maskload_ps(from, first_lanes(n));
@@ -123,19 +120,26 @@ INLINE void store_first(float *to, vec v, int64_t n) {
 #else
 INLINE vec load_first(const float *from, int64_t n) {
   vec v = {0};
-  if (n >= SIMD_WIDTH)
-    return *(const vec_unaligned *)from;
   for (int64_t i = 0; i < n; i++)
     v[i] = from[i];
   return v;
 }
 INLINE void store_first(float *to, vec v, int64_t n) {
-  if (n >= SIMD_WIDTH)
-    *(vec_unaligned *)to = v;
-  for (int64_t i = 0; n < SIMD_WIDTH && i < n; i++)
+  for (int64_t i = 0; i < n; i++)
     to[i] = v[i];
 }
 #endif
+
+/* The same, or all if n is not smaller. */
+INLINE vec load_part(const float *from, int64_t n) {
+  return n < SIMD_WIDTH ? load_first(from, n) : *(const vec_unaligned *)from;
+}
+INLINE void store_part(float *to, vec v, int64_t n) {
+  if (n < SIMD_WIDTH)
+    store_first(to, v, n);
+  else
+    *(vec_unaligned *)to = v;
+}
 
 /* ---- the end of a product -------------------------------------------------------------------- */
 
