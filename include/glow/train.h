@@ -130,7 +130,9 @@ typedef struct glow_trainer_options {
                            are all later steps; default 1e-3; 0: only measure */
   int32_t cache_packed; /* see glow_workspace_options: pays where a step has many micro-batches;
                            default 0 */
-  int32_t reserved;     /* 0 */
+  int32_t inverse_backward; /* 1: for glow_trainer_step_target too (<glow/objective.h>), which takes
+                               room for its samples, and what glow_workspace_options says;
+                               default 0 */
 } glow_trainer_options;
 #define GLOW_TRAINER_OPTIONS_INIT                                                                  \
   {                                                                                                \

@@ -267,6 +267,7 @@ static glow_status check_workspace(const glow_model *model, const glow__record *
   o.memory_budget = record->trainer.memory_budget;
   o.drift_bound = record->trainer.drift_bound;
   o.cache_packed = record->trainer.cache_packed;
+  o.inverse_backward = record->trainer.inverse_backward;
   glow_status status = glow_workspace_plan_bytes(model, &o, &bytes);
   if (status == GLOW_E_MEMORY)
     return status;

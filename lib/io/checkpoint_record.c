@@ -38,6 +38,7 @@ static const glow__field trainer_fields[] = {
     FIELD_AS(memory_limit, memory_budget, UINT64, .later = true),
     FIELD(drift_bound, REAL, .later = true),
     FIELD_AS(keep_packed, cache_packed, INT32, .later = true),
+    FIELD(inverse_backward, INT32, .later = true),
 };
 #undef STRUCT
 

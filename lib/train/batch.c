@@ -16,17 +16,6 @@ static glow_status batch_check_samples(const glow_model *model, const glow_batch
   return glow__batch_elements(model, b->count, &elements);
 }
 
-static glow_status batch_check_conditions(const glow_batch *b) {
-  if (!b->condition && b->condition_count)
-    return glow_error(GLOW_E_ARGUMENT, "glow_batch: condition_count is %lld, but condition is NULL",
-                      (long long)b->condition_count);
-  if (b->condition && b->condition_count != 1 && b->condition_count != b->count)
-    return glow_error(GLOW_E_ARGUMENT,
-                      "%lld conditions for a batch of %lld samples; as many are needed, or 1",
-                      (long long)b->condition_count, (long long)b->count);
-  return GLOW_OK;
-}
-
 /* Adds up the weights. Only ratios of weights matter, so their mean is what must be usable. */
 static glow_status batch_check_weights(const glow_batch *b, double *mean) {
   double sum = 0.0;
@@ -47,7 +36,8 @@ glow_status glow__batch_read(const glow_model *model, const glow_batch *from, gl
   *to = (glow__batch){.given = GLOW_BATCH_INIT};
   GLOW_TRY(glow__options_copy(&to->given, sizeof to->given, from, sizeof to->given, "glow_batch"));
   GLOW_TRY(batch_check_samples(model, &to->given));
-  GLOW_TRY(batch_check_conditions(&to->given));
+  GLOW_TRY(glow__conditions_check("glow_batch", to->given.condition, to->given.condition_count,
+                                  to->given.count));
   return batch_check_weights(&to->given, &to->mean_weight);
 }
 
@@ -57,12 +47,6 @@ double glow__batch_weight(const glow__batch *batch, int64_t sample) {
 
 glow_status glow__batch_lend_conditions(const glow__batch *batch, int64_t first,
                                         glow_workspace *workspace) {
-  const glow_batch *b = &batch->given;
-  int64_t size = glow_model_condition_size(glow__workspace_model(workspace));
-  if (!b->condition)
-    return glow_workspace_set_condition(workspace, NULL, 0, 0);
-  if (b->condition_count == 1 || !size)
-    return glow_workspace_set_condition(workspace, b->condition, 1, size);
-  return glow_workspace_set_condition(workspace, b->condition + first * size, b->count - first,
-                                      size);
+  return glow__conditions_lend(batch->given.condition, batch->given.condition_count, first,
+                               workspace);
 }

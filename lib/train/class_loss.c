@@ -37,3 +37,12 @@ bool glow__cross_entropy(const float *logits, const int32_t *labels, const doubl
   }
   return true;
 }
+
+double glow__class_loss(const float *logits, int64_t classes, int32_t label, double *right) {
+  int64_t best = largest(logits, classes);
+  double top = (double)logits[best], sum = 0.0;
+  for (int64_t k = 0; k < classes; k++)
+    sum += exp((double)logits[k] - top);
+  *right = best == label ? 1.0 : 0.0;
+  return (top + log(sum) - (double)logits[label]) / log_2;
+}

@@ -52,17 +52,36 @@ glow_status glow__weights_estimate(const glow__weights *w, glow_importance *out)
   return GLOW_OK;
 }
 
-bool glow__has_weight(double log_p, double log_q) {
+static bool has_weight(double log_p, double log_q) {
   return isfinite(log_q) && log_p - log_q < INFINITY; /* false for NaN */
 }
 
-glow_status glow__refuse_weight(int64_t sample, double log_p, double log_q, int64_t failed,
-                                int64_t count) {
-  return glow_error(GLOW_E_NUMERIC,
-                    "sample %lld has no finite weight: log p is %g, which must be finite or "
-                    "-INFINITY, and log q is %g, which must be finite; %lld of %lld samples have "
-                    "none",
-                    (long long)sample, log_p, log_q, (long long)failed, (long long)count);
+/* Samples without a weight, and the first of them. */
+static int64_t without_weight(const double *log_p, const double *log_q, int64_t count,
+                              int64_t *first) {
+  int64_t failed = 0;
+  for (int64_t i = count - 1; i >= 0; i--)
+    if (!has_weight(log_p[i], log_q[i])) {
+      failed++;
+      *first = i;
+    }
+  return failed;
+}
+
+glow_status glow__weights_add_samples(glow__weights *w, const double *log_p, const double *log_q,
+                                      int64_t first, int64_t count, int64_t *failed) {
+  int64_t n = 0;
+  *failed = without_weight(log_p, log_q, count, &n);
+  if (*failed)
+    return glow_error(GLOW_E_NUMERIC,
+                      "sample %lld has no finite weight: log p is %g, which must be finite or "
+                      "-INFINITY, and log q is %g, which must be finite; %lld of %lld samples have "
+                      "none",
+                      (long long)(first + n), log_p[n], log_q[n], (long long)*failed,
+                      (long long)count);
+  for (int64_t i = 0; i < count; i++)
+    glow__weights_add(w, log_p[i] - log_q[i]);
+  return GLOW_OK;
 }
 
 glow_status glow__importance_fill(glow_importance *out, const glow_importance *from) {
@@ -78,29 +97,12 @@ static glow_status importance_count(const char *name, int64_t count) {
   return GLOW_OK;
 }
 
-/* Samples without a weight, and the first of them. */
-static int64_t without_weight(const double *log_p, const double *log_q, int64_t count,
-                              int64_t *first) {
-  int64_t failed = 0;
-  for (int64_t i = count - 1; i >= 0; i--)
-    if (!glow__has_weight(log_p[i], log_q[i])) {
-      failed++;
-      *first = i;
-    }
-  return failed;
-}
-
 /* What *estimate becomes. The weights are not written before all of them are known to be fine. */
 static glow_status importance_estimate(const double *log_p, const double *log_q, int64_t count,
                                        double *weights, glow_importance *estimate) {
   glow__weights w = glow__weights_none();
-  int64_t first = 0;
   estimate->count = count;
-  estimate->failed = without_weight(log_p, log_q, count, &first);
-  if (estimate->failed)
-    return glow__refuse_weight(first, log_p[first], log_q[first], estimate->failed, count);
-  for (int64_t i = 0; i < count; i++)
-    glow__weights_add(&w, log_p[i] - log_q[i]);
+  GLOW_TRY(glow__weights_add_samples(&w, log_p, log_q, 0, count, &estimate->failed));
   GLOW_TRY(glow__weights_estimate(&w, estimate));
   for (int64_t i = 0; weights && i < count; i++)
     weights[i] = exp(log_p[i] - log_q[i] - w.top) / ((double)count * w.mean);

@@ -20,11 +20,11 @@ void glow__weights_add(glow__weights *weights, double log_weight);
 /* What these weights estimate. GLOW_E_NUMERIC if they are all 0. */
 glow_status glow__weights_estimate(const glow__weights *weights, glow_importance *out);
 
-/* Is there a weight exp(log_p - log_q)? */
-bool glow__has_weight(double log_p, double log_q);
-/* The error of a sample that has none; after it, `failed` of `count` samples. */
-glow_status glow__refuse_weight(int64_t sample, double log_p, double log_q, int64_t failed,
-                                int64_t count);
+/* The same for samples `first` to `first + count - 1` with these log p and log q. If some have no
+ * weight, none is added: GLOW_E_NUMERIC names the first, and *failed is how many. */
+glow_status glow__weights_add_samples(glow__weights *weights, const double *log_p,
+                                      const double *log_q, int64_t first, int64_t count,
+                                      int64_t *failed);
 /* A report that cannot be filled must fail before anything changes: fills in *out. */
 glow_status glow__importance_fill(glow_importance *out, const glow_importance *from);
 

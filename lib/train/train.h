@@ -34,6 +34,9 @@ bool glow__cross_entropy(const float *logits, const int32_t *labels, const doubl
                          int64_t count, int64_t classes, double weight, float *d_logits,
                          glow__class_sums *sums);
 
+/* The loss of one sample, and whether its largest logit is at the label: *right is 1 or 0. */
+double glow__class_loss(const float *logits, int64_t classes, int32_t label, double *right);
+
 /* Adds the gradients 2 gain_l2 g of gain_l2 |g|^2 to the model's flat gradients, for the scales g
  * of weight normalisation. */
 glow_status glow__penalise_gains(const glow_model *model, double gain_l2, float *gradients);
@@ -45,7 +48,7 @@ typedef struct glow__callback {
 } glow__callback;
 
 /* Around the call of a caller's function: `status` is what it returned, `what` it ("the batch
- * callback"). */
+ * callback"), of this step; 0: of none. */
 void glow__callback_begin(glow__callback *callback);
 glow_status glow__callback_end(const glow__callback *callback, glow_status status, int64_t step,
                                const char *what);
@@ -123,6 +126,12 @@ double glow__batch_weight(const glow__batch *batch, int64_t sample);
 /* Lends the workspace the conditions of samples `first` and on. */
 glow_status glow__batch_lend_conditions(const glow__batch *batch, int64_t first,
                                         glow_workspace *workspace);
+/* Conditions for `count` samples, as many or one for all; `what` they are of. */
+glow_status glow__conditions_check(const char *what, const float *condition,
+                                   int64_t condition_count, int64_t count);
+/* Lends the workspace those of samples `first` and on. */
+glow_status glow__conditions_lend(const float *condition, int64_t condition_count, int64_t first,
+                                  glow_workspace *workspace);
 /* Number of elements of a batch [count, dims]; refuses counts below 1 and products that overflow.
  * */
 glow_status glow__batch_elements(const glow_model *model, int64_t count, int64_t *elements);

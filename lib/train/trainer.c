@@ -25,7 +25,7 @@ static const glow_option rows[] = {
     GLOW_OPTION(glow_trainer_options, memory_budget, UINT64),
     GLOW_OPTION(glow_trainer_options, drift_bound, REAL, .high = 1e300, .fallback = 1e-3),
     GLOW_OPTION(glow_trainer_options, cache_packed, INT32, .high = 1),
-    GLOW_OPTION(glow_trainer_options, reserved, RESERVED),
+    GLOW_OPTION(glow_trainer_options, inverse_backward, INT32, .high = 1),
 };
 static const glow_options_table table = {GLOW_OPTIONS_TABLE(glow_trainer_options, rows)};
 
@@ -45,6 +45,17 @@ static glow_status make_classifier(glow_trainer *t) {
   return t->d_logits ? GLOW_OK : GLOW_E_MEMORY;
 }
 
+/* For glow_trainer_step_target. */
+static glow_status make_target_room(glow_trainer *t, int64_t elements) {
+  if (!t->options.inverse_backward)
+    return GLOW_OK;
+  t->dx = glow_allocate(t->context, (size_t)elements * sizeof *t->dx);
+  if (!t->dx)
+    return GLOW_E_MEMORY;
+  t->log_p = glow_allocate(t->context, (size_t)t->options.micro_batch * sizeof *t->log_p);
+  return t->log_p ? GLOW_OK : GLOW_E_MEMORY;
+}
+
 static glow_status trainer_fill(glow_trainer *t) {
   const glow_trainer_options *o = &t->options;
   glow_workspace_options ws = GLOW_WORKSPACE_OPTIONS_INIT;
@@ -54,6 +65,7 @@ static glow_status trainer_fill(glow_trainer *t) {
   ws.memory_budget = o->memory_budget;
   ws.drift_bound = o->drift_bound;
   ws.cache_packed = o->cache_packed;
+  ws.inverse_backward = o->inverse_backward;
   t->dims = glow_model_dims(t->model);
   GLOW_TRY(glow__batch_elements(t->model, o->micro_batch, &elements));
   GLOW_TRY(glow__schedule_read(o->schedule, &t->schedule));
@@ -73,11 +85,12 @@ static glow_status trainer_fill(glow_trainer *t) {
   if (!t->log_prob)
     return GLOW_E_MEMORY;
   GLOW_TRY(make_classifier(t));
-  if (glow_model_bits(t->model)) {
+  if (glow_model_bits(t->model) || o->inverse_backward) {
     t->x = glow_allocate(t->context, (size_t)elements * sizeof(float));
     if (!t->x)
       return GLOW_E_MEMORY;
   }
+  GLOW_TRY(make_target_room(t, elements));
   if (o->average) {
     t->average = glow_allocate(t->context, (size_t)t->flat.count * sizeof(float));
     if (!t->average)
@@ -126,6 +139,8 @@ void glow_trainer_destroy(glow_trainer **trainer) {
   glow_release(context, t->log_prob);
   glow_release(context, t->d_logits);
   glow_release(context, t->x);
+  glow_release(context, t->dx);
+  glow_release(context, t->log_p);
   glow_release(context, t->average);
   glow_release(context, t);
   *trainer = NULL;

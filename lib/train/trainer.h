@@ -1,5 +1,6 @@
 /* The trainer, shared by its files: trainer.c (its life and options), trainer_initialise.c,
- * trainer_step.c (one step), trainer_run.c (a run of steps), trainer_average.c.
+ * trainer_step.c (one step), trainer_target.c (one towards a target), trainer_run.c (a run of
+ * steps), trainer_average.c.
  * SPDX-License-Identifier: MIT */
 #ifndef GLOW_LIB_TRAINER_H
 #define GLOW_LIB_TRAINER_H
@@ -18,7 +19,10 @@ struct glow_trainer {
   int64_t dims;
   int64_t steps;
   uint64_t position; /* in the sequence of dequantisation noise */
-  float *x;          /* [micro_batch, dims] dequantised pixels; NULL for continuous data */
+  float *x;          /* [micro_batch, dims] dequantised pixels, or samples drawn for a target; NULL
+                        where neither is needed */
+  float *dx;         /* [micro_batch, dims]: gradient of the objective; NULL without a target */
+  double *log_p;     /* [micro_batch] of the target, or NULL */
   double *share;     /* [micro_batch]: weights of samples, divided by the mean of the batch's */
   double *weight;    /* [micro_batch]: gradient of the loss by the log-density */
   double *log_prob;  /* [micro_batch] */
@@ -31,6 +35,15 @@ struct glow_trainer {
 
 /* Refuses what must not be done while the average is in use. */
 glow_status glow__trainer_check_idle(const glow_trainer *trainer);
+/* Makes the gradients of a step: their sum over micro-batches, and what the report says of the loss
+ * and of drift. */
+typedef glow_status (*glow__gradients_fn)(glow_trainer *trainer, void *what,
+                                          glow_step_report *report);
+/* One step on `count` samples, all or nothing. A refused step leaves no trace: that its batch
+ * drifted says nothing about those to come. The workspace does not keep the step's conditions. */
+glow_status glow__trainer_make_step(glow_trainer *trainer, int64_t count,
+                                    glow__gradients_fn accumulate, void *what,
+                                    glow_step_report *report);
 /* glow_trainer_step_batch with its arguments checked: one step, all or nothing. */
 glow_status glow__trainer_step(glow_trainer *trainer, const glow_batch *batch,
                                glow_step_report *report);

@@ -128,8 +128,8 @@ static glow_status add_micro_batches(glow_trainer *t, const glow__batch *b, step
 
 /* Gradients of the mean loss, summed over the micro-batches, and its parts. If the workspace
  * changes over to running layers again, the whole sum is made again. */
-static glow_status accumulate_gradients(glow_trainer *t, const glow__batch *b,
-                                        glow_step_report *report) {
+static glow_status accumulate_gradients(glow_trainer *t, void *batch, glow_step_report *report) {
+  const glow__batch *b = batch;
   step_sums sum = {0};
   bool before = glow__workspace_recomputes(t->workspace);
   glow_status status = add_micro_batches(t, b, &sum);
@@ -184,7 +184,8 @@ static glow_status apply(glow_trainer *t, const float *gradients, const glow_ste
   return status;
 }
 
-static glow_status make_step(glow_trainer *t, const glow__batch *b, glow_step_report *report) {
+static glow_status make_step(glow_trainer *t, int64_t count, glow__gradients_fn accumulate,
+                             void *what, glow_step_report *report) {
   glow_step_report done = GLOW_STEP_REPORT_INIT;
   done.class_loss = done.accuracy = NAN;
   float *gradients = glow_workspace_gradients(t->workspace);
@@ -193,7 +194,7 @@ static glow_status make_step(glow_trainer *t, const glow__batch *b, glow_step_re
     GLOW_TRY(glow__struct_fill(report, &done, sizeof done, SMALLEST_REPORT, "glow_step_report"));
   done.step = t->steps + 1;
   done.rate = glow_schedule_rate(&t->schedule, done.step);
-  glow_status status = accumulate_gradients(t, b, &done);
+  glow_status status = accumulate(t, what, &done);
   if (status == GLOW_E_CANCELLED)
     return glow__error_prefix(status, "step %lld", (long long)done.step);
   GLOW_TRY(status);
@@ -204,27 +205,30 @@ static glow_status make_step(glow_trainer *t, const glow__batch *b, glow_step_re
   if (status != GLOW_OK)
     return glow__error_prefix(status, "step %lld refused", (long long)done.step);
   t->steps++;
-  t->position += (uint64_t)b->given.count * (uint64_t)t->dims;
+  t->position += (uint64_t)count * (uint64_t)t->dims;
   update_average(t);
   return report ? glow__struct_fill(report, &done, sizeof done, SMALLEST_REPORT, "glow_step_report")
                 : GLOW_OK;
 }
 
-/* A refused step leaves no trace: that its batch drifted says nothing about those to come. The
- * workspace does not keep the batch's conditions. */
-glow_status glow__trainer_step(glow_trainer *t, const glow_batch *batch, glow_step_report *report) {
+glow_status glow__trainer_make_step(glow_trainer *t, int64_t count, glow__gradients_fn accumulate,
+                                    void *what, glow_step_report *report) {
   bool recomputes = glow__workspace_recomputes(t->workspace);
-  glow__batch b;
   glow__conditions kept;
-  glow_status status = glow__batch_read(t->model, batch, &b);
-  if (status != GLOW_OK)
-    return glow__error_prefix(status, "step %lld refused", (long long)t->steps + 1);
   glow__workspace_conditions(t->workspace, &kept);
-  status = make_step(t, &b, report);
+  glow_status status = make_step(t, count, accumulate, what, report);
   glow__workspace_set_conditions(t->workspace, &kept);
   if (status != GLOW_OK)
     glow__workspace_set_recomputes(t->workspace, recomputes);
   return status;
+}
+
+glow_status glow__trainer_step(glow_trainer *t, const glow_batch *batch, glow_step_report *report) {
+  glow__batch b;
+  glow_status status = glow__batch_read(t->model, batch, &b);
+  if (status != GLOW_OK)
+    return glow__error_prefix(status, "step %lld refused", (long long)t->steps + 1);
+  return glow__trainer_make_step(t, b.given.count, accumulate_gradients, &b, report);
 }
 
 glow_status glow_trainer_step_batch(glow_trainer *trainer, const glow_batch *batch,

@@ -353,6 +353,30 @@ static void test_null_training(void **state) {
   assert_true(isnan(glow_schedule_rate(NULL, 0)));
 }
 
+static void test_null_objectives(void **state) {
+  bench *b = *state;
+  const double one = 1.0;
+  double mean;
+  glow_batch batch = GLOW_BATCH_INIT;
+  glow_target target = GLOW_TARGET_INIT;
+  glow_importance estimate = GLOW_IMPORTANCE_INIT;
+  glow_evaluation evaluation = GLOW_EVALUATION_INIT;
+  BAD(glow_importance_estimate(NULL, &one, 1, NULL, &estimate));
+  BAD(glow_importance_estimate(&one, &one, 1, NULL, NULL));
+  BAD(glow_importance_estimate(&one, &one, 0, NULL, &estimate));
+  BAD(glow_importance_mean(NULL, &one, 1, &mean, NULL));
+  BAD(glow_importance_mean(&one, &one, 1, NULL, NULL));
+  BAD(glow_workspace_importance(NULL, &target, NULL, 1, &estimate));
+  BAD(glow_workspace_importance(b->ws, &target, NULL, 1, &estimate)); /* no density */
+  BAD(glow_workspace_importance(b->ws, &target, NULL, 1, NULL));
+  BAD(glow_trainer_step_target(NULL, &target, 1, NULL, NULL));
+  BAD(glow_trainer_step_target(b->trainer, NULL, 1, NULL, NULL));
+  BAD(glow_evaluate(NULL, &batch, 0, &evaluation));
+  BAD(glow_evaluate(b->ws, NULL, 0, &evaluation));
+  BAD(glow_evaluate(b->ws, &batch, 0, NULL));
+  BAD(glow_evaluate(b->ws, &batch, 0, &evaluation)); /* no samples */
+}
+
 static void test_null_rest(void **state) {
   bench *b = *state;
   glow_rng *rng = NULL;
@@ -615,6 +639,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(destroy_nothing), TEST(null_makers),  TEST(null_coupling), TEST(bad_spline_couplings),
       TEST(null_builder),    TEST(null_model),   TEST(null_passes),   TEST(null_training),
+      TEST(null_builder),    TEST(null_model),   TEST(null_passes),   TEST(null_objectives),
       TEST(null_rest),       TEST(bad_contexts), TEST(bad_presets),   TEST(bad_shapes),
       TEST(bad_names),       TEST(bad_models),   TEST(foreign_net),   TEST(bad_workspaces),
 

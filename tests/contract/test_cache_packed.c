@@ -290,8 +290,8 @@ static void test_refused(void **unused) {
   REFUSED(glow_trainer_create(model, &t, &trainer), GLOW_E_ARGUMENT, "cache_packed is 2");
   assert_null(trainer);
   t.cache_packed = 0;
-  t.reserved = 1;
-  REFUSED(glow_trainer_create(model, &t, &trainer), GLOW_E_ARGUMENT, "reserved must be 0");
+  t.inverse_backward = 2;
+  REFUSED(glow_trainer_create(model, &t, &trainer), GLOW_E_ARGUMENT, "inverse_backward is 2");
   assert_null(trainer);
   glow_model_destroy(&model);
   glow_context_destroy(&context);

@@ -205,7 +205,7 @@ static void test_micro_batches(void **state) {
     for (int step = 0; step < 3; step++)
       OK(helper_step(trainer, b->x, NULL, b->conditions, COUNT, COUNT));
     REFUSED(helper_step(trainer, b->x, NULL, b->conditions, COUNT, COUNT - 1), GLOW_E_ARGUMENT,
-            "9 conditions for a batch of 8");
+            "9 conditions for 8 samples");
     REFUSED(helper_step(trainer, b->x, NULL, NULL, COUNT, COUNT), GLOW_E_ARGUMENT,
             "condition is NULL");
     REFUSED(glow_trainer_step(trainer, b->x, NULL, COUNT, NULL), GLOW_E_ARGUMENT,

@@ -26,7 +26,7 @@ static const int32_t constants[] = {
     GLOW_PRODUCTS_FLOAT32, GLOW_PRODUCTS_BFLOAT16, GLOW_OPTION_INT32, GLOW_OPTION_INT64,
     GLOW_OPTION_UINT64, GLOW_OPTION_REAL, GLOW_OPTION_CHOICE, GLOW_OPTION_INDICES,
     GLOW_OPTION_RESERVED, GLOW_LOG_DEBUG, GLOW_LOG_INFO, GLOW_LOG_WARNING, GLOW_TENSOR_MISSING,
-    GLOW_TENSOR_UNUSED, GLOW_TENSOR_LEFT,
+    GLOW_TENSOR_UNUSED, GLOW_TENSOR_LEFT, GLOW_REVERSE_KL, GLOW_FORWARD_KL,
     /* what is no constant */
     0, 1, 2, 3, -1, 99, 100, 1700, INT32_MAX, INT32_MIN};
 enum { CONSTANTS = sizeof constants / sizeof *constants, NOT_CONSTANTS = 10 };
@@ -132,6 +132,22 @@ static glow_status use_schedule(bench *b, int32_t value) {
   glow_schedule schedule = GLOW_SCHEDULE_INIT;
   schedule.kind = value;
   return glow_trainer_set_schedule(b->trainer, &schedule);
+}
+
+static glow_status flat_density(const float *x, int64_t first, int64_t count, double *log_p,
+                                float *gradient, void *payload) {
+  (void)x, (void)first, (void)gradient, (void)payload;
+  for (int64_t n = 0; n < count; n++)
+    log_p[n] = 0.0;
+  return GLOW_OK;
+}
+
+static glow_status use_objective(bench *b, int32_t value) {
+  glow_target target = GLOW_TARGET_INIT;
+  glow_importance estimate = GLOW_IMPORTANCE_INIT;
+  target.density = flat_density;
+  target.objective = value;
+  return glow_workspace_importance(b->ws, &target, NULL, 1, &estimate);
 }
 
 static glow_status make_trainer(bench *b, const glow_trainer_options *o) {
@@ -434,6 +450,7 @@ static const taker takers[] = {
     {"trainer: schedule", use_trainer_schedule, "GLOW_SCHEDULE_", 901, 903, false, false, {0}},
     {"trainer: optimizer", use_trainer_optimizer, "GLOW_OPTIMIZER_", 1001, 1003, false, false, {0}},
     {"trainer: mode", use_trainer_mode, "GLOW_MODE_", 102, 104, false, false, {0}},
+    {"target: objective", use_objective, "GLOW_", 1701, 1702, false, false, {0}},
     {"optimizer: kind", use_optimizer, "GLOW_OPTIMIZER_", 1001, 1003, false, false, {0}},
     {"Glow: permutation", use_glow_permutation, "GLOW_PERMUTATION_", 701, 705, false, false, {0}},
     {"Glow: coupling", use_glow_coupling, "GLOW_COUPLING_", 301, 302, false, false, {0}},

@@ -336,6 +336,36 @@ static void test_filled_structs(void **state) {
   assert_int_equal(glow_trainer_step_count(b->trainer), 0);
 }
 
+static glow_status fill_density(const float *x, int64_t first, int64_t count, double *log_p,
+                                float *gradient, void *payload) {
+  (void)x, (void)first, (void)gradient, (void)payload;
+  for (int64_t n = 0; n < count; n++)
+    log_p[n] = -1.0;
+  return GLOW_OK;
+}
+
+static glow_status read_target(const bench *b, const void *target) {
+  glow_importance out = GLOW_IMPORTANCE_INIT;
+  return glow_workspace_importance(b->ws, target, NULL, 1, &out);
+}
+
+static glow_status read_evaluation(const bench *b, const void *evaluation) {
+  glow_batch batch = GLOW_BATCH_INIT;
+  batch.count = 1;
+  batch.x = b->x;
+  return glow_evaluate(b->ws, &batch, 0, (glow_evaluation *)(uintptr_t)evaluation);
+}
+
+static void test_objectives(void **state) {
+  bench *b = *state;
+  const glow_evaluation evaluation = GLOW_EVALUATION_INIT;
+  glow_target target = GLOW_TARGET_INIT;
+  target.density = fill_density;
+  check_size(b, "glow_target", read_target, &target, sizeof target, sizeof target, false);
+  check_size(b, "glow_evaluation", read_evaluation, &evaluation, sizeof evaluation,
+             sizeof evaluation, false);
+}
+
 /* What functions of <glow/objective.h> fill. */
 static void test_filled_objectives(void **state) {
   struct {
@@ -362,6 +392,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(struct_sizes),
       TEST(filled_structs),
+      TEST(objectives),
       TEST(filled_objectives),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

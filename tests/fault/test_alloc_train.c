@@ -16,14 +16,14 @@ typedef struct subject {
 /* How a model is trained; glow_trainer_options. */
 typedef struct training {
   const char *name;
-  int32_t mode, cache_packed, optimizer, average;
+  int32_t mode, cache_packed, optimizer, average, target;
 } training;
 
 static const training trainings[] = {
-    {"stored", GLOW_MODE_STORED, 0, GLOW_OPTIMIZER_ADAM, 0},
-    {"stored, packed", GLOW_MODE_STORED, 1, GLOW_OPTIMIZER_SGD, 1},
-    {"reconstructed, packed", GLOW_MODE_RECONSTRUCTED, 1, GLOW_OPTIMIZER_ADAMAX, 1},
-    {"budget", GLOW_MODE_BUDGET, 0, GLOW_OPTIMIZER_ADAM, 1},
+    {"stored, to a target", GLOW_MODE_STORED, 0, GLOW_OPTIMIZER_ADAM, 0, 1},
+    {"stored, packed", GLOW_MODE_STORED, 1, GLOW_OPTIMIZER_SGD, 1, 0},
+    {"reconstructed, packed", GLOW_MODE_RECONSTRUCTED, 1, GLOW_OPTIMIZER_ADAMAX, 1, 0},
+    {"budget", GLOW_MODE_BUDGET, 0, GLOW_OPTIMIZER_ADAM, 1, 0},
 };
 enum { TRAININGS = sizeof trainings / sizeof *trainings, MICRO = 2 };
 
@@ -191,6 +191,7 @@ static glow_status create_trainer(trial *t, glow_trainer **out) {
   o.cache_packed = how->cache_packed;
   o.average = how->average;
   o.clip_norm = 10;
+  o.inverse_backward = how->target;
   if (how->mode == GLOW_MODE_BUDGET) {
     o.memory_budget = s->budget;
     o.drift_bound = 0;
@@ -215,6 +216,32 @@ static glow_status step(const subject *s, glow_trainer *trainer, glow_step_repor
   return glow_trainer_step_batch(trainer, &b, report);
 }
 
+/* A standard normal. */
+static glow_status density(const float *x, int64_t first, int64_t count, double *log_p,
+                           float *gradient, void *payload) {
+  const int64_t dims = *(const int64_t *)payload;
+  (void)first;
+  for (int64_t n = 0; n < count; n++) {
+    log_p[n] = 0.0;
+    for (int64_t i = n * dims; i < (n + 1) * dims; i++)
+      log_p[n] -= 0.5 * (double)x[i] * (double)x[i];
+    for (int64_t i = n * dims; gradient && i < (n + 1) * dims; i++)
+      gradient[i] = -x[i];
+  }
+  return GLOW_OK;
+}
+
+static glow_target target_of(const subject *s, int64_t *dims) {
+  glow_target target = GLOW_TARGET_INIT;
+  *dims = glow_model_dims(s->model);
+  target.density = density;
+  target.payload = dims;
+  target.labels = labels_of(s);
+  target.condition = s->data.condition_size ? s->data.condition : NULL;
+  target.condition_count = s->data.condition_size ? SAMPLES : 0;
+  return target;
+}
+
 /* A trainer of its own, for one step. Numbers that are not finite are for other tests. */
 static glow_status train_anew(trial *t) {
   subject *s = t->subject;
@@ -223,6 +250,11 @@ static glow_status train_anew(trial *t) {
   glow_status status = create_trainer(t, &trainer);
   if (status == GLOW_OK)
     status = step(s, trainer, &report);
+  if (status == GLOW_OK && ((const choice *)t->choice)->training->target) {
+    int64_t dims;
+    const glow_target target = target_of(s, &dims);
+    status = glow_trainer_step_target(trainer, &target, SAMPLES, &report, NULL);
+  }
   hash_fold(&t->result, &report.loss, sizeof report.loss);
   glow_trainer_destroy(&trainer);
   return status;
@@ -231,6 +263,45 @@ static glow_status train_anew(trial *t) {
 static void test_train(void **state) {
   (void)state;
   on_all_models((operation){"train", make_model, train_anew, fold_subject, destroy_subject}, true);
+}
+
+/* ---- evaluation ------------------------------------------------------------------------------ */
+
+static void make_evaluated(trial *t) {
+  glow_workspace_options o = GLOW_WORKSPACE_OPTIONS_INIT;
+  make_model(t);
+  subject *s = t->subject;
+  o.batch = MICRO;
+  OK(glow_workspace_create(s->model, &o, &s->workspace));
+}
+
+static glow_status evaluate(trial *t) {
+  const subject *s = t->subject;
+  glow_evaluation e = GLOW_EVALUATION_INIT;
+  glow_batch b = GLOW_BATCH_INIT;
+  batch_of(s, &b);
+  glow_status status = glow_evaluate(s->workspace, &b, 3, &e);
+  hash_fold(&t->result, &e.log_prob, sizeof e.log_prob);
+  return status;
+}
+
+static glow_status importance(trial *t) {
+  const subject *s = t->subject;
+  int64_t dims;
+  const glow_target target = target_of(s, &dims);
+  glow_importance e = GLOW_IMPORTANCE_INIT;
+  glow_status status = glow_workspace_importance(s->workspace, &target, NULL, SAMPLES, &e);
+  hash_fold(&t->result, &e.log_z, sizeof e.log_z);
+  return status;
+}
+
+static void test_evaluation(void **state) {
+  (void)state;
+  on_all_models(
+      (operation){"glow_evaluate", make_evaluated, evaluate, fold_subject, destroy_subject}, false);
+  on_all_models((operation){"glow_workspace_importance", make_evaluated, importance, fold_subject,
+                            destroy_subject},
+                false);
 }
 
 /* ---- a trainer that lives on ----------------------------------------------------------------- */
@@ -291,7 +362,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_workspace), cmocka_unit_test(test_initialise),
       cmocka_unit_test(test_train),     cmocka_unit_test(test_trainer),
-      cmocka_unit_test(test_optimizer),
+      cmocka_unit_test(test_optimizer), cmocka_unit_test(test_evaluation),
   };
   return cmocka_run_group_tests(tests, NULL, each_allocation_report);
 }

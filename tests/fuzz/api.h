@@ -179,7 +179,10 @@ typedef void (*api_call)(api *a);
   X(model_file)                                                                                    \
   X(checkpoint)                                                                                    \
   X(export)                                                                                        \
-  X(model_fill)
+  X(model_fill)                                                                                    \
+  X(trainer_target)                                                                                \
+  X(evaluate)                                                                                      \
+  X(importance)
 #define DECLARE(name) void api_##name(api *a);
 API_CALLS(DECLARE)
 #undef DECLARE

@@ -67,7 +67,7 @@ void api_trainer_create(api *a) {
                                      F(glow_trainer_options, memory_budget, BYTES, 0),
                                      F(glow_trainer_options, drift_bound, REAL, 0),
                                      F(glow_trainer_options, cache_packed, FLAG, 0),
-                                     F(glow_trainer_options, reserved, FLAG, 0)};
+                                     F(glow_trainer_options, inverse_backward, FLAG, 0)};
   glow_trainer_options o = GLOW_TRAINER_OPTIONS_INIT;
   glow_optimizer_options optimizer = GLOW_OPTIMIZER_OPTIONS_INIT;
   glow_schedule schedule = GLOW_SCHEDULE_INIT;
@@ -77,6 +77,7 @@ void api_trainer_create(api *a) {
   uint8_t form = api_byte(a);
   o.micro_batch = 2;
   o.average = form & 1;
+  o.inverse_backward = form >> 6 & 1;
   o.mode = form & 2 ? GLOW_MODE_RECONSTRUCTED : GLOW_MODE_STORED;
   optimizer.kind += form >> 2 & 1;
   schedule.kind += form >> 3 & 1;
@@ -219,6 +220,118 @@ void api_trainer_pixels(api *a) {
   if (CALL(a, glow_trainer_step_pixels(t.trainer, new_pixels(a, &t), labels, t.count, &report)) ==
       GLOW_OK)
     check_step(&t, &report, steps);
+}
+
+/* ---- targets --------------------------------------------------------------------------------- */
+
+typedef struct density {
+  int64_t dims;
+  uint8_t form;
+} density;
+
+/* A standard normal, with what can be wrong of it. */
+static glow_status normal_density(const float *x, int64_t first, int64_t count, double *log_p,
+                                  float *gradient, void *payload) {
+  static const double odd[] = {NAN, INFINITY, -INFINITY, 1e300, -1e300};
+  const density *d = payload;
+  PROMISE(first >= 0 && count > 0 && api_all_finite(x, count * d->dims));
+  if (d->form == 1)
+    return glow_error(GLOW_E_IO, "no density");
+  if (d->form == 2)
+    return 7;
+  for (int64_t n = 0; n < count; n++) {
+    log_p[n] = 0;
+    for (int64_t i = n * d->dims; i < (n + 1) * d->dims; i++)
+      log_p[n] -= 0.5 * (double)x[i] * (double)x[i];
+    for (int64_t i = n * d->dims; gradient && i < (n + 1) * d->dims; i++)
+      gradient[i] = d->form == 3 ? NAN : -x[i];
+  }
+  if (d->form > 3 && d->form < 9)
+    log_p[count - 1] = odd[d->form - 4];
+  return GLOW_OK;
+}
+
+static glow_target new_target(api *a, const glow_model *model, int64_t count, density *d) {
+  glow_target target = GLOW_TARGET_INIT;
+  uint8_t form = api_byte(a);
+  int64_t size = glow_model_condition_size(model);
+  *d = (density){glow_model_dims(model), form % 16};
+  target.density = form == 255 ? NULL : normal_density;
+  target.payload = d;
+  target.objective += form >> 4 & 3;
+  target.labels = api_labels(a, model, count);
+  target.condition_count = !size ? 0 : form & 64 ? count : 1;
+  if (size && target.condition_count > 0)
+    target.condition = api_floats(a, target.condition_count * size);
+  return target;
+}
+
+static void check_estimate(const glow_importance *e, int64_t count) {
+  PROMISE(e->count == count && e->failed == 0 && isfinite(e->log_z));
+  PROMISE(e->ess > 0.999999 && e->ess < (double)count * 1.000001 && e->largest < 1.000001);
+  PROMISE(count == 1 ? isnan(e->log_z_error) : e->log_z_error >= 0);
+}
+
+void api_trainer_target(api *a) {
+  training t;
+  density d;
+  glow_step_report report = GLOW_STEP_REPORT_INIT;
+  glow_importance estimate = GLOW_IMPORTANCE_INIT;
+  if (!start(a, &t))
+    return;
+  const glow_target target = new_target(a, t.model, t.count, &d);
+  int64_t steps = glow_trainer_step_count(t.slot->object);
+  glow_status status =
+      CALL(a, glow_trainer_step_target(t.trainer, &target, t.count, &report, &estimate));
+  if (status != GLOW_OK)
+    return;
+  check_step(&t, &report, steps);
+  check_estimate(&estimate, t.count);
+}
+
+/* A workspace, with samples as a trainer is given them. */
+static glow_workspace *start_workspace(api *a, training *t) {
+  *t = (training){.slot = api_pick(a, API_WORKSPACE)};
+  if (!t->slot)
+    return NULL;
+  t->model = a->slots[API_MODEL][t->slot->model].object;
+  t->count = api_count(a);
+  t->dims = t->count > 0 ? glow_model_dims(t->model) : 0;
+  t->slot->ran = 0;
+  return t->slot->object;
+}
+
+void api_evaluate(api *a) {
+  training t;
+  glow_evaluation e = GLOW_EVALUATION_INIT;
+  glow_workspace *workspace = start_workspace(a, &t);
+  if (!workspace)
+    return;
+  const glow_batch batch = new_batch(a, &t);
+  for (int32_t i = 1; i < 3; i++) {
+    if (CALL(a, glow_evaluate(workspace, &batch, api_byte(a), &e)) != GLOW_OK)
+      return;
+    PROMISE(e.count + e.failed == i * t.count);
+    PROMISE(!e.count || batch.weights || isfinite(e.log_prob));
+  }
+}
+
+void api_importance(api *a) {
+  training t;
+  density d;
+  glow_sample_options o = GLOW_SAMPLE_OPTIONS_INIT;
+  glow_importance estimate = GLOW_IMPORTANCE_INIT;
+  glow_workspace *workspace = start_workspace(a, &t);
+  if (!workspace)
+    return;
+  const glow_target target = new_target(a, t.model, t.count, &d);
+  uint8_t form = api_byte(a);
+  o.temperature = form % 8 == 1 ? 0.0 : form % 8 == 2 ? NAN : 1.0;
+  o.first = form & 8 ? UINT64_MAX - 1 : 0;
+  o.store = form & 16 ? 1 : 0;
+  if (CALL(a, glow_workspace_importance(workspace, &target, form & 32 ? NULL : &o, t.count,
+                                        &estimate)) == GLOW_OK)
+    check_estimate(&estimate, t.count);
 }
 
 /* ---- runs ------------------------------------------------------------------------------------ */

@@ -120,6 +120,15 @@ static const step modes[] = {{CALL_workspace_create, {0, 0, 2, 0, 5, 7}},
                              {CALL_trainer_step, {0, 0, 2}},
                              {CALL_inference_form, {0}},
                              {CALL_model_file, {0, 1}}};
+static const step objectives[] = {{CALL_trainer_create, {0, 0, 64}},
+                                  {CALL_trainer_initialise, {0}},
+                                  {CALL_trainer_target, {0}},
+                                  {CALL_trainer_target, {0, 0, 0, 16}},
+                                  {CALL_trainer_target, {0, 0, 0, 22}},
+                                  {CALL_workspace_create, {0}},
+                                  {CALL_evaluate, {0}},
+                                  {CALL_evaluate, {0, 0, 1}},
+                                  {CALL_importance, {0}}};
 static const step training[] = {{CALL_trainer_create, {0, 0, 1}},
                                 {CALL_trainer_initialise, {0}},
                                 {CALL_trainer_step, {0}},
@@ -168,11 +177,9 @@ void api_seeds(void) {
                 {"built", 0, LIST(built)},
                 {"fixed", 0, LIST(fixed)},
                 {"nested", 0, LIST(nested)}},
-    uses[] = {{"passes", 0, LIST(passes)},
-              {"gradients", 0, LIST(gradients)},
-              {"modes", 0, LIST(modes)},
-              {"training", 0, LIST(training)},
-              {"others", 0, LIST(others)}};
+    uses[] = {{"passes", 0, LIST(passes)},         {"gradients", 0, LIST(gradients)},
+              {"modes", 0, LIST(modes)},           {"training", 0, LIST(training)},
+              {"objectives", 0, LIST(objectives)}, {"others", 0, LIST(others)}};
   for (size_t m = 0; m < sizeof models / sizeof *models; m++)
     for (size_t u = 0; u < sizeof uses / sizeof *uses; u++) {
       char name[64];

@@ -1,0 +1,20 @@
+/* Means over samples, one by one. SPDX-License-Identifier: MIT */
+#ifndef GLOW_LIB_EVALUATE_H
+#define GLOW_LIB_EVALUATE_H
+
+#include <glow/objective.h>
+
+#include "train/train.h"
+
+/* Room for what passes over one batch of a workspace need and give. */
+typedef struct glow__evaluation_room {
+  float *x;          /* [batch, dims] dequantised pixels; NULL where no pixels are evaluated */
+  double *log_prob;  /* [batch] */
+  int32_t *statuses; /* [batch] */
+} glow__evaluation_room;
+
+/* glow_evaluate, with its arguments checked, without allocations. */
+glow_status glow__evaluate(glow_workspace *workspace, const glow__batch *batch, uint64_t seed,
+                           const glow__evaluation_room *room, glow_evaluation *evaluation);
+
+#endif
