@@ -15,6 +15,38 @@ double bench_peak(const char *provider, int64_t rounds);
 /* The same on all workers of an executor together, for about 10 ms. */
 double bench_peak_of(const glow_executor *executor, const char *provider);
 
+/* The median; sorts the values. */
+double bench_median(double *values, int64_t count);
+
+/* ---- more threads than there are (model_threads.c) ------------------------------------------- */
+
+enum { BENCH_MOST_COUNTS = 11, BENCH_MOST_THREADS = 1024 };
+typedef enum bench_how { BENCH_SERIAL, BENCH_POOL, BENCH_COUNT } bench_how;
+
+typedef struct bench_cores {
+  glow_executor pool;
+  bench_how how;
+  bool inside;    /* a task, whose own runs are part of it */
+  double barrier; /* seconds to start a run on two threads and wait for its end */
+  int32_t counts;
+  uint32_t threads[BENCH_MOST_COUNTS]; /* 1, 2, 4, ... */
+  /* Of the pass: */
+  int64_t runs, tasks;
+  double begin, serial;               /* seconds of the processor: when it began; outside of runs */
+  double in_runs;                     /* in runs, counting included */
+  double parallel[BENCH_MOST_COUNTS]; /* seconds of the runs on so many threads */
+} bench_cores;
+
+/* An executor that runs tasks as `how` says: serially, on the pool, or serially while counting what
+ * they would take on 1, 2, 4, ... `most` threads. *cores must stay where it is. */
+glow_executor bench_cores_executor(bench_cores *cores, const glow_executor *pool, uint32_t most);
+void bench_cores_begin(bench_cores *cores, bench_how how);
+void bench_cores_end(bench_cores *cores);
+/* Seconds on threads[i] of the pass between the two. */
+double bench_cores_predicted(const bench_cores *cores, int32_t i);
+
+/* ---- models ---------------------------------------------------------------------------------- */
+
 typedef struct bench_model_options {
   const char *model;                   /* glow, realnvp, nice, flow2d or spline6d */
   int64_t levels, depth, hidden, size; /* 0: that of the preset */

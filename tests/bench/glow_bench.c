@@ -6,6 +6,7 @@
  *              [--kernels NAME] [--repeat 5]
  *              [--what train,eval,sample,gradients] [--modes stored,reconstructed] [--json]
  *              [--products float32|bfloat16] [--cache-packed] [--inference-form]
+ *              [--model-threads N]
  *
  * Each figure is the best and the median of `repeat` runs after one that is not counted; the peak
  * is measured before and after each of them, on the same threads; of the ratios the median is told,
@@ -18,6 +19,10 @@
  * "gradients" (only where it is asked for) times a forward pass and backward for all gradients
  * ("gradient"), sampling and the way back through it ("of sampling"), and backward alone: for all
  * gradients ("backward"), and for those of x ("back to x").
+ *
+ * --model-threads N tells instead what each would take on 1, 2, 4, ... N threads (model_threads.c),
+ * from the tasks of a pass and what each of them takes on one core, in milliseconds and as a part of
+ * N times one core, and beside it what one thread and the pool's --threads take.
  * SPDX-License-Identifier: MIT */
 #include <getopt.h>
 #include <stdio.h>
@@ -33,6 +38,7 @@ static const double LEAST_SECONDS = 0.02;
 typedef struct settings {
   bench_model_options model;
   int64_t batch, threads, repeat, batches[MOST_BATCHES];
+  int64_t model_threads; /* 0: measure, do not predict */
   int32_t batch_count;
   const char *what, *modes, *kernels, *products;
   bool json, cache_packed, form;
@@ -41,7 +47,8 @@ typedef struct settings {
 typedef struct bench {
   settings s;
   glow_pool *pool;
-  glow_executor executor;
+  glow_executor executor; /* the pool's */
+  bench_cores cores;      /* with model_threads */
   glow_context *context;
   glow_model *model, *form; /* form NULL: not yet, or not asked for */
   glow_trainer *trainer;
@@ -103,7 +110,12 @@ static void set_up(bench *b) {
   b->executor.struct_size = sizeof b->executor;
   check(glow_pool_create(NULL, (uint32_t)b->s.threads, &b->pool));
   check(glow_pool_executor(b->pool, &b->executor));
+  glow_executor counting = GLOW_EXECUTOR_INIT;
   options.executor = &b->executor;
+  if (b->s.model_threads) {
+    counting = bench_cores_executor(&b->cores, &b->executor, (uint32_t)b->s.model_threads);
+    options.executor = &counting;
+  }
   options.kernels = b->s.kernels;
   options.products =
       strcmp(b->s.products, "bfloat16") == 0 ? GLOW_PRODUCTS_BFLOAT16 : GLOW_PRODUCTS_FLOAT32;
@@ -252,7 +264,7 @@ static int by_value(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
-static double median_of(double *values, int64_t count) {
+double bench_median(double *values, int64_t count) {
   qsort(values, (size_t)count, sizeof *values, by_value);
   return values[count / 2];
 }
@@ -271,11 +283,11 @@ static void measure_speed(bench *b, run *r) {
     peaks[i] = (before + peak) / 2;
     parts[i] = gflops(b, r, seconds[i]) / peaks[i];
   }
-  r->median = median_of(seconds, b->s.repeat);
+  r->median = bench_median(seconds, b->s.repeat);
   r->best = seconds[0];
-  r->of_peak = median_of(parts, b->s.repeat);
+  r->of_peak = bench_median(parts, b->s.repeat);
   r->best_of_peak = gflops(b, r, r->best) / peaks[b->s.repeat - 1]; /* sorted: the highest */
-  r->peak = median_of(peaks, b->s.repeat);
+  r->peak = bench_median(peaks, b->s.repeat);
 }
 
 /* Vectors of the model's size: parameters; in training also gradients and two averages. */
@@ -308,13 +320,87 @@ static void print_line(const bench *b, const run *r) {
          r->peak, r->rss / 1048576, r->beyond / 1048576, r->workspace / 1048576);
 }
 
-static void measure(bench *b, run r) {
-  measure_speed(b, &r);
-  measure_memory(b, &r);
+/* ---- more threads than there are ------------------------------------------------------------- */
+
+/* Medians of seconds: as predicted for each number of threads, and as measured. */
+typedef struct prediction {
+  double threads[BENCH_MOST_COUNTS], one, pool;
+} prediction;
+
+static double timed(bench *b, const run *r, bench_how how) {
+  bench_cores_begin(&b->cores, how);
+  double seconds = seconds_of(b, r, 1);
+  bench_cores_end(&b->cores);
+  return seconds;
+}
+
+/* The three take turns, because other programs change the speed from moment to moment. */
+static prediction predict(bench *b, const run *r) {
+  static double predicted[BENCH_MOST_COUNTS][MOST_REPEATS], one[MOST_REPEATS], pool[MOST_REPEATS];
+  bench_cores *c = &b->cores;
+  prediction p = {.one = timed(b, r, BENCH_POOL)}; /* not counted */
+  for (int64_t i = 0; i < b->s.repeat; i++) {
+    one[i] = timed(b, r, BENCH_SERIAL);
+    pool[i] = timed(b, r, BENCH_POOL);
+    timed(b, r, BENCH_COUNT);
+    for (int32_t k = 0; k < c->counts; k++)
+      predicted[k][i] = bench_cores_predicted(c, k);
+  }
+  p.one = bench_median(one, b->s.repeat);
+  p.pool = bench_median(pool, b->s.repeat);
+  for (int32_t k = 0; k < c->counts; k++)
+    p.threads[k] = bench_median(predicted[k], b->s.repeat);
+  return p;
+}
+
+static void predict_json(bench *b, const run *r, const prediction *p) {
+  const bench_cores *c = &b->cores;
+  printf("%s\n  {\"what\": \"%s\", \"mode\": \"%s\", \"batch\": %lld, \"runs\": %lld, \"tasks\": "
+         "%lld, "
+         "\"barrier_s\": %.3g, \"measured_1_s\": %.9g, \"measured_%u_s\": %.9g, \"predicted_s\": {",
+         b->first ? "" : ",", r->what, r->mode ? r->mode : "inference", (long long)r->batch,
+         (long long)c->runs, (long long)c->tasks, c->barrier, p->one, c->pool.workers, p->pool);
+  for (int32_t k = 0; k < c->counts; k++)
+    printf("%s\"%u\": %.9g", k ? ", " : "", c->threads[k], p->threads[k]);
+  printf("}}");
+}
+
+static void predict_lines(const bench *b, const run *r, const prediction *p) {
+  const bench_cores *c = &b->cores;
+  printf("%s%s%s, batch %lld: %lld runs of %.1f tasks, a barrier of two threads takes %.1f us;\n"
+         "  measured: 1 thread %.2f ms, %u threads %.2f ms (%.2f times as fast)\n",
+         r->what, r->mode ? " " : "", r->mode ? r->mode : "", (long long)r->batch,
+         (long long)c->runs, (double)c->tasks / (double)(c->runs ? c->runs : 1), 1e6 * c->barrier,
+         1e3 * p->one, c->pool.workers, 1e3 * p->pool, p->one / p->pool);
+  for (int32_t k = 0; k < c->counts; k++)
+    printf("  predicted: %4u threads %10.2f ms, efficiency %.2f\n", c->threads[k],
+           1e3 * p->threads[k], p->threads[0] / p->threads[k] / c->threads[k]);
+}
+
+static void measure_cores(bench *b, const run *r) {
+  const prediction p = predict(b, r);
   if (b->s.json)
-    print_json(b, &r);
+    predict_json(b, r, &p);
   else
-    print_line(b, &r);
+    predict_lines(b, r, &p);
+}
+
+/* ---- one figure ------------------------------------------------------------------------------ */
+
+static void measure_run(bench *b, run *r) {
+  measure_speed(b, r);
+  measure_memory(b, r);
+  if (b->s.json)
+    print_json(b, r);
+  else
+    print_line(b, r);
+}
+
+static void measure(bench *b, run r) {
+  if (b->s.model_threads)
+    measure_cores(b, &r);
+  else
+    measure_run(b, &r);
   b->first = false;
   fflush(stdout);
   glow_trainer_destroy(&b->trainer);
@@ -422,16 +508,25 @@ static settings parse(int argc, char **argv) {
                 .what = "train,eval,sample",
                 .modes = "stored,reconstructed",
                 .products = "float32"};
-  static const struct option options[] = {
-      {"model", 1, NULL, 'M'},        {"levels", 1, NULL, 'l'},
-      {"depth", 1, NULL, 'd'},        {"hidden", 1, NULL, 'h'},
-      {"size", 1, NULL, 's'},         {"batch", 1, NULL, 'b'},
-      {"threads", 1, NULL, 't'},      {"repeat", 1, NULL, 'r'},
-      {"what", 1, NULL, 'w'},         {"modes", 1, NULL, 'm'},
-      {"mode", 1, NULL, 'm'},         {"sample-batches", 1, NULL, 'S'},
-      {"kernels", 1, NULL, 'k'},      {"products", 1, NULL, 'p'},
-      {"json", 0, NULL, 'j'},         {"inference-form", 0, NULL, 'f'},
-      {"cache-packed", 0, NULL, 'K'}, {NULL, 0, NULL, 0}};
+  static const struct option options[] = {{"model", 1, NULL, 'M'},
+                                          {"levels", 1, NULL, 'l'},
+                                          {"depth", 1, NULL, 'd'},
+                                          {"hidden", 1, NULL, 'h'},
+                                          {"size", 1, NULL, 's'},
+                                          {"batch", 1, NULL, 'b'},
+                                          {"threads", 1, NULL, 't'},
+                                          {"repeat", 1, NULL, 'r'},
+                                          {"what", 1, NULL, 'w'},
+                                          {"modes", 1, NULL, 'm'},
+                                          {"mode", 1, NULL, 'm'},
+                                          {"sample-batches", 1, NULL, 'S'},
+                                          {"kernels", 1, NULL, 'k'},
+                                          {"products", 1, NULL, 'p'},
+                                          {"json", 0, NULL, 'j'},
+                                          {"inference-form", 0, NULL, 'f'},
+                                          {"cache-packed", 0, NULL, 'K'},
+                                          {"model-threads", 1, NULL, 'T'},
+                                          {NULL, 0, NULL, 0}};
   for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
     switch (c) {
     case 'M': s.model.model = optarg; break;
@@ -450,10 +545,12 @@ static settings parse(int argc, char **argv) {
     case 'j': s.json = true; break;
     case 'f': s.form = true; break;
     case 'K': s.cache_packed = true; break;
+    case 'T': s.model_threads = one(optarg); break;
     default: exit(2);
     }
   }
-  if (bench_model_known(s.model.model) && s.repeat <= MOST_REPEATS && optind == argc)
+  if (bench_model_known(s.model.model) && s.repeat <= MOST_REPEATS && optind == argc &&
+      s.model_threads <= BENCH_MOST_THREADS)
     return s;
   fprintf(stderr, "glow-bench: no such model, too many repeats, or an argument too many\n");
   exit(2);
