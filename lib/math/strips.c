@@ -41,10 +41,11 @@ void glow__strip_total(int64_t strips, int64_t count, const float *partial, doub
       sums[j] += (double)partial[s * count + j];
 }
 
-void glow__taps_add(int64_t a, int64_t b, const float *c, int64_t c_stride, float *g,
-                    int64_t i_stride, int64_t j_stride) {
-  for (int64_t t = 0; t < 9; t++)
-    for (int64_t i = 0; i < a; i++)
-      for (int64_t j = 0; j < b; j++)
-        g[i * i_stride + j * j_stride + t] += c[(t * a + i) * c_stride + j];
+void glow__taps_add(int64_t a, int64_t b, int64_t first, int64_t last, const float *c,
+                    int64_t c_stride, float *g, int64_t i_stride, int64_t j_stride) {
+  for (int64_t row = first; row < last; row++) {
+    float *to = g + row % a * i_stride + row / a;
+    for (int64_t j = 0; j < b; j++)
+      to[j * j_stride] += c[row * c_stride + j];
+  }
 }

@@ -39,9 +39,10 @@ void glow__strip_sum(const glow_math *math, int64_t height, int64_t width, int64
 /* Sums over strips, in order and in double: sums[j] = sum_s partial[s*count + j]. */
 void glow__strip_total(int64_t strips, int64_t count, const float *partial, double *sums);
 
-/* Adds c [9, a, b] (row (t, i), column j) into a convolution's gradient [.., .., 3, 3] whose
- * element (i, j, t) lies at g[i*i_stride + j*j_stride + t]. Row stride of c: c_stride. */
-void glow__taps_add(int64_t a, int64_t b, const float *c, int64_t c_stride, float *g,
-                    int64_t i_stride, int64_t j_stride);
+/* Adds rows [first, last) of c [9, a, b] (row (t, i), column j) into a convolution's gradient
+ * [.., .., 3, 3] whose element (i, j, t) lies at g[i*i_stride + j*j_stride + t]. c starts at row 0,
+ * with a row stride of c_stride. */
+void glow__taps_add(int64_t a, int64_t b, int64_t first, int64_t last, const float *c,
+                    int64_t c_stride, float *g, int64_t i_stride, int64_t j_stride);
 
 #endif

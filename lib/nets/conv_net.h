@@ -22,6 +22,7 @@
 
 #include "math/border.h"
 #include "math/strips.h"
+#include "math/tiles.h"
 #include "nets/pixel_input.h"
 
 struct glow__conv_products;
@@ -50,6 +51,7 @@ typedef struct glow__conv_net {
   int32_t taps;      /* W3 h2 [pixels, 9 out]; gradient of it in backward */
   int32_t partial;   /* sums of each strip: [strips, glow__conv_partial] */
   int32_t strip;     /* worker: what a strip needs */
+  int32_t shared;    /* float32: h1 and h2 of few pixels, which several tasks work on */
   /* Backward scratch. */
   int32_t back[3];    /* transposed weights, packed */
   int32_t d_gathered; /* gradient of gather(x) [pixels, 9 in] */
@@ -75,15 +77,14 @@ typedef struct glow__conv_run {
   bool inputs_only; /* gradients of parameters are left out */
 } glow__conv_run;
 
-/* Columns [column, column + columns) of a weight gradient C [m, hidden] += L' R over all pixels:
- * that of W1, W2 or W3 (layer 0, 1, 2). */
-typedef struct glow__conv_columns {
+/* A tile of a weight gradient C [m, hidden] += L' R, all of whose sums are over all pixels: that of
+ * W1, W2 or W3 (layer 0, 1, 2). */
+typedef struct glow__conv_block {
   int32_t layer;
-  int64_t m, column, columns;
+  int64_t m;
+  glow__tile at;
   float *c;
-} glow__conv_columns;
-/* Columns in a task of a weight gradient: whole panels of every provider. */
-enum { GLOW_WEIGHT_COLUMNS = 128 };
+} glow__conv_block;
 
 /* ---- the products, in float32 or bfloat16 ---------------------------------------------------- */
 
@@ -99,12 +100,14 @@ typedef struct glow__conv_products {
   /* Declares a strip's memory and the stored activations, and what else backward needs. */
   glow_status (*declare)(glow__conv_net *net, glow_setup *setup);
   glow_status (*declare_backward)(glow__conv_net *net, glow_setup *setup);
-  /* Tasks, one for each strip; arg: a glow__conv_run. From x to W3 h2, in scratch `taps`; */
-  glow_task_fn forward;
-  /* and from g3 to the gradient of gather(x), the factors of the weight gradients, and the strip's
+  /* From x to W3 h2, in scratch `taps`; */
+  void (*forward)(const glow__conv_run *run);
+  /* and from g3 to the gradient of gather(x), the factors of the weight gradients, and the strips'
    * sums for both norms and e1. */
-  glow_task_fn backward;
-  void (*weight_gradient)(const glow__conv_run *run, const glow__conv_columns *columns,
+  void (*backward)(const glow__conv_run *run);
+  /* Tiles of weight gradients: whole panels. */
+  int64_t weight_rows, weight_columns;
+  void (*weight_gradient)(const glow__conv_run *run, const glow__conv_block *block,
                           uint32_t worker);
   /* Sets active[j] to 1 for the units of stored h1 and, from active[hidden] on, h2, that are above
    * 0 in a pixel. */

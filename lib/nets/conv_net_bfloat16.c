@@ -10,7 +10,8 @@
 #include "math/kernels16.h"
 #include "nets/conv_net.h"
 
-enum { WEIGHT_PIXELS = 256 }; /* pixels that a weight gradient packs at a time */
+/* Pixels that a weight gradient packs at a time, for so many columns. */
+enum { WEIGHT_PIXELS = 256, WEIGHT_COLUMNS = 128 };
 
 static const glow__kernels16 *conv_net_bfloat16_kernels_of(const glow__conv_run *run) {
   return glow__context_kernels16(glow_call_context(run->call));
@@ -54,7 +55,7 @@ static glow_status bfloat16_declare(glow__conv_net *net, glow_setup *setup) {
 
 static glow_status bfloat16_declare_backward(glow__conv_net *net, glow_setup *setup) {
   int64_t hidden = net->hidden, pairs = glow__pairs(net->image);
-  int64_t block = bfloat16_packed(glow_setup_context(setup), WEIGHT_PIXELS, GLOW_WEIGHT_COLUMNS);
+  int64_t block = bfloat16_packed(glow_setup_context(setup), WEIGHT_PIXELS, WEIGHT_COLUMNS);
   GLOW_TRY(glow_setup_backward_scratch(setup, 0, pairs * 9 * net->in, &net->left[0]));
   GLOW_TRY(glow_setup_backward_scratch(setup, 0, pairs * hidden, &net->left[1]));
   net->left[2] = net->taps;
@@ -132,7 +133,7 @@ static void conv_net_bfloat16_second_layer(const glow__conv_run *run, const stri
                             glow__conv_weights(run, 1), s->sums, &norm);
 }
 
-static void bfloat16_forward(void *arg, uint32_t task, uint32_t worker) {
+static void bfloat16_forward_strip(void *arg, uint32_t task, uint32_t worker) {
   const glow__conv_run *run = arg;
   const glow__conv_net *net = run->net;
   const glow__epilogue16 none = {{0}, NULL};
@@ -142,6 +143,11 @@ static void bfloat16_forward(void *arg, uint32_t task, uint32_t worker) {
   conv_net_bfloat16_second_layer(run, &s, true);
   conv_net_bfloat16_product(run, s.rows, 9 * net->out, net->hidden, s.h2,
                             glow__conv_weights(run, 2), taps, &none);
+}
+
+static void bfloat16_forward(const glow__conv_run *run) {
+  glow_call_run(run->call, (uint32_t)glow__strip_count(run->pixels), bfloat16_forward_strip,
+                (void *)(uintptr_t)run);
 }
 
 /* Above 0: neither 0, nor with a sign, nor NaN. */
@@ -189,7 +195,7 @@ static void conv_net_bfloat16_gather(const glow__conv_run *run, const strip *s, 
                taps);
 }
 
-static void bfloat16_backward(void *arg, uint32_t task, uint32_t worker) {
+static void bfloat16_backward_strip(void *arg, uint32_t task, uint32_t worker) {
   const glow__conv_run *run = arg;
   const glow__conv_net *net = run->net;
   const glow_call *call = run->call;
@@ -217,8 +223,13 @@ static void bfloat16_backward(void *arg, uint32_t task, uint32_t worker) {
     conv_net_bfloat16_gather(run, &s, net->in, run->x.at, run->x.stride, 1, net->left[0]);
 }
 
+static void bfloat16_backward(const glow__conv_run *run) {
+  glow_call_run(run->call, (uint32_t)glow__strip_count(run->pixels), bfloat16_backward_strip,
+                (void *)(uintptr_t)run);
+}
+
 /* A zipped [pairs(pixels), m], B [pixels, hidden]. */
-static void bfloat16_weight_gradient(const glow__conv_run *run, const glow__conv_columns *w,
+static void bfloat16_weight_gradient(const glow__conv_run *run, const glow__conv_block *w,
                                      uint32_t worker) {
   const glow__conv_net *net = run->net;
   const glow_call *call = run->call;
@@ -228,13 +239,14 @@ static void bfloat16_weight_gradient(const glow__conv_run *run, const glow__conv
                           glow_call_stored(call, net->h2)};
   const uint16_t *right = rights[w->layer];
   void *packed = glow_call_worker_scratch(call, net->weight_block, worker);
-  int64_t row = glow__even(net->hidden);
+  int64_t row = glow__even(net->hidden), columns = w->at.column_end - w->at.column;
   for (int64_t p = 0; p < run->pixels; p += WEIGHT_PIXELS) {
     int64_t rows = run->pixels - p < WEIGHT_PIXELS ? run->pixels - p : WEIGHT_PIXELS;
-    glow__zip_panels(kernels, rows, w->columns, right + p * row + w->column, row, packed);
-    kernels->gemm(w->m, w->columns, glow__pairs(rows), pairs_at(run, net->left[w->layer], p, w->m),
-                  1, w->m, packed, w->c + w->column, net->hidden, 0,
-                  glow__panels16(kernels, w->columns), &add);
+    glow__zip_panels(kernels, rows, columns, right + p * row + w->at.column, row, packed);
+    kernels->gemm(w->at.row_end - w->at.row, columns, glow__pairs(rows),
+                  pairs_at(run, net->left[w->layer], p, w->m) + w->at.row, 1, w->m, packed,
+                  w->c + w->at.row * net->hidden + w->at.column, net->hidden, 0,
+                  glow__panels16(kernels, columns), &add);
   }
 }
 
@@ -247,6 +259,8 @@ const glow__conv_products glow__conv_bfloat16 = {
     .declare_backward = bfloat16_declare_backward,
     .forward = bfloat16_forward,
     .backward = bfloat16_backward,
+    .weight_rows = INT64_MAX, /* packing the columns again for each block of rows would cost more */
+    .weight_columns = WEIGHT_COLUMNS,
     .weight_gradient = bfloat16_weight_gradient,
     .mark_active = bfloat16_mark_active,
     .before_norm = bfloat16_before_norm,

@@ -56,16 +56,28 @@ void glow__conv_border_sums(const glow__conv_run *run, int64_t n, const float *d
 
 /* ---- forward --------------------------------------------------------------------------------- */
 
-/* out = (sum of taps + e3 + b3) exp(3 l3) for a strip of pixels, which may be in several samples.
- * */
-static void sum_strip(void *arg, uint32_t task, uint32_t worker) {
+/* Pixels for whose taps adding up is worth a task: 8192 taps or more. */
+static int64_t conv_net_pass_sum_pixels(int64_t channels) {
+  int64_t pixels = 16;
+  while (pixels < GLOW_STRIP && pixels * 9 * channels < 8192)
+    pixels *= 2;
+  return pixels;
+}
+
+static uint32_t conv_net_pass_pieces(int64_t pixels, int64_t size) {
+  return (uint32_t)((pixels + size - 1) / size);
+}
+
+/* out = (sum of taps + e3 + b3) exp(3 l3) for some pixels, which may be in several samples. */
+static void sum_pixels(void *arg, uint32_t task, uint32_t worker) {
   const glow__conv_run *run = arg;
   const glow__conv_net *net = run->net;
   const float *taps = glow_call_scratch(run->call, net->taps);
   const float *bias = glow_call_tensor(run->call, net->b3);
   glow__conv_scales scales = glow__conv_scales_of(net, run->call);
   const float *scale = scales.s3;
-  int64_t first = (int64_t)task * GLOW_STRIP, last = glow__strip_end(first, run->pixels);
+  int64_t size = conv_net_pass_sum_pixels(net->out), first = (int64_t)task * size;
+  int64_t last = run->pixels - first < size ? run->pixels : first + size;
   (void)worker;
   memset(run->out + first * net->out, 0, (size_t)((last - first) * net->out) * sizeof(float));
   glow__strip_sum(run->math, net->height, net->width, net->out, taps, 1, first, last, run->out,
@@ -82,11 +94,11 @@ void glow__conv_net_forward(const void *self, const glow_call *call, const float
                             float *out) {
   const glow__conv_net *net = self;
   glow__conv_run run = glow__conv_run_of(net, call, x, stride);
-  uint32_t strips = (uint32_t)glow__strip_count(run.pixels);
   run.out = out;
   glow__conv_pack(&run);
-  glow_call_run(call, strips, net->products->forward, &run);
-  glow_call_run(call, strips, sum_strip, &run);
+  net->products->forward(&run);
+  glow_call_run(call, conv_net_pass_pieces(run.pixels, conv_net_pass_sum_pixels(net->out)),
+                sum_pixels, &run);
 }
 
 /* ---- diagnosis ------------------------------------------------------------------------------- */
@@ -144,72 +156,59 @@ static void conv_net_pass_last_layer(void *arg, uint32_t task, uint32_t worker) 
                          glow_math_rows(run->math, net->out), first, last, s.e3);
 }
 
-/* The gradient of one sample. */
-static void input_gradient(void *arg, uint32_t task, uint32_t worker) {
-  const glow__conv_run *run = arg;
+/* The gradient of some pixels of x. */
+static void input_gradient(const glow__conv_run *run, int64_t piece) {
   const glow__conv_net *net = run->net;
-  int64_t first = (int64_t)task * net->image;
-  (void)worker;
+  int64_t size = conv_net_pass_sum_pixels(net->in), first = piece * size;
   glow__strip_sum(run->math, net->height, net->width, net->in,
-                  glow_call_scratch(run->call, net->d_gathered), -1, first, first + net->image,
-                  run->dx.at, run->dx.stride);
+                  glow_call_scratch(run->call, net->d_gathered), -1, first,
+                  run->pixels - first < size ? run->pixels : first + size, run->dx.at,
+                  run->dx.stride);
 }
 
 /* ---- backward: weights ----------------------------------------------------------------------- */
 
-/* The gradient of W1 or W3 in order of taps, if the weights were packed from that order; then its
- * columns are added in the weights' own order. */
-static float *tap_columns(const glow__conv_run *run, int32_t by_tap, const glow__conv_columns *w) {
+/* The gradient of W1 or W3 in order of taps, if the weights were packed from that order; then it
+ * is added in the weights' own order. */
+static float *tap_block(const glow__conv_run *run, int32_t by_tap, const glow__tile *at) {
   float *c = glow_call_scratch(run->call, by_tap);
-  for (int64_t i = 0; i < w->m; i++)
-    memset(c + i * run->net->hidden + w->column, 0, (size_t)w->columns * sizeof *c);
+  for (int64_t i = at->row; i < at->row_end; i++)
+    memset(c + i * run->net->hidden + at->column, 0,
+           (size_t)(at->column_end - at->column) * sizeof *c);
   return c;
 }
 
-static void first_weights(const glow__conv_run *run, glow__conv_columns *w, uint32_t worker) {
-  const glow__conv_net *net = run->net;
-  w->layer = 0;
-  w->m = 9 * net->in;
-  w->c = tap_columns(run, net->by_tap1, w);
-  net->products->weight_gradient(run, w, worker);
-  glow__taps_add(net->in, w->columns, w->c + w->column, net->hidden,
-                 glow_call_gradient(run->call, net->w1) + w->column * 9 * net->in, 9, 9 * net->in);
-}
-
-static void second_weights(const glow__conv_run *run, glow__conv_columns *w, uint32_t worker) {
-  w->layer = 1;
-  w->m = run->net->hidden;
-  w->c = glow_call_gradient(run->call, run->net->w2);
+/* channels: of the side that has taps. Element (i, j, t) of the gradient g: see glow__taps_add. */
+static void taps_weights(const glow__conv_run *run, glow__conv_block *w, int32_t by_tap,
+                         int64_t channels, float *g, int64_t i_stride, int64_t j_stride,
+                         uint32_t worker) {
+  const glow__tile *at = &w->at;
+  w->c = tap_block(run, by_tap, at);
   run->net->products->weight_gradient(run, w, worker);
+  glow__taps_add(channels, at->column_end - at->column, at->row, at->row_end, w->c + at->column,
+                 run->net->hidden, g + at->column * j_stride, i_stride, j_stride);
 }
 
-static void third_weights(const glow__conv_run *run, glow__conv_columns *w, uint32_t worker) {
+static void weight_block(const glow__conv_run *run, glow__conv_block *w, uint32_t worker) {
   const glow__conv_net *net = run->net;
-  w->layer = 2;
-  w->m = 9 * net->out;
-  w->c = tap_columns(run, net->by_tap3, w);
-  net->products->weight_gradient(run, w, worker);
-  glow__taps_add(net->out, w->columns, w->c + w->column, net->hidden,
-                 glow_call_gradient(run->call, net->w3) + w->column * 9, net->hidden * 9, 9);
+  const glow_call *call = run->call;
+  if (w->layer == 0) {
+    taps_weights(run, w, net->by_tap1, net->in, glow_call_gradient(call, net->w1), 9, 9 * net->in,
+                 worker);
+  } else if (w->layer == 2) {
+    taps_weights(run, w, net->by_tap3, net->out, glow_call_gradient(call, net->w3), net->hidden * 9,
+                 9, worker);
+  } else {
+    w->c = glow_call_gradient(call, net->w2);
+    net->products->weight_gradient(run, w, worker);
+  }
 }
 
-/* Blocks of columns. Task t: block (t mod blocks) of the gradient of W2, W3 or W1, the largest
- * first. */
-static int64_t conv_net_pass_blocks_of(const glow__conv_net *net) {
-  return (net->hidden + GLOW_WEIGHT_COLUMNS - 1) / GLOW_WEIGHT_COLUMNS;
-}
-
-static void conv_net_pass_weight_gradient(void *arg, uint32_t task, uint32_t worker) {
-  const glow__conv_run *run = arg;
-  int64_t hidden = run->net->hidden, blocks = conv_net_pass_blocks_of(run->net);
-  glow__conv_columns w = {.column = task % blocks * GLOW_WEIGHT_COLUMNS};
-  w.columns = hidden - w.column < GLOW_WEIGHT_COLUMNS ? hidden - w.column : GLOW_WEIGHT_COLUMNS;
-  if (task < blocks)
-    second_weights(run, &w, worker);
-  else if (task < 2 * blocks)
-    third_weights(run, &w, worker);
-  else
-    first_weights(run, &w, worker);
+/* Tiles of the gradient of W1, W2 or W3 (layer 0, 1, 2), a matrix [m, hidden]. */
+static glow__tiles weight_tiles(const glow__conv_net *net, int32_t layer) {
+  const int64_t rows[] = {9 * net->in, net->hidden, 9 * net->out};
+  return (glow__tiles){rows[layer], net->hidden, net->products->weight_rows,
+                       net->products->weight_columns};
 }
 
 /* ---- backward: vectors ----------------------------------------------------------------------- */
@@ -241,6 +240,38 @@ static void vector_gradients(const glow__conv_run *run, int64_t strips) {
   }
 }
 
+/* ---- backward: the end ----------------------------------------------------------------------- */
+
+/* What needs only the factors: tiles of the gradients of W2, W3 and W1, the largest first, then the
+ * gradients of vectors and of pieces of x. */
+static void conv_net_pass_end(void *arg, uint32_t task, uint32_t worker) {
+  static const int32_t layers[] = {1, 2, 0};
+  const glow__conv_run *run = arg;
+  int64_t left = task;
+  for (int i = 0; i < 3 && !run->inputs_only; i++) {
+    const glow__tiles tiles = weight_tiles(run->net, layers[i]);
+    if (left < glow__tile_count(&tiles)) {
+      glow__conv_block block = {layers[i], tiles.rows, glow__tile_at(&tiles, (uint32_t)left), NULL};
+      weight_block(run, &block, worker);
+      return;
+    }
+    left -= glow__tile_count(&tiles);
+  }
+  if (!run->inputs_only && left-- == 0)
+    vector_gradients(run, glow__strip_count(run->pixels));
+  else
+    input_gradient(run, left);
+}
+
+static uint32_t conv_net_pass_end_tasks(const glow__conv_run *run) {
+  uint32_t tasks = conv_net_pass_pieces(run->pixels, conv_net_pass_sum_pixels(run->net->in));
+  for (int32_t i = 0; i < 3 && !run->inputs_only; i++) {
+    const glow__tiles tiles = weight_tiles(run->net, i);
+    tasks += glow__tile_count(&tiles) + (i == 0);
+  }
+  return tasks;
+}
+
 void glow__conv_net_backward(const void *self, const glow_call *call, const float *x,
                              int64_t stride, const float *out, float *dout, float *dx,
                              int64_t dx_stride) {
@@ -253,12 +284,7 @@ void glow__conv_net_backward(const void *self, const glow_call *call, const floa
   run.inputs_only = !glow_call_gradient(call, net->b1);
   glow__conv_pack_back(&run);
   glow_call_run(call, strips, conv_net_pass_last_layer, &run);
-  glow_call_run(call, strips, net->products->backward, &run);
-  glow_call_run(call, (uint32_t)glow_call_sample_count(call), input_gradient, &run);
+  net->products->backward(&run);
+  glow_call_run(call, conv_net_pass_end_tasks(&run), conv_net_pass_end, &run);
   glow__pixel_input_split(&net->input, call, dx, dx_stride);
-  if (run.inputs_only)
-    return;
-  glow_call_run(call, (uint32_t)(3 * conv_net_pass_blocks_of(net)), conv_net_pass_weight_gradient,
-                &run);
-  vector_gradients(&run, strips);
 }

@@ -20,30 +20,33 @@ double bench_median(double *values, int64_t count);
 
 /* ---- more threads than there are (model_threads.c) ------------------------------------------- */
 
-enum { BENCH_MOST_COUNTS = 11, BENCH_MOST_THREADS = 1024 };
+enum { BENCH_MOST_THREADS = 1024 };
 typedef enum bench_how { BENCH_SERIAL, BENCH_POOL, BENCH_COUNT } bench_how;
 
 typedef struct bench_cores {
   glow_executor pool;
   bench_how how;
   bool inside;    /* a task, whose own runs are part of it */
-  double barrier; /* seconds to start a run on two threads and wait for its end */
-  int32_t counts;
-  uint32_t threads[BENCH_MOST_COUNTS]; /* 1, 2, 4, ... */
-  /* Of the pass: */
+  double barrier; /* seconds to start a run on two threads and wait for its end, */
+  double clock;   /* and to ask for the time */
+  int32_t passes; /* counted */
+  /* Of a pass: seconds of the processor, those of a task the least of all passes. */
   int64_t runs, tasks;
-  double begin, serial;               /* seconds of the processor: when it began; outside of runs */
-  double in_runs;                     /* in runs, counting included */
-  double parallel[BENCH_MOST_COUNTS]; /* seconds of the runs on so many threads */
+  uint32_t *run_tasks;           /* [runs] */
+  double *seconds;               /* [tasks] */
+  double begin, in_runs, serial; /* serial: outside of runs */
 } bench_cores;
 
-/* An executor that runs tasks as `how` says: serially, on the pool, or serially while counting what
- * they would take on 1, 2, 4, ... `most` threads. *cores must stay where it is. */
-glow_executor bench_cores_executor(bench_cores *cores, const glow_executor *pool, uint32_t most);
+/* An executor that runs tasks as `how` says: serially, on the pool, or serially while taking their
+ * times. *cores must stay where it is. */
+glow_executor bench_cores_executor(bench_cores *cores, const glow_executor *pool);
+/* Forgets the passes that were counted. */
+void bench_cores_clear(bench_cores *cores);
+/* What is between the two is a pass. */
 void bench_cores_begin(bench_cores *cores, bench_how how);
 void bench_cores_end(bench_cores *cores);
-/* Seconds on threads[i] of the pass between the two. */
-double bench_cores_predicted(const bench_cores *cores, int32_t i);
+/* Seconds of the pass on so many threads. */
+double bench_cores_predicted(const bench_cores *cores, uint32_t threads);
 
 /* ---- models ---------------------------------------------------------------------------------- */
 

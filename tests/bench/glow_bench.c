@@ -20,9 +20,9 @@
  * ("gradient"), sampling and the way back through it ("of sampling"), and backward alone: for all
  * gradients ("backward"), and for those of x ("back to x").
  *
- * --model-threads N tells instead what each would take on 1, 2, 4, ... N threads (model_threads.c),
- * from the tasks of a pass and what each of them takes on one core, in milliseconds and as a part of
- * N times one core, and beside it what one thread and the pool's --threads take.
+ * --model-threads N tells instead what each would take on 1, 2, 4, ... N threads
+ * (model_threads.c), from the tasks of a pass and what each takes on one core, in milliseconds and
+ * as a part of N times one core, and beside it what one thread and the pool's --threads take.
  * SPDX-License-Identifier: MIT */
 #include <getopt.h>
 #include <stdio.h>
@@ -113,7 +113,7 @@ static void set_up(bench *b) {
   glow_executor counting = GLOW_EXECUTOR_INIT;
   options.executor = &b->executor;
   if (b->s.model_threads) {
-    counting = bench_cores_executor(&b->cores, &b->executor, (uint32_t)b->s.model_threads);
+    counting = bench_cores_executor(&b->cores, &b->executor);
     options.executor = &counting;
   }
   options.kernels = b->s.kernels;
@@ -322,11 +322,6 @@ static void print_line(const bench *b, const run *r) {
 
 /* ---- more threads than there are ------------------------------------------------------------- */
 
-/* Medians of seconds: as predicted for each number of threads, and as measured. */
-typedef struct prediction {
-  double threads[BENCH_MOST_COUNTS], one, pool;
-} prediction;
-
 static double timed(bench *b, const run *r, bench_how how) {
   bench_cores_begin(&b->cores, how);
   double seconds = seconds_of(b, r, 1);
@@ -334,55 +329,57 @@ static double timed(bench *b, const run *r, bench_how how) {
   return seconds;
 }
 
-/* The three take turns, because other programs change the speed from moment to moment. */
-static prediction predict(bench *b, const run *r) {
-  static double predicted[BENCH_MOST_COUNTS][MOST_REPEATS], one[MOST_REPEATS], pool[MOST_REPEATS];
-  bench_cores *c = &b->cores;
-  prediction p = {.one = timed(b, r, BENCH_POOL)}; /* not counted */
+/* Medians of measured seconds. The ways take turns, because other programs change the speed from
+ * moment to moment. */
+typedef struct measured {
+  double one, pool;
+} measured;
+
+static measured count_passes(bench *b, const run *r) {
+  static double one[MOST_REPEATS], pool[MOST_REPEATS];
+  bench_cores_clear(&b->cores);
+  timed(b, r, BENCH_POOL); /* not counted */
   for (int64_t i = 0; i < b->s.repeat; i++) {
     one[i] = timed(b, r, BENCH_SERIAL);
     pool[i] = timed(b, r, BENCH_POOL);
     timed(b, r, BENCH_COUNT);
-    for (int32_t k = 0; k < c->counts; k++)
-      predicted[k][i] = bench_cores_predicted(c, k);
   }
-  p.one = bench_median(one, b->s.repeat);
-  p.pool = bench_median(pool, b->s.repeat);
-  for (int32_t k = 0; k < c->counts; k++)
-    p.threads[k] = bench_median(predicted[k], b->s.repeat);
-  return p;
+  return (measured){bench_median(one, b->s.repeat), bench_median(pool, b->s.repeat)};
 }
 
-static void predict_json(bench *b, const run *r, const prediction *p) {
+static void predict_json(bench *b, const run *r, const measured *m) {
   const bench_cores *c = &b->cores;
-  printf("%s\n  {\"what\": \"%s\", \"mode\": \"%s\", \"batch\": %lld, \"runs\": %lld, \"tasks\": "
-         "%lld, "
-         "\"barrier_s\": %.3g, \"measured_1_s\": %.9g, \"measured_%u_s\": %.9g, \"predicted_s\": {",
+  printf("%s\n  {\"what\": \"%s\", \"mode\": \"%s\", \"batch\": %lld, \"runs\": %lld, "
+         "\"tasks\": %lld, \"barrier_s\": %.3g, \"measured_1_s\": %.9g, "
+         "\"measured_%u_s\": %.9g, \"predicted_s\": {",
          b->first ? "" : ",", r->what, r->mode ? r->mode : "inference", (long long)r->batch,
-         (long long)c->runs, (long long)c->tasks, c->barrier, p->one, c->pool.workers, p->pool);
-  for (int32_t k = 0; k < c->counts; k++)
-    printf("%s\"%u\": %.9g", k ? ", " : "", c->threads[k], p->threads[k]);
+         (long long)c->runs, (long long)c->tasks, c->barrier, m->one, c->pool.workers, m->pool);
+  for (uint32_t n = 1; n <= (uint32_t)b->s.model_threads; n *= 2)
+    printf("%s\"%u\": %.9g", n > 1 ? ", " : "", n, bench_cores_predicted(c, n));
   printf("}}");
 }
 
-static void predict_lines(const bench *b, const run *r, const prediction *p) {
+static void predict_lines(const bench *b, const run *r, const measured *m) {
   const bench_cores *c = &b->cores;
+  const double one = bench_cores_predicted(c, 1);
   printf("%s%s%s, batch %lld: %lld runs of %.1f tasks, a barrier of two threads takes %.1f us;\n"
          "  measured: 1 thread %.2f ms, %u threads %.2f ms (%.2f times as fast)\n",
          r->what, r->mode ? " " : "", r->mode ? r->mode : "", (long long)r->batch,
          (long long)c->runs, (double)c->tasks / (double)(c->runs ? c->runs : 1), 1e6 * c->barrier,
-         1e3 * p->one, c->pool.workers, 1e3 * p->pool, p->one / p->pool);
-  for (int32_t k = 0; k < c->counts; k++)
-    printf("  predicted: %4u threads %10.2f ms, efficiency %.2f\n", c->threads[k],
-           1e3 * p->threads[k], p->threads[0] / p->threads[k] / c->threads[k]);
+         1e3 * m->one, c->pool.workers, 1e3 * m->pool, m->one / m->pool);
+  for (uint32_t n = 1; n <= (uint32_t)b->s.model_threads; n *= 2) {
+    double seconds = bench_cores_predicted(c, n);
+    printf("  predicted: %4u threads %10.2f ms, efficiency %.2f\n", n, 1e3 * seconds,
+           one / seconds / n);
+  }
 }
 
 static void measure_cores(bench *b, const run *r) {
-  const prediction p = predict(b, r);
+  const measured m = count_passes(b, r);
   if (b->s.json)
-    predict_json(b, r, &p);
+    predict_json(b, r, &m);
   else
-    predict_lines(b, r, &p);
+    predict_lines(b, r, &m);
 }
 
 /* ---- one figure ------------------------------------------------------------------------------ */
@@ -579,6 +576,7 @@ int main(int argc, char **argv) {
   glow_model_destroy(&b.model);
   glow_context_destroy(&b.context);
   glow_pool_destroy(&b.pool);
+  bench_cores_clear(&b.cores);
   free(b.x);
   free(b.log_prob);
   return 0;
