@@ -142,19 +142,18 @@ typedef struct glow_trainer_options {
 
 typedef struct glow_step_report {
   size_t struct_size;
-  int64_t step; /* number of this step, from 1 */
-  double loss;  /* mean bits/dim over the batch, before the update */
-  double rate;  /* learning rate used */
-  double
-      gradient_norm;  /* of the whole loss, penalty included, before clipping; without tensors that
-                           are held */
-  double class_loss;  /* mean cross-entropy in bits over the labelled samples; NaN if there are
+  int64_t step;         /* number of this step, from 1 */
+  double loss;          /* mean bits/dim over the batch, or the caller's loss, before the update */
+  double rate;          /* learning rate used */
+  double gradient_norm; /* of the whole loss, penalty included, without what is held; after the
+                           hook, before clipping */
+  double class_loss;    /* mean cross-entropy in bits over the labelled samples; NaN if there are
                            none with a weight above 0, or no classifier */
-  double accuracy;    /* the share of them, in weights, whose largest logit is at their label; NaN
+  double accuracy;      /* the share of them, in weights, whose largest logit is at their label; NaN
                            likewise */
-  double drift;       /* the largest of the step's reconstructions, one that was past the bound
+  double drift;         /* the largest of the step's reconstructions, one that was past the bound
                            included: see glow_workspace_options; 0 if nothing was reconstructed */
-  int32_t recomputes; /* 1: the gradients come from layers that were run forward again */
+  int32_t recomputes;   /* 1: the gradients come from layers that were run forward again */
   int32_t reserved;
 } glow_step_report;
 #define GLOW_STEP_REPORT_INIT                                                                      \
@@ -203,6 +202,50 @@ GLOW_API glow_status glow_trainer_step(glow_trainer *trainer, const float *x, co
 GLOW_API glow_status glow_trainer_step_pixels(glow_trainer *trainer, const uint8_t *pixels,
                                               const int32_t *labels, int64_t count,
                                               glow_step_report *report);
+
+/* Between backward and the update, once for each step and on the thread that makes it: the
+ * gradients of the whole step, `count` of them, laid out as glow_model_parameters, before those of
+ * held tensors are set to 0 and before clipping. They may be changed. A status other than GLOW_OK
+ * refuses the step and is returned; a gradient that is not finite is GLOW_E_NUMERIC. */
+typedef glow_status (*glow_gradient_fn)(int64_t step, float *gradients, int64_t count,
+                                        void *payload);
+/* hook NULL: none. */
+GLOW_API glow_status glow_trainer_set_gradient_hook(glow_trainer *trainer, glow_gradient_fn hook,
+                                                    void *payload);
+
+/* What a loss of the caller's own is given, for the samples of a micro-batch, and where it writes
+ * its gradients. The arrays belong to the trainer and the batch, and are valid during the call. */
+typedef struct glow_loss_call {
+  size_t struct_size;
+  int64_t step;            /* number of the step, from 1 */
+  int64_t batch;           /* samples of the whole step */
+  int64_t first;           /* which of them is the first here */
+  int64_t count;           /* how many are here */
+  const float *x;          /* [count, dims], dequantised if they were pixels */
+  const int32_t *labels;   /* [count], or NULL */
+  const float *condition;  /* [condition_count, condition size], or NULL */
+  int64_t condition_count; /* `count`, or 1: all samples have the same; 0: none */
+  const double *weights;   /* [count], or NULL: all are 1 */
+  double weight_sum;       /* of the whole step */
+  const double *log_prob;  /* [count], nats */
+  const double *logdet;    /* [count], nats */
+  const float *latents;    /* [count, dims], raw */
+  const float *logits;     /* [count, glow_model_logit_count], or NULL if the model has none */
+  /* Gradients of the loss by these, to be written; they are 0 beforehand. */
+  double *d_log_prob;
+  double *d_logdet;
+  float *d_latents;
+  float *d_logits; /* NULL if the model has no logits */
+} glow_loss_call;
+/* *loss: of these samples; that of the step is the sum over its micro-batches, so a mean is to be
+ * divided by `batch` or by `weight_sum`. Called again for the same samples if a step is made again
+ * because reconstruction has drifted. A status other than GLOW_OK refuses the step and is returned;
+ * a loss or a gradient that is not finite refuses it with GLOW_E_NUMERIC. */
+typedef glow_status (*glow_loss_fn)(const glow_loss_call *call, double *loss, void *payload);
+/* Puts a loss in the place of bits/dim and of the classifier's part; the penalty gain_l2 stays. The
+ * report's `loss` is then this one. loss NULL: bits/dim again. The first one allocates room for
+ * latents and gradients; if that fails nothing has changed. */
+GLOW_API glow_status glow_trainer_set_loss(glow_trainer *trainer, glow_loss_fn loss, void *payload);
 
 /* Points *batch at the samples of a step. When it is called, batch->count is the number of samples
  * asked for, and all else is as in GLOW_BATCH_INIT; it may give fewer, but at least 1. The arrays

@@ -17,16 +17,18 @@ static glow_status batch_check_samples(const glow_model *model, const glow_batch
 }
 
 /* Adds up the weights. Only ratios of weights matter, so their mean is what must be usable. */
-static glow_status batch_check_weights(const glow_batch *b, double *mean) {
-  double sum = 0.0;
+static glow_status batch_add_weights(glow__batch *batch) {
+  const glow_batch *b = &batch->given;
+  double sum = b->weights ? 0.0 : (double)b->count;
   for (int64_t i = 0; b->weights && i < b->count; i++) {
     if (!isfinite(b->weights[i]) || b->weights[i] < 0.0)
       return glow_error(GLOW_E_ARGUMENT, "weight %lld is %g; weights must be finite, and 0 or more",
                         (long long)i, b->weights[i]);
     sum += b->weights[i];
   }
-  *mean = b->weights ? sum / (double)b->count : 1.0;
-  if (!isnormal(*mean))
+  batch->weight_sum = sum;
+  batch->mean_weight = sum / (double)b->count;
+  if (!isnormal(batch->mean_weight))
     return glow_error(GLOW_E_ARGUMENT, "%lld weights have a sum of %g; it must be %s",
                       (long long)b->count, sum, sum > 0.0 ? "larger or smaller" : "above 0");
   return GLOW_OK;
@@ -38,7 +40,7 @@ glow_status glow__batch_read(const glow_model *model, const glow_batch *from, gl
   GLOW_TRY(batch_check_samples(model, &to->given));
   GLOW_TRY(glow__conditions_check("glow_batch", to->given.condition, to->given.condition_count,
                                   to->given.count));
-  return batch_check_weights(&to->given, &to->mean_weight);
+  return batch_add_weights(to);
 }
 
 double glow__batch_weight(const glow__batch *batch, int64_t sample) {

@@ -116,6 +116,7 @@ void glow__flat_swap(glow__flat *flat, float *x, float *y);
 typedef struct glow__batch {
   glow_batch given;
   double mean_weight; /* 1 without weights */
+  double weight_sum;  /* `count` without weights */
 } glow__batch;
 
 /* Copies and checks a batch for this model. */

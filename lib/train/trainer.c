@@ -134,6 +134,7 @@ void glow_trainer_destroy(glow_trainer **trainer) {
   glow_workspace_destroy(&t->workspace);
   glow__flat_destroy(&t->flat);
   glow__notes_destroy(context, &t->notes);
+  glow__trainer_loss_destroy(t);
   glow_release(context, t->share);
   glow_release(context, t->weight);
   glow_release(context, t->log_prob);
@@ -166,6 +167,16 @@ glow_status glow_trainer_set_schedule(glow_trainer *trainer, const glow_schedule
     return glow_error(GLOW_E_ARGUMENT, "glow_trainer_set_schedule: NULL argument");
   GLOW_TRY(glow__schedule_read(schedule, &checked));
   trainer->schedule = checked;
+  return GLOW_OK;
+}
+
+glow_status glow_trainer_set_gradient_hook(glow_trainer *trainer, glow_gradient_fn hook,
+                                           void *payload) {
+  GLOW_LIVE(trainer, TRAINER);
+  if (!trainer)
+    return glow_error(GLOW_E_ARGUMENT, "glow_trainer_set_gradient_hook: NULL argument");
+  trainer->hook = hook;
+  trainer->hook_payload = payload;
   return GLOW_OK;
 }
 

@@ -1,12 +1,22 @@
 /* The trainer, shared by its files: trainer.c (its life and options), trainer_initialise.c,
- * trainer_step.c (one step), trainer_target.c (one towards a target), trainer_run.c (a run of
- * steps), trainer_average.c.
+ * trainer_step.c (one step), trainer_loss.c (a loss of the caller's own), trainer_target.c (a step
+ * towards a target), trainer_run.c (a run of steps), trainer_average.c.
  * SPDX-License-Identifier: MIT */
 #ifndef GLOW_LIB_TRAINER_H
 #define GLOW_LIB_TRAINER_H
 
 #include "host/host.h"
 #include "train/train.h"
+
+/* The caller's own loss, with room for what it reads and writes: [micro_batch, ...], made when the
+ * first one is set. */
+typedef struct glow__loss {
+  glow_loss_fn fn; /* NULL: the loss is bits/dim */
+  void *payload;
+  double *logdet, *d_logdet;
+  float *latents, *d_latents; /* of dims */
+  float *d_logits;            /* NULL if the model has no logits */
+} glow__loss;
 
 struct glow_trainer {
   glow_context *context;
@@ -30,6 +40,9 @@ struct glow_trainer {
   float *d_logits;   /* [micro_batch, classes], or NULL */
   float *average; /* flat, or NULL: the average or, while that is in use, the trained parameters */
   bool average_used;
+  glow__loss loss;
+  glow_gradient_fn hook; /* or NULL */
+  void *hook_payload;
   glow__note *notes; /* of the checkpoint that the trainer was loaded from */
 };
 
@@ -44,6 +57,15 @@ typedef glow_status (*glow__gradients_fn)(glow_trainer *trainer, void *what,
 glow_status glow__trainer_make_step(glow_trainer *trainer, int64_t count,
                                     glow__gradients_fn accumulate, void *what,
                                     glow_step_report *report);
+/* Forward of a micro-batch. A sample that is not finite refuses the step. */
+glow_status glow__trainer_forward(glow_trainer *trainer, const float *x, int64_t count,
+                                  const glow_forward_options *options);
+/* Forward and the caller's loss of samples [first, first + count), which is added to *sum; what
+ * backward then needs goes to *backward. */
+glow_status glow__trainer_own_loss(glow_trainer *trainer, const glow__batch *batch, int64_t first,
+                                   int64_t count, const float *x, double *sum,
+                                   glow_backward_options *backward);
+void glow__trainer_loss_destroy(glow_trainer *trainer);
 /* glow_trainer_step_batch with its arguments checked: one step, all or nothing. */
 glow_status glow__trainer_step(glow_trainer *trainer, const glow_batch *batch,
                                glow_step_report *report);

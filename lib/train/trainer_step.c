@@ -3,7 +3,8 @@
  * log-density of a sample is -share / (count dims ln 2), which is the weight that backward gets. A
  * sample's share is its weight divided by the mean weight of the batch. With a classifier,
  * class_weight times the mean cross-entropy of the labelled samples is added, and gain_l2 |g|^2 for
- * the scales g of weight normalisation. SPDX-License-Identifier: MIT */
+ * the scales g of weight normalisation. A loss of the caller's own takes the place of the first
+ * two. SPDX-License-Identifier: MIT */
 #include <math.h>
 #include <string.h>
 
@@ -41,6 +42,7 @@ static glow_status refuse_loss(glow_trainer *t, const float *x, const int32_t *l
 /* What a step adds up over its micro-batches. */
 typedef struct step_sums {
   double log_prob;
+  double own; /* the caller's loss */
   glow__class_sums classes;
   double drift; /* the largest */
 } step_sums;
@@ -59,14 +61,10 @@ static glow_status classify(glow_trainer *t, const float *x, const int32_t *labe
   return GLOW_OK;
 }
 
-/* A sample that is not finite refuses the step. The others have no results here, so the message is
- * of that sample alone. */
-static glow_status step_forward(glow_trainer *t, const float *x, const int32_t *labels,
-                                int64_t count) {
-  glow_forward_options o = GLOW_FORWARD_OPTIONS_INIT;
-  o.labels = labels;
-  o.log_prob = t->log_prob;
-  glow_status status = glow_workspace_forward(t->workspace, x, count, &o);
+/* The other samples have no results here, so the message is of the one that is not finite alone. */
+glow_status glow__trainer_forward(glow_trainer *t, const float *x, int64_t count,
+                                  const glow_forward_options *options) {
+  glow_status status = glow_workspace_forward(t->workspace, x, count, options);
   if (status == GLOW_E_NUMERIC)
     return glow__error_prefix(glow__outcome_refuse(t->workspace), "step %lld refused",
                               (long long)t->steps + 1);
@@ -82,20 +80,29 @@ static void weigh(glow_trainer *t, const glow__batch *b, int64_t first, int64_t 
   }
 }
 
+/* Forward and the usual loss of samples [first, first + count). */
+static glow_status usual_loss(glow_trainer *t, const glow__batch *b, int64_t first, int64_t count,
+                              const float *x, step_sums *sum, glow_backward_options *backward) {
+  glow_forward_options o = GLOW_FORWARD_OPTIONS_INIT;
+  o.labels = b->given.labels ? b->given.labels + first : NULL;
+  o.log_prob = t->log_prob;
+  weigh(t, b, first, count);
+  GLOW_TRY(glow__trainer_forward(t, x, count, &o));
+  for (int64_t i = 0; i < count; i++)
+    sum->log_prob += t->share[i] * t->log_prob[i];
+  backward->weight = t->weight;
+  return classify(t, x, o.labels, count, &sum->classes, backward);
+}
+
 /* Adds the micro-batch to the gradients and to *sum. */
 static glow_status add_micro_batch(glow_trainer *t, const glow__batch *b, int64_t first,
                                    int64_t count, step_sums *sum) {
   glow_backward_options backward = GLOW_BACKWARD_OPTIONS_INIT;
-  const int32_t *labels = b->given.labels ? b->given.labels + first : NULL;
   const float *x;
   GLOW_TRY(fetch(t, &b->given, first, count, &x));
   GLOW_TRY(glow__batch_lend_conditions(b, first, t->workspace));
-  weigh(t, b, first, count);
-  GLOW_TRY(step_forward(t, x, labels, count));
-  for (int64_t i = 0; i < count; i++)
-    sum->log_prob += t->share[i] * t->log_prob[i];
-  GLOW_TRY(classify(t, x, labels, count, &sum->classes, &backward));
-  backward.weight = t->weight;
+  GLOW_TRY(t->loss.fn ? glow__trainer_own_loss(t, b, first, count, x, &sum->own, &backward)
+                      : usual_loss(t, b, first, count, x, sum, &backward));
   glow_workspace_info info = GLOW_WORKSPACE_INFO_INIT;
   glow_status status = glow_workspace_backward(t->workspace, &backward);
   GLOW_TRY(glow_workspace_get_info(t->workspace, &info));
@@ -106,6 +113,8 @@ static glow_status add_micro_batch(glow_trainer *t, const glow__batch *b, int64_
 
 static double labelled_shares(const glow_trainer *t, const glow__batch *b) {
   double shares = 0.0;
+  if (t->loss.fn) /* it looks at labels itself */
+    return shares;
   for (int64_t i = 0; t->classes && b->given.labels && i < b->given.count; i++)
     shares += b->given.labels[i] >= 0 ? glow__batch_weight(b, i) : 0.0;
   return shares;
@@ -139,12 +148,23 @@ static glow_status accumulate_gradients(glow_trainer *t, void *batch, glow_step_
     return status;
   report->drift = sum.drift;
   report->recomputes = glow__workspace_recomputes(t->workspace);
-  report->loss = glow_model_bits_per_dim(t->model, sum.log_prob / (double)b->given.count);
+  report->loss = t->loss.fn
+                     ? sum.own
+                     : glow_model_bits_per_dim(t->model, sum.log_prob / (double)b->given.count);
   if (sum.classes.labelled > 0.0) {
     report->class_loss = sum.classes.loss / sum.classes.labelled;
     report->accuracy = sum.classes.right / sum.classes.labelled;
   }
   return GLOW_OK;
+}
+
+static glow_status call_hook(glow_trainer *t, float *gradients) {
+  glow__callback callback;
+  if (!t->hook)
+    return GLOW_OK;
+  glow__callback_begin(&callback);
+  glow_status status = t->hook(t->steps + 1, gradients, t->flat.count, t->hook_payload);
+  return glow__callback_end(&callback, status, t->steps + 1, "the gradient hook");
 }
 
 static glow_status clip(glow_trainer *t, float *gradients, double *norm) {
@@ -199,6 +219,7 @@ static glow_status make_step(glow_trainer *t, int64_t count, glow__gradients_fn 
     return glow__error_prefix(status, "step %lld", (long long)done.step);
   GLOW_TRY(status);
   GLOW_TRY(glow__penalise_gains(t->model, t->options.gain_l2, gradients));
+  GLOW_TRY(call_hook(t, gradients));
   glow__rates_zero_held(glow__optimizer_rates(t->optimizer), gradients);
   GLOW_TRY(clip(t, gradients, &done.gradient_norm));
   status = apply(t, gradients, &done);

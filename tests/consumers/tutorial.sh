@@ -23,6 +23,10 @@ static glow_builder *builder;
 static float x[count * dims], latents[count * dims], back[count * dims];
 static double log_prob[count], weight[count];
 glow_status file_name(const char *name, char *out, size_t size, void *payload);
+static const glow_loss_call *call;
+static double *loss;
+glow_status my_loss(const glow_loss_call *given, double *out, void *payload);
+glow_status my_hook(int64_t step, float *gradients, int64_t elements, void *payload);
 void print_note(int32_t what, const char *name, void *payload);
 END
 awk '/^```c$/ { print "static void piece_" ++n "(void) {"; inside = 1; next }

@@ -308,6 +308,8 @@ static void test_null_training(void **state) {
   BAD(glow_optimizer_create(NULL, NULL, &optimizer));
   BAD(glow_optimizer_create(b->model, NULL, NULL));
   BAD(glow_optimizer_set_rate_factor(NULL, "", 1));
+  BAD(glow_trainer_set_loss(NULL, NULL, NULL));
+  BAD(glow_trainer_set_gradient_hook(NULL, NULL, NULL));
   BAD(glow_trainer_set_rate_factor(NULL, "", 1));
   BAD(glow_trainer_set_rate_factor(b->trainer, NULL, 1));
   assert_true(isnan(glow_optimizer_rate_factor(NULL, "")));

@@ -39,7 +39,8 @@ typedef struct api_slot {
   int32_t context; /* it was made in */
   int32_t model;   /* slot of the model that it works on; -1: none */
   float *lent;     /* its condition, which it borrows */
-  int64_t ran;     /* a workspace: samples of the last forward, for backward; 0: none */
+  int64_t ran;     /* a workspace: samples of the last forward, for backward; 0: none. A trainer: it
+                      has had callbacks, which no checkpoint keeps */
   int32_t mode;    /* a workspace: GLOW_MODE_... */
 } api_slot;
 

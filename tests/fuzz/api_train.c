@@ -198,7 +198,7 @@ void api_trainer_step(api *a) {
   size_t size = 0;
   api_memory held = a->memory;
   a->memory.fail_at = 0;
-  void *file = form % 4 == 1 ? api_save_checkpoint(t.slot->object, &size) : NULL;
+  void *file = form % 4 == 1 && !t.slot->ran ? api_save_checkpoint(t.slot->object, &size) : NULL;
   a->memory.fail_at = held.fail_at;
   if (form == 255)
     report.struct_size = 1;
@@ -381,6 +381,33 @@ void api_trainer_run(api *a) {
 
 /* ---- other changes --------------------------------------------------------------------------- */
 
+/* Wild gradients, for losses and hooks that are wrong in some way. */
+static glow_status wild_loss(const glow_loss_call *c, double *loss, void *payload) {
+  static const double odd[] = {1, 0, -1, 1e30, NAN, INFINITY};
+  uint8_t form = (uint8_t)(uintptr_t)payload;
+  *loss = form % 16 == 15 ? odd[form / 16 % 6] : c->logdet[0] + c->latents[0];
+  c->d_logdet[0] = odd[form % 6];
+  c->d_latents[0] = (float)odd[form / 6 % 6];
+  return form > 250 ? GLOW_E_IO : GLOW_OK;
+}
+
+static glow_status wild_hook(int64_t step, float *gradients, int64_t count, void *payload) {
+  uint8_t form = (uint8_t)(uintptr_t)payload;
+  PROMISE(step > 0);
+  if (form % 3 == 1 && count > 0)
+    gradients[form % count] = form > 200 ? NAN : (float)form * 1e30f;
+  return form > 250 ? 3 : GLOW_OK;
+}
+
+static void change_callbacks(api *a, api_slot *slot, glow_trainer *trainer, uint8_t form) {
+  slot->ran = 1;
+  void *payload = (void *)(uintptr_t)api_byte(a);
+  if (form & 4)
+    CALL(a, glow_trainer_set_loss(trainer, form & 8 ? wild_loss : NULL, payload));
+  else
+    CALL(a, glow_trainer_set_gradient_hook(trainer, form & 8 ? wild_hook : NULL, payload));
+}
+
 void api_trainer_change(api *a) {
   training t;
   glow_schedule schedule = GLOW_SCHEDULE_INIT;
@@ -390,11 +417,12 @@ void api_trainer_change(api *a) {
   uint8_t form = api_byte(a);
   static const char *const prefixes[] = {"", "level0", "prior", "step0.coupling", "nothing", NULL};
   static const double factors[] = {0, 1, 2, 0.5, -1, NAN, 1e300, 1e-300};
-  switch (form % 4) {
+  switch (form % 5) {
+  case 4: change_callbacks(a, t.slot, t.trainer, form / 5); break;
   case 0: CALL(a, glow_trainer_use_average(t.trainer, form > 250 ? 7 : form >> 2 & 1)); break;
   case 3:
     CALL(a,
-         glow_trainer_set_rate_factor(t.trainer, prefixes[form / 4 % 6], factors[api_byte(a) % 8]));
+         glow_trainer_set_rate_factor(t.trainer, prefixes[form / 5 % 6], factors[api_byte(a) % 8]));
     PROMISE(!(glow_trainer_rate_factor(t.trainer, "prior.mean") < 0));
     break;
   case 1:
