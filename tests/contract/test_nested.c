@@ -338,13 +338,28 @@ static void test_refusals(void **state) {
   assert_int_equal(memory.live, 0);
 }
 
-static glow_status keep_shape(void *self, glow_setup *setup, const glow_shape *in,
-                              glow_shape *out) {
-  (void)self;
-  (void)setup;
+/* ---- what a block asks of the whole model ---------------------------------------------------- */
+
+/* Of labels, conditions and logits; 0: nothing. */
+typedef struct wants {
+  int32_t classes;
+  glow_shape condition;
+  int64_t logits;
+} wants;
+
+static glow_status wanting_configure(void *self, glow_setup *setup, const glow_shape *in,
+                                     glow_shape *out) {
+  const wants *w = self;
+  if (w->classes)
+    GLOW_TRY(glow_setup_labels(setup, w->classes));
+  if (w->condition.channels)
+    GLOW_TRY(glow_setup_condition(setup, &w->condition));
+  if (w->logits)
+    GLOW_TRY(glow_setup_logits(setup, w->logits));
   *out = *in;
   return GLOW_OK;
 }
+
 static void nothing_forward(const void *self, const glow_call *call, const float *x, float *y,
                             double *logdet, double *logprior) {
   (void)self, (void)call, (void)x, (void)y, (void)logdet, (void)logprior;
@@ -358,7 +373,100 @@ static void nothing_backward(const void *self, const glow_call *call,
                              const glow_layer_gradient *gradient) {
   (void)self, (void)call, (void)gradient;
 }
+static void no_logits(const void *self, const glow_call *call, const float *x, float *logits) {
+  (void)self, (void)call, (void)x, (void)logits;
+}
+static void no_logits_backward(const void *self, const glow_call *call, const float *x,
+                               const float *d_logits, float *dx) {
+  (void)self, (void)call, (void)x, (void)d_logits, (void)dx;
+}
 
+static void add_wanting(glow_context *context, glow_builder *builder, const char *name,
+                        const wants *w) {
+  glow_layer_ops ops = {.struct_size = sizeof ops, .type = "wanting", .self_size = sizeof *w};
+  glow_layer *layer = NULL;
+  ops.configure = wanting_configure;
+  ops.forward = nothing_forward;
+  ops.inverse = nothing_inverse;
+  ops.backward = nothing_backward;
+  ops.logits = no_logits;
+  ops.logits_backward = no_logits_backward;
+  OK(glow_layer_create(context, &ops, NULL, NULL, &layer));
+  *(wants *)glow_layer_self(layer) = *w;
+  add(builder, "", name, layer);
+}
+
+static glow_builder *wanting_block(glow_context *context, const wants *w) {
+  glow_builder *block = open_builder(context, &shape);
+  add_wanting(context, block, "inner", w);
+  return block;
+}
+
+/* What the model needs is what its layers and its block ask for. */
+static void expect_joined(glow_context *context, const wants *outer, const wants *inner,
+                          const wants *both) {
+  glow_builder *builder = open_builder(context, &shape), *block = wanting_block(context, inner);
+  glow_shape condition = {0, 0, 0};
+  add_wanting(context, builder, "outer", outer);
+  OK(glow_builder_add_block(builder, "block", &block));
+  glow_model *model = finish(context, builder);
+  assert_int_equal(glow_model_class_count(model), both->classes);
+  assert_int_equal(glow_model_logit_count(model), both->logits);
+  assert_int_equal(glow_model_condition_size(model),
+                   both->condition.channels ? glow_shape_size(&both->condition) : 0);
+  if (both->condition.channels) {
+    OK(glow_model_condition_shape(model, &condition));
+    assert_memory_equal(&condition, &both->condition, sizeof condition);
+  }
+  glow_model_destroy(&model);
+}
+
+static void refuse_joined(glow_context *context, const wants *outer, const wants *inner,
+                          glow_status status, const char *words) {
+  glow_builder *builder = open_builder(context, &shape), *block = wanting_block(context, inner);
+  add_wanting(context, builder, "outer", outer);
+  REFUSED(glow_builder_add_block(builder, "block", &block), status, words);
+  assert_null(block);
+  block = open_builder(context, &shape);
+  REFUSED(glow_builder_add_block(builder, "more", &block), GLOW_E_STATE, "has failed before");
+  glow_builder_destroy(&builder);
+}
+
+static void test_joined(void **state) {
+  static const wants none = {0}, all = {3, {2, 2, 5}, 7};
+  static const wants labels = {.classes = 3}, condition = {.condition = {2, 2, 5}},
+                     logits = {.logits = 7}, no_logits_of_its_own = {3, {2, 2, 5}, 0};
+  helper_memory memory = {0};
+  glow_context *context = helper_context(1, NULL, &memory);
+  (void)state;
+  expect_joined(context, &none, &none, &none);
+  expect_joined(context, &all, &none, &all);
+  expect_joined(context, &none, &all, &all);
+  expect_joined(context, &all, &no_logits_of_its_own, &all);
+  expect_joined(context, &no_logits_of_its_own, &all, &all);
+  expect_joined(context, &labels, &condition, &no_logits_of_its_own);
+  expect_joined(context, &labels, &labels, &labels);
+  expect_joined(context, &condition, &condition, &condition);
+  expect_joined(context, &logits, &no_logits_of_its_own, &all);
+  refuse_joined(context, &labels, &(wants){.classes = 4}, GLOW_E_SHAPE,
+                "labels of 4 classes, but an earlier layer has 3");
+  refuse_joined(context, &condition, &(wants){.condition = {2, 2, 6}}, GLOW_E_SHAPE,
+                "the block reads a condition of 2 x 2 x 6, but an earlier layer one of 2 x 2 x 5");
+  refuse_joined(context, &logits, &logits, GLOW_E_STATE, "already has logits from another layer");
+  glow_context_destroy(&context);
+  assert_int_equal(memory.live, 0);
+}
+
+/* ---- layers that cannot be copied, or are copied in their own way ---------------------------- */
+
+/* One that was made in its own way has a tensor of another size. */
+static glow_status odd_configure(void *self, glow_setup *setup, const glow_shape *in,
+                                 glow_shape *out) {
+  const int64_t dims[] = {*(const char *)self ? 3 : 2};
+  int32_t id = 0;
+  *out = *in;
+  return glow_setup_tensor(setup, "tensor", GLOW_TYPE_F32, 1, 1, dims, &id);
+}
 enum { COPIED, INFERENCE_ONLY, HOLDS_MORE, MADE_OTHERWISE };
 
 static int32_t made_again;
@@ -370,7 +478,7 @@ static glow_layer_ops odd_table(int32_t kind) {
   glow_layer_ops ops = {.struct_size = sizeof ops, .type = "odd"};
   ops.flags = kind == INFERENCE_ONLY ? GLOW_LAYER_INFERENCE_ONLY : 0;
   ops.self_size = 8;
-  ops.configure = keep_shape;
+  ops.configure = odd_configure;
   ops.forward = nothing_forward;
   ops.inverse = nothing_inverse;
   ops.backward = nothing_backward;
@@ -422,6 +530,69 @@ static void test_copy_needs(void **state) {
   glow_context_destroy(&context);
 }
 
+/* The values of a finished model need tensors of the same sizes in the copy. */
+static void test_copy_with_other_tensors(void **state) {
+  helper_memory memory = {0};
+  glow_context *context = helper_context(1, NULL, &memory);
+  glow_builder *inner = open_builder(context, &shape), *builder = NULL;
+  (void)state;
+  add(inner, "", "odd", odd_layer(context, MADE_OTHERWISE));
+  glow_model *model = finish(context, inner);
+  builder = open_builder(context, &shape);
+  REFUSED(
+      glow_builder_add_model(builder, "x", model), GLOW_E_STATE,
+      "the copies have other tensors than the model: some layer does not save all of its options");
+  REFUSED(glow_builder_add_model(builder, "y", model), GLOW_E_STATE, "has failed before");
+  glow_builder_destroy(&builder);
+  glow_model_destroy(&model);
+  glow_context_destroy(&context);
+  assert_int_equal(memory.live, 0);
+}
+
+/* What is wrong with the arguments of a copy; the builder has failed then. */
+static void refuse_copy(glow_context *context, const char *name, const glow_builder *block,
+                        const char *words) {
+  glow_builder *builder = open_builder(context, &shape), *more = step_block(context, &shape);
+  REFUSED(glow_builder_add_copy(builder, name, block ? block : builder), GLOW_E_ARGUMENT, words);
+  REFUSED(glow_builder_add_copy(builder, "x", more), GLOW_E_STATE, "has failed before");
+  glow_builder_destroy(&more);
+  glow_builder_destroy(&builder);
+}
+
+static void test_copy_refusals(void **state) {
+  helper_memory memory = {0};
+  glow_context *context = helper_context(1, NULL, &memory);
+  glow_builder *builder = open_builder(context, &shape), *block = step_block(context, &shape);
+  glow_model *model = flat_model(context);
+  glow_layer *layer = NULL;
+  (void)state;
+  REFUSED(glow_builder_add_copy(builder, "x", NULL), GLOW_E_ARGUMENT, "no block");
+  REFUSED(glow_builder_add_copy(builder, "x", block), GLOW_E_STATE, "has failed before");
+  glow_builder_destroy(&builder);
+  refuse_copy(context, "x", NULL, "a builder cannot be its own block");
+  refuse_copy(context, "", block, "a block needs a name");
+  refuse_copy(context, NULL, block, "a block needs a name");
+  OK(glow_actnorm_create(context, NULL, &layer));
+  REFUSED(glow_builder_add(block, " ", &layer), GLOW_E_ARGUMENT, "space");
+  refuse_copy(context, "x", block, "the block has failed before");
+  for (int i = 0; i < 2; i++) {
+    builder = open_builder(context, &shape);
+    REFUSED(glow_builder_add_model(builder, i ? NULL : "", model), GLOW_E_ARGUMENT, "needs a name");
+    glow_builder_destroy(&builder);
+  }
+  const glow_shape others[] = {{2, 4, 4}, {4, 2, 4}, {4, 4, 2}};
+  for (int i = 0; i < 3; i++) {
+    builder = open_builder(context, &others[i]);
+    REFUSED(glow_builder_add_model(builder, "x", model), GLOW_E_SHAPE,
+            "block 'x' takes 4 x 4 x 4, but the model has");
+    glow_builder_destroy(&builder);
+  }
+  glow_model_destroy(&model);
+  glow_builder_destroy(&block);
+  glow_context_destroy(&context);
+  assert_int_equal(memory.live, 0);
+}
+
 /* ---- memory ---------------------------------------------------------------------------------- */
 
 /* The n-th allocation of nesting fails. */
@@ -460,10 +631,17 @@ static void test_memory(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_flat),       cmocka_unit_test(test_files),
-      cmocka_unit_test(test_copies),     cmocka_unit_test(test_model),
-      cmocka_unit_test(test_depth),      cmocka_unit_test(test_refusals),
-      cmocka_unit_test(test_copy_needs), cmocka_unit_test(test_memory),
+      cmocka_unit_test(test_flat),
+      cmocka_unit_test(test_files),
+      cmocka_unit_test(test_copies),
+      cmocka_unit_test(test_model),
+      cmocka_unit_test(test_depth),
+      cmocka_unit_test(test_refusals),
+      cmocka_unit_test(test_joined),
+      cmocka_unit_test(test_copy_needs),
+      cmocka_unit_test(test_copy_with_other_tensors),
+      cmocka_unit_test(test_copy_refusals),
+      cmocka_unit_test(test_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
