@@ -66,6 +66,25 @@ typedef enum fault {
   NAN_IS_LOST,
   NAN_IS_LOST_BACK,
   NAN_ENDS_INVERSE,
+  WRITES_BEFORE_Y,
+  WRITES_BEYOND_LATENTS,
+  LATENTS_NOT_WRITTEN,
+  LOGDET_NAN,
+  LOGPRIOR_NAN,
+  WRITES_BEYOND_SAVED,
+  INVERSE_NOT_WRITTEN,
+  INVERSE_WRITES_BEYOND_X,
+  INVERSE_LOGDET_NAN,
+  INVERSE_LOGPRIOR_NAN,
+  INVERSE_OVERWRITES,
+  INVERSE_CHANGES_Y,
+  INVERSE_CHANGES_LATENTS,
+  INVERSE_HAS_STATE,
+  INVERSE_MIXES_SAMPLES,
+  X_OUT_NOT_WRITTEN,
+  GRADIENT_NAN,
+  WRITES_BEYOND_GRADIENTS,
+  WRITES_BEFORE_GRADIENTS,
   FAULTS
 } fault;
 
@@ -225,6 +244,24 @@ static void for_samples(const bend *b, const glow_call *call, glow_task_fn fn, r
       fn(r, n, 0);
 }
 
+/* Faults in what forward writes, and where. */
+static void forward_ends_wrong(const bend *b, const glow_call *call, float *y, double *logdet,
+                               double *logprior) {
+  int64_t samples = glow_call_sample_count(call), last = samples - 1;
+  if (b->fault == WRITES_BEFORE_Y)
+    y[-2] = 0;
+  if (b->fault == WRITES_BEYOND_LATENTS)
+    glow_call_latents(call)[b->pixels * (b->channels - b->kept) + 1] = 0;
+  if (b->fault == LATENTS_NOT_WRITTEN) /* as the kit left it */
+    memcpy(glow_call_latents(call) + 5, &(const uint32_t){0x7ffda5a5}, sizeof(float));
+  if (b->fault == LOGDET_NAN)
+    logdet[last] = NAN;
+  if (b->fault == LOGPRIOR_NAN)
+    logprior[last] = INFINITY;
+  if (b->fault == WRITES_BEYOND_SAVED && glow_call_stored(call, b->saved))
+    glow_call_stored(call, b->saved)[samples * b->pixels * b->channels + 1] = 0;
+}
+
 static void forward(const void *self, const glow_call *call, const float *x, float *y,
                     double *logdet, double *logprior) {
   const bend *b = self;
@@ -240,6 +277,7 @@ static void forward(const void *self, const glow_call *call, const float *x, flo
     glow_call_scratch(call, b->scratch)[samples * b->pixels * b->channels] = 0;
   if (b->fault == ALLOCATES)
     glow_release(glow_call_context(call), glow_allocate(glow_call_context(call), 16));
+  forward_ends_wrong(b, call, y, logdet, logprior);
 }
 
 /* Element (p, c) of the output of sample n, as forward computed it. */
@@ -293,6 +331,31 @@ static double first_pixel(const bend *b, const glow_call *call, int64_t n, const
   return sum;
 }
 
+/* Faults in what inverse writes, and where. */
+static void inverse_ends_wrong(bend *b, const glow_call *call, float *y, float *x, double *logdet,
+                               double *logprior) {
+  int64_t samples = glow_call_sample_count(call), last = samples - 1;
+  int64_t size = b->pixels * b->channels;
+  if (b->fault == INVERSE_NOT_WRITTEN) /* as the kit left it */
+    memcpy(x + last * size + 9, &(const uint32_t){0x7ffda5a5}, sizeof(float));
+  if (b->fault == INVERSE_WRITES_BEYOND_X)
+    x[samples * size + 2] = 0;
+  if (b->fault == INVERSE_LOGDET_NAN)
+    logdet[last] = NAN;
+  if (b->fault == INVERSE_LOGPRIOR_NAN && logprior)
+    logprior[last] = NAN;
+  if (b->fault == INVERSE_OVERWRITES)
+    logdet[last] = fmod(logdet[last], 3);        /* 3 is what the kit has put there */
+  if (b->fault == INVERSE_CHANGES_Y && logprior) /* else the round trip finds it first */
+    y[3] += 0.25f;
+  if (b->fault == INVERSE_CHANGES_LATENTS && logprior)
+    glow_call_latents(call)[2] += 0.25f;
+  if (b->fault == INVERSE_HAS_STATE)
+    x[0] += (float)++b->calls * 1e-6f;
+  if (b->fault == INVERSE_MIXES_SAMPLES)
+    x[0] += samples == 1 ? 0.0f : 1e-4f;
+}
+
 static glow_status inverse(const void *self, const glow_call *call, const float *y, float *x,
                            double *logdet, double *logprior) {
   const bend *b = self;
@@ -310,6 +373,7 @@ static glow_status inverse(const void *self, const glow_call *call, const float 
   }
   if (b->fault == INVERSE_OFF) /* row 1, column 2, channel 3 of 4 x 4 x 4 */
     x[(1 * 4 + 2) * 4 + 3] += 0.1f;
+  inverse_ends_wrong((bend *)(uintptr_t)b, call, (float *)(uintptr_t)y, x, logdet, logprior);
   return GLOW_OK;
 }
 
@@ -376,6 +440,15 @@ static void backward(const void *self, const glow_call *call, const glow_layer_g
   else
     for (uint32_t n = 0; n < (uint32_t)glow_call_sample_count(call); n++)
       backward_task(&r, n, 0);
+  if (!g->x && b->fault == X_OUT_NOT_WRITTEN) /* as the kit left it */
+    memcpy(g->x_out + 7, &(const uint32_t){0x7ffda5a5}, sizeof(float));
+  float *d_logs = glow_call_gradient(call, b->logs), *d_bias = glow_call_gradient(call, b->bias);
+  if (d_logs && b->fault == GRADIENT_NAN)
+    d_logs[1] = NAN;
+  if (d_logs && b->fault == WRITES_BEYOND_GRADIENTS)
+    d_logs[b->channels] = 0;
+  if (d_bias && b->fault == WRITES_BEFORE_GRADIENTS)
+    d_bias[-1] = 0;
 }
 
 /* ---- making it ------------------------------------------------------------------------------- */
@@ -606,6 +679,31 @@ static const row rows[] = {
         "'layer': the slope of channel "),
     ROW(STALE_DERIVED, 0, "gradients: gradient of 'logs'[0] through y: "),
     ROW(STALE_DERIVED, BY_TASKS, "(forward does not depend on it?)"),
+    ROW(WRITES_BEFORE_Y, 0, "forward: forward writes 2 floats before y"),
+    ROW(WRITES_BEYOND_LATENTS, LATENTS,
+        "forward writes beyond the latents of sample 0: 1 floats behind its end"),
+    ROW(LATENTS_NOT_WRITTEN, LATENTS, "forward does not write the latents at sample 0, row 0, "),
+    ROW(LOGDET_NAN, 0, "forward: the log-det of sample 2 is nan"),
+    ROW(LOGPRIOR_NAN, LATENTS, "forward: the log-prior of sample 2 is inf"),
+    ROW(WRITES_BEYOND_SAVED, 0,
+        "forward writes beyond its saved region 0, which was declared with 0 + 64 floats a sample, "
+        "on 3 samples: 1 floats behind"),
+    ROW(INVERSE_NOT_WRITTEN, 0,
+        "inverse: inverse does not write x at sample 2, row 0, column 2, channel 1"),
+    ROW(INVERSE_WRITES_BEYOND_X, BY_TASKS, "inverse writes beyond x: 2 floats behind its end"),
+    ROW(INVERSE_LOGDET_NAN, 0, "inverse: the log-det of sample 2 is nan"),
+    ROW(INVERSE_LOGPRIOR_NAN, LATENTS, "inverse: the log-prior of sample 2 is nan"),
+    ROW(INVERSE_OVERWRITES, 0, "inverse: the inverse's log-det is "),
+    ROW(INVERSE_CHANGES_Y, 0, "inverse: inverse changes y by 0.25 at sample 0, row 0, column 0, "),
+    ROW(INVERSE_CHANGES_LATENTS, LATENTS, "inverse: inverse changes the latents by 0.25 at "),
+    ROW(INVERSE_HAS_STATE, 0, "inverse: inverse of the same y differs at the second call by "),
+    ROW(INVERSE_MIXES_SAMPLES, 0,
+        "inverse: inverse of a sample alone differs from that in a batch by "),
+    ROW(X_OUT_NOT_WRITTEN, RECONSTRUCTS,
+        "backward does not write x_out at sample 0, row 0, column 1, channel 3"),
+    ROW(GRADIENT_NAN, 0, "backward: gradient of 'logs'[1] is nan"),
+    ROW(WRITES_BEYOND_GRADIENTS, 0, "backward writes beyond the gradients of its tensors"),
+    ROW(WRITES_BEFORE_GRADIENTS, LABELS, "backward writes beyond the gradients of its tensors"),
 #undef ROW
 };
 
