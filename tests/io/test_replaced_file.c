@@ -286,6 +286,41 @@ static void test_bad_links(void **state) {
   assert_non_null(strstr(glow_last_error(), "not a regular file"));
 }
 
+/* A path through a file, and paths that nothing can be at: of the caller's, and as links make it. */
+static void test_bad_paths(void **state) {
+  char target[4000], path[6000];
+  (void)state;
+  make_old(temp_path("file"), 0600);
+  refused("file/below", ENOTDIR);
+  assert_false(is_new(temp_path("file")));
+  memset(path, 'x', sizeof path - 1);
+  path[sizeof path - 1] = '\0';
+  for (int i = 0; i < WRITERS; i++)
+    REFUSED(writers[i](path), GLOW_E_IO, "cannot write"); /* the path fills the text */
+  memset(target, '/', sizeof target - 1);                 /* in itself it is short enough */
+  memcpy(target, "..", 2);
+  target[sizeof target - 1] = '\0';
+  assert_int_equal(mkdir(temp_path("deep"), 0700), 0);
+  link_to(target, "deep/link");
+  snprintf(path, sizeof path, "deep%.*slink", 100, target + 2); /* deep////.../link */
+  refused(path, ENAMETOOLONG);
+  assert_true(is_link(temp_path("deep/link")));
+}
+
+/* What is there and is no file is left alone. */
+static void test_not_a_file(void **state) {
+  (void)state;
+  assert_int_equal(mkfifo(temp_path("pipe"), 0600), 0);
+  link_to("pipe", "to pipe");
+  for (int i = 0; i < WRITERS; i++) {
+    REFUSED(writers[i](temp_path("pipe")), GLOW_E_IO, "not a regular file");
+    REFUSED(writers[i](temp_path("to pipe")), GLOW_E_IO, "not a regular file");
+  }
+  struct stat about;
+  assert_true(stat(temp_path("pipe"), &about) == 0 && S_ISFIFO(about.st_mode));
+  assert_true(is_link(temp_path("to pipe")));
+}
+
 /* Where everybody may make links, Linux keeps others from following them. */
 static void test_forbidden_link(void **state) {
   FILE *setting = fopen("/proc/sys/fs/protected_symlinks", "r");
@@ -337,7 +372,8 @@ int main(void) {
       cmocka_unit_test(test_owner),       cmocka_unit_test(test_owner_not_allowed),
       cmocka_unit_test(test_access_list), cmocka_unit_test(test_default_list),
       cmocka_unit_test(test_links),       cmocka_unit_test(test_links_from_here),
-      cmocka_unit_test(test_bad_links),   cmocka_unit_test(test_forbidden_link),
+      cmocka_unit_test(test_bad_links),   cmocka_unit_test(test_bad_paths),
+      cmocka_unit_test(test_not_a_file),  cmocka_unit_test(test_forbidden_link),
   };
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }
