@@ -286,7 +286,7 @@ static void test_bad_links(void **state) {
   assert_non_null(strstr(glow_last_error(), "not a regular file"));
 }
 
-/* A path through a file, and paths that nothing can be at: of the caller's, and as links make it. */
+/* A path through a file, and paths that are too long: the caller's, and as a link makes it. */
 static void test_bad_paths(void **state) {
   char target[4000], path[6000];
   (void)state;
