@@ -7,7 +7,6 @@
 
 enum { DOUBLES = SIMD_WIDTH / 2 };
 typedef double dvec __attribute__((vector_size(DOUBLES * 8)));
-typedef int64_t lvec __attribute__((vector_size(DOUBLES * 8)));
 typedef uint64_t luvec __attribute__((vector_size(DOUBLES * 8)));
 
 #if SIMD_WIDTH == 16
@@ -76,7 +75,7 @@ LANES void put_floats(float *x, dvec v) {
 
 #else
 typedef float hvec __attribute__((vector_size(DOUBLES * 4)));
-typedef lvec dmask; /* all bits of a lane, or none */
+typedef int64_t dmask __attribute__((vector_size(DOUBLES * 8))); /* all bits of a lane, or none */
 LANES dmask at_least(dvec a, dvec b) {
   return a >= b;
 }
@@ -87,7 +86,7 @@ LANES dmask equal(dvec a, dvec b) {
   return a == b;
 }
 LANES dvec choose(dmask where, dvec a, dvec b) {
-  return (dvec)((where & (lvec)a) | (~where & (lvec)b));
+  return (dvec)((where & (dmask)a) | (~where & (dmask)b));
 }
 /* The larger, the smaller one; if one is NaN, b. */
 LANES dvec larger(dvec a, dvec b) {

@@ -34,7 +34,7 @@ LANES dvec spline_exp2(dvec x) {
   p = p * f + 0x1.ebfbdc3c30974p-3;
   p = p * f + 0x1.62e430af27107p-1;
   p = p * f + 1.0;
-  return (dvec)((lvec)p + ((lvec)t << 52));
+  return (dvec)((luvec)p + ((luvec)t << 52));
 }
 
 #define SPLINE_LOG2_E 0x1.71547652b82fep0
