@@ -72,6 +72,7 @@ static glow_status model_to_text(const glow_model *model, glow__text *out) {
   glow__text_put(out, ",\"initialised\":");
   glow__text_put(out, glow_model_initialised(model) ? "true" : "false");
   glow__text_put(out, ",\"layers\":[");
+  GLOW_TRY(out->status); /* what failed first is told, not what a layer says next */
   for (int32_t i = 0; i < glow_model_layer_count(model); i++)
     GLOW_TRY(layer_to_text(model, i, out));
   glow__text_put(out, "]}");

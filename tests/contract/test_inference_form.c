@@ -323,6 +323,9 @@ static void test_allocations(void **state) {
       assert_int_equal(memory.live, live);
     }
   }
+  memory.fail_at = memory.calls + 1; /* of two causes, the one that came first is told */
+  if (helper_has_files())
+    REFUSED(glow_model_save(small, "/nonexistent/form"), GLOW_E_MEMORY, "");
   memory.fail_at = 0;
   glow_model_destroy(&small);
   glow_model_destroy(&model);
