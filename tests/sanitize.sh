@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds with a sanitizer, in build-NAME, and runs tests under it; any finding fails. Usage:
 #   sh tests/sanitize.sh address     address and undefined behaviour (gcc): all that does not build or read code
-#   sh tests/sanitize.sh thread      data races (gcc): the programs in which threads meet
+#   sh tests/sanitize.sh thread      data races (gcc): the programs in which threads meet, suite `threads`
 #   sh tests/sanitize.sh memory      uninitialised values, with their origins (clang): the core and its files
 # Behind it come options of `meson test`, such as names of tests instead of those that are chosen here. Status 77:
 # the compiler, or its sanitizer, is missing. SPDX-License-Identifier: MIT
@@ -39,10 +39,8 @@ address)
   factor=3
   ;;
 thread)
-  # The pool itself; passes, training, checkpoints, errors and logs of several threads. What the other programs run
-  # on one thread has no races, and takes ten times as long here.
-  [ $# -gt 0 ] || set -- test_pool test_base test_moments test_hosting test_any_count test_cache_packed \
-    test_inverse_fails test_nonfinite test_cancel test_class_loss test_checkpoint
+  # What the other programs run on one thread has no races, and takes ten times as long here.
+  [ $# -gt 0 ] || set -- --suite threads
   # Its instrumentation hides from gcc what has been initialised.
   setup gcc thread -Dexamples=disabled -Dc_args=-Wno-maybe-uninitialized || exit
   factor=8

@@ -91,7 +91,7 @@ typedef struct rule {
 #define COOLER "draw at a lower --temperature, or " OTHER_SCALE
 #define CONSTANT                                                                                   \
   "in an actnorm: leave out channels that are constant in the data; in a coupling or prior: "      \
-  "train with --scale tanh or --scale sigmoid-floor"
+  "train with --scale tanh or --scale sigmoid-floor; in a spline coupling: with fewer --bins"
 
 static const rule layer_rules[] = {
     {value_parameters, 0, 0, false, false, "nonfinite_parameters", "%s parameters are not finite",

@@ -44,8 +44,8 @@ typedef struct glow_layer_diagnosis {
   /* From the parameters; scales of couplings and of a split's prior: on the data. */
   double condition_number; /* of the matrix that pixels are multiplied by: its largest singular
                               value divided by the smallest */
-  double least_scale;      /* of the absolute factors that elements are multiplied by, or of the */
-  double largest_scale;    /* deviations of a prior */
+  double least_scale;      /* of the absolute factors that elements are multiplied by, of the */
+  double largest_scale;    /* slopes of splines, or of the deviations of a prior */
   /* On the data. */
   double round_trip;      /* max |x' - x| / rms(x), x' = inverse(forward(x)) of this layer alone */
   double mean, deviation; /* of the elements of its output; of its latents if nothing is left */

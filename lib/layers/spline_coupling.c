@@ -6,6 +6,7 @@
  * floor(C/2) or, with parity 1, the last ones; of a single channel it is empty, and the net sees
  * only its condition. Durkan et al. 2019, "Neural Spline Flows". SPDX-License-Identifier: MIT */
 #include <glow/sys/net.h>
+#include <math.h>
 #include <string.h>
 
 #include "layers/layers.h"
@@ -92,8 +93,12 @@ static spline_run spline_begin(const spline_coupling *c, const glow_call *call) 
   return r;
 }
 
+static uint32_t spline_task_count(const spline_run *r) {
+  return (uint32_t)((r->samples + r->group - 1) / r->group);
+}
+
 static void spline_run_tasks(spline_run *r, glow_task_fn fn) {
-  glow_call_run(r->call, (uint32_t)((r->samples + r->group - 1) / r->group), fn, r);
+  glow_call_run(r->call, spline_task_count(r), fn, r);
 }
 
 /* ---- pieces: splines that are computed at once ----------------------------------------------- */
@@ -223,6 +228,24 @@ static glow_status spline_coupling_inverse(const void *self, const glow_call *ca
                                            float *x, double *logdet, double *logprior) {
   (void)logprior;
   spline_transform(self, call, y, x, logdet, -1.0);
+  return GLOW_OK;
+}
+
+/* The slopes at the data: forward has just left its h. */
+static glow_status spline_coupling_diagnose(const void *self, const glow_call *call, const float *x,
+                                            glow_findings *findings) {
+  const spline_coupling *c = self;
+  spline_run r = spline_begin(c, call);
+  float v[SPLINE_PIECE];
+  double log_slope[SPLINE_PIECE];
+  r.h = glow_call_stored(call, c->saved_h);
+  for (uint32_t task = 0; x && task < spline_task_count(&r); task++)
+    EACH_PIECE(piece, &r, task) {
+      spline_gather(c, piece, x, v);
+      r.splines->forward(&c->spline, piece.count, spline_raw(&r, piece), v, v, log_slope);
+      for (int64_t i = 0; i < piece.count; i++)
+        glow_findings_scale(findings, exp(log_slope[i]));
+    }
   return GLOW_OK;
 }
 
@@ -371,6 +394,7 @@ const glow_layer_ops glow__spline_coupling_ops = {
     .inverse = spline_coupling_inverse,
     .backward = spline_coupling_backward,
     .inverse_backward = spline_coupling_inverse_backward,
+    .diagnose = spline_coupling_diagnose,
 };
 
 glow_status glow_spline_coupling_create(glow_context *context,

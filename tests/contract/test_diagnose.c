@@ -278,6 +278,48 @@ static void test_scales(void **state) {
   patient_end(&p);
 }
 
+/* Of two elements one goes through a spline, so the log-det of a sample is the log of its slope. */
+static void test_slopes(void **state) {
+  enum { SAMPLES = 300 };
+  const glow_shape shape = {1, 1, 2};
+  glow_forward_options o = GLOW_FORWARD_OPTIONS_INIT;
+  glow_layer *coupling = NULL;
+  glow_model *model = NULL;
+  helper_random random = helper_random_of(8);
+  double logdet[SAMPLES], least = INFINITY, most = 0;
+  float *x = helper_new_normals(&random, 2.0f, 2 * SAMPLES);
+  (void)state;
+  glow_context *context = helper_context(1, NULL, NULL);
+  glow_net *net = NULL;
+  OK(glow_mlp_net_create(context, NULL, &net));
+  OK(glow_spline_coupling_create(context, NULL, &net, &coupling));
+  OK(helper_wrap_layer(context, coupling, true, &shape, &model));
+  helper_perturb(model, &random, 0.5f);
+  OK(glow_model_set_initialised(model));
+  glow_workspace *ws = helper_workspace(model, SAMPLES, GLOW_MODE_INFERENCE);
+  o.logdet = logdet;
+  OK(glow_workspace_forward(ws, x, SAMPLES, &o));
+  for (int i = 0; i < SAMPLES; i++) {
+    least = fmin(least, exp(logdet[i]));
+    most = fmax(most, exp(logdet[i]));
+  }
+  glow_diagnose_options d = GLOW_DIAGNOSE_OPTIONS_INIT;
+  d.x = x;
+  d.count = SAMPLES;
+  glow_diagnosis *diagnosis = NULL;
+  OK(glow_workspace_diagnose(ws, &d, &diagnosis));
+  glow_layer_diagnosis l = GLOW_LAYER_DIAGNOSIS_INIT;
+  OK(glow_diagnosis_layer(diagnosis, 0, &l));
+  assert_true(least < 0.9 && most > 1.1);
+  assert_true(fabs(l.least_scale / least - 1.0) < 1e-12);
+  assert_true(fabs(l.largest_scale / most - 1.0) < 1e-12);
+  glow_diagnosis_destroy(&diagnosis);
+  glow_workspace_destroy(&ws);
+  glow_model_destroy(&model);
+  glow_context_destroy(&context);
+  free(x);
+}
+
 /* Units whose bias is far below 0 are dead, and no others of those that lived. */
 static void check_dead(glow_model *model, const float *x, const char *layer, const char *bias,
                        int64_t units, const int64_t *at, int kill) {
@@ -779,6 +821,7 @@ int main(void) {
       cmocka_unit_test(test_condition_number_lu),
       cmocka_unit_test(test_round_trip),
       cmocka_unit_test(test_scales),
+      cmocka_unit_test(test_slopes),
       cmocka_unit_test(test_dead_units),
       cmocka_unit_test(test_lost),
       cmocka_unit_test(test_all_lost),

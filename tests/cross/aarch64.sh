@@ -25,5 +25,5 @@ meson setup "$build" --cross-file tests/cross/aarch64.ini -Dbuildtype=release -D
 programs="checkkernels test_linalg test_spline"
 for program in $programs; do
   ninja -C "$build" "tests/$program"
-  timeout -k 5 300 qemu-aarch64-static -L /usr/aarch64-linux-gnu "$build/tests/$program"
+  timeout -k 5 $((150 * $(sh tests/patience.sh))) qemu-aarch64-static -L /usr/aarch64-linux-gnu "$build/tests/$program"
 done

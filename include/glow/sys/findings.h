@@ -20,8 +20,9 @@ typedef struct glow_findings glow_findings;
  * the context. */
 GLOW_API glow_status glow_findings_matrix(glow_findings *findings, int64_t size,
                                           const double *matrix);
-/* A factor, of any sign, that an element is multiplied by; or, where a layer has a density of
- * latents, a standard deviation of it. The least and the largest are kept. NaN is passed over. */
+/* A factor, of any sign, that an element is multiplied by; or the slope of the function that it
+ * goes through; or, where a layer has a density of latents, a standard deviation of it. The least
+ * and the largest are kept. NaN is passed over. */
 GLOW_API void glow_findings_scale(glow_findings *findings, double scale);
 /* The ReLU units of this net (or of this layer without its nets), numbered as it likes. *active
  * [units] is 0 at first, and kept from one call of `diagnose` to the next: set to 1 those units
