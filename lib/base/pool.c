@@ -1,14 +1,24 @@
-/* The bundled pool of threads. Workers sleep on a condition variable. Around a run, both sides
- * first spin for a bounded time, because the next run usually follows at once. The caller takes
- * tasks too. A worker that wakes up late finds the run closed, and nobody waits for it.
+/* The bundled pool of threads. Worker 0 is the caller of run(), which takes tasks too. Workers are in
+ * groups of eight, and each group has a share of the tasks, in order, which its workers take from a
+ * counter of their own; when it is used up they go on with the other groups' shares. So a counter is
+ * fought for by few, and a worker mostly gets the tasks that it had in the run before.
+ *
+ * Between runs workers spin for a bounded time, because the next run usually follows at once, and
+ * then sleep. They are woken along a tree: whoever enters a run wakes workers 2i + 1 and 2i + 2. A
+ * worker that wakes up late finds the run closed. The caller closes it when no task is left to be
+ * taken, and waits for those who are inside: for each group one number to look at.
+ *
+ * Why nothing is missed (all these operations are sequentially consistent): a worker counts itself
+ * in before it looks whether the run is open, and the caller closes it before it looks at the count;
+ * a worker says that it sleeps before it looks for a new run, and a run is announced before anybody
+ * looks for sleepers. So of the two at least one sees the other.
  *
  * A run() that comes while another is in progress, from another thread or from inside a task, is
  * run serially by its caller: it never waits for workers, so it cannot deadlock.
  *
- * In a child of fork() the threads do not exist, and whatever they held, the lock included, stays
+ * In a child of fork() the threads do not exist, and whatever they held, locks included, stays
  * held for ever. The child is recognised by its process number. It runs tasks serially, touches
- * neither the lock nor the condition variables, and destroys the pool by only giving back its
- * memory.
+ * neither locks nor condition variables, and destroys the pool by only giving back its memory.
  * SPDX-License-Identifier: MIT */
 #include <pthread.h>
 #include <signal.h>
@@ -18,33 +28,44 @@
 
 #include "base/base.h"
 
-enum { SPINS = 2000, STACK_BYTES = 4 << 20, MAX_THREADS = 1024 };
+enum { SPINS = 2000, STACK_BYTES = 4 << 20, MAX_THREADS = 1024, GROUP = 8 };
+
+/* What the workers of a group share, on a line of its own. */
+typedef struct group {
+  _Alignas(GLOW_ALIGN) atomic_uint_fast64_t generation; /* number of its last run */
+  atomic_uint_fast64_t next; /* next task to take; may be past `end` by one per thread */
+  uint64_t end;
+  atomic_uint inside; /* its workers in the run */
+  atomic_bool open;   /* they may enter it */
+  glow_task_fn fn;
+  void *arg;
+} group;
 
 typedef struct worker {
+  _Alignas(GLOW_ALIGN) atomic_bool asleep;
+  uint32_t index; /* 1, 2, ... */
+  uint64_t seen;  /* number of the last run that it looked at */
   glow_pool *pool;
-  uint32_t index; /* 1, 2, ...; 0 is the caller of run() */
   pthread_t thread;
+  pthread_mutex_t lock; /* of `wake` */
+  pthread_cond_t wake;
 } worker;
 
 struct glow_pool {
   glow_allocator allocator;
   pid_t process; /* the process that made the threads */
   uint32_t threads;
-  uint32_t started;          /* entries of workers whose thread exists */
-  worker *workers;           /* [threads - 1] */
-  atomic_bool busy;          /* a run is in progress */
-  atomic_uint_fast64_t next; /* next task to take; 64 bits: may exceed `tasks` by one per thread */
-
-  pthread_mutex_t lock; /* for everything below */
-  pthread_cond_t wake, done;
-  atomic_uint_fast64_t generation; /* number of the run; written under the lock */
-  atomic_uint inside;              /* workers in the run; grows only under the lock */
-  uint32_t sleeping;
-  bool open; /* workers may enter the run */
-  bool stop;
-  glow_task_fn fn;
-  void *arg;
-  uint32_t tasks;
+  uint32_t ready;   /* workers that have their lock and condition, */
+  uint32_t started; /* and their thread */
+  worker *workers;  /* [threads]; that of the caller is not used */
+  group *groups;
+  uint32_t used;    /* groups in the present run, */
+  uint32_t wanted;  /* and workers, the caller among them */
+  atomic_bool busy; /* a run is in progress */
+  atomic_bool stop;
+  atomic_bool waiting; /* the caller sleeps until nobody is inside */
+  pthread_mutex_t lock;
+  pthread_cond_t done;
 };
 
 static void pause_cpu(void) {
@@ -66,76 +87,126 @@ static void serial(glow_task_fn fn, void *arg, uint32_t tasks) {
     fn(arg, t, 0);
 }
 
+/* ---- a run ----------------------------------------------------------------------------------- */
+
+static void take_share(group *g, uint32_t index) {
+  while (atomic_load_explicit(&g->next, memory_order_relaxed) < g->end) {
+    uint_fast64_t t = atomic_fetch_add_explicit(&g->next, 1, memory_order_relaxed);
+    if (t < g->end)
+      g->fn(g->arg, (uint32_t)t, index);
+  }
+}
+
+/* The shares of all groups, from the worker's own on. */
 static void take_tasks(glow_pool *pool, uint32_t index) {
-  for (;;) {
-    uint_fast64_t t = atomic_fetch_add_explicit(&pool->next, 1, memory_order_relaxed);
-    if (t >= pool->tasks)
-      return;
-    pool->fn(pool->arg, (uint32_t)t, index);
-  }
+  for (uint32_t i = 0, at = index / GROUP; i < pool->used; i++, at++)
+    take_share(&pool->groups[at % pool->used], index);
 }
 
-/* Waits for a run newer than *seen and enters it; false when the pool stops. */
-static bool enter_run(glow_pool *pool, uint_fast64_t *seen) {
-  for (int i = 0; i < SPINS && atomic_load(&pool->generation) == *seen; i++)
+static void wake_worker(glow_pool *pool, uint32_t index) {
+  if (index >= pool->wanted || !atomic_load(&pool->workers[index].asleep))
+    return;
+  worker *w = &pool->workers[index];
+  pthread_mutex_lock(&w->lock);
+  pthread_cond_signal(&w->wake);
+  pthread_mutex_unlock(&w->lock);
+}
+
+static void wake_children(glow_pool *pool, uint32_t index) {
+  wake_worker(pool, 2 * index + 1);
+  wake_worker(pool, 2 * index + 2);
+}
+
+/* Is there a run that the worker has not looked at, or are there to be none any more? */
+static bool has_news(worker *w) {
+  const group *g = &w->pool->groups[w->index / GROUP];
+  return atomic_load(&g->generation) != w->seen || atomic_load(&w->pool->stop);
+}
+
+static void wait_for_news(worker *w) {
+  for (int i = 0; i < SPINS && !has_news(w); i++)
     pause_cpu();
-  pthread_mutex_lock(&pool->lock);
-  for (;;) {
-    bool fresh = atomic_load(&pool->generation) != *seen;
-    *seen = atomic_load(&pool->generation);
-    if (pool->stop || (fresh && pool->open))
-      break;
-    pool->sleeping++;
-    pthread_cond_wait(&pool->wake, &pool->lock);
-    pool->sleeping--;
-  }
-  bool enter = !pool->stop;
-  if (enter)
-    atomic_fetch_add(&pool->inside, 1);
-  pthread_mutex_unlock(&pool->lock);
-  return enter;
+  if (has_news(w))
+    return;
+  pthread_mutex_lock(&w->lock);
+  atomic_store(&w->asleep, true);
+  while (!has_news(w))
+    pthread_cond_wait(&w->wake, &w->lock);
+  atomic_store(&w->asleep, false);
+  pthread_mutex_unlock(&w->lock);
 }
 
-static void leave_run(glow_pool *pool) {
+static void leave_run(glow_pool *pool, group *g) {
+  atomic_fetch_sub(&g->inside, 1);
+  if (!atomic_load(&pool->waiting))
+    return;
   pthread_mutex_lock(&pool->lock);
-  if (atomic_fetch_sub(&pool->inside, 1) == 1 && !pool->open)
-    pthread_cond_signal(&pool->done);
+  pthread_cond_signal(&pool->done);
   pthread_mutex_unlock(&pool->lock);
 }
 
 static void *worker_main(void *arg) {
-  worker *self = arg;
-  uint_fast64_t seen = 0;
-  while (enter_run(self->pool, &seen)) {
-    take_tasks(self->pool, self->index);
-    leave_run(self->pool);
+  worker *w = arg;
+  glow_pool *pool = w->pool;
+  group *g = &pool->groups[w->index / GROUP];
+  for (;;) {
+    wait_for_news(w);
+    if (atomic_load(&pool->stop))
+      return NULL;
+    atomic_fetch_add(&g->inside, 1);
+    w->seen = atomic_load(&g->generation);
+    if (atomic_load(&g->open) && w->index < pool->wanted) {
+      wake_children(pool, w->index);
+      take_tasks(pool, w->index);
+    }
+    leave_run(pool, g);
   }
-  return NULL;
 }
 
+/* The group's share of the tasks, by the number of its workers. */
+static void set_share(glow_pool *pool, uint32_t at, glow_task_fn fn, void *arg, uint32_t tasks) {
+  group *g = &pool->groups[at];
+  uint64_t first = (uint64_t)at * GROUP, last = first + GROUP;
+  if (last > pool->wanted)
+    last = pool->wanted;
+  g->fn = fn;
+  g->arg = arg;
+  g->end = tasks * last / pool->wanted;
+  atomic_store_explicit(&g->next, tasks * first / pool->wanted, memory_order_relaxed);
+}
+
+/* All shares are there before any group is open, for its workers may go on to those of others. */
 static void open_run(glow_pool *pool, glow_task_fn fn, void *arg, uint32_t tasks) {
-  pthread_mutex_lock(&pool->lock);
-  pool->fn = fn;
-  pool->arg = arg;
-  pool->tasks = tasks;
-  atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
-  pool->open = true;
-  atomic_fetch_add(&pool->generation, 1);
-  uint32_t wanted = tasks - 1 < pool->sleeping ? tasks - 1 : pool->sleeping;
-  for (uint32_t i = 0; i < wanted; i++)
-    pthread_cond_signal(&pool->wake);
-  pthread_mutex_unlock(&pool->lock);
+  pool->wanted = tasks < pool->threads ? tasks : pool->threads;
+  pool->used = (pool->wanted + GROUP - 1) / GROUP;
+  for (uint32_t i = 0; i < pool->used; i++)
+    set_share(pool, i, fn, arg, tasks);
+  for (uint32_t i = 0; i < pool->used; i++) {
+    atomic_store(&pool->groups[i].open, true);
+    atomic_fetch_add(&pool->groups[i].generation, 1);
+  }
+  wake_children(pool, 0);
+}
+
+static bool anybody_inside(glow_pool *pool) {
+  for (uint32_t i = 0; i < pool->used; i++)
+    if (atomic_load(&pool->groups[i].inside))
+      return true;
+  return false;
 }
 
 static void close_run(glow_pool *pool) {
-  pthread_mutex_lock(&pool->lock);
-  pool->open = false;
-  pthread_mutex_unlock(&pool->lock);
-  for (int i = 0; i < SPINS && atomic_load(&pool->inside); i++)
+  for (uint32_t i = 0; i < pool->used; i++)
+    atomic_store(&pool->groups[i].open, false);
+  for (int i = 0; i < SPINS && anybody_inside(pool); i++)
     pause_cpu();
+  if (!anybody_inside(pool))
+    return;
   pthread_mutex_lock(&pool->lock);
-  while (atomic_load(&pool->inside))
+  atomic_store(&pool->waiting, true);
+  while (anybody_inside(pool))
     pthread_cond_wait(&pool->done, &pool->lock);
+  atomic_store(&pool->waiting, false);
   pthread_mutex_unlock(&pool->lock);
 }
 
@@ -154,12 +225,14 @@ static void pool_run(void *payload, glow_task_fn fn, void *arg, uint32_t tasks) 
 /* ---- life ------------------------------------------------------------------------------------ */
 
 static void stop_threads(glow_pool *pool) {
-  pthread_mutex_lock(&pool->lock);
-  pool->stop = true;
-  atomic_fetch_add(&pool->generation, 1); /* ends the spinning */
-  pthread_cond_broadcast(&pool->wake);
-  pthread_mutex_unlock(&pool->lock);
-  for (uint32_t i = 0; i < pool->started; i++)
+  atomic_store(&pool->stop, true);
+  for (uint32_t i = 1; i <= pool->started; i++) {
+    worker *w = &pool->workers[i];
+    pthread_mutex_lock(&w->lock);
+    pthread_cond_signal(&w->wake);
+    pthread_mutex_unlock(&w->lock);
+  }
+  for (uint32_t i = 1; i <= pool->started; i++)
     pthread_join(pool->workers[i].thread, NULL);
 }
 
@@ -176,9 +249,7 @@ static int start_threads(glow_pool *pool) {
     error = pthread_sigmask(SIG_SETMASK, &all, &before);
   if (!error) {
     while (!error && pool->started + 1 < pool->threads) {
-      worker *w = &pool->workers[pool->started];
-      w->pool = pool;
-      w->index = pool->started + 1;
+      worker *w = &pool->workers[pool->started + 1];
       error = pthread_create(&w->thread, &attributes, worker_main, w);
       if (!error)
         pool->started++;
@@ -189,29 +260,48 @@ static int start_threads(glow_pool *pool) {
   return error;
 }
 
-static int init_sync(glow_pool *pool) {
-  int error = pthread_mutex_init(&pool->lock, NULL);
+/* A lock and its condition: both or neither. */
+static int sync_init(pthread_mutex_t *lock, pthread_cond_t *condition) {
+  int error = pthread_mutex_init(lock, NULL);
   if (error)
     return error;
-  error = pthread_cond_init(&pool->wake, NULL);
-  if (!error) {
-    error = pthread_cond_init(&pool->done, NULL);
-    if (error)
-      pthread_cond_destroy(&pool->wake);
-  }
+  error = pthread_cond_init(condition, NULL);
   if (error)
-    pthread_mutex_destroy(&pool->lock);
+    pthread_mutex_destroy(lock);
   return error;
 }
 
-static void destroy_sync(glow_pool *pool) {
-  pthread_cond_destroy(&pool->done);
-  pthread_cond_destroy(&pool->wake);
-  pthread_mutex_destroy(&pool->lock);
+static void sync_destroy(pthread_mutex_t *lock, pthread_cond_t *condition) {
+  pthread_cond_destroy(condition);
+  pthread_mutex_destroy(lock);
+}
+
+static void destroy_syncs(glow_pool *pool) {
+  for (; pool->ready; pool->ready--)
+    sync_destroy(&pool->workers[pool->ready].lock, &pool->workers[pool->ready].wake);
+  sync_destroy(&pool->lock, &pool->done);
+}
+
+static int init_syncs(glow_pool *pool) {
+  int error = sync_init(&pool->lock, &pool->done);
+  if (error)
+    return error;
+  while (!error && pool->ready + 1 < pool->threads) {
+    worker *w = &pool->workers[pool->ready + 1];
+    w->pool = pool;
+    w->index = pool->ready + 1;
+    error = sync_init(&w->lock, &w->wake);
+    if (!error)
+      pool->ready++;
+  }
+  if (error)
+    destroy_syncs(pool);
+  return error;
 }
 
 static void release_pool(glow_pool *pool) {
   glow_allocator allocator = pool->allocator; /* a copy: the pool holds the table */
+  glow__release(&allocator, pool->groups);
   glow__release(&allocator, pool->workers);
   glow__release(&allocator, pool);
 }
@@ -234,16 +324,18 @@ glow_status glow_pool_create(const glow_allocator *allocator, uint32_t threads, 
   pool->process = getpid();
   pool->threads = threads;
   pool->workers = glow__allocate(&table, threads * sizeof *pool->workers);
-  if (!pool->workers) {
+  if (pool->workers)
+    pool->groups = glow__allocate(&table, (threads + GROUP - 1) / GROUP * sizeof *pool->groups);
+  if (!pool->groups) {
     release_pool(pool);
     return GLOW_E_MEMORY;
   }
-  int error = init_sync(pool);
+  int error = init_syncs(pool);
   if (!error) {
     error = start_threads(pool);
     if (error) {
       stop_threads(pool);
-      destroy_sync(pool);
+      destroy_syncs(pool);
     }
   }
   if (error) {
@@ -271,7 +363,7 @@ void glow_pool_destroy(glow_pool **pool) {
   GLOW_LIVE_END(*pool, POOL);
   if (!inherited(*pool)) {
     stop_threads(*pool);
-    destroy_sync(*pool);
+    destroy_syncs(*pool);
   }
   release_pool(*pool);
   *pool = NULL;

@@ -63,7 +63,7 @@ static glow_pool *new_pool(uint32_t threads, glow_executor *executor) {
 }
 
 static void test_every_task_once(void **state) {
-  static const uint32_t threads[] = {1, 2, 3, 4, 9};
+  static const uint32_t threads[] = {1, 2, 3, 4, 7, 9, 16, 64};
   static const uint32_t tasks[] = {0, 1, 2, 3, 4, 5, 7, 8, 16, 63, 64, 65, 1000, MOST_TASKS};
   (void)state;
   for (size_t i = 0; i < sizeof threads / sizeof *threads; i++) {
@@ -80,13 +80,13 @@ static void test_every_task_once(void **state) {
   }
 }
 
-/* Many short runs, with the workers asleep, spinning and late. */
-static void test_runs_in_a_row(void **state) {
+/* Many short runs, with the workers asleep, spinning and late; the number of tasks changes, so some
+ * groups of workers are left out of some runs. */
+static void run_in_a_row(uint32_t threads, uint32_t most_tasks) {
   glow_executor executor;
-  glow_pool *pool = new_pool(4, &executor);
-  (void)state;
+  glow_pool *pool = new_pool(threads, &executor);
   for (int run = 0; run < 3000; run++) {
-    uint32_t tasks = 1 + (uint32_t)run % 9;
+    uint32_t tasks = 1 + (uint32_t)run % most_tasks;
     atomic_int sum = 0;
     record small = {.executor = executor, .tasks = tasks};
     executor.run(executor.payload, count_task, &small, tasks);
@@ -96,6 +96,12 @@ static void test_runs_in_a_row(void **state) {
     assert_int_equal(atomic_load(&small.bad), 0);
   }
   glow_pool_destroy(&pool);
+}
+
+static void test_runs_in_a_row(void **state) {
+  (void)state;
+  run_in_a_row(4, 9);
+  run_in_a_row(20, 37);
 }
 
 /* Seconds of processor time that this process has had, on all its threads. */
