@@ -1,7 +1,7 @@
-/* The bundled pool of threads. Worker 0 is the caller of run(), which takes tasks too. Workers are in
- * groups of eight, and each group has a share of the tasks, in order, which its workers take from a
- * counter of their own; when it is used up they go on with the other groups' shares. So a counter is
- * fought for by few, and a worker mostly gets the tasks that it had in the run before.
+/* The bundled pool of threads. Worker 0 is the caller of run(), which takes tasks too. Workers are
+ * in groups of eight, and each group has a share of the tasks, in order, which its workers take
+ * from a counter of their own; when it is used up they go on with the other groups' shares. So a
+ * counter is fought for by few, and a worker mostly gets the tasks that it had in the run before.
  *
  * Between runs workers spin for a bounded time, because the next run usually follows at once, and
  * then sleep. They are woken along a tree: whoever enters a run wakes workers 2i + 1 and 2i + 2. A
@@ -9,9 +9,9 @@
  * taken, and waits for those who are inside: for each group one number to look at.
  *
  * Why nothing is missed (all these operations are sequentially consistent): a worker counts itself
- * in before it looks whether the run is open, and the caller closes it before it looks at the count;
- * a worker says that it sleeps before it looks for a new run, and a run is announced before anybody
- * looks for sleepers. So of the two at least one sees the other.
+ * in before it looks whether the run is open, and the caller closes it before it looks at the
+ * count; a worker says that it sleeps before it looks for a new run, and a run is announced before
+ * anybody looks for sleepers. So of the two at least one sees the other.
  *
  * A run() that comes while another is in progress, from another thread or from inside a task, is
  * run serially by its caller: it never waits for workers, so it cannot deadlock.

@@ -8,7 +8,7 @@
 
 /* At most this many groups, so that storing sums of each is cheap. A group with fewer elements than
  * this is not worth waking a thread for. */
-enum { GLOW_MOST_GROUPS = 64, GLOW_LEAST_ELEMENTS = 4096 };
+enum { GLOW_MOST_GROUPS = 64, GLOW_LEAST_ELEMENTS = 1024 };
 
 typedef struct glow__groups {
   int64_t samples; /* of the batch */

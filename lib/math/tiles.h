@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 enum {
-  GLOW_TILES_ENOUGH = 64,
+  GLOW_TILES_ENOUGH = 128,
   GLOW_TILE_LEAST = 1 << 18 /* multiply-adds */
 };
 

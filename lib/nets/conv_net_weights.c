@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: MIT */
 #include "nets/conv_net.h"
 
-enum { CHUNKS = 8 }; /* tasks for each reordering */
+enum { CHUNKS = 32 }; /* tasks for each reordering */
 
 /* ---- order of taps --------------------------------------------------------------------------- */
 
