@@ -263,21 +263,40 @@ typedef struct glow_run_options {
   void *next_payload;
   glow_progress_fn progress; /* may be NULL */
   void *progress_payload;
+  const glow_batch *held_out; /* data that are not trained on, or NULL. glow_evaluate tells their
+                                 bits/dim, with the average if the trainer keeps one; the noise of
+                                 pixels is the same each time */
+  int64_t evaluate_every; /* it does after steps whose number is a multiple of this, and after the
+                                 last one; default 100 */
+  int64_t patience;       /* evaluations in a row without a new best after which the run ends; 0
+                                 (default): never */
+  int32_t keep_best;      /* 1: a run that ends without an error leaves the model, its running
+                                 averages and the average as the best evaluation found them, not as
+                                 the last step left them; default 0 */
+  int32_t reserved;       /* 0 */
 } glow_run_options;
 #define GLOW_RUN_OPTIONS_INIT                                                                      \
-  { sizeof(glow_run_options), 0, 16, NULL, NULL, NULL, NULL }
+  { sizeof(glow_run_options), 0, 16, NULL, NULL, NULL, NULL, NULL, 100, 0, 0, 0 }
 
 typedef struct glow_run_report {
   size_t struct_size;
-  int64_t steps; /* made by this run */
+  int64_t steps;         /* made by this run */
+  int64_t evaluations;   /* of held_out */
+  int64_t best_step;     /* number of the step after which it was best; 0: no evaluation */
+  double best_loss;      /* its bits/dim then; NaN without an evaluation */
+  double best_error;     /* standard error of that; NaN likewise, and for a single sample */
+  int32_t stopped_early; /* 1: patience ended the run */
+  int32_t reserved;
 } glow_run_report;
 #define GLOW_RUN_REPORT_INIT                                                                       \
-  { sizeof(glow_run_report), 0 }
+  { sizeof(glow_run_report), 0, 0, 0, 0.0, 0.0, 0, 0 }
 
-/* Makes steps whose batches `next` gives. Allocates nothing. GLOW_E_CANCELLED if it was cancelled,
- * by progress after a step or by another thread within one (glow_workspace_cancel of the trainer's
- * workspace); finished steps stay. report may be NULL; its struct_size is set by the caller, and it
- * is filled in whatever ended the run. */
+/* Makes steps whose batches `next` gives. Takes memory only for what held_out asks: that of
+ * glow_evaluate, and with keep_best one more vector of parameters. An evaluation in which samples
+ * have no finite density is never the best. What is best is counted within one run: checkpoints do
+ * not know of it. GLOW_E_CANCELLED if it was cancelled, by progress after a step or by another
+ * thread within one (glow_workspace_cancel of the trainer's workspace); finished steps stay. report
+ * may be NULL; its struct_size is set by the caller, and it is filled in whatever ended the run. */
 GLOW_API glow_status glow_trainer_run(glow_trainer *trainer, const glow_run_options *options,
                                       glow_run_report *report);
 

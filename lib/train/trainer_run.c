@@ -1,9 +1,16 @@
 /* A run of steps whose batches a callback gives. SPDX-License-Identifier: MIT */
+#include <math.h>
+
 #include "train/trainer.h"
+#include "train/trainer_held_out.h"
 
 static const glow_option rows[] = {
     GLOW_OPTION(glow_run_options, steps, INT64, .high = 0x1p62),
     GLOW_OPTION(glow_run_options, batch, INT64, .low = 1, .high = 0x1p62, .fallback = 16),
+    GLOW_OPTION(glow_run_options, evaluate_every, INT64, .low = 1, .high = 0x1p62, .fallback = 100),
+    GLOW_OPTION(glow_run_options, patience, INT64, .high = 0x1p62),
+    GLOW_OPTION(glow_run_options, keep_best, INT32, .high = 1),
+    GLOW_OPTION(glow_run_options, reserved, RESERVED),
 };
 static const glow_options_table table = {GLOW_OPTIONS_TABLE(glow_run_options, rows)};
 
@@ -22,8 +29,9 @@ static glow_status next_batch(const glow_trainer *t, const glow_run_options *o, 
   return GLOW_OK;
 }
 
-static glow_status run_steps(glow_trainer *t, const glow_run_options *o, glow_run_report *done) {
-  while (done->steps < o->steps) {
+static glow_status run_steps(glow_trainer *t, const glow_run_options *o, glow__held_out *held_out,
+                             glow_run_report *done) {
+  while (done->steps < o->steps && !done->stopped_early) {
     glow_step_report report = GLOW_STEP_REPORT_INIT;
     glow_batch batch;
     GLOW_TRY(next_batch(t, o, &batch));
@@ -31,6 +39,7 @@ static glow_status run_steps(glow_trainer *t, const glow_run_options *o, glow_ru
     done->steps++;
     if (o->progress && o->progress(&report, o->progress_payload))
       return glow_error(GLOW_E_CANCELLED, "cancelled after step %lld", (long long)t->steps);
+    GLOW_TRY(glow__held_out_step(t, done->steps == o->steps, held_out, done));
   }
   return GLOW_OK;
 }
@@ -53,13 +62,17 @@ glow_status glow_trainer_run(glow_trainer *trainer, const glow_run_options *opti
   GLOW_LIVE(trainer, TRAINER);
   glow_run_options o;
   glow_run_report done = GLOW_RUN_REPORT_INIT;
+  glow__held_out held_out;
+  done.best_loss = done.best_error = NAN;
   if (!trainer || !options)
     return glow_error(GLOW_E_ARGUMENT, "glow_trainer_run: NULL argument");
   GLOW_TRY(glow_options_read(&table, options, &o));
   GLOW_TRY(
       fill_report(report, &done)); /* one that cannot be filled fails before anything changes */
   GLOW_TRY(run_check(trainer, &o));
-  glow_status status = run_steps(trainer, &o, &done);
+  GLOW_TRY(glow__held_out_begin(trainer, &o, &held_out));
+  glow_status status = run_steps(trainer, &o, &held_out, &done);
+  status = glow__held_out_end(trainer, status, &held_out, &done);
   fill_report(report, &done);
   return status;
 }

@@ -312,6 +312,33 @@ static void make_trainer(trial *t) {
   OK(create_trainer(t, &s->trainer));
 }
 
+static glow_status next_batch(int64_t number, glow_batch *batch, void *payload) {
+  const trial *t = payload;
+  (void)number;
+  batch_of(t->subject, batch);
+  return GLOW_OK;
+}
+
+/* The steps before an evaluation that had no memory stay: the model is the trial's own. */
+static glow_status run_with_held_out(trial *t) {
+  subject *s = t->subject;
+  glow_run_options o = GLOW_RUN_OPTIONS_INIT;
+  glow_batch held_out = GLOW_BATCH_INIT;
+  glow_trainer *trainer = NULL;
+  batch_of(s, &held_out);
+  o.steps = 0; /* what begins and ends a run */
+  o.batch = SAMPLES;
+  o.next = next_batch;
+  o.next_payload = t;
+  o.held_out = &held_out;
+  o.keep_best = 1;
+  glow_status status = create_trainer(t, &trainer);
+  if (status == GLOW_OK)
+    status = glow_trainer_run(trainer, &o, NULL);
+  glow_trainer_destroy(&trainer);
+  return status;
+}
+
 static glow_status initialise_batch(trial *t) {
   subject *s = t->subject;
   glow_batch b = GLOW_BATCH_INIT;
@@ -349,6 +376,9 @@ static void test_trainer(void **state) {
     const choice c = {&cases[i], &trainings[1]};
     if (strncmp(cases[i].name, "glow classi", 11) != 0)
       continue;
+    each_allocation(&(operation){"glow_trainer_run", make_model, run_with_held_out, fold_subject,
+                                 destroy_subject},
+                    &c);
     each_allocation(
         &(operation){"glow_trainer_set_loss", make_model, set_loss, fold_subject, destroy_subject},
         &c);

@@ -296,6 +296,129 @@ static void test_run_report(void **state) {
   glow_context_destroy(&context);
 }
 
+/* ---- the held-out part ----------------------------------------------------------------------- */
+
+typedef struct tracker {
+  glow_trainer *trainer;
+  const glow_batch *held_out;
+  double loss[20]; /* of each evaluation, made by hand after the step */
+  int64_t count;
+} tracker;
+
+/* Evaluates as the run will, a moment later. */
+static int32_t track(const glow_step_report *report, void *payload) {
+  tracker *k = payload;
+  glow_evaluation e = GLOW_EVALUATION_INIT;
+  glow_workspace *ws = glow_trainer_workspace(k->trainer);
+  if (report->step % 2 && report->step != 9)
+    return 0;
+  ok(glow_trainer_use_average(k->trainer, 1));
+  ok(glow_evaluate(ws, k->held_out, 0, &e));
+  k->loss[k->count++] = e.bits_per_dim;
+  ok(glow_trainer_use_average(k->trainer, 0));
+  return 0;
+}
+
+static glow_trainer *new_fast_trainer(glow_model *model) {
+  glow_trainer_options options = GLOW_TRAINER_OPTIONS_INIT;
+  glow_schedule schedule = GLOW_SCHEDULE_INIT;
+  glow_trainer *trainer = NULL;
+  schedule.rate = 0.02; /* learns three samples by heart, and gets worse at others */
+  options.schedule = &schedule;
+  options.micro_batch = 4;
+  options.average = 1;
+  options.average_decay = 0.3;
+  ok(glow_trainer_create(model, &options, &trainer));
+  return trainer;
+}
+
+/* The best of the evaluations by hand is the best of the run, and what the model has at its end;
+ * with patience the run ends where these say so. */
+static void test_held_out(void **state) {
+  glow_context *context = new_context(1, NULL);
+  (void)state;
+  for (int64_t patience = 0; patience <= 3; patience++) {
+    glow_model *model = new_stirred_model(context, NULL);
+    glow_trainer *trainer = new_fast_trainer(model);
+    uint8_t *pixels = new_pixels(context, model, BATCH + 1, 5);
+    uint8_t *others = new_pixels(context, model, BATCH, 6);
+    source s = {.pixels = pixels};
+    glow_batch held_out = GLOW_BATCH_INIT;
+    tracker k = {.trainer = trainer, .held_out = &held_out};
+    glow_run_options o = GLOW_RUN_OPTIONS_INIT;
+    glow_run_report report = GLOW_RUN_REPORT_INIT;
+    held_out.count = BATCH;
+    held_out.pixels = others;
+    o.steps = 9;
+    o.batch = BATCH;
+    o.next = next_batch;
+    o.next_payload = &s;
+    o.progress = track;
+    o.progress_payload = &k;
+    o.held_out = &held_out;
+    o.evaluate_every = 2;
+    o.patience = patience;
+    o.keep_best = 1;
+    ok(glow_trainer_run(trainer, &o, &report));
+    int64_t best = 0;
+    for (int64_t i = 1; i < k.count; i++)
+      if (k.loss[i] < k.loss[best])
+        best = i;
+    assert_int_equal(report.evaluations, k.count);
+    assert_int_equal(report.best_step, best == 4 ? 9 : 2 * (best + 1));
+    assert_true(report.best_loss == k.loss[best] && report.best_error > 0);
+    assert_int_equal(report.stopped_early,
+                     patience && k.count - 1 - best >= patience && report.steps < 9);
+    assert_int_equal(report.steps, report.stopped_early ? 2 * (best + 1 + patience) : 9);
+    print_message("patience %d: %d steps, best after %d\n", (int)patience, (int)report.steps,
+                  (int)report.best_step);
+    for (int32_t average = 0; average < 2; average++) { /* both are the best */
+      glow_evaluation e = GLOW_EVALUATION_INIT;
+      ok(glow_trainer_use_average(trainer, average));
+      ok(glow_evaluate(glow_trainer_workspace(trainer), &held_out, 0, &e));
+      assert_true(e.bits_per_dim == report.best_loss);
+    }
+    free(pixels);
+    free(others);
+    glow_trainer_destroy(&trainer);
+    glow_model_destroy(&model);
+  }
+  glow_context_destroy(&context);
+}
+
+/* What does not fit is refused before the first step. */
+static void test_held_out_refused(void **state) {
+  glow_context *context = new_context(1, NULL);
+  glow_model *model = new_stirred_model(context, NULL);
+  glow_trainer *trainer = new_trainer(model);
+  uint8_t *pixels = new_pixels(context, model, BATCH + 1, 5);
+  source s = {.pixels = pixels};
+  glow_batch held_out = GLOW_BATCH_INIT;
+  glow_run_options o = GLOW_RUN_OPTIONS_INIT;
+  glow_run_report report = GLOW_RUN_REPORT_INIT;
+  (void)state;
+  o.steps = 2;
+  o.batch = BATCH;
+  o.next = next_batch;
+  o.next_payload = &s;
+  o.patience = 1;
+  refused(glow_trainer_run(trainer, &o, NULL), GLOW_E_ARGUMENT, "need held_out");
+  o.held_out = &held_out;
+  refused(glow_trainer_run(trainer, &o, NULL), GLOW_E_ARGUMENT, "held_out: glow_batch");
+  o.evaluate_every = 0;
+  refused(glow_trainer_run(trainer, &o, NULL), GLOW_E_ARGUMENT, "evaluate_every");
+  assert_int_equal(glow_trainer_step_count(trainer), 0);
+  o.held_out = NULL;
+  o.patience = 0;
+  o.evaluate_every = 1;
+  ok(glow_trainer_run(trainer, &o, &report));
+  assert_true(isnan(report.best_loss) && isnan(report.best_error) && !report.evaluations);
+  free(pixels);
+  glow_trainer_destroy(&trainer);
+  glow_model_destroy(&model);
+  glow_context_destroy(&context);
+}
+
 /* Labels outside [0, classes), or none, are refused before anything changes. */
 static void test_bad_labels(void **state) {
   glow_glow_options options = small_options();
@@ -356,6 +479,8 @@ int main(void) {
       cmocka_unit_test(test_run),
       cmocka_unit_test(test_run_that_ends_early),
       cmocka_unit_test(test_run_report),
+      cmocka_unit_test(test_held_out),
+      cmocka_unit_test(test_held_out_refused),
       cmocka_unit_test(test_bad_labels),
       cmocka_unit_test(test_run_arguments),
   };
