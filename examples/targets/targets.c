@@ -1,13 +1,10 @@
 /* Models of densities that one can evaluate but not sample from, whose normalising constants are
- * known: a Gaussian in eight dimensions whose deviations differ by a factor of 100, and a mixture of
- * 40 Gaussians in the plane (as in Midgley et al., "Flow annealed importance sampling bootstrap",
- * 2023). A model is trained, then log Z is estimated twenty times by importance sampling, each time
- * with new samples, and compared with the truth.
- *
- *     cc -std=c11 targets.c $(pkg-config --cflags --libs libglow) -lm -o targets
- *     ./targets gaussian|mixture-reverse|mixture-forward [STEPS]
- *
- * SPDX-License-Identifier: MIT */
+ * known: a Gaussian in eight dimensions whose deviations differ by a factor of 100, and a mixture
+ * of 40 Gaussians in the plane (as in Midgley et al. 2023, "Flow annealed importance sampling
+ * bootstrap"). A model is trained, then log Z is estimated twenty times by importance sampling,
+ * each time with new samples, and compared with the truth. cc -std=c11 targets.c $(pkg-config
+ * --cflags --libs libglow) -lm -o targets ./targets gaussian|mixture-reverse|mixture-forward
+ * [STEPS] SPDX-License-Identifier: MIT */
 #include <glow/glow.h>
 #include <math.h>
 #include <stdbool.h>
@@ -19,7 +16,7 @@ enum { DIMS = 8, MODES = 40, BATCH = 1024, RUNS = 20, DRAWN = 10000 };
 
 static const double log_2_pi = 1.83787706640934548356;
 
-/* ---- the Gaussian: x = R^T (s e), with a rotation R and deviations s from 0.1 to 10 -------------- */
+/* ---- the Gaussian: x = R^T (s e), with a rotation R and deviations s from 0.1 to 10 ---------- */
 
 typedef struct gaussian {
   double rotation[DIMS][DIMS]; /* rows of R */
@@ -81,7 +78,7 @@ static double gaussian_log_z(const gaussian *g) {
   return sum;
 }
 
-/* ---- the mixture: 40 Gaussians of deviation 1.3, with means uniform in [-40, 40]^2 ---------------- */
+/* ---- the mixture: 40 Gaussians of deviation 1.3, with means uniform in [-40, 40]^2 ----------- */
 
 typedef struct mixture {
   double mean[MODES][2];
