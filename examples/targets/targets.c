@@ -2,9 +2,12 @@
  * known: a Gaussian in eight dimensions whose deviations differ by a factor of 100, and a mixture
  * of 40 Gaussians in the plane (as in Midgley et al. 2023, "Flow annealed importance sampling
  * bootstrap"). A model is trained, then log Z is estimated twenty times by importance sampling,
- * each time with new samples, and compared with the truth. cc -std=c11 targets.c $(pkg-config
- * --cflags --libs libglow) -lm -o targets ./targets gaussian|mixture-reverse|mixture-forward
- * [STEPS] SPDX-License-Identifier: MIT */
+ * each time with new samples, and compared with the truth.
+ *
+ *     cc -std=c11 targets.c $(pkg-config --cflags --libs libglow) -lm -o targets
+ *     ./targets gaussian|mixture-reverse|mixture-forward [STEPS]
+ *
+ * SPDX-License-Identifier: MIT */
 #include <glow/glow.h>
 #include <math.h>
 #include <stdbool.h>
