@@ -1,8 +1,8 @@
 /* Models of densities that one can evaluate but not sample from, whose normalising constants are
  * known: a Gaussian in eight dimensions whose deviations differ by a factor of 100, and a mixture
- * of 40 Gaussians in the plane (as in Midgley et al. 2023, "Flow annealed importance sampling
- * bootstrap"). A model is trained, then log Z is estimated twenty times by importance sampling,
- * each time with new samples, and compared with the truth.
+ * of 40 Gaussians in the plane (as in Midgley et al., "Flow annealed importance sampling
+ * bootstrap", 2023). A model is trained, then log Z is estimated twenty times by importance
+ * sampling, each time with new samples, and compared with the truth.
  *
  *     cc -std=c11 targets.c $(pkg-config --cflags --libs libglow) -lm -o targets
  *     ./targets gaussian|mixture-reverse|mixture-forward [STEPS]
@@ -141,7 +141,7 @@ typedef struct task {
   double log_z;
   double spread; /* deviation of what the model starts from: it must reach all of the target */
   int64_t steps;
-  double rate;
+  double rate, clip_norm;
   glow_vector_flow_options flow;
 } task;
 
@@ -165,7 +165,7 @@ static glow_status train(glow_trainer *trainer, const task *t) {
   for (int64_t i = 1; status == GLOW_OK && i <= t->steps; i++) {
     glow_step_report report = GLOW_STEP_REPORT_INIT;
     glow_importance e = GLOW_IMPORTANCE_INIT;
-    if (t->temperature)
+    if (t->temperature) /* modes that are far apart are found while p is flat */
       *t->temperature = pow(t->hottest, fmax(0.0, 1.0 - 1.5 * (double)i / (double)t->steps));
     status = glow_trainer_step_target(trainer, &t->target, BATCH, &report, &e);
     if (status == GLOW_OK && (i % (t->steps / 8 + 1) == 0 || i == t->steps))
@@ -213,7 +213,7 @@ static glow_status solve(glow_context *context, const task *t) {
   o.inverse_backward = 1;
   o.average = 1;
   o.average_decay = 0.99;
-  o.clip_norm = 10.0;
+  o.clip_norm = t->clip_norm;
   glow_status status = glow_model_create_vector_flow(context, &t->flow, &model);
   if (status == GLOW_OK)
     status = glow_trainer_create(model, &o, &trainer);
@@ -240,6 +240,7 @@ static glow_status set_gaussian(glow_rng *rng, gaussian *g, task *t) {
   t->log_z = gaussian_log_z(g);
   t->spread = 3.0;
   t->rate = 3e-3;
+  t->clip_norm = 10.0;
   t->steps = t->steps ? t->steps : 1500;
   t->flow.coupling = GLOW_COUPLING_AFFINE;
   t->flow.steps = 4;
@@ -248,6 +249,7 @@ static glow_status set_gaussian(glow_rng *rng, gaussian *g, task *t) {
 }
 
 static glow_status set_mixture(glow_rng *rng, mixture *m, task *t) {
+  const bool reverse = t->target.objective == GLOW_REVERSE_KL;
   glow_status status = make_mixture(rng, m);
   t->target.density = mixture_density;
   t->target.payload = m;
@@ -255,15 +257,27 @@ static glow_status set_mixture(glow_rng *rng, mixture *m, task *t) {
   t->dims = 2;
   t->log_z = mixture_log_z();
   t->spread = 25.0;
-  t->rate = 2e-3;
-  if (t->target.objective == GLOW_REVERSE_KL) {
-    t->temperature = &m->temperature;
-    t->hottest = 100.0;
-  }
+  t->rate = reverse ? 5e-4 : 2e-3;
+  t->clip_norm = reverse ? 1.0 : 10.0;
+  t->temperature = reverse ? &m->temperature : NULL;
+  t->hottest = 100.0;
   t->steps = t->steps ? t->steps : 4000;
   t->flow.steps = 8;
   t->flow.bins = 16;
   return status;
+}
+
+/* False: the arguments are not understood. */
+static bool parse(int argc, char **argv, bool *is_mixture, task *t) {
+  char *end = NULL;
+  if (argc < 2 || argc > 3)
+    return false;
+  t->steps = argc == 3 ? strtoll(argv[2], &end, 10) : 0;
+  *is_mixture = strncmp(argv[1], "mixture-", 8) == 0;
+  t->target.objective = strcmp(argv[1], "mixture-forward") == 0 ? GLOW_FORWARD_KL : GLOW_REVERSE_KL;
+  return (!end || !*end) && t->steps >= argc - 2 &&
+         (strcmp(argv[1], "gaussian") == 0 || strcmp(argv[1], "mixture-reverse") == 0 ||
+          strcmp(argv[1], "mixture-forward") == 0);
 }
 
 int main(int argc, char **argv) {
@@ -273,16 +287,12 @@ int main(int argc, char **argv) {
   glow_rng *rng = NULL;
   gaussian g;
   mixture m;
+  bool is_mixture;
   options.threads = 2;
-  const char *name = argc > 1 ? argv[1] : "";
-  bool is_gaussian = strcmp(name, "gaussian") == 0, is_mixture = strncmp(name, "mixture-", 8) == 0;
-  if (strcmp(name, "mixture-forward") == 0)
-    t.target.objective = GLOW_FORWARD_KL;
-  if (argc < 2 || argc > 3 || (!is_gaussian && !is_mixture) || (argc == 3 && atoll(argv[2]) < 1)) {
+  if (!parse(argc, argv, &is_mixture, &t)) {
     fprintf(stderr, "usage: targets gaussian|mixture-reverse|mixture-forward [STEPS]\n");
     return 2;
   }
-  t.steps = argc == 3 ? atoll(argv[2]) : 0;
   glow_status status = glow_context_create(&options, &context);
   if (status == GLOW_OK)
     status = glow_rng_create(context, 1, &rng);

@@ -4,7 +4,7 @@
  *   glow-bench [--model glow|realnvp|nice|flow2d|spline6d] [--levels N] [--depth N] [--hidden N]
  *              [--size N] [--batch 16] [--sample-batches 1,16,64] [--threads 2]
  *              [--kernels NAME] [--repeat 5]
- *              [--what train,eval,sample,gradients] [--modes stored,reconstructed] [--json]
+ *              [--what train,eval,sample,gradients,target] [--modes stored,reconstructed] [--json]
  *              [--products float32|bfloat16] [--cache-packed] [--inference-form]
  *              [--model-threads N]
  *
@@ -18,7 +18,8 @@
  *
  * "gradients" (only where it is asked for) times a forward pass and backward for all gradients
  * ("gradient"), sampling and the way back through it ("of sampling"), and backward alone: for all
- * gradients ("backward"), and for those of x ("back to x").
+ * gradients ("backward"), and for those of x ("back to x"). "target", besides "train", times
+ * training steps by reverse KL ("to a target").
  *
  * --model-threads N tells instead what each would take on 1, 2, 4, ... N threads
  * (model_threads.c), from the tasks of a pass and what each takes on one core, in milliseconds and
@@ -171,11 +172,36 @@ static void open_trainer(bench *b, int32_t mode) {
   o.schedule = &schedule;
   o.micro_batch = b->s.batch;
   o.mode = mode;
+  o.inverse_backward = strstr(b->s.what, "target") != NULL;
   check(glow_trainer_create(b->model, &o, &b->trainer));
 }
 
 static void run_train(bench *b, int64_t batch) {
   check(glow_trainer_step(b->trainer, b->x, NULL, batch, NULL));
+}
+
+/* A normal distribution of the samples' scale: cheap beside the model. */
+static glow_status normal_density(const float *x, int64_t first, int64_t count, double *log_p,
+                                  float *gradient, void *payload) {
+  const int64_t dims = *(const int64_t *)payload;
+  (void)first;
+  for (int64_t n = 0; n < count; n++) {
+    log_p[n] = 0.0;
+    for (int64_t i = n * dims; i < (n + 1) * dims; i++) {
+      log_p[n] -= 8.0 * (double)x[i] * (double)x[i];
+      if (gradient)
+        gradient[i] = -16.0f * x[i];
+    }
+  }
+  return GLOW_OK;
+}
+
+static void run_target(bench *b, int64_t batch) {
+  int64_t dims = glow_model_dims(b->model);
+  glow_target target = GLOW_TARGET_INIT;
+  target.density = normal_density;
+  target.payload = &dims;
+  check(glow_trainer_step_target(b->trainer, &target, batch, NULL, NULL));
 }
 
 static void run_eval(bench *b, int64_t batch) {
@@ -462,6 +488,14 @@ static void measure_all(bench *b) {
     open_trainer(b, mode);
     measure(
         b, (run){.what = "train", .mode = name, .batch = s->batch, .fn = run_train, .products = 3});
+    if (!strstr(s->what, "target"))
+      continue;
+    open_trainer(b, mode);
+    measure(b, (run){.what = "to a target",
+                     .mode = name,
+                     .batch = s->batch,
+                     .fn = run_target,
+                     .products = 3});
   }
   if (s->form) { /* last: what it leaves in the heap is not training's */
     check(glow_model_inference_form(b->model, &b->form));

@@ -22,6 +22,7 @@ static glow_trainer *trainer;
 static glow_builder *builder;
 static float x[count * dims], latents[count * dims], back[count * dims];
 static double log_prob[count], weight[count];
+glow_status density(const float *x, int64_t first, int64_t n, double *log_p, float *gradient, void *payload);
 glow_status file_name(const char *name, char *out, size_t size, void *payload);
 static const glow_loss_call *call;
 static double *loss;

@@ -73,6 +73,57 @@ static void test_continued(void **state) {
         check_continued(optimizer, mode, variant);
 }
 
+/* A standard normal. */
+static glow_status normal_density(const float *x, int64_t first, int64_t count, double *log_p,
+                                  float *gradient, void *payload) {
+  const int64_t dims = *(const int64_t *)payload;
+  (void)first;
+  for (int64_t n = 0; n < count; n++) {
+    log_p[n] = 0.0;
+    for (int64_t i = n * dims; i < (n + 1) * dims; i++)
+      log_p[n] -= 0.5 * (double)x[i] * (double)x[i];
+    for (int64_t i = n * dims; gradient && i < (n + 1) * dims; i++)
+      gradient[i] = -x[i];
+  }
+  return GLOW_OK;
+}
+
+static void target_steps(glow_trainer *trainer, const glow_model *model, int steps) {
+  int64_t dims = glow_model_dims(model);
+  glow_target target = GLOW_TARGET_INIT;
+  target.density = normal_density;
+  target.payload = &dims;
+  for (int i = 0; i < steps; i++) {
+    target.objective = i % 2 ? GLOW_FORWARD_KL : GLOW_REVERSE_KL;
+    ok(glow_trainer_step_target(trainer, &target, CASE_BATCH, NULL, NULL));
+  }
+}
+
+/* Steps towards a target draw the samples that they would have drawn, and the trainer can make
+ * them. */
+static void test_targets_continue(void **state) {
+  glow_trainer_options o = GLOW_TRAINER_OPTIONS_INIT;
+  bench whole = {new_context(1, NULL), NULL, NULL}, half = {whole.context, NULL, NULL};
+  (void)state;
+  o.micro_batch = 3;
+  o.inverse_backward = 1;
+  o.seed = 9;
+  whole.model = new_stirred_model(whole.context, NULL);
+  ok(glow_trainer_create(whole.model, &o, &whole.trainer));
+  target_steps(whole.trainer, whole.model, 4);
+  ok(glow_checkpoint_save(whole.trainer, temp_path("half"), NULL, 0));
+  ok(glow_checkpoint_load(half.context, temp_path("half"), &half.model, &half.trainer));
+  target_steps(whole.trainer, whole.model, 3);
+  target_steps(half.trainer, half.model, 3);
+  ok(glow_checkpoint_save(whole.trainer, temp_path("whole"), NULL, 0));
+  ok(glow_checkpoint_save(half.trainer, temp_path("continued"), NULL, 0));
+  assert_true(same_files(temp_path("whole"), temp_path("continued")));
+  assert_false(same_files(temp_path("whole"), temp_path("half")));
+  glow_trainer_destroy(&half.trainer);
+  glow_model_destroy(&half.model);
+  close_bench(&whole);
+}
+
 /* Before the first step there is a state too. */
 static void test_no_steps_yet(void **state) {
   bench whole = open_case(1, GLOW_OPTIMIZER_ADAM, GLOW_MODE_STORED, 0);
@@ -610,6 +661,7 @@ static void test_wrong_tensors(void **state) {
 int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_continued),
+      cmocka_unit_test(test_targets_continue),
       cmocka_unit_test(test_no_steps_yet),
       cmocka_unit_test(test_use_of_the_average_changes_nothing),
       cmocka_unit_test(test_models),
