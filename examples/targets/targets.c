@@ -152,7 +152,7 @@ static glow_status initialise(glow_context *context, glow_trainer *trainer, cons
   glow_status status = glow_rng_create(context, 3, &rng);
   if (status == GLOW_OK)
     status = glow_rng_normal(rng, x, t->dims * BATCH);
-  for (int64_t i = 0; i < t->dims * BATCH; i++)
+  for (int64_t i = 0; status == GLOW_OK && i < t->dims * BATCH; i++)
     x[i] *= (float)t->spread;
   if (status == GLOW_OK)
     status = glow_trainer_initialise(trainer, x, NULL, BATCH);
