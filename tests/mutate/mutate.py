@@ -19,32 +19,18 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.dont_write_bytecode = True
+import faults  # noqa: E402
 import sites  # noqa: E402
 
 SUITES = {"unit", "train", "contract", "io", "import", "bits", "golden", "fault", "fuzz", "abi"}
 ADDRESS_SPACE = 16 << 30  # of one test program: a fault in a size must not fill the machine
 FILE_SIZE = 1 << 30
+EQUIVALENT = pathlib.Path(__file__).with_name("equivalent.txt")
 ELSEWHERE = ("_neon", "avx512bf16")  # kernels that this machine may not be able to run
 
 
 def output(*command, **options):
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, **options).stdout
-
-
-class Mutant:
-    """One fault: where it is, and the file's text with it."""
-
-    def __init__(self, path, text, site):
-        at, size, new, kind = site
-        self.path, self.kind = path, kind
-        self.line = text.count("\n", 0, at) + 1
-        self.text = text[:at] + new + text[at + size:]
-        self.before = text.split("\n")[self.line - 1].strip()
-        if kind == "removed":
-            self.after = "(left out) " + " ".join(text[at:at + size].split())
-        else:
-            self.after = self.text.split("\n")[self.line - 1].strip()
-        self.key = f"{path}:{at}:{size}:{new.strip()}"
 
 
 class Tree:
@@ -158,11 +144,12 @@ class Test:
         with subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                               stderr=subprocess.DEVNULL, env=self.environment, preexec_fn=limit,
                               start_new_session=True, cwd=self.tree.temporary) as process:
-            end, late = time.monotonic() + 60 + 30 * cpu, False
+            left, late = 100 * (60 + 30 * cpu), False  # looks, not time: a stop is no hang
             try:
                 while process.poll() is None and not late and not (stop and stop.is_set()):
                     time.sleep(0.01)
-                    late = time.monotonic() > end
+                    left -= 1
+                    late = left < 0
             finally:
                 if process.poll() is None:
                     os.killpg(process.pid, signal.SIGKILL)
@@ -204,6 +191,7 @@ class Run:
         self.tree = Tree(root, folder)
         self.library = self.digest("lib", "include", "meson.build")
         self.known = self.read_results()
+        self.equivalent = faults.read_equivalent(EQUIVALENT, self.tree.source)
 
     def digest(self, *names):
         total = hashlib.sha256()
@@ -261,7 +249,7 @@ class Run:
         for name, line in sorted(lines, key=lambda place: chances[place].random()):
             chance = chances[name, line]
             of_kind = lines[name, line][chance.choice(sorted(lines[name, line]))]
-            yield Mutant(name, (self.tree.source / name).read_text(), chance.choice(of_kind))
+            yield faults.Mutant(name, (self.tree.source / name).read_text(), chance.choice(of_kind))
 
     def missed(self):
         """What earlier runs with this seed missed."""
@@ -270,7 +258,7 @@ class Run:
             text = (self.tree.source / name).read_text()
             for site in sites.sites(text) if record["verdict"] == "missed" else []:
                 if f"{name}:{site[0]}:{site[1]}:{site[2].strip()}" == key:
-                    yield Mutant(name, text, site)
+                    yield faults.Mutant(name, text, site)
 
     def order(self, path):
         """First the tests that found most in this folder for the time they take, then those that
@@ -310,10 +298,13 @@ class Run:
 
     def run(self):
         self.prepare()
-        judged = []
+        judged, self.skipped = [], 0
         for mutant in self.missed() if self.options.missed else self.sample():
             if len(judged) == self.options.count:
                 break
+            if mutant.change in self.equivalent:
+                self.skipped += 1
+                continue
             record = self.known.get(mutant.key)
             passed = set(record.get("passed", [])) if record else set()
             asked = {t.state for t in self.tests}
@@ -342,7 +333,8 @@ class Run:
         verdicts = [r["verdict"] for r in self.known.values()]
         print(f"\nseed {self.options.seed}: {len(judged)} faults, {found} found ({percent:.1f} %), "
               f"{len(missed)} missed; not counted: {verdicts.count('same code')} with the same "
-              f"object code, {verdicts.count('does not compile')} that do not compile")
+              f"object code, {verdicts.count('does not compile')} that do not compile, "
+              f"{self.skipped} of {EQUIVALENT.name}")
 
 
 def main():

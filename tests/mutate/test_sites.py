@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
 """Where faults are sown and where not, on a few lines of C. SPDX-License-Identifier: MIT"""
 import os
+import pathlib
 import sys
+import tempfile
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.dont_write_bytecode = True
+import faults as lists  # noqa: E402
 import sites  # noqa: E402
 
 
@@ -61,6 +64,35 @@ class Sites(unittest.TestCase):
         self.assertEqual(faults("static const double a[] = {1.5};\n"), {("1.5", "1.515"),
                                                                         ("1.5", "15.0")})
         self.assertEqual(faults("#define HALF(x) (x / 2)\n"), {("/", "*"), ("2", "1"), ("2", "3")})
+
+
+class Equivalent(unittest.TestCase):
+    """The list of faults that nobody can notice."""
+
+    def read(self, text):
+        with tempfile.TemporaryDirectory() as folder:
+            root = pathlib.Path(folder)
+            (root / "a.c").write_text("static int f(int a) {\n  return a + 2;\n}\n")
+            (root / "list").write_text(text)
+            return lists.read_equivalent(root / "list", root)
+
+    def test_entries(self):
+        entry = "a.c\n- return a + 2;\n+ return a - 2;\nThe reason.\n"
+        change = ("a.c", "return a + 2;", "return a - 2;")
+        self.assertEqual(self.read(""), set())
+        self.assertEqual(self.read("# a comment\n\n" + entry + "More of it.\n"), {change})
+        more = "\n" + entry.replace("- 2", "+ 3")
+        self.assertEqual(self.read(entry + more), {change, (*change[:2], "return a + 3;")})
+
+    def test_what_cannot_be_sown(self):
+        for entry in ("a.c\n- return a + 3;\n+ return a - 3;\nReason.\n",  # no such line
+                      "a.c\n- return a + 2;\n+ return a * 2;\nReason.\n",  # no such fault
+                      "b.c\n- return a + 2;\n+ return a - 2;\nReason.\n",  # no such file
+                      "a.c\n- return a + 2;\n+ return a - 2;\n",  # no reason
+                      "a.c\nReason.\n"):
+            with self.assertRaises(SystemExit):
+                lists.changes_of.__defaults__[0].clear()
+                self.read(entry)
 
 
 unittest.main()

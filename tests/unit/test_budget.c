@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include <glow/glow.h>
+#include <glow/sys/net.h>
 
 #include "host/workspace.h"
 
@@ -168,6 +169,77 @@ static void test_shared_room(void **state) {
   close_fixture(&f);
 }
 
+/* ---- what layers say ------------------------------------------------------------------------- */
+
+/* A net that says nothing of its work. */
+static glow_status silent_configure(void *self, glow_setup *setup, const glow_shape *input,
+                                    int64_t out_channels) {
+  (void)self, (void)setup, (void)input, (void)out_channels;
+  return GLOW_OK;
+}
+static void silent_forward(const void *self, const glow_call *call, const float *x, int64_t stride,
+                           float *out) {
+  (void)self, (void)call, (void)x, (void)stride, (void)out;
+}
+static void silent_backward(const void *self, const glow_call *call, const float *x, int64_t stride,
+                            const float *out, float *dout, float *dx, int64_t dx_stride) {
+  (void)self, (void)call, (void)x, (void)stride, (void)out, (void)dout, (void)dx, (void)dx_stride;
+}
+
+static glow_layer *spline_coupling(glow_context *context) {
+  const glow_net_ops ops = {.struct_size = sizeof ops,
+                            .type = "silent",
+                            .self_size = 8,
+                            .configure = silent_configure,
+                            .forward = silent_forward,
+                            .backward = silent_backward};
+  glow_net *net = NULL;
+  glow_layer *layer = NULL;
+  assert_int_equal(glow_net_create(context, &ops, NULL, &net), GLOW_OK);
+  assert_int_equal(glow_spline_coupling_create(context, NULL, &net, &layer), GLOW_OK);
+  return layer;
+}
+
+static glow_layer *invconv(glow_context *context) {
+  glow_layer *layer = NULL;
+  assert_int_equal(glow_invconv_create(context, NULL, &layer), GLOW_OK);
+  return layer;
+}
+
+/* Work of the layer alone, on height x 2 x channels. */
+static int64_t work_of(glow_layer *(*make)(glow_context *context), int64_t height,
+                       int64_t channels) {
+  const glow_shape shape = {height, 2, channels};
+  glow_context *context = NULL;
+  glow_builder *builder = NULL;
+  glow_model *model = NULL;
+  glow_layer *prior = NULL;
+  assert_int_equal(glow_context_create(NULL, &context), GLOW_OK);
+  assert_int_equal(glow_builder_create(context, &shape, NULL, &builder), GLOW_OK);
+  glow_layer *layer = make(context);
+  assert_int_equal(glow_builder_add(builder, "layer", &layer), GLOW_OK);
+  assert_int_equal(glow_prior_create(context, NULL, &prior), GLOW_OK);
+  assert_int_equal(glow_builder_add(builder, "prior", &prior), GLOW_OK);
+  assert_int_equal(glow_builder_finish(&builder, &model), GLOW_OK);
+  int64_t work = model->nodes[0].forward_work;
+  assert_int_equal(model->nodes[0].inverse_work, work); /* both go through the same formula */
+  glow_model_destroy(&model);
+  glow_context_destroy(&context);
+  return work;
+}
+
+/* A 1x1 convolution: each pixel takes a product with the matrix. A spline coupling: each element
+ * that changes takes the same, and more than the one step of a layer that says nothing. */
+static void test_declared_work(void **state) {
+  (void)state;
+  assert_int_equal(work_of(invconv, 3, 5), 3 * 2 * 5 * 5);
+  assert_int_equal(work_of(invconv, 1, 8), 1 * 2 * 8 * 8);
+  int64_t one = work_of(spline_coupling, 1, 2);
+  assert_true(one > 2 * 2);
+  assert_int_equal(work_of(spline_coupling, 3, 2), 3 * one);
+  assert_int_equal(work_of(spline_coupling, 3, 8), 4 * 3 * one);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_costs),
@@ -175,6 +247,7 @@ int main(void) {
       cmocka_unit_test(test_price_without_declared_work),
       cmocka_unit_test(test_work_per_float),
       cmocka_unit_test(test_shared_room),
+      cmocka_unit_test(test_declared_work),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
