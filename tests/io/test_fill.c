@@ -607,16 +607,18 @@ static void test_arguments(void **state) {
   glow_model_destroy(&model);
 }
 
+static helper_memory memory;
+
 static int set_up(void **state) {
   (void)state;
-  context = helper_context(1, NULL, NULL);
+  context = helper_context(1, NULL, &memory);
   return temp_folder_make(NULL) ? 0 : -1;
 }
 
 static int tear_down(void **state) {
   (void)state;
   glow_context_destroy(&context);
-  return temp_folder_remove() ? 0 : -1;
+  return temp_folder_remove() && memory.live == 0 ? 0 : -1;
 }
 
 int main(void) {

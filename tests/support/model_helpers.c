@@ -31,8 +31,8 @@ bool helper_has_files(void) {
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
-/* The size of each block is stored before it. */
-enum { HEADER = 16 };
+/* The size of each block is stored before it; nobody may write behind it. */
+enum { HEADER = 16, GUARD = 64, GUARDED = 0x5a };
 
 static void *counted_alloc(size_t size, void *payload) {
   helper_memory *memory = payload;
@@ -42,10 +42,11 @@ static void *counted_alloc(size_t size, void *payload) {
     memory->failures++;
     return NULL;
   }
-  char *block = malloc(size + HEADER);
+  char *block = malloc(size + HEADER + GUARD);
   if (!block)
     return NULL;
   memcpy(block, &size, sizeof size);
+  memset(block + HEADER + size, GUARDED, GUARD);
   memory->live++;
   memory->bytes += (int64_t)size;
   return block + HEADER;
@@ -56,6 +57,9 @@ static void counted_free(void *block, void *payload) {
   char *start = (char *)block - HEADER;
   size_t size;
   memcpy(&size, start, sizeof size);
+  for (size_t i = 0; i < GUARD; i++)
+    if (start[HEADER + size + i] != GUARDED)
+      fail_msg("byte %zu of a block of %zu bytes was written", size + i, size);
   memory->live--;
   memory->bytes -= (int64_t)size;
   free(start);

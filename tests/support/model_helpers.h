@@ -34,7 +34,8 @@ bool helper_has_files(void);
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
-/* An allocator that counts and that can be told to fail. For one thread at a time. */
+/* An allocator that counts, can be told to fail, and fails the test that wrote behind a block. For
+ * one thread at a time. */
 typedef struct helper_memory {
   int64_t live;     /* blocks */
   int64_t bytes;    /* in live blocks */
