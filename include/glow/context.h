@@ -53,9 +53,15 @@ typedef void (*glow_log_fn)(int32_t level, const char *text, void *payload);
  * and add products in float32. That is about 1.7 times as fast where the CPU has AVX512-BF16 and no
  * faster elsewhere; the stored activations of training take half the memory. All else stays
  * float32: parameters, their gradients, every other net and layer, and the output of the net.
- * Forward and inverse compute the same output of the net, so x -> z -> x is as exact as in float32,
- * and the promises about batches and threads hold too. Models and checkpoints are the same files.
- * docs/conventions.md says what is rounded where. */
+ *
+ * A coupling moves what it passes on off the middles between two values that its net would tell
+ * apart, by 2^-18 of size 1, so that the net sees the same input both ways. Through 24 couplings
+ * x -> z -> x is then within 1e-5, as in float32; through 96, three samples in a hundred are still
+ * 1e-3 off at places. Where each must come back, load the model in a context of float32. Spline
+ * couplings, and layers of one's own, with such a net do not move anything, and are 1e-3 off. Nets
+ * see values below 2^-8 as 0, so normalise what they see, as Glow does. The promises about batches
+ * and threads hold, and models and checkpoints are the same files. docs/conventions.md says what is
+ * rounded where. */
 enum { GLOW_PRODUCTS_FLOAT32 = 1501, GLOW_PRODUCTS_BFLOAT16 = 1502 };
 
 typedef struct glow_context_options {

@@ -35,6 +35,12 @@ glow_status glow_setup_net(glow_setup *setup, int32_t net, const glow_shape *inp
   return GLOW_OK;
 }
 
+int32_t glow_setup_net_rounds(const glow_setup *setup, int32_t net) {
+  const glow_net *n = setup ? net_of(setup->node, net) : NULL;
+  return n && n->ops.flags & GLOW_NET_ROUNDS_INPUT &&
+         glow_context_products(n->context) == GLOW_PRODUCTS_BFLOAT16;
+}
+
 glow_call glow__call_of_net(const glow_call *call, int32_t net) {
   glow_call own = *call;
   own.part = &call->node->layer->nets[net]->part;

@@ -1,8 +1,8 @@
 /* The handle of a conditioner network: its table and its options. SPDX-License-Identifier: MIT */
 #include "host/handles.h"
 
-static const uint32_t known_flags =
-    GLOW_NET_ALWAYS_PREPARES | GLOW_NET_INFERENCE_ONLY | GLOW_NET_SKIPS_GRADIENTS;
+static const uint32_t known_flags = GLOW_NET_ALWAYS_PREPARES | GLOW_NET_INFERENCE_ONLY |
+                                    GLOW_NET_SKIPS_GRADIENTS | GLOW_NET_ROUNDS_INPUT;
 
 static glow_status net_check_ops(const glow_net_ops *ops) {
   if (!ops->type || !*ops->type)

@@ -80,7 +80,7 @@ static glow_status coupling_divide(coupling *c, glow_context *context) {
 
 /* Whether x1 has to be gathered into rows for the net. */
 static bool coupling_gathers(const coupling *c) {
-  return c->o.mask != GLOW_MASK_CHANNELS && c->seen;
+  return (c->o.mask != GLOW_MASK_CHANNELS || c->rounds) && c->seen;
 }
 
 static glow_status coupling_declare(coupling *c, glow_setup *setup) {
@@ -106,6 +106,7 @@ static glow_status coupling_configure(void *self, glow_setup *setup, const glow_
   c->width = input->width;
   c->image = input->height * input->width;
   c->channels = input->channels;
+  c->rounds = glow_setup_net_rounds(setup, COUPLING_NET);
   GLOW_TRY(coupling_divide(c, glow_setup_context(setup)));
   c->out = glow__coupling_is_affine(c) ? 2 * c->changed : c->changed;
   glow_shape seen = {input->height, input->width, c->seen};
@@ -130,11 +131,6 @@ static void coupling_destroy(void *self, glow_context *context) {
 
 /* ---- passes ---------------------------------------------------------------------------------- */
 
-/* First element of a pixel that the net sees, where x1 is read in place. */
-static int64_t coupling_seen_from(const coupling *c) {
-  return c->o.mask == GLOW_MASK_CHANNELS && c->o.invert ? c->changed : 0;
-}
-
 /* Floats from one pixel of the net's input to the next. */
 static int64_t coupling_stride(const coupling *c) {
   return coupling_gathers(c) ? c->seen : c->channels;
@@ -143,7 +139,7 @@ static int64_t coupling_stride(const coupling *c) {
 /* The net's input for x. */
 static const float *coupling_net_input(const coupling *c, const glow_call *call, const float *x) {
   if (!coupling_gathers(c))
-    return x + coupling_seen_from(c);
+    return x + glow__coupling_seen_from(c);
   glow__coupling_run run = glow__coupling_begin(c, call);
   run.from = x;
   run.to = glow_call_scratch(call, c->x_seen);
@@ -196,7 +192,7 @@ static void coupling_net_backward(const coupling *c, glow__coupling_run *run) {
   int64_t stride = coupling_stride(c);
   if (!coupling_gathers(c)) {
     glow_call_net_backward(call, COUPLING_NET, seen, stride, run->h, run->dh,
-                           g->dx + coupling_seen_from(c), stride);
+                           g->dx + glow__coupling_seen_from(c), stride);
     return;
   }
   float *d_seen = glow_call_scratch(call, c->dx_seen);

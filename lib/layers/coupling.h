@@ -11,6 +11,7 @@ typedef struct glow__coupling {
   glow_coupling_options o;
   int64_t width, image, channels; /* image: pixels of a sample */
   int64_t seen;                   /* channels of a pixel that the net sees */
+  bool rounds;            /* the net rounds its input: it is given what it sees (rounded.h) */
   int64_t changed;        /* channels of a pixel that changes, also those of shift and raw */
   int64_t out;            /* of the net: changed, or twice as many */
   int32_t *order;         /* listed channels: those of x1 and x2, in memory of the context; */
@@ -61,10 +62,16 @@ void glow__coupling_diagnose(const glow__coupling_run *run, glow_findings *findi
 
 /* ---- coupling_seen.c: x1 in rows of its own, for the net ------------------------------------- */
 
-/* to [pixels, seen] = x1: under a checkerboard all channels, 0 where the mask is 0. */
+/* to [pixels, seen] = x1, rounded if the net rounds: under a checkerboard all channels, 0 where the
+ * mask is 0. */
 void glow__coupling_gather(glow__coupling_run *run);
 /* Adds `from` [pixels, seen] to `to`, where x1 is. */
 void glow__coupling_scatter_add(glow__coupling_run *run);
+
+/* First channel of x1, where it is a run of channels. */
+static inline int64_t glow__coupling_seen_from(const glow__coupling *c) {
+  return c->o.mask == GLOW_MASK_CHANNELS && c->o.invert ? c->changed : 0;
+}
 
 /* Is the checkerboard's mask 1 at pixel p? */
 static inline bool glow__coupling_mask(const glow__coupling *c, int64_t p) {

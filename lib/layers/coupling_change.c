@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "layers/coupling.h"
+#include "layers/rounded.h"
 #include "layers/scale_function.h"
 
 glow__coupling_run glow__coupling_begin(const glow__coupling *c, const glow_call *call) {
@@ -144,6 +145,19 @@ static void pass_x1_on(const glow__coupling_run *run, const piece *at) {
   }
 }
 
+/* Moves x1 of a piece's pixels, in place, to where a net that rounds sees it both ways alike. */
+static void settle_x1(const glow__coupling_run *run, const piece *at) {
+  const glow__coupling *c = run->c;
+  for (int64_t p = at->pixel; p < at->end; p++) {
+    part of = coupling_change_part_of(c, p);
+    float *same = run->to + p * c->channels + of.same;
+    for (int64_t j = 0; j < (c->x1 ? c->seen : of.same_count); j++) {
+      float *v = same + (c->x1 ? c->x1[j] : j);
+      *v = glow__settled(*v);
+    }
+  }
+}
+
 /* sign: of the log-det. The sum over a pixel's channels, or over a piece of them, is added to the
  * sample's, so the sums do not depend on where pieces of pixels end. */
 static void change_piece(const glow__coupling_run *run, const piece *at, change_fn fn,
@@ -158,6 +172,8 @@ static void change_piece(const glow__coupling_run *run, const piece *at, change_
   scales_of(run, at, false, &scales);
   if (run->from != run->to && at->from == 0)
     pass_x1_on(run, at);
+  if (c->rounds && at->from == 0)
+    settle_x1(run, at);
   for (int64_t p = at->pixel; p < at->end; p += rows) {
     if (!coupling_change_part_of(c, p).changes)
       continue;

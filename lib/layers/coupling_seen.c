@@ -1,25 +1,31 @@
 /* What a coupling's net sees, x1, in rows of its own: under a checkerboard, where x1 is some of the
- * pixels, and if channels are listed. By groups of samples. SPDX-License-Identifier: MIT */
-#include <string.h>
-
+ * pixels, if channels are listed, and if the net rounds. By groups of samples.
+ * SPDX-License-Identifier: MIT */
 #include "layers/coupling.h"
+#include "layers/rounded.h"
+
+/* Does the net see pixel p? */
+static bool coupling_sees(const glow__coupling *c, int64_t p) {
+  return c->o.mask != GLOW_MASK_CHECKERBOARD || glow__coupling_mask(c, p);
+}
+
+/* Where channel j of what the net sees is in a pixel. */
+static inline int64_t coupling_seen_at(const glow__coupling *c, int64_t j) {
+  return c->x1 ? c->x1[j] : glow__coupling_seen_from(c) + j;
+}
 
 static void coupling_gather_task(void *arg, uint32_t task, uint32_t worker) {
   const glow__coupling_run *run = arg;
   const glow__coupling *c = run->c;
-  size_t bytes = (size_t)c->channels * sizeof(float);
   (void)worker;
   for (int64_t p = glow__coupling_first(run, task); p < glow__coupling_last(run, task); p++) {
     const float *from = run->from + p * c->channels;
     float *to = run->to + p * c->seen;
-    for (int64_t j = 0; c->x1 && j < c->seen; j++)
-      to[j] = from[c->x1[j]];
-    if (c->x1)
-      continue;
-    if (glow__coupling_mask(c, p))
-      memcpy(to, from, bytes);
-    else
-      memset(to, 0, bytes);
+    bool sees = coupling_sees(c, p);
+    for (int64_t j = 0; j < c->seen; j++)
+      to[j] = sees ? from[coupling_seen_at(c, j)] : 0.0f;
+    for (int64_t j = 0; c->rounds && j < c->seen; j++)
+      to[j] = glow__rounded(to[j]);
   }
 }
 
@@ -34,9 +40,9 @@ static void coupling_scatter_add_task(void *arg, uint32_t task, uint32_t worker)
   for (int64_t p = glow__coupling_first(run, task); p < glow__coupling_last(run, task); p++) {
     const float *from = run->from + p * c->seen;
     float *to = run->to + p * c->channels;
-    bool all = c->x1 || glow__coupling_mask(c, p);
-    for (int64_t j = 0; all && j < c->seen; j++)
-      to[c->x1 ? c->x1[j] : j] += from[j];
+    bool sees = coupling_sees(c, p);
+    for (int64_t j = 0; sees && j < c->seen; j++)
+      to[coupling_seen_at(c, j)] += from[j];
   }
 }
 

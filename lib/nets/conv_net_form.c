@@ -41,7 +41,7 @@ glow_status glow__conv_net_form(const void *self, const glow_call *call, glow_ne
   glow_context *context = glow_call_context(call);
   const glow_net_ops ops = {.struct_size = sizeof ops,
                             .type = glow__conv_net_ops.type,
-                            .flags = GLOW_NET_ALWAYS_PREPARES | GLOW_NET_SKIPS_GRADIENTS,
+                            .flags = glow__conv_net_ops.flags,
                             .options = glow__conv_net_ops.options,
                             .self_size = glow__conv_net_ops.self_size,
                             .configure = conv_form_configure,

@@ -422,6 +422,7 @@ static void test_null_rest(void **state) {
   BAD(glow_setup_logits(NULL, 1));
   BAD(glow_setup_condition(NULL, &shape));
   BAD(glow_setup_net(NULL, 0, &shape, 1));
+  assert_int_equal(glow_setup_net_rounds(NULL, 0), 0);
   BAD(glow_setup_labels(NULL, 1));
   BAD(glow_setup_initialise(NULL, 1, 1));
   assert_null(glow_call_tensor(NULL, 0));

@@ -302,6 +302,7 @@ static glow_status wrong_configure(void *self, glow_setup *setup, const glow_sha
                                    glow_shape *out) {
   const wrong_layer *w = self;
   *out = *in;
+  assert_int_equal(glow_setup_net_rounds(setup, 2), 0); /* there is none */
   if (w->wrong != NOT_CONFIGURED)
     GLOW_TRY(glow_setup_net(setup, PAIR_SCALE, in, 1));
   if (w->wrong == TWICE)

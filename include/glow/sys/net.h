@@ -21,7 +21,9 @@ extern "C" {
 enum {
   GLOW_NET_ALWAYS_PREPARES = 1, /* prepare succeeds on all finite parameters */
   GLOW_NET_INFERENCE_ONLY = 2,  /* no backward; then the layer with this net has none either */
-  GLOW_NET_SKIPS_GRADIENTS = 4  /* as GLOW_LAYER_SKIPS_GRADIENTS, for the net alone */
+  GLOW_NET_SKIPS_GRADIENTS = 4, /* as GLOW_LAYER_SKIPS_GRADIENTS, for the net alone */
+  GLOW_NET_ROUNDS_INPUT = 8     /* where the context's products are bfloat16, the net rounds its
+                                   input to bfloat16, so that small errors of it can become large */
 };
 
 typedef struct glow_net_ops {
@@ -82,6 +84,12 @@ GLOW_API glow_status glow_context_register_net(glow_context *context, const glow
  * [H, W, out_channels]. Called once for each net. */
 GLOW_API glow_status glow_setup_net(glow_setup *setup, int32_t net, const glow_shape *input,
                                     int64_t out_channels);
+/* 1 if net number `net` has GLOW_NET_ROUNDS_INPUT and the context's products are bfloat16. A layer
+ * whose inverse runs the net on values that come back must then see to it that they round as they
+ * did: glow_coupling_create's moves what it passes on off the middle between two neighbours
+ * (docs/conventions.md). For the layer's `configure`; 0 for NULL and for nets that are not there.
+ */
+GLOW_API int32_t glow_setup_net_rounds(const glow_setup *setup, int32_t net);
 /* In the layer's `initialise`: to be called for each net; does nothing in rounds that are not this
  * net's. x: the net's input, pixels of `stride` floats; NULL except in the phase BATCH. */
 GLOW_API glow_status glow_call_net_initialise(const glow_call *call, int32_t net, int32_t round,
