@@ -33,8 +33,15 @@ GLOW_API double glow_schedule_rate(const glow_schedule *schedule, int64_t step);
 
 typedef struct glow_optimizer glow_optimizer;
 
-enum { GLOW_OPTIMIZER_SGD = 1001, GLOW_OPTIMIZER_ADAM = 1002, GLOW_OPTIMIZER_ADAMAX = 1003 };
+enum {
+  GLOW_OPTIMIZER_SGD = 1001,
+  GLOW_OPTIMIZER_ADAM = 1002,
+  GLOW_OPTIMIZER_ADAMAX = 1003,
+  GLOW_OPTIMIZER_LION = 1004
+};
 /* SGD: v = beta1 v + g; p -= rate v. Adam and Adamax: Kingma and Ba 2015, with bias correction.
+ * Lion (Chen et al. 2023): p -= rate sign(beta1 m + (1 - beta1) g), with sign(0) = 0, then
+ * m = beta2 m + (1 - beta2) g; its authors use beta2 0.99, and a rate 3 to 10 times below Adam's.
  * Weight decay is decoupled (Loshchilov and Hutter 2019): p -= rate weight_decay p, before the
  * step. */
 typedef struct glow_optimizer_options {
@@ -42,7 +49,7 @@ typedef struct glow_optimizer_options {
   int32_t kind; /* default Adam */
   int32_t reserved;
   double beta1;        /* also the momentum of SGD; default 0.9 */
-  double beta2;        /* default 0.999 */
+  double beta2;        /* default 0.999; not for SGD */
   double epsilon;      /* default 1e-8 */
   double weight_decay; /* default 0 */
 } glow_optimizer_options;
@@ -76,6 +83,17 @@ GLOW_API glow_status glow_optimizer_set_rate_factor(glow_optimizer *optimizer, c
                                                     double factor);
 /* Factor of the tensor of this name; NaN if there is none. */
 GLOW_API double glow_optimizer_rate_factor(const glow_optimizer *optimizer, const char *tensor);
+/* The optimizer's state, flat vectors laid out as glow_model_parameters, owned by the optimizer: 0
+ * is m, the average of gradients (the momentum of SGD); 1 is v, for Adam and Adamax; NULL for
+ * others. It may be written between steps, to go on with a run whose state was kept elsewhere: set
+ * the step count too. A state with which the parameters would not be finite is
+ * refused by the next step. */
+GLOW_API float *glow_optimizer_state(glow_optimizer *optimizer, int32_t index);
+/* Sets the number of updates made so far, 0 or more, from which bias corrections follow. */
+GLOW_API glow_status glow_optimizer_set_step_count(glow_optimizer *optimizer, int64_t steps);
+/* Fills *out, whose struct_size the caller has set, with the options in force. */
+GLOW_API glow_status glow_optimizer_get_options(const glow_optimizer *optimizer,
+                                                glow_optimizer_options *out);
 /* Updates made so far. */
 GLOW_API int64_t glow_optimizer_step_count(const glow_optimizer *optimizer);
 

@@ -15,7 +15,7 @@
 /* ---- the tables ------------------------------------------------------------------------------ */
 
 static const char *const modes[] = {"inference", "stored", "reconstructed", "fit", NULL};
-static const char *const optimizers[] = {"sgd", "adam", "adamax", NULL};
+static const char *const optimizers[] = {"sgd", "adam", "adamax", "lion", NULL};
 static const char *const schedules[] = {"constant", "cosine", "exponential", NULL};
 
 #define FIELD(name, kind, ...)                                                                     \
@@ -86,7 +86,8 @@ size_t glow__field_size(int32_t type) {
 int32_t glow__record_parts(const glow__record *record, const char *parts[GLOW_CHECKPOINT_PARTS]) {
   int32_t count = 0;
   parts[count++] = "m";
-  if (record->optimizer.kind != GLOW_OPTIMIZER_SGD)
+  if (record->optimizer.kind == GLOW_OPTIMIZER_ADAM ||
+      record->optimizer.kind == GLOW_OPTIMIZER_ADAMAX)
     parts[count++] = "v";
   if (record->trainer.average)
     parts[count++] = "average";

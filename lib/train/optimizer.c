@@ -4,6 +4,7 @@
  *   SGD      m <- b1 m + g;              p <- p - r m
  *   Adam     m <- m + (1 - b1)(g - m);   v <- b2 v + (1 - b2) g^2;
  *            p <- p - r / (1 - b1^t) m / (sqrt(v) / sqrt(1 - b2^t) + eps)
+ *   Lion     p <- p - r sign(b1 m + (1 - b1) g);  m <- b2 m + (1 - b2) g     (Chen et al. 2023)
  *   Adamax   m as Adam;                  v <- max(b2 v, |g| + eps);  p <- p - r / (1 - b1^t) m / v
  *
  * The rate r is that of a tensor: the step's times the tensor's factor. What is held is left alone.
@@ -30,7 +31,8 @@ struct glow_optimizer {
   glow__flat flat;
   glow__rates rates;
   float *m;    /* flat vectors as long as the parameters */
-  float *v;    /* NULL for SGD */
+  float *v;    /* NULL for SGD and Lion */
+  bool lent;   /* the caller has had the state in hand, and may have written anything */
   float *kept; /* [slots, slot_size]: old parameters of the layers being tried */
   uint32_t slots;
   int64_t slot_size; /* parameters of the largest layer */
@@ -53,6 +55,10 @@ typedef struct block {
   float p[BLOCK], m[BLOCK], v[BLOCK];
 } block;
 
+static bool has_v(int32_t kind) {
+  return kind == GLOW_OPTIMIZER_ADAM || kind == GLOW_OPTIMIZER_ADAMAX;
+}
+
 static factors make_factors(const glow_optimizer *o, double rate) {
   const glow_optimizer_options *c = &o->options;
   double t = (double)(o->steps + 1);
@@ -66,7 +72,7 @@ static factors make_factors(const glow_optimizer *o, double rate) {
                .rest2 = (float)(1.0 - c->beta2),
                .epsilon = (float)c->epsilon,
                .root = (float)sqrt(1.0 - pow(c->beta2, t))};
-  if (c->kind != GLOW_OPTIMIZER_SGD)
+  if (has_v(c->kind))
     f.correction = 1.0 - pow(c->beta1, t);
   return f;
 }
@@ -94,6 +100,13 @@ __attribute__((noinline)) static void update(const factors *f, int64_t count, co
       out->v[i] = f->beta2 * v[i] + f->rest2 * g[i] * g[i];
       float denominator = sqrtf(out->v[i]) / f->root + f->epsilon;
       out->p[i] = f->keep * p[i] - f->rate * out->m[i] / denominator;
+    }
+    break;
+  case GLOW_OPTIMIZER_LION:
+    for (int64_t i = 0; i < count; i++) {
+      float c = f->beta1 * m[i] + f->rest1 * g[i];
+      out->m[i] = f->beta2 * m[i] + f->rest2 * g[i];
+      out->p[i] = f->keep * p[i] - f->rate * (float)((c > 0.0f) - (c < 0.0f));
     }
     break;
   default:
@@ -226,7 +239,8 @@ static void move_layer(void *arg, uint32_t task, uint32_t worker) {
 /* With |g| below 1e15, rate below 1e3 and epsilon above 1e-12, no value in an update reaches 1e37.
  * */
 static bool may_overflow(const glow_optimizer *o, double squares, double rate) {
-  return !(squares < 1e30 && rate * o->rates.largest < 1e3 && o->options.epsilon > 1e-12);
+  return o->lent ||
+         !(squares < 1e30 && rate * o->rates.largest < 1e3 && o->options.epsilon > 1e-12);
 }
 
 static void optimizer_run(const glow_optimizer *o, uint32_t tasks, glow_task_fn fn, job *j) {
@@ -274,6 +288,7 @@ static glow_status optimizer_check(const void *options) {
 static const glow_choice kinds[] = {{GLOW_OPTIMIZER_SGD, 0, "sgd"},
                                     {GLOW_OPTIMIZER_ADAM, 0, "adam"},
                                     {GLOW_OPTIMIZER_ADAMAX, 0, "adamax"},
+                                    {GLOW_OPTIMIZER_LION, 0, "lion"},
                                     {0, 0, NULL}};
 static const glow_option rows[] = {
     GLOW_OPTION(glow_optimizer_options, kind, CHOICE, .choices = kinds, .prefix = "GLOW_OPTIMIZER_",
@@ -309,9 +324,9 @@ static glow_status optimizer_allocate(glow_optimizer *o) {
   choose_slots(o);
   o->kept = glow_allocate(o->context, o->slots * (size_t)o->slot_size * sizeof(float));
   o->m = o->kept ? glow_allocate(o->context, bytes) : NULL;
-  if (o->m && o->options.kind != GLOW_OPTIMIZER_SGD)
+  if (o->m && has_v(o->options.kind))
     o->v = glow_allocate(o->context, bytes);
-  return o->m && (o->v || o->options.kind == GLOW_OPTIMIZER_SGD) ? GLOW_OK : GLOW_E_MEMORY;
+  return o->m && (o->v || !has_v(o->options.kind)) ? GLOW_OK : GLOW_E_MEMORY;
 }
 
 glow_status glow_optimizer_create(const glow_model *model, const glow_optimizer_options *options,
@@ -397,6 +412,36 @@ double glow_optimizer_rate_factor(const glow_optimizer *optimizer, const char *t
 
 glow__rates *glow__optimizer_rates(glow_optimizer *optimizer) {
   return &optimizer->rates;
+}
+
+/* ---- state for loops of the caller's own ----------------------------------------------------- */
+
+float *glow_optimizer_state(glow_optimizer *optimizer, int32_t index) {
+  GLOW_LIVE_OR(optimizer, OPTIMIZER, NULL);
+  if (!optimizer || (index != 0 && index != 1))
+    return NULL;
+  optimizer->lent = true;
+  return index == 0 ? optimizer->m : optimizer->v;
+}
+
+glow_status glow_optimizer_set_step_count(glow_optimizer *optimizer, int64_t steps) {
+  GLOW_LIVE(optimizer, OPTIMIZER);
+  if (!optimizer || steps < 0 || steps > INT64_MAX / 2)
+    return glow_error(GLOW_E_ARGUMENT,
+                      "glow_optimizer_set_step_count: NULL, or %lld steps, which cannot have been "
+                      "made",
+                      (long long)steps);
+  optimizer->steps = steps;
+  return GLOW_OK;
+}
+
+glow_status glow_optimizer_get_options(const glow_optimizer *optimizer,
+                                       glow_optimizer_options *out) {
+  GLOW_LIVE(optimizer, OPTIMIZER);
+  if (!optimizer || !out)
+    return glow_error(GLOW_E_ARGUMENT, "glow_optimizer_get_options: NULL argument");
+  return glow__struct_fill(out, &optimizer->options, sizeof optimizer->options,
+                           sizeof optimizer->options, "glow_optimizer_options");
 }
 
 /* ---- for checkpoints ------------------------------------------------------------------------- */

@@ -16,7 +16,7 @@ glow_status glow__optimizer_apply(glow_optimizer *optimizer, const float *gradie
 
 /* The optimizer's options; valid for as long as it lives. */
 const glow_optimizer_options *glow__optimizer_options(const glow_optimizer *optimizer);
-/* The state of a trainer's optimizer: flat vectors, v NULL for SGD. */
+/* The state of a trainer's optimizer: flat vectors, v NULL for SGD and Lion. */
 void glow__optimizer_moments(const glow_optimizer *optimizer, float **m, float **v);
 void glow__optimizer_set_steps(glow_optimizer *optimizer, int64_t steps);
 
@@ -80,7 +80,7 @@ typedef struct glow__progress {
 typedef struct glow__trainer_vectors {
   float *parameters; /* the trained ones, even while the average is in use */
   float *m;
-  float *v;       /* NULL for SGD */
+  float *v;       /* NULL for SGD and Lion */
   float *average; /* NULL if there is none */
 } glow__trainer_vectors;
 

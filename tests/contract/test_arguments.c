@@ -302,6 +302,7 @@ static void test_null_training(void **state) {
   glow_optimizer *optimizer = NULL;
   glow_trainer *trainer = NULL;
   glow_batch batch = GLOW_BATCH_INIT;
+  glow_optimizer_options options = GLOW_OPTIMIZER_OPTIONS_INIT;
   const glow_run_options run = GLOW_RUN_OPTIONS_INIT;
   uint8_t pixels[256] = {0};
   batch.count = 1;
@@ -317,6 +318,10 @@ static void test_null_training(void **state) {
   assert_true(isnan(glow_trainer_rate_factor(b->trainer, NULL)));
   BAD(glow_optimizer_step(NULL, b->model, b->x, 0.1));
   OK(glow_optimizer_create(b->model, NULL, &optimizer));
+  BAD(glow_optimizer_set_step_count(NULL, 1));
+  BAD(glow_optimizer_get_options(NULL, &options));
+  BAD(glow_optimizer_get_options(optimizer, NULL));
+  assert_null(glow_optimizer_state(NULL, 0));
   BAD(glow_optimizer_step(optimizer, NULL, b->x, 0.1));
   BAD(glow_optimizer_step(optimizer, b->model, NULL, 0.1));
   BAD(glow_optimizer_step(optimizer, b->model, glow_model_parameters(b->model), NAN));

@@ -67,7 +67,7 @@ static void check_continued(int32_t optimizer, int32_t mode, int variant) {
 
 static void test_continued(void **state) {
   (void)state;
-  for (int32_t optimizer = GLOW_OPTIMIZER_SGD; optimizer <= GLOW_OPTIMIZER_ADAMAX; optimizer++)
+  for (int32_t optimizer = GLOW_OPTIMIZER_SGD; optimizer <= GLOW_OPTIMIZER_LION; optimizer++)
     for (int32_t mode = GLOW_MODE_STORED; mode <= GLOW_MODE_RECONSTRUCTED; mode++)
       for (int variant = 0; variant < CASE_VARIANTS; variant++)
         check_continued(optimizer, mode, variant);

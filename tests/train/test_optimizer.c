@@ -41,6 +41,12 @@ static void reference(const glow_optimizer_options *o, int t, double rate, doubl
     *p -= rate * *m;
     return;
   }
+  if (o->kind == GLOW_OPTIMIZER_LION) {
+    double c = o->beta1 * *m + (1.0 - o->beta1) * g;
+    *p -= c > 0 ? rate : c < 0 ? -rate : 0;
+    *m = o->beta2 * *m + (1.0 - o->beta2) * g;
+    return;
+  }
   *m = o->beta1 * *m + (1.0 - o->beta1) * g;
   double m_hat = *m / (1.0 - pow(o->beta1, t));
   if (o->kind == GLOW_OPTIMIZER_ADAM) {
@@ -99,6 +105,12 @@ static void test_adamax(void **state) {
   (void)state;
   check_formula(GLOW_OPTIMIZER_ADAMAX, 0.0);
   check_formula(GLOW_OPTIMIZER_ADAMAX, 0.3);
+}
+
+static void test_lion(void **state) {
+  (void)state;
+  check_formula(GLOW_OPTIMIZER_LION, 0.0);
+  check_formula(GLOW_OPTIMIZER_LION, 0.3);
 }
 
 /* ---- all or nothing -------------------------------------------------------------------------- */
@@ -334,8 +346,61 @@ static void test_arguments(void **state) {
   glow_context_destroy(&context);
 }
 
+/* A loop of one's own that goes on with the state of another one, to the bit; and state that is not
+ * finite refuses the step. */
+static void test_state(void **state) {
+  glow_context *context = new_context(1, NULL);
+  (void)state;
+  for (int32_t kind = GLOW_OPTIMIZER_SGD; kind <= GLOW_OPTIMIZER_LION; kind++) {
+    glow_model *whole = new_stirred_model(context, NULL), *half = new_stirred_model(context, NULL);
+    glow_optimizer *a = new_optimizer(whole, kind, 0.01), *b = new_optimizer(half, kind, 0.01);
+    glow_optimizer_options options = GLOW_OPTIMIZER_OPTIONS_INIT;
+    int64_t count = glow_model_parameter_count(whole);
+    size_t bytes = (size_t)count * sizeof(float);
+    bool has_v = kind == GLOW_OPTIMIZER_ADAM || kind == GLOW_OPTIMIZER_ADAMAX;
+    for (int t = 1; t <= 6; t++) {
+      float *g = new_gradients(context, whole, (uint64_t)t);
+      ok(glow_optimizer_step(a, whole, g, 0.01));
+      if (t == 3) { /* b goes on in another optimizer */
+        glow_optimizer *c = new_optimizer(half, kind, 0.01);
+        ok(glow_optimizer_step(b, half, g, 0.01));
+        memcpy(glow_optimizer_state(c, 0), glow_optimizer_state(b, 0), bytes);
+        assert_true((glow_optimizer_state(c, 1) != NULL) == has_v);
+        if (has_v)
+          memcpy(glow_optimizer_state(c, 1), glow_optimizer_state(b, 1), bytes);
+        ok(glow_optimizer_set_step_count(c, glow_optimizer_step_count(b)));
+        glow_optimizer_destroy(&b);
+        b = c;
+      } else {
+        ok(glow_optimizer_step(b, half, g, 0.01));
+      }
+      same_bits(half, glow_model_parameters(whole));
+      free(g);
+    }
+    float *g = new_gradients(context, whole, 7);
+    ok(glow_optimizer_get_options(b, &options));
+    assert_int_equal(options.kind, kind);
+    assert_true(options.weight_decay == 0.01);
+    glow_optimizer_state(b, kind == GLOW_OPTIMIZER_ADAM)[5] = NAN;
+    refused(glow_optimizer_step(b, half, g, 0.01), GLOW_E_NUMERIC, "not finite");
+    same_bits(half, glow_model_parameters(whole));
+    assert_int_equal(glow_optimizer_step_count(b), 6);
+    refused(glow_optimizer_set_step_count(b, -1), GLOW_E_ARGUMENT, "-1 steps");
+    assert_null(glow_optimizer_state(b, 2));
+    assert_null(glow_optimizer_state(NULL, 0));
+    free(g);
+    glow_optimizer_destroy(&a);
+    glow_optimizer_destroy(&b);
+    glow_model_destroy(&whole);
+    glow_model_destroy(&half);
+  }
+  glow_context_destroy(&context);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_lion),
+      cmocka_unit_test(test_state),
       cmocka_unit_test(test_sgd),
       cmocka_unit_test(test_adam),
       cmocka_unit_test(test_adamax),

@@ -66,7 +66,7 @@ static void test_factor_is_a_rate(void **state) {
   const bench *b = *state;
   static const double factors[] = {2.0, 1.0, 0.3, 0.0};
   static const char *const prefixes[] = {"level0", "", "level1.step0.coupling", "prior.mean"};
-  for (int32_t kind = GLOW_OPTIMIZER_SGD; kind <= GLOW_OPTIMIZER_ADAMAX; kind++)
+  for (int32_t kind = GLOW_OPTIMIZER_SGD; kind <= GLOW_OPTIMIZER_LION; kind++)
     for (int k = 0; k < 4; k++) {
       glow_model *one = helper_glow(b->context, NULL, 1), *other = helper_glow(b->context, NULL, 1);
       glow_optimizer *with = new_optimizer(one, kind), *whole = new_optimizer(other, kind);
