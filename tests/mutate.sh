@@ -2,7 +2,8 @@
 # Would the tests notice? Sows faults into a copy of lib/, one at a time: a changed constant, sign,
 # operator or comparison, `&&` for `||`, a statement left out. Runs the quick suites until one fails,
 # and at the end names the faults that nobody noticed. A fault that does not compile, or compiles to
-# the same code, does not count. Usage:
+# the same code, or stands in mutate/equivalent.txt with the reason why nobody can notice it, does not
+# count. Usage:
 #   sh tests/mutate.sh [--seed N] [--count N] [--missed] [--only TEXT] [--jobs N] [--longest S]
 #   --seed N     which sample (1);  --count N   of how many faults (200)
 #   --missed     only what earlier runs with this seed missed, with the tests as they are now
