@@ -188,6 +188,7 @@ static void run_all(glow__check *c, bool second) {
   call.gradients = NULL;
   call.stored = NULL;
   call.stored_valid = false;
+  glow__check_none_failed(c);
   glow__node_inverse(&call, g.y, back, logdet, NULL);
 }
 

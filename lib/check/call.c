@@ -202,6 +202,13 @@ bool glow__check_forward_any(glow__check *c, const float *x, const glow__outputs
   return forward_call(c, x, 0, c->samples, GLOW_LATENTS_RAW, NULL, out);
 }
 
+/* What earlier calls said of samples does not count. */
+void glow__check_none_failed(glow__check *c) {
+  c->ws->failure.failed = false;
+  for (int64_t n = 0; n < c->ws->plan.batch; n++)
+    c->ws->statuses[n] = GLOW_OK;
+}
+
 /* The call alone. What it says of samples that it has no inverse of is in the workspace. */
 static glow_status inverse_call(glow__check *c, const glow__outputs *in, int64_t first,
                                 int64_t samples, int32_t form, float *x, double *logdet,
@@ -213,9 +220,7 @@ static glow_status inverse_call(glow__check *c, const glow__outputs *in, int64_t
     logdet[n] = c->start;
   for (int64_t n = 0; logprior && n < samples; n++)
     logprior[n] = c->start;
-  c->ws->failure.failed = false;
-  for (int64_t n = 0; n < samples; n++)
-    c->ws->statuses[n] = GLOW_OK;
+  glow__check_none_failed(c);
   glow_status status = node->layer->ops.inverse(node->layer->self, &call,
                                                 node->out_size ? in->y : NULL, x, logdet, logprior);
   *fine = call_end(c, "inverse", &call);
@@ -311,7 +316,7 @@ bool glow__check_inverse_backward(glow__check *c, const glow__outputs *in, float
   fill_saved(c, saved);
   call.stored = saved;
   memset(logdet, 0, (size_t)c->samples * sizeof *logdet);
-  c->ws->failure.failed = false;
+  glow__check_none_failed(c);
   if (node->layer->ops.inverse(node->layer->self, &call, node->out_size ? in->y : NULL, x, logdet,
                                NULL) != GLOW_OK) {
     glow__check_fault(c, "inverse fails on what forward gave: %s", glow_last_error());

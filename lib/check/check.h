@@ -153,6 +153,8 @@ bool glow__check_logits_call(glow__check *c, const float *x, int64_t first, int6
  * for an inverse that ends with an error. Samples that inverse has marked: ws->statuses. */
 bool glow__check_forward_any(glow__check *c, const float *x, const glow__outputs *out);
 bool glow__check_inverse_any(glow__check *c, const glow__outputs *in, float *x, double *logdet);
+/* No sample is marked any more: before a call of inverse. */
+void glow__check_none_failed(glow__check *c);
 bool glow__check_logits_any(glow__check *c, const float *x, int64_t first, int64_t samples,
                             int32_t set);
 bool glow__check_logits_backward(glow__check *c, const float *x, const float *d_logits, float *dx,
