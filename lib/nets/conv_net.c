@@ -81,7 +81,9 @@ static glow_status declare_weights(glow__conv_net *net, glow_setup *setup, bool 
 
 static glow_status declare_forward(glow__conv_net *net, glow_setup *setup) {
   int64_t partial = glow__conv_partial(net);
-  GLOW_TRY(glow_setup_scratch(setup, 0, net->image * 9 * net->out, &net->taps));
+  int64_t packed = net->products->packed_floats(glow_setup_context(setup), 1, 9 * net->out);
+  int64_t taps = packed > 9 * net->out ? packed : 9 * net->out; /* backward packs others here */
+  GLOW_TRY(glow_setup_scratch(setup, 0, net->image * taps, &net->taps));
   GLOW_TRY(glow_setup_scratch(setup, glow__strip_fixed(partial),
                               glow__strip_per_sample(net->image, partial), &net->partial));
   return net->products->declare(net, setup);

@@ -48,10 +48,11 @@ static glow_status float_declare(glow__conv_net *net, glow_setup *setup) {
 
 static glow_status float_declare_backward(glow__conv_net *net, glow_setup *setup) {
   const glow_context *context = glow_setup_context(setup);
-  const int64_t left[] = {9 * net->in, net->hidden, 9 * net->out};
-  for (int i = 0; i < 3; i++)
+  const int64_t left[] = {9 * net->in, net->hidden};
+  for (int i = 0; i < 2; i++)
     GLOW_TRY(glow_setup_backward_scratch(setup, 0, net->image * float_packed(context, 1, left[i]),
                                          &net->left[i]));
+  net->left[2] = net->taps; /* forward's are not needed any more */
   return glow_setup_backward_scratch(setup, 0, net->image * float_packed(context, 1, net->hidden),
                                      &net->d1);
 }
