@@ -54,11 +54,11 @@ typedef struct glow__node {
   int64_t latent_size, latent_offset;
   int32_t latent_density; /* GLOW_DENSITY_..., of the whitened form */
   int32_t classes;
-  bool unlabelled; /* label -1 is allowed */
   int64_t logits;
   int64_t forward_work, inverse_work; /* multiply-adds on a sample, 0: not declared */
   int64_t prepare_work;               /* multiply-adds of one prepare */
   bool conditioned;                   /* reads the condition */
+  bool unlabelled;                    /* label -1 is allowed */
   int32_t rounds;                     /* of data-dependent initialisation */
   size_t round_bytes;                 /* the most that one of them stores between its calls */
 } glow__node;
