@@ -1,6 +1,6 @@
 #!/bin/sh
 # Measures which lines and branches of lib/ the tests run, error paths included (tests/fault fails every allocation
-# and every system call in turn), and fails below the gate: 98 % of the lines, 91.5 % of the branches (92.0 % were
+# and every system call in turn), and fails below the gate: 98 % of the lines, 92 % of the branches (92.7 % were
 # measured; which kernels the CPU has, and timing, make some 0.3 %). Usage:
 #   sh tests/coverage.sh [MESON TEST OPTION...]     names of tests, or suites, instead of those that count
 # Prints a table, and what is not covered, by file; build-coverage/coverage.html shows it line by line.
@@ -34,4 +34,4 @@ for table in branches lines; do
   grep -v ' 100% *$' $build/$table.txt
 done
 report --add-tracefile $build/coverage.json --html-details $build/coverage.html --print-summary \
-  --fail-under-line 98 --fail-under-branch 91.5
+  --fail-under-line 98 --fail-under-branch 92

@@ -38,7 +38,7 @@ static void fill_note(const filling *f, int32_t what, const char *name) {
 
 /* Puts the file's name of a tensor into f->name. */
 static glow_status fill_rename(const filling *f, const char *name) {
-  f->name[0] = f->name[f->name_size - 1] = '\0';
+  f->name[0] = '\0'; /* the last byte is 0 until a renaming function fills it, which ends all */
   if (!f->options.rename) {
     strncpy(f->name, name, f->name_size - 1);
     return GLOW_OK;

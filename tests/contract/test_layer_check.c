@@ -761,10 +761,13 @@ enum {
   NET_FAULTS
 };
 
+static glow_shape net_input; /* of the last one */
+
 static glow_status mix_configure(void *self, glow_setup *setup, const glow_shape *input,
                                  int64_t out_channels) {
   mix *m = self;
   int64_t dims[] = {out_channels, input->channels};
+  net_input = *input;
   m->pixels = input->height * input->width;
   m->in = input->channels;
   m->out = out_channels;
@@ -840,6 +843,7 @@ static void test_net_faults(void **state) {
     else
       REFUSED(glow_net_check(context, &net, &o), GLOW_E_CHECK, words[wrong]);
     assert_null(net);
+    assert_memory_equal(&net_input, &o.shape, sizeof o.shape); /* the shape is that of its input */
   }
   glow_context_destroy(&context);
 }
