@@ -20,16 +20,49 @@ static float *part_vector(const glow__trainer_vectors *vectors, const char *part
 
 /* ---- saving ---------------------------------------------------------------------------------- */
 
-static glow_status make_record(const glow_trainer *trainer, glow__record *record) {
-  *record = (glow__record){
-      GLOW_TRAINER_OPTIONS_INIT, GLOW_OPTIMIZER_OPTIONS_INIT, GLOW_SCHEDULE_INIT, {0, 0, 0, 0}};
-  GLOW_TRY(glow_trainer_get_options(trainer, &record->trainer));
-  record->optimizer = *record->trainer.optimizer;
-  record->schedule = *record->trainer.schedule;
-  record->trainer.optimizer = &record->optimizer;
-  record->trainer.schedule = &record->schedule;
-  glow__trainer_progress(trainer, &record->progress);
+/* What is saved. The record's pointers lead into it, so it is not copied. */
+typedef struct subject {
+  const glow_model *model;
+  const glow__rates *rates;
+  glow__trainer_vectors vectors;
+  glow__record record;
+} subject;
+
+static void subject_clear(subject *s) {
+  *s = (subject){.record = {GLOW_TRAINER_OPTIONS_INIT,
+                            GLOW_OPTIMIZER_OPTIONS_INIT,
+                            GLOW_SCHEDULE_INIT,
+                            {0, 0, 0, 0},
+                            false}};
+  s->record.trainer.optimizer = &s->record.optimizer;
+  s->record.trainer.schedule = &s->record.schedule;
+}
+
+static glow_status subject_of_trainer(const glow_trainer *trainer, subject *s) {
+  subject_clear(s);
+  GLOW_TRY(glow_trainer_get_options(trainer, &s->record.trainer));
+  s->record.optimizer = *s->record.trainer.optimizer;
+  s->record.schedule = *s->record.trainer.schedule;
+  s->record.trainer.optimizer = &s->record.optimizer;
+  s->record.trainer.schedule = &s->record.schedule;
+  glow__trainer_progress(trainer, &s->record.progress);
+  s->model = glow__trainer_model(trainer);
+  s->rates = glow__optimizer_rates(glow__trainer_optimizer(trainer));
+  glow__trainer_vectors_of(trainer, &s->vectors);
   return GLOW_OK;
+}
+
+static void subject_of_optimizer(glow_optimizer *optimizer, subject *s) {
+  subject_clear(s);
+  s->record.loop = true;
+  s->record.optimizer = *glow__optimizer_options(optimizer);
+  s->record.progress.steps = glow_optimizer_step_count(optimizer);
+  s->record.progress.optimizer_steps = s->record.progress.steps;
+  s->rates = glow__optimizer_rates(optimizer);
+  s->model = s->rates->model;
+  /* not the mutable accessor, after which the model would have to be prepared */
+  s->vectors.parameters = (float *)(uintptr_t)glow_model_parameters(s->model);
+  glow__optimizer_moments(optimizer, &s->vectors.m, &s->vectors.v);
 }
 
 static glow_status check_notes(const char *const *notes, int64_t pairs) {
@@ -133,19 +166,14 @@ static void list_metadata(addition *a, const char *const *notes, int64_t pairs, 
   a->extras.pairs = (next - a->metadata) / 2;
 }
 
-static glow_status fill_addition(const glow_trainer *trainer, const char *const *notes,
-                                 int64_t pairs, addition *a) {
-  const glow_model *model = glow__trainer_model(trainer);
+static glow_status fill_addition(const subject *s, const char *const *notes, int64_t pairs,
+                                 addition *a) {
   const char *parts[GLOW_CHECKPOINT_PARTS];
-  glow__trainer_vectors vectors;
-  glow__record record;
   size_t bytes, tensors;
-  GLOW_TRY(make_record(trainer, &record));
-  int32_t count = glow__record_parts(&record, parts);
-  GLOW_TRY(measure(model, count, notes, pairs, &bytes, &tensors));
-  GLOW_TRY(glow__record_write(a->context, &record, &a->record));
-  GLOW_TRY(glow__rates_write(a->context, glow__optimizer_rates(glow__trainer_optimizer(trainer)),
-                             &a->rates));
+  int32_t count = glow__record_parts(&s->record, parts);
+  GLOW_TRY(measure(s->model, count, notes, pairs, &bytes, &tensors));
+  GLOW_TRY(glow__record_write(a->context, &s->record, &a->record));
+  GLOW_TRY(glow__rates_write(a->context, s->rates, &a->rates));
   a->texts = glow_allocate(a->context, bytes + 1);
   if (!a->texts)
     return GLOW_E_MEMORY;
@@ -155,35 +183,60 @@ static glow_status fill_addition(const glow_trainer *trainer, const char *const 
   a->metadata = glow_allocate(a->context, (size_t)(4 + 2 * pairs) * sizeof *a->metadata);
   if (!a->metadata)
     return GLOW_E_MEMORY;
-  glow__trainer_vectors_of(trainer, &vectors);
-  a->extras.parameters = vectors.parameters;
+  a->extras.parameters = s->vectors.parameters;
   a->extras.tensors = a->tensors;
   char *text = a->texts;
   for (int32_t i = 0; i < count; i++)
-    GLOW_TRY(list_part(model, parts[i], part_vector(&vectors, parts[i]), a, &text));
+    GLOW_TRY(list_part(s->model, parts[i], part_vector(&s->vectors, parts[i]), a, &text));
   list_metadata(a, notes, pairs, &text);
   return GLOW_OK;
+}
+
+/* Checks what the caller asks for; *checked is complete after this. */
+static glow_status check_output(const glow_output *output, const char *const *notes, int64_t pairs,
+                                glow_output *checked) {
+  GLOW_TRY(glow__output_copy(output, checked));
+  GLOW_TRY(check_notes(notes, pairs));
+  if (checked->storage == GLOW_TYPE_BF16)
+    return glow_error(GLOW_E_ARGUMENT,
+                      "a checkpoint must be saved as float32, because bfloat16 loses bits");
+  checked->storage = 0;
+  return GLOW_OK;
+}
+
+static glow_status save_subject(const subject *s, const glow_output *output,
+                                const char *const *notes, int64_t pairs) {
+  addition a = {.context = glow__model_context(s->model)};
+  glow_status status = fill_addition(s, notes, pairs, &a);
+  if (status == GLOW_OK)
+    status = glow__model_file_write(s->model, output, &a.extras);
+  addition_destroy(&a);
+  return status;
 }
 
 glow_status glow_checkpoint_save_output(const glow_trainer *trainer, const glow_output *output,
                                         const char *const *notes, int64_t pairs) {
   GLOW_LIVE(trainer, TRAINER);
   glow_output checked;
+  subject s;
   if (!trainer || !output)
     return glow_error(GLOW_E_ARGUMENT, "glow_checkpoint_save: NULL argument");
-  GLOW_TRY(glow__output_copy(output, &checked));
-  GLOW_TRY(check_notes(notes, pairs));
-  if (checked.storage == GLOW_TYPE_BF16)
-    return glow_error(GLOW_E_ARGUMENT,
-                      "a checkpoint must be saved as float32, because bfloat16 loses bits");
-  checked.storage = 0;
-  const glow_model *model = glow__trainer_model(trainer);
-  addition a = {.context = glow__model_context(model)};
-  glow_status status = fill_addition(trainer, notes, pairs, &a);
-  if (status == GLOW_OK)
-    status = glow__model_file_write(model, &checked, &a.extras);
-  addition_destroy(&a);
-  return status;
+  GLOW_TRY(check_output(output, notes, pairs, &checked));
+  GLOW_TRY(subject_of_trainer(trainer, &s));
+  return save_subject(&s, &checked, notes, pairs);
+}
+
+glow_status glow_checkpoint_save_optimizer(const glow_optimizer *optimizer,
+                                           const glow_output *output, const char *const *notes,
+                                           int64_t pairs) {
+  GLOW_LIVE(optimizer, OPTIMIZER);
+  glow_output checked;
+  subject s;
+  if (!optimizer || !output)
+    return glow_error(GLOW_E_ARGUMENT, "glow_checkpoint_save_optimizer: NULL argument");
+  GLOW_TRY(check_output(output, notes, pairs, &checked));
+  subject_of_optimizer((glow_optimizer *)(uintptr_t)optimizer, &s); /* only read */
+  return save_subject(&s, &checked, notes, pairs);
 }
 
 glow_status glow_checkpoint_save(const glow_trainer *trainer, const char *path,
@@ -230,30 +283,48 @@ static glow_status read_part(const glow_tensor_file *file, const glow_model *mod
   return GLOW_OK;
 }
 
-static glow_status read_notes(const glow_tensor_file *file, glow_trainer *trainer) {
+static glow_status read_notes(const glow_tensor_file *file, glow_context *context,
+                              glow__note **list) {
   const size_t prefix = strlen(GLOW_NOTE_PREFIX);
-  glow_context *context = glow__model_context(glow__trainer_model(trainer));
   for (int64_t i = 0; i < glow_tensor_file_metadata_count(file); i++) {
     const char *key, *value;
     GLOW_TRY(glow_tensor_file_metadata_at(file, i, &key, &value));
     if (strncmp(key, GLOW_NOTE_PREFIX, prefix) == 0)
-      GLOW_TRY(glow__notes_add(context, glow__trainer_notes(trainer), key + prefix, value));
+      GLOW_TRY(glow__notes_add(context, list, key + prefix, value));
   }
   return GLOW_OK;
 }
 
 /* The tensors are known to exist, with the shapes of the model's. */
-static glow_status fill_trainer(const glow_tensor_file *file, const glow__record *record,
-                                const glow_model *model, glow_trainer *trainer) {
+static glow_status read_parts(const glow_tensor_file *file, const glow__record *record,
+                              const glow_model *model, const glow__trainer_vectors *vectors) {
   const char *parts[GLOW_CHECKPOINT_PARTS];
   int32_t count = glow__record_parts(record, parts);
+  for (int32_t i = 0; i < count; i++)
+    GLOW_TRY(read_part(file, model, parts[i], part_vector(vectors, parts[i])));
+  return GLOW_OK;
+}
+
+static glow_status fill_trainer(const glow_tensor_file *file, const glow__record *record,
+                                const glow_model *model, glow_trainer *trainer) {
   glow__trainer_vectors vectors;
   glow__trainer_vectors_of(trainer, &vectors);
-  for (int32_t i = 0; i < count; i++)
-    GLOW_TRY(read_part(file, model, parts[i], part_vector(&vectors, parts[i])));
+  GLOW_TRY(read_parts(file, record, model, &vectors));
   GLOW_TRY(glow__trainer_set_progress(trainer, &record->progress));
   GLOW_TRY(glow__rates_read(file, glow__optimizer_rates(glow__trainer_optimizer(trainer))));
-  return read_notes(file, trainer);
+  return read_notes(file, glow__model_context(model), glow__trainer_notes(trainer));
+}
+
+/* A trainer's average, if there is one, is left where it is. */
+static glow_status fill_optimizer(const glow_tensor_file *file, glow__record *record,
+                                  const glow_model *model, glow_optimizer *optimizer) {
+  glow__trainer_vectors vectors = {NULL, NULL, NULL, NULL};
+  record->trainer.average = 0;
+  glow__optimizer_moments(optimizer, &vectors.m, &vectors.v);
+  GLOW_TRY(read_parts(file, record, model, &vectors));
+  GLOW_TRY(glow_optimizer_set_step_count(optimizer, record->progress.optimizer_steps));
+  GLOW_TRY(glow__rates_read(file, glow__optimizer_rates(optimizer)));
+  return read_notes(file, glow__model_context(model), glow__optimizer_notes(optimizer));
 }
 
 /* Memory that the file asks for beyond its own size. Impossible sizes are left for
@@ -285,6 +356,9 @@ static glow_status read_checkpoint(glow_context *context, glow_tensor_file *file
                                    glow_trainer **trainer) {
   glow__record record;
   GLOW_TRY(read_record(context, file, &record));
+  if (record.loop)
+    return glow_error(GLOW_E_FORMAT, "it has no trainer, only an optimizer: call "
+                                     "glow_checkpoint_load_optimizer");
   GLOW_TRY(glow__model_file_read(context, file, NULL, limits, model));
   GLOW_TRY(check_workspace(*model, &record, limits));
   GLOW_TRY(glow_trainer_create(*model, &record.trainer, trainer));
@@ -339,6 +413,37 @@ glow_status glow_checkpoint_load(glow_context *context, const char *path, glow_m
   return glow_checkpoint_load_input(context, path ? &input : NULL, model, trainer);
 }
 
+static glow_status read_optimizer(glow_context *context, glow_tensor_file *file,
+                                  const glow_limits *limits, glow_model **model,
+                                  glow_optimizer **optimizer) {
+  glow__record record;
+  GLOW_TRY(read_record(context, file, &record));
+  GLOW_TRY(glow__model_file_read(context, file, NULL, limits, model));
+  GLOW_TRY(glow_optimizer_create(*model, &record.optimizer, optimizer));
+  return fill_optimizer(file, &record, *model, *optimizer);
+}
+
+glow_status glow_checkpoint_load_optimizer(glow_context *context, const glow_input *input,
+                                           glow_model **model, glow_optimizer **optimizer) {
+  glow_tensor_file *file = NULL;
+  glow_limits limits;
+  if (model)
+    *model = NULL;
+  if (optimizer)
+    *optimizer = NULL;
+  GLOW_LIVE(context, CONTEXT);
+  if (!context || !input || !model || !optimizer)
+    return glow_error(GLOW_E_ARGUMENT, "glow_checkpoint_load_optimizer: NULL argument");
+  GLOW_TRY(open_input(context, input, &limits, &file));
+  glow_status status = read_optimizer(context, file, &limits, model, optimizer);
+  glow_tensor_file_close(&file);
+  if (status == GLOW_OK)
+    return GLOW_OK;
+  glow_optimizer_destroy(optimizer);
+  glow_model_destroy(model);
+  return blame(input, status);
+}
+
 static glow_status read_average(glow_context *context, glow_tensor_file *file,
                                 const glow_limits *limits, glow_model **out) {
   glow__record record;
@@ -373,4 +478,11 @@ glow_status glow_checkpoint_load_average(glow_context *context, const char *path
 const char *glow_trainer_note(const glow_trainer *trainer, const char *key) {
   GLOW_LIVE_OR(trainer, TRAINER, NULL);
   return trainer && key ? glow__notes_find(*glow__trainer_notes(trainer), key) : NULL;
+}
+
+const char *glow_optimizer_note(const glow_optimizer *optimizer, const char *key) {
+  GLOW_LIVE_OR(optimizer, OPTIMIZER, NULL);
+  if (!optimizer || !key)
+    return NULL;
+  return glow__notes_find(*glow__optimizer_notes((glow_optimizer *)(uintptr_t)optimizer), key);
 }

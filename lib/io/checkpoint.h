@@ -48,6 +48,7 @@ typedef struct glow__record {
   glow_optimizer_options optimizer;
   glow_schedule schedule;
   glow__progress progress;
+  bool loop; /* of an optimizer alone: the file has no trainer and no schedule */
 } glow__record;
 
 /* JSON text, owned by the caller (glow_release). */

@@ -1,6 +1,7 @@
 /* The record of a checkpoint: options, schedule and progress of a trainer as JSON,
  *   {"trainer": {"micro_batch": 16, "mode": "stored", ...}, "optimizer": {"kind": "adam", ...},
  *    "schedule": {"kind": "constant", ...}, "progress": {"steps": 40, ...}}
+ * without "trainer" and "schedule" where an optimizer was saved alone.
  * A field of one of these structs is a row of the tables below, and nothing else. Reals are
  * written with 17 digits, which identify a double exactly. SPDX-License-Identifier: MIT */
 #include <errno.h>
@@ -156,10 +157,18 @@ static glow_status put_group(const glow__field_group *group, const glow__record 
   return out->status;
 }
 
+/* Whether an optimizer saved alone does without this group. */
+static bool is_of_trainer(int32_t group) {
+  return glow__checkpoint_groups[group].offset == offsetof(glow__record, trainer) ||
+         glow__checkpoint_groups[group].offset == offsetof(glow__record, schedule);
+}
+
 glow_status glow__record_write(glow_context *context, const glow__record *record, char **out) {
   glow__text text = {.context = context, .status = GLOW_OK};
   for (int32_t i = 0; text.status == GLOW_OK && i < GLOW_FIELD_GROUPS; i++) {
-    glow__text_put(&text, i ? "," : "{");
+    if (record->loop && is_of_trainer(i))
+      continue;
+    glow__text_put(&text, text.length ? "," : "{");
     text.status = put_group(&glow__checkpoint_groups[i], record, &text);
   }
   glow__text_put(&text, "}");
@@ -277,6 +286,14 @@ static int32_t find_group(const char *key) {
   return -1;
 }
 
+/* seen: a bit for each group. */
+static bool lacks_trainer(uint32_t seen) {
+  for (int32_t i = 0; i < GLOW_FIELD_GROUPS; i++)
+    if (is_of_trainer(i) && seen >> i & 1)
+      return false;
+  return true;
+}
+
 static glow_status read_groups(glow__json *json, glow__record *out) {
   uint32_t seen = 0;
   GLOW_TRY(glow__json_enter(json, true));
@@ -296,8 +313,9 @@ static glow_status read_groups(glow__json *json, glow__record *out) {
     const glow__field_group *group = &glow__checkpoint_groups[i];
     GLOW_TRY(read_group(json, group, (char *)out + group->offset));
   }
+  out->loop = lacks_trainer(seen);
   for (int32_t i = 0; i < GLOW_FIELD_GROUPS; i++)
-    if (!(seen >> i & 1))
+    if (!(seen >> i & 1) && !(out->loop && is_of_trainer(i)))
       return glow_error(GLOW_E_FORMAT, "'%s' is missing, or not an object",
                         glow__checkpoint_groups[i].key);
   return glow__json_end(json);
@@ -305,8 +323,11 @@ static glow_status read_groups(glow__json *json, glow__record *out) {
 
 glow_status glow__record_read(glow_context *context, const char *text, glow__record *out) {
   glow__json json;
-  *out = (glow__record){
-      GLOW_TRAINER_OPTIONS_INIT, GLOW_OPTIMIZER_OPTIONS_INIT, GLOW_SCHEDULE_INIT, {0, 0, 0, 0}};
+  *out = (glow__record){GLOW_TRAINER_OPTIONS_INIT,
+                        GLOW_OPTIMIZER_OPTIONS_INIT,
+                        GLOW_SCHEDULE_INIT,
+                        {0, 0, 0, 0},
+                        false};
   GLOW_TRY(glow__json_open(context, text, "record", &json));
   glow_status status = read_groups(&json, out);
   glow__json_close(&json);

@@ -223,6 +223,26 @@ glow_status glow_checkpoint_newest(glow_context *context, const char *folder,
   return unsupported("glow_checkpoint_newest");
 }
 
+glow_status glow_checkpoint_save_optimizer(const glow_optimizer *optimizer,
+                                           const glow_output *output, const char *const *notes,
+                                           int64_t pairs) {
+  (void)optimizer, (void)output, (void)notes, (void)pairs;
+  return unsupported("glow_checkpoint_save_optimizer");
+}
+
+glow_status glow_checkpoint_load_optimizer(glow_context *context, const glow_input *input,
+                                           glow_model **model, glow_optimizer **optimizer) {
+  (void)context, (void)input;
+  if (optimizer)
+    *optimizer = NULL;
+  return load_nothing("glow_checkpoint_load_optimizer", model, NULL);
+}
+
+const char *glow_optimizer_note(const glow_optimizer *optimizer, const char *key) {
+  (void)optimizer, (void)key;
+  return NULL;
+}
+
 /* Notes only come from checkpoints. */
 const char *glow_trainer_note(const glow_trainer *trainer, const char *key) {
   (void)trainer, (void)key;

@@ -36,6 +36,7 @@ struct glow_optimizer {
   float *kept; /* [slots, slot_size]: old parameters of the layers being tried */
   uint32_t slots;
   int64_t slot_size; /* parameters of the largest layer */
+  glow__note *notes; /* of the checkpoint that it was loaded from */
 };
 
 /* ---- the formulas, on one block -------------------------------------------------------------- */
@@ -361,6 +362,7 @@ void glow_optimizer_destroy(glow_optimizer **optimizer) {
   glow_context *context = (*optimizer)->context;
   glow__flat_destroy(&(*optimizer)->flat);
   glow__rates_destroy(&(*optimizer)->rates);
+  glow__notes_destroy(context, &(*optimizer)->notes);
   glow_release(context, (*optimizer)->kept);
   glow_release(context, (*optimizer)->m);
   glow_release(context, (*optimizer)->v);
@@ -457,4 +459,8 @@ void glow__optimizer_moments(const glow_optimizer *optimizer, float **m, float *
 
 void glow__optimizer_set_steps(glow_optimizer *optimizer, int64_t steps) {
   optimizer->steps = steps;
+}
+
+glow__note **glow__optimizer_notes(glow_optimizer *optimizer) {
+  return &optimizer->notes;
 }

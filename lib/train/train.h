@@ -9,6 +9,21 @@
 /* Copies and checks a schedule; NULL gives the defaults. */
 glow_status glow__schedule_read(const glow_schedule *from, glow_schedule *to);
 
+/* ---- notes: texts under keys ----------------------------------------------------------------- */
+
+typedef struct glow__note {
+  struct glow__note *next;
+  char *key, *value;
+} glow__note;
+
+glow_status glow__notes_add(glow_context *context, glow__note **list, const char *key,
+                            const char *value);
+/* NULL if the key has no note. */
+const char *glow__notes_find(const glow__note *list, const char *key);
+void glow__notes_destroy(glow_context *context, glow__note **list);
+
+/* ---- optimizers -------------------------------------------------------------------------------- */
+
 /* glow_optimizer_step for gradients whose sum of squares is known to be finite, at most `squares`.
  * */
 glow_status glow__optimizer_apply(glow_optimizer *optimizer, const float *gradients, double squares,
@@ -19,6 +34,8 @@ const glow_optimizer_options *glow__optimizer_options(const glow_optimizer *opti
 /* The state of a trainer's optimizer: flat vectors, v NULL for SGD and Lion. */
 void glow__optimizer_moments(const glow_optimizer *optimizer, float **m, float **v);
 void glow__optimizer_set_steps(glow_optimizer *optimizer, int64_t steps);
+/* Of the checkpoint that it was loaded from. */
+glow__note **glow__optimizer_notes(glow_optimizer *optimizer);
 
 /* ---- the classifier's part of the loss ------------------------------------------------------- */
 
@@ -52,19 +69,6 @@ typedef struct glow__callback {
 void glow__callback_begin(glow__callback *callback);
 glow_status glow__callback_end(const glow__callback *callback, glow_status status, int64_t step,
                                const char *what);
-
-/* ---- notes: texts under keys ----------------------------------------------------------------- */
-
-typedef struct glow__note {
-  struct glow__note *next;
-  char *key, *value;
-} glow__note;
-
-glow_status glow__notes_add(glow_context *context, glow__note **list, const char *key,
-                            const char *value);
-/* NULL if the key has no note. */
-const char *glow__notes_find(const glow__note *list, const char *key);
-void glow__notes_destroy(glow_context *context, glow__note **list);
 
 /* ---- what a trainer is made of, for checkpoints ---------------------------------------------- */
 

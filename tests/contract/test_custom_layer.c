@@ -396,7 +396,7 @@ static void test_bad_net_tables(void **state) {
   BAD(configure, NULL, "net table of 'none': configure is missing");
   BAD(forward, NULL, "net table of 'none': forward is missing");
   BAD(backward, NULL, "net table of 'none': backward is missing");
-  BAD(flags, 8, "unknown flags (0x8)");
+  BAD(flags, 16, "unknown flags (0x10)");
   BAD(reserved, 1, "reserved must be 0");
   BAD(options, &options_table, "self_size is 0; the options alone (bend_options) take 16");
 #undef BAD

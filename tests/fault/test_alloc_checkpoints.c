@@ -158,6 +158,28 @@ static glow_status load_average(trial *t) {
   return status;
 }
 
+/* The optimizer alone; and it is saved again, to nowhere. */
+static glow_status load_optimizer(trial *t) {
+  const source *s = t->choice;
+  glow_model *model = NULL;
+  glow_optimizer *optimizer = NULL;
+  glow_output output = GLOW_OUTPUT_INIT;
+  size_t size = 0;
+  const glow_input in = input_from(s->place, s->path, &s->copy);
+  glow_status status = glow_checkpoint_load_optimizer(t->context, &in, &model, &optimizer);
+  assert_int_equal(model != NULL, status == GLOW_OK);
+  assert_int_equal(optimizer != NULL, status == GLOW_OK);
+  output.written = &size;
+  if (status == GLOW_OK) {
+    assert_string_equal(glow_optimizer_note(optimizer, "place"), "3");
+    model_fold(model, &t->result);
+    status = glow_checkpoint_save_optimizer(optimizer, &output, notes, 2);
+  }
+  glow_optimizer_destroy(&optimizer);
+  glow_model_destroy(&model);
+  return status;
+}
+
 /* With a limit on the memory of passes, which a failed allocation must not lift. */
 static glow_status load_limited(trial *t) {
   const source *s = t->choice;
@@ -210,6 +232,7 @@ static void test_load(void **state) {
   s.copy = read_blob(s.path);
   load_from_each(&s, (operation){.name = "checkpoint", .run = load});
   load_from_each(&s, (operation){.name = "average", .run = load_average});
+  load_from_each(&s, (operation){.name = "optimizer", .run = load_optimizer});
   load_from_each(&s, (operation){.name = "limited", .run = load_limited});
   each_allocation(&(operation){.name = "newest", .run = find_newest, .state = fold_reading},
                   &folder);

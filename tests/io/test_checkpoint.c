@@ -326,7 +326,8 @@ static void test_numbers_keep_their_bits(void **state) {
   glow__record r = {GLOW_TRAINER_OPTIONS_INIT,
                     GLOW_OPTIMIZER_OPTIONS_INIT,
                     GLOW_SCHEDULE_INIT,
-                    {INT64_MAX / 2, INT64_MAX / 2, UINT64_MAX, 1}};
+                    {INT64_MAX / 2, INT64_MAX / 2, UINT64_MAX, 1},
+                    false};
   glow__record back;
   char *text = NULL;
   (void)state;
@@ -410,6 +411,97 @@ static void test_notes(void **state) {
   ok(glow_checkpoint_load(b.context, temp_path("b"), &model, &trainer));
   assert_null(glow_trainer_note(trainer, "epoch"));
   glow_trainer_destroy(&trainer);
+  glow_model_destroy(&model);
+  close_bench(&b);
+}
+
+/* ---- loops of the caller's own --------------------------------------------------------------- */
+
+static void own_steps(glow_optimizer *optimizer, glow_model *model, int first, int last) {
+  float *gradients = malloc((size_t)glow_model_parameter_count(model) * sizeof *gradients);
+  assert_non_null(gradients);
+  for (int t = first; t < last; t++) {
+    for (int64_t i = 0; i < glow_model_parameter_count(model); i++)
+      gradients[i] = (float)((i * 37 + t * 101) % 211 - 105) * 1e-4f;
+    ok(glow_optimizer_step(optimizer, model, gradients, 1e-3));
+  }
+  free(gradients);
+}
+
+static void save_own(const glow_optimizer *optimizer, const char *path) {
+  static const char *const notes[] = {"epoch", "3"};
+  glow_output output = GLOW_OUTPUT_INIT;
+  output.path = path;
+  ok(glow_checkpoint_save_optimizer(optimizer, &output, notes, 1));
+}
+
+static void check_own_loop(glow_context *context, int32_t kind) {
+  glow_optimizer_options o = GLOW_OPTIMIZER_OPTIONS_INIT;
+  glow_model *whole = new_stirred_model(context, NULL), *half = NULL;
+  glow_optimizer *a = NULL, *b = NULL;
+  glow_input input = GLOW_INPUT_INIT;
+  o.kind = kind;
+  o.weight_decay = 0.01;
+  ok(glow_optimizer_create(whole, &o, &a));
+  ok(glow_optimizer_set_rate_factor(a, "prior", 0.5));
+  own_steps(a, whole, 0, 3);
+  save_own(a, temp_path("half"));
+  own_steps(a, whole, 3, 6);
+  save_own(a, temp_path("whole"));
+  input.path = temp_path("half");
+  ok(glow_checkpoint_load_optimizer(context, &input, &half, &b));
+  assert_string_equal(glow_optimizer_note(b, "epoch"), "3");
+  assert_null(glow_optimizer_note(b, "other"));
+  assert_int_equal(glow_optimizer_step_count(b), 3);
+  assert_true(glow_optimizer_rate_factor(b, "prior.mean") == 0.5);
+  own_steps(b, half, 3, 6);
+  save_own(b, temp_path("continued"));
+  assert_true(same_files(temp_path("whole"), temp_path("continued")));
+  assert_false(same_files(temp_path("whole"), temp_path("half")));
+  glow_optimizer_destroy(&b);
+  glow_model_destroy(&half);
+  ok(glow_model_load(context, temp_path("whole"), &half));
+  same_bits(half, glow_model_parameters(whole));
+  glow_model_destroy(&half);
+  glow_optimizer_destroy(&a);
+  glow_model_destroy(&whole);
+}
+
+static void test_own_loops(void **state) {
+  glow_context *context = new_context(1, NULL);
+  (void)state;
+  for (int32_t kind = GLOW_OPTIMIZER_SGD; kind <= GLOW_OPTIMIZER_LION; kind++)
+    check_own_loop(context, kind);
+  glow_context_destroy(&context);
+}
+
+/* An optimizer's file is not a trainer's; the other way round it has what is needed. */
+static void test_own_loop_and_trainer(void **state) {
+  bench b = open_case(1, GLOW_OPTIMIZER_ADAM, GLOW_MODE_STORED, 0);
+  glow_model *model = NULL, *none = NULL;
+  glow_trainer *trainer = NULL;
+  glow_optimizer *optimizer = NULL, *nothing = NULL;
+  glow_input input = GLOW_INPUT_INIT;
+  glow_output output = GLOW_OUTPUT_INIT;
+  (void)state;
+  make_steps(b.trainer, b.model, 2, true);
+  save_case(b.trainer, temp_path("trainer"), "pixels");
+  input.path = temp_path("trainer");
+  ok(glow_checkpoint_load_optimizer(b.context, &input, &model, &optimizer));
+  assert_int_equal(glow_optimizer_step_count(optimizer), 2);
+  same_bits(model, glow_model_parameters(b.model));
+  save_own(optimizer, temp_path("own"));
+  refused(glow_checkpoint_load(b.context, temp_path("own"), &none, &trainer), GLOW_E_FORMAT,
+          "it has no trainer, only an optimizer");
+  output.path = temp_path("never");
+  glow_optimizer_state(optimizer, 1)[3] = NAN;
+  refused(glow_checkpoint_save_optimizer(optimizer, &output, NULL, 0), GLOW_E_NUMERIC, "/v");
+  output.storage = GLOW_TYPE_BF16;
+  refused(glow_checkpoint_save_optimizer(optimizer, &output, NULL, 0), GLOW_E_ARGUMENT, "float32");
+  refused(glow_checkpoint_save_optimizer(NULL, &output, NULL, 0), GLOW_E_ARGUMENT, "NULL");
+  refused(glow_checkpoint_load_optimizer(b.context, NULL, &none, &nothing), GLOW_E_ARGUMENT,
+          "NULL");
+  glow_optimizer_destroy(&optimizer);
   glow_model_destroy(&model);
   close_bench(&b);
 }
@@ -670,6 +762,8 @@ int main(int argc, char **argv) {
       cmocka_unit_test(test_numbers_keep_their_bits),
       cmocka_unit_test(test_options_come_back),
       cmocka_unit_test(test_notes),
+      cmocka_unit_test(test_own_loops),
+      cmocka_unit_test(test_own_loop_and_trainer),
       cmocka_unit_test(test_arguments),
       cmocka_unit_test(test_wrong_records),
       cmocka_unit_test(test_wrong_tensors),

@@ -87,6 +87,13 @@ static void test_checkpoints(void **state) {
   model = (void *)context;
   NO_FILES(glow_checkpoint_load_average_input(context, &in, &model));
   assert_null(model);
+  glow_optimizer *optimizer = (void *)context;
+  model = (void *)context;
+  NO_FILES(glow_checkpoint_load_optimizer(context, &in, &model, &optimizer));
+  assert_null(model);
+  assert_null(optimizer);
+  NO_FILES(glow_checkpoint_save_optimizer(NULL, &out, NULL, 0));
+  assert_null(glow_optimizer_note(NULL, "key"));
   NO_FILES(glow_checkpoint_save(NULL, "file", NULL, 0));
   NO_FILES(glow_checkpoint_save_output(NULL, &out, NULL, 0));
   NO_FILES(glow_checkpoint_save_series(NULL, "folder", 1, NULL, 0));

@@ -68,7 +68,7 @@ nothing test-images "without --test or --format shapes" $files --test-images 5
 nothing floor "without --scale sigmoid-floor" $shapes --floor 0.3
 nothing scale "without --coupling affine" $shapes --coupling additive --scale exp
 nothing final "without --schedule cosine or --schedule exponential" $shapes --final 0.5
-nothing beta2 "without --optimizer adam" $shapes --optimizer sgd --beta2 0.9
+nothing beta2 "with --optimizer sgd" $shapes --optimizer sgd --beta2 0.9
 nothing epsilon "without --optimizer adam" $shapes --optimizer sgd --epsilon 1e-6
 nothing only-labelled "with --labelled 1" $files --conditional --only-labelled
 nothing labelled-times "with --only-labelled" $files --conditional --labelled 0.5 --only-labelled \
