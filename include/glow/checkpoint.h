@@ -46,12 +46,12 @@ GLOW_API glow_status glow_checkpoint_load_average_input(glow_context *context,
  * trainer. Notes are not copied to later checkpoints: give them again when saving. */
 GLOW_API const char *glow_trainer_note(const glow_trainer *trainer, const char *key);
 
-/* ---- loops of the caller's own ---------------------------------------------------------------- */
+/* ---- loops of the caller's own --------------------------------------------------------------- */
 
 /* Writes a checkpoint of an optimizer that a loop of the caller's own steps, and of its model: its
  * options, state, steps and rate factors, and notes, for all else that the loop has. It is a model
- * file too. Refused as in glow_checkpoint_save_output; GLOW_E_NUMERIC if a parameter or the state is
- * not finite. */
+ * file too. Refused as in glow_checkpoint_save_output; GLOW_E_NUMERIC if a parameter or the state
+ * is not finite. */
 GLOW_API glow_status glow_checkpoint_save_optimizer(const glow_optimizer *optimizer,
                                                     const glow_output *output,
                                                     const char *const *notes, int64_t pairs);

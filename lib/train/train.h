@@ -22,7 +22,7 @@ glow_status glow__notes_add(glow_context *context, glow__note **list, const char
 const char *glow__notes_find(const glow__note *list, const char *key);
 void glow__notes_destroy(glow_context *context, glow__note **list);
 
-/* ---- optimizers -------------------------------------------------------------------------------- */
+/* ---- optimizers ------------------------------------------------------------------------------ */
 
 /* glow_optimizer_step for gradients whose sum of squares is known to be finite, at most `squares`.
  * */
