@@ -126,7 +126,11 @@ void api_model_file(api *a) {
                input->size == (int64_t)size && a->record[3] < 2;
   glow_status status = CALL(a, glow_model_load_input(a->contexts[slot->context], input, &model));
   if (status == GLOW_OK && whole && storage % 4 != 1) {
+    const int32_t fail_at = a->memory.fail_at, calls = a->memory.calls; /* not in this look */
+    a->memory.fail_at = 0;
     void *copy = api_save_model(model, &again);
+    a->memory.fail_at = fail_at;
+    a->memory.calls = calls;
     PROMISE(copy && again == size && memcmp(copy, file, size) == 0);
     free(copy);
   }
