@@ -16,6 +16,7 @@
   X(interpolate, "what lies between images, in the latent space")                                  \
   X(attribute, "a direction of the latent space, and images moved along it")                       \
   X(sweep, "the same latents at several temperatures")                                             \
+  X(restore, "images from a part of them, from noise, or from few pixels")                         \
   X(anomaly, "how well scores tell other images from usual ones")                                  \
   X(import, "a model from weights of other projects")                                              \
   X(export, "a model under another project's names, or in bfloat16")                               \

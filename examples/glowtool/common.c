@@ -27,8 +27,7 @@ int complain_of_file(glow_status status, const char *path, const char *wanted) {
   return complain_status(status, NULL);
 }
 
-/* what: "passes on ...", which begins the message. */
-static int check_passes(uint64_t bytes, const char *what) {
+int check_passes(uint64_t bytes, const char *what) {
   char needed[32], allowed[32];
   int64_t most = memory_for_passes();
   if (bytes <= (uint64_t)most)

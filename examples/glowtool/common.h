@@ -23,6 +23,9 @@ int complain_of_file(glow_status status, const char *path, const char *wanted);
 /* Makes the workspace for batches of m->batch, if --max-memory allows. */
 int open_workspace_of(opened_model *m);
 void close_model(opened_model *m);
+/* May passes take so much memory? what: "passes on ...", which begins the message. Returns an exit
+ * code. */
+int check_passes(uint64_t bytes, const char *what);
 /* Can the model's images be shown as a picture? */
 int check_picture(const opened_model *m);
 /* --labels, when labels are for the model alone: does it have classes? */

@@ -201,6 +201,19 @@ void progress_tell(progress *p, const char *text, ...) {
   va_end(arguments);
 }
 
+void progress_passing(progress *p, bool due, const char *format, ...) {
+  char text[1024], shown[2048];
+  double now = now_seconds();
+  va_list arguments;
+  if (p->json || p->quiet || (!due && (!p->terminal || now - p->last_line < 0.1)))
+    return;
+  p->last_line = now;
+  va_start(arguments, format);
+  vsnprintf(text, sizeof text, format, arguments);
+  va_end(arguments);
+  show(p, visible(text, shown, sizeof shown), !due);
+}
+
 void progress_tell_always(progress *p, const char *text, ...) {
   if (p->json)
     return;

@@ -76,6 +76,9 @@ json_writer *progress_event_open(progress *p, const char *event);
 void progress_event_close(progress *p);
 /* ... and for people. */
 __attribute__((format(printf, 2, 3))) void progress_tell(progress *p, const char *text, ...);
+/* A line that a terminal shows until the next one; elsewhere only with `due`. */
+__attribute__((format(printf, 3, 4))) void progress_passing(progress *p, bool due, const char *text,
+                                                            ...);
 /* Like progress_tell, but shown with --quiet too. */
 __attribute__((format(printf, 2, 3))) void progress_tell_always(progress *p, const char *text, ...);
 /* Returns the exit code: that of the first line that could not be written, or TOOL_FINE. */
