@@ -503,8 +503,7 @@ static void test_bad_tensors(void **state) {
     if (i == 8)
       retype(t, bias, GLOW_TYPE_I32, t->data[bias], 32);
     static const char *const words[] = {
-        "tensors': tensor 'level0.step0.actnorm.bias' has the shape [2, 4]; "
-        "'level0.step0.actnorm.bias' has [8]",
+        "'level0.step0.actnorm.bias' has the shape [2, 4]; 'level0.step0.actnorm.bias' has [8]",
         "is of type U8; 'level0.step0.actnorm.bias' takes F64, F32, BF16 or F16",
         "'level0.step0.actnorm.bias': element 3 is -3.5e+38, too large for float32",
         "'level0.step0.actnorm.bias': element 1 is not finite",
