@@ -33,7 +33,7 @@ static void subject_clear(subject *s) {
                             GLOW_OPTIMIZER_OPTIONS_INIT,
                             GLOW_SCHEDULE_INIT,
                             {0, 0, 0, 0},
-                            false}};
+                            0}};
   s->record.trainer.optimizer = &s->record.optimizer;
   s->record.trainer.schedule = &s->record.schedule;
 }
@@ -54,7 +54,7 @@ static glow_status subject_of_trainer(const glow_trainer *trainer, subject *s) {
 
 static void subject_of_optimizer(glow_optimizer *optimizer, subject *s) {
   subject_clear(s);
-  s->record.loop = true;
+  s->record.loop = 1;
   s->record.optimizer = *glow__optimizer_options(optimizer);
   s->record.progress.steps = glow_optimizer_step_count(optimizer);
   s->record.progress.optimizer_steps = s->record.progress.steps;

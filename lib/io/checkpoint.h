@@ -48,7 +48,8 @@ typedef struct glow__record {
   glow_optimizer_options optimizer;
   glow_schedule schedule;
   glow__progress progress;
-  bool loop; /* of an optimizer alone: the file has no trainer and no schedule */
+  int64_t loop; /* 1: of an optimizer alone, without trainer and schedule; as wide as the struct is
+                   aligned, so that there is no padding */
 } glow__record;
 
 /* JSON text, owned by the caller (glow_release). */

@@ -327,7 +327,7 @@ static void test_numbers_keep_their_bits(void **state) {
                     GLOW_OPTIMIZER_OPTIONS_INIT,
                     GLOW_SCHEDULE_INIT,
                     {INT64_MAX / 2, INT64_MAX / 2, UINT64_MAX, 1},
-                    false};
+                    0};
   glow__record back;
   char *text = NULL;
   (void)state;
