@@ -6,6 +6,16 @@
 
 enum { MAX_COUPLINGS = 4096, MAX_HIDDEN = 65536, MAX_DEPTH = 64 };
 
+/* Before a conditioner is asked for a net that has nothing to change. */
+static glow_status nice_check(const void *options) {
+  const glow_shape *input = &((const glow_nice_options *)options)->input;
+  if (input->height == 1 && input->width == 1 && input->channels == 1)
+    return glow_error(GLOW_E_SHAPE,
+                      "an input of one element has no halves: NICE takes two elements "
+                      "or more");
+  return GLOW_OK;
+}
+
 static const glow_option rows[] = {
     GLOW_INPUT_ROWS(glow_nice_options, 28, 28, 1),
     GLOW_OPTION(glow_nice_options, couplings, INT32, .low = 1, .high = MAX_COUPLINGS,
@@ -20,7 +30,8 @@ static const glow_option rows[] = {
     GLOW_OPTION(glow_nice_options, seed, UINT64),
     GLOW_CONDITION_ROWS_OF(glow_nice_options),
 };
-static const glow_options_table table = {GLOW_OPTIONS_TABLE(glow_nice_options, rows)};
+static const glow_options_table table = {GLOW_OPTIONS_TABLE(glow_nice_options, rows),
+                                         .check = nice_check};
 
 /* What is being built. */
 typedef struct nice {

@@ -75,6 +75,24 @@ static void test_nice_layers(void **state) {
 
 /* At the start the couplings change nothing: the halves are the even and the odd pixels, and the
  * density is that of independent logistic elements. */
+static glow_status never_asked(glow_context *context, const glow_conditioner_request *request,
+                               glow_net **out, void *payload) {
+  (void)context, (void)request, (void)out, (void)payload;
+  fail_msg("a conditioner is asked for a net that has nothing to change");
+  return GLOW_OK;
+}
+
+static void test_nice_of_one_element(void **state) {
+  glow_context *context = helper_context(1, NULL, NULL);
+  glow_nice_options o = small_nice();
+  glow_model *model = NULL;
+  (void)state;
+  o.input = (glow_shape){1, 1, 1};
+  o.conditioner = never_asked;
+  REFUSED(glow_model_create_nice(context, &o, &model), GLOW_E_SHAPE, "two elements or more");
+  glow_context_destroy(&context);
+}
+
 static void test_nice_formula(void **state) {
   enum { DIMS = 30 };
   glow_context *context = helper_context(1, NULL, NULL);
@@ -399,12 +417,12 @@ static void test_threads(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_glow_layers),     cmocka_unit_test(test_nice_layers),
-      cmocka_unit_test(test_nice_formula),    cmocka_unit_test(test_nice_data_init),
-      cmocka_unit_test(test_bad_nice),        cmocka_unit_test(test_logistic_samples),
-      cmocka_unit_test(test_logistic_tails),  cmocka_unit_test(test_vector_flow),
-      cmocka_unit_test(test_bad_vector_flow), cmocka_unit_test(test_learns_a_ring),
-      cmocka_unit_test(test_threads),
+      cmocka_unit_test(test_glow_layers),         cmocka_unit_test(test_nice_layers),
+      cmocka_unit_test(test_nice_of_one_element), cmocka_unit_test(test_nice_formula),
+      cmocka_unit_test(test_nice_data_init),      cmocka_unit_test(test_bad_nice),
+      cmocka_unit_test(test_logistic_samples),    cmocka_unit_test(test_logistic_tails),
+      cmocka_unit_test(test_vector_flow),         cmocka_unit_test(test_bad_vector_flow),
+      cmocka_unit_test(test_learns_a_ring),       cmocka_unit_test(test_threads),
   };
   glow_blas_set_threads(1);
   return cmocka_run_group_tests(tests, NULL, NULL);
