@@ -57,8 +57,8 @@ int restorer_open(restorer *r, latent_energy *energy, const restore_plan *plan) 
 }
 
 void restorer_close(restorer *r) {
-  void *all[] = {r->m,       r->v,     r->x,        r->spread, r->sum,
-                 r->squares, r->sizes, r->accepted, r->found,  r->uniforms};
+  void *all[] = {r->m,     r->v,        r->x,     r->spread,   r->sum,    r->squares,
+                 r->sizes, r->accepted, r->found, r->uniforms, r->centre, r->w};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++)
     free(all[i]);
   close_place(&r->here);
