@@ -61,7 +61,7 @@ static int hide_picture(const char *path, const glow_shape *shape, bool *hidden)
   if (code != TOOL_FINE)
     return code;
   int64_t pixels = shape->width * shape->height;
-  uint8_t *values = malloc((size_t)pixels);
+  uint8_t *values = calloc((size_t)pixels, 1);
   code = TOOL_FAILED;
   if (!values)
     complain("out of memory for a mask");

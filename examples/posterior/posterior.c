@@ -120,7 +120,7 @@ static glow_status initialise(glow_context *context, glow_trainer *trainer) {
   glow_status status = glow_rng_create(context, 1, &rng);
   if (status == GLOW_OK)
     status = glow_rng_normal(rng, x, BATCH * DIMS);
-  for (int n = 0; n < BATCH; n++) {
+  for (int n = 0; n < BATCH && status == GLOW_OK; n++) {
     x[n * DIMS] *= (float)scale;
     x[n * DIMS + 1] += 1.0f; /* log tau */
   }
