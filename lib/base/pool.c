@@ -181,7 +181,7 @@ static void open_run(glow_pool *pool, glow_task_fn fn, void *arg, uint32_t tasks
   pool->used = (pool->wanted + GROUP - 1) / GROUP;
   for (uint32_t i = 0; i < pool->used; i++)
     set_share(pool, i, fn, arg, tasks);
-  for (uint32_t i = 0; i < pool->used; i++) {
+  for (uint32_t i = pool->used; i-- > 0;) { /* first those that others wake */
     atomic_store(&pool->groups[i].open, true);
     atomic_fetch_add(&pool->groups[i].generation, 1);
   }
