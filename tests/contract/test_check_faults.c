@@ -38,6 +38,8 @@ typedef enum fault {
   SCALES_WITHOUT_LOGDET,
   LOGDET_OF_A_PIXEL,
   LOSES_AN_ELEMENT,
+  LOGPRIOR_MIXES_SAMPLES,
+  GRADIENT_IS_A_MEAN,
   DIAGNOSE_FAILS,
   DIAGNOSE_LEAKS,
   FAULTS
@@ -87,13 +89,14 @@ static void forward(const void *self, const glow_call *call, const float *x, flo
                     double *logdet, double *logprior) {
   const adder *a = self;
   const float *bias = glow_call_tensor(call, a->bias);
-  (void)logprior;
   for (int64_t i = 0; i < numbers(a, call); i++)
     y[i] = scale_of(a) * x[i] + bias[i % a->channels];
   for (int64_t n = 0; n < glow_call_sample_count(call); n++) {
     logdet[n] += logdet_of(a);
     if (a->fault == LOSES_AN_ELEMENT)
       y[n * a->size + 4] = 0.0f * x[n * a->size + 4];
+    if (a->fault == LOGPRIOR_MIXES_SAMPLES)
+      logprior[n] += (double)x[0];
   }
 }
 
@@ -122,7 +125,8 @@ static void backward(const void *self, const glow_call *call, const glow_layer_g
   float *d_bias = glow_call_gradient(call, a->bias);
   for (int64_t i = 0; i < numbers(a, call); i++) {
     g->dx[i] = scale_of(a) * g->dy[i];
-    d_bias[i % a->channels] += g->dy[i];
+    d_bias[i % a->channels] +=
+        a->fault == GRADIENT_IS_A_MEAN ? g->dy[i] / (float)numbers(a, call) : g->dy[i];
   }
 }
 
@@ -238,6 +242,9 @@ static const char *const words[FAULTS] = {
     [SCALES_WITHOUT_LOGDET] = " from the numerical Jacobian (nothing was added?)",
     [LOGDET_OF_A_PIXEL] = " from the numerical Jacobian (a factor H W is missing?)",
     [LOSES_AN_ELEMENT] = " (the Jacobian is singular: forward loses something)",
+    [LOGPRIOR_MIXES_SAMPLES] =
+        "forward: log-prior of sample 1 alone differs from that in a batch of 3",
+    [GRADIENT_IS_A_MEAN] = "between a call on 3 samples and 3 calls on one",
     [DIAGNOSE_FAILS] = "there is nothing to say",
     [DIAGNOSE_LEAKS] = "diagnosis: it leaves 1 allocations behind",
     [BACK_FAILS] = "inverse fails on what forward gave: no way back",

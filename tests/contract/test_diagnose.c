@@ -278,6 +278,23 @@ static void test_scales(void **state) {
   patient_end(&p);
 }
 
+/* Of a split's prior, deviations and nothing else: its means are far from any of them. */
+static void test_deviations(void **state) {
+  patient p = patient_make(GLOW_PERMUTATION_INVCONV, 9);
+  glow_tensor_info info = GLOW_TENSOR_INFO_INIT;
+  (void)state;
+  OK(glow_model_find_tensor(p.model, "level0.split.prior.weight", &info));
+  memset(glow_model_parameters_mutable(p.model) + info.offset, 0, (size_t)info.elements * 4);
+  for (int64_t i = 0; i < 8; i++) { /* four means, four logs of deviations: -2 to 1 */
+    set(p.model, "level0.split.prior.logs", i, 0);
+    set(p.model, "level0.split.prior.bias", i, i < 4 ? (i % 2 ? -9.0f : 9.0f) : (float)i - 6.0f);
+  }
+  glow_layer_diagnosis l = examine(p.model, p.x, "level0.split");
+  assert_true(fabs(l.least_scale / exp(-2.0) - 1.0) < 1e-6);
+  assert_true(fabs(l.largest_scale / exp(1.0) - 1.0) < 1e-6);
+  patient_end(&p);
+}
+
 /* Of two elements one goes through a spline, so the log-det of a sample is the log of its slope. */
 static void test_slopes(void **state) {
   enum { SAMPLES = 300 };
@@ -821,6 +838,7 @@ int main(void) {
       cmocka_unit_test(test_condition_number_lu),
       cmocka_unit_test(test_round_trip),
       cmocka_unit_test(test_scales),
+      cmocka_unit_test(test_deviations),
       cmocka_unit_test(test_slopes),
       cmocka_unit_test(test_dead_units),
       cmocka_unit_test(test_lost),

@@ -170,12 +170,22 @@ static void test_bad_options(void **state) {
 #undef BAD_FIELD
   REFUSED(glow_mlp_net_create(NULL, NULL, &net), GLOW_E_ARGUMENT, "NULL");
   REFUSED(glow_mlp_net_create(context, NULL, NULL), GLOW_E_ARGUMENT, "NULL");
-  const glow_shape huge = {1 << 13, 1 << 13, 2};
+  static const glow_shape conditions[] = {
+      {1 << 13, 1 << 13, 1}, {1 << 20, 1, 1 << 10}, {1 << 20, 1 << 20, 1 << 24}};
+  const glow_shape huge = {1 << 13, 1 << 13, 2}, small = {1, 1, 4};
   glow_layer *layer = NULL;
   glow_model *model = NULL;
   OK(glow_mlp_net_create(context, NULL, &net));
   OK(glow_coupling_create(context, NULL, &net, &layer));
   REFUSED(helper_wrap_layer(context, layer, true, &huge, &model), GLOW_E_LIMIT, "an MLP of 8192");
+  for (int i = 0; i < 3; i++) {
+    glow_mlp_net_options o = GLOW_MLP_NET_OPTIONS_INIT;
+    o.condition = conditions[i];
+    OK(glow_mlp_net_create(context, &o, &net));
+    OK(glow_coupling_create(context, NULL, &net, &layer));
+    REFUSED(helper_wrap_layer(context, layer, true, &small, &model), GLOW_E_LIMIT,
+            "takes at most 16777216 elements of it");
+  }
   glow_context_destroy(&context);
 }
 

@@ -62,6 +62,28 @@ static void test_sample_numbers(void **state) {
   glow_workspace_destroy(&ws);
 }
 
+/* A loss that does not depend on the samples has gradients of 0, not small ones. */
+static void test_gradients_of_nothing(void **state) {
+  bench *b = *state;
+  glow_forward_options forward = GLOW_FORWARD_OPTIONS_INIT;
+  glow_backward_options backward = GLOW_BACKWARD_OPTIONS_INIT;
+  const double weight[BATCH] = {0};
+  forward.labels = b->labels;
+  backward.weight = weight;
+  backward.dx = b->y;
+  for (int32_t mode = GLOW_MODE_STORED; mode <= GLOW_MODE_RECONSTRUCTED; mode++) {
+    glow_workspace *ws = helper_workspace(b->model, BATCH, mode);
+    OK(glow_workspace_forward(ws, b->x, BATCH, &forward));
+    OK(glow_workspace_backward(ws, &backward));
+    const float *gradients = glow_workspace_gradients(ws);
+    for (int64_t i = 0; i < glow_model_parameter_count(b->model); i++)
+      assert_true(gradients[i] == 0.0f);
+    for (int64_t i = 0; i < BATCH * b->dims; i++)
+      assert_true(b->y[i] == 0.0f);
+    glow_workspace_destroy(&ws);
+  }
+}
+
 /* Whitened latents of samples drawn with these options. */
 static void whitened_samples(const bench *b, glow_workspace *ws, const glow_sample_options *options,
                              float *z) {
@@ -366,9 +388,11 @@ static void test_shared_model(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      TEST(inverse_first), TEST(sample_numbers),         TEST(temperatures),
-      TEST(whitened),      TEST(bits_per_dim),           TEST(outputs_may_be_null),
-      TEST(micro_batches), TEST(backward_needs_forward), TEST(shared_model),
+      TEST(inverse_first), TEST(sample_numbers),
+      TEST(temperatures),  TEST(whitened),
+      TEST(bits_per_dim),  TEST(outputs_may_be_null),
+      TEST(micro_batches), TEST(backward_needs_forward),
+      TEST(shared_model),  TEST(gradients_of_nothing),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

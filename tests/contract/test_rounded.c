@@ -22,6 +22,7 @@ static bool is_bfloat16(float v) {
 static void check_value(float v) {
   float seen = glow__rounded(v), settled = glow__settled(v);
   assert_true(is_bfloat16(seen));
+  assert_true(fabsf(v) >= 1.0f || fmodf(seen, 0x1p-7f) == 0.0f); /* the step below 1 is that of 1 */
   assert_true(fabsf(seen - v) <= fmaxf(0x1p-8f, 0x1p-8f * fabsf(v)));
   assert_true(fabsf(settled - v) <= 1.07f * 0x1p-18f * fmaxf(1.0f, fabsf(v)));
   assert_true(glow__rounded(settled) == seen);

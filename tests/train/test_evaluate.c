@@ -306,11 +306,14 @@ static glow_status ridge_density(const float *x, int64_t first, int64_t count, d
 static void test_importance(void **state) {
   enum { DRAWN = 50 };
   double log_p[DRAWN], log_q[DRAWN], temperatures[DRAWN];
+  int32_t labels[DRAWN];
   (void)state;
-  for (int i = 0; i < DRAWN; i++)
+  for (int i = 0; i < DRAWN; i++) {
     temperatures[i] = 1.0 + i / 100.0;
+    labels[i] = i * i % CLASSES;
+  }
   for (int64_t batch = 1; batch <= 64; batch += 21) {
-    bench b = open_bench(2, batch, GLOW_MODE_INFERENCE, 0);
+    bench b = open_bench(2, batch, GLOW_MODE_INFERENCE, batch == 22 ? CLASSES : 0);
     ridge r = {.dims = 128, .wrong = -1, .scale = 1.0};
     glow_target target = GLOW_TARGET_INIT;
     glow_sample_options o = GLOW_SAMPLE_OPTIONS_INIT;
@@ -323,7 +326,9 @@ static void test_importance(void **state) {
     o.per_sample = temperatures;
     o.seed = 3;
     o.first = 1000;
+    target.labels = batch == 22 ? labels : NULL;
     ok(glow_workspace_importance(b.ws, &target, &o, DRAWN, &e));
+    o.labels = target.labels;
     o.log_q = log_q;
     ok(glow_workspace_sample(b.ws, DRAWN, &o, x));
     r.next = 0;
@@ -331,7 +336,7 @@ static void test_importance(void **state) {
     ok(glow_importance_estimate(log_p, log_q, DRAWN, NULL, &own));
     assert_memory_equal(&e, &own, sizeof e);
     r.next = 0;
-    ok(glow_workspace_importance(b.ws, &target, NULL, 1, &e));
+    ok(glow_workspace_importance(b.ws, &target, NULL, 1, &e)); /* with the first label */
     assert_int_equal(r.next, 1);
     free(x);
     close_bench(&b);

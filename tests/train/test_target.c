@@ -18,6 +18,7 @@ static const double half_log_2_pi = 0.91893853320467274178;
 typedef struct gaussian {
   int64_t dims;
   const float *shift; /* of each sample, or NULL */
+  int64_t nothing;    /* of samples before this one, p is 0 */
   int64_t wrong;      /* sample; -1: none */
   double log_p;       /* of the wrong one, */
   float slope;        /* and a part of its gradient */
@@ -52,6 +53,8 @@ static glow_status gaussian_density(const float *x, int64_t first, int64_t count
   for (int64_t n = 0; n < count; n++) {
     float *d = gradient ? gradient + n * g->dims : NULL;
     log_p[n] = gaussian_sample(g, first + n, x + n * g->dims, d);
+    if (first + n < g->nothing)
+      log_p[n] = -INFINITY;
     if (first + n == g->wrong && g->status != GLOW_OK)
       return g->status;
     if (first + n == g->wrong) {
@@ -275,6 +278,22 @@ static void test_forward_by_hand(void **state) {
     close_bench(&fresh);
     close_bench(&b);
   }
+}
+
+/* The largest weight so far is 0 after the first micro-batch: nothing to be relative to. */
+static void test_parts_without_weight(void **state) {
+  glow_step_report reports[2];
+  (void)state;
+  for (int k = 0; k < 2; k++) {
+    glow_trainer_options o = GLOW_TRAINER_OPTIONS_INIT;
+    o.micro_batch = k ? BATCH : 3;
+    bench b = open_flow(1, &o);
+    b.g->nothing = 7; /* two micro-batches of three, and one of the third */
+    reports[k] = step(&b, GLOW_FORWARD_KL, BATCH, NULL);
+    assert_true(isfinite(reports[k].loss));
+    close_bench(&b);
+  }
+  assert_true(fabs(reports[0].loss - reports[1].loss) < 1e-12 * fabs(reports[1].loss));
 }
 
 /* ---- both ------------------------------------------------------------------------------------ */
@@ -593,6 +612,7 @@ int main(void) {
       cmocka_unit_test(test_reverse_closed_form),
       cmocka_unit_test(test_reverse_differences),
       cmocka_unit_test(test_forward_by_hand),
+      cmocka_unit_test(test_parts_without_weight),
       cmocka_unit_test(test_learns_a_gaussian),
       cmocka_unit_test(test_micro_batches),
       cmocka_unit_test(test_threads),

@@ -57,6 +57,18 @@ static void test_determinant(void **unused) {
   assert_true(sign == -1.0);
 }
 
+/* Of equals the first row is the pivot, so that factors do not depend on what a compiler makes of a
+ * comparison: an orthonormal matrix of signs is full of equals. */
+static void test_equal_pivots(void **unused) {
+  double a[] = {1, 1, 1, -1}, b[] = {0, 1, 0, -2, 0, 0, 2, 0, 3}, sign;
+  int32_t perm[3];
+  (void)unused;
+  assert_true(glow__lu_factor(2, a, perm, &sign));
+  assert_true(perm[0] == 0 && perm[1] == 1 && sign == 1.0);
+  assert_true(glow__lu_factor(3, b, perm, &sign));
+  assert_true(perm[0] == 1 && perm[1] == 0 && perm[2] == 2);
+}
+
 static void test_singular(void **unused) {
   double zero[] = {1, 2, 2, 4}, nan[] = {NAN, 1, 1, 1}, sign;
   int32_t perm[2];
@@ -122,6 +134,7 @@ int main(void) {
       cmocka_unit_test(test_condition_number), cmocka_unit_test(test_condition_number_extremes),
       cmocka_unit_test(test_inverse),          cmocka_unit_test(test_determinant),
       cmocka_unit_test(test_singular),         cmocka_unit_test(test_orthonormal),
+      cmocka_unit_test(test_equal_pivots),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

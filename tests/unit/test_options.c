@@ -306,6 +306,9 @@ static void test_saved(void **state) {
   assert_string_equal(text, "0,2,2147483647");
   assert_int_equal(glow__config_get_text(&config, "second", &text), GLOW_OK);
   assert_string_equal(text, "dark");
+  assert_int_equal(glow__config_get_text(&config, NULL, &text), GLOW_E_ARGUMENT);
+  assert_int_equal(glow__config_get_text(&config, "list", NULL), GLOW_E_ARGUMENT);
+  assert_int_equal(glow__config_get_text(NULL, "list", &text), GLOW_E_ARGUMENT);
   assert_false(has(&config, "flag")); /* quiet while it has its default */
   assert_false(has(&config, "seed"));
   assert_false(has(&config, "reserved"));
