@@ -22,6 +22,12 @@ extern "C" {
 #define GLOW_VERSION_MAJOR 0
 #define GLOW_VERSION_MINOR 1
 #define GLOW_VERSION_PATCH 0
+/* The same as a number, as glow_version_number() gives it; and whether these headers are of a
+ * version or a later one: #if GLOW_VERSION_AT_LEAST(0, 2, 0) */
+#define GLOW_VERSION_AT_LEAST(major, minor, patch)                                                 \
+  (GLOW_VERSION_NUMBER >= (major)*10000 + (minor)*100 + (patch))
+#define GLOW_VERSION_NUMBER                                                                        \
+  (GLOW_VERSION_MAJOR * 10000 + GLOW_VERSION_MINOR * 100 + GLOW_VERSION_PATCH)
 /* Version of the binary interface: the N of libglow.so.N. */
 #define GLOW_SOVERSION 0
 

@@ -25,10 +25,9 @@ GLOW_API glow_status glow_checkpoint_save(const glow_trainer *trainer, const cha
 GLOW_API glow_status glow_checkpoint_save_output(const glow_trainer *trainer,
                                                  const glow_output *output,
                                                  const char *const *notes, int64_t pairs);
-/* Makes the model and the trainer of a checkpoint. They are the caller's; destroy the trainer
- * first. The file is not trusted: everything that glow_model_load checks is checked, the options
- * are checked as glow_trainer_create does, and so is the optimizer's state. On failure both are
- * NULL. */
+/* Makes the model and the trainer of a checkpoint. They are the caller's. The file is not trusted:
+ * everything that glow_model_load checks is checked, the options are checked as glow_trainer_create
+ * does, and so is the optimizer's state. On failure both are NULL. */
 GLOW_API glow_status glow_checkpoint_load(glow_context *context, const char *path,
                                           glow_model **model, glow_trainer **trainer);
 /* The same from any input. glow_limits.workspace_bytes caps the memory of passes that the file's
@@ -56,7 +55,7 @@ GLOW_API glow_status glow_checkpoint_save_optimizer(const glow_optimizer *optimi
                                                     const glow_output *output,
                                                     const char *const *notes, int64_t pairs);
 /* Makes the model and the optimizer of such a file, or of a trainer's checkpoint. They are the
- * caller's; destroy the optimizer first. Checked as in glow_checkpoint_load; on failure both are
+ * caller's. Checked as in glow_checkpoint_load; on failure both are
  * NULL. (glow_checkpoint_load refuses a file without a trainer with GLOW_E_FORMAT.) */
 GLOW_API glow_status glow_checkpoint_load_optimizer(glow_context *context, const glow_input *input,
                                                     glow_model **model, glow_optimizer **optimizer);

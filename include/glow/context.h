@@ -1,8 +1,11 @@
 /* The context: the allocator, executor, log, kernels and registry that a family of objects shares.
  *
- * There is no process-global state. A context must outlive every object made from it. Creating and
- * destroying objects of one context from several threads at once is allowed when its allocator and
- * log callback are thread-safe (the defaults are).
+ * There is no process-global state. References are counted: every object made from a context holds
+ * it, and whatever is made from a model (workspace, optimizer, trainer, diagnosis) holds the model.
+ * So the destroy functions may be called in any order and on any thread, as finalizers of garbage
+ * collectors do: each gives up the caller's own reference, and what it led to goes with the last.
+ * Creating and destroying objects of one context from several threads at once is allowed when its
+ * allocator and log callback are thread-safe (the defaults are).
  * SPDX-License-Identifier: MIT */
 #ifndef GLOW_CONTEXT_H
 #define GLOW_CONTEXT_H
@@ -64,11 +67,15 @@ typedef void (*glow_log_fn)(int32_t level, const char *text, void *payload);
  * rounded where. */
 enum { GLOW_PRODUCTS_FLOAT32 = 1501, GLOW_PRODUCTS_BFLOAT16 = 1502 };
 
+/* Called once, when a context and all that was made from it are gone: nothing of the library uses
+ * its allocator, executor and payloads any more. */
+typedef void (*glow_end_fn)(void *payload);
+
 typedef struct glow_context_options {
   size_t struct_size;
   const glow_allocator *allocator; /* NULL: malloc and free. Copied. */
-  const glow_executor *executor;   /* NULL: see threads. Copied; its payload must outlive
-                                      the context. */
+  const glow_executor *executor;   /* NULL: see threads. Copied; its payload must outlive the
+                                      context and all that is made from it: see end. */
   uint32_t threads;  /* executor NULL: 0 or 1 runs on the caller's thread; n > 1 makes a
                         bundled pool of n threads (the caller's included) */
   uint32_t reserved; /* 0 */
@@ -78,16 +85,28 @@ typedef struct glow_context_options {
                           glow_kernels_name() */
   int32_t products;    /* GLOW_PRODUCTS_...; 0: float32 */
   int32_t reserved2;   /* 0 */
+  glow_end_fn end;     /* NULL: none. Not called if the context could not be made */
+  void *end_payload;
 } glow_context_options;
 #define GLOW_CONTEXT_OPTIONS_INIT                                                                  \
-  { sizeof(glow_context_options), NULL, NULL, 0, 0, NULL, NULL, NULL, 0, 0 }
+  { sizeof(glow_context_options), NULL, NULL, 0, 0, NULL, NULL, NULL, 0, 0, NULL, NULL }
 
 /* Makes a context with the built-in layers and nets registered. options NULL: the defaults. On
  * failure *out is NULL. */
 GLOW_API glow_status glow_context_create(const glow_context_options *options, glow_context **out);
-/* Destroys *context, of which nothing may be left in use, and sets it to NULL. NULL and a pointer
- * to NULL are fine. */
+/* One more reference for the caller, who calls glow_context_destroy once more: for programs whose
+ * parts share a context, each for as long as it likes. Returns context; NULL if it is NULL. */
+GLOW_API glow_context *glow_context_retain(glow_context *context);
+/* Gives up the caller's reference, and sets *context to NULL. The context goes with the last object
+ * made from it, or now if there is none. NULL and a pointer to NULL are fine. */
 GLOW_API void glow_context_destroy(glow_context **context);
+/* Copies to `out`, of `size` bytes, what went wrong in the last call that failed, on any thread,
+ * and was given an object of this context: for languages that may go on on another thread after a
+ * call, where glow_last_error() says nothing. "" if none has failed. It is cut to fit; 1024 bytes
+ * hold any. Calls without an object (NULL) are told to glow_last_error() alone. When several
+ * threads fail at once it is the text of one of them. GLOW_E_ARGUMENT if a pointer is NULL or size
+ * is 0. */
+GLOW_API glow_status glow_context_last_error(const glow_context *context, char *out, size_t size);
 /* Number of workers of the context's executor; 1 if it is serial. */
 GLOW_API uint32_t glow_context_workers(const glow_context *context);
 /* Name of the kernels in use: "avx512", "avx2", "neon", "c", "cblas". Owned by the library; context
@@ -102,6 +121,18 @@ GLOW_API int32_t glow_context_products(const glow_context *context);
  * loaded, and stays until the process ends. (OpenBLAS starts threads of its own as it is
  * loaded.) If it is not installed, making the context gives GLOW_E_UNSUPPORTED and names it. */
 GLOW_API const char *glow_kernels_name(uint32_t index);
+
+/* 1 if this build of the library has the feature and the CPU can run it, otherwise 0, also for a
+ * name that it does not know (and for NULL). A name of glow_kernels_name(), or
+ *   "threads"   pools of threads
+ *   "files"     model and tensor files, checkpoints and import (-Dfiles)
+ *   "bfloat16"  products in bfloat16 that are faster than those in float32; GLOW_PRODUCTS_BFLOAT16
+ *               is possible in any case
+ *   "debug"     handles that were destroyed are recognised, and error texts end with their place in
+ *               the source */
+GLOW_API int32_t glow_feature(const char *name);
+/* Names of all that this library has: index 0, 1, ... until NULL. */
+GLOW_API const char *glow_feature_name(uint32_t index);
 
 /* Loads the BLAS library, if it is not loaded, and asks it to run each product on `threads`
  * threads. That is state of the whole process, so libglow never does it by itself. Call it with 1

@@ -90,7 +90,7 @@ typedef struct glow_diagnosis glow_diagnosis;
  * glow_workspace_set_condition. Memory for three states of a batch, and for what the largest layer
  * stores for backward, is taken from the context for the duration. Refuses data that are not finite
  * (GLOW_E_NUMERIC), and models that are not ready for passes (GLOW_E_STATE). What a forward left
- * for glow_workspace_backward is lost. The result is the caller's; the model must outlive it. */
+ * for glow_workspace_backward is lost. The result is the caller's. */
 GLOW_API glow_status glow_workspace_diagnose(glow_workspace *workspace,
                                              const glow_diagnose_options *options,
                                              glow_diagnosis **out);

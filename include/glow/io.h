@@ -40,9 +40,11 @@ typedef struct glow_limits {
                               declare them (glow_setup_prepare_work). A file of n bytes may ask for
                               n^1.5 of them: a 1x1 convolution of C channels takes 4/3 C^3. Default:
                               those of one of 4096 channels, 9.2e10 */
+  int64_t metadata_bytes;  /* of a model's own metadata (glow_model_metadata); default and at most
+                              GLOW_METADATA_BYTES */
 } glow_limits;
 #define GLOW_LIMITS_INIT                                                                           \
-  { sizeof(glow_limits), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+  { sizeof(glow_limits), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 enum {
   /* With a path: map the file into memory instead of reading it. A model uses the mapped parameters

@@ -47,8 +47,12 @@ GLOW_API glow_status glow_builder_shape(const glow_builder *builder, glow_shape 
  * glow_prior_create does. */
 GLOW_API glow_status glow_builder_finish(glow_builder **builder, glow_model **out);
 
-/* Destroys *model, of which no workspace, optimizer or trainer may be left, and sets it to NULL.
- * NULL and a pointer to NULL are fine. */
+/* One more reference for the caller, who calls glow_model_destroy once more. Returns model; NULL if
+ * it is NULL. */
+GLOW_API glow_model *glow_model_retain(glow_model *model);
+/* Gives up the caller's reference, and sets *model to NULL. The model goes with the last workspace,
+ * optimizer, trainer or diagnosis made from it, or now if there is none. NULL and a pointer to NULL
+ * are fine. */
 GLOW_API void glow_model_destroy(glow_model **model);
 
 /* ---- nested models --------------------------------------------------------------------------- */
@@ -192,6 +196,46 @@ GLOW_API glow_status glow_model_set_initialised(glow_model *model);
 GLOW_API glow_status glow_model_inference_form(const glow_model *model, glow_model **out);
 /* 1 if the model was made by glow_model_inference_form. */
 GLOW_API int32_t glow_model_is_inference_form(const glow_model *model);
+
+/* Makes a second model with the same layers, values and metadata, in `context`, or in that of
+ * `model` if it is NULL: to train it without changing the first one, or to run it with other
+ * kernels, threads or products. The new model is independent. Its layers are made again from their
+ * options, as when a file is loaded: GLOW_E_UNSUPPORTED for layers that cannot be, and for an
+ * inference form; GLOW_E_NUMERIC if a layer cannot prepare the present parameters. */
+GLOW_API glow_status glow_model_clone(const glow_model *model, glow_context *context,
+                                      glow_model **out);
+
+/* ---- metadata -------------------------------------------------------------------------------- */
+
+/* What a model says of itself: texts in UTF-8 under keys, which are saved in model files and
+ * checkpoints and go into clones and inference forms. Keys are free; these have a meaning: */
+#define GLOW_METADATA_CLASS_NAMES "class_names"     /* a line for each class, in order of labels */
+#define GLOW_METADATA_NORMALISATION "normalisation" /* how the data were prepared for the model */
+#define GLOW_METADATA_LICENSE "license"             /* of the model: an SPDX expression */
+/* Keys have 1 to GLOW_METADATA_KEY_BYTES bytes; a model has at most GLOW_METADATA_ENTRIES entries,
+ * whose keys and values together have at most GLOW_METADATA_BYTES bytes. */
+#define GLOW_METADATA_KEY_BYTES 200
+#define GLOW_METADATA_ENTRIES 1024
+#define GLOW_METADATA_BYTES 1048576
+
+/* Sets the text of a key, in place of the one that it had; value NULL: the key goes. GLOW_E_LIMIT
+ * if that would be too much. On failure nothing changes. */
+GLOW_API glow_status glow_model_set_metadata(glow_model *model, const char *key, const char *value);
+/* Text of a key; NULL if there is none. Owned by the model, until it is set again. */
+GLOW_API const char *glow_model_metadata(const glow_model *model, const char *key);
+/* Number of entries, which are in the order of their keys' bytes. */
+GLOW_API int32_t glow_model_metadata_count(const glow_model *model);
+/* Key and text of entry `index`, owned by the model; either pointer may be NULL. */
+GLOW_API glow_status glow_model_metadata_at(const glow_model *model, int32_t index,
+                                            const char **key, const char **value);
+/* Sets GLOW_METADATA_CLASS_NAMES from `count` names, of one line each; count:
+ * glow_model_class_count(). */
+GLOW_API glow_status glow_model_set_class_names(glow_model *model, const char *const *names,
+                                                int32_t count);
+/* Copies the name of a class to `out`, of `size` bytes. GLOW_E_NOT_FOUND: it has none;
+ * GLOW_E_LIMIT: it does not fit. On failure `out` is "". */
+GLOW_API glow_status glow_model_class_name(const glow_model *model, int32_t label, char *out,
+                                           size_t size);
 
 #ifdef __cplusplus
 }

@@ -55,8 +55,7 @@ typedef struct glow_optimizer_options {
 } glow_optimizer_options;
 #define GLOW_OPTIMIZER_OPTIONS_INIT                                                                \
   { sizeof(glow_optimizer_options), GLOW_OPTIMIZER_ADAM, 0, 0.9, 0.999, 1e-8, 0.0 }
-/* Makes an optimizer with a state for the model's parameters. options NULL: the defaults. The model
- * must outlive it. */
+/* Makes an optimizer with a state for the model's parameters. options NULL: the defaults. */
 GLOW_API glow_status glow_optimizer_create(const glow_model *model,
                                            const glow_optimizer_options *options,
                                            glow_optimizer **out);
@@ -177,8 +176,7 @@ typedef struct glow_step_report {
 #define GLOW_STEP_REPORT_INIT                                                                      \
   { sizeof(glow_step_report), 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0, 0 }
 
-/* Makes a trainer. options NULL: the defaults. The model must outlive the trainer, which changes
- * its parameters. */
+/* Makes a trainer, which changes the model's parameters. options NULL: the defaults. */
 GLOW_API glow_status glow_trainer_create(glow_model *model, const glow_trainer_options *options,
                                          glow_trainer **out);
 /* Sets *trainer to NULL. NULL and a pointer to NULL are fine. */

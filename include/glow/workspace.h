@@ -83,9 +83,8 @@ typedef struct glow_workspace_options {
 GLOW_API glow_status glow_workspace_plan_bytes(const glow_model *model,
                                                const glow_workspace_options *options,
                                                uint64_t *out);
-/* Allocates a workspace. options NULL: the defaults. The model must outlive it. GLOW_E_STATE for
- * any mode but inference if a layer of the model has no backward, or if it is an inference form and
- * inputs_only is not set. */
+/* Allocates a workspace. options NULL: the defaults. GLOW_E_STATE for any mode but inference if a
+ * layer of the model has no backward, or if it is an inference form and inputs_only is not set. */
 GLOW_API glow_status glow_workspace_create(const glow_model *model,
                                            const glow_workspace_options *options,
                                            glow_workspace **out);

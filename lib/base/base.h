@@ -73,7 +73,18 @@ char *glow__strdup(glow_context *context, const char *text);
 struct glow__kernels;   /* math/kernels.h */
 struct glow__kernels16; /* math/kernels16.h */
 
+/* The text of the last failed call on an object of the context (base/context_error.c). */
+enum { GLOW_ERROR_BYTES = 1024 }; /* longer texts are cut */
+typedef struct glow__context_error {
+  uint32_t busy; /* atomic: 1 while a thread reads or writes the text */
+  char text[GLOW_ERROR_BYTES];
+} glow__context_error;
+
 struct glow_context {
+  uint32_t references; /* atomic: the callers', and one of each object */
+  glow__context_error error;
+  glow_end_fn end; /* or NULL */
+  void *end_payload;
   glow_allocator allocator;
   glow_executor executor;
   glow_pool *pool; /* owned, or NULL */
@@ -84,6 +95,33 @@ struct glow_context {
   void *kernels_library;                   /* a reference to a library that was loaded, or NULL */
   struct glow__registry_entry *registry;   /* base/registry.c: a list */
 };
+
+/* A context in the caller's memory, with what another one has, borrowed from it. It is never freed:
+ * its first reference is not given up. */
+void glow__context_like(const glow_context *from, glow_context *to);
+/* A reference for an object that is made from the context, which the object gives up last of all.
+ * Returns the context. */
+glow_context *glow__context_hold(glow_context *context);
+void glow__context_drop(glow_context *context);
+/* References are counted so that any thread may give up the last one: true for that one. */
+static inline void glow__count_up(uint32_t *references) {
+  __atomic_add_fetch(references, 1, __ATOMIC_RELAXED);
+}
+static inline bool glow__count_down(uint32_t *references) {
+  return __atomic_sub_fetch(references, 1, __ATOMIC_ACQ_REL) == 0;
+}
+
+/* ---- whose call it is (base/context_error.c) ------------------------------------------------- */
+
+/* The context of the objects that a public function of this thread was given, to which errors are
+ * told besides the thread; and the one before, of the function that called it. */
+typedef struct glow__scope {
+  glow_context *before;
+} glow__scope;
+glow__scope glow__scope_enter(const void *handle, int kind);
+void glow__scope_leave(const glow__scope *scope);
+/* Tells the context of the present scope, if there is one. */
+void glow__scope_tell(const char *text);
 
 /* ---- live handles (base/live.c): in debug builds --------------------------------------------- */
 
@@ -124,17 +162,24 @@ static inline bool glow__is_live(const void *handle, int kind, const char *funct
   return true;
 }
 #endif
-/* At the start of public functions: returns `value`, or GLOW_E_ARGUMENT, if the handle is stale. */
+/* At the start of public functions: returns `value`, or GLOW_E_ARGUMENT, if the handle is stale.
+ * Until the function ends, errors are told to the context of the handle, too. Every handle but a
+ * pool starts with its context. */
+#define GLOW_SCOPE_NAME_(number) glow_scope_##number##_
+#define GLOW_SCOPE_(handle, kind, number)                                                          \
+  __attribute__((cleanup(glow__scope_leave), unused)) const glow__scope GLOW_SCOPE_NAME_(number) = \
+      glow__scope_enter((handle), GLOW_LIVE_##kind)
+#define GLOW_SCOPE(handle, kind, number) GLOW_SCOPE_(handle, kind, number)
 #define GLOW_LIVE_OR(handle, kind, value)                                                          \
-  do {                                                                                             \
-    if (!glow__is_live((handle), GLOW_LIVE_##kind, __func__))                                      \
-      return value;                                                                                \
-  } while (0)
+  if (!glow__is_live((handle), GLOW_LIVE_##kind, __func__))                                        \
+    return value;                                                                                  \
+  GLOW_SCOPE(handle, kind, __COUNTER__)
 #define GLOW_LIVE(handle, kind) GLOW_LIVE_OR(handle, kind, GLOW_E_ARGUMENT)
 /* The same where a handle is destroyed. */
 #define GLOW_LIVE_END(handle, kind)                                                                \
   do {                                                                                             \
-    GLOW_LIVE_OR(handle, kind, );                                                                  \
+    if (!glow__is_live((handle), GLOW_LIVE_##kind, __func__))                                      \
+      return;                                                                                      \
     glow__live_remove((handle), GLOW_LIVE_##kind);                                                 \
   } while (0)
 

@@ -14,18 +14,51 @@ static void release_library(void *library) {
   (void)library;
 }
 
+static void context_free(glow_context *context) {
+  const glow_allocator allocator = context->allocator;
+  const glow_end_fn end = context->end;
+  void *payload = context->end_payload;
+  glow__registry_destroy(context);
+  glow_pool_destroy(&context->pool);
+  glow_release(context, (void *)(uintptr_t)context->kernels);
+  glow_release(context, (void *)(uintptr_t)context->kernels16);
+  release_library(context->kernels_library);
+  glow__live_remove(context, GLOW_LIVE_CONTEXT);
+  glow__release(&allocator, context);
+  if (end)
+    end(payload);
+}
+
+void glow__context_like(const glow_context *from, glow_context *to) {
+  *to = (glow_context){.references = 1,
+                       .allocator = from->allocator,
+                       .executor = from->executor,
+                       .log = from->log,
+                       .log_payload = from->log_payload,
+                       .kernels = from->kernels,
+                       .kernels16 = from->kernels16,
+                       .registry = from->registry};
+}
+
+glow_context *glow__context_hold(glow_context *context) {
+  glow__count_up(&context->references);
+  return context;
+}
+
+void glow__context_drop(glow_context *context) {
+  if (glow__count_down(&context->references))
+    context_free(context);
+}
+
+glow_context *glow_context_retain(glow_context *context) {
+  GLOW_LIVE_OR(context, CONTEXT, NULL);
+  return context ? glow__context_hold(context) : NULL;
+}
+
 void glow_context_destroy(glow_context **context) {
-  if (!context || !*context)
+  if (!context || !*context || !glow__is_live(*context, GLOW_LIVE_CONTEXT, __func__))
     return;
-  GLOW_LIVE_OR(*context, CONTEXT, );
-  glow_allocator allocator = (*context)->allocator;
-  glow__registry_destroy(*context);
-  glow_pool_destroy(&(*context)->pool);
-  glow_release(*context, (void *)(uintptr_t)(*context)->kernels);
-  glow_release(*context, (void *)(uintptr_t)(*context)->kernels16);
-  release_library((*context)->kernels_library);
-  GLOW_LIVE_END(*context, CONTEXT);
-  glow__release(&allocator, *context);
+  glow__context_drop(*context);
   *context = NULL;
 }
 

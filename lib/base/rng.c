@@ -97,7 +97,7 @@ glow_status glow_rng_create(glow_context *context, uint64_t seed, glow_rng **out
   glow_rng *rng = glow_allocate(context, sizeof *rng);
   if (!rng)
     return GLOW_E_MEMORY;
-  rng->context = context;
+  rng->context = glow__context_hold(context);
   rng->seed = seed;
   glow__live_add(rng, GLOW_LIVE_RNG);
   *out = rng;
@@ -108,8 +108,9 @@ void glow_rng_destroy(glow_rng **rng) {
   if (!rng || !*rng)
     return;
   GLOW_LIVE_END(*rng, RNG);
-  GLOW_LIVE_OR((*rng)->context, CONTEXT, );
-  glow_release((*rng)->context, *rng);
+  glow_context *context = (*rng)->context;
+  glow_release(context, *rng);
+  glow__context_drop(context);
   *rng = NULL;
 }
 

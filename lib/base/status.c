@@ -6,9 +6,7 @@
 
 #include "base/base.h"
 
-enum { ERROR_BYTES = 1024 }; /* longer texts are cut */
-
-static _Thread_local char error_text[ERROR_BYTES];
+static _Thread_local char error_text[GLOW_ERROR_BYTES];
 
 const char *glow_status_name(glow_status status) {
   switch (status) {
@@ -36,12 +34,13 @@ const char *glow_last_error(void) {
 
 /* The arguments may point into error_text, so the text is first made beside it. */
 static void record(const char *format, va_list arguments, const char *where) {
-  char text[ERROR_BYTES];
+  char text[GLOW_ERROR_BYTES];
   int length = vsnprintf(text, sizeof text, format, arguments);
   size_t used = length < 0 ? 0 : (size_t)length;
   if (used < sizeof text && *where)
     snprintf(text + used, sizeof text - used, "%s", where);
   memcpy(error_text, text, strlen(text) + 1);
+  glow__scope_tell(error_text);
 }
 
 /* In parentheses, for the name is a macro where GLOW_DEBUG is defined, which calls glow_error_at,
@@ -69,22 +68,23 @@ glow_status glow_error_at(const char *file, int32_t line, glow_status status, co
 }
 
 glow_status(glow__error_prefix)(glow_status status, const char *format, ...) {
-  char text[ERROR_BYTES];
+  char text[GLOW_ERROR_BYTES];
   va_list arguments;
   va_start(arguments, format);
   int length = vsnprintf(text, sizeof text, format, arguments);
   va_end(arguments);
-  if (length < 0 || length >= ERROR_BYTES - 3)
+  if (length < 0 || length >= GLOW_ERROR_BYTES - 3)
     return status; /* does not fit: the error itself matters more */
   size_t used = (size_t)length;
   memcpy(text + used, ": ", 2);
   used += 2;
   size_t rest = strlen(error_text);
-  if (rest > ERROR_BYTES - 1 - used)
-    rest = ERROR_BYTES - 1 - used;
+  if (rest > GLOW_ERROR_BYTES - 1 - used)
+    rest = GLOW_ERROR_BYTES - 1 - used;
   memcpy(text + used, error_text, rest);
   text[used + rest] = '\0';
   memcpy(error_text, text, used + rest + 1);
+  glow__scope_tell(error_text);
   return status;
 }
 
@@ -96,5 +96,5 @@ const char *glow_version(void) {
 }
 
 int32_t glow_version_number(void) {
-  return GLOW_VERSION_MAJOR * 10000 + GLOW_VERSION_MINOR * 100 + GLOW_VERSION_PATCH;
+  return GLOW_VERSION_NUMBER;
 }

@@ -37,7 +37,7 @@ static void check_run_serially(void *payload, glow_task_fn fn, void *arg, uint32
 }
 
 void glow__check_make_shadow(glow__check *c) {
-  c->shadow = *c->context;
+  glow__context_like(c->context, &c->shadow);
   c->shadow.allocator = (glow_allocator){sizeof(glow_allocator), counted_alloc, counted_free, c};
   c->shadow.executor = (glow_executor){sizeof(glow_executor), WORKERS, 0, check_run_serially, NULL};
   glow__live_add(&c->shadow, GLOW_LIVE_CONTEXT);

@@ -42,10 +42,12 @@ glow_status glow_builder_create(glow_context *context, const glow_shape *input,
     glow_release(context, model);
     return GLOW_E_MEMORY;
   }
-  model->context = context;
+  model->context = glow__context_hold(context);
+  model->references = 1;
   model->input = *input;
   model->dims = dims;
   model->bits = o.bits;
+  builder->context = glow__context_hold(context);
   builder->model = model;
   builder->shape = *input;
   glow__live_add(builder, GLOW_LIVE_BUILDER);
@@ -54,16 +56,21 @@ glow_status glow_builder_create(glow_context *context, const glow_shape *input,
   return GLOW_OK;
 }
 
+/* The handle alone, whose model has gone or has become the caller's. */
+static void builder_free(glow_builder *builder) {
+  glow_context *context = builder->context;
+  glow__values_free(context, builder->values);
+  glow_release(context, builder);
+  glow__context_drop(context);
+}
+
 void glow_builder_destroy(glow_builder **builder) {
   if (!builder || !*builder)
     return;
   GLOW_LIVE_END(*builder, BUILDER);
-  GLOW_LIVE_OR((*builder)->model->context, CONTEXT, );
   glow_builder *b = *builder;
-  glow_context *context = b->model->context;
-  glow__values_free(context, b->values);
   glow__model_free(b->model);
-  glow_release(context, b);
+  builder_free(b);
   *builder = NULL;
 }
 
@@ -317,9 +324,8 @@ glow_status glow__builder_finish_from(glow_builder **builder, glow__read_fn read
     return status;
   }
   *out = (*builder)->model;
-  glow__values_free((*out)->context, (*builder)->values);
   glow__live_remove(*builder, GLOW_LIVE_BUILDER);
-  glow_release((*out)->context, *builder);
+  builder_free(*builder);
   *builder = NULL;
   return GLOW_OK;
 }

@@ -8,6 +8,7 @@
 
 struct glow_diagnosis {
   glow_context *context;
+  const glow_model *held; /* owns the names of layers */
   int32_t count;
   glow_model_diagnosis model;
   glow_layer_diagnosis layers[];
@@ -266,6 +267,7 @@ static glow_status diagnose(glow__examination *e, glow_diagnosis **out) {
   if (!d)
     return GLOW_E_MEMORY;
   d->context = model->context;
+  d->held = glow__model_hold(model);
   d->count = model->node_count;
   diagnosis_fill(e, d);
   glow__live_add(d, GLOW_LIVE_DIAGNOSIS);
@@ -293,7 +295,9 @@ void glow_diagnosis_destroy(glow_diagnosis **diagnosis) {
   if (!diagnosis || !*diagnosis)
     return;
   GLOW_LIVE_END(*diagnosis, DIAGNOSIS);
+  const glow_model *model = (*diagnosis)->held;
   glow_release((*diagnosis)->context, *diagnosis);
+  glow__model_drop(model);
   *diagnosis = NULL;
 }
 

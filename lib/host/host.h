@@ -9,6 +9,10 @@
 #include "host/handles.h"
 
 glow_context *glow__model_context(const glow_model *model);
+/* A reference for an object that is made from the model, which the object gives up last of all.
+ * Returns the model. */
+const glow_model *glow__model_hold(const glow_model *model);
+void glow__model_drop(const glow_model *model);
 const glow_model *glow__workspace_model(const glow_workspace *workspace);
 /* Whether the workspace now runs layers forward again instead of inverting them. Setting it gives
  * false if the workspace has no memory for that. */

@@ -104,7 +104,7 @@ static glow_status layer_create(glow_context *context, const glow_layer_ops *ops
   GLOW_TRY(
       glow__self_create(context, ops->options, handle, ops->self_size, options, &block, &self));
   glow_layer *layer = block;
-  layer->context = context;
+  layer->context = glow__context_hold(context);
   layer->ops = *ops;
   layer->self = self;
   for (int32_t i = 0; i < ops->net_count; i++) {
@@ -152,12 +152,13 @@ void glow_layer_destroy(glow_layer **layer) {
   if (!layer || !*layer)
     return;
   GLOW_LIVE_END(*layer, LAYER);
-  GLOW_LIVE_OR((*layer)->context, CONTEXT, );
   glow_layer *l = *layer;
+  glow_context *context = l->context;
   if (l->ops.destroy)
-    l->ops.destroy(l->self, l->context);
+    l->ops.destroy(l->self, context);
   destroy_nets(l->nets, l->ops.net_count);
-  glow__self_release(l->context, l->ops.options, l->self, l);
+  glow__self_release(context, l->ops.options, l->self, l);
+  glow__context_drop(context);
   *layer = NULL;
 }
 

@@ -23,8 +23,7 @@ char *glow__model_name(glow_model *model, size_t bytes) {
 void glow__model_free(glow_model *model) {
   if (!model)
     return;
-  GLOW_LIVE_END(model, MODEL);
-  GLOW_LIVE_OR(model->context, CONTEXT, );
+  glow__live_remove(model, GLOW_LIVE_MODEL);
   glow_context *context = model->context;
   for (int32_t i = 0; i < model->node_count; i++) {
     glow_layer_destroy(&model->nodes[i].layer);
@@ -35,6 +34,7 @@ void glow__model_free(glow_model *model) {
     glow_release(context, model->names);
     model->names = next;
   }
+  glow__metadata_free(model);
   glow_release(context, model->nodes);
   glow_release(context, model->tensors);
   if (!model->adopted)
@@ -44,12 +44,32 @@ void glow__model_free(glow_model *model) {
   glow_release(context, model->fixed);
   glow_release(context, model->derived);
   glow_release(context, model);
+  glow__context_drop(context);
+}
+
+/* Counting is no change of the model that anyone could see. */
+const glow_model *glow__model_hold(const glow_model *model) {
+  glow__count_up(&((glow_model *)(uintptr_t)model)->references);
+  return model;
+}
+
+void glow__model_drop(const glow_model *model) {
+  glow_model *counted = (glow_model *)(uintptr_t)model;
+  if (glow__count_down(&counted->references))
+    glow__model_free(counted);
+}
+
+glow_model *glow_model_retain(glow_model *model) {
+  GLOW_LIVE_OR(model, MODEL, NULL);
+  if (model)
+    glow__model_hold(model);
+  return model;
 }
 
 void glow_model_destroy(glow_model **model) {
-  if (!model)
+  if (!model || !*model || !glow__is_live(*model, GLOW_LIVE_MODEL, __func__))
     return;
-  glow__model_free(*model);
+  glow__model_drop(*model);
   *model = NULL;
 }
 

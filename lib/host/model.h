@@ -71,8 +71,11 @@ typedef struct glow__names {
   char text[];
 } glow__names;
 
+typedef struct glow__metadata glow__metadata; /* a list (metadata.c) */
+
 struct glow_model {
   glow_context *context;
+  uint32_t references; /* atomic: the callers', and one of each object made from the model */
   glow__names *names;
   glow_shape input;
   int64_t dims;
@@ -102,12 +105,18 @@ struct glow_model {
   int64_t derived_size;
   bool prepared, initialised;
   uint64_t version; /* of the parameters: from 1, grows each time they are prepared */
+  glow__metadata *metadata;
 };
+
+/* Adds the metadata of another model. */
+glow_status glow__metadata_copy(glow_model *model, const glow_model *from);
+void glow__metadata_free(glow_model *model);
 
 /* Values from a finished model that is a part of the one being built (nested.c). */
 typedef struct glow__values glow__values;
 
 struct glow_builder {
+  glow_context *context;
   glow_model *model;
   glow_shape shape; /* after the last layer; height 0: nothing is left */
   bool failed;

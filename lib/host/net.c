@@ -35,7 +35,7 @@ glow_status glow_net_create(glow_context *context, const glow_net_ops *ops, cons
   GLOW_TRY(glow__self_create(context, table.options, sizeof(glow_net), table.self_size, options,
                              &block, &self));
   glow_net *net = block;
-  net->context = context;
+  net->context = glow__context_hold(context);
   net->ops = table;
   net->self = self;
   glow__live_add(net, GLOW_LIVE_NET);
@@ -55,11 +55,12 @@ void glow_net_destroy(glow_net **net) {
   if (!net || !*net)
     return;
   GLOW_LIVE_END(*net, NET);
-  GLOW_LIVE_OR((*net)->context, CONTEXT, );
   glow_net *n = *net;
+  glow_context *context = n->context;
   if (n->ops.destroy)
-    n->ops.destroy(n->self, n->context);
-  glow__self_release(n->context, n->ops.options, n->self, n);
+    n->ops.destroy(n->self, context);
+  glow__self_release(context, n->ops.options, n->self, n);
+  glow__context_drop(context);
   *net = NULL;
 }
 

@@ -69,7 +69,8 @@ static void workspace_fill(const glow_model *model, const glow_workspace_options
                            const glow__plan *plan, const unsigned char *store, glow_workspace *ws) {
   unsigned char *block = (unsigned char *)ws;
   int64_t *offsets = (int64_t *)(ws + 1);
-  ws->model = model;
+  ws->context = model->context;
+  ws->model = glow__model_hold(model);
   ws->drift_bound = o->drift_bound;
   ws->bytes = glow__plan_bytes(model, plan);
   if (plan->stored_count) {
@@ -123,9 +124,9 @@ void glow_workspace_destroy(glow_workspace **workspace) {
   if (!workspace || !*workspace)
     return;
   GLOW_LIVE_END(*workspace, WORKSPACE);
-  GLOW_LIVE_OR((*workspace)->model, MODEL, );
-  GLOW_LIVE_OR((*workspace)->model->context, CONTEXT, );
-  glow_release((*workspace)->model->context, *workspace);
+  const glow_model *model = (*workspace)->model;
+  glow_release((*workspace)->context, *workspace);
+  glow__model_drop(model);
   *workspace = NULL;
 }
 

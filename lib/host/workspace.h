@@ -47,6 +47,7 @@ typedef struct glow__plan {
 } glow__plan;
 
 struct glow_workspace {
+  glow_context *context; /* of the model, which holds it */
   const glow_model *model;
   glow__plan plan;
   float *memory;

@@ -7,7 +7,7 @@
 #include "base/base.h"
 
 /* Version of model files: docs/format.md. */
-enum { GLOW_FORMAT_MAJOR = 1, GLOW_FORMAT_MINOR = 1 };
+enum { GLOW_FORMAT_MAJOR = 1, GLOW_FORMAT_MINOR = 2 };
 
 /* Bytes of a tensor's name in a model. */
 enum { GLOW_IO_MAX_NAME = 4096 };
@@ -192,6 +192,8 @@ void glow__from_bfloat16(const uint16_t *from, float *to, int64_t count);
 
 /* ---- model files with more in them (model_writer.c, model_reader.c) -------------------------- */
 
+/* In front of the keys of the model's own metadata. */
+#define GLOW_METADATA_PREFIX "model."
 /* What a checkpoint adds to the file of its model. */
 typedef struct glow__model_extras {
   const float *parameters;         /* instead of the model's own */
@@ -210,6 +212,14 @@ glow_status glow__model_file_write(const glow_model *model, const glow_output *o
  * file is mapped and the parameters can stay where they are, the model takes the mapping over. */
 glow_status glow__model_file_read(glow_context *context, glow_tensor_file *file, const char *part,
                                   const glow_limits *limits, glow_model **out);
+
+/* The model's own metadata (model_metadata.c): pairs of a key with its prefix and a value, and the
+ * memory of the keys, which is the caller's (glow_release; NULL if there are none). `pairs` has
+ * room for glow_model_metadata_count(). */
+glow_status glow__model_metadata_list(const glow_model *model, const char **pairs, char **keys);
+/* Those of a file: that they can be a model's, within `most` bytes; and giving them to it. */
+glow_status glow__model_metadata_check(const glow_tensor_file *file, int64_t most);
+glow_status glow__model_metadata_read(const glow_tensor_file *file, glow_model *model);
 
 /* ---- architecture as JSON -------------------------------------------------------------------- */
 

@@ -4,7 +4,8 @@
 #include "io/io.h"
 
 #define DEFAULT_HEADER_BYTES ((int64_t)100000000)
-#define MAX_LAYERS_EVER ((int64_t)100000) /* of glow_builder */
+#define MAX_LAYERS_EVER ((int64_t)100000)              /* of glow_builder */
+#define SMALLEST offsetof(glow_limits, metadata_bytes) /* of the first version: docs/abi.md */
 enum { DEFAULT_TENSORS = 1 << 20, DEFAULT_NAME_BYTES = 4096, DEFAULT_LAYERS = 16384 };
 /* Factoring and inverting a matrix of 4096 x 4096: 4096^3 / 3 + 4096^3. */
 #define DEFAULT_PREPARE_WORK (((int64_t)1 << 36) / 3 + ((int64_t)1 << 36))
@@ -22,7 +23,7 @@ static glow_status limits_choose(const char *name, int64_t *value, int64_t stand
 
 glow_status glow__limits_copy(const glow_limits *from, glow_limits *l) {
   *l = (glow_limits)GLOW_LIMITS_INIT;
-  GLOW_TRY(glow__options_copy(l, sizeof *l, from, sizeof *l, "glow_limits"));
+  GLOW_TRY(glow__options_copy(l, sizeof *l, from, SMALLEST, "glow_limits"));
   GLOW_TRY(limits_choose("file_bytes", &l->file_bytes, INT64_MAX, INT64_MAX));
   GLOW_TRY(limits_choose("header_bytes", &l->header_bytes, DEFAULT_HEADER_BYTES, INT32_MAX));
   GLOW_TRY(limits_choose("tensors", &l->tensors, DEFAULT_TENSORS, INT32_MAX));
@@ -32,6 +33,8 @@ glow_status glow__limits_copy(const glow_limits *from, glow_limits *l) {
   GLOW_TRY(limits_choose("parameters", &l->parameters, INT64_MAX, INT64_MAX));
   GLOW_TRY(limits_choose("workspace_bytes", &l->workspace_bytes, INT64_MAX, INT64_MAX));
   GLOW_TRY(limits_choose("model_bytes", &l->model_bytes, INT64_MAX, INT64_MAX));
+  GLOW_TRY(limits_choose("metadata_bytes", &l->metadata_bytes, GLOW_METADATA_BYTES,
+                         GLOW_METADATA_BYTES));
   return limits_choose("prepare_work", &l->prepare_work, DEFAULT_PREPARE_WORK, INT64_MAX);
 }
 

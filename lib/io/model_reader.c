@@ -271,11 +271,17 @@ static glow_status read_known(reading *r, glow_model **out) {
     return status;
   }
   GLOW_TRY(model_reader_finish(r, &builder, out));
-  return initialised ? glow_model_set_initialised(*out) : GLOW_OK;
+  status = glow__model_metadata_read(r->file, *out);
+  if (status == GLOW_OK && initialised)
+    status = glow_model_set_initialised(*out);
+  if (status != GLOW_OK)
+    glow_model_destroy(out);
+  return status;
 }
 
 static glow_status read_file(reading *r, glow_model **out) {
   GLOW_TRY(check_version(r->file));
+  GLOW_TRY(glow__model_metadata_check(r->file, r->limits->metadata_bytes));
   GLOW_TRY(find_parts(r));
   r->known = glow_allocate(r->context, (size_t)glow_tensor_file_tensor_count(r->file) + 1);
   if (!r->known)

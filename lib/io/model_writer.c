@@ -21,6 +21,7 @@ typedef struct plan {
   const glow__model_extras *extras;
   glow_output output;
   char *architecture;
+  char *keys; /* of the model's own metadata */
   const char **metadata;
   glow_file_tensor *tensors; /* parameters, fixed, extra, rounded */
   int64_t parameters, count; /* parameters: float32 that are trainable */
@@ -77,18 +78,19 @@ static glow_status make_plan(plan *p) {
   p->tensors = glow_allocate(context, most * sizeof *p->tensors);
   if (!p->tensors)
     return GLOW_E_MEMORY;
-  p->metadata =
-      glow_allocate(context, 2 * (size_t)(OWN_PAIRS + extras->pairs) * sizeof *p->metadata);
+  const int64_t said = glow_model_metadata_count(p->model), pairs = OWN_PAIRS + said;
+  p->metadata = glow_allocate(context, 2 * (size_t)(pairs + extras->pairs) * sizeof *p->metadata);
   if (!p->metadata)
     return GLOW_E_MEMORY;
   const char *own[2 * OWN_PAIRS] = {"glow.format_version", version,      "glow.library",
                                     glow_version(),        "glow.model", p->architecture};
   memcpy(p->metadata, own, sizeof own);
+  GLOW_TRY(glow__model_metadata_list(p->model, p->metadata + 2 * OWN_PAIRS, &p->keys));
   if (extras->pairs)
-    memcpy(p->metadata + 2 * OWN_PAIRS, extras->metadata,
+    memcpy(p->metadata + 2 * pairs, extras->metadata,
            2 * (size_t)extras->pairs * sizeof *p->metadata);
   GLOW_TRY(list_all(p));
-  return glow__preamble_make(context, p->tensors, p->count, p->metadata, OWN_PAIRS + extras->pairs,
+  return glow__preamble_make(context, p->tensors, p->count, p->metadata, pairs + extras->pairs,
                              &p->preamble);
 }
 
@@ -196,6 +198,7 @@ glow_status glow__model_file_write(const glow_model *model, const glow_output *o
     status = write_plan(&p);
   glow_release(context, p.preamble.bytes);
   glow_release(context, p.metadata);
+  glow_release(context, p.keys);
   glow_release(context, p.tensors);
   glow_release(context, p.architecture);
   return status;

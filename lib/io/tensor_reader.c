@@ -6,6 +6,7 @@
 #include "io/io.h"
 
 struct glow_tensor_file {
+  glow_context *context;
   glow__source source;
   glow__header header;
   int64_t data_start;        /* in the file */
@@ -134,6 +135,7 @@ glow_status glow_tensor_file_open_input(glow_context *context, const glow_input 
   if (!file)
     return GLOW_E_MEMORY;
   glow__live_add(file, GLOW_LIVE_FILE);
+  file->context = glow__context_hold(context);
   glow_status status = open_file(context, &copy, &limits, file);
   if (status != GLOW_OK)
     glow_tensor_file_close(&file);
@@ -151,12 +153,12 @@ void glow_tensor_file_close(glow_tensor_file **file) {
   if (!file || !*file)
     return;
   GLOW_LIVE_END(*file, FILE);
-  GLOW_LIVE_OR((*file)->source.context, CONTEXT, );
-  glow_context *context = (*file)->source.context;
+  glow_context *context = (*file)->context;
   glow_release(context, (*file)->own_data);
   glow__header_free(&(*file)->header);
   glow__source_close(&(*file)->source);
   glow_release(context, *file);
+  glow__context_drop(context);
   *file = NULL;
 }
 

@@ -108,7 +108,7 @@ glow_status glow_tensor_writer_create(glow_context *context, const char *path,
   glow_status status = GLOW_E_MEMORY;
   if (writer) {
     glow__live_add(writer, GLOW_LIVE_WRITER);
-    writer->context = context;
+    writer->context = glow__context_hold(context);
     writer->file.descriptor = -1;
     writer->count = count;
     status = tensor_writer_start(writer, path, tensors, &preamble);
@@ -166,11 +166,11 @@ void glow_tensor_writer_abandon(glow_tensor_writer **writer) {
   if (!writer || !*writer)
     return;
   GLOW_LIVE_END(*writer, WRITER);
-  GLOW_LIVE_OR((*writer)->context, CONTEXT, );
   glow_context *context = (*writer)->context;
   if ((*writer)->file.path)
     glow__atomic_abandon(&(*writer)->file);
   glow_release(context, (*writer)->pieces);
   glow_release(context, *writer);
+  glow__context_drop(context);
   *writer = NULL;
 }

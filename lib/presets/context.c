@@ -76,11 +76,14 @@ glow_status glow_context_create(const glow_context_options *options, glow_contex
   glow_context *context = glow__allocate(&allocator, sizeof *context);
   if (!context)
     return glow_error(GLOW_E_MEMORY, "out of memory for a context");
+  context->references = 1;
   context->allocator = allocator;
   glow__live_add(context, GLOW_LIVE_CONTEXT);
   glow_status status = context_fill(context, &o);
   if (status != GLOW_OK)
     glow_context_destroy(&context);
+  else
+    context->end = o.end, context->end_payload = o.end_payload;
   *out = context;
   return status;
 }

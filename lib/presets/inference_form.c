@@ -151,7 +151,7 @@ static glow_status copy_values(glow_model *model, void *arg) {
            (size_t)model->tensors[i].elements * 4);
     next = at + 1;
   }
-  return GLOW_OK;
+  return glow__metadata_copy(model, from);
 }
 
 glow_status glow__model_inference_form(const glow_model *model, int32_t least, glow_model **out) {

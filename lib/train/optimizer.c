@@ -343,6 +343,7 @@ glow_status glow_optimizer_create(const glow_model *model, const glow_optimizer_
   if (!optimizer)
     return GLOW_E_MEMORY;
   glow__live_add(optimizer, GLOW_LIVE_OPTIMIZER);
+  glow__model_hold(model);
   optimizer->context = model->context;
   optimizer->model = (glow_model *)(uintptr_t)model; /* changed only through the mutable pointer
                                                         that a step is given */
@@ -358,8 +359,8 @@ void glow_optimizer_destroy(glow_optimizer **optimizer) {
   if (!optimizer || !*optimizer)
     return;
   GLOW_LIVE_END(*optimizer, OPTIMIZER);
-  GLOW_LIVE_OR((*optimizer)->context, CONTEXT, );
   glow_context *context = (*optimizer)->context;
+  const glow_model *model = (*optimizer)->model;
   glow__flat_destroy(&(*optimizer)->flat);
   glow__rates_destroy(&(*optimizer)->rates);
   glow__notes_destroy(context, &(*optimizer)->notes);
@@ -367,6 +368,7 @@ void glow_optimizer_destroy(glow_optimizer **optimizer) {
   glow_release(context, (*optimizer)->m);
   glow_release(context, (*optimizer)->v);
   glow_release(context, *optimizer);
+  glow__model_drop(model);
   *optimizer = NULL;
 }
 

@@ -113,6 +113,7 @@ glow_status glow_trainer_create(glow_model *model, const glow_trainer_options *o
   if (!trainer)
     return GLOW_E_MEMORY;
   glow__live_add(trainer, GLOW_LIVE_TRAINER);
+  glow__model_hold(model);
   trainer->context = context;
   trainer->model = model;
   trainer->options = o;
@@ -127,9 +128,9 @@ void glow_trainer_destroy(glow_trainer **trainer) {
   if (!trainer || !*trainer)
     return;
   GLOW_LIVE_END(*trainer, TRAINER);
-  GLOW_LIVE_OR((*trainer)->context, CONTEXT, );
   glow_trainer *t = *trainer;
   glow_context *context = t->context;
+  const glow_model *model = t->model;
   glow_optimizer_destroy(&t->optimizer);
   glow_workspace_destroy(&t->workspace);
   glow__flat_destroy(&t->flat);
@@ -144,6 +145,7 @@ void glow_trainer_destroy(glow_trainer **trainer) {
   glow_release(context, t->log_p);
   glow_release(context, t->average);
   glow_release(context, t);
+  glow__model_drop(model);
   *trainer = NULL;
 }
 

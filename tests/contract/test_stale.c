@@ -87,21 +87,17 @@ static void test_workspace(void **state) {
   glow_model_destroy(&model);
 }
 
-/* The model goes before its workspace and its trainer. What they hold cannot be given back then. */
+/* A model that its workspace holds is no stale handle; once the workspace has gone, it is. */
 static void test_model_first(void **state) {
   static const float x[8 * 8 * 2];
-  glow_model *model = new_model();
+  glow_model *model = new_model(), *stale = model;
   glow_workspace *ws = helper_workspace(model, 1, GLOW_MODE_INFERENCE);
   double log_prob;
   (void)state;
-  int64_t live = memory.live;
   glow_model_destroy(&model);
-  assert_true(memory.live < live);
-  STALE(glow_workspace_log_prob(ws, x, NULL, 1, &log_prob), "model");
-  live = memory.live;
+  OK(glow_workspace_log_prob(ws, x, NULL, 1, &log_prob));
   glow_workspace_destroy(&ws);
-  assert_non_null(strstr(glow_last_error(), "model was destroyed"));
-  assert_int_equal(memory.live, live);
+  STALE(glow_model_prepare(stale), "model");
 }
 
 static void test_trainer(void **state) {
@@ -164,11 +160,11 @@ static void test_context(void **state) {
   (void)state;
   OK(glow_squeeze_create(own, NULL, &left));
   glow_context_destroy(&own);
+  assert_int_equal(glow_context_workers(stale), 1); /* the layer holds it */
+  glow_layer_destroy(&left);
   STALE(glow_builder_create(stale, &shape, NULL, &builder), "context");
   STALE(glow_squeeze_create(stale, NULL, &layer), "context");
   assert_int_equal(glow_context_workers(stale), 0);
-  glow_layer_destroy(&left); /* outlived its context */
-  assert_non_null(strstr(glow_last_error(), "glow_layer_destroy: the context was destroyed"));
   glow_context_destroy(&stale);
   assert_non_null(strstr(glow_last_error(), "context was destroyed"));
 }

@@ -110,6 +110,12 @@ void model_fold(const glow_model *model, uint64_t *hash) {
   hash_number(hash, glow_model_initialised(model));
   for (int32_t l = 0; l < glow_model_layer_count(model); l++)
     hash_text(hash, glow_model_layer_name(model, l));
+  for (int32_t i = 0; i < glow_model_metadata_count(model); i++) {
+    const char *key, *value;
+    OK(glow_model_metadata_at(model, i, &key, &value));
+    hash_text(hash, key);
+    hash_text(hash, value);
+  }
   for (int32_t t = 0; t < glow_model_tensor_count(model); t++) {
     glow_tensor_info info = GLOW_TENSOR_INFO_INIT;
     OK(glow_model_tensor(model, t, &info));
@@ -122,6 +128,11 @@ void model_fold(const glow_model *model, uint64_t *hash) {
   }
   hash_words(hash, glow_model_parameters(model),
              (size_t)glow_model_parameter_count(model) * sizeof(float));
+}
+
+void model_describe(glow_model *model) {
+  OK(glow_model_set_metadata(model, "author", "someone"));
+  OK(glow_model_set_metadata(model, GLOW_METADATA_LICENSE, "MIT"));
 }
 
 /* ---- data ------------------------------------------------------------------------------------ */

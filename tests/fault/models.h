@@ -23,8 +23,11 @@ const model_case *model_cases(int32_t *count);
 bool model_case_is_wanted(const model_case *c);
 glow_status model_case_create(glow_context *context, const model_case *c, glow_model **out);
 
-/* All that a model is: tensors, fixed state, whether it is initialised, names of its layers. */
+/* All that a model is: tensors, fixed state, metadata, whether it is initialised, names of
+ * layers. */
 void model_fold(const glow_model *model, uint64_t *hash);
+/* Gives it some metadata. */
+void model_describe(glow_model *model);
 
 /* ---- data ------------------------------------------------------------------------------------ */
 

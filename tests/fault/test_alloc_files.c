@@ -217,6 +217,7 @@ static void make_model(trial *t) {
   helper_random random = helper_random_of(1);
   OK(model_case_create(t->context, s->model, &model));
   helper_perturb(model, &random, 0.02f);
+  model_describe(model);
   t->subject = model;
 }
 
@@ -266,6 +267,7 @@ static void test_all_models(void **state) {
     if (!model_case_is_wanted(&cases[i]) || cases[i].part > 0) /* the same over another shape */
       continue;
     OK(model_case_create(context, &cases[i], &model));
+    model_describe(model);
     OK(save(model, how.storage, &file.copy));
     glow_model_destroy(&model);
     some_allocations(&(operation){cases[i].name, make_model, save_model, fold_model, destroy_model},

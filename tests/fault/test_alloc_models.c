@@ -46,6 +46,7 @@ static void make_model(trial *t) {
   helper_random random = helper_random_of(1);
   OK(model_case_create(t->context, t->choice, &model));
   helper_perturb(model, &random, 0.02f);
+  model_describe(model);
   t->subject = model;
 }
 
@@ -67,6 +68,28 @@ static glow_status make_form(trial *t) {
 static void test_inference_form(void **state) {
   (void)state;
   on_all_models((operation){"inference form", make_model, make_form, fold_model, destroy_model});
+}
+
+static glow_status make_clone(trial *t) {
+  glow_model *clone = NULL;
+  glow_status status = glow_model_clone(t->subject, NULL, &clone);
+  return take(t, status, clone);
+}
+
+static void test_clone(void **state) {
+  (void)state;
+  on_all_models((operation){"clone", make_model, make_clone, fold_model, destroy_model});
+}
+
+static glow_status set_metadata(trial *t) {
+  return glow_model_set_metadata(t->subject, "author", "someone else");
+}
+
+static void test_metadata(void **state) {
+  int32_t count;
+  (void)state;
+  each_allocation(&(operation){"metadata", make_model, set_metadata, fold_model, destroy_model},
+                  &model_cases(&count)[0]);
 }
 
 /* A model inside another one, under a prior of its own. */
@@ -96,8 +119,8 @@ static void test_add_model(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_create),
-      cmocka_unit_test(test_inference_form),
+      cmocka_unit_test(test_create),    cmocka_unit_test(test_inference_form),
+      cmocka_unit_test(test_clone),     cmocka_unit_test(test_metadata),
       cmocka_unit_test(test_add_model),
   };
   return cmocka_run_group_tests(tests, NULL, each_allocation_report);

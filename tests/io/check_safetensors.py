@@ -54,7 +54,7 @@ def read_expected(path):
 
 
 def check_architecture(metadata, tensors):
-    assert metadata["glow.format_version"] == "1.1"
+    assert metadata["glow.format_version"] == "1.2"
     model = json.loads(metadata["glow.model"], object_pairs_hook=unique)
     assert set(model) == {"input", "bits", "initialised", "layers"}
     layers = [layer["name"] for layer in model["layers"]]

@@ -157,7 +157,7 @@ static void test_permutations(void **state) {
 /* ---- the public generator -------------------------------------------------------------------- */
 
 static void test_generator(void **state) {
-  glow_context context = {0};
+  glow_context context = {.references = 1};
   glow__live_add(&context, GLOW_LIVE_CONTEXT); /* as if it had been created */
   glow_rng *rng;
   float a[10], b[10];
@@ -184,7 +184,7 @@ static void test_generator(void **state) {
 }
 
 static void test_generator_arguments(void **state) {
-  glow_context context = {0};
+  glow_context context = {.references = 1};
   glow__live_add(&context, GLOW_LIVE_CONTEXT); /* as if it had been created */
   glow_rng *rng = NULL;
   float x[2];
