@@ -24,7 +24,7 @@ CC=$compiler meson setup $build -Dbuildtype=plain -Doptimization=g -Db_coverage=
 meson test -C $build --no-rebuild --print-errorlogs -t "$(sh tests/patience.sh 3)" "$@" || exit
 # What a compiler adds to the branches of the source does not count. Of a macro (GLOW_TRY) each use does.
 # Threads that count at the same time lose counts, so that a branch whose count is a difference may be left
-# with less than nothing: it is passed over. (-fprofile-update=atomic costs ten times the time.)
+# with less than nothing: it is passed over.
 report() {
   gcovr --gcov-ignore-parse-errors --root . --filter 'lib/' --exclude-throw-branches --exclude-unreachable-branches "$@"
 }

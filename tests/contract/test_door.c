@@ -128,6 +128,8 @@ static void wrong_numbers(const door *d, const glow_call *call) {
   assert_non_null(glow_call_tensor(call, d->tensor));
   assert_non_null(glow_call_scratch(call, d->scratch));
   assert_non_null(glow_call_worker_scratch(call, d->worker, 0));
+  assert_ptr_not_equal(glow_call_scratch(call, d->scratch),
+                       glow_call_worker_scratch(call, d->worker, 0));
 }
 
 static void copy(const door *d, const glow_call *call, const float *from, float *to) {

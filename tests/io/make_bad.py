@@ -107,7 +107,8 @@ def texts():
     tensor('header-half-surrogate', T.replace('"a"', '"\\ud800"'), FOUR, 'header:')
     tensor('header-nul-in-name', T.replace('"a"', '"a\\u0000b"'), FOUR, 'header:')
     tensor('header-control-in-name', T.replace('"a"', '"a\x1b[2J"'), FOUR, 'control character')
-    tensor('header-upper-surrogate-alone', '{"\\ud83dx":1}', b'', 'half of a pair of surrogates')
+    tensor('header-upper-surrogate-alone', '{"\\ud83dx":1}', b'',
+           'byte 10: header: half of a pair of surrogates')
     tensor('header-lower-surrogate-first', '{"\\ude00\\ud83d":1}', b'',
            'half of a pair of surrogates')
     tensor('header-unknown-escape', '{"\\x":1}', b'', 'unknown escape')

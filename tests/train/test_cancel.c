@@ -7,6 +7,7 @@
 #include "../support/model_helpers.h"
 
 enum { COUNT = 4, MICRO = 2, STEPS = 3, MOST = 20000 };
+enum { LAYER_RUNS = 5 }; /* that a coupling has left after its first; no other layer is begun */
 
 /* ---- an executor that cancels ---------------------------------------------------------------- */
 
@@ -107,6 +108,7 @@ static int64_t step_through_cancels(bench *b, const bench *other) {
     if (status == GLOW_OK)
       return at;
     assert_int_equal(status, GLOW_E_CANCELLED);
+    assert_in_range(cancel.runs, at, at + LAYER_RUNS);
     assert_non_null(strstr(glow_last_error(), "cancelled"));
     assert_int_equal(glow_trainer_step_count(b->trainer), steps);
     expect_same_parameters(b, other);

@@ -214,6 +214,39 @@ static void test_trainer(void **state) {
   glow_context_destroy(&context);
 }
 
+static glow_status huge_gradient(int64_t step, float *gradients, int64_t count, void *payload) {
+  (void)step, (void)payload;
+  gradients[count - 1] = 3e38f;
+  return GLOW_OK;
+}
+
+/* A step that is refused only when averages have moved: they move back. */
+static void test_refused_late(void **state) {
+  glow_context *context = new_context(1, NULL);
+  glow_model *model = new_batchnorm(context, NULL);
+  glow_trainer_options o = GLOW_TRAINER_OPTIONS_INIT;
+  glow_optimizer_options sgd = GLOW_OPTIMIZER_OPTIONS_INIT;
+  glow_schedule schedule = GLOW_SCHEDULE_INIT;
+  glow_trainer *trainer = NULL;
+  float *x = new_data(context, BATCH, 4), mean[CHANNELS], var[CHANNELS], m1[CHANNELS], v1[CHANNELS];
+  (void)state;
+  sgd.kind = GLOW_OPTIMIZER_SGD;
+  schedule.rate = 10;
+  o.optimizer = &sgd;
+  o.schedule = &schedule;
+  ok(glow_trainer_create(model, &o, &trainer));
+  ok(glow_trainer_set_gradient_hook(trainer, huge_gradient, NULL));
+  read_averages(model, mean, var);
+  refused(glow_trainer_step(trainer, x, NULL, BATCH, NULL), GLOW_E_NUMERIC, "refused");
+  read_averages(model, m1, v1);
+  assert_memory_equal(mean, m1, sizeof mean);
+  assert_memory_equal(var, v1, sizeof var);
+  glow_trainer_destroy(&trainer);
+  free(x);
+  glow_model_destroy(&model);
+  glow_context_destroy(&context);
+}
+
 /* What files may hold. */
 static void test_negative_variance(void **state) {
   (void)state;
@@ -310,12 +343,10 @@ static void test_logit(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_which_statistics),
-                                     cmocka_unit_test(test_initialise),
-                                     cmocka_unit_test(test_update),
-                                     cmocka_unit_test(test_trainer),
-                                     cmocka_unit_test(test_negative_variance),
-                                     cmocka_unit_test(test_options),
-                                     cmocka_unit_test(test_logit)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_which_statistics), cmocka_unit_test(test_initialise),
+      cmocka_unit_test(test_update),           cmocka_unit_test(test_trainer),
+      cmocka_unit_test(test_refused_late),     cmocka_unit_test(test_negative_variance),
+      cmocka_unit_test(test_options),          cmocka_unit_test(test_logit)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
