@@ -106,6 +106,17 @@ static void print_layers(const glow_model *model) {
   }
 }
 
+/* Values may be long; --json has the whole. */
+static void print_metadata(const glow_model *model) {
+  for (int32_t i = 0; i < glow_model_metadata_count(model); i++) {
+    const char *key = "", *value = "";
+    char shown_key[256], shown[400];
+    glow_model_metadata_at(model, i, &key, &value);
+    printf("%s%s: %s\n", i ? "" : "\n", visible(key, shown_key, sizeof shown_key),
+           visible(value, shown, sizeof shown));
+  }
+}
+
 static void print_tensors(const glow_model *model) {
   puts("\ntensors (name, type, shape):");
   for (int32_t i = 0; i < glow_model_tensor_count(model); i++) {
@@ -146,6 +157,7 @@ static void print_model(const info_settings *s, const opened_model *m, uint64_t 
   print_latents(model);
   printf("initialised: %s\n", glow_model_initialised(model) ? "yes" : "no");
   printf("memory:      %s for a pass on one image\n", short_bytes((double)bytes, memory));
+  print_metadata(model);
   if (s->layers)
     print_layers(model);
   if (s->tensors)
@@ -174,6 +186,16 @@ static void json_layers(json_writer *json, const glow_model *model) {
     put_close(json, '}');
   }
   put_close(json, ']');
+}
+
+static void json_metadata(json_writer *json, const glow_model *model) {
+  put_open(json, "metadata", '{');
+  for (int32_t i = 0; i < glow_model_metadata_count(model); i++) {
+    const char *key = "", *value = "";
+    glow_model_metadata_at(model, i, &key, &value);
+    put_text(json, key, value);
+  }
+  put_close(json, '}');
 }
 
 static void json_latents(json_writer *json, const glow_model *model) {
@@ -219,6 +241,7 @@ static void print_json(const info_settings *s, const opened_model *m, uint64_t b
   put_int(&json, "parameters", glow_model_parameter_count(model));
   put_bool(&json, "initialised", glow_model_initialised(model));
   put_int(&json, "workspace_bytes", (int64_t)bytes);
+  json_metadata(&json, model);
   json_latents(&json, model);
   json_layers(&json, model);
   if (s->tensors)

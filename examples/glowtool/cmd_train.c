@@ -31,6 +31,8 @@ static data_options form_of(const train_run *run, bool test) {
   o.seed = (uint64_t)s->seed * 2 + test; /* test pictures are others */
   if (s->size)
     data_parse_size(s->size, &o.width, &o.height);
+  if (run->model)
+    o.class_lines = model_class_lines(run->model);
   if (test) {
     o.class_names = run->data.class_names;
     o.class_count = run->data.class_names ? run->data.classes : 0;
@@ -240,7 +242,7 @@ static int make_results(train_run *run) {
   if (code != TOOL_FINE)
     return code;
   progress_open(&run->progress, run->log_path, s->steps, s->report_every, s->json, s->quiet);
-  code = train_write_classes(run);
+  code = train_name_classes(run);
   return code == TOOL_FINE && run->resumed >= 0 ? train_resume_log(run) : code;
 }
 

@@ -212,6 +212,9 @@ static bool open_all(data_sources *s, const char *const *paths, int32_t count, s
   if (!o->classes && o->class_count &&
       !classes_copy(&s->classes, o->class_names, o->class_count, error))
     return false;
+  if (!o->classes && !o->class_count && o->class_lines &&
+      !classes_split(&s->classes, o->class_lines, error))
+    return false;
   if (data_is_generated(s->options.format))
     return data_open_generated(s, error) && data_fill(s, set, error);
   if (count < 1)

@@ -60,6 +60,16 @@ bool classes_copy(class_table *t, char *const *names, int32_t count, message err
   return true;
 }
 
+bool classes_split(class_table *t, const char *lines, message error) {
+  for (size_t length; *lines; lines += length + (lines[length] == '\n')) {
+    length = strcspn(lines, "\n");
+    if (!append(t, lines, length, error))
+      return false;
+  }
+  t->given = true;
+  return true;
+}
+
 bool classes_place(class_table *t, const char *name, const char *where, int32_t *place,
                    message error) {
   *place = -1;

@@ -58,6 +58,8 @@ typedef struct class_table {
 
 bool classes_load(class_table *t, const char *path, message error);
 bool classes_copy(class_table *t, char *const *names, int32_t count, message error);
+/* The same for names that stand one a line. */
+bool classes_split(class_table *t, const char *lines, message error);
 /* The place of a name; -1 after a message. An empty name is no class: *place is -1 then. */
 bool classes_place(class_table *t, const char *name, const char *where, int32_t *place,
                    message error);

@@ -68,7 +68,19 @@ static int check_fit(const glow_model *model, const glow_shape *wanted, const sa
   return check_labels(set, glow_model_class_count(model));
 }
 
-/* The names of the classes that training has written beside the model. */
+const char *model_class_lines(const glow_model *model) {
+  const char *lines = glow_model_metadata(model, GLOW_METADATA_CLASS_NAMES), *at = lines;
+  for (int32_t i = 0; at && i < glow_model_class_count(model); i++) {
+    size_t length = strcspn(at, "\n");
+    bool ends = i + 1 == glow_model_class_count(model);
+    if (length == 0 || at[length] != (ends ? '\0' : '\n'))
+      return NULL;
+    at += length + 1;
+  }
+  return glow_model_class_count(model) ? lines : NULL;
+}
+
+/* A file with names of classes beside the model, for models that do not have them. */
 static const char *classes_beside(const char *model_path, char out[PATH_MAX]) {
   const char *slash = strrchr(model_path, '/');
   int length = slash ? (int)(slash - model_path) + 1 : 0;
@@ -97,7 +109,8 @@ int open_for_model(const glow_model *model, const char *model_path, const sample
   form.channels = shape.channels == 1 || shape.channels == 3 ? shape.channels : 0;
   form.limit = generated && !limit ? 256 : limit;
   form.seed = shapes_seed;
-  if (glow_model_class_count(model) && !form.classes)
+  form.class_lines = model_class_lines(model);
+  if (glow_model_class_count(model) && !form.classes && !form.class_lines)
     form.classes = classes_beside(model_path, beside);
   int code = open_samples(&source->paths, &source->labels, &form, out);
   if (code != TOOL_FINE)

@@ -23,6 +23,8 @@ int open_samples(const option_list *paths, const option_list *labels, const data
 /* Opens samples of exactly the shape that the model reads, at most `limit`, 0: all. */
 int open_for_model(const glow_model *model, const char *model_path, const sample_source *source,
                    int64_t limit, uint64_t shapes_seed, sample_set *out);
+/* The names of the model's classes, one a line; NULL: not all of them have one. */
+const char *model_class_lines(const glow_model *model);
 /* -1 where there is none. */
 static inline int32_t sample_label(const sample_set *set, int64_t index) {
   return set->labels ? set->labels[index] : -1;

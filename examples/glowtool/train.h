@@ -55,8 +55,8 @@ bool train_of_vectors(const train_run *run);
  * to be made with these options, or is that of the checkpoint? (train_memory.c) */
 int train_check_memory(const train_run *run, const glow_trainer_options *options);
 int train_resume_memory(const train_run *run);
-/* Writes the names of the classes into the folder, if they have any. */
-int train_write_classes(train_run *run);
+/* Gives the model the names of its classes, if they have any. */
+int train_name_classes(train_run *run);
 
 /* Path of a result; false, after a message, when it is too long. */
 bool train_path(const train_run *run, const char *name, char out[PATH_MAX]);

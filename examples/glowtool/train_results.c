@@ -142,12 +142,12 @@ void train_draw_data(train_run *run) {
 
 /* ---- names of classes ------------------------------------------------------------------------ */
 
-int train_write_classes(train_run *run) {
-  char path[PATH_MAX];
+/* For names that a model cannot have: too much text, not UTF-8, or of several lines. */
+static int write_classes(train_run *run, char path[PATH_MAX]) {
   new_file whole;
   const sample_set *d = &run->data;
-  if (!d->class_names || !glow_model_class_count(run->model))
-    return TOOL_FINE;
+  mention("warning: the model cannot have the names of its classes (%s); they are in classes.csv",
+          glow_last_error());
   if (!train_path(run, "classes.csv", path))
     return TOOL_BAD;
   FILE *file = file_begin(path, &whole);
@@ -156,8 +156,18 @@ int train_write_classes(train_run *run) {
   fputs("class,name\n", file);
   for (int32_t i = 0; i < d->classes; i++)
     fprintf(file, "%d,%s\n", i, d->class_names[i]);
-  int code = file_end(file, path, &whole);
-  char first[256], last[256];
+  return file_end(file, path, &whole);
+}
+
+int train_name_classes(train_run *run) {
+  char path[PATH_MAX] = "in the model", first[256], last[256];
+  const sample_set *d = &run->data;
+  int code = TOOL_FINE;
+  if (!d->class_names || d->classes != glow_model_class_count(run->model))
+    return TOOL_FINE;
+  if (glow_model_set_class_names(run->model, (const char *const *)d->class_names, d->classes) !=
+      GLOW_OK)
+    code = write_classes(run, path);
   if (code == TOOL_FINE)
     progress_tell(&run->progress, "%d classes, from %s to %s: %s", (int)d->classes,
                   visible(d->class_names[0], first, sizeof first),

@@ -132,6 +132,21 @@ static void preset_seeds(void) {
   }
 }
 
+/* Metadata of every kind: known keys, an empty text, escapes, and names of classes. */
+static void metadata_seed(void) {
+  static const char *const names[] = {"cat", "dog \xc3\xa9"};
+  glow_glow_options o = tiny(GLOW_PERMUTATION_SHUFFLE);
+  glow_model *model = NULL;
+  OK(glow_model_create_glow(context, &o, &model));
+  stir(model);
+  OK(glow_model_set_class_names(model, names, 2));
+  OK(glow_model_set_metadata(model, GLOW_METADATA_LICENSE, "MIT"));
+  OK(glow_model_set_metadata(model, GLOW_METADATA_NORMALISATION, ""));
+  OK(glow_model_set_metadata(model, "a key \"\\\n\x01", "{\"text\": \"\\u0000\"}"));
+  save(model, "metadata");
+  glow_model_destroy(&model);
+}
+
 /* ---- checkpoints ----------------------------------------------------------------------------- */
 
 static void checkpoint_seed(int32_t optimizer, int32_t average) {
@@ -174,6 +189,7 @@ int main(int argc, char **argv) {
   tensor_seeds();
   layer_seeds();
   preset_seeds();
+  metadata_seed();
   for (int32_t optimizer = GLOW_OPTIMIZER_SGD; optimizer <= GLOW_OPTIMIZER_ADAMAX; optimizer++)
     for (int32_t average = 0; average < 2; average++)
       checkpoint_seed(optimizer, average);

@@ -6,6 +6,7 @@ file.
 SPDX-License-Identifier: MIT"""
 
 import csv
+import json
 import math
 import os
 import random
@@ -252,8 +253,11 @@ def images_end_to_end():
         "zoo-model",
     )
     expect("classes are told: " + said, "2 classes, from ape to bee" in said)
-    same("and kept", open("zoo-model/classes.csv").read(), "class,name\n0,ape\n1,bee\n")
     model = "zoo-model/model.safetensors"
+    facts = json.loads(good("info", model, "--json"))
+    same("and kept in the model", facts["metadata"], {"class_names": "ape\nbee"})
+    same("not beside it", os.path.exists("zoo-model/classes.csv"), False)
+    expect("they are shown", "class_names: ape" in good("info", model))
     os.makedirs("bees")
     os.symlink("../zoo/bee", "bees/bee")
     good("score", model, "--data", "bees", "--classes-from", "folders", "--out", "b.csv")
