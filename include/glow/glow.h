@@ -6,6 +6,7 @@
 
 #include <glow/base.h>
 #include <glow/checkpoint.h>
+#include <glow/collective.h>
 #include <glow/context.h>
 #include <glow/diagnose.h>
 #include <glow/import.h>

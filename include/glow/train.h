@@ -172,9 +172,15 @@ typedef struct glow_step_report {
                            included: see glow_workspace_options; 0 if nothing was reconstructed */
   int32_t recomputes;   /* 1: the gradients come from layers that were run forward again */
   int32_t reserved;
+  /* On several ranks (<glow/collective.h>); otherwise 0. */
+  double sum_seconds;   /* from the start of the first sum of gradients to the end of the last */
+  double wait_seconds;  /* of these, those in which the step only waited; the others are hidden */
+  double small_seconds; /* in what ranks tell each other before, behind and after their gradients:
+                           waiting for slower ranks is a part of it */
+  int64_t sum_bytes;    /* of the gradients that this rank gave to sums */
 } glow_step_report;
 #define GLOW_STEP_REPORT_INIT                                                                      \
-  { sizeof(glow_step_report), 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0, 0 }
+  { sizeof(glow_step_report), 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0, 0, 0.0, 0.0, 0.0, 0 }
 
 /* Makes a trainer, which changes the model's parameters. options NULL: the defaults. */
 GLOW_API glow_status glow_trainer_create(glow_model *model, const glow_trainer_options *options,
@@ -234,15 +240,15 @@ GLOW_API glow_status glow_trainer_set_gradient_hook(glow_trainer *trainer, glow_
 typedef struct glow_loss_call {
   size_t struct_size;
   int64_t step;            /* number of the step, from 1 */
-  int64_t batch;           /* samples of the whole step */
-  int64_t first;           /* which of them is the first here */
+  int64_t batch;           /* samples of the whole step, on all ranks */
+  int64_t first;           /* which of this rank's is the first here */
   int64_t count;           /* how many are here */
   const float *x;          /* [count, dims], dequantised if they were pixels */
   const int32_t *labels;   /* [count], or NULL */
   const float *condition;  /* [condition_count, condition size], or NULL */
   int64_t condition_count; /* `count`, or 1: all samples have the same; 0: none */
   const double *weights;   /* [count], or NULL: all are 1 */
-  double weight_sum;       /* of the whole step */
+  double weight_sum;       /* of the whole step, on all ranks */
   const double *log_prob;  /* [count], nats */
   const double *logdet;    /* [count], nats */
   const float *latents;    /* [count, dims], raw */

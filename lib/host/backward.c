@@ -42,6 +42,8 @@ void glow__back_node(const glow__back *b, int32_t i, const glow_call *call,
   if (b->d_logits && node->logits)
     glow__node_logits_backward(call, g->x ? g->x : g->x_out, b->d_logits, g->dx, blocks,
                                ws->plan.block_stride);
+  if (ws->final)
+    ws->final(node->first_parameter, ws->model->parameter_count, ws->final_payload);
 }
 
 static void stored(const glow__back *b, int32_t i) {

@@ -35,6 +35,13 @@ void glow__workspace_set_conditions(glow_workspace *workspace, const glow__condi
  * none. */
 void glow__workspace_set_held(glow_workspace *workspace, const unsigned char *held);
 
+/* Gradients of parameters as a pass goes back: called after each layer with the range [first, end)
+ * of the flat gradients to which the pass will add nothing more. It grows from the end down in
+ * glow_workspace_backward, and from the start up in glow_workspace_inverse_backward. fn NULL: it is
+ * not called. */
+typedef void (*glow__final_fn)(int64_t first, int64_t end, void *payload);
+void glow__workspace_set_final(glow_workspace *workspace, glow__final_fn fn, void *payload);
+
 /* Writes layer `index`'s options to config. */
 glow_status glow__model_save_layer(const glow_model *model, int32_t index, glow__config *config);
 /* For loading: the model that is being built, whose tensors have no memory yet; and finishing it
@@ -72,6 +79,9 @@ void *glow__model_tensor_data(const glow_model *model, int32_t index);
  * would not be finite; then nothing has changed. */
 glow_status glow__running_move(glow_workspace *workspace, glow_model *model);
 glow_status glow__running_undo(glow_workspace *workspace, glow_model *model);
+/* What was observed since gradients were zeroed, to be joined with what others have observed: sums
+ * over samples, and of how many. Returns how many sums there are. */
+int64_t glow__running_sums(glow_workspace *workspace, double **sums, int64_t **samples);
 
 /* Name of the first layer with a non-finite element in this flat vector (of parameters or
  * gradients), searched from the last layer to the first, the order of backward; NULL if all are

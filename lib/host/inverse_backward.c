@@ -89,6 +89,9 @@ static glow_status through_inverse(const back_run *b) {
     GLOW_TRY(glow__check_cancelled(ws));
     GLOW_TRY(inverse_backward_node(b, i, x, &y));
     x = y;
+    if (ws->final)
+      ws->final(0, ws->model->nodes[i].first_parameter + ws->model->nodes[i].parameters,
+                ws->final_payload);
   }
   return GLOW_OK;
 }

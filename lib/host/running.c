@@ -23,6 +23,12 @@ void glow__running_clear(glow_workspace *ws) {
   ws->observed_samples = 0;
 }
 
+int64_t glow__running_sums(glow_workspace *ws, double **all, int64_t **samples) {
+  *all = sums(ws);
+  *samples = &ws->observed_samples;
+  return ws->model->observed_count;
+}
+
 /* The new averages, in place of what was observed. */
 static glow_status compute(glow_workspace *ws, const glow__tensor *tensor) {
   const float *average = (const float *)ws->model->fixed + tensor->offset;

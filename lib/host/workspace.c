@@ -219,6 +219,11 @@ void glow__workspace_set_held(glow_workspace *ws, const unsigned char *held) {
   ws->held = held;
 }
 
+void glow__workspace_set_final(glow_workspace *ws, glow__final_fn fn, void *payload) {
+  ws->final = fn;
+  ws->final_payload = payload;
+}
+
 void glow__workspace_set_base(glow_workspace *ws, int64_t base) {
   ws->base = base;
 }

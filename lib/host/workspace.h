@@ -64,7 +64,9 @@ struct glow_workspace {
   int64_t first;             /* of the samples of the pass that the present batch starts with */
   int64_t base;              /* what the caller calls the first sample of a pass, in messages */
   bool told_scale;           /* a warning of input that cannot be right was given */
-  int32_t cancel;            /* set and read by several threads: glow_workspace_cancel */
+  void (*final)(int64_t first, int64_t end, void *payload); /* glow__workspace_set_final */
+  void *final_payload;
+  int32_t cancel; /* set and read by several threads: glow_workspace_cancel */
   /* The last forward, for backward. */
   int32_t statistics; /* GLOW_STATISTICS_BATCH or _RUNNING */
   int64_t samples;    /* 0: none; -1: one that had a sample which is not finite */

@@ -16,7 +16,7 @@ static glow_status batch_check_samples(const glow_model *model, const glow_batch
   return glow__batch_elements(model, b->count, &elements);
 }
 
-/* Adds up the weights. Only ratios of weights matter, so their mean is what must be usable. */
+/* Adds up the weights. */
 static glow_status batch_add_weights(glow__batch *batch) {
   const glow_batch *b = &batch->given;
   double sum = b->weights ? 0.0 : (double)b->count;
@@ -27,20 +27,36 @@ static glow_status batch_add_weights(glow__batch *batch) {
     sum += b->weights[i];
   }
   batch->weight_sum = sum;
-  batch->mean_weight = sum / (double)b->count;
-  if (!isnormal(batch->mean_weight))
-    return glow_error(GLOW_E_ARGUMENT, "%lld weights have a sum of %g; it must be %s",
-                      (long long)b->count, sum, sum > 0.0 ? "larger or smaller" : "above 0");
   return GLOW_OK;
 }
 
-glow_status glow__batch_read(const glow_model *model, const glow_batch *from, glow__batch *to) {
+/* Only ratios of weights matter, so their mean is what must be usable. */
+glow_status glow__batch_set_whole(glow__batch *batch, int64_t first, int64_t total,
+                                  double weight_sum) {
+  batch->first = first;
+  batch->total = total;
+  batch->weight_sum = weight_sum;
+  batch->mean_weight = weight_sum / (double)total;
+  if (!isnormal(batch->mean_weight))
+    return glow_error(GLOW_E_ARGUMENT, "%lld weights have a sum of %g; it must be %s",
+                      (long long)total, weight_sum,
+                      weight_sum > 0.0 ? "larger or smaller" : "above 0");
+  return GLOW_OK;
+}
+
+glow_status glow__batch_read_part(const glow_model *model, const glow_batch *from,
+                                  glow__batch *to) {
   *to = (glow__batch){.given = GLOW_BATCH_INIT};
   GLOW_TRY(glow__options_copy(&to->given, sizeof to->given, from, sizeof to->given, "glow_batch"));
   GLOW_TRY(batch_check_samples(model, &to->given));
   GLOW_TRY(glow__conditions_check("glow_batch", to->given.condition, to->given.condition_count,
                                   to->given.count));
   return batch_add_weights(to);
+}
+
+glow_status glow__batch_read(const glow_model *model, const glow_batch *from, glow__batch *to) {
+  GLOW_TRY(glow__batch_read_part(model, from, to));
+  return glow__batch_set_whole(to, 0, to->given.count, to->weight_sum);
 }
 
 double glow__batch_weight(const glow__batch *batch, int64_t sample) {

@@ -40,7 +40,7 @@ static void evaluation_add(glow_evaluation *e, double log_prob, double weight) {
 }
 
 /* What the next piece does not need. */
-static void evaluation_conclude(const glow_model *model, glow_evaluation *e) {
+void glow__evaluation_conclude(const glow_model *model, glow_evaluation *e) {
   double n = (double)e->count, between = e->squares_mean - e->log_prob;
   double squares = e->squares + between * between * e->squares_weight;
   e->log_prob_error = e->count > 1 ? sqrt(n / (n - 1.0) * squares) / e->weight : (double)NAN;
@@ -53,7 +53,7 @@ static void evaluation_conclude(const glow_model *model, glow_evaluation *e) {
 }
 
 /* Means of nothing start at 0 again. */
-static void evaluation_resume(glow_evaluation *e) {
+void glow__evaluation_resume(glow_evaluation *e) {
   if (e->weight == 0.0)
     e->log_prob = 0.0;
   if (e->labelled == 0.0)
@@ -68,6 +68,7 @@ typedef struct evaluate_run {
   const glow_model *model;
   const glow__batch *batch;
   uint64_t seed;
+  int64_t first; /* samples whose noise comes before */
   const glow__evaluation_room *room;
   int64_t classes; /* of the classifier; 0 without one */
   glow_evaluation *evaluation;
@@ -83,7 +84,8 @@ static glow_status evaluate_fetch(const evaluate_run *r, int64_t first, int64_t 
   if (!b->pixels)
     return GLOW_OK;
   return glow_model_dequantise(r->model, b->pixels + first * dims, count, r->seed,
-                               (uint64_t)(e->count + e->failed) * (uint64_t)dims, r->room->x);
+                               (uint64_t)(r->first + e->count + e->failed) * (uint64_t)dims,
+                               r->room->x);
 }
 
 static void evaluate_class(const evaluate_run *r, int64_t sample, int32_t label, double weight) {
@@ -141,19 +143,21 @@ static glow_status evaluate_parts(const evaluate_run *r) {
 }
 
 glow_status glow__evaluate(glow_workspace *ws, const glow__batch *batch, uint64_t seed,
-                           const glow__evaluation_room *room, glow_evaluation *evaluation) {
+                           int64_t first, const glow__evaluation_room *room,
+                           glow_evaluation *evaluation) {
   const glow_model *model = ws->model;
   int64_t logits = glow_model_logit_count(model);
   glow_evaluation e = *evaluation;
   glow__conditions kept;
   const evaluate_run run = {
-      ws, model, batch, seed, room, logits == glow_model_class_count(model) ? logits : 0, &e};
-  evaluation_resume(&e);
+      ws, model, batch, seed, first, room, logits == glow_model_class_count(model) ? logits : 0,
+      &e};
+  glow__evaluation_resume(&e);
   glow__workspace_conditions(ws, &kept);
   glow_status status = evaluate_parts(&run);
   glow__workspace_set_conditions(ws, &kept);
   GLOW_TRY(status);
-  evaluation_conclude(model, &e);
+  glow__evaluation_conclude(model, &e);
   *evaluation = e;
   return GLOW_OK;
 }
@@ -173,19 +177,24 @@ static glow_status make_room(const glow_workspace *ws, bool pixels, glow__evalua
   return GLOW_OK;
 }
 
-glow_status glow_evaluate(glow_workspace *ws, const glow_batch *batch, uint64_t seed,
-                          glow_evaluation *evaluation) {
+glow_status glow__evaluate_batch(glow_workspace *ws, const glow_batch *batch, uint64_t seed,
+                                 int64_t first, glow_evaluation *evaluation) {
   glow_evaluation e = GLOW_EVALUATION_INIT;
   glow__batch b;
   glow__evaluation_room room;
-  GLOW_LIVE(ws, WORKSPACE);
-  if (!ws || !batch || !evaluation)
-    return glow_error(GLOW_E_ARGUMENT, "glow_evaluate: NULL argument");
   GLOW_TRY(glow__options_copy(&e, sizeof e, evaluation, sizeof e, "glow_evaluation"));
   GLOW_TRY(glow__batch_read(ws->model, batch, &b));
   GLOW_TRY(make_room(ws, b.given.pixels != NULL, &room));
-  glow_status status = glow__evaluate(ws, &b, seed, &room, &e);
+  glow_status status = glow__evaluate(ws, &b, seed, first, &room, &e);
   glow_release(ws->model->context, room.log_prob);
   GLOW_TRY(status);
   return glow__struct_fill(evaluation, &e, sizeof e, sizeof e, "glow_evaluation");
+}
+
+glow_status glow_evaluate(glow_workspace *ws, const glow_batch *batch, uint64_t seed,
+                          glow_evaluation *evaluation) {
+  GLOW_LIVE(ws, WORKSPACE);
+  if (!ws || !batch || !evaluation)
+    return glow_error(GLOW_E_ARGUMENT, "glow_evaluate: NULL argument");
+  return glow__evaluate_batch(ws, batch, seed, 0, evaluation);
 }

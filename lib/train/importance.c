@@ -37,6 +37,22 @@ void glow__weights_add(glow__weights *w, double log_weight) {
   w->squares += difference * (weight - w->mean);
 }
 
+/* Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample
+ * variances", 1979. */
+void glow__weights_join(glow__weights *w, const glow__weights *other) {
+  glow__weights o = *other;
+  if (o.top > w->top)
+    weights_raise(w, o.top);
+  else if (w->top > o.top)
+    weights_raise(&o, w->top);
+  double count = (double)(w->count + o.count), difference = o.mean - w->mean;
+  if (count == 0.0)
+    return;
+  w->mean += difference * ((double)o.count / count);
+  w->squares += o.squares + difference * difference * ((double)w->count * (double)o.count / count);
+  w->count += o.count;
+}
+
 glow_status glow__weights_estimate(const glow__weights *w, glow_importance *out) {
   double n = (double)w->count, squares = w->squares / (w->mean * w->mean); /* of w / mean */
   out->count = w->count;

@@ -17,6 +17,8 @@ typedef struct glow__weights {
 glow__weights glow__weights_none(void);
 /* log w of the next sample: finite, or -INFINITY. */
 void glow__weights_add(glow__weights *weights, double log_weight);
+/* Adds other weights, those of other samples. */
+void glow__weights_join(glow__weights *weights, const glow__weights *other);
 /* What these weights estimate. GLOW_E_NUMERIC if they are all 0. */
 glow_status glow__weights_estimate(const glow__weights *weights, glow_importance *out);
 

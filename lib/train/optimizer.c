@@ -253,11 +253,15 @@ static void optimizer_run(const glow_optimizer *o, uint32_t tasks, glow_task_fn 
     fn(j, t, 0);
 }
 
-glow_status glow__optimizer_apply(glow_optimizer *optimizer, const float *gradients, double squares,
-                                  double rate) {
+static job job_of(glow_optimizer *o, const float *gradients, double squares, double rate) {
+  return (job){
+      o, gradients, make_factors(o, rate), 0, o->model->node_count, may_overflow(o, squares, rate)};
+}
+
+glow_status glow__optimizer_try(glow_optimizer *optimizer, const float *gradients, double squares,
+                                double rate) {
   glow_model *model = optimizer->model;
-  job j = {optimizer, gradients,         make_factors(optimizer, rate),
-           0,         model->node_count, may_overflow(optimizer, squares, rate)};
+  job j = job_of(optimizer, gradients, squares, rate);
   bool was_prepared = model->prepared;
   model->prepared = false;
   optimizer_run(optimizer, optimizer->slots, try_layers, &j);
@@ -269,10 +273,15 @@ glow_status glow__optimizer_apply(glow_optimizer *optimizer, const float *gradie
       GLOW_TRY(glow_model_prepare(model));
     return status;
   }
-  optimizer_run(optimizer, (uint32_t)model->node_count, move_layer, &j);
-  glow__model_ready(model);
-  optimizer->steps++;
   return GLOW_OK;
+}
+
+void glow__optimizer_move(glow_optimizer *optimizer, const float *gradients, double squares,
+                          double rate) {
+  job j = job_of(optimizer, gradients, squares, rate);
+  optimizer_run(optimizer, (uint32_t)optimizer->model->node_count, move_layer, &j);
+  glow__model_ready(optimizer->model);
+  optimizer->steps++;
 }
 
 /* ---- the object ------------------------------------------------------------------------------ */
@@ -303,8 +312,8 @@ static const glow_option rows[] = {
                 .high = 1e300, .fallback = 1e-8),
     GLOW_OPTION(glow_optimizer_options, weight_decay, REAL, .high = 1e300),
 };
-static const glow_options_table table = {GLOW_OPTIONS_TABLE(glow_optimizer_options, rows),
-                                         .check = optimizer_check};
+const glow_options_table glow__optimizer_table = {GLOW_OPTIONS_TABLE(glow_optimizer_options, rows),
+                                                  .check = optimizer_check};
 
 /* As many slots as there are workers, but at most an eighth of the parameters in all, or one. */
 static void choose_slots(glow_optimizer *o) {
@@ -338,7 +347,7 @@ glow_status glow_optimizer_create(const glow_model *model, const glow_optimizer_
   GLOW_LIVE(model, MODEL);
   if (!model || !out)
     return glow_error(GLOW_E_ARGUMENT, "glow_optimizer_create: NULL argument");
-  GLOW_TRY(glow_options_read(&table, options, &checked));
+  GLOW_TRY(glow_options_read(&glow__optimizer_table, options, &checked));
   glow_optimizer *optimizer = glow_allocate(model->context, sizeof *optimizer);
   if (!optimizer)
     return GLOW_E_MEMORY;
@@ -391,7 +400,9 @@ glow_status glow_optimizer_step(glow_optimizer *optimizer, glow_model *model,
   if (!isfinite(squares))
     return glow_error(GLOW_E_NUMERIC, "layer '%s': the gradient is not finite",
                       glow__rates_nonfinite_layer(&optimizer->rates, gradients));
-  return glow__optimizer_apply(optimizer, gradients, squares, rate);
+  GLOW_TRY(glow__optimizer_try(optimizer, gradients, squares, rate));
+  glow__optimizer_move(optimizer, gradients, squares, rate);
+  return GLOW_OK;
 }
 
 int64_t glow_optimizer_step_count(const glow_optimizer *optimizer) {

@@ -28,11 +28,11 @@ static const glow_option rows[] = {
     GLOW_OPTION(glow_schedule, warmup, INT64, .high = 0x1p62),
     GLOW_OPTION(glow_schedule, steps, INT64, .high = 0x1p62),
 };
-static const glow_options_table table = {GLOW_OPTIONS_TABLE(glow_schedule, rows),
-                                         .check = schedule_check};
+const glow_options_table glow__schedule_table = {GLOW_OPTIONS_TABLE(glow_schedule, rows),
+                                                 .check = schedule_check};
 
 glow_status glow__schedule_read(const glow_schedule *from, glow_schedule *to) {
-  return glow_options_read(&table, from, to);
+  return glow_options_read(&glow__schedule_table, from, to);
 }
 
 static double curve(const glow_schedule *s, int64_t step) {

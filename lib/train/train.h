@@ -6,6 +6,10 @@
 
 #include "base/base.h"
 
+/* The tables of options. */
+extern const glow_options_table glow__collective_table, glow__optimizer_table, glow__schedule_table,
+    glow__trainer_table;
+
 /* Copies and checks a schedule; NULL gives the defaults. */
 glow_status glow__schedule_read(const glow_schedule *from, glow_schedule *to);
 
@@ -24,10 +28,14 @@ void glow__notes_destroy(glow_context *context, glow__note **list);
 
 /* ---- optimizers ------------------------------------------------------------------------------ */
 
-/* glow_optimizer_step for gradients whose sum of squares is known to be finite, at most `squares`.
- * */
-glow_status glow__optimizer_apply(glow_optimizer *optimizer, const float *gradients, double squares,
-                                  double rate);
+/* glow_optimizer_step in two halves, for gradients whose sum of squares is known to be finite, at
+ * most `squares`. Try refuses what could not be prepared; then all is as before. If it does not,
+ * one of two follows at once: move, with the same arguments; or glow_model_prepare, and all is as
+ * before. */
+glow_status glow__optimizer_try(glow_optimizer *optimizer, const float *gradients, double squares,
+                                double rate);
+void glow__optimizer_move(glow_optimizer *optimizer, const float *gradients, double squares,
+                          double rate);
 
 /* The optimizer's options; valid for as long as it lives. */
 const glow_optimizer_options *glow__optimizer_options(const glow_optimizer *optimizer);
@@ -121,10 +129,17 @@ typedef struct glow__batch {
   glow_batch given;
   double mean_weight; /* 1 without weights */
   double weight_sum;  /* `count` without weights */
+  int64_t total;      /* samples that these means are of: `count`, and those of other ranks */
+  int64_t first;      /* of these, samples before the batch */
 } glow__batch;
 
 /* Copies and checks a batch for this model. */
 glow_status glow__batch_read(const glow_model *model, const glow_batch *from, glow__batch *to);
+/* The same of a batch that may be a part of a larger one: its weights may all be 0, and it has no
+ * mean weight before the next function has told what the whole is. */
+glow_status glow__batch_read_part(const glow_model *model, const glow_batch *from, glow__batch *to);
+glow_status glow__batch_set_whole(glow__batch *batch, int64_t first, int64_t total,
+                                  double weight_sum);
 /* Weight of a sample divided by the mean weight: exactly 1 if all weights are the same power of 2,
  * or there are none. */
 double glow__batch_weight(const glow__batch *batch, int64_t sample);

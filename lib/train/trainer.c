@@ -27,7 +27,7 @@ static const glow_option rows[] = {
     GLOW_OPTION(glow_trainer_options, cache_packed, INT32, .high = 1),
     GLOW_OPTION(glow_trainer_options, inverse_backward, INT32, .high = 1),
 };
-static const glow_options_table table = {GLOW_OPTIONS_TABLE(glow_trainer_options, rows)};
+const glow_options_table glow__trainer_table = {GLOW_OPTIONS_TABLE(glow_trainer_options, rows)};
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
@@ -107,7 +107,7 @@ glow_status glow_trainer_create(glow_model *model, const glow_trainer_options *o
   GLOW_LIVE(model, MODEL);
   if (!model || !out)
     return glow_error(GLOW_E_ARGUMENT, "glow_trainer_create: NULL argument");
-  GLOW_TRY(glow_options_read(&table, options, &o));
+  GLOW_TRY(glow_options_read(&glow__trainer_table, options, &o));
   glow_context *context = glow__model_context(model);
   glow_trainer *trainer = glow_allocate(context, sizeof *trainer);
   if (!trainer)
@@ -136,6 +136,7 @@ void glow_trainer_destroy(glow_trainer **trainer) {
   glow__flat_destroy(&t->flat);
   glow__notes_destroy(context, &t->notes);
   glow__trainer_loss_destroy(t);
+  glow__collective_destroy(&t->collective);
   glow_release(context, t->share);
   glow_release(context, t->weight);
   glow_release(context, t->log_prob);

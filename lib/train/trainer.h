@@ -6,6 +6,7 @@
 #define GLOW_LIB_TRAINER_H
 
 #include "host/host.h"
+#include "train/collective.h"
 #include "train/train.h"
 
 /* The caller's own loss, with room for what it reads and writes: [micro_batch, ...], made when the
@@ -43,7 +44,9 @@ struct glow_trainer {
   glow__loss loss;
   glow_gradient_fn hook; /* or NULL */
   void *hook_payload;
-  glow__note *notes; /* of the checkpoint that the trainer was loaded from */
+  glow__note *notes;            /* of the checkpoint that the trainer was loaded from */
+  glow__collective *collective; /* with other ranks; NULL: alone */
+  glow__told told;              /* what a trainer tells itself alone */
 };
 
 /* Refuses what must not be done while the average is in use. */
@@ -52,10 +55,12 @@ glow_status glow__trainer_check_idle(const glow_trainer *trainer);
  * and of drift. */
 typedef glow_status (*glow__gradients_fn)(glow_trainer *trainer, void *what,
                                           glow_step_report *report);
-/* One step on `count` samples, all or nothing. A refused step leaves no trace: that its batch
- * drifted says nothing about those to come. The workspace does not keep the step's conditions. */
-glow_status glow__trainer_make_step(glow_trainer *trainer, int64_t count,
-                                    glow__gradients_fn accumulate, void *what,
+/* One step on these samples, unless `status` refuses it, all or nothing on all ranks. joined: what
+ * this rank gives, which becomes what all give before `accumulate` is called. A refused step leaves
+ * no trace: that its batch drifted says nothing about those to come. The workspace does not keep
+ * the step's conditions. */
+glow_status glow__trainer_make_step(glow_trainer *trainer, glow_status status, int32_t call,
+                                    glow__joined *joined, glow__gradients_fn accumulate, void *what,
                                     glow_step_report *report);
 /* Forward of a micro-batch. A sample that is not finite refuses the step. */
 glow_status glow__trainer_forward(glow_trainer *trainer, const float *x, int64_t count,
@@ -66,8 +71,9 @@ glow_status glow__trainer_own_loss(glow_trainer *trainer, const glow__batch *bat
                                    int64_t count, const float *x, double *sum,
                                    glow_backward_options *backward);
 void glow__trainer_loss_destroy(glow_trainer *trainer);
-/* glow_trainer_step_batch with its arguments checked: one step, all or nothing. */
-glow_status glow__trainer_step(glow_trainer *trainer, const glow_batch *batch,
+/* glow_trainer_step_batch with its arguments checked: one step, all or nothing, unless `status`
+ * refuses it. */
+glow_status glow__trainer_step(glow_trainer *trainer, glow_status status, const glow_batch *batch,
                                glow_step_report *report);
 
 #endif

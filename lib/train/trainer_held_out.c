@@ -8,6 +8,7 @@
 #include <glow/objective.h>
 
 #include "host/model.h"
+#include "train/evaluate.h"
 #include "train/trainer.h"
 #include "train/trainer_held_out.h"
 
@@ -45,9 +46,13 @@ static void keep(const glow_trainer *t, glow__held_out *h) {
 
 /* With the parameters that are in use. Samples that have no finite density make a model that is
  * never the best. */
-static glow_status look(glow_trainer *t, glow__held_out *h, glow_run_report *done) {
+static glow_status look(glow_trainer *t, glow_status status, glow__held_out *h,
+                        glow_run_report *done) {
   glow_evaluation e = GLOW_EVALUATION_INIT;
-  GLOW_TRY(glow_evaluate(t->workspace, h->options->held_out, t->options.seed, &e));
+  if (status == GLOW_OK)
+    status =
+        glow__evaluate_batch(t->workspace, h->options->held_out, t->options.seed, h->first, &e);
+  GLOW_TRY(glow__trainer_join_evaluation(t, status, &e));
   done->evaluations++;
   if (e.failed || !(isnan(done->best_loss) || e.bits_per_dim < done->best_loss)) {
     h->since++;
@@ -61,18 +66,25 @@ static glow_status look(glow_trainer *t, glow__held_out *h, glow_run_report *don
   return GLOW_OK;
 }
 
+/* With the average, if there is one. */
+static glow_status look_average(glow_trainer *t, glow__held_out *h, glow_run_report *done) {
+  if (!t->average)
+    return look(t, GLOW_OK, h, done);
+  glow_status status = look(t, glow_trainer_use_average(t, 1), h, done);
+  glow_status back = glow_trainer_use_average(t, 0);
+  return status == GLOW_OK ? back : status;
+}
+
+bool glow__held_out_due(const glow_trainer *t, const glow__held_out *h) {
+  return h->options->held_out && t->steps % h->options->evaluate_every == 0;
+}
+
 glow_status glow__held_out_step(glow_trainer *t, bool last, glow__held_out *h,
                                 glow_run_report *done) {
   const glow_run_options *o = h->options;
-  if (!o->held_out || (!last && t->steps % o->evaluate_every))
+  if (!o->held_out || (!last && !glow__held_out_due(t, h)))
     return GLOW_OK;
-  if (t->average)
-    GLOW_TRY(glow_trainer_use_average(t, 1));
-  glow_status status = look(t, h, done);
-  if (t->average) {
-    glow_status back = glow_trainer_use_average(t, 0);
-    status = status == GLOW_OK ? back : status;
-  }
+  glow_status status = look_average(t, h, done);
   if (status != GLOW_OK)
     return glow__error_prefix(status, "held_out after step %lld", (long long)t->steps);
   done->stopped_early = !last && o->patience && h->since >= o->patience;

@@ -49,7 +49,7 @@ static glow_loss_call call_of(const glow_trainer *t, const glow__batch *b, int64
   return (glow_loss_call){
       .struct_size = sizeof(glow_loss_call),
       .step = t->steps + 1,
-      .batch = g->count,
+      .batch = b->total,
       .first = first,
       .count = count,
       .x = x,

@@ -14,15 +14,22 @@
 
 #define SMALLEST_REPORT offsetof(glow_step_report, class_loss)
 
+/* A batch, and what it is with those of the other ranks. */
+typedef struct step_batch {
+  glow__batch batch;
+  glow__joined joined;
+} step_batch;
+
 /* Samples [first, first + count) of the batch as floats. */
-static glow_status fetch(glow_trainer *t, const glow_batch *b, int64_t first, int64_t count,
+static glow_status fetch(glow_trainer *t, const glow__batch *b, int64_t first, int64_t count,
                          const float **x) {
   int64_t offset = first * t->dims;
-  *x = b->pixels ? t->x : b->x + offset;
-  if (!b->pixels)
+  uint64_t before = (uint64_t)b->first * (uint64_t)t->dims;
+  *x = b->given.pixels ? t->x : b->given.x + offset;
+  if (!b->given.pixels)
     return GLOW_OK;
-  return glow_model_dequantise(t->model, b->pixels + offset, count, t->options.seed,
-                               t->position + (uint64_t)offset, t->x);
+  return glow_model_dequantise(t->model, b->given.pixels + offset, count, t->options.seed,
+                               t->position + before + (uint64_t)offset, t->x);
 }
 
 /* The logits are not finite. Every pass of a refused batch reads the input alone, so naming the
@@ -73,7 +80,7 @@ glow_status glow__trainer_forward(glow_trainer *t, const float *x, int64_t count
 
 /* Shares of samples [first, first + count), and the gradient of the loss by their log-density. */
 static void weigh(glow_trainer *t, const glow__batch *b, int64_t first, int64_t count) {
-  double each = -1.0 / ((double)b->given.count * (double)t->dims * 0.69314718055994530942);
+  double each = -1.0 / ((double)b->total * (double)t->dims * 0.69314718055994530942);
   for (int64_t i = 0; i < count; i++) {
     t->share[i] = glow__batch_weight(b, first + i);
     t->weight[i] = each * t->share[i];
@@ -99,11 +106,13 @@ static glow_status add_micro_batch(glow_trainer *t, const glow__batch *b, int64_
                                    int64_t count, step_sums *sum) {
   glow_backward_options backward = GLOW_BACKWARD_OPTIONS_INIT;
   const float *x;
-  GLOW_TRY(fetch(t, &b->given, first, count, &x));
+  GLOW_TRY(fetch(t, b, first, count, &x));
   GLOW_TRY(glow__batch_lend_conditions(b, first, t->workspace));
   GLOW_TRY(t->loss.fn ? glow__trainer_own_loss(t, b, first, count, x, &sum->own, &backward)
                       : usual_loss(t, b, first, count, x, sum, &backward));
   glow_workspace_info info = GLOW_WORKSPACE_INFO_INIT;
+  if (first + count == b->given.count)
+    glow__trainer_sum_begin(t, false);
   glow_status status = glow_workspace_backward(t->workspace, &backward);
   GLOW_TRY(glow_workspace_get_info(t->workspace, &info));
   if (info.drift > sum->drift)
@@ -111,18 +120,10 @@ static glow_status add_micro_batch(glow_trainer *t, const glow__batch *b, int64_
   return status;
 }
 
-static double labelled_shares(const glow_trainer *t, const glow__batch *b) {
-  double shares = 0.0;
-  if (t->loss.fn) /* it looks at labels itself */
-    return shares;
-  for (int64_t i = 0; t->classes && b->given.labels && i < b->given.count; i++)
-    shares += b->given.labels[i] >= 0 ? glow__batch_weight(b, i) : 0.0;
-  return shares;
-}
-
 /* All micro-batches. */
-static glow_status add_micro_batches(glow_trainer *t, const glow__batch *b, step_sums *sum) {
-  *sum = (step_sums){.classes.labelled = labelled_shares(t, b), .drift = sum->drift};
+static glow_status add_micro_batches(glow_trainer *t, const step_batch *s, step_sums *sum) {
+  const glow__batch *b = &s->batch;
+  *sum = (step_sums){.classes.labelled = s->joined.labelled / b->mean_weight, .drift = sum->drift};
   GLOW_TRY(glow_workspace_zero_gradients(t->workspace));
   for (int64_t first = 0; first < b->given.count; first += t->options.micro_batch) {
     int64_t left = b->given.count - first;
@@ -135,22 +136,49 @@ static glow_status add_micro_batches(glow_trainer *t, const glow__batch *b, step
   return GLOW_OK;
 }
 
-/* Gradients of the mean loss, summed over the micro-batches, and its parts. If the workspace
- * changes over to running layers again, the whole sum is made again. */
-static glow_status accumulate_gradients(glow_trainer *t, void *batch, glow_step_report *report) {
-  const glow__batch *b = batch;
+/* Adds up what the ranks have told. */
+static void join_sums(const glow_trainer *t, step_sums *sum) {
+  *sum = (step_sums){.classes.labelled = sum->classes.labelled};
+  for (int32_t r = 0; r < glow__trainer_ranks(t); r++) {
+    const double *told = glow__trainer_told_gradients(t, r);
+    sum->drift = fmax(sum->drift, told[0]);
+    sum->log_prob += told[1];
+    sum->own += told[2];
+    sum->classes.loss += told[3];
+    sum->classes.right += told[4];
+  }
+}
+
+/* Gradients of the mean loss, summed over the micro-batches of all ranks, and its parts. If a
+ * workspace changes over to running layers again, the whole sum is made again. */
+static glow_status step_gradients(glow_trainer *t, const step_batch *s, step_sums *sum) {
+  bool again;
+  do {
+    bool before = glow__workspace_recomputes(t->workspace);
+    glow_status status = add_micro_batches(t, s, sum);
+    const double values[] = {sum->drift, sum->log_prob, sum->own, sum->classes.loss,
+                             sum->classes.right};
+    GLOW_TRY(glow__trainer_sum_end(t, false));
+    GLOW_TRY(glow__trainer_tell_gradients(t, status, before, values, 5, &again));
+  } while (again);
+  join_sums(t, sum);
+  return GLOW_OK;
+}
+
+/* glow__gradients_fn */
+static glow_status accumulate_gradients(glow_trainer *t, void *what, glow_step_report *report) {
+  step_batch *s = what;
   step_sums sum = {0};
-  bool before = glow__workspace_recomputes(t->workspace);
-  glow_status status = add_micro_batches(t, b, &sum);
-  if (status != GLOW_OK && !before && glow__workspace_recomputes(t->workspace))
-    status = add_micro_batches(t, b, &sum);
+  glow_status status =
+      glow__batch_set_whole(&s->batch, s->joined.first, s->joined.count, s->joined.weights);
   if (status != GLOW_OK)
-    return status;
+    return glow__error_prefix(status, "step %lld refused", (long long)t->steps + 1);
+  GLOW_TRY(step_gradients(t, s, &sum));
   report->drift = sum.drift;
   report->recomputes = glow__workspace_recomputes(t->workspace);
   report->loss = t->loss.fn
                      ? sum.own
-                     : glow_model_bits_per_dim(t->model, sum.log_prob / (double)b->given.count);
+                     : glow_model_bits_per_dim(t->model, sum.log_prob / (double)s->joined.count);
   if (sum.classes.labelled > 0.0) {
     report->class_loss = sum.classes.loss / sum.classes.labelled;
     report->accuracy = sum.classes.right / sum.classes.labelled;
@@ -194,62 +222,118 @@ static void update_average(glow_trainer *t) {
   glow__rates_copy_held(glow__optimizer_rates(t->optimizer), t->average, parameters);
 }
 
-/* Running averages, then parameters; both or neither. */
-static glow_status apply(glow_trainer *t, const float *gradients, const glow_step_report *report) {
-  GLOW_TRY(glow__running_move(t->workspace, t->model));
-  glow_status status = glow__optimizer_apply(
-      t->optimizer, gradients, report->gradient_norm * report->gradient_norm, report->rate);
+static double squares_of(const glow_step_report *report) {
+  return report->gradient_norm * report->gradient_norm;
+}
+
+/* All that may refuse the update of running averages and parameters. *moved: the former have
+ * moved. */
+static glow_status try_update(glow_trainer *t, float *gradients, glow_step_report *done,
+                              bool *moved) {
+  const glow__rates *rates = glow__optimizer_rates(t->optimizer);
+  if (t->collective) /* what is held was not summed */
+    glow__rates_zero_held(rates, gradients);
+  GLOW_TRY(glow__penalise_gains(t->model, t->options.gain_l2, gradients));
+  GLOW_TRY(call_hook(t, gradients));
+  glow__rates_zero_held(rates, gradients);
+  GLOW_TRY(clip(t, gradients, &done->gradient_norm));
+  glow_status status = glow__running_move(t->workspace, t->model);
+  *moved = status == GLOW_OK;
+  if (*moved)
+    status = glow__optimizer_try(t->optimizer, gradients, squares_of(done), done->rate);
   if (status != GLOW_OK)
+    return glow__error_prefix(status, "step %lld refused", (long long)done->step);
+  return GLOW_OK;
+}
+
+/* Running averages, parameters and all that follows them, on all ranks; or nothing on any. */
+static glow_status update(glow_trainer *t, float *gradients, glow_step_report *done) {
+  bool moved = false;
+  glow_status status = try_update(t, gradients, done, &moved);
+  status = glow__trainer_agree(t, status, GLOW_CALL_UPDATE);
+  if (status == GLOW_OK) {
+    glow__optimizer_move(t->optimizer, gradients, squares_of(done), done->rate);
+    glow__trainer_sum_commit(t, done);
+  } else if (moved) {
     GLOW_TRY(glow__running_undo(t->workspace, t->model));
+    GLOW_TRY(glow_model_prepare(t->model));
+  }
   return status;
 }
 
-static glow_status make_step(glow_trainer *t, int64_t count, glow__gradients_fn accumulate,
-                             void *what, glow_step_report *report) {
-  glow_step_report done = GLOW_STEP_REPORT_INIT;
-  done.class_loss = done.accuracy = NAN;
-  float *gradients = glow_workspace_gradients(t->workspace);
-  GLOW_TRY(glow__trainer_check_idle(t));
-  if (report) /* a report that cannot be filled must fail before anything changes */
-    GLOW_TRY(glow__struct_fill(report, &done, sizeof done, SMALLEST_REPORT, "glow_step_report"));
-  done.step = t->steps + 1;
-  done.rate = glow_schedule_rate(&t->schedule, done.step);
-  glow_status status = accumulate(t, what, &done);
-  if (status == GLOW_E_CANCELLED)
-    return glow__error_prefix(status, "step %lld", (long long)done.step);
-  GLOW_TRY(status);
-  GLOW_TRY(glow__penalise_gains(t->model, t->options.gain_l2, gradients));
-  GLOW_TRY(call_hook(t, gradients));
-  glow__rates_zero_held(glow__optimizer_rates(t->optimizer), gradients);
-  GLOW_TRY(clip(t, gradients, &done.gradient_norm));
-  status = apply(t, gradients, &done);
-  if (status != GLOW_OK)
-    return glow__error_prefix(status, "step %lld refused", (long long)done.step);
-  t->steps++;
-  t->position += (uint64_t)count * (uint64_t)t->dims;
-  update_average(t);
-  return report ? glow__struct_fill(report, &done, sizeof done, SMALLEST_REPORT, "glow_step_report")
+static glow_status fill_report(glow_step_report *report, const glow_step_report *done) {
+  return report ? glow__struct_fill(report, done, sizeof *done, SMALLEST_REPORT, "glow_step_report")
                 : GLOW_OK;
 }
 
-glow_status glow__trainer_make_step(glow_trainer *t, int64_t count, glow__gradients_fn accumulate,
-                                    void *what, glow_step_report *report) {
+/* A report that cannot be filled must fail before anything changes. */
+static glow_status step_check(const glow_trainer *t, glow_step_report *report,
+                              const glow_step_report *done) {
+  GLOW_TRY(glow__trainer_check_idle(t));
+  return fill_report(report, done);
+}
+
+static glow_status make_step(glow_trainer *t, glow_status status, int32_t call,
+                             glow__joined *joined, glow__gradients_fn accumulate, void *what,
+                             glow_step_report *report) {
+  glow_step_report done = GLOW_STEP_REPORT_INIT;
+  done.class_loss = done.accuracy = NAN;
+  if (status == GLOW_OK)
+    status = step_check(t, report, &done);
+  GLOW_TRY(glow__trainer_join(t, status, call, joined));
+  done.step = t->steps + 1;
+  done.rate = glow_schedule_rate(&t->schedule, done.step);
+  status = accumulate(t, what, &done);
+  if (status == GLOW_E_CANCELLED)
+    return glow__error_prefix(status, "step %lld", (long long)done.step);
+  GLOW_TRY(status);
+  GLOW_TRY(update(t, glow_workspace_gradients(t->workspace), &done));
+  t->steps++;
+  t->position += (uint64_t)joined->count * (uint64_t)t->dims;
+  update_average(t);
+  return fill_report(report, &done);
+}
+
+glow_status glow__trainer_make_step(glow_trainer *t, glow_status status, int32_t call,
+                                    glow__joined *joined, glow__gradients_fn accumulate, void *what,
+                                    glow_step_report *report) {
   bool recomputes = glow__workspace_recomputes(t->workspace);
   glow__conditions kept;
   glow__workspace_conditions(t->workspace, &kept);
-  glow_status status = make_step(t, count, accumulate, what, report);
+  status = make_step(t, status, call, joined, accumulate, what, report);
   glow__workspace_set_conditions(t->workspace, &kept);
   if (status != GLOW_OK)
     glow__workspace_set_recomputes(t->workspace, recomputes);
   return status;
 }
 
-glow_status glow__trainer_step(glow_trainer *t, const glow_batch *batch, glow_step_report *report) {
-  glow__batch b;
-  glow_status status = glow__batch_read(t->model, batch, &b);
+/* Weights of the samples that the classifier's part of the loss is of. */
+static double labelled_weights(const glow_trainer *t, const glow_batch *b) {
+  double sum = 0.0;
+  if (t->loss.fn) /* it looks at labels itself */
+    return sum;
+  for (int64_t i = 0; t->classes && b->labels && i < b->count; i++)
+    if (b->labels[i] >= 0)
+      sum += b->weights ? b->weights[i] : 1.0;
+  return sum;
+}
+
+static glow_status step_read(const glow_trainer *t, const glow_batch *batch, step_batch *s) {
+  glow_status status = glow__batch_read_part(t->model, batch, &s->batch);
   if (status != GLOW_OK)
     return glow__error_prefix(status, "step %lld refused", (long long)t->steps + 1);
-  return glow__trainer_make_step(t, b.given.count, accumulate_gradients, &b, report);
+  s->joined = (glow__joined){0, s->batch.given.count, s->batch.weight_sum,
+                             labelled_weights(t, &s->batch.given)};
+  return GLOW_OK;
+}
+
+glow_status glow__trainer_step(glow_trainer *t, glow_status status, const glow_batch *batch,
+                               glow_step_report *report) {
+  step_batch s = {.joined = {0, 0, 0.0, 0.0}};
+  if (status == GLOW_OK)
+    status = step_read(t, batch, &s);
+  return glow__trainer_make_step(t, status, GLOW_CALL_STEP, &s.joined, accumulate_gradients, &s,
+                                 report);
 }
 
 glow_status glow_trainer_step_batch(glow_trainer *trainer, const glow_batch *batch,
@@ -257,7 +341,7 @@ glow_status glow_trainer_step_batch(glow_trainer *trainer, const glow_batch *bat
   GLOW_LIVE(trainer, TRAINER);
   if (!trainer || !batch)
     return glow_error(GLOW_E_ARGUMENT, "glow_trainer_step_batch: NULL argument");
-  return glow__trainer_step(trainer, batch, report);
+  return glow__trainer_step(trainer, GLOW_OK, batch, report);
 }
 
 glow_status glow_trainer_step(glow_trainer *trainer, const float *x, const int32_t *labels,

@@ -9,7 +9,9 @@
  * estimated by sum_n w_n (-log q(x_n)) / sum_n w_n with fixed w = p / q and x. The sum of the
  * weights is known only at the end, so all is kept relative to the largest weight so far, as the
  * weights themselves are (importance.h): when a larger one comes, the gradients so far are made
- * smaller. So a sample is drawn once, and no memory grows with their number.
+ * smaller. So a sample is drawn once, and no memory grows with their number. On several ranks the
+ * largest weight of all is known only once all have finished, so sums of gradients begin then, and
+ * nothing hides them.
  * SPDX-License-Identifier: MIT */
 #include <math.h>
 
@@ -23,7 +25,8 @@
 /* What a step is given, and what it adds up over its micro-batches. */
 typedef struct target_step {
   const glow_target *target;
-  int64_t count;
+  int64_t count;       /* samples that this rank draws */
+  glow__joined joined; /* and those that all ranks draw */
   glow__weights weights;
   double loss;  /* forward KL: relative to the largest weight */
   double drift; /* the largest */
@@ -50,7 +53,7 @@ static glow_status target_draw(glow_trainer *t, target_step *s, int64_t first, i
   glow_sample_options o = GLOW_SAMPLE_OPTIONS_INIT;
   int64_t failed;
   o.seed = target_seed(t);
-  o.first = t->position / (uint64_t)t->dims + (uint64_t)first;
+  o.first = t->position / (uint64_t)t->dims + (uint64_t)(s->joined.first + first);
   o.labels = s->target->labels ? s->target->labels + first : NULL;
   o.log_q = t->log_prob;
   o.store = gradient != NULL;
@@ -80,7 +83,7 @@ static glow_status reverse_check(const glow_trainer *t, int64_t first, int64_t c
 
 static glow_status reverse_part(glow_trainer *t, target_step *s, int64_t first, int64_t count) {
   glow_inverse_backward_options o = GLOW_INVERSE_BACKWARD_OPTIONS_INIT;
-  const double each = 1.0 / (double)s->count;
+  const double each = 1.0 / (double)s->joined.count;
   GLOW_TRY(target_draw(t, s, first, count, t->dx));
   GLOW_TRY(reverse_check(t, first, count));
   for (int64_t i = 0; i < count; i++) {
@@ -91,6 +94,8 @@ static glow_status reverse_part(glow_trainer *t, target_step *s, int64_t first, 
     t->dx[i] = (float)(-each * (double)t->dx[i]);
   o.dx = t->dx;
   o.weight = t->weight;
+  if (first + count == s->count)
+    glow__trainer_sum_begin(t, true);
   return glow_workspace_inverse_backward(t->workspace, &o);
 }
 
@@ -128,11 +133,14 @@ static glow_status forward_part(glow_trainer *t, target_step *s, int64_t first, 
   return status;
 }
 
-/* Divides by the sum of the weights. */
-static void forward_conclude(glow_trainer *t, target_step *s) {
+/* Divides by the sum of all weights. top: the largest of this rank's, which its gradients are
+ * relative to. */
+static glow_status forward_conclude(glow_trainer *t, target_step *s, double top) {
   double factor = 1.0 / ((double)s->weights.count * s->weights.mean);
   s->loss *= factor;
+  factor *= exp(top - s->weights.top);
   glow__flat_scale(&t->flat, glow_workspace_gradients(t->workspace), (float)factor);
+  return glow__trainer_sum_end(t, true);
 }
 
 /* ---- the step -------------------------------------------------------------------------------- */
@@ -151,50 +159,84 @@ static glow_status target_parts(glow_trainer *t, target_step *s, target_part_fn 
   return GLOW_OK;
 }
 
-/* If the workspace changes over to running layers again, the whole sum is made again. */
+/* Adds up what the ranks have told: losses of forward KL relative to the largest weight. */
+static void target_join(const glow_trainer *t, target_step *s) {
+  s->weights = glow__weights_none();
+  s->loss = 0.0;
+  for (int32_t r = 0; r < glow__trainer_ranks(t); r++) {
+    const double *told = glow__trainer_told_gradients(t, r);
+    const glow__weights other = {(int64_t)told[2], told[3], told[4], told[5]};
+    double before = s->weights.top;
+    glow__weights_join(&s->weights, &other);
+    if (s->target->objective == GLOW_REVERSE_KL)
+      s->loss += told[1];
+    else if (s->weights.top != -INFINITY)
+      s->loss = s->loss * exp(before - s->weights.top) + told[1] * exp(told[3] - s->weights.top);
+    s->drift = fmax(s->drift, told[0]);
+  }
+}
+
+/* If a workspace changes over to running layers again, the whole sum is made again. */
 static glow_status target_gradients(glow_trainer *t, target_step *s) {
   const bool forward = s->target->objective == GLOW_FORWARD_KL;
-  target_part_fn part = forward ? forward_part : reverse_part;
-  bool before = glow__workspace_recomputes(t->workspace);
-  glow_status status = target_parts(t, s, part);
-  if (status != GLOW_OK && !before && glow__workspace_recomputes(t->workspace))
-    status = target_parts(t, s, part);
-  return status;
+  bool again;
+  do {
+    bool before = glow__workspace_recomputes(t->workspace);
+    glow_status status = target_parts(t, s, forward ? forward_part : reverse_part);
+    const double values[] = {s->drift,       s->loss,         (double)s->weights.count,
+                             s->weights.top, s->weights.mean, s->weights.squares};
+    if (status != GLOW_OK && status != GLOW_E_CANCELLED)
+      glow__error_prefix(status, "step %lld refused", (long long)t->steps + 1);
+    if (!forward)
+      GLOW_TRY(glow__trainer_sum_end(t, true));
+    GLOW_TRY(glow__trainer_tell_gradients(t, status, before, values, 6, &again));
+  } while (again);
+  return GLOW_OK;
 }
 
 /* glow__gradients_fn */
 static glow_status target_accumulate(glow_trainer *t, void *what, glow_step_report *report) {
   target_step *s = what;
-  glow_status status = target_gradients(t, s);
-  if (status == GLOW_OK)
-    status = glow__weights_estimate(&s->weights, &s->estimate);
-  if (status == GLOW_E_CANCELLED)
-    return status;
+  GLOW_TRY(target_gradients(t, s));
+  const double top = s->weights.top;
+  target_join(t, s);
+  glow_status status = glow__weights_estimate(&s->weights, &s->estimate);
   if (status != GLOW_OK)
     return glow__error_prefix(status, "step %lld refused", (long long)t->steps + 1);
   if (s->target->objective == GLOW_FORWARD_KL)
-    forward_conclude(t, s);
+    GLOW_TRY(forward_conclude(t, s, top));
   report->loss = s->loss;
   report->drift = s->drift;
   report->recomputes = glow__workspace_recomputes(t->workspace);
   return GLOW_OK;
 }
 
-glow_status glow_trainer_step_target(glow_trainer *t, const glow_target *target, int64_t count,
-                                     glow_step_report *report, glow_importance *estimate) {
-  glow_target checked;
-  target_step step = {.target = &checked, .count = count, .estimate = GLOW_IMPORTANCE_INIT};
+static glow_status target_check(const glow_trainer *t, const glow_target *target, int64_t count,
+                                glow_target *checked) {
   int64_t elements;
-  GLOW_LIVE(t, TRAINER);
-  if (!t || !target)
-    return glow_error(GLOW_E_ARGUMENT, "glow_trainer_step_target: NULL argument");
   if (!t->options.inverse_backward)
     return glow_error(GLOW_E_STATE,
                       "glow_trainer_step_target: the trainer was made without inverse_backward");
   GLOW_TRY(glow__batch_elements(t->model, count, &elements));
-  GLOW_TRY(glow__target_read(target, count, &checked));
-  if (estimate) /* one that cannot be filled must fail before anything changes */
-    GLOW_TRY(glow__importance_fill(estimate, &step.estimate));
-  GLOW_TRY(glow__trainer_make_step(t, count, target_accumulate, &step, report));
+  return glow__target_read(target, count, checked);
+}
+
+glow_status glow_trainer_step_target(glow_trainer *t, const glow_target *target, int64_t count,
+                                     glow_step_report *report, glow_importance *estimate) {
+  glow_target checked = GLOW_TARGET_INIT;
+  target_step step = {.target = &checked,
+                      .count = count,
+                      .joined = {0, count, 0.0, 0.0},
+                      .estimate = GLOW_IMPORTANCE_INIT};
+  GLOW_LIVE(t, TRAINER);
+  if (!t || !target)
+    return glow_error(GLOW_E_ARGUMENT, "glow_trainer_step_target: NULL argument");
+  glow_status status = target_check(t, target, count, &checked);
+  if (status == GLOW_OK &&
+      estimate) /* one that cannot be filled must fail before anything changes */
+    status = glow__importance_fill(estimate, &step.estimate);
+  GLOW_TRY(glow__trainer_make_step(
+      t, status, checked.objective == GLOW_FORWARD_KL ? GLOW_CALL_FORWARD_KL : GLOW_CALL_REVERSE_KL,
+      &step.joined, target_accumulate, &step, report));
   return estimate ? glow__importance_fill(estimate, &step.estimate) : GLOW_OK;
 }

@@ -384,6 +384,26 @@ static void test_null_objectives(void **state) {
   BAD(glow_evaluate(b->ws, &batch, 0, &evaluation)); /* no samples */
 }
 
+static void test_null_collectives(void **state) {
+  bench *b = *state;
+  glow_collective collective = GLOW_COLLECTIVE_INIT;
+  glow_evaluation evaluation = GLOW_EVALUATION_INIT;
+  BAD(glow_trainer_set_collective(NULL, &collective, NULL));
+  BAD(glow_trainer_set_collective(b->trainer, &collective, NULL)); /* no functions */
+  BAD(glow_evaluation_join(NULL, b->model, &collective));
+  BAD(glow_evaluation_join(&evaluation, NULL, &collective));
+  BAD(glow_evaluation_join(&evaluation, b->model, NULL));
+  BAD(glow_evaluation_join(&evaluation, b->model, &collective)); /* no functions */
+  collective.size = 0;
+  BAD(glow_trainer_set_collective(b->trainer, &collective, NULL));
+  collective.size = 2;
+  collective.rank = 2;
+  BAD(glow_trainer_set_collective(b->trainer, &collective, NULL));
+  collective.rank = -1;
+  BAD(glow_trainer_set_collective(b->trainer, &collective, NULL));
+  OK(glow_trainer_set_collective(b->trainer, NULL, NULL));
+}
+
 static void test_null_rest(void **state) {
   bench *b = *state;
   glow_rng *rng = NULL;
@@ -645,11 +665,12 @@ static void test_bad_workspaces(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      TEST(destroy_nothing), TEST(null_makers),  TEST(null_coupling), TEST(bad_spline_couplings),
-      TEST(null_builder),    TEST(null_model),   TEST(null_passes),   TEST(null_training),
-      TEST(null_builder),    TEST(null_model),   TEST(null_passes),   TEST(null_objectives),
-      TEST(null_rest),       TEST(bad_contexts), TEST(bad_presets),   TEST(bad_shapes),
-      TEST(bad_names),       TEST(bad_models),   TEST(foreign_net),   TEST(bad_workspaces),
+      TEST(destroy_nothing),  TEST(null_makers), TEST(null_coupling), TEST(bad_spline_couplings),
+      TEST(null_builder),     TEST(null_model),  TEST(null_passes),   TEST(null_training),
+      TEST(null_builder),     TEST(null_model),  TEST(null_passes),   TEST(null_objectives),
+      TEST(null_collectives), TEST(null_rest),   TEST(bad_contexts),  TEST(bad_presets),
+      TEST(bad_shapes),       TEST(bad_names),   TEST(bad_models),    TEST(foreign_net),
+      TEST(bad_workspaces),
 
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

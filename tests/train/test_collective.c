@@ -1,0 +1,266 @@
+/* Training on several ranks is training in one process with the batches of all: losses, parameters,
+ * first values, noise, draws, evaluations. All ranks keep the same bits.
+ * SPDX-License-Identifier: MIT */
+#include <stdio.h>
+
+#include "collective_subjects.h"
+
+enum { STEPS = 20 };
+
+/* One job: who trains on which part, and what comes of it. */
+typedef struct job {
+  const subject *subject;
+  data data;
+  int32_t ranks;             /* 0: one process without a collective */
+  int64_t parts[RANKS_MOST]; /* samples of each rank; their sum is TOTAL */
+  glow_collective_options options;
+  int64_t steps;
+  bool perturbed;    /* before it is joined, all ranks but 0 are something else */
+  const char *held;  /* prefix of what is held, or NULL */
+  int32_t objective; /* of steps towards a target */
+  uint64_t hashes[RANKS_MOST][STEPS + 2]; /* of first values, and after each step */
+  double losses[STEPS], class_losses[STEPS], accuracies[STEPS], norms[STEPS];
+  glow_step_report report; /* of the last step, of rank 0 */
+  glow_importance estimate;
+  float *parameters, *average;
+  void *fixed;
+  size_t bytes, fixed_bytes;
+} job;
+
+static job *new_job(const subject *s, int32_t ranks) {
+  job *j = calloc(1, sizeof *j);
+  assert_non_null(j);
+  j->subject = s;
+  j->ranks = ranks;
+  j->options = (glow_collective_options)GLOW_COLLECTIVE_OPTIONS_INIT;
+  j->options.bucket_bytes = 4096; /* several, although models are small */
+  j->steps = STEPS;
+  for (int32_t r = 0; r < ranks; r++)
+    j->parts[r] = TOTAL / ranks;
+  if (!ranks)
+    j->parts[0] = TOTAL;
+  return j;
+}
+
+static void free_job(job *j) {
+  free(j->parameters);
+  free(j->average);
+  free(j->fixed);
+  free(j);
+}
+
+static int64_t first_of(const job *j, int32_t rank) {
+  int64_t first = 0;
+  for (int32_t r = 0; r < rank; r++)
+    first += j->parts[r];
+  return first;
+}
+
+/* ---- a rank ---------------------------------------------------------------------------------- */
+
+static glow_status gaussian(const float *x, int64_t first, int64_t count, double *log_p,
+                            float *gradient, void *payload) {
+  (void)first, (void)payload;
+  for (int64_t n = 0; n < count; n++) {
+    double a = (double)x[2 * n] - 1.0, b = ((double)x[2 * n + 1] + 0.5) / 0.7;
+    log_p[n] = -0.5 * (a * a + b * b);
+    if (gradient) {
+      gradient[2 * n] = (float)-a;
+      gradient[2 * n + 1] = (float)(-b / 0.7);
+    }
+  }
+  return GLOW_OK;
+}
+
+static glow_status step(const bench *b, job *j, const data *d, int64_t s, int32_t number,
+                        glow_step_report *report) {
+  glow_target target = GLOW_TARGET_INIT;
+  if (!j->objective) {
+    glow_batch batch = part_of(j->subject, d, b->dims, s, first_of(j, number), j->parts[number]);
+    return glow_trainer_step_batch(b->trainer, &batch, report);
+  }
+  target.density = gaussian;
+  target.objective = j->objective;
+  return glow_trainer_step_target(b->trainer, &target, j->parts[number], report,
+                                  number ? NULL : &j->estimate);
+}
+
+static glow_status initialise(const bench *b, const job *j, const data *d, int32_t number) {
+  glow_batch batch = part_of(j->subject, d, b->dims, 3, first_of(j, number), j->parts[number]);
+  batch.weights = NULL;
+  return glow_trainer_initialise_batch(b->trainer, &batch);
+}
+
+static void note(job *j, const glow_step_report *report, int64_t s) {
+  j->losses[s] = report->loss;
+  j->class_losses[s] = report->class_loss;
+  j->accuracies[s] = report->accuracy;
+  j->norms[s] = report->gradient_norm;
+  j->report = *report;
+}
+
+static void keep(job *j, const bench *b) {
+  glow__trainer_vectors v;
+  glow__trainer_vectors_of(b->trainer, &v);
+  j->bytes = (size_t)b->model->parameter_count * sizeof(float);
+  j->fixed_bytes = (size_t)b->model->fixed_count * 4;
+  j->parameters = memcpy(malloc(j->bytes), v.parameters, j->bytes);
+  j->fixed = memcpy(malloc(j->fixed_bytes + 1), b->model->fixed, j->fixed_bytes);
+  if (v.average)
+    j->average = memcpy(malloc(j->bytes), v.average, j->bytes);
+}
+
+/* What the other ranks bring along does not matter. */
+static bool perturb(helper_rank *r, const bench *b) {
+  float *p = glow_model_parameters_mutable(b->model);
+  for (int64_t i = 0; i < b->model->parameter_count; i++)
+    p[i] += 0.01f * (float)r->number;
+  return RANK_OK(r, glow_model_prepare(b->model));
+}
+
+static void train(helper_rank *r, const bench *b, const data *d) {
+  job *j = r->payload;
+  if (j->perturbed && !perturb(r, b))
+    return;
+  if (j->held && !RANK_OK(r, glow_trainer_set_rate_factor(b->trainer, j->held, 0.0)))
+    return;
+  if (j->ranks && !RANK_OK(r, glow_trainer_set_collective(b->trainer, &r->collective, &j->options)))
+    return;
+  if (!j->objective && !RANK_OK(r, initialise(b, j, d, r->number)))
+    return;
+  if (j->objective && !RANK_OK(r, glow_model_set_initialised(b->model)))
+    return;
+  j->hashes[r->number][0] = hash_of(b);
+  for (int64_t s = 0; s < j->steps; s++) {
+    glow_step_report report = GLOW_STEP_REPORT_INIT;
+    if (!RANK_OK(r, step(b, j, d, s, r->number, &report)))
+      return;
+    j->hashes[r->number][s + 1] = hash_of(b);
+    if (r->number == 0)
+      note(j, &report, s);
+  }
+  if (r->number == 0)
+    keep(j, b);
+}
+
+static void run_rank(helper_rank *r) {
+  const job *j = r->payload;
+  bench b = {NULL, NULL, NULL, 0};
+  data d;
+  if (open_bench(r, j->subject, &b)) {
+    make_data(&d, b.dims);
+    train(r, &b, &d);
+    free_data(&d);
+  }
+  close_bench(&b);
+}
+
+static void run_job(job *j) {
+  helper_ranks *all = malloc(sizeof *all);
+  assert_non_null(all);
+  ranks_init(all);
+  ranks_run(all, j->ranks ? j->ranks : 1, run_rank, j);
+  for (int32_t r = 0; r < all->size; r++)
+    if (all->at[r].text[0])
+      fail_msg("%s: %s", j->subject->name, all->at[r].text);
+  assert_false(all->mismatch);
+  free(all);
+}
+
+/* ---- comparing ------------------------------------------------------------------------------- */
+
+static void same_on_all(const job *j) {
+  for (int32_t r = 1; r < j->ranks; r++)
+    for (int64_t s = 0; s <= j->steps; s++)
+      if (j->hashes[r][s] != j->hashes[0][s])
+        fail_msg("%s: rank %d differs from rank 0 after step %lld", j->subject->name, (int)r,
+                 (long long)s);
+}
+
+static void near(const job *j, const char *what, double a, double b) {
+  if (isnan(a) && isnan(b))
+    return;
+  if (!(fabs(a - b) <= 1e-6 * (fabs(b) + 1e-3)))
+    fail_msg("%s on %d ranks: %s is %.9g, in one process %.9g", j->subject->name, (int)j->ranks,
+             what, a, b);
+}
+
+static void near_vector(const job *j, const char *what, const float *a, const float *b) {
+  double d = a ? relative(a, b, (int64_t)(j->bytes / sizeof *a)) : 0.0;
+  assert_true(!a == !b);
+  if (!(d <= 1e-6))
+    fail_msg("%s on %d ranks: %s is %.3g from those of one process", j->subject->name,
+             (int)j->ranks, what, d);
+}
+
+static void same_training(const job *j, const job *one) {
+  same_on_all(j);
+  for (int64_t s = 0; s < j->steps; s++) {
+    near(j, "a loss", j->losses[s], one->losses[s]);
+    near(j, "the classifier's loss", j->class_losses[s], one->class_losses[s]);
+    near(j, "the accuracy", j->accuracies[s], one->accuracies[s]);
+  }
+  near_vector(j, "the parameters", j->parameters, one->parameters);
+  near_vector(j, "the average", j->average, one->average);
+  const float *a = j->fixed, *b = one->fixed;
+  double d = j->fixed_bytes ? relative(a, b, (int64_t)(j->fixed_bytes / 4)) : 0.0;
+  if (j->subject == &subjects[REALNVP] && !(d <= 1e-6))
+    fail_msg("running averages are %.3g off", d);
+}
+
+/* ---- the same as in one process -------------------------------------------------------------- */
+
+static void compare(const subject *s, int32_t ranks, const int64_t *parts) {
+  job *one = new_job(s, 0), *j = new_job(s, ranks);
+  for (int32_t r = 0; parts && r < ranks; r++)
+    j->parts[r] = parts[r];
+  run_job(one);
+  run_job(j);
+  assert_true(j->hashes[0][0] == one->hashes[0][0]); /* first values have the same bits */
+  same_training(j, one);
+  free_job(one);
+  free_job(j);
+}
+
+static void test_glow(void **state) {
+  (void)state;
+  for (int32_t ranks = 1; ranks <= 4; ranks *= 2)
+    compare(&subjects[GLOW], ranks, NULL);
+}
+
+static void test_batch_normalisation(void **state) {
+  static const int64_t unequal[] = {2, 6};
+  (void)state;
+  compare(&subjects[REALNVP], 2, NULL);
+  compare(&subjects[REALNVP], 4, NULL);
+  compare(&subjects[REALNVP], 2, unequal);
+}
+
+static void test_vectors(void **state) {
+  static const int64_t unequal[] = {1, 5, 2};
+  (void)state;
+  compare(&subjects[VECTORS], 2, NULL);
+  compare(&subjects[VECTORS], 3, unequal);
+}
+
+static void test_classes(void **state) {
+  static const int64_t unequal[] = {3, 4, 1};
+  (void)state;
+  compare(&subjects[CLASSES], 4, NULL);
+  compare(&subjects[CLASSES], 3, unequal);
+}
+
+static void test_reconstructed(void **state) {
+  static const int64_t unequal[] = {3, 5};
+  (void)state;
+  compare(&subjects[RECONSTRUCTED], 2, unequal);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_glow),          cmocka_unit_test(test_batch_normalisation),
+      cmocka_unit_test(test_vectors),       cmocka_unit_test(test_classes),
+      cmocka_unit_test(test_reconstructed),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
