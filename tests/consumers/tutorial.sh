@@ -24,6 +24,8 @@ static float x[count * dims], latents[count * dims], back[count * dims];
 static double log_prob[count], weight[count];
 glow_status density(const float *x, int64_t first, int64_t n, double *log_p, float *gradient, void *payload);
 glow_status file_name(const char *name, char *out, size_t size, void *payload);
+glow_status next_batch(int64_t step, glow_batch *batch, void *payload);
+static glow_batch held_out;
 static const glow_loss_call *call;
 static double *loss;
 glow_status my_loss(const glow_loss_call *given, double *out, void *payload);
