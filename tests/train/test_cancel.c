@@ -4,6 +4,8 @@
 #include <pthread.h>
 #include <time.h>
 
+#include <glow/objective.h>
+
 #include "../support/model_helpers.h"
 
 enum { COUNT = 4, MICRO = 2, STEPS = 3, MOST = 20000 };
@@ -45,21 +47,29 @@ static glow_context *new_context(void) {
 
 /* ---- training -------------------------------------------------------------------------------- */
 
+typedef struct kind {
+  const char *name;
+  int32_t mode;
+  double drift_bound; /* below any drift: layers are run forward again */
+  int32_t objective;  /* of steps towards a target; 0: steps on data */
+} kind;
+static const kind kinds[] = {
+    {"stored", GLOW_MODE_STORED, 0, 0},
+    {"reconstructed", GLOW_MODE_RECONSTRUCTED, 0, 0},
+    {"recomputed", GLOW_MODE_RECONSTRUCTED, 1e-30, 0},
+    {"reverse KL, stored", GLOW_MODE_STORED, 0, GLOW_REVERSE_KL},
+    {"reverse KL, reconstructed", GLOW_MODE_RECONSTRUCTED, 0, GLOW_REVERSE_KL},
+    {"forward KL, stored", GLOW_MODE_STORED, 0, GLOW_FORWARD_KL},
+    {"forward KL, recomputed", GLOW_MODE_RECONSTRUCTED, 1e-30, GLOW_FORWARD_KL}};
+
 typedef struct bench {
+  const kind *kind;
   glow_model *model;
   glow_trainer *trainer;
   float *x;
   int32_t labels[COUNT];
 } bench;
 
-typedef struct kind {
-  const char *name;
-  int32_t mode;
-  double drift_bound; /* below any drift: layers are run forward again */
-} kind;
-static const kind kinds[] = {{"stored", GLOW_MODE_STORED, 0},
-                             {"reconstructed", GLOW_MODE_RECONSTRUCTED, 0},
-                             {"recomputed", GLOW_MODE_RECONSTRUCTED, 1e-30}};
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
 static void bench_open(bench *b, glow_context *context, const kind *k) {
@@ -68,7 +78,9 @@ static void bench_open(bench *b, glow_context *context, const kind *k) {
   helper_random random = helper_random_of(7);
   o.classes = 3;
   o.classifier = 1;
+  b->kind = k;
   b->model = helper_glow(context, &o, 3);
+  t.inverse_backward = k->objective != 0;
   t.micro_batch = MICRO;
   t.mode = k->mode;
   t.average = 1;
@@ -86,7 +98,34 @@ static void bench_close(bench *b) {
   free(b->x);
 }
 
+/* exp(-|x|^2 / 2), of any dimension. */
+static glow_status normal_density(const float *x, int64_t first, int64_t count, double *log_p,
+                                  float *gradient, void *payload) {
+  int64_t dims = glow_model_dims(payload);
+  (void)first;
+  for (int64_t n = 0; n < count; n++)
+    log_p[n] = 0.0;
+  for (int64_t i = 0; i < count * dims; i++) {
+    log_p[i / dims] -= 0.5 * (double)x[i] * (double)x[i];
+    if (gradient)
+      gradient[i] = -x[i];
+  }
+  return GLOW_OK;
+}
+
+static glow_status step_target(bench *b) {
+  static const int32_t classes[COUNT] = {0, 1, 2, 1};
+  glow_target target = GLOW_TARGET_INIT;
+  target.density = normal_density;
+  target.payload = b->model;
+  target.objective = b->kind->objective;
+  target.labels = classes;
+  return glow_trainer_step_target(b->trainer, &target, COUNT, NULL, NULL);
+}
+
 static glow_status step(bench *b) {
+  if (b->kind->objective)
+    return step_target(b);
   return glow_trainer_step(b->trainer, b->x, b->labels, COUNT, NULL);
 }
 

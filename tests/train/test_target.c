@@ -296,6 +296,83 @@ static void test_parts_without_weight(void **state) {
   assert_true(fabs(reports[0].loss - reports[1].loss) < 1e-12 * fabs(reports[1].loss));
 }
 
+/* ---- drift ----------------------------------------------------------------------------------- */
+
+static bench open_drifting(double bound, int64_t micro) {
+  glow_trainer_options o = GLOW_TRAINER_OPTIONS_INIT;
+  o.mode = GLOW_MODE_RECONSTRUCTED;
+  o.drift_bound = bound;
+  o.micro_batch = micro;
+  return open_flow(1, &o);
+}
+
+static double drift_of(int64_t count) {
+  bench b = open_drifting(0.0, 1);
+  glow_step_report report = step(&b, GLOW_FORWARD_KL, count, NULL);
+  assert_int_equal(report.recomputes, 0);
+  close_bench(&b);
+  return report.drift;
+}
+
+static void expect_same(const bench *a, const bench *b) {
+  size_t bytes = (size_t)glow_model_parameter_count(a->model) * sizeof(float);
+  assert_memory_equal(glow_model_parameters(a->model), glow_model_parameters(b->model), bytes);
+}
+
+/* The density is asked for `asked` micro-batches in all, and then for those of one more step; both
+ * steps are, bit for bit, those of activations that are stored. */
+static void expect_as_stored(double bound, int64_t micro, int64_t asked) {
+  glow_trainer_options o = GLOW_TRAINER_OPTIONS_INIT;
+  glow_importance stored = GLOW_IMPORTANCE_INIT, again = GLOW_IMPORTANCE_INIT;
+  o.micro_batch = micro;
+  bench plain = open_flow(1, &o), b = open_drifting(bound, micro);
+  glow_step_report expected = step(&plain, GLOW_FORWARD_KL, BATCH, &stored);
+  glow_step_report report = step(&b, GLOW_FORWARD_KL, BATCH, &again);
+  assert_true(report.drift > bound && report.loss == expected.loss);
+  assert_int_equal(report.recomputes, 1);
+  assert_int_equal(b.g->calls, asked);
+  assert_memory_equal(&stored, &again, sizeof stored);
+  expect_same(&plain, &b);
+  step(&plain, GLOW_FORWARD_KL, BATCH, NULL);
+  report = step(&b, GLOW_FORWARD_KL, BATCH, NULL);
+  assert_true(report.drift == 0.0 && report.recomputes == 1);
+  assert_int_equal(b.g->calls, asked + (BATCH + micro - 1) / micro);
+  expect_same(&plain, &b);
+  close_bench(&plain);
+  close_bench(&b);
+}
+
+/* The first micro-batch drifts past the bound; or one after others, whose gradients and weights are
+ * in the sums already. Either way the whole step is made again. */
+static void test_forward_drift(void **state) {
+  double first = drift_of(1), largest = drift_of(BATCH);
+  (void)state;
+  assert_true(first > 0.0 && largest > first);
+  expect_as_stored(1e-300, 5, 1 + 3);
+  int64_t before = 1;
+  while (drift_of(before + 1) == first)
+    before++;
+  expect_as_stored(first, 1, before + 1 + BATCH);
+}
+
+/* A step that is refused leaves nothing of the change behind. */
+static void test_drift_of_refused_step(void **state) {
+  glow_workspace_info info = GLOW_WORKSPACE_INFO_INIT;
+  bench b = open_drifting(1e-300, 5);
+  glow_target target = target_of(b.g, GLOW_FORWARD_KL);
+  (void)state;
+  b.g->wrong = BATCH - 1;
+  b.g->log_p = NAN;
+  refused(glow_trainer_step_target(b.trainer, &target, BATCH, NULL, NULL), GLOW_E_NUMERIC,
+          "step 1 refused");
+  assert_int_equal(b.g->calls, 1 + 3);
+  ok(glow_workspace_get_info(glow_trainer_workspace(b.trainer), &info));
+  assert_int_equal(info.recomputes, 0);
+  b.g->wrong = -1;
+  assert_int_equal(step(&b, GLOW_FORWARD_KL, BATCH, NULL).recomputes, 1);
+  close_bench(&b);
+}
+
 /* ---- both ------------------------------------------------------------------------------------ */
 
 /* An affine flow can become the target, by either objective: then log q - log p is the constant
@@ -613,6 +690,8 @@ int main(void) {
       cmocka_unit_test(test_reverse_differences),
       cmocka_unit_test(test_forward_by_hand),
       cmocka_unit_test(test_parts_without_weight),
+      cmocka_unit_test(test_forward_drift),
+      cmocka_unit_test(test_drift_of_refused_step),
       cmocka_unit_test(test_learns_a_gaussian),
       cmocka_unit_test(test_micro_batches),
       cmocka_unit_test(test_threads),
