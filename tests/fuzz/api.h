@@ -183,7 +183,9 @@ typedef void (*api_call)(api *a);
   X(model_fill)                                                                                    \
   X(trainer_target)                                                                                \
   X(evaluate)                                                                                      \
-  X(importance)
+  X(importance)                                                                                    \
+  X(optimizer_change)                                                                              \
+  X(optimizer_file)
 #define DECLARE(name) void api_##name(api *a);
 API_CALLS(DECLARE)
 #undef DECLARE

@@ -6,6 +6,7 @@
 #include <glow/sys/base.h>
 
 #include "api.h"
+#include "train/train.h"
 
 /* ---- saving ---------------------------------------------------------------------------------- */
 
@@ -236,6 +237,47 @@ void api_checkpoint(api *a) {
   for (int32_t i = 0; i < SLOTS && model; i++)
     if (a->slots[API_MODEL][i].object == model)
       api_keep(a, API_TRAINER, status, trainer, context, i);
+}
+
+/* What was written makes an optimizer with the same steps and state. */
+static void check_optimizer(const glow_optimizer *one, const glow_optimizer *other,
+                            const glow_model *model) {
+  size_t bytes = (size_t)glow_model_parameter_count(model) * sizeof(float);
+  float *m[2], *v[2];
+  glow__optimizer_moments(one, &m[0], &v[0]);
+  glow__optimizer_moments(other, &m[1], &v[1]);
+  PROMISE(glow_optimizer_step_count(one) == glow_optimizer_step_count(other));
+  PROMISE(!bytes || memcmp(m[0], m[1], bytes) == 0);
+  PROMISE(!v[0] == !v[1] && (!v[0] || !bytes || memcmp(v[0], v[1], bytes) == 0));
+}
+
+void api_optimizer_file(api *a) {
+  static const char *const notes[] = {"epoch", "3"};
+  api_slot *slot = api_pick(a, API_OPTIMIZER);
+  glow_model *model = NULL;
+  glow_optimizer *optimizer = NULL;
+  glow_output output = GLOW_OUTPUT_INIT;
+  size_t size = 0;
+  if (!slot)
+    return;
+  output.written = &size;
+  if (CALL(a, glow_checkpoint_save_optimizer(slot->object, &output, notes, 1)) != GLOW_OK)
+    return;
+  uint8_t *file = output.buffer = api_scratch(a, size);
+  output.capacity = size;
+  if (CALL(a, glow_checkpoint_save_optimizer(slot->object, &output, notes, 1)) != GLOW_OK)
+    return;
+  int32_t context = slot->context;
+  const glow_input *input = make_input(a, file, size);
+  glow_status status =
+      CALL(a, glow_checkpoint_load_optimizer(a->contexts[context], input, &model, &optimizer));
+  PROMISE((optimizer != NULL) == (model != NULL));
+  if (optimizer && a->record[2] < 2) /* it is whole */
+    check_optimizer(slot->object, optimizer, model);
+  api_keep(a, API_MODEL, status, model, context, -1);
+  for (int32_t i = 0; i < SLOTS && model; i++)
+    if (a->slots[API_MODEL][i].object == model)
+      api_keep(a, API_OPTIMIZER, status, optimizer, context, i);
 }
 
 /* ---- other projects -------------------------------------------------------------------------- */

@@ -321,8 +321,25 @@ static uint64_t of_optimizer(const glow_optimizer *optimizer, size_t parameters,
   return mix(print, v, v ? parameters * sizeof *v : 0);
 }
 
+static const glow_model *model_of(const api *a, const api_slot *user) {
+  return a->slots[API_MODEL][user->model].object;
+}
+
 static size_t parameters_of(const api *a, const api_slot *user) {
-  return (size_t)glow_model_parameter_count(a->slots[API_MODEL][user->model].object);
+  return (size_t)glow_model_parameter_count(model_of(a, user));
+}
+
+/* Rate factors; one of trainer and optimizer is NULL. */
+static uint64_t of_factors(const glow_model *model, const glow_trainer *trainer,
+                           const glow_optimizer *optimizer, uint64_t print) {
+  for (int32_t i = 0; i < glow_model_tensor_count(model); i++) {
+    glow_tensor_info info = GLOW_TENSOR_INFO_INIT;
+    PROMISE(glow_model_tensor(model, i, &info) == GLOW_OK);
+    double factor = trainer ? glow_trainer_rate_factor(trainer, info.name)
+                            : glow_optimizer_rate_factor(optimizer, info.name);
+    print = mix(print, &factor, sizeof factor);
+  }
+  return print;
 }
 
 uint64_t api_fingerprint(api *a) {
@@ -335,9 +352,11 @@ uint64_t api_fingerprint(api *a) {
     if (workspace->object)
       print = of_workspace(workspace, parameters_of(a, workspace), print);
     if (trainer->object)
-      print = of_trainer(trainer->object, parameters_of(a, trainer), print);
+      print = of_factors(model_of(a, trainer), trainer->object, NULL,
+                         of_trainer(trainer->object, parameters_of(a, trainer), print));
     if (optimizer->object)
-      print = of_optimizer(optimizer->object, parameters_of(a, optimizer), print);
+      print = of_factors(model_of(a, optimizer), NULL, optimizer->object,
+                         of_optimizer(optimizer->object, parameters_of(a, optimizer), print));
   }
   return print;
 }

@@ -52,6 +52,49 @@ void api_optimizer_step(api *a) {
           api_all_finite(glow_model_parameters(model), glow_model_parameter_count(model)));
 }
 
+static const char *const prefixes[] = {"", "level0", "prior", "step0.coupling", "nothing", NULL};
+static const double factors[] = {0, 1, 2, 0.5, -1, NAN, 1e300, 1e-300};
+
+/* Into one of the vectors of the state: what a caller may have got wrong. */
+static void write_state(api *a, const api_slot *slot) {
+  static const float odd[] = {0, 1, -1, 1e30f, 3e38f, NAN, INFINITY, 1e-40f};
+  uint8_t index = api_byte(a), value = api_byte(a);
+  int64_t count = glow_model_parameter_count(a->slots[API_MODEL][slot->model].object);
+  float *state = glow_optimizer_state(slot->object, index > 250 ? -1 : index % 3);
+  PROMISE(state ? index <= 250 && index % 3 < 2 : index % 3 > 0 || index > 250);
+  if (state && count > 0)
+    state[value % count] = odd[value / 8 % 8];
+}
+
+static void hold_or_speed(api *a, glow_optimizer *optimizer, const char *prefix, double factor) {
+  if (CALL(a, glow_optimizer_set_rate_factor(optimizer, prefix, factor)) != GLOW_OK || *prefix)
+    return;
+  double given = glow_optimizer_rate_factor(optimizer, "prior.mean");
+  PROMISE(isnan(given) || given == factor); /* NaN: there is no such tensor */
+}
+
+void api_optimizer_change(api *a) {
+  api_slot *slot = api_pick(a, API_OPTIMIZER);
+  glow_optimizer_options options = GLOW_OPTIMIZER_OPTIONS_INIT;
+  if (!slot)
+    return;
+  glow_optimizer *optimizer = api_object(a, slot);
+  uint8_t form = api_byte(a), value = api_byte(a);
+  int64_t steps = value < 240 ? value : value < 250 ? INT64_MAX - value : -value;
+  switch (form % 4) {
+  case 0: write_state(a, slot); break;
+  case 1:
+    if (CALL(a, glow_optimizer_set_step_count(optimizer, steps)) == GLOW_OK)
+      PROMISE(glow_optimizer_step_count(optimizer) == steps);
+    break;
+  case 2: hold_or_speed(a, optimizer, prefixes[form / 4 % 6], factors[value % 8]); break;
+  default:
+    if (CALL(a, glow_optimizer_get_options(optimizer, form > 250 ? NULL : &options)) == GLOW_OK)
+      PROMISE(options.kind >= GLOW_OPTIMIZER_SGD && options.kind <= GLOW_OPTIMIZER_LION);
+    PROMISE(!glow_optimizer_state(NULL, 0) && !glow_optimizer_note(optimizer, "none"));
+  }
+}
+
 /* ---- trainers -------------------------------------------------------------------------------- */
 
 void api_trainer_create(api *a) {
@@ -360,6 +403,45 @@ static int32_t progress(const glow_step_report *report, void *payload) {
   return r->form == 5;
 }
 
+/* What is held out is the batch itself, if the record says so. */
+static void hold_out(glow_run_options *o, const glow_batch *batch, uint8_t form) {
+  if (!form)
+    return;
+  o->held_out = form % 8 == 7 ? NULL : batch;
+  o->keep_best = form & 1;
+  o->evaluate_every = form > 250 ? 0 : 1 + (form >> 3 & 1);
+  o->patience = form > 240 ? -1 : form >> 4 & 3;
+}
+
+static void check_run(const glow_run_options *o, const glow_run_report *report) {
+  PROMISE(report->steps >= 0 && report->steps <= o->steps);
+  PROMISE(report->evaluations <= report->steps && (o->held_out || !report->evaluations));
+  PROMISE(report->best_step ? isfinite(report->best_loss) : isnan(report->best_loss));
+  PROMISE(!report->stopped_early || o->patience);
+}
+
+/* After keep_best, what was held out is exactly as likely as the best evaluation found it. */
+static void check_best(api *a, const training *t, const glow_run_options *o,
+                       const glow_run_report *report) {
+  glow_trainer_options options = GLOW_TRAINER_OPTIONS_INIT;
+  glow_evaluation e = GLOW_EVALUATION_INIT;
+  glow_workspace *workspace = glow_trainer_workspace(t->slot->object);
+  api_memory held = a->memory;
+  a->memory.fail_at = 0;
+  PROMISE(glow_trainer_get_options(t->slot->object, &options) == GLOW_OK);
+  PROMISE(glow_evaluate(workspace, o->held_out, options.seed, &e) == GLOW_OK);
+  PROMISE(e.bits_per_dim == report->best_loss && !e.failed);
+  if (options.average) {
+    e = (glow_evaluation)GLOW_EVALUATION_INIT;
+    PROMISE(glow_trainer_use_average(t->slot->object, 1) == GLOW_OK);
+    PROMISE(glow_evaluate(workspace, o->held_out, options.seed, &e) == GLOW_OK);
+    PROMISE(e.bits_per_dim == report->best_loss);
+    PROMISE(glow_trainer_use_average(t->slot->object, 0) == GLOW_OK);
+  }
+  a->memory.fail_at = held.fail_at;
+  a->memory.calls = held.calls;
+}
+
 void api_trainer_run(api *a) {
   training t;
   if (!start(a, &t))
@@ -369,14 +451,23 @@ void api_trainer_run(api *a) {
   glow_run_options o = GLOW_RUN_OPTIONS_INIT;
   glow_run_report report = GLOW_RUN_REPORT_INIT;
   int64_t before = glow_trainer_step_count(t.slot->object);
-  o.steps = form > 250 ? -1 : 1 + form % 2;
+  o.steps = form > 250 ? -1 : 1 + form % 2 + (form >> 2 & 3);
   o.batch = t.count;
   o.next = r.form == 6 ? NULL : next_batch;
   o.progress = r.form == 7 ? NULL : progress;
   o.next_payload = o.progress_payload = &r;
+  hold_out(&o, &r.batch, api_byte(a));
   /* steps that were made stay */
-  CALL_CHANGES(a, glow_trainer_run(t.trainer, &o, r.form == 8 ? NULL : &report));
-  PROMISE(r.form == 8 || report.steps == glow_trainer_step_count(t.slot->object) - before);
+  glow_status status =
+      CALL_CHANGES(a, glow_trainer_run(t.trainer, &o, r.form == 8 ? NULL : &report));
+  PROMISE(api_all_finite(glow_model_parameters(t.model), glow_model_parameter_count(t.model)));
+  if (r.form == 8)
+    return;
+  PROMISE(report.steps == glow_trainer_step_count(t.slot->object) - before);
+  if (status == GLOW_OK)
+    check_run(&o, &report);
+  if (status == GLOW_OK && o.keep_best && report.best_step)
+    check_best(a, &t, &o, &report);
 }
 
 /* ---- other changes --------------------------------------------------------------------------- */
@@ -415,8 +506,6 @@ void api_trainer_change(api *a) {
   if (!start(a, &t))
     return;
   uint8_t form = api_byte(a);
-  static const char *const prefixes[] = {"", "level0", "prior", "step0.coupling", "nothing", NULL};
-  static const double factors[] = {0, 1, 2, 0.5, -1, NAN, 1e300, 1e-300};
   switch (form % 5) {
   case 4: change_callbacks(a, t.slot, t.trainer, form / 5); break;
   case 0: CALL(a, glow_trainer_use_average(t.trainer, form > 250 ? 7 : form >> 2 & 1)); break;

@@ -148,6 +148,29 @@ static const step training[] = {{CALL_trainer_create, {0, 0, 1}},
                                 {CALL_model_fill, {0, 1}},
                                 {CALL_model_fill, {0, 1, 4}},
                                 {CALL_model_fill, {0, 1, 6, 2}}};
+/* Runs with a part held out: with keep_best; with patience, an average and parts held. A loop of
+ * one's own: parts held, state written, steps set, to a file and back. */
+static const step steering[] = {{CALL_trainer_create, {0, 0, 1}},
+                                {CALL_trainer_initialise, {0}},
+                                {CALL_trainer_run, {0, 0, 4, 0, 0, 0, 0, 1}},
+                                {CALL_trainer_run, {0, 0, 4, 0, 0, 0, 0, 0, 17}},
+                                {CALL_trainer_change, {0, 0, 13}},
+                                {CALL_trainer_run, {0, 0, 8, 0, 0, 0, 0, 17, 1}},
+                                {CALL_trainer_run, {0, 0, 0, 0, 0, 0, 0, 7, 7}},
+                                {CALL_optimizer_create, {0}},
+                                {CALL_optimizer_step, {0}},
+                                {CALL_optimizer_change, {0, 0, 2, 0}},
+                                {CALL_optimizer_change, {0, 10}},
+                                {CALL_optimizer_step, {0}},
+                                {CALL_optimizer_change, {0, 2, 1}},
+                                {CALL_optimizer_change, {0, 0, 0, 0, 9}},
+                                {CALL_optimizer_change, {0, 1, 7}},
+                                {CALL_optimizer_change, {0, 3}},
+                                {CALL_optimizer_step, {0}},
+                                {CALL_optimizer_file, {0}},
+                                {CALL_optimizer_step, {1}},
+                                {CALL_optimizer_change, {0, 0, 0, 0, 41}},
+                                {CALL_optimizer_step, {0}}};
 static const step others[] = {
     {CALL_other_context, {0}},  {CALL_other_context, {1}},  {CALL_other_context, {9, 1}},
     {CALL_random_numbers, {0}}, {CALL_random_numbers, {0}}, {CALL_random_numbers, {0, 0, 0, 1}},
@@ -179,7 +202,8 @@ void api_seeds(void) {
                 {"nested", 0, LIST(nested)}},
     uses[] = {{"passes", 0, LIST(passes)},         {"gradients", 0, LIST(gradients)},
               {"modes", 0, LIST(modes)},           {"training", 0, LIST(training)},
-              {"objectives", 0, LIST(objectives)}, {"others", 0, LIST(others)}};
+              {"objectives", 0, LIST(objectives)}, {"steering", 0, LIST(steering)},
+              {"others", 0, LIST(others)}};
   for (size_t m = 0; m < sizeof models / sizeof *models; m++)
     for (size_t u = 0; u < sizeof uses / sizeof *uses; u++) {
       char name[64];
