@@ -53,19 +53,21 @@ static const option_row rows[] = {
          "noise that what is observed is taken to have; 0: that of --noise, or 0.02 without"),
     INT("class", label, "-1", -1, INT32_MAX,
         "class of all images, for models with classes; -1: that of their labels"),
-    INT("steps", steps, "150", 1, 1e6,
+    INT("steps", steps, "100", 1, 1e6,
         "steps to the most probable latents, and to the start of each chain"),
-    REAL("rate", rate, "0.05", 0, 10, "learning rate of the first of them", .above = true),
-    INT("chains", chains, "8", 1, 1e6, "langevin: chains for each image"),
-    INT("burn-in", burn_in, "20", 1, 1e6, "langevin: steps of a chain before its first sample"),
-    INT("samples", samples, "30", 1, 1e6, "langevin: samples of each chain"),
+    REAL("rate", rate, "0.1", 0, 10, "learning rate of the first of them", .above = true),
+    INT("chains", chains, "16", 1, 1e6, "langevin: chains for each image"),
+    INT("burn-in", burn_in, "10", 1, 1e6, "langevin: steps of a chain before its first sample"),
+    INT("samples", samples, "10", 1, 1e6, "langevin: samples of each chain"),
     INT("seed", seed, "0", 0, SEED_MAX, "seed of noise and samples"),
     HEADING("Results"),
     OUTPUT("out", out, "restored.png", ".png", "picture to write, a PNG"),
     INT("rows", rows, "16", 1, 512, "images in the picture"),
     OUTPUT("save", save, NULL, RESULT_ENDINGS, "also write what was restored: a file of results"),
     LIST("fit", fit.paths,
-         "images of which a Gaussian prior is made, to restore by that too and compare"),
+         "images of whose mean and covariance Gaussian priors are made, to compare with: of each "
+         "pixel, "
+         "and of all together"),
     INT("fit-images", fit_images, "0", 0, 1e9, "use the first N of them; 0: all"),
     FLAG("json", json, "print the result as JSON"),
     FLAG("quiet", quiet, "report the result only"),
@@ -98,9 +100,9 @@ const option_table restore_table = {
         "restores them with the model as the prior, and prints the peak signal-to-noise against "
         "the originals. Writes a picture with a row for each image: the original, what is "
         "observed, "
-        "the plainest restoration (the mean of the remaining pixels), with --fit that of a "
+        "the plainest restoration (the mean of the remaining pixels), with --fit those of "
         "Gaussian "
-        "prior, that of the model, and with langevin the deviation of its samples, times 4. Words "
+        "priors, that of the model, and with langevin the deviation of its samples, times 4. Words "
         "after --data are paths up to the next option, so MODEL stands first.",
     .rows = rows,
     .rules = rules,
@@ -121,8 +123,7 @@ typedef struct restoring {
   latent_energy energy;
   restore_plan plan;
   restorer restorer;
-  gaussian gaussian;
-  bool has_gaussian;
+  gaussian gaussians[WAYS]; /* of BY_PIXELS and BY_GAUSSIAN */
   glow_rng *noise;
   float *original, *y; /* [batch, dims], [batch, count of the observation] */
   float *ways[WAYS];   /* [batch, dims] */
@@ -132,6 +133,7 @@ typedef struct restoring {
   int32_t *labels;     /* [batch], NULL without classes */
   signal_to_noise signal[WAYS];
   double spread, error, accepted; /* sums over images: mean squares of deviation and error */
+  double chain_energy, between;   /* sums over images, of the chains */
   row_tally tally;
   restore_picture picture;
   result_file file;
@@ -190,9 +192,9 @@ static void restore_all_ways(restoring *r, int64_t i) {
   const float *y = r->y + i * o->count;
   int64_t at = i * r->dims;
   observation_fill(o, y, r->ways[BY_FILLING] + at);
-  if (r->has_gaussian) {
-    gaussian_restore(&r->gaussian, y, r->room, r->ways[BY_GAUSSIAN] + at);
-    keep_certain(r, i, r->ways[BY_GAUSSIAN] + at);
+  for (int way = BY_PIXELS; r->s->fit.paths.count && way <= BY_GAUSSIAN; way++) {
+    gaussian_restore(&r->gaussians[way], y, r->room, r->ways[way] + at);
+    keep_certain(r, i, r->ways[way] + at);
   }
   memcpy(r->ways[BY_MODEL] + at, r->restorer.x + at, (size_t)r->dims * sizeof(float));
   if (is_good(r, i))
@@ -215,6 +217,8 @@ static void add_spread(restoring *r, int64_t i) {
   r->spread += spread / count;
   r->error += error / count;
   r->accepted += r->restorer.accepted[i];
+  r->chain_energy += restore_energy_of_chains(&r->restorer, i);
+  r->between += restore_energy_between_chains(&r->restorer, i);
 }
 
 static void judge(restoring *r, int64_t i) {
@@ -253,6 +257,8 @@ static void draw(restoring *r, int64_t i) {
   }
 }
 
+static const char *const way_keys[WAYS] = {"filled", "pixels", "gaussian", "model"};
+
 /* ---- the file of results --------------------------------------------------------------------- */
 
 /* The columns, in their order; data: of the batch, for result_append. Returns how many. */
@@ -266,10 +272,10 @@ static int32_t list_results(const restoring *r, result_column columns[MOST_RESUL
   columns[used] = image;
   columns[used].name = "filled";
   data[used++] = r->ways[BY_FILLING];
-  if (r->has_gaussian) {
+  for (int way = BY_PIXELS; r->s->fit.paths.count && way <= BY_GAUSSIAN; way++) {
     columns[used] = image;
-    columns[used].name = "gaussian";
-    data[used++] = r->ways[BY_GAUSSIAN];
+    columns[used].name = way_keys[way];
+    data[used++] = r->ways[way];
   }
   if (has_spread(r)) {
     columns[used] = image;
@@ -342,9 +348,10 @@ static int restore_all(restoring *r) {
 static const char *const way_names[WAYS][3] = {
     /* by task: inpaint, denoise, upscale */
     {"the mean of the remaining pixels", "as observed", "averages repeated"},
+    {"Gaussian prior of each pixel", "Gaussian prior of each pixel",
+     "Gaussian prior of each pixel"},
     {"Gaussian prior", "Gaussian prior", "Gaussian prior"},
     {"model", "model", "model"}};
-static const char *const way_keys[WAYS] = {"filled", "gaussian", "model"};
 
 static void print_way(const restoring *r, int way) {
   const signal_to_noise *s = &r->signal[way];
@@ -367,8 +374,9 @@ static void print_text(const restoring *r) {
       print_way(r, way);
   if (has_spread(r))
     printf("deviation of the samples %.4f, error of their mean %.4f; %.0f %% of the steps were "
-           "taken\n",
-           sqrt(r->spread / n), sqrt(r->error / n), 100.0 * r->accepted / n);
+           "taken; energies of chains %.0f, %.0f apart\n",
+           sqrt(r->spread / n), sqrt(r->error / n), 100.0 * r->accepted / n, r->chain_energy / n,
+           r->between / n);
 }
 
 static void put_way(const restoring *r, json_writer *json, int way) {
@@ -397,6 +405,8 @@ static void print_json(const restoring *r) {
     put_real(&json, "sample_deviation", sqrt(r->spread / n));
     put_real(&json, "sample_error", sqrt(r->error / n));
     put_real(&json, "accepted", r->accepted / n);
+    put_real(&json, "energy", r->chain_energy / n);
+    put_real(&json, "energy_between_chains", r->between / n);
   }
   put_text(&json, "out", r->s->out);
   put_close(&json, '}');
@@ -442,8 +452,11 @@ static int fit_gaussian(restoring *r) {
     return code;
   progress_loading(r->s->json, r->s->quiet, "fitting a Gaussian prior to %lld images",
                    (long long)set.count);
-  code = gaussian_open(&r->gaussian, &r->observation, &set, r->deviation);
-  r->has_gaussian = true;
+  code = gaussian_open(&r->gaussians[BY_PIXELS], &r->observation, &set, r->deviation,
+                       GAUSSIAN_DIAGONAL);
+  if (code == TOOL_FINE)
+    code = gaussian_open(&r->gaussians[BY_GAUSSIAN], &r->observation, &set, r->deviation,
+                         GAUSSIAN_WHOLE);
   data_free(&set);
   return code;
 }
@@ -460,7 +473,7 @@ static int allocate(restoring *r) {
   bool good = r->original && r->y && r->image && r->room && r->ratio &&
               (r->labels || !glow_model_class_count(r->m->model));
   for (int way = 0; way < WAYS; way++) {
-    if (way == BY_GAUSSIAN && !r->has_gaussian)
+    if ((way == BY_PIXELS || way == BY_GAUSSIAN) && !r->s->fit.paths.count)
       continue;
     r->ways[way] = malloc(batch * dims * sizeof(float));
     good &= r->ways[way] != NULL;
@@ -520,7 +533,8 @@ static void release(restoring *r) {
   restore_picture_close(&r->picture);
   restorer_close(&r->restorer);
   energy_close(&r->energy);
-  gaussian_close(&r->gaussian);
+  gaussian_close(&r->gaussians[BY_PIXELS]);
+  gaussian_close(&r->gaussians[BY_GAUSSIAN]);
   observation_close(&r->observation);
   glow_rng_destroy(&r->noise);
   for (int way = 0; way < WAYS; way++)

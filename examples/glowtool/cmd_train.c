@@ -216,6 +216,8 @@ static int make_feed(train_run *run) {
     code = feed_open(&run->feed, run->context, &run->data, s->conditional, s->labelled_times,
                      s->flip, (uint64_t)s->seed, most > s->batch ? most : s->batch);
   if (code == TOOL_FINE)
+    code = train_noise_open(run);
+  if (code == TOOL_FINE)
     code = train_hash_data(&run->data, run->feed.labels != NULL, &run->data_hash);
   return code;
 }
@@ -424,6 +426,7 @@ int command_train(int argc, char **argv) {
     code = set_up_and_train(&run);
     train_close_folder(&run, code);
   }
+  train_noise_close(&run);
   feed_close(&run.feed);
   glow_trainer_destroy(&run.trainer);
   glow_model_destroy(&run.model);

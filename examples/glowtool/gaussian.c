@@ -15,6 +15,7 @@ enum { BLOCK = 32 }; /* images that the covariance takes in at a time */
 typedef struct moments {
   const sample_set *set;
   int64_t dims;
+  gaussian_form form;
   double *mean, *covariance; /* [dims], [dims, dims]: the upper half is summed up */
   float *x;                  /* [BLOCK, dims] */
 } moments;
@@ -38,7 +39,8 @@ static void add_products(moments *m, int64_t count) {
   for (int64_t i = 0; i < dims; i++)
     for (int64_t n = 0; n < count; n++) {
       double left = (double)m->x[n * dims + i];
-      for (int64_t j = i; left != 0.0 && j < dims; j++)
+      int64_t end = m->form == GAUSSIAN_WHOLE ? dims : i + 1;
+      for (int64_t j = i; left != 0.0 && j < end; j++)
         m->covariance[i * dims + j] += left * (double)m->x[n * dims + j];
     }
 }
@@ -115,11 +117,15 @@ static double *new_doubles(int64_t count) {
   return calloc((size_t)count, sizeof(double));
 }
 
-static int fit(gaussian *g, const sample_set *set, double deviation) {
+static int fit(gaussian *g, const sample_set *set, double deviation, gaussian_form form) {
   const observation *o = g->observation;
   int64_t dims = o->dims;
   double *turned = new_doubles(o->count * dims);
-  moments m = {set, dims, g->mean, new_doubles(dims * dims),
+  moments m = {set,
+               dims,
+               form,
+               g->mean,
+               new_doubles(dims * dims),
                malloc(BLOCK * (size_t)dims * sizeof *m.x)};
   float *room = malloc((size_t)(dims + o->count) * sizeof *room);
   int code = TOOL_FAILED;
@@ -138,7 +144,8 @@ static int fit(gaussian *g, const sample_set *set, double deviation) {
 
 /* ---- the whole ------------------------------------------------------------------------------- */
 
-int gaussian_open(gaussian *g, const observation *o, const sample_set *set, double deviation) {
+int gaussian_open(gaussian *g, const observation *o, const sample_set *set, double deviation,
+                  gaussian_form form) {
   *g = (gaussian){.observation = o};
   if (o->dims > GAUSSIAN_MOST_DIMS)
     return complain("--fit: images of %lld elements are too large for a covariance; at most %d are "
@@ -151,7 +158,7 @@ int gaussian_open(gaussian *g, const observation *o, const sample_set *set, doub
   g->factor = new_doubles(o->count * o->count);
   g->seen = new_doubles(o->count);
   if (g->mean && g->gain && g->factor && g->seen)
-    return fit(g, set, deviation);
+    return fit(g, set, deviation, form);
   complain("out of memory for the covariance of %lld elements", (long long)o->dims);
   return TOOL_FAILED;
 }

@@ -34,12 +34,16 @@ static bool open_vectors(restorer *r, size_t batch, size_t dims) {
   r->squares = calloc(all, sizeof *r->squares);
   r->sizes = calloc(batch, sizeof *r->sizes);
   r->accepted = calloc(batch, sizeof *r->accepted);
+  r->chain_energy = calloc(batch, sizeof *r->chain_energy);
+  r->energies = calloc(batch, sizeof *r->energies);
+  r->energy_squares = calloc(batch, sizeof *r->energy_squares);
   r->found = calloc(batch, sizeof *r->found);
   r->uniforms = calloc(batch, sizeof *r->uniforms);
   r->centre = calloc(all, sizeof *r->centre);
   r->w = calloc(batch * (size_t)r->energy->observation->count, sizeof *r->w);
   return r->m && r->v && r->x && r->spread && r->sum && r->squares && r->sizes && r->accepted &&
-         r->found && r->uniforms && r->centre && r->w;
+         r->found && r->uniforms && r->centre && r->w && r->chain_energy && r->energies &&
+         r->energy_squares;
 }
 
 int restorer_open(restorer *r, latent_energy *energy, const restore_plan *plan) {
@@ -57,8 +61,21 @@ int restorer_open(restorer *r, latent_energy *energy, const restore_plan *plan) 
 }
 
 void restorer_close(restorer *r) {
-  void *all[] = {r->m,     r->v,        r->x,     r->spread,   r->sum,    r->squares,
-                 r->sizes, r->accepted, r->found, r->uniforms, r->centre, r->w};
+  void *all[] = {r->m,
+                 r->v,
+                 r->x,
+                 r->spread,
+                 r->sum,
+                 r->squares,
+                 r->sizes,
+                 r->accepted,
+                 r->found,
+                 r->uniforms,
+                 r->centre,
+                 r->w,
+                 r->chain_energy,
+                 r->energies,
+                 r->energy_squares};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++)
     free(all[i]);
   close_place(&r->here);
@@ -117,6 +134,16 @@ int restore_tell(const restorer *r, int64_t step) {
   return stop_wanted() ? TOOL_STOPPED : TOOL_FINE;
 }
 
+double restore_energy_of_chains(const restorer *r, int64_t i) {
+  return r->energies[i] / (double)r->plan->chains;
+}
+
+double restore_energy_between_chains(const restorer *r, int64_t i) {
+  double n = (double)r->plan->chains, mean = restore_energy_of_chains(r, i);
+  return n > 1.0 ? sqrt(fmax(0.0, r->energy_squares[i] / n - mean * mean) * n / (n - 1.0))
+                 : (double)NAN;
+}
+
 /* ---- a batch --------------------------------------------------------------------------------- */
 
 /* Images are in [-1/2, 1/2]. */
@@ -149,7 +176,7 @@ static int sample_batch_of(restorer *r) {
   memset(r->squares, 0, all * sizeof *r->squares);
   for (int64_t i = 0; i < r->count; i++) {
     r->found[i] = true;
-    r->accepted[i] = 0.0;
+    r->accepted[i] = r->energies[i] = r->energy_squares[i] = 0.0;
   }
   for (int64_t chain = 0; chain < r->plan->chains && code == TOOL_FINE; chain++)
     code = restore_langevin(r, chain);

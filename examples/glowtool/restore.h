@@ -40,15 +40,21 @@ typedef struct restorer {
   double *sizes;            /* [batch]: of steps */
   double *sum, *squares;    /* [batch, dims]: of samples */
   double *accepted;         /* [batch]: share of the samples that are new */
-  float *x, *spread;        /* [batch, dims]: the results: images, and deviations of samples */
-  bool *found;              /* [batch]: is there a result? */
-  float *uniforms;          /* [batch] */
+  double *chain_energy;     /* [batch]: mean of U over the samples of this chain */
+  double *energies, *energy_squares; /* [batch]: sums over chains of that, and of its square */
+  float *x, *spread; /* [batch, dims]: the results: images, and deviations of samples */
+  bool *found;       /* [batch]: is there a result? */
+  float *uniforms;   /* [batch] */
   glow_rng *rng;
 } restorer;
 
 /* Returns an exit code, as all here do; restorer_close is due in any case. */
 int restorer_open(restorer *r, latent_energy *energy, const restore_plan *plan);
 void restorer_close(restorer *r);
+/* Of image i after METHOD_LANGEVIN: the mean of U over its chains, and the deviation between the
+ * chains' means, NaN for a single chain. */
+double restore_energy_of_chains(const restorer *r, int64_t i);
+double restore_energy_between_chains(const restorer *r, int64_t i);
 /* Images first, ... of the batch that the energy has begun. Results are in r->x, NaN where nothing
  * finite was found, and r->spread (METHOD_LANGEVIN). TOOL_STOPPED after a signal. */
 int restore_batch(restorer *r, int64_t first, int64_t count);

@@ -131,6 +131,7 @@ static void add_sample(restorer *r, int64_t i, double share) {
     r->sum[k] += (double)r->x[k];
     r->squares[k] += (double)r->x[k] * (double)r->x[k];
   }
+  r->chain_energy[i] += restore_energy(r, &r->here, i) / (double)r->plan->samples;
   r->accepted[i] += share / (double)(r->plan->samples * r->plan->chains);
 }
 
@@ -156,8 +157,16 @@ static int langevin_step(restorer *r, int64_t chain, int64_t step) {
   return code;
 }
 
+static void finish_chain(restorer *r) {
+  for (int64_t i = 0; i < r->count; i++) {
+    r->energies[i] += r->chain_energy[i];
+    r->energy_squares[i] += r->chain_energy[i] * r->chain_energy[i];
+  }
+}
+
 int restore_langevin(restorer *r, int64_t chain) {
   const restore_plan *p = r->plan;
+  memset(r->chain_energy, 0, (size_t)r->count * sizeof *r->chain_energy);
   int64_t told = chain * restore_chain_steps(p) + p->steps + RESTORE_PROBES;
   int code = start_chain(r, chain);
   if (code == TOOL_FINE)
@@ -167,5 +176,7 @@ int restore_langevin(restorer *r, int64_t chain) {
     if (code == TOOL_FINE)
       code = restore_tell(r, told + step + 1);
   }
+  if (code == TOOL_FINE)
+    finish_chain(r);
   return code;
 }

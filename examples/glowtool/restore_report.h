@@ -7,7 +7,7 @@
 #include "rows.h"
 
 /* A way to restore. */
-enum { BY_FILLING, BY_GAUSSIAN, BY_MODEL, WAYS };
+enum { BY_FILLING, BY_PIXELS, BY_GAUSSIAN, BY_MODEL, WAYS };
 
 /* Squared errors of images against their originals. */
 typedef struct signal_to_noise {

@@ -13,6 +13,13 @@
 #include "stop.h"
 #include "train_options.h"
 
+/* Of --noise; NULL without. */
+typedef struct train_noise {
+  glow_rng *rng;
+  float *x;       /* [most of the feed, dims] */
+  float *normals; /* [dims] */
+} train_noise;
+
 typedef struct train_run {
   option_state options;
   train_settings settings;
@@ -21,6 +28,7 @@ typedef struct train_run {
   glow_model *model;
   glow_trainer *trainer;
   feed feed;
+  train_noise noise;
   progress progress;
   curve train, tests, average_tests;
   int made_folders;
@@ -57,6 +65,12 @@ int train_check_memory(const train_run *run, const glow_trainer_options *options
 int train_resume_memory(const train_run *run);
 /* Gives the model the names of its classes, if they have any. */
 int train_name_classes(train_run *run);
+
+/* With the feed open. Due in any case: train_noise_close. */
+int train_noise_open(train_run *run);
+void train_noise_close(train_run *run);
+/* Adds the noise of a step, 0 for initialisation, to a batch, which then points to a copy. */
+int train_noise_add(train_run *run, int64_t step, glow_batch *batch);
 
 /* Path of a result; false, after a message, when it is too long. */
 bool train_path(const train_run *run, const char *name, char out[PATH_MAX]);

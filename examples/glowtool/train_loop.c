@@ -105,7 +105,10 @@ static int initialise(train_run *run) {
   int code = feed_next(&run->feed, count);
   if (code != TOOL_FINE)
     return code;
-  const glow_batch batch = batch_of(&run->feed, count);
+  glow_batch batch = batch_of(&run->feed, count);
+  code = train_noise_add(run, 0, &batch);
+  if (code != TOOL_FINE)
+    return code;
   glow_status status = glow_trainer_initialise_batch(run->trainer, &batch);
   /* These images only initialise: the first epoch still has them all. */
   run->feed.place.next = 0;
@@ -138,7 +141,10 @@ static int step(train_run *run) {
   int code = feed_next(&run->feed, s->batch);
   if (code != TOOL_FINE)
     return code;
-  const glow_batch batch = batch_of(&run->feed, s->batch);
+  glow_batch batch = batch_of(&run->feed, s->batch);
+  code = train_noise_add(run, glow_trainer_step_count(run->trainer) + 1, &batch);
+  if (code != TOOL_FINE)
+    return code;
   glow_status status = glow_trainer_step_batch(run->trainer, &batch, &report);
   if (status != GLOW_OK)
     return refuse_step(run, status, place);

@@ -133,6 +133,11 @@ static const option_row rows[] = {
          "realnvp: this times the sum of squares of the scales of weight normalisation is added to "
          "the loss; the paper's is 5e-5",
          .above = false),
+    REAL("noise", noise, "0", 0, 1e6,
+         "deviation of normal noise that the samples get anew in each step, pixels having a range "
+         "of 1: a "
+         "smoother density, quicker to learn, from which restore is better; tests are without it",
+         .above = false),
     FLAG("flip", flip, "turn images left to right at random, anew in each epoch"),
     FLAG("reconstruct", reconstruct, "memory flat in depth: backward inverts the layers"),
     TEXT("memory", "BYTES", memory, NULL,

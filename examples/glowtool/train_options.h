@@ -28,7 +28,7 @@ typedef struct train_settings {
   double class_weight, labelled;
   bool only_labelled;
   int64_t labelled_times;
-  double rate, beta1, beta2, epsilon, weight_decay, final, clip_norm, clip_value, ema;
+  double noise, rate, beta1, beta2, epsilon, weight_decay, final, clip_norm, clip_value, ema;
   double gain_l2;
   bool reconstruct, flip;
   const char *memory; /* bytes of passes, NULL: any */

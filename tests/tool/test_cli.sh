@@ -256,6 +256,12 @@ good "... without turning" train $nvp --gain-l2 5e-3 --out run/nvp3
 check "... is another" sh -c "! cmp -s run/nvp/model.safetensors run/nvp3/model.safetensors"
 good "... without the penalty" train $nvp --flip --out run/nvp4
 check "... is another" sh -c "! cmp -s run/nvp/model.safetensors run/nvp4/model.safetensors"
+noise="$tiny --noise 0.2"
+good "train with noise" train $noise --steps 4 --checkpoint-every 2 --keep 0 --out run/noise
+good "... on from step 2" train --resume run/noise/checkpoint-000000002.safetensors --quiet --out run/noise2
+check "... the same bits" cmp run/noise/model.safetensors run/noise2/model.safetensors
+good "... without noise" train $tiny --steps 4 --out run/noise3
+check "... is another" sh -c "! cmp -s run/noise/model.safetensors run/noise3/model.safetensors"
 good "eval tells the accuracy" eval run/half/model.safetensors --data batch.bin --format cifar10
 check "... in words" says 'images, accuracy [01][.]'
 good "... in JSON" eval run/half/model.safetensors --data batch.bin --format cifar10 --json

@@ -3,7 +3,8 @@
 # on what is held out, what is held keeps its bits, weights come from a file by their names, and what it cannot do it
 # refuses, and writes nothing. Usage: test_finetune.sh FINETUNE GLOWTOOL. SPDX-License-Identifier: MIT
 set -u
-finetune=$1 glowtool=$2
+case $1 in /*) finetune=$1 ;; *) finetune=$PWD/$1 ;; esac
+case $2 in /*) glowtool=$2 ;; *) glowtool=$PWD/$2 ;; esac
 helpers=$(cd "$(dirname "$0")" && pwd)/helpers.sh
 folder=$(mktemp -d) || exit 1
 trap 'rm -rf "$folder"' EXIT

@@ -61,6 +61,8 @@ colour="colour/model.safetensors --data images.bin --count 2 $quick"
 expect "beside a Gaussian prior" "$tool" restore $colour --fit images.bin --json --out fit.png
 cp expected.log fit.json
 expect "which is told: $(cat fit.json)" grep -q '"gaussian"' fit.json
+expect "and one of each pixel: $(cat fit.json)" grep -q '"pixels"' fit.json
+expect "how far chains are apart: $(cat fit.json)" larger "$(number energy_between_chains fit.json)" 0
 # shellcheck disable=SC2086
 expect "what was observed" "$tool" restore $colour --task denoise --observed --deviation 0.1 --out seen.png
 cp expected.log seen.log
