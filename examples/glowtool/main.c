@@ -23,25 +23,27 @@ static const command commands[] = {COMMANDS(ROW)};
 #undef ROW
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
 
+static const char about_tool[] =
+    "Glow, a normalizing flow, for images: exact likelihoods, exact latents, new images.";
+static const char try_it[] = "To see it work, in a minute or two:\n"
+                             "  glowtool train --preset digits --out try\n"
+                             "  glowtool sample try/model.safetensors --out new.png";
+static const char exit_codes[] =
+    "Exit codes: 0 fine; 1 failed while running; 2 bad usage or input, or a file that\n"
+    "could not be written; 3 unexpected.";
+
 static void help(void) {
-  puts("Usage: glowtool COMMAND [options]\n"
-       "\n"
-       "Glow, a normalizing flow, for images: exact likelihoods, exact latents, new images.\n"
-       "\n"
-       "Commands:");
+  printf("Usage: glowtool COMMAND [options]\n\n%s\n\nCommands:\n", about_tool);
   for (int i = 0; i < COMMAND_COUNT; i++)
     printf("  %-13s %s\n", commands[i].name, commands[i].about);
-  puts("\n"
-       "  glowtool COMMAND --help    the options of a command\n"
-       "  glowtool help --markdown   those of all commands, as the manual has them\n"
-       "  glowtool --version         version of this program and of the library\n"
-       "\n"
-       "To see it work, in a minute or two:\n"
-       "  glowtool train --preset digits --out try\n"
-       "  glowtool sample try/model.safetensors --out new.png\n"
-       "\n"
-       "Exit codes: 0 fine; 1 failed while running; 2 bad usage or input, or a file that\n"
-       "could not be written; 3 unexpected.");
+  printf("\n"
+         "  glowtool COMMAND --help    the options of a command\n"
+         "  glowtool help --markdown   those of all commands, as the manual has them\n"
+         "  glowtool help --man NAME   manual page of a command; of the tool without NAME\n"
+         "  glowtool help --bash       completions for bash; --fish: for fish\n"
+         "  glowtool --version         version of this program and of the library\n"
+         "\n%s\n\n%s\n",
+         try_it, exit_codes);
 }
 
 static int version(void) {
@@ -72,18 +74,76 @@ static int refuse(const char *name) {
   return complain("there is no command '%s'; see 'glowtool --help'", name);
 }
 
-/* glowtool help [COMMAND | --markdown] */
-static int help_on(const char *topic) {
+/* ---- what is made of the tables -------------------------------------------------------------- */
+
+static void man_of_tool(void) {
+  man_head("glowtool", "learns normalizing flows from images and tables, and uses them");
+  man_section("SYNOPSIS", "glowtool COMMAND [options]");
+  man_section("DESCRIPTION", about_tool);
+  man_section("COMMANDS", "Each has a page of its own, glowtool-COMMAND(1).");
+  for (int i = 0; i < COMMAND_COUNT; i++)
+    man_item(commands[i].name, commands[i].about);
+  man_section("EXAMPLES", try_it);
+  man_section("EXIT STATUS", exit_codes);
+  man_section("SEE ALSO", "libglow(3); the manual, glowtool.md, in the documentation of libglow");
+}
+
+static int man_of(const char *name) {
+  const command *about = name ? find(name) : NULL;
+  if (name && !about)
+    return refuse(name);
+  if (about)
+    options_man(about->table, about->about);
+  else
+    man_of_tool();
+  return TOOL_FINE;
+}
+
+static void bash(void) {
+  char names[512] = "";
+  size_t used = 0;
+  bash_begin();
+  for (int i = 0; i < COMMAND_COUNT; i++)
+    bash_values(commands[i].table);
+  bash_options_begin();
+  for (int i = 0; i < COMMAND_COUNT; i++) {
+    bash_options(commands[i].table);
+    used += (size_t)snprintf(names + used, sizeof names - used, "%s ", commands[i].name);
+  }
+  bash_end(names);
+}
+
+static void fish(void) {
+  fish_begin();
+  for (int i = 0; i < COMMAND_COUNT; i++)
+    fish_command(commands[i].name, commands[i].about);
+  for (int i = 0; i < COMMAND_COUNT; i++)
+    fish_options(commands[i].table);
+}
+
+static void markdown(void) {
+  for (int i = 0; i < COMMAND_COUNT; i++)
+    options_markdown(commands[i].table);
+}
+
+/* glowtool help [COMMAND | --markdown | --man [COMMAND] | --bash | --fish] */
+static int help_on(const char *topic, const char *name) {
+  static const struct {
+    const char *option;
+    void (*print)(void);
+  } kinds[] = {{"--markdown", markdown}, {"--bash", bash}, {"--fish", fish}};
   static char option[] = "--help";
   if (!topic) {
     help();
     return TOOL_FINE;
   }
-  if (strcmp(topic, "--markdown") == 0) {
-    for (int i = 0; i < COMMAND_COUNT; i++)
-      options_markdown(commands[i].table);
-    return TOOL_FINE;
-  }
+  if (strcmp(topic, "--man") == 0)
+    return man_of(name);
+  for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+    if (strcmp(topic, kinds[i].option) == 0) {
+      kinds[i].print();
+      return TOOL_FINE;
+    }
   const command *about = find(topic);
   char *words[] = {option, option, NULL}; /* a command reads what follows its name */
   return about ? about->run(2, words) : refuse(topic);
@@ -96,7 +156,7 @@ static int dispatch(int argc, char **argv) {
   }
   const char *name = argv[1];
   if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0)
-    return help_on(argv[2]);
+    return help_on(argv[2], argc > 3 ? argv[3] : NULL);
   if (strcmp(name, "--version") == 0)
     return version();
   const command *chosen = find(name);

@@ -1,7 +1,7 @@
 /* The library is loaded, used and unloaded, several times: with threads of a pool, errors on
  * several threads, and objects of all kinds. Then neither a thread, nor a mapping, nor a descriptor
- * of it is there; unload.sh looks for memory. Usage: unload LIBRARY. SPDX-License-Identifier:
- * MIT */
+ * of it is there; unload.sh looks for memory. Usage: unload LIBRARY.
+ * SPDX-License-Identifier: MIT */
 #include <dirent.h>
 #include <dlfcn.h>
 #include <glow/glow.h>

@@ -36,7 +36,7 @@ class Clock:
 
 
 class Libglow:
-    """glow-bench, once for each round: it makes its model and is gone, so that no memory is kept."""
+    """glow-bench, once for each round: it makes its model and is gone, so no memory is kept."""
 
     def __init__(self, build, options, products):
         self.name, self.products = f"libglow {products}", products
@@ -63,7 +63,7 @@ class Libglow:
 
 
 class Torch:
-    """torch_glow.py in one form, which stays until it is stopped: some forms compile for minutes."""
+    """torch_glow.py in one form, which stays until stopped: some forms compile for minutes."""
 
     def __init__(self, python, options, form, products):
         self.python, self.form, self.products = python, form, products
@@ -232,11 +232,11 @@ class Comparison:
                   f"{min(peaks):5.0f} MiB {ours.memory / min(peaks):6.2f} of it")
 
     def threads(self, counts):
-        """Images a second on 1, 2, 4, ... threads; PyTorch without what is compiled for a number."""
+        """Images a second on 1, 2, 4, ... threads; PyTorch without forms compiled for a number."""
         ours = self.ours[0]
         sides = [f for f in self.forms if f.products == ours.products and f.form != "compiled"]
-        print(f"\nimages a second by threads, {ours.products} (PyTorch: the faster of its forms that "
-              "are not compiled)")
+        print(f"\nimages a second by threads, {ours.products} (PyTorch: the faster of its forms "
+              "that are not compiled)")
         for count in counts:
             self.clock.tell(f"{count} threads")
             found = ours.ask(FIGURES, count)
@@ -303,7 +303,7 @@ def main():
     ours = [Libglow(build, options, products) for products in options.products]
     summary = {}
     for index, (version, python) in enumerate(found.items()):
-        # The newest, which alone compiles, has most of the time; the last tenth is for what follows.
+        # The newest, which alone compiles, has most of the time; the last tenth is for the rest.
         share = (0.6 if len(found) > 1 else 0.85) + 0.3 * index / max(1, len(found) - 1)
         comparison = Comparison(version, python, ours, options, clock, share)
         try:

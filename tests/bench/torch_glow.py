@@ -1,7 +1,7 @@
 """The Glow of glow-bench in PyTorch, timed on request: what compare.sh sets libglow beside.
 
-    python3 torch_glow.py [--form eager|channels-last|compiled] [--bfloat16] [--levels 3] [--depth 32]
-                          [--hidden 512] [--size 32] [--threads 2]
+    python3 torch_glow.py [--form eager|channels-last|compiled] [--bfloat16] [--levels 3]
+                          [--depth 32] [--hidden 512] [--size 32] [--threads 2]
 
 Each line of input, "eval 16", "sample 1" or "train 16", asks for one run on so many images: a
 log-likelihood, samples, or a step of Adam. The answer is a line of JSON with its seconds and the
