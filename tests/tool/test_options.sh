@@ -4,7 +4,8 @@
 #
 #   sh tests/tool/test_options.sh GLOWTOOL docs/glowtool.md [--write]
 #
-# --write puts the program's lists into the manual. SPDX-License-Identifier: MIT
+# --write puts the program's lists into the manual, and renews the manual pages and completions.
+# SPDX-License-Identifier: MIT
 # Lists of options in one variable are split into words.
 # shellcheck disable=SC2086
 set -u
@@ -25,7 +26,7 @@ if [ "${3-}" = --write ]; then
     !inside
     $0 == begin { inside = 1; while ((getline line < lists) > 0) print line }' \
     "$manual" > "$folder/manual" && cat "$folder/manual" > "$manual"
-  exit
+  exec sh "${helpers%/*}/test_man.sh" "$tool" "${manual%/*}/man" --write
 fi
 cd "$folder" || exit 1
 # shellcheck source=helpers.sh
