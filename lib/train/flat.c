@@ -1,6 +1,8 @@
 /* Elementwise work on vectors as long as the parameters, in fixed blocks: what a block computes,
  * and the order in which the blocks' sums are added, do not depend on the number of workers. A
  * vector of one block never wakes a thread. SPDX-License-Identifier: MIT */
+#include <math.h>
+
 #include "train/train.h"
 
 enum { BLOCK = 65536 };
@@ -35,6 +37,11 @@ static int64_t range(const job *j, uint32_t task, int64_t *count) {
   return first;
 }
 
+static double clamped_square(float x, float limit) {
+  double clamped = (double)glow__clamp(x, limit);
+  return clamped * clamped;
+}
+
 /* Four chains, so that additions do not wait for each other; their order is part of the result. */
 static void squares(void *arg, uint32_t task, uint32_t worker) {
   const job *j = arg;
@@ -45,33 +52,23 @@ static void squares(void *arg, uint32_t task, uint32_t worker) {
   (void)worker;
   for (; i + 4 <= count; i += 4)
     for (int k = 0; k < 4; k++)
-      sums[k] += (double)x[i + k] * (double)x[i + k];
+      sums[k] += clamped_square(x[i + k], j->value);
   for (; i < count; i++)
-    sums[0] += (double)x[i] * (double)x[i];
+    sums[0] += clamped_square(x[i], j->value);
   j->flat->sums[task] = (sums[0] + sums[1]) + (sums[2] + sums[3]);
 }
 
 double glow__flat_squares(glow__flat *flat, const float *x) {
-  job j = {flat, NULL, NULL, x, 0.0f};
+  return glow__flat_clamped_squares(flat, x, INFINITY);
+}
+
+double glow__flat_clamped_squares(glow__flat *flat, const float *x, float limit) {
+  job j = {flat, NULL, NULL, x, limit};
   double sum = 0.0;
   glow_context_run(flat->context, flat->blocks, squares, &j);
   for (uint32_t b = 0; b < flat->blocks; b++)
     sum += flat->sums[b];
   return sum;
-}
-
-static void clamp(void *arg, uint32_t task, uint32_t worker) {
-  const job *j = arg;
-  int64_t count;
-  float *x = j->x + range(j, task, &count);
-  (void)worker;
-  for (int64_t i = 0; i < count; i++)
-    x[i] = x[i] > j->value ? j->value : x[i] < -j->value ? -j->value : x[i];
-}
-
-void glow__flat_clamp(glow__flat *flat, float *x, float limit) {
-  job j = {flat, x, NULL, NULL, limit};
-  glow_context_run(flat->context, flat->blocks, clamp, &j);
 }
 
 static void scale(void *arg, uint32_t task, uint32_t worker) {
@@ -86,22 +83,6 @@ static void scale(void *arg, uint32_t task, uint32_t worker) {
 void glow__flat_scale(glow__flat *flat, float *x, float factor) {
   job j = {flat, x, NULL, NULL, factor};
   glow_context_run(flat->context, flat->blocks, scale, &j);
-}
-
-static void approach(void *arg, uint32_t task, uint32_t worker) {
-  const job *j = arg;
-  int64_t count;
-  int64_t first = range(j, task, &count);
-  float *x = j->x + first;
-  const float *y = j->from + first;
-  (void)worker;
-  for (int64_t i = 0; i < count; i++)
-    x[i] += j->value * (y[i] - x[i]);
-}
-
-void glow__flat_approach(glow__flat *flat, float *x, const float *y, float weight) {
-  job j = {flat, x, NULL, y, weight};
-  glow_context_run(flat->context, flat->blocks, approach, &j);
 }
 
 static void swap(void *arg, uint32_t task, uint32_t worker) {

@@ -13,7 +13,8 @@
  * may fail is tried: its new parameters are put in place, the layer prepares them, and the old ones
  * are put back from a buffer of one layer's size. Only when all layers have succeeded do parameters
  * and state move for good, computed by the same code from the same values, so that what was
- * prepared fits them bit for bit. SPDX-License-Identifier: MIT */
+ * prepared fits them bit for bit. Clipping before and the average after are part of that one pass,
+ * which reads and writes each vector once. SPDX-License-Identifier: MIT */
 #include <math.h>
 #include <string.h>
 
@@ -50,6 +51,7 @@ typedef struct factors {
   double weight_decay; /* and the decay, from which both follow for each tensor */
   float beta1, rest1, beta2, rest2, epsilon;
   float root; /* sqrt(1 - beta2^t) */
+  float clip_value, scale;
 } factors;
 
 typedef struct block {
@@ -60,11 +62,11 @@ static bool has_v(int32_t kind) {
   return kind == GLOW_OPTIMIZER_ADAM || kind == GLOW_OPTIMIZER_ADAMAX;
 }
 
-static factors make_factors(const glow_optimizer *o, double rate) {
+static factors make_factors(const glow_optimizer *o, const glow__update *u) {
   const glow_optimizer_options *c = &o->options;
   double t = (double)(o->steps + 1);
   factors f = {.kind = c->kind,
-               .of_step = rate,
+               .of_step = u->rate,
                .correction = 1.0,
                .weight_decay = c->weight_decay,
                .beta1 = (float)c->beta1,
@@ -72,7 +74,9 @@ static factors make_factors(const glow_optimizer *o, double rate) {
                .beta2 = (float)c->beta2,
                .rest2 = (float)(1.0 - c->beta2),
                .epsilon = (float)c->epsilon,
-               .root = (float)sqrt(1.0 - pow(c->beta2, t))};
+               .root = (float)sqrt(1.0 - pow(c->beta2, t)),
+               .clip_value = u->clip_value,
+               .scale = u->scale};
   if (has_v(c->kind))
     f.correction = 1.0 - pow(c->beta1, t);
   return f;
@@ -84,10 +88,17 @@ static void set_rate(factors *f, double factor) {
   f->rate = (float)(rate / f->correction);
 }
 
+static void clip(const factors *f, int64_t count, const float *from, float *restrict g) {
+  for (int64_t i = 0; i < count; i++)
+    g[i] = f->scale * glow__clamp(from[i], f->clip_value);
+}
+
 /* Not inlined: trying and moving must run the same instructions. */
 __attribute__((noinline)) static void update(const factors *f, int64_t count, const float *p,
-                                             const float *m, const float *v, const float *g,
+                                             const float *m, const float *v, const float *gradients,
                                              block *restrict out) {
+  float g[BLOCK];
+  clip(f, count, gradients, g);
   switch (f->kind) {
   case GLOW_OPTIMIZER_SGD:
     for (int64_t i = 0; i < count; i++) {
@@ -135,7 +146,7 @@ static bool optimizer_all_finite(const float *x, int64_t count) {
 
 typedef struct job {
   glow_optimizer *optimizer;
-  const float *gradients;
+  const glow__update *update;
   factors factors;
   uint32_t next;  /* trying: next layer to take */
   int32_t failed; /* trying: first layer that failed, or the number of layers */
@@ -156,7 +167,7 @@ static int64_t update_at(const job *j, int64_t at, int64_t end, block *out, bool
   int64_t count = until - at < BLOCK ? until - at : BLOCK;
   set_rate(&f, factor);
   update(&f, count, o->model->parameters + at, o->m + at, o->v ? o->v + at : NULL,
-         j->gradients + at, out);
+         j->update->gradients + at, out);
   return count;
 }
 
@@ -215,6 +226,26 @@ static void try_layers(void *arg, uint32_t slot, uint32_t worker) {
   }
 }
 
+/* Elements whose parameters have moved, or are held. */
+static void move_average(const job *j, int64_t at, int64_t count, bool held) {
+  const float *p = j->optimizer->model->parameters + at, approach = j->update->approach;
+  float *average = j->update->average + at;
+  if (held || approach == 1.0f)
+    memcpy(average, p, (size_t)count * sizeof *p);
+  else
+    for (int64_t i = 0; i < count; i++)
+      average[i] += approach * (p[i] - average[i]);
+}
+
+static void move_parameters(const job *j, int64_t at, int64_t count, const block *new) {
+  const glow_optimizer *o = j->optimizer;
+  size_t bytes = (size_t)count * sizeof(float);
+  memcpy(o->model->parameters + at, new->p, bytes);
+  memcpy(o->m + at, new->m, bytes);
+  if (o->v)
+    memcpy(o->v + at, new->v, bytes);
+}
+
 static void move_layer(void *arg, uint32_t task, uint32_t worker) {
   const job *j = arg;
   const glow_optimizer *o = j->optimizer;
@@ -225,13 +256,10 @@ static void move_layer(void *arg, uint32_t task, uint32_t worker) {
   (void)worker;
   for (int64_t at = node->first_parameter; at < end; at += count) {
     count = update_at(j, at, end, &out, &held);
-    if (held)
-      continue;
-    size_t bytes = (size_t)count * sizeof(float);
-    memcpy(o->model->parameters + at, out.p, bytes);
-    memcpy(o->m + at, out.m, bytes);
-    if (o->v)
-      memcpy(o->v + at, out.v, bytes);
+    if (!held)
+      move_parameters(j, at, count, &out);
+    if (j->update->average)
+      move_average(j, at, count, held);
   }
   if (!must_try(j, node))
     glow__node_prepare(o->model, node); /* cannot fail */
@@ -239,9 +267,9 @@ static void move_layer(void *arg, uint32_t task, uint32_t worker) {
 
 /* With |g| below 1e15, rate below 1e3 and epsilon above 1e-12, no value in an update reaches 1e37.
  * */
-static bool may_overflow(const glow_optimizer *o, double squares, double rate) {
+static bool may_overflow(const glow_optimizer *o, const glow__update *u) {
   return o->lent ||
-         !(squares < 1e30 && rate * o->rates.largest < 1e3 && o->options.epsilon > 1e-12);
+         !(u->squares < 1e30 && u->rate * o->rates.largest < 1e3 && o->options.epsilon > 1e-12);
 }
 
 static void optimizer_run(const glow_optimizer *o, uint32_t tasks, glow_task_fn fn, job *j) {
@@ -253,15 +281,13 @@ static void optimizer_run(const glow_optimizer *o, uint32_t tasks, glow_task_fn 
     fn(j, t, 0);
 }
 
-static job job_of(glow_optimizer *o, const float *gradients, double squares, double rate) {
-  return (job){
-      o, gradients, make_factors(o, rate), 0, o->model->node_count, may_overflow(o, squares, rate)};
+static job job_of(glow_optimizer *o, const glow__update *u) {
+  return (job){o, u, make_factors(o, u), 0, o->model->node_count, may_overflow(o, u)};
 }
 
-glow_status glow__optimizer_try(glow_optimizer *optimizer, const float *gradients, double squares,
-                                double rate) {
+glow_status glow__optimizer_try(glow_optimizer *optimizer, const glow__update *update) {
   glow_model *model = optimizer->model;
-  job j = job_of(optimizer, gradients, squares, rate);
+  job j = job_of(optimizer, update);
   bool was_prepared = model->prepared;
   model->prepared = false;
   optimizer_run(optimizer, optimizer->slots, try_layers, &j);
@@ -276,9 +302,8 @@ glow_status glow__optimizer_try(glow_optimizer *optimizer, const float *gradient
   return GLOW_OK;
 }
 
-void glow__optimizer_move(glow_optimizer *optimizer, const float *gradients, double squares,
-                          double rate) {
-  job j = job_of(optimizer, gradients, squares, rate);
+void glow__optimizer_move(glow_optimizer *optimizer, const glow__update *update) {
+  job j = job_of(optimizer, update);
   optimizer_run(optimizer, (uint32_t)optimizer->model->node_count, move_layer, &j);
   glow__model_ready(optimizer->model);
   optimizer->steps++;
@@ -400,8 +425,9 @@ glow_status glow_optimizer_step(glow_optimizer *optimizer, glow_model *model,
   if (!isfinite(squares))
     return glow_error(GLOW_E_NUMERIC, "layer '%s': the gradient is not finite",
                       glow__rates_nonfinite_layer(&optimizer->rates, gradients));
-  GLOW_TRY(glow__optimizer_try(optimizer, gradients, squares, rate));
-  glow__optimizer_move(optimizer, gradients, squares, rate);
+  const glow__update update = {gradients, squares, rate, INFINITY, 1.0f, NULL, 0.0f};
+  GLOW_TRY(glow__optimizer_try(optimizer, &update));
+  glow__optimizer_move(optimizer, &update);
   return GLOW_OK;
 }
 

@@ -129,13 +129,6 @@ void glow__rates_zero_held(const glow__rates *r, float *x) {
       memset(x + first, 0, (size_t)(r->runs[i].end - first) * sizeof *x);
 }
 
-void glow__rates_copy_held(const glow__rates *r, float *to, const float *from) {
-  int64_t first = 0;
-  for (int32_t i = 0; r->any_held && i < r->run_count; first = r->runs[i++].end)
-    if (r->runs[i].factor == 0.0)
-      memcpy(to + first, from + first, (size_t)(r->runs[i].end - first) * sizeof *to);
-}
-
 double glow__rates_squares(const glow__rates *r, glow__flat *flat, const float *x) {
   double sum = glow__flat_squares(flat, x);
   int64_t at = 0;

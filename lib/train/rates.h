@@ -37,7 +37,6 @@ double glow__rates_at(const glow__rates *rates, int64_t at, int64_t *end);
 /* ---- held elements of flat vectors ----------------------------------------------------------- */
 
 void glow__rates_zero_held(const glow__rates *rates, float *x);
-void glow__rates_copy_held(const glow__rates *rates, float *to, const float *from);
 /* Sum of the squares of what is not held: finite exactly when all these elements are. */
 double glow__rates_squares(const glow__rates *rates, glow__flat *flat, const float *x);
 /* glow__model_nonfinite_layer of what is not held. */

@@ -28,14 +28,23 @@ void glow__notes_destroy(glow_context *context, glow__note **list);
 
 /* ---- optimizers ------------------------------------------------------------------------------ */
 
-/* glow_optimizer_step in two halves, for gradients whose sum of squares is known to be finite, at
- * most `squares`. Try refuses what could not be prepared; then all is as before. If it does not,
- * one of two follows at once: move, with the same arguments; or glow_model_prepare, and all is as
- * before. */
-glow_status glow__optimizer_try(glow_optimizer *optimizer, const float *gradients, double squares,
-                                double rate);
-void glow__optimizer_move(glow_optimizer *optimizer, const float *gradients, double squares,
-                          double rate);
+/* What one step makes of its gradients, in one pass over them and all that they move: each is
+ * clamped to [-clip_value, clip_value] and multiplied by `scale`, and after the parameter the
+ * average moves: by `approach` of what lies between them, or all of it with 1. */
+typedef struct glow__update {
+  const float *gradients;
+  double squares; /* the sum of those of the gradients is known to be finite, and at most this */
+  double rate;
+  float clip_value; /* INFINITY: none */
+  float scale;
+  float *average; /* or NULL */
+  float approach;
+} glow__update;
+/* glow_optimizer_step in two halves. Try refuses what could not be prepared; then all is as before.
+ * If it does not, one of two follows at once: move, with the same update; or glow_model_prepare,
+ * and all is as before. */
+glow_status glow__optimizer_try(glow_optimizer *optimizer, const glow__update *update);
+void glow__optimizer_move(glow_optimizer *optimizer, const glow__update *update);
 
 /* The optimizer's options; valid for as long as it lives. */
 const glow_optimizer_options *glow__optimizer_options(const glow_optimizer *optimizer);
@@ -115,12 +124,15 @@ typedef struct glow__flat {
 
 glow_status glow__flat_create(glow_context *context, int64_t count, glow__flat *out);
 void glow__flat_destroy(glow__flat *flat);
+/* x within [-limit, limit]; NaN stays. */
+static inline float glow__clamp(float x, float limit) {
+  return x > limit ? limit : x < -limit ? -limit : x;
+}
 /* Sum of squares in double. Finite exactly when all elements are: count * FLT_MAX^2 fits. */
 double glow__flat_squares(glow__flat *flat, const float *x);
-void glow__flat_clamp(glow__flat *flat, float *x, float limit);
+/* The same of elements clamped to [-limit, limit]. */
+double glow__flat_clamped_squares(glow__flat *flat, const float *x, float limit);
 void glow__flat_scale(glow__flat *flat, float *x, float factor);
-/* x += weight (y - x) */
-void glow__flat_approach(glow__flat *flat, float *x, const float *y, float weight);
 void glow__flat_swap(glow__flat *flat, float *x, float *y);
 
 /* ---- batches --------------------------------------------------------------------------------- */

@@ -195,64 +195,51 @@ static glow_status call_hook(glow_trainer *t, float *gradients) {
   return glow__callback_end(&callback, status, t->steps + 1, "the gradient hook");
 }
 
-static glow_status clip(glow_trainer *t, float *gradients, double *norm) {
+/* What clipping makes of the gradients, and their norm before it. */
+static glow_status clip(glow_trainer *t, glow__update *u, double *norm) {
   const glow_trainer_options *o = &t->options;
-  *norm = sqrt(glow__flat_squares(&t->flat, gradients));
+  double clipped = *norm = sqrt(glow__flat_squares(&t->flat, u->gradients));
   if (!isfinite(*norm))
     return glow_error(GLOW_E_NUMERIC, "step %lld refused: the gradient of layer '%s' is not finite",
-                      (long long)t->steps + 1, glow__model_nonfinite_layer(t->model, gradients));
-  double clipped = *norm;
-  if (o->clip_value > 0.0) {
-    glow__flat_clamp(&t->flat, gradients, (float)o->clip_value);
-    clipped = sqrt(glow__flat_squares(&t->flat, gradients));
-  }
-  if (o->clip_norm > 0.0 && clipped > o->clip_norm)
-    glow__flat_scale(&t->flat, gradients, (float)(o->clip_norm / clipped));
+                      (long long)t->steps + 1, glow__model_nonfinite_layer(t->model, u->gradients));
+  u->clip_value = o->clip_value > 0.0 ? (float)o->clip_value : INFINITY;
+  if (o->clip_value > 0.0 && o->clip_norm > 0.0)
+    clipped = sqrt(glow__flat_clamped_squares(&t->flat, u->gradients, u->clip_value));
+  u->scale = o->clip_norm > 0.0 && clipped > o->clip_norm ? (float)(o->clip_norm / clipped) : 1.0f;
   return GLOW_OK;
-}
-
-static void update_average(glow_trainer *t) {
-  const float *parameters = glow_model_parameters(t->model);
-  if (!t->average)
-    return;
-  if (t->steps == 1)
-    memcpy(t->average, parameters, (size_t)t->flat.count * sizeof *parameters);
-  else
-    glow__flat_approach(&t->flat, t->average, parameters, (float)(1.0 - t->options.average_decay));
-  glow__rates_copy_held(glow__optimizer_rates(t->optimizer), t->average, parameters);
-}
-
-static double squares_of(const glow_step_report *report) {
-  return report->gradient_norm * report->gradient_norm;
 }
 
 /* All that may refuse the update of running averages and parameters. *moved: the former have
  * moved. */
-static glow_status try_update(glow_trainer *t, float *gradients, glow_step_report *done,
-                              bool *moved) {
+static glow_status try_update(glow_trainer *t, float *gradients, glow__update *u,
+                              glow_step_report *done, bool *moved) {
   const glow__rates *rates = glow__optimizer_rates(t->optimizer);
   if (t->collective) /* what is held was not summed */
     glow__rates_zero_held(rates, gradients);
   GLOW_TRY(glow__penalise_gains(t->model, t->options.gain_l2, gradients));
   GLOW_TRY(call_hook(t, gradients));
   glow__rates_zero_held(rates, gradients);
-  GLOW_TRY(clip(t, gradients, &done->gradient_norm));
+  GLOW_TRY(clip(t, u, &done->gradient_norm));
+  u->squares = done->gradient_norm * done->gradient_norm;
   glow_status status = glow__running_move(t->workspace, t->model);
   *moved = status == GLOW_OK;
   if (*moved)
-    status = glow__optimizer_try(t->optimizer, gradients, squares_of(done), done->rate);
+    status = glow__optimizer_try(t->optimizer, u);
   if (status != GLOW_OK)
     return glow__error_prefix(status, "step %lld refused", (long long)done->step);
   return GLOW_OK;
 }
 
-/* Running averages, parameters and all that follows them, on all ranks; or nothing on any. */
+/* Running averages, parameters and all that follows them, on all ranks; or nothing on any. The
+ * first step makes the average. */
 static glow_status update(glow_trainer *t, float *gradients, glow_step_report *done) {
+  glow__update u = {.gradients = gradients, .rate = done->rate, .average = t->average};
   bool moved = false;
-  glow_status status = try_update(t, gradients, done, &moved);
+  u.approach = t->steps ? (float)(1.0 - t->options.average_decay) : 1.0f;
+  glow_status status = try_update(t, gradients, &u, done, &moved);
   status = glow__trainer_agree(t, status, GLOW_CALL_UPDATE);
   if (status == GLOW_OK) {
-    glow__optimizer_move(t->optimizer, gradients, squares_of(done), done->rate);
+    glow__optimizer_move(t->optimizer, &u);
     glow__trainer_sum_commit(t, done);
   } else if (moved) {
     GLOW_TRY(glow__running_undo(t->workspace, t->model));
@@ -290,7 +277,6 @@ static glow_status make_step(glow_trainer *t, glow_status status, int32_t call,
   GLOW_TRY(update(t, glow_workspace_gradients(t->workspace), &done));
   t->steps++;
   t->position += (uint64_t)joined->count * (uint64_t)t->dims;
-  update_average(t);
   return fill_report(report, &done);
 }
 
