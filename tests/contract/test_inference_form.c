@@ -230,7 +230,8 @@ static void test_bits(void **state) {
 
 /* ---- what it is ------------------------------------------------------------------------------ */
 
-/* Where products are in bfloat16, weights are kept so: half the bytes to read for a single image. */
+/* Where products are in bfloat16, weights are kept so: half the bytes to read for a single
+ * image. */
 static void test_bytes(void **state) {
   int64_t bytes[2];
   (void)state;
