@@ -39,7 +39,7 @@ void guard_reads(bool guarded) {
   reads_are_guarded = guarded;
 }
 
-enum { MOST_BLOCKS = 256 };
+enum { MOST_BLOCKS = 1024 };
 static block blocks[MOST_BLOCKS];
 static int count_of_blocks;
 

@@ -57,6 +57,8 @@ static void check_pack(const provider *p) {
 
 /* ---- products -------------------------------------------------------------------------------- */
 
+enum { TALLEST = 32 }; /* more than two tiles of any kernel */
+
 /* One product in all its settings. */
 typedef struct product {
   int64_t m, n, k, first, last, c_size;
@@ -67,9 +69,9 @@ typedef struct product {
   glow_epilogue epilogue;
 } product;
 
-static product random_product(const glow__kernels *kernels, bool transposed, bool special) {
-  product p = {.m = 1 + below(MOST_M), .transposed = transposed, .special = special};
-  p.b = random_packing(special);
+static product product_of(const glow__kernels *kernels, bool transposed, bool special, int64_t m,
+                          packing b) {
+  product p = {.m = m, .transposed = transposed, .special = special, .b = b};
   p.n = p.b.n;
   p.k = p.b.k;
   int64_t rows = transposed ? p.k : p.m, columns = transposed ? p.m : p.k;
@@ -90,6 +92,10 @@ static product random_product(const glow__kernels *kernels, bool transposed, boo
   p.last = below(3) ? panels : p.first + 1 + below(panels - p.first);
   p.epilogue = random_epilogue(p.bias, p.scale);
   return p;
+}
+
+static product random_product(const glow__kernels *kernels, bool transposed, bool special) {
+  return product_of(kernels, transposed, special, 1 + below(MOST_M), random_packing(special));
 }
 
 static void multiply(const glow__kernels *kernels, const product *p, float *c) {
@@ -172,6 +178,32 @@ static void check_gemm_rows(const provider *p) {
 }
 static void check_gemm_transposed_rows(const provider *p) {
   check_rows(p, true);
+}
+
+/* Tiles of each height with each end, over whole panels and the part of one: kernels have code of
+ * its own for many of these. */
+static void check_ends(const provider *who, bool transposed) {
+  packing b = {.k = 5, .n = 2 * who->kernels->panel + 3, .cs = 1};
+  b.rs = b.n;
+  b.b = numbers(b.k * b.n);
+  product p = product_of(who->kernels, transposed, false, TALLEST, b);
+  p.first = 0;
+  p.last = glow__panels(who->kernels, b.n);
+  for (p.m = 1; p.m <= TALLEST; p.m++)
+    for (int end = 0; end < 16; end++) {
+      p.epilogue.bias = end & 1 ? p.bias : NULL;
+      p.epilogue.scale = end & 2 ? p.scale : NULL;
+      p.epilogue.relu = end >> 2 & 1;
+      p.epilogue.accumulate = end >> 3 & 1;
+      check_product(who, &p);
+    }
+}
+
+static void check_gemm_ends(const provider *p) {
+  check_ends(p, false);
+}
+static void check_gemm_transposed_ends(const provider *p) {
+  check_ends(p, true);
 }
 
 /* ---- back through a norm --------------------------------------------------------------------- */
@@ -328,8 +360,11 @@ const row product_rows[MOST_ROWS] = {
     {"gemm", SLOT(gemm), 200, check_gemm, bench_gemm},
     {"gemm of NaN", SLOT(gemm), 60, check_gemm_specials, NULL},
     {"gemm, rows alone", SLOT(gemm), 50, check_gemm_rows, NULL},
+    {"gemm, each height and end", SLOT(gemm), 1, check_gemm_ends, NULL},
     {"gemm_transposed", SLOT(gemm_transposed), 200, check_gemm_transposed, bench_gemm_transposed},
     {"gemm_transposed of NaN", SLOT(gemm_transposed), 60, check_gemm_transposed_specials, NULL},
     {"gemm_transposed, rows alone", SLOT(gemm_transposed), 50, check_gemm_transposed_rows, NULL},
+    {"gemm_transposed, each height and end", SLOT(gemm_transposed), 1, check_gemm_transposed_ends,
+     NULL},
     {"norm_back", SLOT(norm_back), 100, check_norm_back, bench_norm_back},
 };
