@@ -2,7 +2,7 @@
 # Checks that what this project needs is installed, and installs what is missing through apt-get if it
 # may (as root, or with a sudo that does not ask for a password), after saying so; otherwise, or with
 # --no-install, names the packages and fails. Usage: install-deps.sh [--no-install] [PART ...] with
-# parts: build (default), tests, tool, ci, fresh.
+# parts: build (default), tests, tool, mpi, ci, fresh.
 # SPDX-License-Identifier: MIT
 set -eu
 
@@ -41,7 +41,12 @@ for part in build "$@"; do
     need_module libwebp libwebp-dev
     need_module zlib zlib1g-dev
     ;;
+  mpi)
+    need_command mpirun openmpi-bin
+    need_module ompi-c libopenmpi-dev
+    ;;
   ci)
+    need_command mpicc.mpich libmpich-dev
     need_command clang clang
     need_command clang-format-14 clang-format-14
     need_command clang-tidy-14 clang-tidy-14

@@ -1,11 +1,12 @@
 #!/bin/sh
 # Checks what the folders of lib/ include: a folder uses only itself and those before it in the list;
-# nets and layers use the public headers, math/ and their own folder, as the layers of others do. Kernels
+# nets and layers use the public headers, math/ and their own folder, as the layers of others do; mpi,
+# a library of its own, uses the public headers. Kernels
 # are reached through <glow/sys/math.h>. Every source is built. objects.sh checks what objects use of each
 # other. Usage: folders.sh SOURCE_ROOT. SPDX-License-Identifier: MIT
 set -eu
 cd "$1/lib"
-order="base math host nets layers presets train io check"
+order="base math host nets layers presets train io check mpi"
 failed=0
 complain() {
   echo "$1"
@@ -17,6 +18,7 @@ for folder in $order; do
   above="$above $folder"
   case $folder in
   nets | layers) allowed="math $folder" ;;
+  mpi) allowed=$folder ;;
   *) allowed=$above ;;
   esac
   for file in "$folder"/*.c "$folder"/*.h; do
