@@ -158,6 +158,8 @@ static int make_model(train_run *run) {
 static int make_trainer(train_run *run) {
   glow_optimizer_options optimizer = train_optimizer_options(&run->settings);
   glow_schedule schedule = train_schedule(&run->settings);
+  if (!run->settings.micro_batch)
+    run->settings.micro_batch = train_choose_micro_batch(run);
   glow_trainer_options options = train_trainer_options(&run->settings);
   options.optimizer = &optimizer;
   options.schedule = &schedule;

@@ -63,6 +63,8 @@ bool train_of_vectors(const train_run *run);
  * to be made with these options, or is that of the checkpoint? (train_memory.c) */
 int train_check_memory(const train_run *run, const glow_trainer_options *options);
 int train_resume_memory(const train_run *run);
+/* How many samples go through the model at a time, where --micro-batch does not say it. */
+int64_t train_choose_micro_batch(const train_run *run);
 /* Gives the model the names of its classes, if they have any. */
 int train_name_classes(train_run *run);
 

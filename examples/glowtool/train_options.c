@@ -99,8 +99,10 @@ static const option_row rows[] = {
     INT("steps", steps, "1000", 1, 1e12, "updates to make"),
     INT("batch", batch, "32", 1, 1e6, "images in each update"),
     INT("micro-batch", micro_batch, "0", 0, 1e6,
-        "images that go through the model at a time, with their gradients added up; 0: 16, or the "
-        "batch if smaller"),
+        "images that go through the model at a time, with their gradients added up; 0: the batch, "
+        "or "
+        "half of it, or less, so that passes take at most 4 GiB and half of --max-memory; 16 with "
+        "batch normalisations"),
     REAL("class-weight", class_weight, "0", 0, 1e6,
          "with --conditional: a classifier on the top latents; its loss in bits, times this, is "
          "added to bits/dim; the paper's weight is 0.01; 0: no classifier",
@@ -327,8 +329,6 @@ int train_parse(option_state *state, train_settings *settings, int argc, char **
   const train_model *model = train_model_find(settings->model);
   if (!model)
     return TOOL_BAD;
-  if (!settings->micro_batch)
-    settings->micro_batch = settings->batch < 16 ? settings->batch : 16;
   return train_check(state, settings);
 }
 

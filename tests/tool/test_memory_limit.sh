@@ -54,20 +54,31 @@ asks "more than the 1.0 MiB that --max-memory allows" sample run/model.safetenso
 asks "more than the 1.0 MiB that --max-memory allows" eval run/model.safetensors --format digits \
   --batch 1024 --max-memory 1
 # A run of 1 or 2 MiB for passes and 3.3 MiB of data.
-small="--format digits --images 12000 --levels 1 --depth 1 --hidden 8 --batch 16"
+small="--format digits --images 12000 --levels 1 --depth 1 --hidden 8"
 # shellcheck disable=SC2086
-asks "more than the 1.0 MiB that --max-memory allows: " train $small --steps 1 --max-memory 1 --out refused
+asks "more than the 1.0 MiB that --max-memory allows: " train $small --batch 16 --steps 1 --max-memory 1 --out refused
 # shellcheck disable=SC2086
-asks "MiB for micro-batches of 16 samples, " train $small --steps 1 --max-memory 1 --out refused
+asks "MiB for micro-batches of 16 samples, " train $small --batch 16 --micro-batch 16 --steps 1 --max-memory 1 --out refused
 # shellcheck disable=SC2086
-asks "for the optimizer and the average, 3.3 MiB for the data" train $small --ema 0.9 --steps 1 --max-memory 4 \
+asks "for the optimizer and the average, 3.3 MiB for the data" train $small --batch 16 --ema 0.9 --steps 1 --max-memory 4 \
   --out refused
 expect "the folder of a run that was refused is not left" [ ! -e refused ]
 # shellcheck disable=SC2086
-expect "data that are read as they are needed fit" "$tool" train $small --steps 1 --max-memory 4 --data-memory 1 \
+expect "data that are read as they are needed fit" "$tool" train $small --batch 16 --steps 1 --max-memory 4 --data-memory 1 \
   --out fits --quiet
 asks "the run takes" train --resume fits --steps 2 --max-memory 4
 asks "none of the 1 checkpoints in 'fits' can be loaded" train --resume fits --steps 2 --max-memory 1
+# As many samples as fit go through the model at a time, and half of the limit is for them.
+# shellcheck disable=SC2086
+expect "the whole batch fits" "$tool" train $small --batch 64 --steps 1 --out whole --quiet
+# shellcheck disable=SC2086
+expect "a part of it fits" "$tool" train $small --batch 64 --steps 1 --max-memory 5 --out part --quiet
+expect "all of a batch goes through the model at once" grep -q '"micro_batch": 64' whole/log.jsonl
+expect "or a half, or less" grep -q '"micro_batch": \(32\|16\|8\)[^0-9]' part/log.jsonl
+# shellcheck disable=SC2086
+expect "batch normalisations see 16" "$tool" train --model realnvp --format digits --images 64 --levels 1 \
+  --blocks 1 --hidden 8 --batch 32 --steps 1 --out normalised --quiet
+expect "and no more" grep -q '"micro_batch": 16' normalised/log.jsonl
 expect "it goes on" "$tool" train --resume fits --steps 2 --max-memory 4 --data-memory 1 --quiet
 
 finish
