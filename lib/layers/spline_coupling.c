@@ -297,46 +297,36 @@ static void spline_coupling_backward(const void *self, const glow_call *call,
                          g->dx + c->keep_at, c->channels);
 }
 
-/* v2 = -(dx2 + d_logdet d(log slope)/dx) / slope; the splines' gradients tell both terms. */
-static void spline_turn_task(void *arg, uint32_t task, uint32_t worker) {
+/* Gradients of y2, and of the net's outputs. */
+static void spline_inverse_backward_task(void *arg, uint32_t task, uint32_t worker) {
   const spline_run *r = arg;
   const glow_layer_inverse_gradient *g = r->inverse;
-  float x[SPLINE_PIECE], d[SPLINE_PIECE], slope[SPLINE_PIECE], bend[SPLINE_PIECE];
+  float x[SPLINE_PIECE], d[SPLINE_PIECE];
   double weight[SPLINE_PIECE];
   (void)worker;
-  spline_keep(r, task, g->dx, g->dy);
   EACH_PIECE(piece, r, task) {
     spline_gather(r->c, piece, g->x, x);
-    for (int64_t i = 0; i < piece.count; i++) {
-      d[i] = 1;
-      weight[i] = 0;
-    }
-    r->splines->gradient(&r->c->spline, piece.count, spline_raw(r, piece), x, d, weight, slope,
-                         NULL);
-    memset(d, 0, sizeof d);
-    spline_spread(r->c, piece, g->d_logdet, weight);
-    r->splines->gradient(&r->c->spline, piece.count, spline_raw(r, piece), x, d, weight, bend,
-                         NULL);
     spline_gather(r->c, piece, g->dx, d);
-    for (int64_t i = 0; i < piece.count; i++)
-      d[i] = -(d[i] + bend[i]) / slope[i];
+    spline_spread(r->c, piece, g->d_logdet, weight);
+    r->splines->inverse_gradient(&r->c->spline, piece.count, spline_raw(r, piece), x, d, weight, d,
+                                 spline_raw_gradient(r, piece));
     spline_scatter(r->c, piece, d, g->dy);
   }
 }
 
-/* As in the affine coupling: backward, given (gradient of x1, v2), makes the gradient of y1. */
+/* The net adds its part to the gradient of x1, which is then that of y1. */
 static void spline_coupling_inverse_backward(const void *self, const glow_call *call,
                                              const glow_layer_inverse_gradient *g) {
   const spline_coupling *c = self;
   spline_run r = spline_begin(c, call);
   r.h = glow_call_stored(call, c->saved_h);
+  r.dh = glow_call_scratch(call, c->dh);
   r.inverse = g;
-  spline_run_tasks(&r, spline_turn_task);
-  glow__inverse_by_backward(spline_coupling_backward, self, call, g,
-                            r.samples * c->image * c->channels);
-  for (int64_t p = 0; p < r.samples * c->image; p++)
-    memcpy(g->dy + p * c->channels + c->keep_at, g->dx + p * c->channels + c->keep_at,
-           (size_t)c->kept * sizeof(float));
+  spline_run_tasks(&r, spline_inverse_backward_task);
+  glow_call_net_backward(call, SPLINE_NET, g->y + c->keep_at, c->channels, r.h, r.dh,
+                         g->dx + c->keep_at, c->channels);
+  for (uint32_t task = 0; task < spline_task_count(&r); task++)
+    spline_keep(&r, task, g->dx, g->dy);
 }
 
 /* ---- options --------------------------------------------------------------------------------- */

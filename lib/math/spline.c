@@ -200,8 +200,24 @@ static void spline_gradient_array(const glow__spline *spline, int64_t n, const f
   }
 }
 
+static void spline_inverse_gradient_array(const glow__spline *spline, int64_t n, const float *raw,
+                                          const float *x, const float *dx, const double *d_log,
+                                          float *dy, float *d_raw) {
+  int64_t numbers = glow__spline_numbers(spline);
+  for (int64_t i = 0; i < n; i++, raw += numbers, d_raw += numbers) {
+    glow__knots knots;
+    glow__spline_knots(spline, raw, &knots);
+    double at = (double)x[i], slope = glow__spline_gradient(spline, raw, &knots, at, 1, 0, d_raw);
+    double bend = glow__spline_gradient(spline, raw, &knots, at, 0, d_log[i], d_raw);
+    double v = -((double)dx[i] + bend) / slope;
+    glow__spline_gradient(spline, raw, &knots, at, v, d_log[i], d_raw);
+    dy[i] = (float)-v;
+  }
+}
+
 void glow__splines_fill_c(glow__splines *splines) {
   splines->forward = spline_forward_array;
   splines->inverse = spline_inverse_array;
   splines->gradient = spline_gradient_array;
+  splines->inverse_gradient = spline_inverse_gradient_array;
 }

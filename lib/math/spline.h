@@ -53,6 +53,14 @@ typedef struct glow__splines {
   /* Gradient of dy * y + d_log * log dy/dx: dx, and, unless it is NULL, d_raw [n, 3K-1]. */
   void (*gradient)(const glow__spline *spline, int64_t n, const float *raw, const float *x,
                    const float *dy, const double *d_log, float *dx, float *d_raw);
+  /* Gradient of dx * x + d_log * log dy/dx, where x is the inverse of y: dy, and d_raw. With
+   *
+   *   v = -(dx + d_log d(log dy/dx)/dx) / (dy/dx),
+   *
+   * dy = -v, and d_raw is that of v * y + d_log * log dy/dx at x: differentiate x = inverse(y). dx
+   * and dy may be the same. */
+  void (*inverse_gradient)(const glow__spline *spline, int64_t n, const float *raw, const float *x,
+                           const float *dx, const double *d_log, float *dy, float *d_raw);
 } glow__splines;
 
 void glow__splines_fill_c(glow__splines *splines);

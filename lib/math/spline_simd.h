@@ -463,6 +463,35 @@ LANES void spline_gradient(const glow__spline *spline, int64_t count, const floa
     spline_write_raw(&g, d_raw);
 }
 
+/* v, as in glow__splines; in the tails y = x. */
+LANES dvec spline_turned(const spline_bin *b, dvec dx, dvec d_log, double units, dmask inside) {
+  dvec slope = spline_differentiate(b, each(units), each(0.0)).x * (-1.0 / units);
+  dvec bend = spline_differentiate(b, each(0.0), d_log).x * (-1.0 / units);
+  return choose(inside, -(dx + bend) / slope, -dx);
+}
+
+LANES void spline_inverse_gradient(const glow__spline *spline, int64_t count, const float *raw,
+                                   const float *x, const float *dx, const double *d_log, float *dy,
+                                   float *d_raw) {
+  const double units = 2.0 * spline->bound;
+  spline_group g;
+  float d[SPLINE_MOST];
+  double weight[SPLINE_MOST] = {0};
+  spline_begin(&g, spline, count, raw, x, false, true);
+  spline_read(&g, dx, d);
+  memcpy(weight, d_log, (size_t)count * sizeof *weight);
+  SPLINE_EACH_VECTOR(l, &g) {
+    spline_bin b = spline_bin_at(&g, l);
+    dvec w = doubles_at(weight + l);
+    dvec v = spline_turned(&b, floats_at(d + l), w, units, spline_inside(&g, l));
+    spline_slopes slopes = spline_differentiate(&b, v * units, w);
+    put_floats(d + l, -v);
+    spline_through_raw(&g, &b, &slopes, l);
+  }
+  memcpy(dy, d, (size_t)count * sizeof *dy);
+  spline_write_raw(&g, d_raw);
+}
+
 /* ---- arrays ---------------------------------------------------------------------------------- */
 
 #define SPLINE_EACH_GROUP(i, n, count)                                                             \
@@ -491,8 +520,18 @@ static void spline_gradient_array(const glow__spline *spline, int64_t n, const f
                   d_raw ? d_raw + i * numbers : NULL);
 }
 
+static void spline_inverse_gradient_array(const glow__spline *spline, int64_t n, const float *raw,
+                                          const float *x, const float *dx, const double *d_log,
+                                          float *dy, float *d_raw) {
+  const int64_t numbers = glow__spline_numbers(spline);
+  SPLINE_EACH_GROUP(i, n, count)
+  spline_inverse_gradient(spline, count, raw + i * numbers, x + i, dx + i, d_log + i, dy + i,
+                          d_raw + i * numbers);
+}
+
 static void fill_splines(glow__splines *splines) {
   splines->forward = spline_forward_array;
   splines->inverse = spline_inverse_array;
   splines->gradient = spline_gradient_array;
+  splines->inverse_gradient = spline_inverse_gradient_array;
 }

@@ -125,6 +125,39 @@ static void check_in_place(const provider *p, const splines *s, const results *r
   same_bits("gradient of x alone, in place", v, r->dx, bytes);
 }
 
+/* By three gradients: slope, second derivative, and those of the parameters for what they give. */
+static void check_inverse_gradient(const provider *p) {
+  const glow__splines *k = &p->kernels->splines;
+  splines s = random_splines(1 + below(150));
+  float *one = array(s.n, sizeof *one), *v = array(s.n, sizeof *v), *bend = array(s.n, sizeof *v);
+  float *dy = copy_of(s.dy, s.n, sizeof *dy), *d_raw = array(s.n * s.numbers, sizeof *d_raw);
+  float *expected = array(s.n * s.numbers, sizeof *expected);
+  double *none = array(s.n, sizeof *none);
+  for (int64_t i = 0; i < s.n; i++) {
+    one[i] = 1;
+    bend[i] = 0;
+    none[i] = 0;
+  }
+  k->gradient(&s.spline, s.n, s.raw, s.x, one, none, one, NULL);
+  k->gradient(&s.spline, s.n, s.raw, s.x, bend, s.d_log, bend, NULL);
+  for (int64_t i = 0; i < s.n; i++)
+    v[i] = -(s.dy[i] + bend[i]) / one[i];
+  k->gradient(&s.spline, s.n, s.raw, s.x, v, s.d_log, one, expected);
+  k->inverse_gradient(&s.spline, s.n, s.raw, s.x, dy, s.d_log, dy, d_raw);
+  for (int64_t i = 0; i < s.n; i++) { /* all that is rounded to float32 is v and what makes it */
+    double size = 1 + fabs((double)v[i]) * (1 + fabs((double)bend[i]));
+    near_to("gradient of y", i, 0, (double)dy[i], -(double)v[i], 1e-6 * size);
+    for (int64_t j = 0; j < s.numbers; j++)
+      near_to("gradient", i, j, (double)d_raw[i * s.numbers + j],
+              (double)expected[i * s.numbers + j], 1e-5 * size * s.spline.bound);
+  }
+  splines part = part_of(&s, s.n / 2, s.n - s.n / 2);
+  k->inverse_gradient(&part.spline, part.n, part.raw, part.x, part.dy, part.d_log, v, expected);
+  same_bits("gradient of y", v, dy + s.n / 2, (size_t)part.n * sizeof *v);
+  same_bits("gradient", expected, d_raw + s.n / 2 * s.numbers,
+            (size_t)(part.n * s.numbers) * sizeof *d_raw);
+}
+
 static void check_spline_places(const provider *p) {
   splines s = random_splines(1 + below(150));
   results all = results_of(p, &s);
@@ -539,6 +572,12 @@ static void call_gradient(const void *arg) {
   t->k->gradient(&t->s.spline, BENCH, t->s.raw, t->s.x, t->s.dy, t->s.d_log, t->y, t->d_raw);
 }
 
+static void call_inverse_gradient(const void *arg) {
+  const timed *t = arg;
+  t->k->inverse_gradient(&t->s.spline, BENCH, t->s.raw, t->s.x, t->s.dy, t->s.d_log, t->y,
+                         t->d_raw);
+}
+
 static void bench(const provider *p, void (*call)(const void *arg), int64_t arrays) {
   timed t = timed_of(p);
   bench_case("384 splines of 8 bins",
@@ -554,6 +593,9 @@ static void bench_inverse(const provider *p) {
 static void bench_gradient(const provider *p) {
   bench(p, call_gradient, 2);
 }
+static void bench_inverse_gradient(const provider *p) {
+  bench(p, call_inverse_gradient, 2);
+}
 
 #define SLOT(member) offsetof(glow__kernels, splines.member)
 const row spline_rows[MOST_ROWS] = {
@@ -565,4 +607,6 @@ const row spline_rows[MOST_ROWS] = {
     {"spline errors", SLOT(forward), 1, check_errors, NULL},
     {"spline_inverse", SLOT(inverse), 20, check_splines, bench_inverse},
     {"spline_gradient", SLOT(gradient), 20, check_splines, bench_gradient},
+    {"spline_inverse_gradient", SLOT(inverse_gradient), 20, check_inverse_gradient,
+     bench_inverse_gradient},
 };
