@@ -55,9 +55,10 @@ glow_status glow__collective_start(glow__collective *c, void *elements, int64_t 
   if (c->over != GLOW_OK)
     return collective_over(c);
   glow__callback_begin(&callback);
-  return collective_called(c, &callback,
-                           c->table.sum_start(elements, count, type, request, c->table.payload),
-                           "sum_start of the collective");
+  glow_status status = c->table.sum_start(elements, count, type, request, c->table.payload);
+  if (status == GLOW_E_UNSUPPORTED && type == GLOW_SUM_BFLOAT16) /* as it may: nothing has ended */
+    return glow__callback_end(&callback, status, 0, "a sum of bfloat16 by the collective");
+  return collective_called(c, &callback, status, "sum_start of the collective");
 }
 
 /* Also after a failure: the engine may still use the memory of what was begun. */

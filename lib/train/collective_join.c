@@ -42,8 +42,8 @@ static glow_status check_same(const glow_trainer *t) {
   for (int32_t r = 1; r < glow__trainer_ranks(t); r++)
     for (int32_t i = STEPS; i < ALL; i++)
       if (glow__trainer_told(t, r)[i] != first[i])
-        return glow_error(GLOW_E_STATE, "step refused: rank %d and rank 0 differ in %s: %.9g, %.9g",
-                          (int)r, names[i], glow__trainer_told(t, r)[i], first[i]);
+        return glow_error(GLOW_E_STATE, "rank %d and rank 0 differ in %s: %.9g, %.9g", (int)r,
+                          names[i], glow__trainer_told(t, r)[i], first[i]);
   return GLOW_OK;
 }
 

@@ -45,11 +45,18 @@ static glow_status collective_fill(glow__collective *c, glow_trainer *t,
   return glow__buckets_create(c, glow__optimizer_rates(t->optimizer));
 }
 
+/* An engine may have no sums of bfloat16: better known now than in a step. */
+static glow_status try_sum(glow__collective *c) {
+  float zero = 0.0f;
+  return glow__collective_sum(c, &zero, 1, c->options.sums);
+}
+
 static glow_status collective_join(glow__collective *c, glow_trainer *t,
                                    const glow_collective_options *options) {
   glow_status status = collective_fill(c, t, options);
   GLOW_TRY(glow__collective_tell(c, status, GLOW_CALL_JOIN, NULL, 0));
   GLOW_TRY(glow__collective_compare(c, t));
+  GLOW_TRY(try_sum(c));
   return glow__collective_share_state(c, t);
 }
 

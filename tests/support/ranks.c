@@ -25,29 +25,35 @@ static uint16_t rounded(float v) {
   return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1)) >> 16);
 }
 
+static float given(const helper_ranks *all, float v) {
+  return all->rounds ? widen(rounded(v)) : v;
+}
+
 /* Element i of all ranks, in the order of ranks. */
-static void add_element(const helper_ranks_call *c, int32_t size, int64_t i) {
+static void add_element(const helper_ranks *all, const helper_ranks_call *c, int64_t i) {
+  const int32_t size = all->size;
   double wide = 0.0;
   float sum = 0.0f;
   for (int32_t r = 0; r < size; r++)
     if (c->type == GLOW_SUM_FLOAT64)
       wide = r ? wide + ((double *)c->elements[r])[i] : ((double *)c->elements[r])[i];
     else if (c->type == GLOW_SUM_FLOAT32)
-      sum = r ? sum + ((float *)c->elements[r])[i] : ((float *)c->elements[r])[i];
+      sum = r ? sum + given(all, ((float *)c->elements[r])[i])
+              : given(all, ((float *)c->elements[r])[i]);
     else
       sum += widen(((uint16_t *)c->elements[r])[i]);
   for (int32_t r = 0; r < size; r++)
     if (c->type == GLOW_SUM_FLOAT64)
       ((double *)c->elements[r])[i] = wide;
     else if (c->type == GLOW_SUM_FLOAT32)
-      ((float *)c->elements[r])[i] = sum;
+      ((float *)c->elements[r])[i] = given(all, sum);
     else
       ((uint16_t *)c->elements[r])[i] = rounded(sum);
 }
 
 static void finish(const helper_ranks *all, helper_ranks_call *c) {
   for (int64_t i = 0; c->type && i < c->count; i++)
-    add_element(c, all->size, i);
+    add_element(all, c, i);
   for (int32_t r = 0; !c->type && r < all->size; r++)
     if (r != c->root)
       memcpy(c->elements[r], c->elements[c->root], (size_t)c->count);
@@ -122,6 +128,8 @@ static glow_status sum_start(void *elements, int64_t count, int32_t type, void *
   helper_rank *r = payload;
   pthread_mutex_lock(&r->all->lock);
   glow_status status = begin_call(r);
+  if (status == GLOW_OK && type == GLOW_SUM_BFLOAT16 && r->all->no_bfloat16)
+    status = glow_error(GLOW_E_UNSUPPORTED, "the engine has no sums of bfloat16");
   if (status == GLOW_OK)
     status = arrive(r, elements, count, type, 0, (helper_ranks_call **)request);
   pthread_mutex_unlock(&r->all->lock);
@@ -149,6 +157,10 @@ static glow_status broadcast(void *bytes, int64_t size, int32_t root, void *payl
     status = await(r, call);
   pthread_mutex_unlock(&r->all->lock);
   return status;
+}
+
+static void progress(void *payload) {
+  ((helper_rank *)payload)->progressed++;
 }
 
 static void abort_job(const char *why, void *payload) {
@@ -189,7 +201,7 @@ void ranks_run(helper_ranks *all, int32_t size, rank_fn fn, void *payload) {
     helper_rank *r = &all->at[i];
     *r = (helper_rank){.all = all, .number = i, .payload = payload};
     r->collective = (glow_collective){
-        sizeof r->collective, i, size, sum_start, sum_wait, NULL, broadcast, abort_job, r};
+        sizeof r->collective, i, size, sum_start, sum_wait, progress, broadcast, abort_job, r};
   }
   for (int32_t i = 0; i < size; i++)
     if (pthread_create(&threads[i], NULL, run_rank, &all->at[i]) != 0)

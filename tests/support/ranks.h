@@ -33,6 +33,7 @@ typedef struct helper_rank {
   glow_collective collective; /* for glow_trainer_set_collective */
   char text[1200];            /* the first thing that went wrong: rank_ok */
   int32_t aborts;
+  int64_t progressed; /* calls of progress */
   bool left;
   void *payload;
 } helper_rank;
@@ -44,6 +45,8 @@ typedef struct helper_ranks {
   int32_t fail_rank; /* whose call fails, */
   int64_t fail_at;   /* and which, from 1; 0: none */
   bool silent;       /* it fails without a text */
+  bool no_bfloat16;  /* sums of them are refused */
+  bool rounds;       /* sums of float32 are rounded like those of bfloat16, without feedback */
   pthread_mutex_t lock;
   pthread_cond_t moved;
   bool over, mismatch; /* mismatch: calls that do not belong together have met */

@@ -10,7 +10,6 @@ enum { STEPS = 20 };
 /* One job: who trains on which part, and what comes of it. */
 typedef struct job {
   const subject *subject;
-  data data;
   int32_t ranks;             /* 0: one process without a collective */
   int64_t parts[RANKS_MOST]; /* samples of each rank; their sum is TOTAL */
   glow_collective_options options;
@@ -18,6 +17,9 @@ typedef struct job {
   bool perturbed;    /* before it is joined, all ranks but 0 are something else */
   const char *held;  /* prefix of what is held, or NULL */
   int32_t objective; /* of steps towards a target */
+  bool plain;        /* trained by plain gradient descent */
+  bool rounds;       /* gradients go into sums as bfloat16, without feedback */
+  int64_t progressed;
   uint64_t hashes[RANKS_MOST][STEPS + 2]; /* of first values, and after each step */
   double losses[STEPS], class_losses[STEPS], accuracies[STEPS], norms[STEPS];
   glow_step_report report; /* of the last step, of rank 0 */
@@ -35,6 +37,7 @@ static job *new_job(const subject *s, int32_t ranks) {
   j->options = (glow_collective_options)GLOW_COLLECTIVE_OPTIONS_INIT;
   j->options.bucket_bytes = 4096; /* several, although models are small */
   j->steps = STEPS;
+  j->estimate = (glow_importance)GLOW_IMPORTANCE_INIT;
   for (int32_t r = 0; r < ranks; r++)
     j->parts[r] = TOTAL / ranks;
   if (!ranks)
@@ -131,6 +134,8 @@ static void train(helper_rank *r, const bench *b, const data *d) {
   if (j->objective && !RANK_OK(r, glow_model_set_initialised(b->model)))
     return;
   j->hashes[r->number][0] = hash_of(b);
+  if (j->rounds && r->number == 0)
+    r->all->rounds = true;
   for (int64_t s = 0; s < j->steps; s++) {
     glow_step_report report = GLOW_STEP_REPORT_INIT;
     if (!RANK_OK(r, step(b, j, d, s, r->number, &report)))
@@ -143,11 +148,17 @@ static void train(helper_rank *r, const bench *b, const data *d) {
     keep(j, b);
 }
 
+static const glow_optimizer_options plain = {
+    sizeof(glow_optimizer_options), GLOW_OPTIMIZER_SGD, 0, 0.0, 0.0, 1e-8, 0.0};
+
 static void run_rank(helper_rank *r) {
   const job *j = r->payload;
+  subject s = *j->subject;
   bench b = {NULL, NULL, NULL, 0};
   data d;
-  if (open_bench(r, j->subject, &b)) {
+  if (j->plain)
+    s.options.optimizer = &plain;
+  if (open_bench(r, &s, &b)) {
     make_data(&d, b.dims);
     train(r, &b, &d);
     free_data(&d);
@@ -164,6 +175,7 @@ static void run_job(job *j) {
     if (all->at[r].text[0])
       fail_msg("%s: %s", j->subject->name, all->at[r].text);
   assert_false(all->mismatch);
+  j->progressed = all->at[0].progressed;
   free(all);
 }
 
@@ -256,11 +268,148 @@ static void test_reconstructed(void **state) {
   compare(&subjects[RECONSTRUCTED], 2, unequal);
 }
 
+/* ---- what is given to all ---------------------------------------------------------------------- */
+
+static void test_state_of_rank_0(void **state) {
+  job *one = new_job(&subjects[CLASSES], 0), *j = new_job(&subjects[CLASSES], 4);
+  (void)state;
+  j->perturbed = true;
+  run_job(one);
+  run_job(j);
+  same_training(j, one);
+  free_job(one);
+  free_job(j);
+}
+
+/* ---- held tensors ------------------------------------------------------------------------------ */
+
+static int64_t held_floats(const job *j) {
+  bench b;
+  helper_rank r = {.text = ""};
+  int64_t floats = 0;
+  assert_true(open_bench(&r, j->subject, &b));
+  for (int32_t i = 0; i < b.model->tensor_count; i++)
+    if (b.model->tensors[i].trainable &&
+        strncmp(b.model->tensors[i].name, j->held, strlen(j->held)) == 0)
+      floats += b.model->tensors[i].elements;
+  close_bench(&b);
+  return floats;
+}
+
+static void test_held_is_not_sent(void **state) {
+  static const char *const prefixes[] = {"level0", "level0.step1.coupling", "level1.step0.invconv",
+                                         "prior"};
+  (void)state;
+  for (int i = 0; i < 4; i++) {
+    job *one = new_job(&subjects[GLOW], 0), *j = new_job(&subjects[GLOW], 2);
+    one->held = j->held = prefixes[i];
+    run_job(one);
+    run_job(j);
+    same_training(j, one);
+    assert_true(held_floats(j) > 0);
+    assert_int_equal(j->report.sum_bytes, (int64_t)j->bytes - 4 * held_floats(j));
+    free_job(one);
+    free_job(j);
+  }
+}
+
+/* ---- targets ----------------------------------------------------------------------------------- */
+
+static void compare_targets(int32_t objective, int32_t ranks, const int64_t *parts) {
+  job *one = new_job(&subjects[TARGETS], 0), *j = new_job(&subjects[TARGETS], ranks);
+  for (int32_t r = 0; r < ranks; r++)
+    j->parts[r] = parts[r];
+  one->objective = j->objective = objective;
+  run_job(one);
+  run_job(j);
+  same_training(j, one);
+  assert_int_equal(j->estimate.count, TOTAL);
+  near(j, "log Z", j->estimate.log_z, one->estimate.log_z);
+  near(j, "its error", j->estimate.log_z_error, one->estimate.log_z_error);
+  near(j, "the effective sample size", j->estimate.ess, one->estimate.ess);
+  free_job(one);
+  free_job(j);
+}
+
+static void test_targets(void **state) {
+  static const int64_t halves[] = {4, 4}, unequal[] = {1, 5, 2};
+  (void)state;
+  compare_targets(GLOW_REVERSE_KL, 2, halves);
+  compare_targets(GLOW_REVERSE_KL, 3, unequal);
+  compare_targets(GLOW_FORWARD_KL, 2, halves);
+  compare_targets(GLOW_FORWARD_KL, 3, unequal);
+}
+
+/* ---- the report -------------------------------------------------------------------------------- */
+
+static void test_report(void **state) {
+  job *one = new_job(&subjects[GLOW], 0), *j = new_job(&subjects[GLOW], 2);
+  (void)state;
+  one->steps = j->steps = 2;
+  run_job(one);
+  run_job(j);
+  const glow_step_report *alone = &one->report, *r = &j->report;
+  assert_true(alone->sum_seconds == 0.0 && alone->wait_seconds == 0.0);
+  assert_true(alone->small_seconds == 0.0 && alone->sum_bytes == 0);
+  assert_true(r->sum_seconds > 0.0 && r->wait_seconds >= 0.0 && r->small_seconds > 0.0);
+  assert_true(r->wait_seconds <= r->sum_seconds);
+  assert_int_equal(r->sum_bytes, j->bytes);
+  assert_true(j->progressed > 0);
+  free_job(one);
+  free_job(j);
+}
+
+/* ---- bfloat16 ---------------------------------------------------------------------------------- */
+
+static job *job_of_sums(int32_t ranks, int32_t sums, bool rounds) {
+  job *j = new_job(&subjects[GLOW], ranks);
+  j->plain = true;
+  j->options.sums = sums;
+  j->rounds = rounds;
+  run_job(j);
+  same_on_all(j);
+  return j;
+}
+
+/* Plain gradient descent, so that what rounding leaves out adds up: with feedback it is that of one
+ * step, and without it that of all. What an engine rounds when it adds up is in both, but on one
+ * rank, where nothing is added. */
+static void check_feedback(int32_t ranks, double most) {
+  job *exact = job_of_sums(ranks, GLOW_SUM_FLOAT32, false);
+  job *feedback = job_of_sums(ranks, GLOW_SUM_BFLOAT16, false);
+  job *rounded = job_of_sums(ranks, GLOW_SUM_FLOAT32, true);
+  const int64_t count = (int64_t)(exact->bytes / sizeof(float));
+  double with = relative(feedback->parameters, exact->parameters, count);
+  double without = relative(rounded->parameters, exact->parameters, count);
+  printf("%d ranks: parameters are %.3g off with error feedback, %.3g without\n", (int)ranks, with,
+         without);
+  assert_true(with > 0.0 && with < most * without);
+  assert_int_equal(feedback->report.sum_bytes, exact->report.sum_bytes / 2);
+  for (int64_t s = 0; s < exact->steps; s++)
+    assert_true(fabs(feedback->losses[s] - exact->losses[s]) < 1e-3);
+  free_job(exact);
+  free_job(feedback);
+  free_job(rounded);
+}
+
+static void test_bfloat16(void **state) {
+  (void)state;
+  check_feedback(1, 0.5);
+  check_feedback(4, 1.2); /* what is rounded as it is added up weighs most */
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_glow),          cmocka_unit_test(test_batch_normalisation),
-      cmocka_unit_test(test_vectors),       cmocka_unit_test(test_classes),
+      cmocka_unit_test(test_glow),
+      cmocka_unit_test(test_batch_normalisation),
+      cmocka_unit_test(test_vectors),
+      cmocka_unit_test(test_classes),
       cmocka_unit_test(test_reconstructed),
+      cmocka_unit_test(test_state_of_rank_0),
+      cmocka_unit_test(test_held_is_not_sent),
+      cmocka_unit_test(test_targets),
+      cmocka_unit_test(test_report),
+      cmocka_unit_test(test_bfloat16),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
