@@ -70,7 +70,6 @@ typedef struct glow__collective {
   char why[GLOW_TOLD_TEXT];
   glow__told *told; /* [size] */
   double small_seconds;
-  double gradient_norm; /* of the last step: where ranks have parted, it differs */
   glow__buckets buckets;
 } glow__collective;
 

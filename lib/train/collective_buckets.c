@@ -163,7 +163,6 @@ void glow__trainer_sum_commit(glow_trainer *t, glow_step_report *report) {
   if (!c)
     return;
   glow__buckets_commit(c);
-  c->gradient_norm = report->gradient_norm;
   report->sum_seconds = c->buckets.ended - c->buckets.started;
   report->wait_seconds = c->buckets.waited;
   report->small_seconds = c->small_seconds;

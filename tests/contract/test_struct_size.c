@@ -1,6 +1,7 @@
 /* The rules of struct_size, for each struct of options, each table that a caller fills, and the
  * structs that the library fills. SPDX-License-Identifier: MIT */
 #include "../support/model_helpers.h"
+#include "../support/one_rank.h"
 
 #include <glow/sys/check.h>
 
@@ -356,6 +357,25 @@ static glow_status read_evaluation(const bench *b, const void *evaluation) {
   return glow_evaluate(b->ws, &batch, 0, (glow_evaluation *)(uintptr_t)evaluation);
 }
 
+static glow_status read_collective(const bench *b, const void *table) {
+  return glow_trainer_set_collective(b->trainer, table, NULL);
+}
+
+static glow_status read_collective_options(const bench *b, const void *options) {
+  const glow_collective collective = one_rank();
+  return glow_trainer_set_collective(b->trainer, &collective, options);
+}
+
+static void test_collectives(void **state) {
+  bench *b = *state;
+  const glow_collective collective = one_rank();
+  const glow_collective_options options = GLOW_COLLECTIVE_OPTIONS_INIT;
+  check_size(b, "glow_collective", read_collective, &collective, sizeof collective,
+             sizeof collective, true);
+  check_size(b, "glow_collective_options", read_collective_options, &options, sizeof options,
+             sizeof options, false);
+}
+
 static void test_objectives(void **state) {
   bench *b = *state;
   const glow_evaluation evaluation = GLOW_EVALUATION_INIT;
@@ -390,10 +410,8 @@ static void test_filled_objectives(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      TEST(struct_sizes),
-      TEST(filled_structs),
-      TEST(objectives),
-      TEST(filled_objectives),
+      TEST(struct_sizes), TEST(filled_structs),    TEST(objectives),
+      TEST(collectives),  TEST(filled_objectives),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* Memory runs out in workspaces, initialisation, optimizers and trainers, on models of all kinds:
  * training keeps activations, reconstructs them or fits them into a budget, packs weights once or
  * each time, with classes, conditions, pixels and averages. SPDX-License-Identifier: MIT */
+#include "../support/one_rank.h"
 #include "each_allocation.h"
 #include "models.h"
 
@@ -368,6 +369,37 @@ static glow_status set_loss(trial *t) {
   return status;
 }
 
+static glow_status set_collective(trial *t) {
+  const subject *s = t->subject;
+  const glow_collective collective = one_rank();
+  glow_collective_options o = GLOW_COLLECTIVE_OPTIONS_INIT;
+  o.sums = GLOW_SUM_BFLOAT16;
+  return glow_trainer_set_collective(s->trainer, &collective, &o);
+}
+
+/* With room for the samples of all ranks. */
+static void make_joined_trainer(trial *t) {
+  make_trainer(t);
+  OK(set_collective(t));
+}
+
+static void test_collective(void **state) {
+  int32_t count;
+  const model_case *cases = model_cases(&count);
+  (void)state;
+  for (int32_t i = 0; i < count; i++) {
+    const choice c = {&cases[i], &trainings[1]};
+    if (strncmp(cases[i].name, "glow classi", 11) != 0)
+      continue;
+    each_allocation(&(operation){"glow_trainer_set_collective", make_trainer, set_collective,
+                                 fold_subject, destroy_subject},
+                    &c);
+    each_allocation(&(operation){"glow_trainer_initialise_batch, joined", make_joined_trainer,
+                                 initialise_batch, fold_subject, destroy_subject},
+                    &c);
+  }
+}
+
 static void test_trainer(void **state) {
   int32_t count;
   const model_case *cases = model_cases(&count);
@@ -415,9 +447,10 @@ static void test_optimizer(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_workspace), cmocka_unit_test(test_initialise),
-      cmocka_unit_test(test_train),     cmocka_unit_test(test_trainer),
-      cmocka_unit_test(test_optimizer), cmocka_unit_test(test_evaluation),
+      cmocka_unit_test(test_workspace),  cmocka_unit_test(test_initialise),
+      cmocka_unit_test(test_train),      cmocka_unit_test(test_trainer),
+      cmocka_unit_test(test_collective), cmocka_unit_test(test_optimizer),
+      cmocka_unit_test(test_evaluation),
   };
   return cmocka_run_group_tests(tests, NULL, each_allocation_report);
 }

@@ -6,6 +6,7 @@
 
 #include <glow/sys/base.h>
 
+#include "../support/one_rank.h"
 #include "api.h"
 
 /* ---- optimizers ------------------------------------------------------------------------------ */
@@ -357,6 +358,11 @@ void api_evaluate(api *a) {
     PROMISE(e.count + e.failed == i * t.count);
     PROMISE(!e.count || batch.weights || isfinite(e.log_prob));
   }
+  const glow_collective collective = one_rank();
+  const double mean = e.log_prob;
+  PROMISE(CALL(a, glow_evaluation_join(&e, t.model, &collective)) == GLOW_OK);
+  PROMISE(e.count + e.failed == 2 * t.count &&
+          (isnan(mean) || fabs(e.log_prob - mean) <= 1e-9 * fabs(mean)));
 }
 
 void api_importance(api *a) {
@@ -503,6 +509,7 @@ void api_trainer_change(api *a) {
   training t;
   glow_schedule schedule = GLOW_SCHEDULE_INIT;
   glow_trainer_options options = GLOW_TRAINER_OPTIONS_INIT;
+  const glow_collective collective = one_rank();
   if (!start(a, &t))
     return;
   uint8_t form = api_byte(a);
@@ -518,6 +525,8 @@ void api_trainer_change(api *a) {
     CALL(a, glow_trainer_set_schedule(t.trainer, OPTIONS(a, schedule, schedule_fields, 3)));
     break;
   default:
+    if (form & 64)
+      CALL(a, glow_trainer_set_collective(t.trainer, form & 128 ? NULL : &collective, NULL));
     if (CALL(a, glow_trainer_get_options(t.trainer, &options)) == GLOW_OK)
       PROMISE(options.micro_batch > 0 && options.optimizer && options.schedule);
     PROMISE(!t.trainer || glow_trainer_workspace(t.trainer));

@@ -83,11 +83,15 @@ typedef struct bench {
   glow_model *model;
   glow_trainer *trainer;
   int64_t dims;
+  counter *counter; /* of the context's allocations */
 } bench;
 
 static inline bool open_bench(helper_rank *r, const subject *s, bench *b) {
   glow_context_options options = GLOW_CONTEXT_OPTIONS_INIT;
+  *b = (bench){.counter = calloc(1, sizeof(counter))};
+  glow_allocator allocator = {sizeof allocator, counted_alloc, counted_free, b->counter};
   options.threads = 1;
+  options.allocator = &allocator;
   if (!RANK_OK(r, glow_context_create(&options, &b->context)) ||
       !RANK_OK(r, s->make(b->context, &b->model)) ||
       !RANK_OK(r, glow_trainer_create(b->model, &s->options, &b->trainer)))
@@ -100,6 +104,7 @@ static inline void close_bench(bench *b) {
   glow_trainer_destroy(&b->trainer);
   glow_model_destroy(&b->model);
   glow_context_destroy(&b->context);
+  free(b->counter);
 }
 
 /* Of all that a trainer has: it is the same on all ranks, and a refused call leaves it. */

@@ -154,7 +154,7 @@ static const glow_optimizer_options plain = {
 static void run_rank(helper_rank *r) {
   const job *j = r->payload;
   subject s = *j->subject;
-  bench b = {NULL, NULL, NULL, 0};
+  bench b;
   data d;
   if (j->plain)
     s.options.optimizer = &plain;
@@ -268,7 +268,7 @@ static void test_reconstructed(void **state) {
   compare(&subjects[RECONSTRUCTED], 2, unequal);
 }
 
-/* ---- what is given to all ---------------------------------------------------------------------- */
+/* ---- what is given to all -------------------------------------------------------------------- */
 
 static void test_state_of_rank_0(void **state) {
   job *one = new_job(&subjects[CLASSES], 0), *j = new_job(&subjects[CLASSES], 4);
@@ -281,7 +281,7 @@ static void test_state_of_rank_0(void **state) {
   free_job(j);
 }
 
-/* ---- held tensors ------------------------------------------------------------------------------ */
+/* ---- held tensors ---------------------------------------------------------------------------- */
 
 static int64_t held_floats(const job *j) {
   bench b;
@@ -313,7 +313,7 @@ static void test_held_is_not_sent(void **state) {
   }
 }
 
-/* ---- targets ----------------------------------------------------------------------------------- */
+/* ---- targets --------------------------------------------------------------------------------- */
 
 static void compare_targets(int32_t objective, int32_t ranks, const int64_t *parts) {
   job *one = new_job(&subjects[TARGETS], 0), *j = new_job(&subjects[TARGETS], ranks);
@@ -340,7 +340,7 @@ static void test_targets(void **state) {
   compare_targets(GLOW_FORWARD_KL, 3, unequal);
 }
 
-/* ---- the report -------------------------------------------------------------------------------- */
+/* ---- the report ------------------------------------------------------------------------------ */
 
 static void test_report(void **state) {
   job *one = new_job(&subjects[GLOW], 0), *j = new_job(&subjects[GLOW], 2);
@@ -359,7 +359,7 @@ static void test_report(void **state) {
   free_job(j);
 }
 
-/* ---- bfloat16 ---------------------------------------------------------------------------------- */
+/* ---- bfloat16 -------------------------------------------------------------------------------- */
 
 static job *job_of_sums(int32_t ranks, int32_t sums, bool rounds) {
   job *j = new_job(&subjects[GLOW], ranks);
