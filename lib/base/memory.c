@@ -62,15 +62,39 @@ static void *memory_allocate(const glow_allocator *allocator, size_t bytes) {
   return block;
 }
 
+typedef struct zeroed {
+  char *block;
+  size_t bytes;
+} zeroed;
+
+static size_t pieces_of(size_t bytes) {
+  return bytes / GLOW_PIECE + (bytes % GLOW_PIECE != 0);
+}
+
+static void zero_piece(void *arg, uint32_t piece, uint32_t worker) {
+  const zeroed *z = arg;
+  size_t at = (size_t)piece * GLOW_PIECE;
+  size_t here = z->bytes - at < GLOW_PIECE ? z->bytes - at : GLOW_PIECE;
+  (void)worker;
+  if (here == GLOW_PIECE)
+    glow__populate(z->block + at, here);
+  memset(z->block + at, 0, here);
+}
+
 void *glow__allocate(const glow_allocator *allocator, size_t bytes) {
-  char *block = memory_allocate(allocator, bytes);
-  for (size_t at = 0; block && at < bytes; at += GLOW_PIECE) {
-    size_t here = bytes - at < GLOW_PIECE ? bytes - at : GLOW_PIECE;
-    if (here == GLOW_PIECE)
-      glow__populate(block + at, here);
-    memset(block + at, 0, here);
-  }
-  return block;
+  zeroed z = {memory_allocate(allocator, bytes), bytes};
+  for (size_t piece = 0; z.block && piece < pieces_of(bytes); piece++)
+    zero_piece(&z, (uint32_t)piece, 0);
+  return z.block;
+}
+
+void *glow__allocate_spread(glow_context *context, size_t bytes) {
+  zeroed z = {memory_allocate(&context->allocator, bytes), bytes};
+  if (z.block && pieces_of(bytes) > 1)
+    glow_context_run(context, (uint32_t)pieces_of(bytes), zero_piece, &z);
+  else if (z.block)
+    memset(z.block, 0, bytes);
+  return z.block;
 }
 
 void *glow__allocate_unset(glow_context *context, size_t bytes) {

@@ -265,7 +265,8 @@ const glow_model *glow__builder_model(const glow_builder *builder) {
 static glow_status builder_allocate(glow_model *model) {
   glow_context *context = model->context;
   if (!model->parameters)
-    model->parameters = glow_allocate(context, (size_t)model->parameter_count * sizeof(float) + 1);
+    model->parameters =
+        glow__allocate_spread(context, (size_t)model->parameter_count * sizeof(float) + 1);
   model->fixed = glow_allocate(context, (size_t)model->fixed_count * 4 + 1);
   model->derived = glow_allocate(context, (size_t)model->derived_size + 1);
   if (!model->parameters || !model->fixed || !model->derived)

@@ -100,7 +100,7 @@ glow_status glow_workspace_create(const glow_model *model, const glow_workspace_
   GLOW_TRY(workspace_read_options(model, options, &o));
   glow_status status = glow__plan_make(model, &o, &plan, &store);
   if (status == GLOW_OK) {
-    *out = glow_allocate(model->context, (size_t)glow__plan_bytes(model, &plan));
+    *out = glow__allocate_spread(model->context, (size_t)glow__plan_bytes(model, &plan));
     if (*out) {
       workspace_fill(model, &o, &plan, store, *out);
       glow__live_add(*out, GLOW_LIVE_WORKSPACE);

@@ -358,9 +358,9 @@ static glow_status optimizer_allocate(glow_optimizer *o) {
   GLOW_TRY(glow__rates_create(o->model, &o->rates));
   choose_slots(o);
   o->kept = glow_allocate(o->context, o->slots * (size_t)o->slot_size * sizeof(float));
-  o->m = o->kept ? glow_allocate(o->context, bytes) : NULL;
+  o->m = o->kept ? glow__allocate_spread(o->context, bytes) : NULL;
   if (o->m && has_v(o->options.kind))
-    o->v = glow_allocate(o->context, bytes);
+    o->v = glow__allocate_spread(o->context, bytes);
   return o->m && (o->v || !has_v(o->options.kind)) ? GLOW_OK : GLOW_E_MEMORY;
 }
 

@@ -92,7 +92,7 @@ static glow_status trainer_fill(glow_trainer *t) {
   }
   GLOW_TRY(make_target_room(t, elements));
   if (o->average) {
-    t->average = glow_allocate(t->context, (size_t)t->flat.count * sizeof(float));
+    t->average = glow__allocate_spread(t->context, (size_t)t->flat.count * sizeof(float));
     if (!t->average)
       return GLOW_E_MEMORY;
   }

@@ -215,6 +215,41 @@ static void test_memory_is_zeroed_and_aligned(void **state) {
   assert_int_equal(c.live, 0);
 }
 
+static uint32_t tasks_run;
+
+/* From the last to the first, as any order will do. */
+static void run_backwards(void *payload, glow_task_fn fn, void *arg, uint32_t tasks) {
+  (void)payload;
+  tasks_run += tasks;
+  for (uint32_t task = tasks; task-- > 0;)
+    fn(arg, task, 0);
+}
+
+/* Large blocks are zeroed by the executor, a piece in each task. */
+static void test_spread_memory(void **state) {
+  static const size_t sizes[] = {
+      0, 1, GLOW_PIECE, GLOW_PIECE + 1, 4 * GLOW_PIECE, 5 * GLOW_PIECE - 9};
+  static const uint32_t tasks[] = {0, 0, 0, 2, 4, 5};
+  counter c = {0, 0, 0};
+  glow_context context = {.allocator = {sizeof context.allocator, counted_alloc, counted_free, &c}};
+  (void)state;
+  context.executor = (glow_executor){sizeof context.executor, 2, 0, run_backwards, NULL};
+  for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+    tasks_run = 0;
+    unsigned char *bytes = glow__allocate_spread(&context, sizes[i]);
+    assert_non_null(bytes);
+    assert_int_equal(tasks_run, tasks[i]);
+    for (size_t k = 0; k < sizes[i]; k++)
+      if (bytes[k])
+        fail_msg("byte %zu of %zu is not 0", k, sizes[i]);
+    glow_release(&context, bytes);
+  }
+  c.fail_at = 1;
+  c.calls = 0;
+  assert_null(glow__allocate_spread(&context, 3 * GLOW_PIECE));
+  assert_int_equal(c.live, 0);
+}
+
 static void test_memory_that_is_not_there(void **state) {
   counter c = {0, 0, 1};
   glow_context context = {.allocator = {sizeof context.allocator, counted_alloc, counted_free, &c}};
@@ -351,6 +386,7 @@ int main(void) {
       cmocka_unit_test(test_table_copy_cuts),
       cmocka_unit_test(test_struct_fill),
       cmocka_unit_test(test_memory_is_zeroed_and_aligned),
+      cmocka_unit_test(test_spread_memory),
       cmocka_unit_test(test_memory_that_is_not_there),
       cmocka_unit_test(test_config_values),
       cmocka_unit_test(test_config_errors),
