@@ -67,15 +67,16 @@ static void end_job(helper_ranks *all) {
   pthread_cond_broadcast(&all->moved);
 }
 
-/* With the lock. */
-static glow_status begin_call(helper_rank *r) {
+/* With the lock. What is done when the job ends may still be waited for. */
+static glow_status begin_call(helper_rank *r, const helper_ranks_call *waits) {
   helper_ranks *all = r->all;
   r->called++;
   if (r->number == all->fail_rank && r->called == all->fail_at) {
     end_job(all);
     return all->silent ? GLOW_E_IO : glow_error(GLOW_E_IO, "the cable is cut");
   }
-  return all->over ? glow_error(GLOW_E_IO, "another rank has failed") : GLOW_OK;
+  return all->over && !(waits && waits->done) ? glow_error(GLOW_E_IO, "another rank has failed")
+                                              : GLOW_OK;
 }
 
 static glow_status mismatch(helper_ranks *all) {
@@ -127,7 +128,7 @@ static glow_status sum_start(void *elements, int64_t count, int32_t type, void *
                              void *payload) {
   helper_rank *r = payload;
   pthread_mutex_lock(&r->all->lock);
-  glow_status status = begin_call(r);
+  glow_status status = begin_call(r, NULL);
   if (status == GLOW_OK && type == GLOW_SUM_BFLOAT16 && r->all->no_bfloat16)
     status = glow_error(GLOW_E_UNSUPPORTED, "the engine has no sums of bfloat16");
   if (status == GLOW_OK)
@@ -139,7 +140,7 @@ static glow_status sum_start(void *elements, int64_t count, int32_t type, void *
 static glow_status sum_wait(void *request, void *payload) {
   helper_rank *r = payload;
   pthread_mutex_lock(&r->all->lock);
-  glow_status status = begin_call(r);
+  glow_status status = begin_call(r, request);
   if (status == GLOW_OK)
     status = await(r, request);
   pthread_mutex_unlock(&r->all->lock);
@@ -150,7 +151,7 @@ static glow_status broadcast(void *bytes, int64_t size, int32_t root, void *payl
   helper_rank *r = payload;
   helper_ranks_call *call = NULL;
   pthread_mutex_lock(&r->all->lock);
-  glow_status status = begin_call(r);
+  glow_status status = begin_call(r, NULL);
   if (status == GLOW_OK)
     status = arrive(r, bytes, size, 0, root, &call);
   if (status == GLOW_OK)
