@@ -4,7 +4,8 @@
 A program of CMocka counts with each of its cases, one that ends with a line "N passed, N failed"
 with those, any other as one. A case that did not report, because its program crashed or was
 stopped, has failed, and a program that failed has at least one failed case.
-SPDX-License-Identifier: MIT"""
+SPDX-License-Identifier: MIT
+"""
 import json
 import re
 import sys

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Checks small rules about text: line length, tabs, blanks at ends of lines, the licence's name in every
-# source, nothing left to be done, and that README's program is examples/minimal.c.
+# source, nothing left to be done, and that README's program is examples/score.c.
 # Usage: tidy.sh SOURCE_ROOT. SPDX-License-Identifier: MIT
 set -eu
 cd "$1"
@@ -16,7 +16,7 @@ sources="$sources meson.build meson_options.txt"
 [ ! -e .ci/run ] || sources="$sources .ci/run"
 
 for file in $sources; do
-  head -n 40 "$file" | grep -q 'SPDX-License-Identifier: MIT' || complain "$file: no licence"
+  head -n 40 "$file" | grep -q 'SPDX-License-Identifier[:] MIT' || complain "$file: no licence"
   awk -v file="$file" 'length($0) > 100 && file !~ /[.]sh$/ { print file ":" FNR ": over 100 columns"; bad = 1 }
     /[ \t]$/ { print file ":" FNR ": blank at the end"; bad = 1 }
     /\t/ { print file ":" FNR ": tab"; bad = 1 }
@@ -44,7 +44,7 @@ if grep -nE '(^|[^_a-zA-Z.>])(malloc|free|qsort)\(' lib/*/*.c lib/*/*.h |
 fi
 
 if [ -e README.md ]; then
-  sed -n '/^```c$/,/^```$/p' README.md | sed '/^```/d' | cmp -s - examples/minimal.c ||
-    complain "README.md's program is not examples/minimal.c"
+  sed -n '/^```c$/,/^```$/p' README.md | sed '/^```/d' | cmp -s - examples/score.c ||
+    complain "README.md's program is not examples/score.c"
 fi
 exit $failed

@@ -14,7 +14,7 @@ function plain(text) {
 
 # What of the line is comment becomes plain, until the comment ends.
 function comment_line(text,   end) {
-  gsub(/SPDX-License-Identifier: MIT/, "", text)
+  gsub(/SPDX-License-Identifier[:] MIT/, "", text)
   end = index(text, "*/")
   if (!end)
     return plain(text)

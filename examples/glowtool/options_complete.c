@@ -5,7 +5,8 @@
 #include "options_help.h"
 
 static const char made[] = "# Made by: sh tests/tool/test_man.sh GLOWTOOL docs/man --write\n# "
-                           "SPDX-License-Identifier: MIT\n";
+                           "SPDX-License-Identifier"
+                           ": MIT\n";
 
 /* Values that the option takes, or NULL: file names, or what nobody can guess. */
 static const option_choice *complete_choices(const option_row *row) {

@@ -46,7 +46,8 @@ static void man_text(const char *text) {
 
 void man_head(const char *page, const char *about) {
   printf(".\\\" Made by: sh tests/tool/test_man.sh GLOWTOOL docs/man --write\n"
-         ".\\\" SPDX-License-Identifier: MIT\n.TH ");
+         ".\\\" SPDX-License-Identifier"
+         ": MIT\n.TH ");
   for (const char *c = page; *c; c++)
     putchar(toupper((unsigned char)*c));
   puts(" 1 \"\" libglow \"glowtool\"\n.SH NAME");

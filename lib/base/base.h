@@ -64,9 +64,9 @@ void glow__release(const glow_allocator *allocator, void *memory);
  * on virtual machines takes longer than everything else that is done with the page. */
 enum { GLOW_PIECE = 1 << 21 };
 void glow__populate(void *memory, size_t bytes);
-/* Like glow_allocate, for large blocks that all threads work on: the context's executor zeroes it, a
- * piece in each task, so that pages come to lie with the threads that have the same share of other
- * runs. Not to be called in a task. */
+/* Like glow_allocate, for large blocks that all threads work on: the context's executor zeroes it,
+ * a piece in each task, so that pages come to lie with the threads that have the same share of
+ * other runs. Not to be called in a task. */
 void *glow__allocate_spread(glow_context *context, size_t bytes);
 /* Like glow_allocate, but not zeroed: for memory that is written as a whole at once. */
 void *glow__allocate_unset(glow_context *context, size_t bytes);

@@ -30,7 +30,7 @@ if [ "$companion" = mpi ]; then
 fi
 if [ "$1" = --map ]; then
   printf '/* What libglow.so exports: the functions that the public headers declare. Made by\n'
-  printf ' * tests/abi/symbols.sh --map, see docs/abi.md. SPDX-License-Identifier: MIT */\n'
+  printf ' * tests/abi/symbols.sh --map, see docs/abi.md. SPDX-License-Identifier%s MIT */\n' :
   printf 'GLOW_0 {\nglobal:\n'
   declared "$2" | sed 's/.*/  &;/'
   printf 'local:\n  *;\n};\n'

@@ -1,5 +1,6 @@
 """Sets libglow beside PyTorch, in turn, and prints ratios. See compare.sh.
-SPDX-License-Identifier: MIT"""
+SPDX-License-Identifier: MIT
+"""
 import argparse
 import json
 import os

@@ -6,7 +6,8 @@
 DATA_FOLDER has cifar10/{data_batch_1,test_batch}.bin, mnist/{train*,t10k*}-{images,labels}-* and
 tiny-imagenet/val32box*.bin (records of 3 x 32 x 32 bytes), plain or .xz. A model of digits and one
 of photographs, both grey and 16 x 16, are trained where RESULTS_FOLDER has none yet. Prints one
-line of JSON for each figure. Needs NumPy. SPDX-License-Identifier: MIT"""
+line of JSON for each figure. Needs NumPy. SPDX-License-Identifier: MIT
+"""
 import glob
 import json
 import lzma

@@ -199,7 +199,7 @@ class Glow:
 
     # --- the flow -----------------------------------------------------------------------------
     def forward(self, x, y=None, init=False):
-        """x [N,H,W,C] -> (latents, coarse last, logdet [N], log_prob [N]), without dequantisation."""
+        """x [N,H,W,C] -> (latents, coarse last; logdet [N]; log_prob [N]), not dequantised."""
         x = x.permute(0, 3, 1, 2)
         N = x.shape[0]
         logdet = torch.zeros(N, dtype=self.dtype)

@@ -2,7 +2,8 @@
 """Opens what libglow writes in Python: with the safetensors package where it is installed, and
 always with the small reader below, which is written from docs/format.md alone. Every tensor's
 name, type, shape and bytes are compared with what the C program says it wrote.
-Usage: check_safetensors.py WRITE_SAMPLES. SPDX-License-Identifier: MIT"""
+Usage: check_safetensors.py WRITE_SAMPLES. SPDX-License-Identifier: MIT
+"""
 import json
 import os
 import struct

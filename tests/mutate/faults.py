@@ -1,5 +1,6 @@
 """One fault as a change of a line, and the list of those that nobody can notice.
-SPDX-License-Identifier: MIT"""
+SPDX-License-Identifier: MIT
+"""
 import sys
 
 import sites

@@ -1,5 +1,6 @@
 """Sows faults into a copy of the library, one at a time, and names those that no test noticed.
-See tests/mutate.sh. SPDX-License-Identifier: MIT"""
+See tests/mutate.sh. SPDX-License-Identifier: MIT
+"""
 import argparse
 import collections
 import concurrent.futures

@@ -4,7 +4,8 @@ A fault is one small change that compiles: another constant, sign, operator or c
 `||`, or a statement left out. Left alone are comments, strings, preprocessor lines other than the
 values of macros, declarations, static assertions, and the arguments of calls that only make a
 message or a line of the log. The text is read as clang-format lays it out: an operator with blanks
-on both sides has two operands. SPDX-License-Identifier: MIT"""
+on both sides has two operands. SPDX-License-Identifier: MIT
+"""
 import re
 
 TOKEN = re.compile(

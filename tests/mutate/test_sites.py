@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Where faults are sown and where not, on a few lines of C. SPDX-License-Identifier: MIT"""
+"""Where faults are sown and where not, on a few lines of C. SPDX-License-Identifier: MIT
+"""
 import os
 import pathlib
 import sys

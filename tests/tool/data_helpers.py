@@ -1,5 +1,6 @@
 """What tests of glowtool's data share: files made byte by byte, reading them with print_samples,
-running the tool. The first two arguments are the programs. SPDX-License-Identifier: MIT"""
+running the tool. The first two arguments are the programs. SPDX-License-Identifier: MIT
+"""
 
 import json
 import os

@@ -1,7 +1,8 @@
 """PNG, JPEG and lossless WebP, byte by byte, with nothing but the standard library: PNG of every
 kind (ISO 15948), JPEG whose blocks have one value each, so that nothing is lost (ITU-T T.81), and
 WebP with at most two values of green (the specification of WebP's lossless bitstream).
-SPDX-License-Identifier: MIT"""
+SPDX-License-Identifier: MIT
+"""
 
 import struct
 import zlib

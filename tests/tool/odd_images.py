@@ -4,7 +4,8 @@ image_bytes.py; the checker reads them with the tool's own reader:
 
     python3 odd_images.py CHECKER [FOLDER]
 
-SPDX-License-Identifier: MIT"""
+SPDX-License-Identifier: MIT
+"""
 
 import os
 import struct

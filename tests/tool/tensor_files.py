@@ -1,5 +1,6 @@
 """Safetensors files for the tests of glowtool, with the standard library alone.
-SPDX-License-Identifier: MIT"""
+SPDX-License-Identifier: MIT
+"""
 import array
 import json
 import struct

@@ -2,7 +2,8 @@
 """glowtool doctor: a healthy model is healthy; each illness that is sown into its file is found,
 named by layer and number, and ends the run with code 1; what is printed for people and as JSON
 agrees.
-Usage: test_doctor.py GLOWTOOL. SPDX-License-Identifier: MIT"""
+Usage: test_doctor.py GLOWTOOL. SPDX-License-Identifier: MIT
+"""
 import array
 import json
 import math

@@ -3,7 +3,8 @@ is left out is said; what does not fit in memory is the same.
 
     python3 test_formats.py GLOWTOOL PRINT_SAMPLES
 
-SPDX-License-Identifier: MIT"""
+SPDX-License-Identifier: MIT
+"""
 
 import gzip
 import json

@@ -4,7 +4,8 @@ file and what is wrong, and none makes the reader take memory that the file does
 
     python3 test_hostile.py GLOWTOOL PRINT_SAMPLES
 
-SPDX-License-Identifier: MIT"""
+SPDX-License-Identifier: MIT
+"""
 
 import gzip
 import io

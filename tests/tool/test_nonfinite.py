@@ -2,7 +2,8 @@
 """Samples that are not finite, when they are read or because a model overflows on them: in each
 command of glowtool they get NaN (pixels 0), are counted and named by their own number, fail a run
 with --strict alone, and leave the results of the others as they are without them.
-Usage: test_nonfinite.py GLOWTOOL. SPDX-License-Identifier: MIT"""
+Usage: test_nonfinite.py GLOWTOOL. SPDX-License-Identifier: MIT
+"""
 import array
 import json
 import math

@@ -1,5 +1,6 @@
 """Results that replace files: what the tool writes keeps their permissions and the links that lead
-to them, whichever the format. Usage: test_replaced.py GLOWTOOL. SPDX-License-Identifier: MIT"""
+to them, whichever the format. Usage: test_replaced.py GLOWTOOL. SPDX-License-Identifier: MIT
+"""
 import os
 import stat
 import subprocess

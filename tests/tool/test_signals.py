@@ -3,7 +3,8 @@ commands leave a whole file or none.
 
     python3 test_signals.py GLOWTOOL
 
-SPDX-License-Identifier: MIT"""
+SPDX-License-Identifier: MIT
+"""
 
 import json
 import os

@@ -2,7 +2,8 @@
 """glowtool's files of tensors: encode, decode, score and sample against each other, in the shapes
 and types that the manual promises, read and written with the standard library alone; files larger
 than the memory that a command takes; and files that are wrong.
-Usage: test_tensors.py GLOWTOOL. SPDX-License-Identifier: MIT"""
+Usage: test_tensors.py GLOWTOOL. SPDX-License-Identifier: MIT
+"""
 import os
 import resource
 import subprocess

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """What glowtool sends to a terminal: a line that renews itself where that is wanted, and no escape
-codes anywhere else. Usage: test_terminal.py GLOWTOOL. SPDX-License-Identifier: MIT"""
+codes anywhere else. Usage: test_terminal.py GLOWTOOL. SPDX-License-Identifier: MIT
+"""
 import os
 import pty
 import subprocess

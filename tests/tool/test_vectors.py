@@ -3,7 +3,8 @@ file.
 
     python3 test_vectors.py GLOWTOOL PRINT_SAMPLES
 
-SPDX-License-Identifier: MIT"""
+SPDX-License-Identifier: MIT
+"""
 
 import csv
 import json

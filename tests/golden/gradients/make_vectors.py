@@ -16,7 +16,8 @@ Expected, computed in float64, of
 
 are KIND.value (x or z), KIND.logdet, KIND.log_prob, KIND.grad.input, KIND.grad.condition, and
 KIND.grad.TENSOR for each trainable tensor. Gradients are rounded to float32, to be half as large.
-SPDX-License-Identifier: MIT"""
+SPDX-License-Identifier: MIT
+"""
 import pathlib
 import random
 import sys

@@ -1,6 +1,7 @@
 """The models of libglow in float64: reads a model file and runs it, both ways, with PyTorch, which
 differentiates it. Written from docs/format.md and docs/conventions.md, with none of libglow's code;
-batch normalisations use their running averages. Arrays are NHWC. SPDX-License-Identifier: MIT"""
+batch normalisations use their running averages. Arrays are NHWC. SPDX-License-Identifier: MIT
+"""
 import json
 import math
 import struct
