@@ -78,7 +78,7 @@ static values take_values(const glow_model *model) {
   size_t bytes = 0;
   for (int32_t i = 0; i < count; i++)
     bytes += 4 * (size_t)tensor_of(model, i).elements;
-  values v = {model, malloc(bytes)};
+  values v = {model, malloc(bytes + 1)};
   if (!v.all)
     refuse("out of memory");
   bytes = 0;
