@@ -53,6 +53,8 @@ for part in build "$@"; do
     need_command gcovr gcovr
     need_command shellcheck shellcheck
     need_command valgrind valgrind
+    need_command doxygen doxygen
+    need_command mandoc mandoc
     [ -e /usr/share/i18n/locales/de_DE ] || missing="$missing locales" # whose point is a comma
     [ -e /usr/include/blis.h ] || ls /usr/include/*/blis.h > /dev/null 2>&1 ||
       missing="$missing libblis-dev"

@@ -42,8 +42,10 @@ def anchors(path):
     return found
 
 
-documents = sorted(root.glob("*.md")) + sorted(root.glob("docs/*.md")) + sorted(
-    root.glob(".github/**/*.md")
+documents = (
+    sorted(root.glob("*.md"))
+    + sorted(root.glob("docs/*.md"))
+    + sorted(root.glob(".github/**/*.md"))
 )
 reached, waiting = set(), [root / "README.md"]
 links = {}
