@@ -14,7 +14,7 @@ static int64_t bucket_floats(const glow__collective *c) {
 }
 
 /* Cuts [first, end), from its end. */
-static void cut(glow__collective *c, int64_t first, int64_t end) {
+static void buckets_cut(glow__collective *c, int64_t first, int64_t end) {
   glow__buckets *b = &c->buckets;
   while (end > first) {
     int64_t count = end - first < bucket_floats(c) ? end - first : bucket_floats(c);
@@ -24,7 +24,7 @@ static void cut(glow__collective *c, int64_t first, int64_t end) {
 }
 
 /* Neighbours that are trained, at whatever rates, are cut as one. */
-static void cut_all(glow__collective *c, const glow__rates *rates) {
+static void buckets_cut_all(glow__collective *c, const glow__rates *rates) {
   c->buckets.count = 0;
   for (int32_t i = rates->run_count - 1; i >= 0; i--) {
     int64_t end = rates->runs[i].end;
@@ -32,12 +32,12 @@ static void cut_all(glow__collective *c, const glow__rates *rates) {
       continue;
     while (i > 0 && rates->runs[i - 1].factor != 0.0)
       i--;
-    cut(c, i > 0 ? rates->runs[i - 1].end : 0, end);
+    buckets_cut(c, i > 0 ? rates->runs[i - 1].end : 0, end);
   }
 }
 
 /* As many as there are at most, whatever is held: a piece of each tensor ends none. */
-static glow_status make_room(glow__collective *c, int64_t parameters, int64_t tensors) {
+static glow_status buckets_make_room(glow__collective *c, int64_t parameters, int64_t tensors) {
   glow__buckets *b = &c->buckets;
   int64_t room = parameters / bucket_floats(c) + tensors + 1;
   if (room > INT32_MAX / 2)
@@ -47,7 +47,7 @@ static glow_status make_room(glow__collective *c, int64_t parameters, int64_t te
   return b->at ? GLOW_OK : GLOW_E_MEMORY;
 }
 
-static glow_status make_feedback(glow__collective *c, int64_t parameters) {
+static glow_status buckets_make_feedback(glow__collective *c, int64_t parameters) {
   glow__feedback *f = &c->buckets.feedback;
   f->rounded = glow_allocate(c->context, (size_t)parameters * sizeof *f->rounded);
   f->left = f->rounded ? glow_allocate(c->context, (size_t)parameters * sizeof *f->left) : NULL;
@@ -57,8 +57,8 @@ static glow_status make_feedback(glow__collective *c, int64_t parameters) {
 
 glow_status glow__buckets_create(glow__collective *c, const glow__rates *rates) {
   const int64_t parameters = glow_model_parameter_count(rates->model);
-  GLOW_TRY(make_room(c, parameters, glow_model_tensor_count(rates->model)));
-  return c->options.sums == GLOW_SUM_BFLOAT16 ? make_feedback(c, parameters) : GLOW_OK;
+  GLOW_TRY(buckets_make_room(c, parameters, glow_model_tensor_count(rates->model)));
+  return c->options.sums == GLOW_SUM_BFLOAT16 ? buckets_make_feedback(c, parameters) : GLOW_OK;
 }
 
 /* ---- a step ---------------------------------------------------------------------------------- */
@@ -66,7 +66,7 @@ glow_status glow__buckets_create(glow__collective *c, const glow__rates *rates) 
 void glow__buckets_begin(glow__collective *c, const glow__rates *rates, float *gradients,
                          bool ascending) {
   glow__buckets *b = &c->buckets;
-  cut_all(c, rates);
+  buckets_cut_all(c, rates);
   b->begun = 0;
   b->ascending = ascending;
   b->gradients = gradients;
@@ -132,7 +132,7 @@ void glow__buckets_commit(glow__collective *c) {
 /* ---- for a trainer, alone or not ------------------------------------------------------------- */
 
 /* glow__final_fn */
-static void final(int64_t first, int64_t end, void *payload) {
+static void gradients_final(int64_t first, int64_t end, void *payload) {
   glow__buckets_final(payload, first, end);
 }
 
@@ -142,7 +142,7 @@ void glow__trainer_sum_begin(glow_trainer *t, bool ascending) {
     return;
   glow__buckets_begin(c, glow__optimizer_rates(t->optimizer),
                       glow_workspace_gradients(t->workspace), ascending);
-  glow__workspace_set_final(t->workspace, final, c);
+  glow__workspace_set_final(t->workspace, gradients_final, c);
 }
 
 glow_status glow__trainer_sum_end(glow_trainer *t, bool ascending) {

@@ -20,11 +20,11 @@ static float *make_zeros(glow_context *context, int64_t samples, int64_t size) {
   return zeros;
 }
 
-static size_t parameter_bytes(const glow_model *model) {
+static size_t gather_parameter_bytes(const glow_model *model) {
   return (size_t)model->parameter_count * sizeof(float);
 }
 
-static size_t fixed_bytes(const glow_model *model) {
+static size_t gather_fixed_bytes(const glow_model *model) {
   return (size_t)model->fixed_count * 4;
 }
 
@@ -49,7 +49,8 @@ static glow_status whole_room(const glow_model *model, const glow_batch *b, int6
     return GLOW_E_MEMORY;
   if (b->labels)
     GLOW_TRY(whole_labels(w, samples));
-  w->kept = glow_allocate(w->context, parameter_bytes(model) + fixed_bytes(model) + 1);
+  w->kept =
+      glow_allocate(w->context, gather_parameter_bytes(model) + gather_fixed_bytes(model) + 1);
   return w->kept ? GLOW_OK : GLOW_E_MEMORY;
 }
 
@@ -95,8 +96,8 @@ static glow_status check_alike(const glow_trainer *t) {
   for (int32_t r = 1; r < glow__trainer_ranks(t); r++)
     for (int i = 0; i < 2; i++)
       if (glow__trainer_told(t, r)[i] != glow__trainer_told(t, 0)[i])
-        return glow_error(GLOW_E_ARGUMENT, "initialisation: rank %d gives %s %s, rank 0 %s", (int)r,
-                          glow__trainer_told(t, r)[i] != 0.0 ? "" : "no", names[i],
+        return glow_error(GLOW_E_ARGUMENT, "initialisation: rank %d gives %s%s, rank 0 %s", (int)r,
+                          glow__trainer_told(t, r)[i] != 0.0 ? "" : "no ", names[i],
                           glow__trainer_told(t, 0)[i] != 0.0 ? "does" : "does not");
   return GLOW_OK;
 }
@@ -110,7 +111,8 @@ glow_status glow__trainer_gather(glow_trainer *t, glow_status status, const glow
   GLOW_TRY(glow__trainer_tell(t, status, GLOW_CALL_INITIALISE, values, 2));
   GLOW_TRY(check_alike(t));
   write_part(t->model, b, x, joined->first, w);
-  memcpy(w->kept, t->model->parameters, parameter_bytes(t->model));
-  memcpy((char *)w->kept + parameter_bytes(t->model), t->model->fixed, fixed_bytes(t->model));
+  memcpy(w->kept, t->model->parameters, gather_parameter_bytes(t->model));
+  memcpy((char *)w->kept + gather_parameter_bytes(t->model), t->model->fixed,
+         gather_fixed_bytes(t->model));
   return sum_parts(t->collective, t->model, joined->count, w);
 }

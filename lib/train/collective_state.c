@@ -25,7 +25,7 @@ typedef struct shared {
   int64_t initialised;
 } shared;
 
-static glow_status take(glow_trainer *t, const shared *s) {
+static glow_status state_take(glow_trainer *t, const shared *s) {
   GLOW_TRY(glow_model_prepare(t->model));
   t->model->initialised = s->initialised != 0;
   return glow__trainer_set_progress(t, &s->progress);
@@ -37,5 +37,5 @@ glow_status glow__collective_share_state(glow__collective *c, glow_trainer *t) {
   s.initialised = t->model->initialised;
   GLOW_TRY(glow__collective_broadcast(c, &s, sizeof s, 0));
   GLOW_TRY(share_vectors(c, t));
-  return glow__collective_tell(c, take(t, &s), GLOW_CALL_JOIN, NULL, 0);
+  return glow__collective_tell(c, state_take(t, &s), GLOW_CALL_JOIN, NULL, 0);
 }

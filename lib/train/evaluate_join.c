@@ -26,7 +26,8 @@ static void take_sums(const double *sums, glow_evaluation *e) {
   e->squares_mean = ratio(sums[CENTRE], sums[SQUARED]);
 }
 
-static glow_status join(glow__collective *c, const glow_model *model, glow_evaluation *e) {
+static glow_status evaluation_join(glow__collective *c, const glow_model *model,
+                                   glow_evaluation *e) {
   glow__evaluation_resume(e);
   double sums[SUMS] = {
       (double)e->count,          (double)e->failed, e->weight,
@@ -47,7 +48,7 @@ glow_status glow__trainer_join_evaluation(glow_trainer *t, glow_status status,
   if (!t->collective)
     return status;
   GLOW_TRY(glow__trainer_agree(t, status, GLOW_CALL_EVALUATE));
-  return join(t->collective, t->model, evaluation);
+  return evaluation_join(t->collective, t->model, evaluation);
 }
 
 glow_status glow_evaluation_join(glow_evaluation *evaluation, const glow_model *model,
@@ -59,6 +60,6 @@ glow_status glow_evaluation_join(glow_evaluation *evaluation, const glow_model *
     return glow_error(GLOW_E_ARGUMENT, "glow_evaluation_join: NULL argument");
   GLOW_TRY(glow__options_copy(&e, sizeof e, evaluation, sizeof e, "glow_evaluation"));
   GLOW_TRY(glow__collective_read(collective, &c.table));
-  GLOW_TRY(join(&c, model, &e));
+  GLOW_TRY(evaluation_join(&c, model, &e));
   return glow__struct_fill(evaluation, &e, sizeof e, sizeof e, "glow_evaluation");
 }

@@ -44,7 +44,7 @@ static glow_status initialise_whole(glow_trainer *t, int64_t samples, const glow
 }
 
 /* What is found here names the rank and its own sample. */
-static glow_status initialise_check(glow_trainer *t, const glow__batch *b, const float *x) {
+static glow_status initialise_check_part(glow_trainer *t, const glow__batch *b, const float *x) {
   glow__conditions kept;
   for (int64_t n = 0; n < b->given.count; n++)
     if (!glow__finite_floats(x + n * t->dims, t->dims))
@@ -61,7 +61,7 @@ static glow_status initialise_together(glow_trainer *t, glow_status status, cons
                                        const float *x, glow__joined *joined) {
   glow__whole w = {.context = t->context};
   if (status == GLOW_OK)
-    status = initialise_check(t, b, x);
+    status = initialise_check_part(t, b, x);
   status = glow__trainer_gather(t, status, b, x, joined, &w);
   if (status == GLOW_OK)
     status = initialise_whole(t, joined->count, &w);

@@ -248,7 +248,7 @@ static glow_status update(glow_trainer *t, float *gradients, glow_step_report *d
   return status;
 }
 
-static glow_status fill_report(glow_step_report *report, const glow_step_report *done) {
+static glow_status step_fill_report(glow_step_report *report, const glow_step_report *done) {
   return report ? glow__struct_fill(report, done, sizeof *done, SMALLEST_REPORT, "glow_step_report")
                 : GLOW_OK;
 }
@@ -257,7 +257,7 @@ static glow_status fill_report(glow_step_report *report, const glow_step_report 
 static glow_status step_check(const glow_trainer *t, glow_step_report *report,
                               const glow_step_report *done) {
   GLOW_TRY(glow__trainer_check_idle(t));
-  return fill_report(report, done);
+  return step_fill_report(report, done);
 }
 
 static glow_status make_step(glow_trainer *t, glow_status status, int32_t call,
@@ -277,7 +277,7 @@ static glow_status make_step(glow_trainer *t, glow_status status, int32_t call,
   GLOW_TRY(update(t, glow_workspace_gradients(t->workspace), &done));
   t->steps++;
   t->position += (uint64_t)joined->count * (uint64_t)t->dims;
-  return fill_report(report, &done);
+  return step_fill_report(report, &done);
 }
 
 glow_status glow__trainer_make_step(glow_trainer *t, glow_status status, int32_t call,

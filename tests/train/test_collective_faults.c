@@ -22,6 +22,7 @@ typedef struct job {
   glow_collective_options options, others; /* others: of rank `other` */
   bool no_bfloat16;                        /* the engine has no sums of them */
   int32_t fault;                           /* of enum faults, in the second step, on rank `other` */
+  int32_t first_fault;                     /* the same, in the initialisation */
   int64_t starved;                /* its allocation that fails while it is joined; 0: none */
   bool initialises;               /* the starved allocation is of the initialisation */
   glow_status joined[RANKS_MOST]; /* what came of set_collective and the initialisation */
@@ -36,7 +37,18 @@ typedef struct job {
   int32_t aborts[RANKS_MOST];
 } job;
 
-enum faults { NO_FAULT, NOT_FINITE, NO_SAMPLES, BAD_REPORT, CANCELLED, LEAVES, TARGET_STEP };
+enum faults {
+  NO_FAULT,
+  NOT_FINITE,
+  NO_SAMPLES,
+  BAD_REPORT,
+  CANCELLED,
+  LEAVES,
+  TARGET_STEP,
+  WEIGHTS,
+  NO_LABELS,
+  ONE_CONDITION
+};
 
 static job *new_job(const subject *s, int32_t ranks) {
   job *j = calloc(1, sizeof *j);
@@ -117,12 +129,24 @@ static void note_text(helper_rank *r, glow_status status) {
     snprintf(j->texts[r->number], sizeof j->texts[0], "%s", glow_last_error());
 }
 
+/* With what goes wrong in it. */
 static glow_status initialise(const bench *b, const data *d, const helper_rank *r) {
   const job *j = r->payload;
   int64_t part = TOTAL / j->ranks;
   glow_batch batch = part_of(j->subject, d, b->dims, 3, part * r->number, part);
-  batch.weights = NULL;
-  return glow_trainer_initialise_batch(b->trainer, &batch);
+  int32_t fault = r->number == j->other ? j->first_fault : NO_FAULT;
+  float *own = d->x + (3 * TOTAL + part * r->number) * b->dims, kept = *own;
+  if (fault != WEIGHTS)
+    batch.weights = NULL;
+  if (fault == NO_LABELS)
+    batch.labels = NULL;
+  if (fault == ONE_CONDITION)
+    batch.condition_count = 0;
+  if (fault == NOT_FINITE)
+    *own = NAN;
+  glow_status status = glow_trainer_initialise_batch(b->trainer, &batch);
+  *own = kept;
+  return status;
 }
 
 /* A step with what goes wrong in it. */
@@ -490,6 +514,28 @@ static void test_steps_allocate_nothing(void **state) {
   }
 }
 
+/* In an initialisation. */
+static void test_first_faults(void **state) {
+  static const struct {
+    int32_t fault, subject;
+    glow_status status;
+    const char *words;
+  } rows[] = {
+      {NOT_FINITE, VECTORS, GLOW_E_NUMERIC, "rank 1: input: sample 0 is not finite"},
+      {WEIGHTS, VECTORS, GLOW_E_ARGUMENT, "rank 1: initialisation takes no weights"},
+      {ONE_CONDITION, VECTORS, GLOW_E_ARGUMENT, "rank 1: glow_batch: 0 conditions"},
+      {NO_LABELS, CLASSES, GLOW_E_ARGUMENT, "initialisation: rank 1 gives no labels, rank 0 does"},
+  };
+  (void)state;
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    job *j = new_job(&subjects[rows[i].subject], 2);
+    j->first_fault = rows[i].fault;
+    run_job(j, 0, 0, false);
+    check_not_joined(j, rows[i].status, rows[i].words);
+    free(j);
+  }
+}
+
 /* ---- drift ----------------------------------------------------------------------------------- */
 
 /* Only rank 1 has a sample that is reconstructed badly. */
@@ -607,11 +653,17 @@ static void test_no_memory(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_mismatch),    cmocka_unit_test(test_rank_0_differs),
-      cmocka_unit_test(test_parted),      cmocka_unit_test(test_other_options),
-      cmocka_unit_test(test_faults),      cmocka_unit_test(test_steps_allocate_nothing),
-      cmocka_unit_test(test_drift),       cmocka_unit_test(test_engine_fails),
-      cmocka_unit_test(test_rank_leaves), cmocka_unit_test(test_no_memory),
+      cmocka_unit_test(test_mismatch),
+      cmocka_unit_test(test_rank_0_differs),
+      cmocka_unit_test(test_parted),
+      cmocka_unit_test(test_other_options),
+      cmocka_unit_test(test_faults),
+      cmocka_unit_test(test_first_faults),
+      cmocka_unit_test(test_steps_allocate_nothing),
+      cmocka_unit_test(test_drift),
+      cmocka_unit_test(test_engine_fails),
+      cmocka_unit_test(test_rank_leaves),
+      cmocka_unit_test(test_no_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
