@@ -72,8 +72,8 @@ GLOW_API glow_status glow_builder_add_block(glow_builder *builder, const char *n
 GLOW_API glow_status glow_builder_add_copy(glow_builder *builder, const char *name,
                                            const glow_builder *block);
 /* The same with the layers of a model, without a last one that leaves nothing (its prior), and with
- * its tensors as they are now. Its input must have the builder's present shape. If the model was
- * initialised, glow_workspace_initialise leaves its layers alone. */
+ * its tensors as they are now; its metadata stay behind. Its input must have the builder's present
+ * shape. If the model was initialised, glow_workspace_initialise leaves its layers alone. */
 GLOW_API glow_status glow_builder_add_model(glow_builder *builder, const char *name,
                                             const glow_model *model);
 

@@ -2,9 +2,10 @@
 
     python3 links.py SOURCE_ROOT
 
-Each [text](target) and ![text](target) of README.md and the other documents is looked at, and each
-path of the repository in `code`. Addresses outside are not asked for; they must be https. Every
-document can be reached from README.md. SPDX-License-Identifier: MIT
+Each [text](target) and ![text](target) of README.md and the other documents is looked at, each
+path of the repository in `code`, and each script or program of the tests that a command line runs.
+Addresses outside are not asked for; they must be https. Every document can be reached from
+README.md. SPDX-License-Identifier: MIT
 """
 
 import pathlib
@@ -69,6 +70,16 @@ for path in documents:
         for code in re.findall(r"`((?:lib|tests|examples|include|docs)/[\w./-]+)`", line):
             if "NAME" not in code and not (root / code).exists():
                 complaints.append(f"{where}: `{code}` is not there")
+    for number, line in enumerate(path.read_text().split("\n"), 1):
+        where = f"{path.relative_to(root)}:{number}"
+        for script in re.findall(
+            r"^    (?:sh|python3) ((?:tests|examples|build/tests)/[\w./-]+)", line
+        ):
+            if not (root / script).exists():
+                complaints.append(f"{where}: there is no {script} to run")
+        for program in re.findall(r"^    build/tests/([\w-]+)", line):
+            if f"'{program}'" not in (root / "tests/meson.build").read_text():
+                complaints.append(f"{where}: no test program is called {program}")
 while waiting:
     path = waiting.pop()
     if path not in reached:

@@ -2,6 +2,7 @@
 """Golden vectors of small Glow models, by the float64 reference in glow_reference.py.
 
     python3 make_vectors.py FOLDER [SEED_OFFSET [HEIGHT WIDTH CHANNELS LEVELS DEPTH HIDDEN BATCH]]
+    python3 make_vectors.py --check FOLDER      compares those there with what it would write
 
 Needs PyTorch and NumPy. Parameters and inputs are exact float32; what is computed from them is in
 float64. The arrays of each file, NHWC where they are images:
@@ -20,6 +21,7 @@ affine_tanh_shuffle is ill-scaled on purpose (up to 144 bits/dim). SPDX-License-
 """
 import os
 import sys
+import tempfile
 
 import glow_reference as R
 import numpy as np
@@ -129,5 +131,30 @@ def main(out, off=0, h=8, w=8, c=3, levels=2, depth=2, width=10, n=4):
         )
 
 
+def differs(made, kept):
+    """Where the files differ by more than 1e-12 of 1 + the element, or ""."""
+    made, kept = R.load_safetensors(made)[0], R.load_safetensors(kept)[0]
+    if made.keys() != kept.keys():
+        return "other arrays"
+    for k, a in kept.items():
+        a, b = a.astype(float), made[k].astype(float)
+        if a.shape != b.shape or (a.size and np.max(np.abs(a - b) / (1 + np.abs(a))) > 1e-12):
+            return k
+    return ""
+
+
+def check(folder):
+    failed = 0
+    with tempfile.TemporaryDirectory() as out:
+        main(out)
+        for name in CASES:
+            where = differs(f"{out}/{name}.safetensors", f"{folder}/{name}.safetensors")
+            failed += bool(where)
+            print(name, "differs in " + where if where else "as made")
+    return failed
+
+
 if __name__ == "__main__":
+    if sys.argv[1] == "--check":
+        sys.exit(check(sys.argv[2]))
     main(sys.argv[1], *(int(v) for v in sys.argv[2:]))
