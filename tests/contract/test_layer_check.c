@@ -53,6 +53,7 @@ typedef enum fault {
   PARAMETER_NOT_DECLARED,
   OPTION_CHANGED,
   OPTION_NOT_IN_TABLE,
+  INVERSE_NEEDS_EXTRA, /* what the way back needs is not saved; the way forward does not need it */
   LEAKS,
   WRONG_STATUS,
   ALLOCATES,
@@ -160,6 +161,11 @@ static glow_status prepare(const void *self, const glow_call *call) {
 
 /* ---- passes ---------------------------------------------------------------------------------- */
 
+/* What forward adds to t. */
+static double hidden_of(const bend *b) {
+  return b->fault == PARAMETER_NOT_DECLARED ? (double)b->hidden : 0.0;
+}
+
 static const float *bias_of(const bend *b, const glow_call *call, int64_t n) {
   const float *bias = glow_call_tensor(call, b->bias);
   return b->traits & LABELS ? bias + glow_call_labels(call)[n] * b->channels : bias;
@@ -191,7 +197,7 @@ static void forward_sample(const bend *b, const glow_call *call, int64_t n, cons
         in += 0.0 * (double)x[i % (b->pixels * b->channels)];
       if (b->fault == NAN_IS_LOST)
         in = fmin(in, 1e6);
-      double t = asinh(in) * (double)slope[c] + (double)bias[c] + (double)b->hidden;
+      double t = asinh(in) * (double)slope[c] + (double)bias[c] + hidden_of(b);
       float *out = place(b, call, y, n, p, c);
       if (b->fault == HAS_STATE)
         t += 1e-3 * (double)((bend *)(uintptr_t)b)->calls;
@@ -313,7 +319,7 @@ static double undo_sample(const bend *b, const glow_call *call, int64_t n, const
       if (b->fault == NAN_IS_LOST_BACK)
         out = fmin(out, 1e6);
       double t = asinh(out);
-      double in = sinh((t - (double)bias[c] - (double)b->hidden) / (double)slope[c]);
+      double in = sinh((t - (double)bias[c] - hidden_of(b)) / (double)slope[c]);
       x[(n * b->pixels + p) * b->channels + c] = (float)in;
       sum += log(cosh(t)) + log((double)slope[c]) - 0.5 * log1p(in * in);
     }
@@ -372,6 +378,8 @@ static glow_status inverse(const void *self, const glow_call *call, const float 
     if (logprior && b->fault != INVERSE_LOGPRIOR)
       logprior[n] += latent_density(b, call, n, y);
   }
+  if (b->fault == INVERSE_NEEDS_EXTRA && !b->hidden) /* as a layer that was loaded */
+    x[0] += 0.25f;
   if (b->fault == INVERSE_OFF) /* row 1, column 2, channel 3 of 4 x 4 x 4 */
     x[(1 * 4 + 2) * 4 + 3] += 0.1f;
   inverse_ends_wrong((bend *)(uintptr_t)b, call, (float *)(uintptr_t)y, x, logdet, logprior);
@@ -557,7 +565,8 @@ static glow_status check(glow_context *context, fault wrong, int32_t traits,
                          const glow_check_options *options) {
   glow_layer *layer = NULL;
   const bend_options o = {sizeof o, traits, wrong, wrong == NONE ? 0.25 : 0.125, 3, 0};
-  OK(make(context, &o, wrong == PARAMETER_NOT_DECLARED ? 0.3f : 0.0f, &layer));
+  OK(make(context, &o,
+          wrong == PARAMETER_NOT_DECLARED || wrong == INVERSE_NEEDS_EXTRA ? 0.3f : 0.0f, &layer));
   glow_status status = glow_layer_check(context, &layer, options);
   assert_null(layer);
   return status;
@@ -670,6 +679,7 @@ static const row rows[] = {
         "save and load: option 'label' is saved, but saved with another value by the layer that is "
         "made from it"),
     ROW(OPTION_NOT_IN_TABLE, 0, "save and load: after loading, the output of forward differs"),
+    ROW(INVERSE_NEEDS_EXTRA, 0, "save and load: after loading, x of inverse differs"),
     ROW(LEAKS, 0, "save and load: 1 blocks of memory leak when the layer is made and destroyed"),
     ROW(WRONG_STATUS, 0, "of making the layer fails, but that does not give GLOW_E_MEMORY"),
     ROW(ALLOCATES, 0, "forward: forward allocates memory"),
