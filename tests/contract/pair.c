@@ -307,10 +307,14 @@ glow_layer *pair_create(glow_context *context) {
   return layer;
 }
 
-glow_context *pair_context(uint32_t threads) {
-  glow_context *context = helper_context(threads, NULL, NULL);
+void pair_register(glow_context *context) {
   OK(glow_context_register_layer(context, &pair_ops));
   OK(glow_context_register_net(context, &pair_net_ops));
+}
+
+glow_context *pair_context(uint32_t threads) {
+  glow_context *context = helper_context(threads, NULL, NULL);
+  pair_register(context);
   return context;
 }
 

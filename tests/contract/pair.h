@@ -28,6 +28,7 @@ glow_net *pair_net(glow_context *context, double strength, int32_t rounds, int32
 glow_layer *pair_create(glow_context *context);
 /* A context that knows both types. */
 glow_context *pair_context(uint32_t threads);
+void pair_register(glow_context *context);
 /* The layer, called "layer", and a prior, on pair_shape. */
 enum { PAIR_CHANNELS = 3 };
 extern const glow_shape pair_shape;

@@ -1,8 +1,11 @@
 /* Gradients of the log-density that users mean, with the running averages of batch normalisations;
  * and gradients with respect to x and the condition alone, which take no memory for those of
  * parameters. SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE /* mmap's anonymous memory */
 #include "flows.h"
 #include "pair.h"
+
+#include <sys/mman.h>
 
 enum { COUNT = 4 };
 
@@ -69,9 +72,47 @@ static void test_same_bits(void **state) {
   }
 }
 
+/* Memory with a mebibyte on each side that cannot be touched, and before that a page with its size. */
+enum { GUARD = 1 << 20, PAGE = 4096 };
+
+static size_t whole_pages(size_t bytes) {
+  return (bytes + PAGE - 1) / PAGE * PAGE;
+}
+
+static void *guarded_allocate(size_t bytes, void *payload) {
+  size_t all = PAGE + 2 * GUARD + whole_pages(bytes);
+  char *map = mmap(NULL, all, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  (void)payload;
+  assert_true(map != MAP_FAILED);
+  assert_int_equal(mprotect(map, PAGE, PROT_READ | PROT_WRITE), 0);
+  memcpy(map, &all, sizeof all);
+  char *memory = map + PAGE + GUARD;
+  assert_int_equal(mprotect(memory, whole_pages(bytes), PROT_READ | PROT_WRITE), 0);
+  return memory;
+}
+
+static void guarded_release(void *memory, void *payload) {
+  char *map = (char *)memory - GUARD - PAGE;
+  size_t all;
+  (void)payload;
+  memcpy(&all, map, sizeof all);
+  munmap(map, all);
+}
+
+static glow_context *guarded_context(void) {
+  const glow_allocator allocator = {sizeof allocator, guarded_allocate, guarded_release, NULL};
+  glow_context_options o = GLOW_CONTEXT_OPTIONS_INIT;
+  glow_context *context = NULL;
+  o.threads = 2;
+  o.allocator = &allocator;
+  OK(glow_context_create(&o, &context));
+  return context;
+}
+
 /* A layer and nets that always write gradients of parameters: they get memory for it. */
 static void test_caller_layer(void **state) {
-  glow_context *context = pair_context(2);
+  glow_context *context = guarded_context();
+  pair_register(context);
   glow_model *model = pair_model(context);
   helper_random random = helper_random_of(2);
   (void)state;
