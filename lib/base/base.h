@@ -168,7 +168,8 @@ static inline bool glow__is_live(const void *handle, int kind, const char *funct
 #endif
 /* At the start of public functions: returns `value`, or GLOW_E_ARGUMENT, if the handle is stale.
  * Until the function ends, errors are told to the context of the handle, too. Every handle but a
- * pool starts with its context. */
+ * pool starts with its context. A function that destroys what it was given may take the context
+ * along, so it records what is wrong before. */
 #define GLOW_SCOPE_NAME_(number) glow_scope_##number##_
 #define GLOW_SCOPE_(handle, kind, number)                                                          \
   __attribute__((cleanup(glow__scope_leave), unused)) const glow__scope GLOW_SCOPE_NAME_(number) = \

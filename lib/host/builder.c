@@ -351,6 +351,7 @@ glow_status glow_builder_finish(glow_builder **builder, glow_model **out) {
   GLOW_LIVE(*builder, BUILDER);
   if (out)
     return glow__builder_finish_from(builder, glow__reset_layers, NULL, out);
-  glow_builder_destroy(builder);
-  return glow_error(GLOW_E_ARGUMENT, "glow_builder_finish: NULL argument");
+  glow_status status = glow_error(GLOW_E_ARGUMENT, "glow_builder_finish: NULL argument");
+  glow_builder_destroy(builder); /* perhaps with the context, which has been told */
+  return status;
 }

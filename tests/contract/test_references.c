@@ -126,6 +126,29 @@ static void test_parts(void **state) {
   assert_int_equal(memory.live, 0);
 }
 
+/* A call that consumes the last object of a context, and fails: the context goes with it. */
+static void test_consumed(void **state) {
+  const glow_shape shape = {4, 4, 4};
+  helper_memory memory = {0};
+  (void)state;
+  for (int way = 0; way < 3; way++) {
+    glow_context *context = helper_context(1, NULL, &memory);
+    glow_builder *builder = NULL;
+    glow_layer *layer = NULL;
+    glow_model *model = NULL;
+    OK(way == 2 ? glow_squeeze_create(context, NULL, &layer)
+                : glow_builder_create(context, &shape, NULL, &builder));
+    glow_context_destroy(&context);
+    if (way == 0)
+      REFUSED(glow_builder_finish(&builder, NULL), GLOW_E_ARGUMENT, "NULL argument");
+    else if (way == 1)
+      REFUSED(glow_builder_finish(&builder, &model), GLOW_E_SHAPE, "");
+    else
+      REFUSED(glow_builder_add(NULL, "layer", &layer), GLOW_E_ARGUMENT, "no builder");
+    assert_int_equal(memory.live, 0);
+  }
+}
+
 /* ---- references of the caller's own ---------------------------------------------------------- */
 
 static void test_retain(void **state) {
@@ -208,9 +231,9 @@ static void test_threads(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_any_order), cmocka_unit_test(test_parts),
-      cmocka_unit_test(test_retain),    cmocka_unit_test(test_end_after_failure),
-      cmocka_unit_test(test_threads),
+      cmocka_unit_test(test_any_order),         cmocka_unit_test(test_parts),
+      cmocka_unit_test(test_consumed),          cmocka_unit_test(test_retain),
+      cmocka_unit_test(test_end_after_failure), cmocka_unit_test(test_threads),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
