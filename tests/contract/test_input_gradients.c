@@ -72,7 +72,8 @@ static void test_same_bits(void **state) {
   }
 }
 
-/* Memory with a mebibyte on each side that cannot be touched, and before that a page with its size. */
+/* Memory with a mebibyte on each side that cannot be touched, and before that a page with its
+ * size. */
 enum { GUARD = 1 << 20, PAGE = 4096 };
 
 static size_t whole_pages(size_t bytes) {
