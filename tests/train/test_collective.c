@@ -3,6 +3,8 @@
  * SPDX-License-Identifier: MIT */
 #include <stdio.h>
 
+#include <glow/sys/base.h>
+
 #include "collective_subjects.h"
 
 enum { STEPS = 20 };
@@ -121,11 +123,25 @@ static bool perturb(helper_rank *r, const bench *b) {
   return RANK_OK(r, glow_model_prepare(b->model));
 }
 
+/* A hook that refuses gradients of held tensors other than 0. */
+static glow_status see_held(int64_t number, float *gradients, int64_t count, void *payload) {
+  const bench *b = payload;
+  const glow__rates *rates = glow__optimizer_rates(glow__trainer_optimizer(b->trainer));
+  for (int64_t i = 0, end; i < count; i++)
+    if (gradients[i] != 0.0f && glow__rates_at(rates, i, &end) == 0.0)
+      return glow_error(GLOW_E_STATE, "step %lld: element %lld is held", (long long)number,
+                        (long long)i);
+  return GLOW_OK;
+}
+
 static void train(helper_rank *r, const bench *b, const data *d) {
   job *j = r->payload;
   if (j->perturbed && !perturb(r, b))
     return;
   if (j->held && !RANK_OK(r, glow_trainer_set_rate_factor(b->trainer, j->held, 0.0)))
+    return;
+  if (j->held && j->ranks &&
+      !RANK_OK(r, glow_trainer_set_gradient_hook(b->trainer, see_held, (bench *)(uintptr_t)b)))
     return;
   if (j->ranks && !RANK_OK(r, glow_trainer_set_collective(b->trainer, &r->collective, &j->options)))
     return;
