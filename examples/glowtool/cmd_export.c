@@ -1,5 +1,6 @@
 /* glowtool export: a model under the names of another project, or in our own format in bfloat16,
  * and what that costs. SPDX-License-Identifier: MIT */
+#include <glow/import.h>
 #include <stdio.h>
 
 #include "commands.h"

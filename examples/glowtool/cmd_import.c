@@ -1,4 +1,5 @@
 /* glowtool import: weights of other projects become a model file. SPDX-License-Identifier: MIT */
+#include <glow/import.h>
 #include <stdio.h>
 #include <string.h>
 

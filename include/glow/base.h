@@ -18,6 +18,14 @@ extern "C" {
 #define GLOW_API
 #endif
 
+/* Before a declaration: compilers warn where it is used, unless GLOW_ALLOW_DEPRECATED is defined.
+ * The text says since when, and what to use instead. docs/abi.md. */
+#if defined(__GNUC__) && !defined(GLOW_ALLOW_DEPRECATED) && !defined(GLOW_BUILDING)
+#define GLOW_DEPRECATED(text) __attribute__((deprecated(text)))
+#else
+#define GLOW_DEPRECATED(text)
+#endif
+
 /* Version of these headers. The library's own is glow_version(). */
 #define GLOW_VERSION_MAJOR 0
 #define GLOW_VERSION_MINOR 1

@@ -1,5 +1,6 @@
-/* libglow: normalizing flows for C programs. This includes every header that users need. People who
- * write layers or nets of their own add <glow/sys/layer.h> and <glow/sys/net.h>.
+/* libglow: normalizing flows for C programs. This includes what most programs need. Those that read
+ * or write models of other projects add <glow/import.h>; those with layers or nets of their own add
+ * <glow/sys/layer.h> and <glow/sys/net.h>, and <glow/sys/check.h> to have them checked.
  * SPDX-License-Identifier: MIT */
 #ifndef GLOW_GLOW_H
 #define GLOW_GLOW_H
@@ -9,7 +10,6 @@
 #include <glow/collective.h>
 #include <glow/context.h>
 #include <glow/diagnose.h>
-#include <glow/import.h>
 #include <glow/io.h>
 #include <glow/layer.h>
 #include <glow/model.h>

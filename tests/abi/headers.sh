@@ -1,5 +1,5 @@
 #!/bin/sh
-# Compiles one public header alone, strictly, as C99, C11 and C++17.
+# Compiles one public header alone, strictly, in every standard from C99 and C++11 on.
 # Usage: headers.sh SOURCE_ROOT HEADER C_COMPILER CXX_COMPILER (commands of one or more words;
 # with an empty CXX_COMPILER that part is skipped, and the test counts as skipped if the rest passes).
 # SPDX-License-Identifier: MIT
@@ -11,7 +11,7 @@ program="#include <$header>
 int main(void) { return 0; }"
 
 # shellcheck disable=SC2086 # compilers and their options are split into words
-for standard in c99 c11; do
+for standard in c99 c11 c17; do
   printf '%s\n' "$program" | $cc -x c -std=$standard $strict -Wstrict-prototypes -
   echo "$header: fine as $standard"
 done
@@ -20,5 +20,7 @@ if [ -z "$cxx" ]; then
   exit 77
 fi
 # shellcheck disable=SC2086
-printf '%s\n' "$program" | $cxx -x c++ -std=c++17 $strict -
-echo "$header: fine as c++17"
+for standard in c++11 c++17 c++20; do
+  printf '%s\n' "$program" | $cxx -x c++ -std=$standard $strict -
+  echo "$header: fine as $standard"
+done

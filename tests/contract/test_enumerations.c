@@ -3,6 +3,7 @@
  * values. The message says the value that was found and how the possible ones are called.
  * SPDX-License-Identifier: MIT */
 #include "../support/model_helpers.h"
+#include <glow/import.h>
 
 /* ---- all constants --------------------------------------------------------------------------- */
 

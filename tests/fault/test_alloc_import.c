@@ -1,6 +1,7 @@
 /* Memory runs out while models of other projects are read and written: every file beside the tests
  * of importers, and the export of what it gives. SPDX-License-Identifier: MIT */
 #include <dirent.h>
+#include <glow/import.h>
 
 #include "../import/import_helpers.h"
 #include "each_allocation.h"

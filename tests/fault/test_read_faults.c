@@ -2,6 +2,7 @@
  * opened lazily, of models of other projects, and of the search for the newest checkpoint.
  * SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <glow/import.h>
 #include <sys/stat.h>
 
 #include "each_call.h"

@@ -1,4 +1,5 @@
 /* Calls on files in memory: models, checkpoints, exports. SPDX-License-Identifier: MIT */
+#include <glow/import.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

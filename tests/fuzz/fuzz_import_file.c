@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: MIT */
 #include "fuzz.h"
 
+#include <glow/import.h>
 #include <stdlib.h>
 #include <string.h>
 

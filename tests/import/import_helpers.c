@@ -1,5 +1,6 @@
 /* Vectors of the importers. SPDX-License-Identifier: MIT */
 #include "import_helpers.h"
+#include <glow/import.h>
 
 const char *vectors_folder;
 

@@ -2,6 +2,7 @@
  * this library come back the same, and what that project does not have is refused.
  * SPDX-License-Identifier: MIT */
 #include "import_helpers.h"
+#include <glow/import.h>
 
 enum { ROOM = 1 << 18, COUNT = 3, SIDE = 8, CHANNELS = 2, DIMS = SIDE * SIDE * CHANNELS };
 

@@ -2,6 +2,7 @@
  * refused with a status and words that tell the tensor, nothing stays allocated, and no model comes
  * out. Then memory and reading fail at each place in turn. SPDX-License-Identifier: MIT */
 #include "import_helpers.h"
+#include <glow/import.h>
 
 enum { MOST_TENSORS = 6000, ROOM = 8 << 20, MOST_FAILURES = 4000 };
 

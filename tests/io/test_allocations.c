@@ -7,6 +7,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <glow/import.h>
 #include <sys/stat.h>
 
 /* ---- counting -------------------------------------------------------------------------------- */

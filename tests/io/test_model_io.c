@@ -3,6 +3,7 @@
 #include "../support/model_helpers.h"
 #include "../support/temp_folder.h"
 
+#include <glow/import.h>
 #include <unistd.h>
 
 enum { SIDE = 8, COUNT = 3, DIMS = SIDE * SIDE * 2 };

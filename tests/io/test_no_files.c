@@ -1,6 +1,7 @@
 /* A build without files: its functions are there, make nothing, and say why. What trains and runs
  * models does so in the other suites. SPDX-License-Identifier: MIT */
 #include "../support/model_helpers.h"
+#include <glow/import.h>
 
 #define NO_FILES(call)                                                                             \
   REFUSED(call, GLOW_E_UNSUPPORTED, "cannot read or write files (-Dfiles=disabled)")
