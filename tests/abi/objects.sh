@@ -24,7 +24,8 @@ awk '
   { # LIBRARY[FOLDER_FILE.c.o]: NAME TYPE ...
     object = $1
     sub(/^.*\[/, "", object)
-    sub(/\]:$/, "", object)
+    sub(/\]?:$/, "", object)
+    sub(/^.*\//, "", object) # of a thin archive: a path
     folder = object
     sub(/_.*/, "", folder)
     if (!(folder in rank_of)) {
