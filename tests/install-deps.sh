@@ -47,7 +47,9 @@ for part in build "$@"; do
     ;;
   ci)
     need_command mpicc.mpich libmpich-dev
+    need_command abidiff abigail-tools
     need_command clang clang
+    need_command cmake cmake
     need_command clang-format-14 clang-format-14
     need_command clang-tidy-14 clang-tidy-14
     need_command gcovr gcovr
