@@ -88,43 +88,41 @@ static void set_rate(factors *f, double factor) {
   f->rate = (float)(rate / f->correction);
 }
 
-static void clip(const factors *f, int64_t count, const float *from, float *restrict g) {
-  for (int64_t i = 0; i < count; i++)
-    g[i] = f->scale * glow__clamp(from[i], f->clip_value);
+static inline float clipped(const factors *f, float gradient) {
+  return f->scale * glow__clamp(gradient, f->clip_value);
 }
 
 /* Not inlined: trying and moving must run the same instructions. */
 __attribute__((noinline)) static void update(const factors *f, int64_t count, const float *p,
                                              const float *m, const float *v, const float *gradients,
                                              block *restrict out) {
-  float g[BLOCK];
-  clip(f, count, gradients, g);
   switch (f->kind) {
   case GLOW_OPTIMIZER_SGD:
     for (int64_t i = 0; i < count; i++) {
-      out->m[i] = f->beta1 * m[i] + g[i];
+      out->m[i] = f->beta1 * m[i] + clipped(f, gradients[i]);
       out->p[i] = f->keep * p[i] - f->rate * out->m[i];
     }
     break;
   case GLOW_OPTIMIZER_ADAM:
     for (int64_t i = 0; i < count; i++) {
-      out->m[i] = m[i] + f->rest1 * (g[i] - m[i]);
-      out->v[i] = f->beta2 * v[i] + f->rest2 * g[i] * g[i];
+      float g = clipped(f, gradients[i]);
+      out->m[i] = m[i] + f->rest1 * (g - m[i]);
+      out->v[i] = f->beta2 * v[i] + f->rest2 * g * g;
       float denominator = sqrtf(out->v[i]) / f->root + f->epsilon;
       out->p[i] = f->keep * p[i] - f->rate * out->m[i] / denominator;
     }
     break;
   case GLOW_OPTIMIZER_LION:
     for (int64_t i = 0; i < count; i++) {
-      float c = f->beta1 * m[i] + f->rest1 * g[i];
-      out->m[i] = f->beta2 * m[i] + f->rest2 * g[i];
+      float g = clipped(f, gradients[i]), c = f->beta1 * m[i] + f->rest1 * g;
+      out->m[i] = f->beta2 * m[i] + f->rest2 * g;
       out->p[i] = f->keep * p[i] - f->rate * (float)((c > 0.0f) - (c < 0.0f));
     }
     break;
   default:
     for (int64_t i = 0; i < count; i++) {
-      float decayed = f->beta2 * v[i], now = fabsf(g[i]) + f->epsilon;
-      out->m[i] = m[i] + f->rest1 * (g[i] - m[i]);
+      float g = clipped(f, gradients[i]), decayed = f->beta2 * v[i], now = fabsf(g) + f->epsilon;
+      out->m[i] = m[i] + f->rest1 * (g - m[i]);
       out->v[i] = decayed > now ? decayed : now;
       out->p[i] = f->keep * p[i] - f->rate * out->m[i] / out->v[i];
     }
