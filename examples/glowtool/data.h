@@ -35,7 +35,7 @@ typedef struct data_options {
   const char *classes;      /* file with the names of the classes; NULL: they are found */
   char *const *class_names; /* [class_count]: the same, in memory */
   int32_t class_count;
-  const char *class_lines; /* the same, one a line, as models have them; or NULL */
+  const char *class_lines;  /* the same, one a line, as models have them; or NULL */
   const char *shape;        /* "WxH", "WxHxC": rows of a table are images of this; NULL: vectors */
   int64_t header;           /* of a table: DATA_HEADER_... */
   const char *tensor;       /* name of the samples in safetensors and .npz files; NULL: "x" */
