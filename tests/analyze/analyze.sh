@@ -27,9 +27,11 @@ accepted() {
 }
 
 # Vector kernels are loops over types that analyzers do not know, that of a BLAS needs its header, and live.c is for
-# builds of type debug.
+# builds of type debug. What needs MPI's header is looked at where that is.
+mpi=$(pkg-config --cflags ompi-c 2> /dev/null) || mpi=
 sources() {
-  find "$@" -name '*.c' ! -name '*_avx*.c' ! -name '*_neon.c' ! -name '*_cblas.c' ! -name live.c | LC_ALL=C sort
+  find "$@" -name '*.c' ! -name '*_avx*.c' ! -name '*_neon.c' ! -name '*_cblas.c' ! -name live.c | LC_ALL=C sort |
+    if [ -n "$mpi" ]; then cat; else grep -v 'mpi'; fi
 }
 
 # each FILE...: `analyze.sh TOOL-one FILE` for each, several at once.
@@ -38,7 +40,7 @@ each() {
 }
 
 flags="-std=gnu11 -O2 -ffp-contract=off -Iinclude -Ilib -Iexamples/glowtool -include $here/known.h
-  -DGLOW_BUILDING -DGLOW_HAVE_FILES
+  -DGLOW_BUILDING -DGLOW_HAVE_FILES $mpi
   -DGLOWTOOL_HAVE_JPEG -DGLOWTOOL_HAVE_WEBP -DGLOWTOOL_HAVE_ZLIB"
 
 # shellcheck disable=SC2046,SC2086 # lists of files and options
