@@ -100,7 +100,7 @@ static int score_source(const anomaly_settings *s, opened_model *m, sample_sourc
   out->bits = malloc((size_t)set->count * sizeof *out->bits);
   if (out->bits)
     code = score_images(m->workspace, m->model, m->batch, set, set->count, s->draws,
-                        (uint64_t)s->seed, out->bits, &summary);
+                        (uint64_t)s->seed, out->bits, NULL, &summary);
   else
     code = TOOL_FAILED;
   if (!out->bits)

@@ -102,7 +102,7 @@ static int score(const eval_settings *s, opened_model *m, const sample_set *set)
     return TOOL_FAILED;
   }
   int code = score_images(m->workspace, m->model, m->batch, set, set->count, s->draws,
-                          (uint64_t)s->seed, bits, &summary);
+                          (uint64_t)s->seed, bits, NULL, &summary);
   if (code == TOOL_FINE && s->per_image)
     code = write_per_image(s->per_image, bits, set);
   free(bits);

@@ -71,7 +71,7 @@ static int export_score(const export_settings *s, const char *path, score_summar
   if (code == TOOL_FINE)
     code = open_for_model(m.model, path, &s->source, s->count, 1, &set);
   if (code == TOOL_FINE) {
-    code = score_images(m.workspace, m.model, BATCH, &set, set.count, 1, 0, NULL, out);
+    code = score_images(m.workspace, m.model, BATCH, &set, set.count, 1, 0, NULL, NULL, out);
     data_free(&set);
   }
   close_model(&m);

@@ -246,6 +246,10 @@ static int make_results(train_run *run) {
   if (code != TOOL_FINE)
     return code;
   progress_open(&run->progress, run->log_path, s->steps, s->report_every, s->json, s->quiet);
+  if (ranks_several(&run->ranks))
+    run->progress.terminal = false; /* launchers pass lines on */
+  if (!ranks_first(&run->ranks))
+    progress_mute(&run->progress);
   code = train_name_classes(run);
   return code == TOOL_FINE && run->resumed >= 0 ? train_resume_log(run) : code;
 }
@@ -287,23 +291,29 @@ static void start_event(train_run *run, uint64_t memory) {
   put_int(json, "micro_batch", s->micro_batch);
   put_int(json, "seed", s->seed);
   put_int(json, "threads", glow_context_workers(run->context));
+  if (ranks_several(&run->ranks)) {
+    put_int(json, "ranks", run->ranks.table.size);
+    put_text(json, "sums", s->sums == GLOW_SUM_BFLOAT16 ? "bfloat16" : "float32");
+  }
   put_text(json, "kernels", glow_context_kernels(run->context));
   put_text(json, "products", products_name(run->context));
   progress_event_close(&run->progress);
 }
 
 static int tell_start(train_run *run) {
-  char parameters[32], bytes[32], test[64] = "";
+  char parameters[32], bytes[32], test[64] = "", several[96] = "";
   uint64_t memory = glow_workspace_bytes(glow_trainer_workspace(run->trainer));
   if (run->test.count)
     snprintf(test, sizeof test, " and %lld to test", (long long)run->test.count);
+  if (ranks_several(&run->ranks))
+    snprintf(several, sizeof several, "%d ranks, and on each: ", (int)run->ranks.table.size);
   progress_tell(
       &run->progress,
-      "%lld %s%s, %lld x %lld x %lld; %s parameters; workspace of %s; %u thread%s, "
+      "%lld %s%s, %lld x %lld x %lld; %s parameters; %sworkspace of %s; %u thread%s, "
       "%s kernels%s",
       (long long)run->data.count, train_of_vectors(run) ? "rows" : "images", test,
       (long long)run->data.height, (long long)run->data.width, (long long)run->data.channels,
-      short_count((double)glow_model_parameter_count(run->model), parameters),
+      short_count((double)glow_model_parameter_count(run->model), parameters), several,
       short_bytes((double)memory, bytes), glow_context_workers(run->context),
       glow_context_workers(run->context) == 1 ? "" : "s", glow_context_kernels(run->context),
       run->settings.products == GLOW_PRODUCTS_BFLOAT16 ? ", products in bfloat16" : "");
@@ -320,7 +330,7 @@ static void end_event(train_run *run, double seconds, bool failed) {
   bool tested = run->tested == glow_trainer_step_count(run->trainer);
   json_writer *json = progress_event_open(&run->progress, "end");
   put_int(json, "step", glow_trainer_step_count(run->trainer));
-  put_bool(json, "stopped", stop_wanted());
+  put_bool(json, "stopped", ranks_stop(&run->ranks));
   put_bool(json, "failed", failed);
   put_real(json, "train", run->state.bits_per_dim);
   if (tested) {
@@ -357,7 +367,7 @@ static void tell_end(train_run *run) {
              run->average_score.accuracy);
   progress_tell_always(&run->progress,
                        "%s after %lld steps, %s: train %.4f bits/dim%s; saved in %s",
-                       stop_wanted() ? "stopped" : "done", steps, duration(seconds, time),
+                       ranks_stop(&run->ranks) ? "stopped" : "done", steps, duration(seconds, time),
                        run->state.bits_per_dim, test, run->settings.out);
   end_event(run, seconds, false);
 }
@@ -401,19 +411,34 @@ static int set_up_resumed(train_run *run) {
   return code == TOOL_FINE ? train_resume_data(run) : code;
 }
 
-static int set_up_and_train(train_run *run) {
+static int set_up_all(train_run *run) {
   int code = run->settings.resume ? train_choose_out(run) : TOOL_FINE;
   if (code == TOOL_FINE)
     code = train_open_folder(run);
   if (code == TOOL_FINE)
     code = run->settings.resume ? set_up_resumed(run) : set_up(run);
-  if (code == TOOL_FINE)
-    code = make_results(run);
+  return code == TOOL_FINE ? make_results(run) : code;
+}
+
+static int set_up_and_train(train_run *run) {
+  int code = train_ranks_start(run, set_up_all(run));
   if (code != TOOL_FINE)
     return code;
-  stop_install();
+  stop_install(!ranks_first(&run->ranks));
   run->started = now_seconds();
   return train(run);
+}
+
+/* Ranks end together: none has to wait for one that has ended. */
+static int run_ranks(train_run *run, int code) {
+  code = train_ranks_open(run, code);
+  if (code == TOOL_FINE) {
+    save_install();
+    memory_limit(run->settings.max_memory);
+    code = set_up_and_train(run);
+    train_close_folder(run, code);
+  }
+  return ranks_agree(&run->ranks, code);
 }
 
 int command_train(int argc, char **argv) {
@@ -421,13 +446,10 @@ int command_train(int argc, char **argv) {
   memset(&run, 0, sizeof run);
   run.lock.file = -1;
   run.saved = run.tested = run.sampled = run.checkpointed = run.resumed = -1;
+  ranks_begin(&run.ranks);
   int code = train_parse(&run.options, &run.settings, argc, argv);
-  if (code == TOOL_FINE) {
-    save_install();
-    memory_limit(run.settings.max_memory);
-    code = set_up_and_train(&run);
-    train_close_folder(&run, code);
-  }
+  if (code >= TOOL_FINE)
+    code = run_ranks(&run, code);
   train_noise_close(&run);
   feed_close(&run.feed);
   glow_trainer_destroy(&run.trainer);
@@ -439,5 +461,6 @@ int command_train(int argc, char **argv) {
   curve_free(&run.tests);
   curve_free(&run.average_tests);
   options_free(&run.options);
+  ranks_close(&run.ranks);
   return code < 0 ? TOOL_FINE : code;
 }

@@ -103,15 +103,21 @@ static int put(feed *f, int64_t place) {
   return TOOL_FINE;
 }
 
-int feed_next(feed *f, int64_t count) {
+int feed_next_part(feed *f, int64_t count, int64_t first, int64_t end) {
   for (int64_t i = 0; i < count; i++) {
     int code = f->place.next == f->length ? shuffle(f) : TOOL_FINE;
-    if (code == TOOL_FINE)
-      code = put(f, i);
+    if (code == TOOL_FINE && i >= first && i < end)
+      code = put(f, i - first);
+    else
+      f->place.next++;
     if (code != TOOL_FINE)
       return code;
   }
   return TOOL_FINE;
+}
+
+int feed_next(feed *f, int64_t count) {
+  return feed_next_part(f, count, 0, count);
 }
 
 int feed_go(feed *f, feed_place place) {

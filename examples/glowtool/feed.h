@@ -36,6 +36,9 @@ int feed_open(feed *f, glow_context *context, const sample_set *set, bool labels
  * each other without gaps,
  * so that every image is seen as often as an epoch has it before any is seen more often. */
 int feed_next(feed *f, int64_t count);
+/* The same for one who reads a part alone: of the next `count` samples those from `first` to
+ * `end` - 1. */
+int feed_next_part(feed *f, int64_t count, int64_t first, int64_t end);
 /* Goes to a place that a feed of the same seed and set was at. Returns an exit code. */
 int feed_go(feed *f, feed_place place);
 void feed_close(feed *f);

@@ -52,6 +52,12 @@ void progress_open(progress *p, const char *log_path, int64_t steps, int64_t eve
   p->last_line = -1.0;
 }
 
+void progress_mute(progress *p) {
+  p->mute = p->quiet = true;
+  p->json = p->terminal = false;
+  p->log_path = NULL;
+}
+
 void progress_append(progress *p, int64_t kept) {
   p->log_kept = kept;
 }
@@ -129,7 +135,7 @@ void progress_flush(progress *p) {
 }
 
 static void log_line(progress *p, const char *text, size_t bytes) {
-  if (p->failed)
+  if (p->failed || !p->log_path)
     return;
   char *waiting = realloc(p->waiting, p->waiting_bytes + bytes);
   if (!waiting) {
@@ -329,23 +335,41 @@ static void step_event(progress *p, const progress_step *step, const progress_st
   put_real(json, "gradient_norm", step->gradient_norm);
   if (step->drift > 0)
     put_real(json, "drift", step->drift);
+  if (step->ranks > 1) {
+    put_real(json, "seconds", step->seconds);
+    put_real(json, "sum_seconds", step->sum_seconds);
+    put_real(json, "wait_seconds", step->wait_seconds);
+    put_real(json, "small_seconds", step->small_seconds);
+    put_int(json, "sum_bytes", step->sum_bytes);
+  }
   put_real(json, "images_per_second", state->images_per_second);
   put_real(json, "seconds_left", state->seconds_left);
   progress_event_close(p);
 }
 
+/* How long the step took, what it waited for the sums of gradients, and how much of their time was
+ * hidden behind the backward pass. */
+static void ranks_text(const progress_step *step, char *out, size_t size) {
+  double hidden = step->sum_seconds - step->wait_seconds;
+  if (step->ranks > 1)
+    snprintf(out, size, "  step %.3g s: sums %.3g s hidden, %.3g s waited, other ranks %.3g s",
+             step->seconds, hidden > 0.0 ? hidden : 0.0, step->wait_seconds, step->small_seconds);
+}
+
 static void step_line(progress *p, const progress_step *step, const progress_state *state) {
-  char text[320], left[32], right[32] = "";
+  char text[448], left[32], right[32] = "", several[128] = "";
   double speed = state->images_per_second;
   int digits = speed < 10.0 ? 2 : speed < 100.0 ? 1 : 0;
   /* What matters most comes first: a narrow terminal shows the beginning. */
   if (isfinite(state->accuracy))
     snprintf(right, sizeof right, "  accuracy %.3f", state->accuracy);
+  ranks_text(step, several, sizeof several);
   snprintf(text, sizeof text,
            "step %lld/%lld  %.4f bits/dim%s  %.*f images/s  %s left  batch %.4f  rate %.3g  "
-           "gradient %.3g",
+           "gradient %.3g%s",
            (long long)step->step, (long long)p->steps, state->bits_per_dim, right, digits, speed,
-           duration(state->seconds_left, left), step->loss, step->rate, step->gradient_norm);
+           duration(state->seconds_left, left), step->loss, step->rate, step->gradient_norm,
+           several);
   show(p, text, p->terminal);
 }
 

@@ -44,6 +44,9 @@ typedef struct progress_step {
   double class_loss, accuracy;      /* of the classifier; NaN where there is none */
   double drift;                     /* of reconstruction; 0 where nothing was reconstructed */
   double seconds;
+  int32_t ranks; /* what follows is of several alone: see glow_step_report */
+  double sum_seconds, wait_seconds, small_seconds;
+  int64_t sum_bytes;
 } progress_step;
 
 /* What has been seen of the run. */
@@ -57,6 +60,8 @@ typedef struct progress_state {
 void progress_open(progress *p, const char *log_path, int64_t steps, int64_t every, bool json,
                    bool quiet);
 /* Before anything is reported: goes on in the log after its first `kept` bytes. */
+/* Before anything is reported: neither prints nor writes a log. */
+void progress_mute(progress *p);
 void progress_append(progress *p, int64_t kept);
 /* The losses in the window, oldest first; and putting them back before the first step of a process
  * that goes on after `steps` steps, of which the window has the last. */

@@ -71,10 +71,11 @@ static void summarise(const double *bits, int64_t count, score_summary *out) {
   out->error = good > 1 ? sqrt(squares / (double)(good - 1) / (double)good) : 0.0;
 }
 
-static int score_all(scoring *s, int64_t batch, int64_t draws, double *bits, score_summary *out) {
-  int64_t first = 0;
-  for (; first < s->count && !stop_wanted(); first += batch) {
-    int64_t count = s->count - first < batch ? s->count - first : batch;
+/* Images [first, end), to bits; *next: the first that a signal has left out. */
+static int score_part(scoring *s, int64_t batch, int64_t draws, int64_t first, int64_t end,
+                      double *bits, int64_t *next) {
+  for (; first < end && !stop_wanted(); first += batch) {
+    int64_t count = end - first < batch ? end - first : batch;
     for (int64_t draw = 0; draw < draws; draw++) {
       int code = score_batch(s, draw, first, count, bits + first);
       if (code != TOOL_FINE)
@@ -83,7 +84,35 @@ static int score_all(scoring *s, int64_t batch, int64_t draws, double *bits, sco
     for (int64_t i = 0; i < count; i++)
       bits[first + i] /= (double)draws;
   }
-  summarise(bits, first < s->count ? first : s->count, out);
+  *next = first < end ? first : end;
+  return TOOL_FINE;
+}
+
+/* Each rank has zeros in the place of the others' images, so that sums are not rounded. */
+static int join_ranks(scoring *s, ranks *r, double *bits, int code) {
+  double counts[2] = {(double)s->right, (double)s->labelled};
+  code = ranks_agree(r, code);
+  if (code != TOOL_FINE || ranks_stop(r))
+    return code;
+  code = ranks_sum(r, bits, s->count);
+  if (code == TOOL_FINE)
+    code = ranks_sum(r, counts, 2);
+  s->right = (int64_t)counts[0];
+  s->labelled = (int64_t)counts[1];
+  return code;
+}
+
+static int score_all(scoring *s, int64_t batch, int64_t draws, double *bits, ranks *r,
+                     score_summary *out) {
+  const bool several = r && ranks_several(r);
+  int64_t next = 0;
+  int code = score_part(s, batch, draws, several ? ranks_part(r, s->count) : 0,
+                        several ? ranks_part_end(r, s->count) : s->count, bits, &next);
+  if (several)
+    code = join_ranks(s, r, bits, code);
+  if (code != TOOL_FINE)
+    return code;
+  summarise(bits, several ? s->count : next, out);
   memcpy(out->tally.layer, s->pass.tally.layer, sizeof out->tally.layer);
   out->accuracy = s->labelled ? (double)s->right / (double)s->labelled : (double)NAN;
   return TOOL_FINE;
@@ -91,7 +120,7 @@ static int score_all(scoring *s, int64_t batch, int64_t draws, double *bits, sco
 
 int score_images(glow_workspace *workspace, const glow_model *model, int64_t batch,
                  const sample_set *set, int64_t count, int64_t draws, uint64_t seed,
-                 double *per_image, score_summary *out) {
+                 double *per_image, ranks *r, score_summary *out) {
   scoring s = {.model = model, .count = count, .seed = seed};
   double *bits = calloc((size_t)count, sizeof *bits);
   s.log_prob = malloc((size_t)batch * sizeof *s.log_prob);
@@ -103,7 +132,7 @@ int score_images(glow_workspace *workspace, const glow_model *model, int64_t bat
     code = TOOL_FAILED;
   }
   if (code == TOOL_FINE)
-    code = score_all(&s, batch, draws, bits, out);
+    code = score_all(&s, batch, draws, bits, r, out);
   if (code == TOOL_FINE && per_image)
     memcpy(per_image, bits, (size_t)count * sizeof *bits);
   rows_close(&s.pass);

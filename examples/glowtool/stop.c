@@ -16,7 +16,7 @@ static const int stops[STOPS] = {SIGINT, SIGTERM, SIGHUP, SIGXCPU};
 
 static volatile sig_atomic_t wanted, save; /* wanted: number of the signal */
 static struct timespec began;              /* when it came */
-static bool training;
+static bool training, silent;
 
 static void tell(const char *text) {
   ssize_t written = write(STDERR_FILENO, text, strlen(text));
@@ -39,8 +39,9 @@ static void on_stop(int number) {
   if (!wanted) {
     clock_gettime(CLOCK_MONOTONIC, &began);
     wanted = number;
-    tell(training ? "\nglowtool: stopping after this step; Ctrl-C (again) quits without saving\n"
-                  : "\nglowtool: stopping after this batch; Ctrl-C (again) quits at once\n");
+    if (!silent)
+      tell(training ? "\nglowtool: stopping after this step; Ctrl-C (again) quits without saving\n"
+                    : "\nglowtool: stopping after this batch; Ctrl-C (again) quits at once\n");
   } else if (is_meant(number)) {
     (void)signal(number, SIG_DFL);
     raise(number); /* it is delivered when this handler returns */
@@ -76,8 +77,9 @@ static void handle_saves(void (*handler)(int)) {
   handle(SIGUSR2, handler);
 }
 
-void stop_install(void) {
+void stop_install(bool quiet) {
   training = true;
+  silent = quiet;
   handle_stops();
 }
 

@@ -6,8 +6,8 @@
 #include <stdbool.h>
 
 /* Training. From here on the first of the signals that end a run only raises a flag; SIGINT or
- * SIGTERM a second later or more kills. */
-void stop_install(void);
+ * SIGTERM a second later or more kills. silent: it is not told that the run will stop. */
+void stop_install(bool silent);
 /* Other commands, from where on a file is written that must not be left half done: the same, and
  * signals that ask for saving do nothing. */
 void stop_install_writing(void);

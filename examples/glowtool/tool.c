@@ -56,26 +56,67 @@ char *visible(const char *text, char *out, size_t size) {
   return out;
 }
 
-static void say(const char *format, va_list arguments) {
-  char text[4096], shown[8192];
-  vsnprintf(text, sizeof text, format, arguments);
+/* The last complaint since messages_forget; kept instead of printed on a rank that holds. */
+static char last[MESSAGE_BYTES];
+static bool held;
+
+static void print(const char *text) {
+  char shown[8192];
   fflush(stdout);
   fprintf(stderr, "glowtool: %s\n", visible(text, shown, sizeof shown));
 }
 
 int complain(const char *format, ...) {
+  char text[MESSAGE_BYTES];
   va_list arguments;
   va_start(arguments, format);
-  say(format, arguments);
+  vsnprintf(text, sizeof text, format, arguments);
   va_end(arguments);
+  memcpy(last, text, sizeof last);
+  if (!held)
+    print(text);
   return TOOL_BAD;
 }
 
 void mention(const char *format, ...) {
+  char text[MESSAGE_BYTES];
   va_list arguments;
   va_start(arguments, format);
-  say(format, arguments);
+  vsnprintf(text, sizeof text, format, arguments);
   va_end(arguments);
+  if (!held)
+    print(text);
+}
+
+void announce(const char *format, ...) {
+  char text[MESSAGE_BYTES];
+  va_list arguments;
+  va_start(arguments, format);
+  vsnprintf(text, sizeof text, format, arguments);
+  va_end(arguments);
+  print(text);
+}
+
+void messages_hold(void) {
+  held = true;
+}
+
+const char *messages_last(void) {
+  return last;
+}
+
+void messages_forget(void) {
+  last[0] = '\0';
+}
+
+void messages_release(int32_t rank) {
+  if (held && *last && rank >= 0)
+    announce("rank %d: %s", (int)rank, last);
+  else if (held && *last)
+    print(last);
+  held = rank >= 0;
+  if (held)
+    messages_forget();
 }
 
 int complain_failure(const char *text, int number) {

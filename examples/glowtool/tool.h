@@ -24,6 +24,19 @@ enum {
 __attribute__((format(printf, 1, 2))) int complain(const char *format, ...);
 /* The same without a verdict. */
 __attribute__((format(printf, 1, 2))) void mention(const char *format, ...);
+/* The same, also where messages are held. */
+__attribute__((format(printf, 1, 2))) void announce(const char *format, ...);
+
+/* On ranks other than 0 (ranks.h) messages are held: those of complain are kept, the others are
+ * dropped, since rank 0 has them too. */
+enum { MESSAGE_BYTES = 4096 };
+void messages_hold(void);
+/* The last text of complain since the last messages_forget, "" if there was none. */
+const char *messages_last(void);
+void messages_forget(void);
+/* Prints it, if it was held, with its rank; -1: without, and from here on nothing is held. */
+void messages_release(int32_t rank);
+
 /* Tells of a failure to read or write. `number`, an errno, is its cause: ENOMEM is no bad input.
  * Returns the exit code. */
 int complain_failure(const char *text, int number);

@@ -9,6 +9,7 @@
 #include "feed.h"
 #include "lock.h"
 #include "progress.h"
+#include "ranks.h"
 #include "score.h"
 #include "stop.h"
 #include "train_options.h"
@@ -22,6 +23,7 @@ typedef struct train_noise {
 
 typedef struct train_run {
   option_state options;
+  ranks ranks;
   train_settings settings;
   sample_set data, test; /* test.count 0: no tests */
   glow_context *context;
@@ -47,11 +49,20 @@ typedef struct train_run {
   char resumed_from[PATH_MAX]; /* the checkpoint */
   bool clears;                 /* the folder's checkpoints of later steps are not of this run */
   uint64_t data_hash;
+  double read_from, read_to; /* when the reading of the next batch began and ended */
   progress_state state;
   score_summary test_score, average_score;
 } train_run;
 
 /* All return exit codes. */
+
+/* On several ranks; on one they return `code`, or TOOL_FINE. With the options parsed: joins the
+ * ranks, and compares options. `code`: how this rank has done so far. */
+int train_ranks_open(train_run *run, int code);
+/* With all set up: compares the data, and joins the trainers. */
+int train_ranks_start(train_run *run, int code);
+/* Joins the trainers of all ranks, again after going back. */
+int train_ranks_join(train_run *run);
 
 /* Initialises the actnorms and makes the steps, with tests, saves and samples in between and at the
  * end. */
@@ -71,8 +82,9 @@ int train_name_classes(train_run *run);
 /* With the feed open. Due in any case: train_noise_close. */
 int train_noise_open(train_run *run);
 void train_noise_close(train_run *run);
-/* Adds the noise of a step, 0 for initialisation, to a batch, which then points to a copy. */
-int train_noise_add(train_run *run, int64_t step, glow_batch *batch);
+/* Adds the noise of a step, 0 for initialisation, to a batch, which then points to a copy. `first`:
+ * place of its first sample in the batch of all ranks. */
+int train_noise_add(train_run *run, int64_t step, int64_t first, glow_batch *batch);
 
 /* Path of a result; false, after a message, when it is too long. */
 bool train_path(const train_run *run, const char *name, char out[PATH_MAX]);

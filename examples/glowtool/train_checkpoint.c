@@ -130,6 +130,8 @@ static bool same_folder(const char *a, const char *b) {
 
 int train_check_folder(train_run *run) {
   const train_settings *s = &run->settings;
+  if (!ranks_first(&run->ranks))
+    return TOOL_FINE;
   int64_t highest = look_through(s->out, false, 0, 0);
   run->clears = highest > run->resumed;
   /* Resuming from the folder itself, those above the newest good one are known to be bad. */
@@ -147,7 +149,7 @@ int train_checkpoint(train_run *run) {
   int64_t step = glow_trainer_step_count(run->trainer);
   char path[PATH_MAX], name[64];
   notes n;
-  if (s->no_checkpoints || run->checkpointed == step)
+  if (s->no_checkpoints || run->checkpointed == step || !ranks_first(&run->ranks))
     return TOOL_FINE;
   snprintf(name, sizeof name, CHECKPOINT_FORMAT, (long long)step);
   if (!train_path(run, name, path))

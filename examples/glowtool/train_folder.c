@@ -40,6 +40,8 @@ static void remove_left_over(const char *folder) {
 
 int train_open_folder(train_run *run) {
   const char *folder = run->settings.out;
+  if (!ranks_first(&run->ranks))
+    return TOOL_FINE;
   int code = folder_prepare(folder, &run->made_folders);
   if (code == TOOL_FINE)
     code = folder_lock_take(&run->lock, folder);

@@ -17,7 +17,7 @@ static int64_t least(int64_t a, int64_t b) {
 static int score_test(train_run *run, score_summary *out) {
   int64_t count = least(run->test.count, run->settings.test_images);
   return score_images(glow_trainer_workspace(run->trainer), run->model, run->settings.micro_batch,
-                      &run->test, count, 1, TEST_SEED, NULL, out);
+                      &run->test, count, 1, TEST_SEED, NULL, &run->ranks, out);
 }
 
 static int score_average(train_run *run, score_summary *out) {
@@ -66,7 +66,7 @@ static int test(train_run *run) {
   int code = score_test(run, &score);
   if (code == TOOL_FINE && averaged)
     code = score_average(run, &average);
-  if (code != TOOL_FINE || stop_wanted())
+  if (code != TOOL_FINE || ranks_stop(&run->ranks))
     return code;
   run->tested = step;
   run->test_score = score;
@@ -97,16 +97,21 @@ static glow_batch batch_of(const feed *f, int64_t count) {
   return batch;
 }
 
+/* This rank's part of the next `count` images, with the noise of a step. */
+static int next_batch(train_run *run, int64_t count, int64_t step, glow_batch *batch) {
+  const int64_t first = ranks_part(&run->ranks, count), end = ranks_part_end(&run->ranks, count);
+  int code = feed_next_part(&run->feed, count, first, end);
+  *batch = batch_of(&run->feed, end - first);
+  return code == TOOL_FINE ? train_noise_add(run, step, first, batch) : code;
+}
+
 /* A model that --from has read may be initialised already. */
 static int initialise(train_run *run) {
+  glow_batch batch;
   if (run->resumed >= 0 || glow_model_initialised(run->model))
     return TOOL_FINE;
   int64_t count = least(run->settings.init_images, run->data.count);
-  int code = feed_next(&run->feed, count);
-  if (code != TOOL_FINE)
-    return code;
-  glow_batch batch = batch_of(&run->feed, count);
-  code = train_noise_add(run, 0, &batch);
+  int code = ranks_agree(&run->ranks, next_batch(run, count, 0, &batch));
   if (code != TOOL_FINE)
     return code;
   glow_status status = glow_trainer_initialise_batch(run->trainer, &batch);
@@ -133,30 +138,26 @@ static int refuse_step(train_run *run, glow_status status, feed_place before) {
   return code;
 }
 
-static int step(train_run *run) {
-  const train_settings *s = &run->settings;
-  feed_place place = run->feed.place;
+static int step(train_run *run, const glow_batch *batch, feed_place before) {
   glow_step_report report = GLOW_STEP_REPORT_INIT;
-  double before = now_seconds();
-  int code = feed_next(&run->feed, s->batch);
-  if (code != TOOL_FINE)
-    return code;
-  glow_batch batch = batch_of(&run->feed, s->batch);
-  code = train_noise_add(run, glow_trainer_step_count(run->trainer) + 1, &batch);
-  if (code != TOOL_FINE)
-    return code;
-  glow_status status = glow_trainer_step_batch(run->trainer, &batch, &report);
+  double began = now_seconds();
+  glow_status status = glow_trainer_step_batch(run->trainer, batch, &report);
   if (status != GLOW_OK)
-    return refuse_step(run, status, place);
+    return refuse_step(run, status, before);
   progress_step done = {.step = report.step,
-                        .images = s->batch,
+                        .images = run->settings.batch,
                         .loss = report.loss,
                         .rate = report.rate,
                         .gradient_norm = report.gradient_norm,
                         .class_loss = report.class_loss,
                         .accuracy = report.accuracy,
                         .drift = report.drift,
-                        .seconds = now_seconds() - before};
+                        .seconds = now_seconds() - run->read_from,
+                        .ranks = run->ranks.table.size,
+                        .sum_seconds = report.sum_seconds,
+                        .wait_seconds = report.wait_seconds,
+                        .small_seconds = report.small_seconds + (began - run->read_to),
+                        .sum_bytes = report.sum_bytes};
   progress_tell_step(&run->progress, &done, &run->state);
   keep_point(run, report.step);
   return run->progress.failed;
@@ -175,6 +176,7 @@ static void wait_a_moment(void) {
   nanosleep(&second, NULL);
 }
 
+/* Rank 0 saves; the others know where a run would go back to. */
 static int save_both(train_run *run, bool model, bool checkpoint) {
   int code = model ? train_save(run) : TOOL_FINE;
   int other = checkpoint ? train_checkpoint(run) : TOOL_FINE;
@@ -218,12 +220,13 @@ static bool due(int64_t every, int64_t step) {
 static int between_steps(train_run *run) {
   const train_settings *s = &run->settings;
   int64_t now = glow_trainer_step_count(run->trainer);
-  bool asked = save_wanted(), last = now >= s->steps; /* after the last step, finish saves */
+  bool asked = ranks_save(&run->ranks),
+       last = now >= s->steps; /* after the last step, finish saves */
   int code = due(s->test_every, now) ? test(run) : TOOL_FINE;
   if (code == TOOL_FINE && !last)
     code = save_between_steps(run, asked || due(s->save_every, now),
                               asked || due(s->checkpoint_every, now));
-  if (code == TOOL_FINE && due(s->sample_every, now) && !stop_wanted())
+  if (code == TOOL_FINE && due(s->sample_every, now) && !ranks_stop(&run->ranks))
     train_draw_samples(run);
   if (asked)
     progress_tell(&run->progress, "asked to save at step %lld", (long long)now);
@@ -232,11 +235,11 @@ static int between_steps(train_run *run) {
 
 /* After the last step all of it is due; after Ctrl-C saving is, for the rest may take long. */
 static int finish(train_run *run) {
-  int code = stop_wanted() ? TOOL_FINE : test(run);
+  int code = ranks_stop(&run->ranks) ? TOOL_FINE : test(run);
   int saved = save_all(run);
   if (code == TOOL_FINE)
     code = saved;
-  if (code == TOOL_FINE && !stop_wanted())
+  if (code == TOOL_FINE && !ranks_stop(&run->ranks))
     train_draw_samples(run);
   return code;
 }
@@ -244,7 +247,8 @@ static int finish(train_run *run) {
 /* The steps up to here were good, whatever has ended the run: they are saved. */
 static void rescue(train_run *run) {
   int64_t steps = glow_trainer_step_count(run->trainer);
-  bool nothing = steps == 0 || (steps == run->resumed && !run->rewinds);
+  bool nothing =
+      steps == 0 || !ranks_first(&run->ranks) || (steps == run->resumed && !run->rewinds);
   if (!nothing && save_all(run) == TOOL_FINE)
     mention("the %lld steps before that are saved in %s%s", (long long)steps, run->settings.out,
             run->settings.no_checkpoints ? ""
@@ -256,15 +260,33 @@ static void rescue(train_run *run) {
 
 /* ---- all of it ------------------------------------------------------------------------------- */
 
+/* Reads the batch of the next step, unless the run is to end, as ranks decide together. */
+static bool goes_on(train_run *run, feed_place before, glow_batch *batch, int *code) {
+  const int64_t next = glow_trainer_step_count(run->trainer) + 1;
+  bool steps_left = next <= run->settings.steps;
+  run->read_from = now_seconds();
+  if (*code == TOOL_FINE && steps_left && !ranks_stop(&run->ranks))
+    *code = next_batch(run, run->settings.batch, next, batch);
+  run->read_to = now_seconds();
+  *code = ranks_agree(&run->ranks, *code);
+  if (*code == TOOL_FINE && steps_left && !ranks_stop(&run->ranks))
+    return true;
+  if (*code == TOOL_FINE)
+    *code = feed_go(&run->feed, before); /* what was read is still to come */
+  return false;
+}
+
 static int make_steps(train_run *run) {
   int code = TOOL_FINE;
-  while (code == TOOL_FINE && !stop_wanted() &&
-         glow_trainer_step_count(run->trainer) < run->settings.steps) {
-    code = step(run);
-    if (code == TOOL_FINE && !stop_wanted())
+  glow_batch batch = GLOW_BATCH_INIT;
+  feed_place before = run->feed.place;
+  while (goes_on(run, before, &batch, &code)) {
+    code = step(run, &batch, before);
+    if (code == TOOL_FINE && !ranks_stop(&run->ranks))
       code = between_steps(run);
     if (run->refused && train_rewind(run))
       code = run->progress.failed;
+    before = run->feed.place;
   }
   return code;
 }

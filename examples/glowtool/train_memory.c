@@ -42,7 +42,8 @@ static bool sees_micro_batches(const glow_model *model) {
 }
 
 int64_t train_choose_micro_batch(const train_run *run) {
-  const int64_t batch = run->settings.batch;
+  const int64_t size = run->ranks.table.size;
+  const int64_t batch = (run->settings.batch + size - 1) / size; /* the largest part */
   glow_trainer_options options = train_trainer_options(&run->settings);
   uint64_t most = (uint64_t)memory_for_passes() / 2;
   if (most > PASSES_BY_DEFAULT)

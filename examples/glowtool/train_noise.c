@@ -42,10 +42,10 @@ static glow_status copy_samples(train_run *run, uint64_t position, const glow_ba
   return GLOW_OK;
 }
 
-int train_noise_add(train_run *run, int64_t step, glow_batch *batch) {
+int train_noise_add(train_run *run, int64_t step, int64_t first, glow_batch *batch) {
   train_noise *n = &run->noise;
   int64_t dims = run->feed.dims;
-  uint64_t position = (uint64_t)step * (uint64_t)(run->feed.most * dims);
+  uint64_t position = (uint64_t)step * (uint64_t)(run->feed.most * dims) + (uint64_t)(first * dims);
   if (!n->rng)
     return TOOL_FINE;
   glow_status status = copy_samples(run, position, batch);

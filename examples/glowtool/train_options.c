@@ -9,6 +9,7 @@
 #include "data_rows.h"
 #include "options_help.h"
 #include "presets.h"
+#include "ranks.h"
 #include "train_models.h"
 
 #define FIELD(name) offsetof(train_settings, name)
@@ -44,6 +45,10 @@ static const option_choice schedules[] = {{"constant", GLOW_SCHEDULE_CONSTANT},
 
 static const option_choice divergences[] = {
     {"stop", DIVERGENCE_STOP}, {"rewind", DIVERGENCE_REWIND}, {NULL, 0}};
+
+static const option_choice rank_kinds[] = {{"auto", RANKS_AUTO}, {"none", RANKS_NONE}, {NULL, 0}};
+static const option_choice sum_types[] = {
+    {"float32", GLOW_SUM_FLOAT32}, {"bfloat16", GLOW_SUM_BFLOAT16}, {NULL, 0}};
 
 static const option_row rows[] = {
     HEADING("Data"),
@@ -97,7 +102,7 @@ static const option_row rows[] = {
     CHOICE("density", density, "logistic", densities, "nice: the prior"),
     HEADING("Training"),
     INT("steps", steps, "1000", 1, 1e12, "updates to make"),
-    INT("batch", batch, "32", 1, 1e6, "images in each update"),
+    INT("batch", batch, "32", 1, 1e6, "images in each update, of all ranks together"),
     INT("micro-batch", micro_batch, "0", 0, 1e6,
         "images that go through the model at a time, with their gradients added up; 0: the batch, "
         "or "
@@ -153,6 +158,15 @@ static const option_row rows[] = {
     INT("seed", seed, "0", 0, SEED_MAX, "seed of everything random"),
     HEADING("Machine"),
     MACHINE_ROWS,
+    CHOICE("ranks", ranks, "auto", rank_kinds,
+           "auto: where a launcher of MPI has started several processes (mpirun), they train one "
+           "model together; none: each for itself"),
+    INT("rank-timeout", rank_timeout, "300", 0, 1e6,
+        "on several ranks: seconds for which a rank waits for another before the run ends on all; "
+        "0: for ever"),
+    CHOICE("sums", sums, "float32", sum_types,
+           "on several ranks: what gradients are summed as; bfloat16: half the traffic, and what "
+           "rounding leaves out is added to the next step's"),
     HEADING("Results"),
     TEXT("out", "DIR", out, "glow-out", "folder for the results, made if it is missing"),
     TEXT("from", "MODEL", from, NULL,

@@ -34,6 +34,7 @@ typedef struct train_settings {
   const char *memory; /* bytes of passes, NULL: any */
   /* machine */
   int64_t threads, products, max_memory;
+  int64_t ranks, rank_timeout, sums;
   const char *kernels;
   /* results */
   const char *out;

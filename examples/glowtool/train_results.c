@@ -73,7 +73,7 @@ static void draw_loss(train_run *run) {
 
 int train_save(train_run *run) {
   int64_t step = glow_trainer_step_count(run->trainer);
-  if (run->saved == step)
+  if (run->saved == step || !ranks_first(&run->ranks))
     return TOOL_FINE;
   int code = save_model(run, "model.safetensors");
   if (code == TOOL_FINE)
@@ -104,7 +104,8 @@ static int draw_samples_with_average(train_run *run, const char *path) {
 void train_draw_samples(train_run *run) {
   char path[PATH_MAX];
   int64_t step = glow_trainer_step_count(run->trainer);
-  if (!run->pictures || run->sampled == step || !train_path(run, "samples.png", path))
+  if (!run->pictures || !ranks_first(&run->ranks) || run->sampled == step ||
+      !train_path(run, "samples.png", path))
     return;
   run->sampled = step;
   if (draw_samples_with_average(run, path) == TOOL_FINE)
@@ -129,7 +130,7 @@ void train_draw_data(train_run *run) {
   char path[PATH_MAX], error[1024] = "out of memory for data.png";
   const sample_set *d = &run->data;
   int64_t count = d->count < run->settings.samples ? d->count : run->settings.samples;
-  if (!run->pictures || !train_path(run, "data.png", path))
+  if (!run->pictures || !ranks_first(&run->ranks) || !train_path(run, "data.png", path))
     return;
   uint8_t *pixels = malloc((size_t)(count * data_dims(d)));
   if (!pixels || read_pixels(run, count, pixels) != TOOL_FINE ||

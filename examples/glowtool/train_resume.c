@@ -13,9 +13,9 @@
 #include "train_notes.h"
 
 /* Options of one process alone, which no checkpoint holds. */
-static const char *const of_process[] = {"resume",      "out",        "threads", "kernels",
-                                         "products",    "json",       "quiet",   "overwrite",
-                                         "data-memory", "max-memory", NULL};
+static const char *const of_process[] = {
+    "resume",    "out",         "threads",    "kernels", "products",     "json", "quiet",
+    "overwrite", "data-memory", "max-memory", "ranks",   "rank-timeout", NULL};
 /* Typed values take effect without a message. (Data are compared with those of the checkpoint.) */
 static const char *const of_results[] = {
     "data",        "max-pixels",       "test",    "labels",         "test-labels",
@@ -23,8 +23,8 @@ static const char *const of_results[] = {
     "test-images", "sample-every",     "samples", "temperature",    "report-every",
     NULL};
 /* Typed values take effect from here on, with a message. */
-static const char *const may_change[] = {"steps", "batch",         "lr", "schedule", "warmup",
-                                         "final", "on-divergence", NULL};
+static const char *const may_change[] = {
+    "steps", "batch", "lr", "schedule", "warmup", "sums", "final", "on-divergence", NULL};
 
 static bool among(const char *const *names, const char *name) {
   for (; *names; names++)

@@ -67,20 +67,30 @@ static void tell(train_run *run, int64_t refused) {
           run->settings.rate);
 }
 
+/* Those of rank 0, which wrote its checkpoint, are given to the others. */
+static int load_on_ranks(train_run *run) {
+  int code = ranks_agree(&run->ranks, load(run));
+  return code == TOOL_FINE ? train_ranks_join(run) : code;
+}
+
 bool train_rewind(train_run *run) {
   int64_t refused = glow_trainer_step_count(run->trainer) + 1;
-  if (run->settings.on_divergence != DIVERGENCE_REWIND || run->checkpointed < 0)
+  if (run->settings.on_divergence != DIVERGENCE_REWIND)
+    return false;
+  int code = ranks_share(&run->ranks, &run->checkpointed, sizeof run->checkpointed);
+  if (code != TOOL_FINE || run->checkpointed < 0)
     return false;
   if (run->rewinds == MOST_REWINDS) {
     mention("--on-divergence rewind: the rate has been halved %d times, and it is not enough",
             MOST_REWINDS);
     return false;
   }
-  if (load(run) != TOOL_FINE)
+  messages_forget(); /* the refusal has been told */
+  if (load_on_ranks(run) != TOOL_FINE)
     return false;
   run->rewinds++;
   run->refused = false;
-  int code = halve_rate(run);
+  code = halve_rate(run);
   if (code == TOOL_FINE)
     code = train_restore_place(run);
   if (code == TOOL_FINE)

@@ -24,6 +24,12 @@ fails() {
 for n in 1 2 3 5; do
   ranks $n "$program" sums > "$said" 2>&1 || wrong "sums on $n ranks"
 done
+for algorithm in 1 3 4; do # ring, Rabenseifner's, recursive doubling; a tree by default
+  for n in 3 4; do
+    OMPI_MCA_coll_libnbc_iallreduce_algorithm=$algorithm ranks $n "$program" sums > "$said" 2>&1 ||
+      wrong "sums on $n ranks by algorithm $algorithm"
+  done
+done
 for n in 2 3 4; do
   ranks $n "$program" train > "$said" 2>&1 || wrong "training on $n ranks"
   cat "$said"
