@@ -47,9 +47,9 @@ static glow_status check_sum(const glow_mpi *mpi, const void *elements, int64_t 
 }
 
 static int begin(glow_mpi *mpi, void *elements, int count, int32_t type, MPI_Request *request) {
-  const MPI_Datatype element = type == GLOW_SUM_FLOAT32   ? MPI_FLOAT
-                               : type == GLOW_SUM_FLOAT64 ? MPI_DOUBLE
-                                                          : MPI_UINT16_T;
+  MPI_Datatype element = type == GLOW_SUM_FLOAT32   ? MPI_FLOAT
+                         : type == GLOW_SUM_FLOAT64 ? MPI_DOUBLE
+                                                    : MPI_UINT16_T;
   return MPI_Iallreduce(MPI_IN_PLACE, elements, count, element,
                         type == GLOW_SUM_BFLOAT16 ? mpi->sum16 : MPI_SUM, mpi->communicator,
                         request);
