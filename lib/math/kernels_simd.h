@@ -110,6 +110,12 @@ NOINLINE void store_any(int64_t rows, const vec (*sums)[SIMD_VECTORS], const des
   }
 }
 
+INLINE void store_from_memory(int64_t rows, const vec (*sums)[SIMD_VECTORS], const destination *p) {
+  tile_sums in_memory;
+  copy_sums(rows, sums, in_memory);
+  store_any(rows, in_memory, p);
+}
+
 /* A case for each of the four ends that the products of nets have, and one for any other. */
 INLINE void store_tile(int64_t rows, const vec (*sums)[SIMD_VECTORS], const destination *p) {
   const glow_epilogue *e = p->end;
@@ -123,10 +129,17 @@ INLINE void store_tile(int64_t rows, const vec (*sums)[SIMD_VECTORS], const dest
   } else if (whole && e->bias && !e->scale && !e->accumulate) {
     store_whole(rows, sums, p, false, true, false);
   } else {
-    tile_sums in_memory;
-    copy_sums(rows, sums, in_memory);
-    store_any(rows, in_memory, p);
+    store_from_memory(rows, sums, p);
   }
+}
+
+/* What has been computed with fewer vectors than a panel has is not whole. */
+INLINE void store_vectors(int64_t rows, int64_t vectors, const vec (*sums)[SIMD_VECTORS],
+                          const destination *p) {
+  if (vectors == SIMD_VECTORS)
+    store_tile(rows, sums, p);
+  else
+    store_from_memory(rows, sums, p);
 }
 
 /* ---- products -------------------------------------------------------------------------------- */
@@ -180,7 +193,7 @@ INLINE void tile_of_rows(int64_t rows, int64_t vectors, int64_t k, const float *
     }
     ADVANCE_GROUPS(groups, rows, step - PANEL)
   }
-  store_tile(rows, sums, p);
+  store_vectors(rows, vectors, sums, p);
 }
 
 /* Columns of A, neighbours of a. */
@@ -195,7 +208,7 @@ INLINE void tile_of_columns(int64_t rows, int64_t vectors, int64_t k, const floa
     multiply_add(rows, vectors, sums, groups, 1, panel);
     ADVANCE_GROUPS(groups, rows, row)
   }
-  store_tile(rows, sums, p);
+  store_vectors(rows, vectors, sums, p);
 }
 
 /* Functions of their own, so that the inner loop of each has all registers to itself. The last
