@@ -15,16 +15,20 @@ static const char *const sizes[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"};
 static const char *const numbers[] = {"OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK"};
 
 bool ranks_launched(void) {
-  for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-    if (getenv(sizes[i]))
-      return atoi(getenv(sizes[i])) > 1;
+  for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+    const char *size = getenv(sizes[i]);
+    if (size)
+      return atoi(size) > 1;
+  }
   return getenv("PMIX_RANK") != NULL;
 }
 
 int32_t ranks_launched_rank(void) {
-  for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-    if (getenv(numbers[i]))
-      return (int32_t)atoi(getenv(numbers[i]));
+  for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+    const char *number = getenv(numbers[i]);
+    if (number)
+      return (int32_t)atoi(number);
+  }
   return 0;
 }
 
@@ -168,14 +172,14 @@ int ranks_compare(ranks *r, const char *text, const char *what) {
   if (!ranks_several(r))
     return TOOL_FINE;
   int code = ranks_share(r, &bytes, sizeof bytes);
-  char *first = code == TOOL_FINE ? malloc((size_t)bytes) : NULL;
+  char *first = code == TOOL_FINE ? calloc(1, (size_t)bytes) : NULL;
   if (code == TOOL_FINE)
     code = ranks_agree(r, first ? TOOL_FINE : TOOL_FAILED);
-  if (code == TOOL_FINE && ranks_first(r))
+  if (first && code == TOOL_FINE && ranks_first(r))
     memcpy(first, text, (size_t)bytes);
-  if (code == TOOL_FINE)
+  if (first && code == TOOL_FINE)
     code = ranks_share(r, first, bytes);
-  if (code == TOOL_FINE) {
+  if (first && code == TOOL_FINE) {
     int same = compare_lines(text, first, what, true);
     if (same == TOOL_FINE)
       same = compare_lines(first, text, what, false);
