@@ -129,7 +129,8 @@ static void make_trainer(void) {
   OK(glow_trainer_initialise(trainer, x, NULL, count));
 }
 
-/* Each piece has a context of its own, and finds its models in files where it names some. */
+/* Each piece has a context of its own, which stays, as what the pieces make does: they are parts of
+ * programs. Models are in files where it names some. */
 static void begin(int of_vectors) {
   context = NULL;
   OK(glow_context_create(NULL, &context));
@@ -148,6 +149,10 @@ static void begin(int of_vectors) {
 int main(void) {
   int failed = 0;
   char text[1024];
+  if (!glow_feature("files")) {
+    puts("this build has no files, which the pieces name");
+    return 77;
+  }
   for (int i = 0; i < (int)(sizeof pieces / sizeof *pieces); i++) {
     begin(pieces[i].of_vectors);
     pieces[i].run();

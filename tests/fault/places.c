@@ -61,7 +61,7 @@ int count_mappings(void) {
   char line[512];
   int count = 0;
   while (maps && fgets(line, sizeof line, maps))
-    count += strstr(line, temp_folder) != NULL;
+    count += *temp_folder && strstr(line, temp_folder) != NULL;
   if (maps)
     fclose(maps);
   return count;

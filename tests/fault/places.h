@@ -26,7 +26,7 @@ int count_entries(const char *path, const char *part);
 /* Of this process; 0 where the system does not say. */
 int count_descriptors(void);
 int count_threads(void);
-/* Mappings of files of the temporary folder. */
+/* Mappings of files of the temporary folder: none where a program has not made one. */
 int count_mappings(void);
 /* All of these, and the names and contents of the files in a folder. */
 void fold_places(const char *folder, uint64_t *hash);
