@@ -66,8 +66,7 @@ static const option_row rows[] = {
     OUTPUT("save", save, NULL, RESULT_ENDINGS, "also write what was restored: a file of results"),
     LIST("fit", fit.paths,
          "images of whose mean and covariance Gaussian priors are made, to compare with: of each "
-         "pixel, "
-         "and of all together"),
+         "pixel, and of all together"),
     INT("fit-images", fit_images, "0", 0, 1e9, "use the first N of them; 0: all"),
     FLAG("json", json, "print the result as JSON"),
     FLAG("quiet", quiet, "report the result only"),
@@ -96,14 +95,13 @@ const option_table restore_table = {
     .command = "restore",
     .usage = "MODEL --data PATH ... [options]",
     .about =
-        "Takes a part of images away (inpaint), adds noise (denoise) or averages pixels (upscale), "
-        "restores them with the model as the prior, and prints the peak signal-to-noise against "
-        "the originals. Writes a picture with a row for each image: the original, what is "
-        "observed, "
-        "the plainest restoration (the mean of the remaining pixels), with --fit those of "
-        "Gaussian "
-        "priors, that of the model, and with langevin the deviation of its samples, times 4. Words "
-        "after --data are paths up to the next option, so MODEL stands first.",
+        "Takes a part of images away (inpaint), adds noise (denoise) or averages pixels "
+        "(upscale), restores them with the model as the prior, and prints the peak "
+        "signal-to-noise against the originals. Writes a picture with a row for each image: the "
+        "original, what is observed, the plainest restoration (the mean of the remaining "
+        "pixels), with --fit those of Gaussian priors, that of the model, and with langevin the "
+        "deviation of its samples, times 4. Words after --data are paths up to the next option, "
+        "so MODEL stands first.",
     .rows = rows,
     .rules = rules,
     .settings_size = sizeof(restore_settings),
