@@ -199,12 +199,19 @@ void api_trainer_initialise(api *a) {
   CALL(a, glow_trainer_initialise_batch(t.trainer, &batch));
 }
 
-/* Of a step that was made: what it reports is finite, and so is what it made. */
-static void check_step(const training *t, const glow_step_report *report, int64_t before) {
+static bool has_finite_model(const training *t) {
+  return api_all_finite(glow_model_parameters(t->model), glow_model_parameter_count(t->model));
+}
+
+/* Of a step that was made: what it reports is finite, and so is what it made of a model that was. (A
+ * caller may have set a parameter to NaN of which no result depends, such as the weight of an output
+ * that a mask drops.) */
+static void check_step(const training *t, const glow_step_report *report, int64_t before,
+                       bool was_finite) {
   PROMISE(glow_trainer_step_count(t->slot->object) == before + 1);
   PROMISE(report->step == before + 1 && isfinite(report->loss) && report->rate >= 0);
   PROMISE(isfinite(report->gradient_norm) && report->gradient_norm >= 0);
-  PROMISE(api_all_finite(glow_model_parameters(t->model), glow_model_parameter_count(t->model)));
+  PROMISE(!was_finite || has_finite_model(t));
 }
 
 /* A run that goes on from a checkpoint makes the same step, bit for bit. */
@@ -239,6 +246,7 @@ void api_trainer_step(api *a) {
   const glow_batch batch = new_batch(a, &t);
   uint8_t form = api_byte(a);
   int64_t steps = glow_trainer_step_count(t.slot->object);
+  bool was_finite = has_finite_model(&t);
   size_t size = 0;
   api_memory held = a->memory;
   a->memory.fail_at = 0;
@@ -248,7 +256,7 @@ void api_trainer_step(api *a) {
     report.struct_size = 1;
   glow_status status = CALL(a, glow_trainer_step_batch(t.trainer, &batch, &report));
   if (status == GLOW_OK)
-    check_step(&t, &report, steps);
+    check_step(&t, &report, steps, was_finite);
   if (status == GLOW_OK && file)
     check_resumed(a, &t, &batch, file, size);
   free(file);
@@ -263,7 +271,7 @@ void api_trainer_pixels(api *a) {
   int64_t steps = glow_trainer_step_count(t.slot->object);
   if (CALL(a, glow_trainer_step_pixels(t.trainer, new_pixels(a, &t), labels, t.count, &report)) ==
       GLOW_OK)
-    check_step(&t, &report, steps);
+    check_step(&t, &report, steps, was_finite);
 }
 
 /* ---- targets --------------------------------------------------------------------------------- */
@@ -329,7 +337,7 @@ void api_trainer_target(api *a) {
       CALL(a, glow_trainer_step_target(t.trainer, &target, t.count, &report, &estimate));
   if (status != GLOW_OK)
     return;
-  check_step(&t, &report, steps);
+  check_step(&t, &report, steps, was_finite);
   check_estimate(&estimate, t.count);
 }
 
@@ -457,6 +465,7 @@ void api_trainer_run(api *a) {
   glow_run_options o = GLOW_RUN_OPTIONS_INIT;
   glow_run_report report = GLOW_RUN_REPORT_INIT;
   int64_t before = glow_trainer_step_count(t.slot->object);
+  bool was_finite = has_finite_model(&t);
   o.steps = form > 250 ? -1 : 1 + form % 2 + (form >> 2 & 3);
   o.batch = t.count;
   o.next = r.form == 6 ? NULL : next_batch;
@@ -467,9 +476,7 @@ void api_trainer_run(api *a) {
   glow_status status =
       CALL_CHANGES(a, glow_trainer_run(t.trainer, &o, r.form == 8 ? NULL : &report));
   int64_t made = glow_trainer_step_count(t.slot->object) - before;
-  /* without a step, what a caller has put there stays */
-  PROMISE(!made ||
-          api_all_finite(glow_model_parameters(t.model), glow_model_parameter_count(t.model)));
+  PROMISE(!was_finite || has_finite_model(&t));
   if (r.form == 8)
     return;
   PROMISE(report.steps == made);
