@@ -204,7 +204,7 @@ static bool has_finite_model(const training *t) {
 }
 
 /* Of a step that was made: what it reports is finite, and so is what it made of a model that was. (A
- * caller may have set a parameter to NaN of which no result depends, such as the weight of an output
+ * caller may have set a parameter to NaN on which no result depends, such as the weight of an output
  * that a mask drops.) */
 static void check_step(const training *t, const glow_step_report *report, int64_t before,
                        bool was_finite) {
@@ -269,6 +269,7 @@ void api_trainer_pixels(api *a) {
     return;
   const int32_t *labels = api_labels(a, t.model, t.count);
   int64_t steps = glow_trainer_step_count(t.slot->object);
+  bool was_finite = has_finite_model(&t);
   if (CALL(a, glow_trainer_step_pixels(t.trainer, new_pixels(a, &t), labels, t.count, &report)) ==
       GLOW_OK)
     check_step(&t, &report, steps, was_finite);
@@ -333,6 +334,7 @@ void api_trainer_target(api *a) {
     return;
   const glow_target target = new_target(a, t.model, t.count, &d);
   int64_t steps = glow_trainer_step_count(t.slot->object);
+  bool was_finite = has_finite_model(&t);
   glow_status status =
       CALL(a, glow_trainer_step_target(t.trainer, &target, t.count, &report, &estimate));
   if (status != GLOW_OK)
