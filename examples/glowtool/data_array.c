@@ -45,17 +45,24 @@ static bool to_byte(const array_source *a, int64_t index, int64_t i, uint8_t *ou
   return true;
 }
 
-static bool read_condition(const array_source *a, int64_t index, int64_t count, float *to,
-                           message error) {
-  const data_array *c = &a->file.condition;
+/* Of a table; x is still in raw. */
+static bool read_condition_columns(const array_source *a, int64_t index, float *to, message error) {
   const data_columns *n = &a->columns;
-  for (int32_t i = 0; to && i < n->condition_count; i++) /* x is still in raw */
+  for (int32_t i = 0; i < n->condition_count; i++)
     if (!to_float(a, &a->file.x, index, n->conditions[i], &to[i], error) ||
         !(isfinite(to[i]) || data_fail(error, "%s: sample %lld: condition %d is not finite",
                                        a->file.path, (long long)index, i)))
       return false;
-  if (!to || n->condition_count || !count)
+  return true;
+}
+
+static bool read_condition(const array_source *a, int64_t index, int64_t count, float *to,
+                           message error) {
+  const data_array *c = &a->file.condition;
+  if (!to || !count)
     return true;
+  if (a->columns.condition_count)
+    return read_condition_columns(a, index, to, error);
   if (!load_raw(a, c, index, count, error))
     return false;
   for (int64_t i = 0; i < count; i++)

@@ -48,6 +48,11 @@ bool data_row_shape(const data_sources *s, data_reader *r, int64_t numbers, mess
                      "%s: a table, where images are wanted; --shape WxHxC says what its rows are, "
                      "and --model vector learns from tables",
                      r->path);
+  if (s->options.condition)
+    return data_fail(error,
+                     "%s: --condition chooses columns of vectors; rows that are images, by "
+                     "--shape, have none",
+                     r->path);
   r->height = shape[0];
   r->width = shape[1];
   r->channels = shape[2];

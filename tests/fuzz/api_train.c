@@ -203,9 +203,9 @@ static bool has_finite_model(const training *t) {
   return api_all_finite(glow_model_parameters(t->model), glow_model_parameter_count(t->model));
 }
 
-/* Of a step that was made: what it reports is finite, and so is what it made of a model that was. (A
- * caller may have set a parameter to NaN on which no result depends, such as the weight of an output
- * that a mask drops.) */
+/* Of a step that was made: what it reports is finite, and so is what it made of a model that was.
+ * (A caller may have set a parameter to NaN on which no result depends, such as the weight of an
+ * output that a mask drops.) */
 static void check_step(const training *t, const glow_step_report *report, int64_t before,
                        bool was_finite) {
   PROMISE(glow_trainer_step_count(t->slot->object) == before + 1);

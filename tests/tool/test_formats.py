@@ -551,6 +551,8 @@ def tables():
     refuses("256 is not a pixel", write("v.csv", "1,256\n"), shape="2x1")
     refuses("shape '3' is not WxH or WxHxC", "m.csv", shape="3")
     write("rows.npy", npy("|u1", (2, 7), bytes([7, 0, 1, 2, 3, 4, 5, 2, 9, 8, 7, 6, 5, 4])))
+    for table, column in (("m.csv", "label"), ("rows.npy", "0")):
+        refuses("rows that are images, by --shape, have none", table, shape="3x2", condition=column)
     found = read("rows.npy", shape="3x2", label_column="0")
     same("rows of an array", (found["values"][:6], found["labels"]), (list(range(6)), [7, 2]))
     for text in ("1,2\n3,4\n", "\ufeff1;2\n3;4", "1\t2\r\n3\t4\r\n", "a,b\n1,2\n3,4\n"):
