@@ -32,7 +32,7 @@ cp "$work/program.c" "$other"
 cat > "$other/meson.build" << 'END'
 project('other', 'c', meson_version: '>= 1.0.0')
 executable('program', 'program.c',
-  dependencies: dependency('libglow', fallback: 'libglow', version: '>= 0.1'))
+  dependencies: dependency('libglow', fallback: 'libglow', version: '>= 0.2'))
 END
 # PKG_CONFIG_LIBDIR: an installed copy is not to be found.
 PKG_CONFIG_LIBDIR=$work CC=$cc meson setup "$work/build-other" "$other" --wrap-mode=forcefallback \
@@ -50,7 +50,7 @@ with_cmake() { # PREFIX
   cat > "$work/cmake/CMakeLists.txt" << 'END'
 cmake_minimum_required(VERSION 3.13)
 project(program C)
-find_package(libglow 0.1 REQUIRED)
+find_package(libglow 0.2 REQUIRED)
 add_executable(program program.c)
 target_link_libraries(program PRIVATE libglow::libglow)
 END
@@ -58,7 +58,7 @@ END
   CC=$cc cmake -S "$work/cmake" -B "$work/build-cmake" -DCMAKE_PREFIX_PATH="$1" > "$work/log" 2>&1 &&
     cmake --build "$work/build-cmake" > "$work/log" 2>&1 || wrong "CMake does not find or link $1"
   "$work/build-cmake/program" || wrong "CMake's program does not run with $1"
-  if sed 's/libglow 0.1 REQUIRED/libglow 9.0 REQUIRED/' -i "$work/cmake/CMakeLists.txt" &&
+  if sed 's/libglow 0.2 REQUIRED/libglow 9.0 REQUIRED/' -i "$work/cmake/CMakeLists.txt" &&
     cmake -S "$work/cmake" -B "$work/build-other-version" -DCMAKE_PREFIX_PATH="$1" > "$work/log" 2>&1; then
     wrong "CMake takes this version for 9.0"
   fi
