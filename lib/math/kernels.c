@@ -2,6 +2,12 @@
  * SPDX-License-Identifier: MIT */
 #include <string.h>
 
+#ifdef GLOW_HAVE_AMX
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 #include "base/base.h"
 #include "math/kernels16.h"
 
@@ -24,6 +30,23 @@ static const struct provider {
 };
 enum { PROVIDERS = sizeof providers / sizeof *providers };
 
+#ifdef GLOW_HAVE_AMX
+/* A process asks Linux for the tiles of all of its threads, as often as it likes: their state takes
+ * 8 KB of each thread that uses them. It is refused where a thread has a stack of its own for
+ * signals on which that would not fit. (Linux, Documentation/arch/x86/xstate.rst.) */
+static bool kernels_ask_for_tiles(void) {
+  enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18 };
+  return syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
+}
+
+/* Leaf 7 of CPUID, EDX: bit 22 is AMX-BF16, bit 24 AMX-TILE (Intel's manual, volume 2A, CPUID). */
+static bool kernels_have_tiles(void) {
+  unsigned a, b, c, d;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d >> 22 & 1) && (d >> 24 & 1) &&
+         kernels_ask_for_tiles();
+}
+#endif
+
 bool glow__kernels_cpu_has(const char *name) {
 #ifdef GLOW_HAVE_X86_KERNELS
   __builtin_cpu_init();
@@ -36,6 +59,10 @@ bool glow__kernels_cpu_has(const char *name) {
 #ifdef GLOW_HAVE_AVX512_BF16
   if (strcmp(name, "avx512bf16") == 0)
     return glow__kernels_cpu_has("avx512") && __builtin_cpu_supports("avx512bf16");
+#endif
+#ifdef GLOW_HAVE_AMX
+  if (strcmp(name, "amx") == 0)
+    return glow__kernels_cpu_has("avx512bf16") && kernels_have_tiles();
 #endif
   (void)name;
   return true;

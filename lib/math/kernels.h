@@ -101,7 +101,7 @@ void glow__kernels_fill_avx512(glow__kernels *kernels);
 void glow__kernels_fill_neon(glow__kernels *kernels);
 void glow__kernels_fill_cblas(glow__kernels *kernels); /* after its library was loaded */
 
-/* Can this CPU run this provider? "avx512bf16" is a provider, too (math/kernels16.h). */
+/* Can this CPU run this provider? "avx512bf16" and "amx" are providers, too (math/kernels16.h). */
 bool glow__kernels_cpu_has(const char *name);
 
 /* Name of the provider for a wanted name. NULL or "auto" is the best usable one, but never CBLAS,

@@ -7,6 +7,9 @@ static const struct provider {
   const char *goes_with; /* the provider of float32 */
   void (*fill)(glow__kernels16 *kernels);
 } providers[] = {
+#ifdef GLOW_HAVE_AMX
+    {"amx", "avx512", glow__kernels16_fill_amx},
+#endif
 #ifdef GLOW_HAVE_AVX512_BF16
     {"avx512bf16", "avx512", glow__kernels16_fill_avx512bf16},
 #endif

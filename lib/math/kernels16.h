@@ -8,8 +8,12 @@
  *
  * whatever the element's place and the other sizes, so a row's result does not depend on the rows
  * beside it. A product of two such values is exact in float32, so it does not matter whether it is
- * fused with the addition, and all providers give the same bits, with one exception: AVX512-BF16
- * takes products and sums below 2^-126 for zero, and the others do not.
+ * fused with the addition, and all providers but AMX give the same bits, with one exception:
+ * AVX512-BF16 takes products and sums below 2^-126 for zero, and the others do not.
+ *
+ * AMX does the same, and has another chain. Of each 16 pairs, from the first on, it sums the first
+ * values of the pairs and the second ones on their own, in the order of k, and adds the one sum to
+ * the other and both to the element: sum += (a0 b0 + a2 b2 + ...) + (a1 b1 + a3 b3 + ...).
  *
  * Plain C fills every slot and defines what it means, as in math/kernels.h.
  * SPDX-License-Identifier: MIT */
@@ -108,12 +112,13 @@ void glow__kernels16_fill_c(glow__kernels16 *kernels);
 void glow__kernels16_fill_avx2(glow__kernels16 *kernels);
 void glow__kernels16_fill_avx512(glow__kernels16 *kernels);
 void glow__kernels16_fill_avx512bf16(glow__kernels16 *kernels);
+void glow__kernels16_fill_amx(glow__kernels16 *kernels);
 void glow__kernels16_fill_neon(glow__kernels16 *kernels);
 
 /* The index-th provider that this CPU can run, best first, NULL past the end. */
 const char *glow__kernels16_name(uint32_t index);
 /* The provider that goes with one of float32: never of an instruction set beyond that one's, except
- * that "avx512" gets AVX512-BF16 where the CPU has it; plain C goes with "cblas". */
+ * that "avx512" gets AMX or AVX512-BF16 where the CPU has it; plain C goes with "cblas". */
 const char *glow__kernels16_of(const char *kernels);
 /* Fills the table from the provider of this name. False if it is unknown or not usable. */
 bool glow__kernels16_fill(glow__kernels16 *kernels, const char *name);

@@ -27,8 +27,11 @@ static bool has_threads(void) {
 
 /* Products in bfloat16 by instructions of their own, not by float32. */
 static bool has_bfloat16(void) {
-  return strcmp(glow__kernels16_of("avx512"), "avx512bf16") == 0 &&
-         glow__kernels_cpu_has("avx512bf16");
+#ifdef GLOW_HAVE_AVX512_BF16
+  return glow__kernels_cpu_has("avx512bf16");
+#else
+  return false;
+#endif
 }
 
 static const struct feature {

@@ -27,7 +27,7 @@ skip() {
 build_with_types() { # SOURCE_ROOT C_COMPILER
   for folder in base math host nets layers presets train io check; do
     ls "$1/lib/$folder"/*.c
-  done | grep -vE '/(unsupported|live|kernels(16)?_(avx.*|neon|cblas))\.c$' > "$work/sources"
+  done | grep -vE '/(unsupported|live|kernels(16)?_(avx.*|amx|neon|cblas))\.c$' > "$work/sources"
   # shellcheck disable=SC2046,SC2086 # compilers have options; sources have no blanks in their names
   $2 -std=gnu11 -O0 -g -shared -fPIC -fvisibility=hidden -DGLOW_BUILDING -DGLOW_HAVE_FILES -I "$1/include" \
     -I "$1/lib" -Wl,--version-script,"$1/lib/libglow.map" -Wl,-soname,libglow.so \

@@ -30,7 +30,7 @@ accepted() {
 # builds of type debug. What needs MPI's header is looked at where that is.
 mpi=$(pkg-config --cflags ompi-c 2> /dev/null) || mpi=
 sources() {
-  find "$@" -name '*.c' ! -name '*_avx*.c' ! -name '*_neon.c' ! -name '*_cblas.c' ! -name live.c | LC_ALL=C sort |
+  find "$@" -name '*.c' ! -name '*_avx*.c' ! -name '*_amx.c' ! -name '*_neon.c' ! -name '*_cblas.c' ! -name live.c | LC_ALL=C sort |
     if [ -n "$mpi" ]; then cat; else grep -v 'mpi'; fi
 }
 

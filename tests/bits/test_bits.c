@@ -9,9 +9,12 @@
  * at its head is a hash of what libm computes, which decides bits too: another version, or a CPU
  * for which it has other code, may round otherwise. Where it differs the comparison is skipped;
  * exit status 77 when nothing was compared. Compilers decide nothing: gcc 12 and clang 14, with -O2
- * and -O3, give the same bits, and so does bfloat16 with and without instructions for it.
+ * and -O3, give the same bits, and so does bfloat16 with and without instructions for it, but for
+ * AMX. Its bits have lines of their own, "amx" in place of "bfloat16"; lines of the one or the
+ * other that this CPU does not compute are passed over, and stay in the file.
  * SPDX-License-Identifier: MIT */
 #include "bits.h"
+#include "math/kernels16.h"
 
 enum { LINE = 160, THREADS = 3, MOST_KERNELS = 8, SKIPPED = 77 };
 
@@ -57,6 +60,18 @@ static int by_text(const void *a, const void *b) {
   return strcmp(a, b);
 }
 
+/* What lines call products in bfloat16 with these kernels, on this CPU and on others. */
+static const char *bfloat16_name(const char *kernels, bool here) {
+  bool amx = strcmp(glow__kernels16_of(kernels), "amx") == 0;
+  return amx == here ? "amx" : bits_quantity_names[BITS_BFLOAT16];
+}
+
+static bool is_computed_here(const char *line, const char *kernels) {
+  char part[32];
+  snprintf(part, sizeof part, " %s ", bfloat16_name(kernels, false));
+  return !strstr(line, part);
+}
+
 /* Everything, measured again. 48 of the 64 bits of a hash are enough to notice a change. */
 static lines measure(const char *kernels, uint32_t threads) {
   lines all = {NULL, 0};
@@ -68,7 +83,8 @@ static lines measure(const char *kernels, uint32_t threads) {
       char text[LINE];
       if (q == BITS_BFLOAT16 && !bits_has_bfloat16(&subject))
         continue;
-      snprintf(text, sizeof text, "%s %s %012llx", subject.name, bits_quantity_names[q],
+      snprintf(text, sizeof text, "%s %s %012llx", subject.name,
+               q == BITS_BFLOAT16 ? bfloat16_name(kernels, true) : bits_quantity_names[q],
                (unsigned long long)hashes[q] >> 16);
       add_line(&all, text);
     }
@@ -115,8 +131,8 @@ static void name_file(const char *kernels, char path[512]) {
   snprintf(path, 512, "%s/expected-%s.txt", folder, kernels);
 }
 
-/* machine: the line of it, empty when there is no file. */
-static lines read_file(const char *kernels, char machine[LINE]) {
+/* What this CPU computes, or what others do. machine: the line of it, empty without a file. */
+static lines read_file(const char *kernels, bool here, char machine[LINE]) {
   char path[512], text[LINE];
   lines all = {NULL, 0};
   machine[0] = 0;
@@ -126,7 +142,7 @@ static lines read_file(const char *kernels, char machine[LINE]) {
     text[strcspn(text, "\n")] = 0;
     if (strncmp(text, "# machine", 9) == 0)
       memcpy(machine, text, LINE);
-    else if (text[0] != '#' && strrchr(text, ' '))
+    else if (text[0] != '#' && strrchr(text, ' ') && is_computed_here(text, kernels) == here)
       add_line(&all, text);
   }
   if (file)
@@ -160,9 +176,14 @@ static lines measure_twice(const char *kernels) {
 
 static void record(void **state) {
   const char *kernels = *state;
-  lines all = measure_twice(kernels);
+  char machine[LINE];
+  lines all = measure_twice(kernels), others = read_file(kernels, false, machine);
+  for (int32_t i = 0; i < others.count; i++)
+    add_line(&all, others.at[i]);
+  qsort(all.at, (size_t)all.count, sizeof *all.at, by_text);
   write_file(kernels, &all);
   free(all.at);
+  free(others.at);
 }
 
 /* Why there is nothing to compare with; NULL: there is. */
@@ -180,7 +201,7 @@ static const char *reason_to_skip(const char *expected_machine) {
 static void check(void **state) {
   const char *kernels = *state;
   char machine[LINE];
-  lines found = measure_twice(kernels), expected = read_file(kernels, machine);
+  lines found = measure_twice(kernels), expected = read_file(kernels, true, machine);
   const char *reason = reason_to_skip(machine);
   int32_t count = reason ? 0 : differences(&expected, &found);
   free(found.at);

@@ -232,9 +232,10 @@ static void check_choice(const provider *p) {
 /* Which bfloat16 products go with this provider of float32. */
 static void check_choice16(const provider *p) {
   const char *name = glow__kernels16_of(p->name);
-  bool right = strcmp(p->name, "cblas") == 0     ? strcmp(name, "c") == 0
-               : strcmp(name, "avx512bf16") == 0 ? strcmp(p->name, "avx512") == 0
-                                                 : strcmp(name, p->name) == 0;
+  bool right = strcmp(p->name, "cblas") == 0 ? strcmp(name, "c") == 0
+               : strcmp(name, "avx512bf16") == 0 || strcmp(name, "amx") == 0
+                   ? strcmp(p->name, "avx512") == 0
+                   : strcmp(name, p->name) == 0;
   if (!right)
     fail("bfloat16 products are those of %s", name);
 }

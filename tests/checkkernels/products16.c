@@ -1,6 +1,6 @@
 /* Products of bfloat16: rounding and packing by their definitions, products against sums in double
- * and, where no factor or bias follows, plain C bit by bit; and that a row has the same bits in any
- * batch. SPDX-License-Identifier: MIT */
+ * and, where no factor or bias follows, plain C or AMX's chain bit by bit; and that a row has the
+ * same bits in any batch. SPDX-License-Identifier: MIT */
 #include <math.h>
 #include <string.h>
 
@@ -177,15 +177,20 @@ static void multiply(const glow__kernels16 *kernels, const product *p, float *c,
                 (p->last + kernels->panel - 1) / kernels->panel, &epilogue);
 }
 
+/* Factor x of element (i, j), of A; and that of B. */
+static float factor_at(const product *p, int64_t i, int64_t j, int64_t x, float *of_b) {
+  *of_b = glow__widen16(glow__round16(p->b.b[x * p->b.rs + j * p->b.cs]));
+  return glow__widen16(p->transposed ? p->rows[x * glow__even(p->m) + i]
+                                     : p->rows[i * glow__even(p->k) + x]);
+}
+
 /* What one element must be, and the size of its terms. */
 static double element(const product *p, int64_t i, int64_t j, double *size) {
   double sum = 0;
   *size = 1;
   for (int64_t x = 0; x < p->k; x++) {
-    uint16_t a =
-        p->transposed ? p->rows[x * glow__even(p->m) + i] : p->rows[i * glow__even(p->k) + x];
-    float b = glow__widen16(glow__round16(p->b.b[x * p->b.rs + j * p->b.cs]));
-    double term = (double)glow__widen16(a) * (double)b;
+    float b, a = factor_at(p, i, j, x, &b);
+    double term = (double)a * (double)b;
     sum += term;
     *size += fabs(term);
   }
@@ -221,6 +226,32 @@ static void check_beside(const product *p, const float *c, const uint16_t *round
   }
 }
 
+/* An element by AMX's chain (kernels16.h). Products are exact. */
+static float element_of_tiles(const product *p, int64_t i, int64_t j) {
+  float sum = 0.0f;
+  for (int64_t first = 0; first < p->k; first += 32) {
+    float halves[2] = {0.0f, 0.0f};
+    for (int64_t x = first; x < p->k && x < first + 32; x++) {
+      float b, a = factor_at(p, i, j, x, &b);
+      halves[x % 2] += a * b;
+    }
+    sum += halves[0] + halves[1];
+  }
+  return glow__finish(sum, 0.0f, j, &p->epilogue.end);
+}
+
+static void check_tiles(const product *p, const float *c, const uint16_t *rounded) {
+  for (int64_t i = 0; i < p->m; i++)
+    for (int64_t j = p->first; j < p->last; j++) {
+      float expected = element_of_tiles(p, i, j);
+      uint16_t half = glow__round16(expected);
+      if (p->rounded)
+        same_bits("rounded product", &rounded[i * glow__even(p->n) + j], &half, sizeof half);
+      else
+        same_bits("product", &c[i * p->ldc + j], &expected, sizeof expected);
+    }
+}
+
 static void check_product(const provider *who, const product *p, bool special) {
   int64_t size = p->m * p->ldc, halves = p->m * glow__even(p->n);
   float *c = copy_of(p->before, size, sizeof *c), *other = copy_of(p->before, size, sizeof *c);
@@ -233,6 +264,10 @@ static void check_product(const provider *who, const product *p, bool special) {
   /* What follows the sum may be fused by one provider and not by the other; of NaN any bits do. */
   if (special || end->scale || end->bias || end->accumulate)
     return;
+  if (strcmp(who->kernels16->name, "amx") == 0) {
+    check_tiles(p, c, rounded);
+    return;
+  }
   same_bits("product", c, other, (size_t)size * sizeof *c);
   same_bits("rounded product", rounded, rounded_other, (size_t)halves * sizeof *rounded);
 }

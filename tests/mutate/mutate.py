@@ -27,7 +27,7 @@ SUITES = {"unit", "train", "contract", "io", "import", "bits", "golden", "fault"
 ADDRESS_SPACE = 16 << 30  # of one test program: a fault in a size must not fill the machine
 FILE_SIZE = 1 << 30
 EQUIVALENT = pathlib.Path(__file__).with_name("equivalent.txt")
-ELSEWHERE = ("_neon", "avx512bf16")  # kernels that this machine may not be able to run
+ELSEWHERE = ("_neon", "avx512bf16", "_amx")  # kernels that this machine may not be able to run
 
 
 def output(*command, **options):
