@@ -37,24 +37,24 @@ static int64_t range(const job *j, uint32_t task, int64_t *count) {
   return first;
 }
 
-static double clamped_square(float x, float limit) {
-  double clamped = (double)glow__clamp(x, limit);
-  return clamped * clamped;
-}
-
 /* Four chains, so that additions do not wait for each other; their order is part of the result. */
 static void squares(void *arg, uint32_t task, uint32_t worker) {
   const job *j = arg;
   int64_t count;
-  const float *x = j->from + range(j, task, &count);
+  const float *x = j->from + range(j, task, &count), limit = j->value;
   double sums[4] = {0.0, 0.0, 0.0, 0.0};
-  int64_t i = 0;
   (void)worker;
-  for (; i + 4 <= count; i += 4)
+  for (int64_t i = 0; i + 4 <= count; i += 4) {
+    float clamped[4]; /* apart from the sums, compilers make vectors of it */
     for (int k = 0; k < 4; k++)
-      sums[k] += clamped_square(x[i + k], j->value);
-  for (; i < count; i++)
-    sums[0] += clamped_square(x[i], j->value);
+      clamped[k] = glow__clamp(x[i + k], limit);
+    for (int k = 0; k < 4; k++)
+      sums[k] += (double)clamped[k] * (double)clamped[k];
+  }
+  for (int64_t i = count - count % 4; i < count; i++) {
+    double clamped = (double)glow__clamp(x[i], limit);
+    sums[0] += clamped * clamped;
+  }
   j->flat->sums[task] = (sums[0] + sums[1]) + (sums[2] + sums[3]);
 }
 

@@ -126,7 +126,8 @@ glow_status glow__flat_create(glow_context *context, int64_t count, glow__flat *
 void glow__flat_destroy(glow__flat *flat);
 /* x within [-limit, limit]; NaN stays. */
 static inline float glow__clamp(float x, float limit) {
-  return x > limit ? limit : x < -limit ? -limit : x;
+  const float low = limit < x ? limit : x; /* in this form one instruction each, also of vectors */
+  return -limit > low ? -limit : low;
 }
 /* Sum of squares in double. Finite exactly when all elements are: count * FLT_MAX^2 fits. */
 double glow__flat_squares(glow__flat *flat, const float *x);
