@@ -10,7 +10,7 @@ complain() {
   failed=1
 }
 
-sources=$(find include lib examples tests \( -name '*.[ch]' -o -name '*.cpp' -o -name '*.sh' \
+sources=$(find include lib examples tests packaging \( -name '*.[ch]' -o -name '*.cpp' -o -name '*.sh' \
   -o -name '*.py' -o -name 'meson.build' -o -name '*.map' \) | LC_ALL=C sort)
 sources="$sources meson.build meson_options.txt"
 [ ! -e .ci/run ] || sources="$sources .ci/run"

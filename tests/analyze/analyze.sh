@@ -72,7 +72,7 @@ clang-tidy-one)
   ;;
 shellcheck)
   command -v shellcheck > /dev/null || skip "shellcheck is missing"
-  [ $# -gt 0 ] || set -- .ci/run $(find examples tests -name '*.sh' | LC_ALL=C sort)
+  [ $# -gt 0 ] || set -- .ci/run $(find examples packaging tests -name '*.sh' | LC_ALL=C sort)
   shellcheck "$@"
   ;;
 *)
