@@ -28,6 +28,12 @@ typedef struct tile_shapes {
   uint8_t rows[16];
 } tile_shapes;
 
+/* gcc 12 does not know that these instructions read memory (its amxtileintrin.h), so what they read
+ * has to be written before this, and is written again only behind the next one. */
+INLINE void keep_order(void) {
+  __asm__ volatile("" ::: "memory");
+}
+
 /* For that many rows of C, up to 32; a tile of no rows is not used. */
 static void shape_tiles(int64_t rows) {
   int64_t upper = rows < SIDE ? rows : SIDE, lower = rows - upper;
@@ -38,6 +44,7 @@ static void shape_tiles(int64_t rows) {
     shapes.rows[i] = of_tiles[i];
     shapes.row_bytes[i] = of_tiles[i] ? ROW_BYTES : 0;
   }
+  keep_order();
   _tile_loadconfig(&shapes);
 }
 
@@ -139,9 +146,12 @@ static void clear_and_add(int64_t rows, int64_t pairs, const glow__pair *a, int6
   for (int64_t k = 0; k < pairs; k += SIDE) {
     int64_t count = pairs - k < SIDE ? pairs - k : SIDE;
     left from = take_left(rows, count, a + k * cs, rs, cs, copy_a);
-    add_upper(from, take_right(count, b + k * PANEL, copy_b));
+    const glow__pair *right = take_right(count, b + k * PANEL, copy_b);
+    keep_order();
+    add_upper(from, right);
     if (rows > SIDE)
       add_lower(from);
+    keep_order();
   }
 }
 
