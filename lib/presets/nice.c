@@ -22,7 +22,7 @@ static const glow_option rows[] = {
                 .fallback = 4),
     GLOW_OPTION(glow_nice_options, hidden, INT32, .low = 1, .high = MAX_HIDDEN, .fallback = 1000),
     GLOW_OPTION(glow_nice_options, depth, INT32, .low = 1, .high = MAX_DEPTH, .fallback = 5),
-    GLOW_OPTION(glow_nice_options, density, CHOICE, .choices = glow__densities,
+    GLOW_OPTION(glow_nice_options, density, CHOICE, .choices = glow__density_choices,
                 .prefix = "GLOW_DENSITY_", .fallback = GLOW_DENSITY_LOGISTIC),
     GLOW_OPTION(glow_nice_options, bits, INT32, .high = 8, .fallback = 8),
     GLOW_OPTION(glow_nice_options, from_data, INT32, .high = 1, .fallback = 1),
@@ -34,13 +34,13 @@ static const glow_options_table table = {GLOW_OPTIONS_TABLE(glow_nice_options, r
                                          .check = nice_check};
 
 /* What is being built. */
-typedef struct nice {
+typedef struct nice_flow {
   glow_context *context;
   glow_builder *builder;
   const glow_nice_options *o;
-} nice;
+} nice_flow;
 
-static glow_status nice_add_permutation(const nice *p, int32_t kind, const char *name,
+static glow_status nice_add_permutation(const nice_flow *p, int32_t kind, const char *name,
                                         int32_t step) {
   glow_permute_options options = GLOW_PERMUTE_OPTIONS_INIT;
   glow_layer *layer = NULL;
@@ -50,7 +50,7 @@ static glow_status nice_add_permutation(const nice *p, int32_t kind, const char 
                   : glow__preset_add(p->builder, made, layer, "step%d.%s", (int)step, name);
 }
 
-static glow_status nice_make_net(const nice *p, int32_t step, glow_net **out) {
+static glow_status nice_make_net(const nice_flow *p, int32_t step, glow_net **out) {
   const glow_nice_options *o = p->o;
   glow_conditioner_request request = {.struct_size = sizeof request,
                                       .step = step,
@@ -71,7 +71,7 @@ static glow_status nice_make_net(const nice *p, int32_t step, glow_net **out) {
   return glow_mlp_net_create(p->context, &net, out);
 }
 
-static glow_status nice_add_coupling(const nice *p, int32_t step) {
+static glow_status nice_add_coupling(const nice_flow *p, int32_t step) {
   glow_coupling_options options = GLOW_COUPLING_OPTIONS_INIT;
   glow_net *net = NULL;
   glow_layer *layer = NULL;
@@ -81,7 +81,7 @@ static glow_status nice_add_coupling(const nice *p, int32_t step) {
   return glow__preset_add(p->builder, made, layer, "step%d.coupling", (int)step);
 }
 
-static glow_status nice_add_layers(const nice *p) {
+static glow_status nice_add_layers(const nice_flow *p) {
   glow_scaling_options scaling = GLOW_SCALING_OPTIONS_INIT;
   glow_prior_options prior = GLOW_PRIOR_OPTIONS_INIT;
   glow_layer *layer = NULL;
@@ -112,7 +112,7 @@ glow_status glow_model_create_nice(glow_context *context, const glow_nice_option
   GLOW_TRY(glow_options_read(&table, options, &o));
   glow_builder_options builder = GLOW_BUILDER_OPTIONS_INIT;
   builder.bits = o.bits;
-  nice p = {.context = context, .o = &o};
+  nice_flow p = {.context = context, .o = &o};
   GLOW_TRY(glow_builder_create(context, &o.input, &builder, &p.builder));
   return glow__preset_finish(&p.builder, nice_add_layers(&p), out);
 }

@@ -38,15 +38,15 @@ glow_status glow__preset_net(glow_context *context, glow_conditioner_fn conditio
                             (int)request->step);
 }
 
-const glow_choice glow__permutations[] = {
+const glow_choice glow__permutation_choices[] = {
     {GLOW_PERMUTATION_REVERSE, 0, "reverse"},       {GLOW_PERMUTATION_SHUFFLE, 0, "shuffle"},
     {GLOW_PERMUTATION_EVEN_ODD, 0, "even_odd"},     {GLOW_PERMUTATION_INVCONV, 0, "invconv"},
     {GLOW_PERMUTATION_INVCONV_LU, 0, "invconv_lu"}, {0, 0, NULL}};
-const glow_choice glow__scales[] = {{GLOW_SCALE_SIGMOID, 0, "sigmoid"},
-                                    {GLOW_SCALE_EXP, 0, "exp"},
-                                    {GLOW_SCALE_TANH, 0, "tanh"},
-                                    {GLOW_SCALE_SIGMOID_FLOOR, 0, "sigmoid_floor"},
-                                    {GLOW_SCALE_TANH_LEARNED, 0, "tanh_learned"},
-                                    {0, 0, NULL}};
-const glow_choice glow__densities[] = {
+const glow_choice glow__scale_choices[] = {{GLOW_SCALE_SIGMOID, 0, "sigmoid"},
+                                           {GLOW_SCALE_EXP, 0, "exp"},
+                                           {GLOW_SCALE_TANH, 0, "tanh"},
+                                           {GLOW_SCALE_SIGMOID_FLOOR, 0, "sigmoid_floor"},
+                                           {GLOW_SCALE_TANH_LEARNED, 0, "tanh_learned"},
+                                           {0, 0, NULL}};
+const glow_choice glow__density_choices[] = {
     {GLOW_DENSITY_GAUSSIAN, 0, "gaussian"}, {GLOW_DENSITY_LOGISTIC, 0, "logistic"}, {0, 0, NULL}};

@@ -35,7 +35,8 @@ glow_status glow__preset_net(glow_context *context, glow_conditioner_fn conditio
       GLOW_OPTION(struct_, condition.channels, INT64, .high = 1 << 30)
 
 /* Choices that several presets have. */
-extern const glow_choice glow__permutations[], glow__scales[], glow__densities[];
+extern const glow_choice glow__permutation_choices[], glow__scale_choices[],
+    glow__density_choices[];
 
 /* Finishes the builder if `status` is GLOW_OK, destroys it otherwise. */
 glow_status glow__preset_finish(glow_builder **builder, glow_status status, glow_model **out);

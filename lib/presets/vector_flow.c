@@ -26,7 +26,7 @@ static const glow_option rows[] = {
     GLOW_OPTION(glow_vector_flow_options, depth, INT32, .low = 1, .high = MAX_DEPTH, .fallback = 2),
     GLOW_OPTION(glow_vector_flow_options, coupling, CHOICE, .choices = couplings,
                 .prefix = "GLOW_COUPLING_", .fallback = GLOW_COUPLING_SPLINE),
-    GLOW_OPTION(glow_vector_flow_options, scale, CHOICE, .choices = glow__scales,
+    GLOW_OPTION(glow_vector_flow_options, scale, CHOICE, .choices = glow__scale_choices,
                 .prefix = "GLOW_SCALE_", .fallback = GLOW_SCALE_TANH),
     GLOW_OPTION(glow_vector_flow_options, bins, INT32, .low = 2, .high = MAX_BINS, .fallback = 8),
     GLOW_OPTION(glow_vector_flow_options, bound, REAL, .flags = GLOW_OPTION_ABOVE_LOW, .high = 1e6,

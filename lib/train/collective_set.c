@@ -3,11 +3,11 @@
 #include "train/collective.h"
 #include "train/trainer.h"
 
-static const glow_choice sums[] = {
+static const glow_choice sum_choices[] = {
     {GLOW_SUM_FLOAT32, 0, "float32"}, {GLOW_SUM_BFLOAT16, 0, "bfloat16"}, {0, 0, NULL}};
 static const glow_option rows[] = {
-    GLOW_OPTION(glow_collective_options, sums, CHOICE, .choices = sums, .prefix = "GLOW_SUM_",
-                .fallback = GLOW_SUM_FLOAT32),
+    GLOW_OPTION(glow_collective_options, sums, CHOICE, .choices = sum_choices,
+                .prefix = "GLOW_SUM_", .fallback = GLOW_SUM_FLOAT32),
     GLOW_OPTION(glow_collective_options, reserved, RESERVED),
     GLOW_OPTION(glow_collective_options, bucket_bytes, INT64, .low = 4096, .high = 0x1p62,
                 .fallback = 4 << 20),
