@@ -76,6 +76,10 @@ while read -r file; do
   cmp -s "$work/clone/$file" "$unpacked/$file" || wrong "$file is not what the commit has"
   [ ! -x "$work/clone/$file" ] || [ -x "$unpacked/$file" ] || wrong "$file is no longer a program"
 done < "$work/committed"
+# Those who package it find one version.
+grep -qx "  \"version\": \"$version\"," "$unpacked/packaging/vcpkg/vcpkg.json" &&
+  head -n 1 "$unpacked/packaging/debian/changelog" | grep -qF "libglow ($version-" ||
+  wrong "packaging/vcpkg/vcpkg.json or packaging/debian/changelog has not the version $version"
 echo "$name.tar.xz: $(wc -l < "$work/held") files, $(($(wc -c < "$tarball") / 1024)) KiB"
 if [ -n "$to" ]; then
   cp "$tarball" "$tarball.sha256sum" "$to"

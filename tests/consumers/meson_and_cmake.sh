@@ -5,6 +5,8 @@
 # Usage: meson_and_cmake.sh SOURCE_ROOT C_COMPILER. SPDX-License-Identifier: MIT
 set -eu
 root=$1 cc=$2
+# Major and minor, which is what programs ask for.
+version=$(sed -n "s/^ *version: '\([0-9]*\.[0-9]*\)\.[0-9]*',$/\1/p" "$root/meson.build")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 wrong() {
@@ -29,10 +31,10 @@ other=$work/other
 mkdir -p "$other/subprojects"
 ln -s "$root" "$other/subprojects/libglow"
 cp "$work/program.c" "$other"
-cat > "$other/meson.build" << 'END'
+cat > "$other/meson.build" << END
 project('other', 'c', meson_version: '>= 1.0.0')
 executable('program', 'program.c',
-  dependencies: dependency('libglow', fallback: 'libglow', version: '>= 0.2'))
+  dependencies: dependency('libglow', fallback: 'libglow', version: '>= $version'))
 END
 # PKG_CONFIG_LIBDIR: an installed copy is not to be found.
 PKG_CONFIG_LIBDIR=$work CC=$cc meson setup "$work/build-other" "$other" --wrap-mode=forcefallback \
@@ -47,10 +49,10 @@ ninja -C "$work/build-other" > "$work/log" 2>&1 || wrong "a subproject is not bu
 with_cmake() { # PREFIX
   mkdir -p "$work/cmake"
   cp "$work/program.c" "$work/cmake"
-  cat > "$work/cmake/CMakeLists.txt" << 'END'
+  cat > "$work/cmake/CMakeLists.txt" << END
 cmake_minimum_required(VERSION 3.13)
 project(program C)
-find_package(libglow 0.2 REQUIRED)
+find_package(libglow $version REQUIRED)
 add_executable(program program.c)
 target_link_libraries(program PRIVATE libglow::libglow)
 END
@@ -58,7 +60,7 @@ END
   CC=$cc cmake -S "$work/cmake" -B "$work/build-cmake" -DCMAKE_PREFIX_PATH="$1" > "$work/log" 2>&1 &&
     cmake --build "$work/build-cmake" > "$work/log" 2>&1 || wrong "CMake does not find or link $1"
   "$work/build-cmake/program" || wrong "CMake's program does not run with $1"
-  if sed 's/libglow 0.2 REQUIRED/libglow 9.0 REQUIRED/' -i "$work/cmake/CMakeLists.txt" &&
+  if sed "s/libglow $version REQUIRED/libglow 9.0 REQUIRED/" -i "$work/cmake/CMakeLists.txt" &&
     cmake -S "$work/cmake" -B "$work/build-other-version" -DCMAKE_PREFIX_PATH="$1" > "$work/log" 2>&1; then
     wrong "CMake takes this version for 9.0"
   fi
