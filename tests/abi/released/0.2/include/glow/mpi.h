@@ -42,6 +42,9 @@ typedef struct glow_mpi_options {
  * - Sums are MPI_Iallreduce, in place, of which any number may be under way. MPI demands that all
  *   ranks receive identical results (MPI 3.1, 5.9.6), and so they have the same bits. Sums of the
  *   same values on another number of ranks, or by another MPI, may be rounded differently.
+ *   For sums in place Open MPI 4 takes a tree by default, whose root sends and receives log2(N)
+ *   times all elements; OMPI_MCA_coll_libnbc_iallreduce_algorithm=3 in the environment takes
+ *   Rabenseifner's algorithm, in which each rank sends at most twice as much as there is.
  * - bfloat16: each addition is of float32, rounded to the nearest, ties to even. A sum over N ranks
  *   is rounded up to N - 1 times.
  * - A call fails with GLOW_E_IO where MPI reports an error, and after `timeout` seconds, with the
