@@ -262,7 +262,7 @@ C_COMMENT = """\
 libglow VERSION, normalizing flows for C programs, in one file. Written by packaging/amalgamate.py
 of the project, from its lib/: change it there.
 
-    cc -O2 -c glow.c
+    cc -O3 -c glow.c
     cc program.c glow.o -lm -pthread
 
 It is C11 for gcc and clang, on POSIX systems. Kernels for AVX2, AVX-512, AMX and NEON are in it,

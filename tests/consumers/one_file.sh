@@ -3,7 +3,7 @@
 # and without their parts; glow.h is C99 and C++11; nothing but the interface has a symbol; and
 # programs get the same bits as from the library.
 # Usage: one_file.sh SOURCE_ROOT C_COMPILER CXX_COMPILER FOLDER_OF_LIBGLOW (CXX_COMPILER may be
-# empty). With GLOW_TEST_EXHAUSTIVE=1 it takes -O2 instead of -O1, and all models of tests/bits.
+# empty). With GLOW_TEST_EXHAUSTIVE=1 it takes -O3 instead of -O1, and all models of tests/bits.
 # Exit status 77: no Python. SPDX-License-Identifier: MIT
 set -eu
 root=$1 cc=$2 cxx=$3 library=$4
@@ -11,7 +11,7 @@ command -v python3 > /dev/null || { echo "skipped: no python3"; exit 77; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 optimisation=-O1 step=8
-[ "${GLOW_TEST_EXHAUSTIVE:-0}" != 1 ] || optimisation=-O2 step=1
+[ "${GLOW_TEST_EXHAUSTIVE:-0}" != 1 ] || optimisation=-O3 step=1
 warnings="-Wall -Wextra -Werror"
 
 python3 "$root/packaging/amalgamate.py" "$work"
