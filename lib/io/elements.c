@@ -9,7 +9,7 @@
 uint64_t glow__bits_at(const unsigned char *p, int64_t size) {
   uint64_t bits = 0;
   for (int64_t i = size - 1; i >= 0; i--)
-    bits = bits << 8 | p[i];
+    bits = bits << 8 | p[GLOW_BIG_ENDIAN ? size - 1 - i : i];
   return bits;
 }
 

@@ -179,7 +179,7 @@ static glow_status fill_read(const filling *f, const glow__entry *e, float *to) 
   int64_t size = glow__type_size(e->type), count = e->bytes / size;
   for (int64_t at = 0; at < count; at += BLOCK) {
     int64_t here = count - at < BLOCK ? count - at : BLOCK;
-    GLOW_TRY(glow__tensor_file_copy(f->file, e->begin + at * size, block, here * size));
+    GLOW_TRY(glow__tensor_file_copy(f->file, e->begin + at * size, block, here * size, size));
     GLOW_TRY(fill_convert(e, at, here, block, to + at));
   }
   return GLOW_OK;

@@ -70,7 +70,7 @@ static glow_status open_path(glow__source *source, const glow_input *input) {
   if (!S_ISREG(info.st_mode))
     return glow_error(GLOW_E_IO, "cannot read '%s': it is not a regular file", source->path);
   source->size = (int64_t)info.st_size;
-  return input->flags & GLOW_INPUT_MAP ? map(source) : GLOW_OK;
+  return input->flags & GLOW_INPUT_MAP && !GLOW_BIG_ENDIAN ? map(source) : GLOW_OK;
 }
 
 static glow_status read_path(const glow__source *source, int64_t offset, unsigned char *to,
@@ -106,9 +106,6 @@ glow_status glow__source_open(glow_context *context, const glow_input *input,
                            .read = input->read,
                            .payload = input->payload,
                            .size = input->size};
-#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-  return glow_error(GLOW_E_UNSUPPORTED, "files are little-endian, and this machine is not");
-#endif
   if (input->path)
     GLOW_TRY(open_path(source, input));
   if (source->size > limits->file_bytes)

@@ -24,6 +24,25 @@ const char *glow__type_name(int32_t type);
 int64_t glow__type_size(int32_t type);
 int32_t glow__type_of(const char *name);
 
+/* ---- the order of bytes (byte_order.c) ------------------------------------------------------- */
+
+enum { GLOW_BIG_ENDIAN = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ };
+
+/* Reverses the bytes of each element, of `size` bytes. */
+void glow__reverse_elements(void *elements, int64_t bytes, int64_t size);
+/* Elements as they were read from a file become those of this machine. */
+static inline void glow__machine_order(void *elements, int64_t bytes, int64_t size) {
+  if (GLOW_BIG_ENDIAN)
+    glow__reverse_elements(elements, bytes, size);
+}
+/* The first of these elements, as they stand in a file: out->data, as many bytes as are returned.
+ * They are the elements themselves or a copy in out->room. */
+typedef struct glow__ordered {
+  const void *data;
+  unsigned char room[4096]; /* of whole elements of any size */
+} glow__ordered;
+int64_t glow__file_order(const void *elements, int64_t bytes, int64_t size, glow__ordered *out);
+
 /* ---- where bytes come from (input.c) --------------------------------------------------------- */
 
 typedef struct glow__source {
@@ -89,6 +108,8 @@ bool glow__output_wants_bytes(const glow_output *output);
 glow_status glow__sink_open(glow_context *context, const glow_output *output, int64_t size,
                             glow__sink *sink);
 glow_status glow__sink_write(glow__sink *sink, const void *data, int64_t bytes);
+/* Elements of `size` bytes. */
+glow_status glow__sink_elements(glow__sink *sink, const void *data, int64_t bytes, int64_t size);
 /* One of these two ends it. */
 glow_status glow__sink_commit(glow__sink *sink);
 void glow__sink_abandon(glow__sink *sink);
@@ -157,9 +178,10 @@ glow_status glow__preamble_make(glow_context *context, const glow_file_tensor *t
 /* ---- inside a tensor file (tensor_reader.c) -------------------------------------------------- */
 
 const glow__entry *glow__tensor_file_entry(const glow_tensor_file *file, int64_t index);
-/* Copies bytes of the data, counted from their start. They must exist. */
+/* Copies elements of `size` bytes, where `begin` is counted from the start of the data. They must
+ * exist. */
 glow_status glow__tensor_file_copy(const glow_tensor_file *file, int64_t begin, void *buffer,
-                                   int64_t bytes);
+                                   int64_t bytes, int64_t size);
 /* Puts the file's name before an error text about it. */
 glow_status glow__tensor_file_blame(const glow_tensor_file *file, glow_status status);
 /* The data if they are mapped, otherwise NULL. */

@@ -132,7 +132,7 @@ static glow_status model_reader_entry_of(const reading *r, const glow_model *mod
   return find_entry(r, info->name, info->trainable ? r->part : NULL, e);
 }
 
-/* Bytes that follow each other in the file and in memory. */
+/* Elements of 4 bytes, floats and integers, that follow each other in the file and in memory. */
 typedef struct run {
   int64_t begin, bytes;
   unsigned char *to;
@@ -142,7 +142,8 @@ static glow_status read_run(reading *r, run *pending) {
   for (int64_t at = 0; at < pending->bytes; at += GLOW_PIECE) {
     int64_t here = pending->bytes - at < GLOW_PIECE ? pending->bytes - at : GLOW_PIECE;
     glow__populate(pending->to + at, (size_t)here);
-    GLOW_TRY(glow__tensor_file_copy(r->file, pending->begin + at, pending->to + at, here));
+    GLOW_TRY(glow__tensor_file_copy(r->file, pending->begin + at, pending->to + at, here,
+                                    sizeof(float)));
     r->suspect |= glow__first_nonfinite(pending->to + at, here / 4) >= 0;
   }
   pending->bytes = 0;
@@ -155,7 +156,7 @@ static glow_status read_bfloats(reading *r, const glow__entry *e, float *to) {
     glow__populate(to, 2 * (size_t)e->bytes);
   for (int64_t at = 0; at < e->bytes / 2; at += BLOCK) {
     int64_t here = e->bytes / 2 - at < BLOCK ? e->bytes / 2 - at : BLOCK;
-    GLOW_TRY(glow__tensor_file_copy(r->file, e->begin + 2 * at, block, 2 * here));
+    GLOW_TRY(glow__tensor_file_copy(r->file, e->begin + 2 * at, block, 2 * here, sizeof *block));
     glow__from_bfloat16(block, to + at, here);
     r->suspect |= glow__first_nonfinite(to + at, here) >= 0;
   }
@@ -309,7 +310,7 @@ static glow_status read_input(reading *r, const glow_input *input, glow_model **
   GLOW_TRY(glow__input_copy(input, &in, &limits));
   if (in.flags & GLOW_INPUT_LAZY)
     return glow_error(GLOW_E_ARGUMENT, "glow_input: GLOW_INPUT_LAZY is for tensor files");
-  if (r->measures || !(in.flags & GLOW_INPUT_MAP))
+  if (r->measures || !(in.flags & GLOW_INPUT_MAP) || GLOW_BIG_ENDIAN)
     in.flags = GLOW_INPUT_LAZY; /* elements go straight to their places */
   GLOW_TRY(glow_tensor_file_open_input(r->context, &in, &r->file));
   r->limits = &limits;

@@ -127,7 +127,7 @@ static glow_status write_floats(const plan *p, int64_t first, int64_t last, glow
         bad -= t->bytes / 4;
       return refuse(t, bad);
     }
-    GLOW_TRY(glow__sink_write(sink, data + at, here * 4));
+    GLOW_TRY(glow__sink_elements(sink, data + at, here * 4, sizeof *data));
   }
   return GLOW_OK;
 }
@@ -152,7 +152,7 @@ static glow_status write_rounded(const glow_file_tensor *t, glow__sink *sink) {
     int64_t bad = glow__to_bfloat16(data + at, block, here);
     if (bad >= 0)
       return refuse(t, at + bad);
-    GLOW_TRY(glow__sink_write(sink, block, here * 2));
+    GLOW_TRY(glow__sink_elements(sink, block, here * 2, sizeof *block));
   }
   return GLOW_OK;
 }
@@ -162,7 +162,7 @@ static glow_status write_other(const glow_file_tensor *t, glow__sink *sink) {
     return write_rounded(t, sink);
   if (t->type == GLOW_TYPE_F32 && glow__tensor_check_finite(t->name, t->data, t->bytes / 4))
     return GLOW_E_NUMERIC;
-  return glow__sink_write(sink, t->data, t->bytes);
+  return glow__sink_elements(sink, t->data, t->bytes, glow__type_size(t->type));
 }
 
 static glow_status model_writer_write_all(const plan *p, glow__sink *sink) {

@@ -33,9 +33,6 @@ glow_status glow__output_copy(const glow_output *from, glow_output *to) {
 glow_status glow__sink_open(glow_context *context, const glow_output *output, int64_t size,
                             glow__sink *sink) {
   *sink = (glow__sink){.output = *output, .size = size};
-#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-  return glow_error(GLOW_E_UNSUPPORTED, "files are little-endian, and this machine is not");
-#endif
   if ((uint64_t)size > SIZE_MAX)
     return glow_error(GLOW_E_LIMIT, "a file of %lld bytes is too large", (long long)size);
   if (output->written)
@@ -63,6 +60,15 @@ glow_status glow__sink_write(glow__sink *sink, const void *data, int64_t bytes) 
   if (output->path && status == GLOW_OK)
     glow__atomic_push(&sink->file, &sink->pushed, sink->at);
   return status;
+}
+
+glow_status glow__sink_elements(glow__sink *sink, const void *data, int64_t bytes, int64_t size) {
+  glow__ordered ordered;
+  for (int64_t at = 0, here; at < bytes; at += here) {
+    here = glow__file_order((const char *)data + at, bytes - at, size, &ordered);
+    GLOW_TRY(glow__sink_write(sink, ordered.data, here));
+  }
+  return GLOW_OK;
 }
 
 glow_status glow__sink_commit(glow__sink *sink) {

@@ -98,10 +98,17 @@ static glow_status read_header(glow_tensor_file *file, const glow_limits *limits
                             &file->header);
 }
 
+static void data_in_machine_order(glow_tensor_file *file) {
+  for (int64_t i = 0; GLOW_BIG_ENDIAN && i < file->header.count; i++) {
+    const glow__entry *e = &file->header.entries[i];
+    glow__reverse_elements(file->own_data + e->begin, e->bytes, glow__type_size(e->type));
+  }
+}
+
 static glow_status read_data(glow_tensor_file *file) {
   const glow__source *source = &file->source;
   int64_t bytes = source->size - file->data_start;
-  if (source->data) {
+  if (source->data && !GLOW_BIG_ENDIAN) {
     file->data = source->data + file->data_start;
     return GLOW_OK;
   }
@@ -109,7 +116,9 @@ static glow_status read_data(glow_tensor_file *file) {
   if (!file->own_data)
     return GLOW_E_MEMORY;
   file->data = file->own_data;
-  return glow__source_read(source, file->data_start, file->own_data, bytes);
+  GLOW_TRY(glow__source_read(source, file->data_start, file->own_data, bytes));
+  data_in_machine_order(file);
+  return GLOW_OK;
 }
 
 static glow_status open_file(glow_context *context, const glow_input *input,
@@ -226,7 +235,12 @@ glow_status glow_tensor_file_read(const glow_tensor_file *file, int64_t index, i
     return glow_error(GLOW_E_ARGUMENT,
                       "tensor '%s' has %lld bytes; it does not contain %zu from %lld on", e->name,
                       (long long)e->bytes, bytes, (long long)offset);
-  return glow__tensor_file_copy(file, e->begin + offset, buffer, (int64_t)bytes);
+  int64_t size = glow__type_size(e->type);
+  if ((offset | (int64_t)bytes) & (size - 1)) /* sizes are powers of 2 */
+    return glow_error(GLOW_E_ARGUMENT,
+                      "tensor '%s' has elements of %lld bytes; %zu from %lld on are not whole ones",
+                      e->name, (long long)size, bytes, (long long)offset);
+  return glow__tensor_file_copy(file, e->begin + offset, buffer, (int64_t)bytes, size);
 }
 
 const char *glow_tensor_file_metadata(const glow_tensor_file *file, const char *key) {
@@ -259,11 +273,14 @@ const glow__entry *glow__tensor_file_entry(const glow_tensor_file *file, int64_t
 }
 
 glow_status glow__tensor_file_copy(const glow_tensor_file *file, int64_t begin, void *buffer,
-                                   int64_t bytes) {
-  if (!file->data)
-    return glow__source_read(&file->source, file->data_start + begin, buffer, bytes);
-  if (bytes)
-    memcpy(buffer, file->data + begin, (size_t)bytes);
+                                   int64_t bytes, int64_t size) {
+  if (file->data) {
+    if (bytes)
+      memcpy(buffer, file->data + begin, (size_t)bytes);
+    return GLOW_OK;
+  }
+  GLOW_TRY(glow__source_read(&file->source, file->data_start + begin, buffer, bytes));
+  glow__machine_order(buffer, bytes, size);
   return GLOW_OK;
 }
 

@@ -10,7 +10,8 @@ static glow_status tensor_writer_write_all(glow__sink *sink, const glow__preambl
                                            const glow_file_tensor *tensors, int64_t count) {
   GLOW_TRY(glow__sink_write(sink, preamble->bytes, preamble->size));
   for (int64_t i = 0; i < count; i++)
-    GLOW_TRY(glow__sink_write(sink, tensors[i].data, tensors[i].bytes));
+    GLOW_TRY(glow__sink_elements(sink, tensors[i].data, tensors[i].bytes,
+                                 glow__type_size(tensors[i].type)));
   return GLOW_OK;
 }
 
@@ -68,6 +69,7 @@ glow_status glow_tensor_file_write(glow_context *context, const char *path,
 
 typedef struct piece {
   int64_t begin, bytes, done; /* begin: in the file */
+  int64_t size;               /* of an element */
 } piece;
 
 struct glow_tensor_writer {
@@ -86,7 +88,7 @@ static glow_status tensor_writer_start(glow_tensor_writer *writer, const char *p
   if (!writer->pieces)
     return GLOW_E_MEMORY;
   for (int64_t i = 0; i < writer->count; i++) {
-    writer->pieces[i] = (piece){at, tensors[i].bytes, 0};
+    writer->pieces[i] = (piece){at, tensors[i].bytes, 0, glow__type_size(tensors[i].type)};
     at += tensors[i].bytes;
   }
   GLOW_TRY(glow__atomic_open(writer->context, path, &writer->file));
@@ -120,6 +122,16 @@ glow_status glow_tensor_writer_create(glow_context *context, const char *path,
   return status;
 }
 
+static glow_status append_elements(const glow__atomic_file *file, const piece *p, const char *data,
+                                   int64_t bytes) {
+  glow__ordered ordered;
+  for (int64_t at = 0, here; at < bytes; at += here) {
+    here = glow__file_order(data + at, bytes - at, p->size, &ordered);
+    GLOW_TRY(glow__atomic_write(file, p->begin + p->done + at, ordered.data, here));
+  }
+  return GLOW_OK;
+}
+
 glow_status glow_tensor_writer_append(glow_tensor_writer *writer, int64_t index, const void *data,
                                       size_t bytes) {
   GLOW_LIVE(writer, WRITER);
@@ -132,9 +144,13 @@ glow_status glow_tensor_writer_append(glow_tensor_writer *writer, int64_t index,
     return glow_error(
         GLOW_E_ARGUMENT, "tensor %lld: %zu more bytes, but only %lld of %lld are left",
         (long long)index, bytes, (long long)(p->bytes - p->done), (long long)p->bytes);
+  if ((int64_t)bytes % p->size)
+    return glow_error(GLOW_E_ARGUMENT,
+                      "tensor %lld has elements of %lld bytes; %zu bytes are not whole ones",
+                      (long long)index, (long long)p->size, bytes);
   if (writer->failed)
     return glow_error(GLOW_E_STATE, "writing failed earlier");
-  glow_status status = glow__atomic_write(&writer->file, p->begin + p->done, data, (int64_t)bytes);
+  glow_status status = append_elements(&writer->file, p, data, (int64_t)bytes);
   writer->failed = status != GLOW_OK;
   if (status == GLOW_OK)
     p->done += (int64_t)bytes;

@@ -15,14 +15,14 @@ static void fold_floats(uint64_t *hash, const char *what, const float *data, int
   for (int64_t i = 0; i < count; i++)
     if (!isfinite(data[i]))
       fail_msg("%s: number %lld is %g", what, (long long)i, (double)data[i]);
-  hash_fold(hash, data, (size_t)count * sizeof *data);
+  hash_elements(hash, data, (size_t)count, sizeof *data);
 }
 
 static void fold_doubles(uint64_t *hash, const char *what, const double *data, int64_t count) {
   for (int64_t i = 0; i < count; i++)
     if (!isfinite(data[i]))
       fail_msg("%s: number %lld is %g", what, (long long)i, data[i]);
-  hash_fold(hash, data, (size_t)count * sizeof *data);
+  hash_elements(hash, data, (size_t)count, sizeof *data);
 }
 
 /* All tensors, fixed state too: bytes of float32 and int32. */
@@ -32,7 +32,7 @@ static void fold_tensors(uint64_t *hash, const glow_model *model) {
     OK(glow_model_tensor(model, t, &info));
     void *values = helper_allocate((size_t)info.elements * 4);
     OK(glow_model_get_tensor(model, info.name, values, info.elements));
-    hash_fold(hash, values, (size_t)info.elements * 4);
+    hash_elements(hash, values, (size_t)info.elements, 4);
     free(values);
   }
 }
@@ -319,5 +319,5 @@ void bits_measure(const bits_subject *subject, uint32_t threads, const char *ker
   if (!bits_has_bfloat16(subject))
     return;
   measure_in(subject, threads, kernels, GLOW_PRODUCTS_BFLOAT16, bfloat16);
-  hash_fold(&hashes[BITS_BFLOAT16], bfloat16, sizeof bfloat16);
+  hash_elements(&hashes[BITS_BFLOAT16], bfloat16, BITS_BFLOAT16, sizeof *bfloat16);
 }

@@ -32,8 +32,8 @@ static uint64_t hash_of_libm(void) {
     const double values[] = {exp(x),  exp(-x), log(x), log1p(x),     expm1(-x),  tanh(x),
                              sqrt(x), sin(x),  cos(x), pow(x, 0.37), pow(0.9, x)};
     const float floats[] = {expf((float)x), expf((float)-x), log1pf((float)x), sqrtf((float)x)};
-    hash_fold(&hash, values, sizeof values);
-    hash_fold(&hash, floats, sizeof floats);
+    hash_elements(&hash, values, sizeof values / sizeof *values, sizeof *values);
+    hash_elements(&hash, floats, sizeof floats / sizeof *floats, sizeof *floats);
   }
   return hash;
 }

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/io.h"
+
 /* The reader's memory is in proportion to the file: text and data once, and for each tensor, whose
  * text has 50 bytes or more, an entry and two pointers. */
 enum { BUDGET_BASE = 1 << 16, BUDGET_PER_BYTE = 8 };
@@ -22,17 +24,19 @@ static glow_status read_bytes(void *payload, int64_t offset, void *buffer, size_
   return GLOW_OK;
 }
 
-/* Reads a tensor whole, then its last byte alone. */
+/* Reads a tensor whole, then its last element alone. */
 static void read_tensor(const glow_tensor_file *file, int64_t index, const glow_file_tensor *t) {
-  unsigned char *buffer = malloc((size_t)t->bytes + 1), last = 0;
+  unsigned char *buffer = malloc((size_t)t->bytes + 1), last[8];
+  const size_t size = (size_t)glow__type_size(t->type);
   PROMISE(buffer);
   PROMISE(glow_tensor_file_read(file, index, 0, buffer, (size_t)t->bytes) == GLOW_OK);
   PROMISE(!t->data || memcmp(t->data, buffer, (size_t)t->bytes) == 0);
   if (t->bytes) {
-    PROMISE(glow_tensor_file_read(file, index, t->bytes - 1, &last, 1) == GLOW_OK);
-    PROMISE(last == buffer[t->bytes - 1]);
+    const int64_t at = t->bytes - (int64_t)size;
+    PROMISE(glow_tensor_file_read(file, index, at, last, size) == GLOW_OK);
+    PROMISE(memcmp(last, buffer + at, size) == 0);
   }
-  PROMISE(glow_tensor_file_read(file, index, t->bytes, &last, 1) == GLOW_E_ARGUMENT);
+  PROMISE(glow_tensor_file_read(file, index, t->bytes, last, size) == GLOW_E_ARGUMENT);
   free(buffer);
 }
 

@@ -4,6 +4,7 @@
 #include "../support/hash.h"
 #include "../support/model_helpers.h"
 #include "../support/temp_folder.h"
+#include "io/io.h"
 
 enum { MOST_TENSORS = 200, MOST_NOTES = 200 };
 
@@ -156,7 +157,7 @@ static void test_mapped_model(void **state) {
   OK(glow_model_save(model, temp_path("tensors")));
   OK(glow_model_load_input(context, &in, &mapped));
   OK(fill(mapped, NULL, NULL));
-  assert_int_equal(glow_model_mapped(mapped), 1);
+  assert_int_equal(glow_model_mapped(mapped), !GLOW_BIG_ENDIAN);
   assert_true(fold(mapped) == fold(model));
   OK(glow_model_load(context, temp_path("mapped"), &again));
   assert_true(fold(again) == fold(other));

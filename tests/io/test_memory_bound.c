@@ -66,6 +66,15 @@ __attribute__((format(printf, 2, 3))) static void add(text *t, const char *forma
   add_bytes(t, part, (size_t)count);
 }
 
+/* Length and text of a header. */
+static void add_header(text *file, const text *header) {
+  unsigned char length[8];
+  for (int i = 0; i < 8; i++)
+    length[i] = (unsigned char)((uint64_t)header->size >> 8 * i);
+  add_bytes(file, length, sizeof length);
+  add_bytes(file, header->bytes, header->size);
+}
+
 /* Loads the header and `data` bytes of zeros and numbers 1.0, as a model or as tensors. */
 static void measure_to(const char *what, text *header, size_t data, bool model,
                        glow_status expected, size_t multiple) {
@@ -76,9 +85,7 @@ static void measure_to(const char *what, text *header, size_t data, bool model,
   glow_context *context = NULL;
   glow_model *loaded = NULL;
   glow_tensor_file *tensors = NULL;
-  uint64_t length = header->size;
-  add_bytes(&file, &length, 8);
-  add_bytes(&file, header->bytes, header->size);
+  add_header(&file, header);
   char *zeros = calloc(1, data + 1);
   assert_non_null(zeros);
   add_bytes(&file, zeros, data);
@@ -339,13 +346,13 @@ static void test_fill(void **state) {
   (void)state;
   add(&header, "{\"mix.weight\":{\"dtype\":\"BF16\",\"shape\":[%d,%d],\"data_offsets\":[0,%zu]}}",
       SIDE, SIDE, bytes);
-  uint64_t length = header.size;
-  add_bytes(&file, &length, 8);
-  add_bytes(&file, header.bytes, header.size);
-  uint16_t *identity = calloc(bytes, 1);
+  add_header(&file, &header);
+  unsigned char *identity = calloc(bytes, 1);
   assert_non_null(identity);
-  for (int i = 0; i < SIDE; i++)
-    identity[i * SIDE + i] = 0x3f80;
+  for (int i = 0; i < SIDE; i++) { /* 1.0 is 0x3f80 */
+    identity[2 * (i * SIDE + i)] = 0x80;
+    identity[2 * (i * SIDE + i) + 1] = 0x3f;
+  }
   add_bytes(&file, identity, bytes);
   free(identity);
   in.data = file.bytes;

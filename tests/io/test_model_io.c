@@ -2,6 +2,7 @@
  * limits. Argument: the folder of files that older versions wrote. SPDX-License-Identifier: MIT */
 #include "../support/model_helpers.h"
 #include "../support/temp_folder.h"
+#include "io/io.h"
 
 #include <glow/import.h>
 #include <unistd.h>
@@ -156,7 +157,7 @@ static void test_mapped(void **state) {
   in.path = temp_path("model");
   in.flags = GLOW_INPUT_MAP;
   OK(glow_model_load_input(context, &in, &mapped));
-  assert_int_equal(glow_model_mapped(mapped), 1);
+  assert_int_equal(glow_model_mapped(mapped), !GLOW_BIG_ENDIAN);
   assert_int_equal((uintptr_t)glow_model_parameters(mapped) % 64, 0);
   same_models(model, mapped);
   /* it may be changed, and the file stays; the file may be replaced, and the model stays */
@@ -212,7 +213,7 @@ static void test_mapped_training(void **state) {
       OK(glow_trainer_step(trainer, x, NULL, COUNT, NULL));
     glow_trainer_destroy(&trainer);
   }
-  assert_int_equal(glow_model_mapped(models[1]), 1);
+  assert_int_equal(glow_model_mapped(models[1]), !GLOW_BIG_ENDIAN);
   same_models(models[0], models[1]);
   free(x);
   glow_model_destroy(&models[0]);

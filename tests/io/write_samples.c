@@ -16,14 +16,17 @@ static void check(glow_status status) {
   exit(1);
 }
 
+/* Elements of `size` bytes, from the lowest byte on. */
 static void expect(FILE *out, const char *name, const char *dtype, int32_t rank,
-                   const int64_t *dims, const void *data, size_t bytes) {
+                   const int64_t *dims, const void *data, size_t bytes, size_t size) {
+  const bool big = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__;
   fprintf(out, "%s %s", name, dtype);
   for (int32_t i = 0; i < rank; i++)
     fprintf(out, " %lld", (long long)dims[i]);
   fprintf(out, " x");
   for (size_t i = 0; i < bytes; i++)
-    fprintf(out, "%02x", ((const unsigned char *)data)[i]);
+    fprintf(out, "%02x",
+            ((const unsigned char *)data)[big ? i - i % size + size - 1 - i % size : i]);
   fprintf(out, "\n");
 }
 
@@ -61,7 +64,7 @@ static void write_types(const char *folder) {
     t->dims[1] = i == 7 ? 0 : 3;
     t->bytes = (i < 6 ? 6 : i == 6 ? 1 : 0) * sizes[k];
     t->data = data;
-    expect(out, t->name, names[k], t->rank, t->dims, data, (size_t)t->bytes);
+    expect(out, t->name, names[k], t->rank, t->dims, data, (size_t)t->bytes, (size_t)sizes[k]);
   }
   fclose(out);
   check(glow_tensor_file_write(context, path, tensors, 8, metadata, 1));
@@ -96,7 +99,7 @@ static void write_model(const char *folder, const char *name, int32_t storage) {
            info.type == GLOW_TYPE_I32 ? "I32"
            : half                     ? "BF16"
                                       : "F32",
-           info.rank, info.dims, values, (size_t)count * (half ? 2 : 4));
+           info.rank, info.dims, values, (size_t)count * (half ? 2 : 4), half ? 2 : 4);
     free(values);
   }
   fclose(out);

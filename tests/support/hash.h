@@ -15,6 +15,14 @@ static inline void hash_fold(uint64_t *hash, const void *data, size_t bytes) {
     *hash = (*hash ^ at[i]) * 0x100000001b3u;
 }
 
+/* Elements of `size` bytes, each from its lowest byte on, whatever the machine's order of bytes. */
+static inline void hash_elements(uint64_t *hash, const void *data, size_t count, size_t size) {
+  const unsigned char *at = data;
+  for (; count > 0; count--, at += size)
+    for (size_t i = 0; i < size; i++)
+      hash_fold(hash, at + (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? size - 1 - i : i), 1);
+}
+
 /* Another hash, of eight bytes at a step, for what is large. */
 static inline void hash_words(uint64_t *hash, const void *data, size_t bytes) {
   const unsigned char *at = data;

@@ -51,7 +51,8 @@ enum {
    * in place if their type, order and alignment allow it (those that glow_model_save writes in
    * float32 do), and copies otherwise. It may be trained: pages are copied when they are written
    * to, and the file stays as it is. While it is mapped, no other program may shorten the file or
-   * write to it; replacing it by a rename, as this library does, is fine. */
+   * write to it; replacing it by a rename, as this library does, is fine. On big-endian machines
+   * the file is read all the same. */
   GLOW_INPUT_MAP = 1,
   /* Tensor files: read only the header. glow_file_tensor.data is NULL, and glow_tensor_file_read
    * reads the data. Until it is closed, a file stays open, memory stays borrowed, and a callback
@@ -190,8 +191,9 @@ typedef struct glow_file_tensor {
   int32_t rank;     /* 0 to GLOW_FILE_MAX_RANK */
   int64_t dims[GLOW_FILE_MAX_RANK];
   int64_t bytes;    /* size of data */
-  const void *data; /* little-endian; not necessarily aligned when reading. NULL in a lazy file, and
-                       for glow_tensor_writer_create, which needs only the shape */
+  const void *data; /* elements in this machine's order of bytes (files are little-endian); not
+                       necessarily aligned when reading. NULL in a lazy file, and for
+                       glow_tensor_writer_create, which needs only the shape */
 } glow_file_tensor;
 #define GLOW_FILE_TENSOR_INIT                                                                      \
   { sizeof(glow_file_tensor), NULL, 0, 0, {0, 0, 0, 0, 0, 0, 0, 0}, 0, NULL }
@@ -217,7 +219,8 @@ GLOW_API glow_status glow_tensor_file_find(const glow_tensor_file *file, const c
 /* Index of the tensor of this name; -1 if there is none. */
 GLOW_API int64_t glow_tensor_file_index(const glow_tensor_file *file, const char *name);
 /* Copies `bytes` bytes, from `offset` of the data of tensor `index`, to buffer, however the file
- * was opened. Threads may do this at once, if a read callback behind the file allows it. */
+ * was opened. Both are of whole elements. Threads may do this at once, if a read callback behind
+ * the file allows it. */
 GLOW_API glow_status glow_tensor_file_read(const glow_tensor_file *file, int64_t index,
                                            int64_t offset, void *buffer, size_t bytes);
 /* Text of a key of __metadata__; NULL if there is no such key. Owned by the file. */
@@ -247,9 +250,9 @@ GLOW_API glow_status glow_tensor_writer_create(glow_context *context, const char
                                                const glow_file_tensor *tensors, int64_t count,
                                                const char *const *metadata, int64_t pairs,
                                                glow_tensor_writer **out);
-/* Writes the next `bytes` bytes of tensor `index`. If that is more than is left of the tensor it
- * fails with GLOW_E_ARGUMENT and writes nothing. After a failed write (GLOW_E_IO) the file can only
- * be abandoned. */
+/* Writes the next `bytes` bytes of tensor `index`, which are whole elements. If they are not, or
+ * more than is left of the tensor, it fails with GLOW_E_ARGUMENT and writes nothing. After a failed
+ * write (GLOW_E_IO) the file can only be abandoned. */
 GLOW_API glow_status glow_tensor_writer_append(glow_tensor_writer *writer, int64_t index,
                                                const void *data, size_t bytes);
 /* Syncs the file and puts it in its place. Consumes *writer, on success and on failure, and sets it
