@@ -2,7 +2,7 @@
 # Checks that what this project needs is installed, and installs what is missing through apt-get if it
 # may (as root, or with a sudo that does not ask for a password), after saying so; otherwise, or with
 # --no-install, names the packages and fails. Usage: install-deps.sh [--no-install] [PART ...] with
-# parts: build (default), tests, tool, mpi, ci, fresh.
+# parts: build (default), tests, tool, mpi, ci, cross, fresh.
 # SPDX-License-Identifier: MIT
 set -eu
 
@@ -62,6 +62,16 @@ for part in build "$@"; do
       missing="$missing libblis-dev"
     ls /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.asan* > /dev/null 2>&1 ||
       missing="$missing libclang-rt-14-dev"
+    ;;
+  cross) # tests/cross/run.sh
+    need_command aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu
+    need_command arm-linux-gnueabihf-gcc gcc-arm-linux-gnueabihf
+    need_command i686-linux-gnu-gcc gcc-i686-linux-gnu
+    need_command s390x-linux-gnu-gcc gcc-s390x-linux-gnu
+    need_command musl-gcc musl-tools
+    need_command qemu-s390x-static qemu-user-static
+    need_command cmake cmake
+    need_command make make
     ;;
   fresh)
     PATH=$PATH:/usr/sbin # where debootstrap is, and a user's PATH does not lead

@@ -201,7 +201,7 @@ static bool look_through(npz_file *f, const char *wanted, found *out, message er
     if (!read_entry(f, at, &e, error))
       return false;
     size_t used = strlen(out->names);
-    snprintf(out->names + used, sizeof out->names - used, "%s%s", used ? ", " : "", e.name);
+    snprintf(out->names + used, sizeof out->names - used, "%s%.200s", used ? ", " : "", e.name);
     if (is_array(e.name, wanted ? wanted : "x")) {
       out->x = e;
       out->has_x = true;

@@ -3,6 +3,7 @@
 #ifndef GLOW_LIB_BASE_H
 #define GLOW_LIB_BASE_H
 
+#include <float.h>
 #include <glow/base.h>
 #include <glow/context.h>
 #include <glow/rng.h>
@@ -10,6 +11,8 @@
 #include <glow/sys/math.h>
 #include <glow/sys/options.h>
 #include <stdbool.h>
+
+_Static_assert(FLT_EVAL_METHOD == 0, "compile with -msse2 -mfpmath=sse");
 
 /* ---- errors: glow_error (sys/base.h) records and returns ------------------------------------- */
 

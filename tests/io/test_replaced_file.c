@@ -108,10 +108,19 @@ static void test_mode_of_new(void **state) {
   unlink(path);
 }
 
+/* Root may. The root of a namespace knows only some users, and chown gives EINVAL for others. */
+static bool gives_files_away(void) {
+  const char *path = temp_path("mine");
+  make_old(path, 0640);
+  const bool gives = geteuid() == 0 && (chown(path, SOMEBODY, GROUP) == 0 || errno != EINVAL);
+  unlink(path);
+  return gives;
+}
+
 static void test_owner(void **state) {
   const char *path = temp_path("owner");
   (void)state;
-  if (geteuid() != 0)
+  if (!gives_files_away())
     skip();
   for (int i = 0; i < WRITERS; i++) {
     make_old(path, 0640);
@@ -149,7 +158,7 @@ static void test_owner_not_allowed(void **state) {
                                     {0600, 0600}, {0604, 0600}, {0666, 0666}};
   char path[300];
   (void)state;
-  if (geteuid() != 0)
+  if (!gives_files_away())
     skip();
   assert_int_equal(chmod(temp_folder, 0755), 0);
   assert_int_equal(mkdir(temp_path("shared"), 0700), 0);
