@@ -288,7 +288,7 @@ static glow_status load_indices(const glow_option *option, glow_context *context
   memcpy(field(option, to), &list, sizeof list);
   for (const char *c = text; *c;) {
     char *end = NULL;
-    long value = *c >= '0' && *c <= '9' ? strtol(c, &end, 10) : -1;
+    long long value = *c >= '0' && *c <= '9' ? strtoll(c, &end, 10) : -1;
     if (value < 0 || value > INT32_MAX || (*end && (*end != ',' || !end[1])))
       return glow_error(GLOW_E_FORMAT, "option '%s%s' is '%.50s', not a list such as 0,2,5",
                         config->prefix, key_of(option), text);
