@@ -374,7 +374,7 @@ def for_instruction_set(text, flags):
 
 
 def conditions_of_sources(kernels):
-    """Each file of the library, with the condition under which it belongs to it, or None."""
+    """Each source, with the condition under which it belongs to the library, or None."""
     conditions = {path: CONDITIONS.get(path) for path in meson_list('glow_sources')}
     conditions.update((path, 'defined(GLOW_HAVE_FILES)') for path in meson_list('file_sources'))
     conditions.update((path, f'defined({each.macro})') for each in kernels for path in each.files)
@@ -399,8 +399,10 @@ def source_file(headers):
     conditions = conditions_of_sources(kernels)
     sources = Files()
     sources.texts.update(headers.texts)
-    for path in conditions:
+    for path, condition in list(conditions.items()):
+        before = set(sources.texts)
         sources.add(path)
+        conditions.update((new, condition) for new in sources.texts.keys() - before)
     texts = {path: make_static(text) for path, text in sources.texts.items()
              if path not in headers.texts}
     with_own_names(texts)

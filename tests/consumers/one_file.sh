@@ -20,8 +20,8 @@ wc -lc glow.c glow.h
 # shellcheck disable=SC2086 # several words
 {
   $cc $optimisation $warnings -c glow.c
-  $cc $warnings -fsyntax-only -DGLOW_NO_FILES -DGLOW_NO_SIMD -DGLOW_DEBUG \
-    -DGLOW_BLAS_LIBRARY='"libopenblas.so.0"' -std=c11 glow.c
+  $cc $warnings -O0 -c -DGLOW_NO_FILES -DGLOW_NO_SIMD -DGLOW_DEBUG \
+    -DGLOW_BLAS_LIBRARY='"libopenblas.so.0"' -std=c11 glow.c -o without.o
   $cc $warnings -Wpedantic -std=c99 -fsyntax-only -x c glow.h
   [ -z "$cxx" ] || $cxx $warnings -Wpedantic -std=c++11 -fsyntax-only -x c++ glow.h
 }
