@@ -8,11 +8,11 @@
  * The lines of a file are `NAME QUANTITY HASH`, sorted; the quantities are those of bits.h. A line
  * at its head is a hash of what libm computes, which decides bits too: another version, or a CPU
  * for which it has other code, may round otherwise. Where it differs the comparison is skipped;
- * exit status 77 when nothing was compared. gcc 12 and clang 14, with -O2 and -O3, give the same bits
- * but for arrays of splines, in which they fuse other products with sums. So does bfloat16 with and
- * without instructions for it, but for AMX. Its bits have lines of their own, "amx" in place of
- * "bfloat16"; lines of the one or the other that this CPU does not compute are passed over, and
- * stay in the file.
+ * exit status 77 when nothing was compared. gcc 12 and clang 14, with -O2 and -O3, give the same
+ * bits but for arrays of splines, in which they fuse other products with sums. So does bfloat16
+ * with and without instructions for it, but for AMX. Its bits have lines of their own, "amx" in
+ * place of "bfloat16"; lines of the one or the other that this CPU does not compute are passed
+ * over, and stay in the file.
  * SPDX-License-Identifier: MIT */
 #include "bits.h"
 #include "math/kernels16.h"
