@@ -98,14 +98,20 @@ static void set_field(api *a, char *options, const api_field *f, uint8_t value) 
            size == 4 ? (long long)v.whole : (long long)v.side, f->kind == FIELD_REAL ? v.real : 0);
 }
 
+static size_t size_without(size_t size, size_t cut) {
+  return size > sizeof size + cut ? size - cut : sizeof size;
+}
+
 const void *api_options(api *a, const void *options, size_t size, const api_field *fields,
                         int32_t field_count, int32_t pokes) {
   uint8_t form = api_byte(a);
   size_t room = size, told = size;
   if (form == 255)
     return NULL;
-  if (form > 248) /* of an older or newer library */
-    told = room = form > 251 ? size + 8 * (size_t)(form - 250) : size - 4 * (size_t)(form - 248);
+  if (form > 251) /* of a newer library */
+    told = room = size + 8 * (size_t)(form - 250);
+  else if (form > 248) /* of an older one; the size itself is in all */
+    told = room = size_without(size, 4 * (size_t)(form - 248));
   if (form == 248)
     told = 0;
   if (form == 247)
