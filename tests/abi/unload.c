@@ -124,12 +124,12 @@ int main(int argc, char **argv) {
     library = dlopen(argv[1], RTLD_NOW | RTLD_LOCAL);
     if (!library)
       give_up(argv[1], dlerror());
-    if (!is_mapped("libglow"))
-      give_up(argv[1], "it is loaded, but no mapping is called libglow");
+    if (!is_mapped("/libglow.so"))
+      give_up(argv[1], "it is loaded, but no mapping is called libglow.so");
     on_a_thread(use); /* glibc keeps a thread's block of what was unloaded until the thread ends */
     if (dlclose(library) != 0)
       give_up(argv[1], dlerror());
-    if (is_mapped("libglow"))
+    if (is_mapped("/libglow.so"))
       give_up(argv[1], "it is still mapped");
     if (entries_of("/proc/self/task") != 3) /* this thread, "." and ".." */
       give_up(argv[1], "one of its threads is still there");
