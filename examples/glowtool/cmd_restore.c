@@ -17,6 +17,7 @@
 #include "progress.h"
 #include "restore.h"
 #include "restore_report.h"
+#include "restore_totals.h"
 #include "result_file.h"
 #include "stop.h"
 
@@ -129,9 +130,7 @@ typedef struct restoring {
   double *room;        /* [count of the observation] */
   double *ratio;       /* [batch]: signal-to-noise of the model's */
   int32_t *labels;     /* [batch], NULL without classes */
-  signal_to_noise signal[WAYS];
-  double spread, error, accepted; /* sums over images: mean squares of deviation and error */
-  double chain_energy, between;   /* sums over images, of the chains */
+  restore_totals totals;
   row_tally tally;
   restore_picture picture;
   result_file file;
@@ -199,26 +198,6 @@ static void restore_all_ways(restoring *r, int64_t i) {
     keep_certain(r, i, r->ways[BY_MODEL] + at);
 }
 
-/* How large the samples' deviation is, and how large the error that it should tell. */
-static void add_spread(restoring *r, int64_t i) {
-  const observation *o = &r->observation;
-  double spread = 0.0, error = 0.0, count = 0.0;
-  for (int64_t d = 0; d < r->dims; d++) {
-    int64_t at = i * r->dims + d;
-    if (o->hidden && !o->hidden[d])
-      continue;
-    double difference = (double)r->restorer.x[at] - (double)r->original[at];
-    spread += (double)r->restorer.spread[at] * (double)r->restorer.spread[at];
-    error += difference * difference;
-    count += 1.0;
-  }
-  r->spread += spread / count;
-  r->error += error / count;
-  r->accepted += r->restorer.accepted[i];
-  r->chain_energy += restore_energy_of_chains(&r->restorer, i);
-  r->between += restore_energy_between_chains(&r->restorer, i);
-}
-
 static void judge(restoring *r, int64_t i) {
   const float *original = r->original + i * r->dims;
   signal_to_noise alone = {0};
@@ -227,11 +206,11 @@ static void judge(restoring *r, int64_t i) {
     return;
   for (int way = 0; way < WAYS; way++)
     if (r->ways[way])
-      signal_add(&r->signal[way], &r->observation, original, r->ways[way] + i * r->dims);
+      restore_totals_add(&r->totals, way, original, r->ways[way] + i * r->dims);
   signal_add(&alone, &r->observation, original, r->ways[BY_MODEL] + i * r->dims);
   r->ratio[i] = signal_mean(&alone);
   if (has_spread(r))
-    add_spread(r, i);
+    restore_totals_add_samples(&r->totals, &r->restorer, i, original);
 }
 
 /* Deviations times 4, from black on. */
@@ -255,8 +234,6 @@ static void draw(restoring *r, int64_t i) {
   }
 }
 
-static const char *const way_keys[WAYS] = {"filled", "pixels", "gaussian", "model"};
-
 /* ---- the file of results --------------------------------------------------------------------- */
 
 /* The columns, in their order; data: of the batch, for result_append. Returns how many. */
@@ -272,7 +249,7 @@ static int32_t list_results(const restoring *r, result_column columns[MOST_RESUL
   data[used++] = r->ways[BY_FILLING];
   for (int way = BY_PIXELS; r->s->fit.paths.count && way <= BY_GAUSSIAN; way++) {
     columns[used] = image;
-    columns[used].name = way_keys[way];
+    columns[used].name = restore_way_keys[way];
     data[used++] = r->ways[way];
   }
   if (has_spread(r)) {
@@ -343,52 +320,19 @@ static int restore_all(restoring *r) {
 
 /* ---- what it says ---------------------------------------------------------------------------- */
 
-static const char *const way_names[WAYS][3] = {
-    /* by task: inpaint, denoise, upscale */
-    {"the mean of the remaining pixels", "as observed", "averages repeated"},
-    {"Gaussian prior of each pixel", "Gaussian prior of each pixel",
-     "Gaussian prior of each pixel"},
-    {"Gaussian prior", "Gaussian prior", "Gaussian prior"},
-    {"model", "model", "model"}};
-
-static void print_way(const restoring *r, int way) {
-  const signal_to_noise *s = &r->signal[way];
-  printf("  %-34s %6.2f dB (+- %.2f); of the mean error %6.2f dB\n",
-         way_names[way][r->s->task - TASK_INPAINT], signal_mean(s), signal_standard_error(s),
-         signal_of_mean(s));
-}
-
 static void print_text(const restoring *r) {
-  double n = (double)r->signal[BY_MODEL].images;
   if (r->s->observed) {
     printf("%lld images restored: %s\n", (long long)r->count, r->s->out);
     return;
   }
   printf("peak signal-to-noise over %lld images%s, deviation %.3g: %s\n",
-         (long long)r->signal[BY_MODEL].images,
+         (long long)r->totals.signal[BY_MODEL].images,
          r->observation.hidden ? ", where they are hidden" : "", r->deviation, r->s->out);
-  for (int way = 0; way < WAYS; way++)
-    if (r->ways[way])
-      print_way(r, way);
-  if (has_spread(r))
-    printf("deviation of the samples %.4f, error of their mean %.4f; %.0f %% of the steps were "
-           "taken; energies of chains %.0f, %.0f apart\n",
-           sqrt(r->spread / n), sqrt(r->error / n), 100.0 * r->accepted / n, r->chain_energy / n,
-           r->between / n);
-}
-
-static void put_way(const restoring *r, json_writer *json, int way) {
-  const signal_to_noise *s = &r->signal[way];
-  put_open(json, way_keys[way], '{');
-  put_real(json, "psnr", signal_mean(s));
-  put_real(json, "standard_error", signal_standard_error(s));
-  put_real(json, "psnr_of_mean_error", signal_of_mean(s));
-  put_close(json, '}');
+  restore_totals_print(&r->totals);
 }
 
 static void print_json(const restoring *r) {
   json_writer json = {stdout, false};
-  double n = (double)r->signal[BY_MODEL].images;
   put_open(&json, NULL, '{');
   put_text(&json, "model", r->s->model);
   put_text(&json, "task", options_choice_name(tasks, r->s->task));
@@ -396,16 +340,8 @@ static void print_json(const restoring *r) {
   put_int(&json, "images", r->count);
   put_int(&json, "nonfinite", r->tally.bad);
   put_real(&json, "deviation", r->deviation);
-  for (int way = 0; way < WAYS && !r->s->observed; way++)
-    if (r->ways[way])
-      put_way(r, &json, way);
-  if (has_spread(r) && !r->s->observed) {
-    put_real(&json, "sample_deviation", sqrt(r->spread / n));
-    put_real(&json, "sample_error", sqrt(r->error / n));
-    put_real(&json, "accepted", r->accepted / n);
-    put_real(&json, "energy", r->chain_energy / n);
-    put_real(&json, "energy_between_chains", r->between / n);
-  }
+  if (!r->s->observed)
+    restore_totals_put(&r->totals, &json);
   put_text(&json, "out", r->s->out);
   put_close(&json, '}');
   putchar('\n');
@@ -482,6 +418,13 @@ static int allocate(restoring *r) {
   return TOOL_FAILED;
 }
 
+static void begin_totals(restoring *r) {
+  r->totals = (restore_totals){
+      .observation = &r->observation, .task = r->s->task, .samples = has_spread(r)};
+  for (int way = 0; way < WAYS; way++)
+    r->totals.tried[way] = r->ways[way] != NULL;
+}
+
 static void make_plan(restoring *r) {
   const restore_settings *s = r->s;
   r->plan = (restore_plan){.method = s->method,
@@ -511,6 +454,7 @@ static int prepare(restoring *r) {
     code = fit_gaussian(r);
   if (code == TOOL_FINE)
     code = allocate(r);
+  begin_totals(r);
   if (code == TOOL_FINE)
     code = energy_open(&r->energy, r->m, &r->observation);
   if (code == TOOL_FINE)

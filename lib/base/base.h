@@ -12,6 +12,7 @@
 #include <glow/sys/options.h>
 #include <stdbool.h>
 
+/* Results must have the type of their operands: docs/platforms.md, "32 bits". */
 _Static_assert(FLT_EVAL_METHOD == 0, "compile with -msse2 -mfpmath=sse");
 
 /* ---- errors: glow_error (sys/base.h) records and returns ------------------------------------- */

@@ -236,7 +236,7 @@ glow_status glow_tensor_file_read(const glow_tensor_file *file, int64_t index, i
                       "tensor '%s' has %lld bytes; it does not contain %zu from %lld on", e->name,
                       (long long)e->bytes, bytes, (long long)offset);
   int64_t size = glow__type_size(e->type);
-  if ((offset | (int64_t)bytes) & (size - 1)) /* sizes are powers of 2 */
+  if (offset % size || (int64_t)bytes % size)
     return glow_error(GLOW_E_ARGUMENT,
                       "tensor '%s' has elements of %lld bytes; %zu from %lld on are not whole ones",
                       e->name, (long long)size, bytes, (long long)offset);
