@@ -28,17 +28,7 @@ while [ $# -gt 0 ]; do
   shift 2
 done
 
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-wrong() {
-  [ ! -f "$work/log" ] || tail -n 60 "$work/log"
-  echo "WRONG: $1"
-  exit 1
-}
-started=$(date +%s)
-tell() {
-  echo "== $1 ($(($(date +%s) - started)) s)"
-}
+. "$root/tests/support/steps.sh"
 
 if [ -z "$tarball" ]; then
   sh "$root/tests/dist.sh" --only-make --to "$work/dist" > "$work/log" 2>&1 ||

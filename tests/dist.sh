@@ -25,21 +25,7 @@ while [ $# -gt 0 ]; do
   esac
 done
 
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-skip() {
-  echo "$1"
-  exit 77
-}
-wrong() {
-  [ ! -f "$work/log" ] || tail -n 100 "$work/log"
-  echo "WRONG: $1"
-  exit 1
-}
-started=$(date +%s)
-tell() {
-  echo "== $1 ($(($(date +%s) - started)) s)"
-}
+. "$root/tests/support/steps.sh"
 
 command -v git > /dev/null || skip "git is missing"
 # Whoever owns the folder.

@@ -29,20 +29,7 @@ while [ $# -gt 0 ]; do
   esac
 done
 
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-skip() {
-  echo "$1"
-  exit 77
-}
-wrong() {
-  echo "WRONG: $1"
-  exit 1
-}
-started=$(date +%s)
-tell() {
-  echo "== $1 ($(($(date +%s) - started)) s)"
-}
+. "$root/tests/support/steps.sh"
 
 for tool in dpkg-buildpackage dh lintian; do
   command -v $tool > /dev/null || skip "$tool is missing: apt-get install dpkg-dev debhelper lintian"
@@ -50,7 +37,7 @@ done
 if [ -z "$tarball" ]; then
   tell "the tarball"
   sh "$root/tests/dist.sh" --only-make --to "$work/dist" > "$work/log" 2>&1 ||
-    { cat "$work/log"; wrong "tests/dist.sh makes no tarball"; }
+    wrong "tests/dist.sh makes no tarball"
   tarball=$(ls "$work"/dist/libglow-*.tar.xz)
 fi
 
@@ -82,11 +69,11 @@ dpkg-checkbuilddeps 2> "$work/missing" || skip "$(tail -n 1 "$work/missing")"
 # ---- the build -----------------------------------------------------------------------------------
 
 tell "dpkg-buildpackage"
-dpkg-buildpackage --no-sign "$@" > "$work/build.log" 2>&1 ||
-  { tail -n 150 "$work/build.log"; wrong "dpkg-buildpackage failed"; }
+dpkg-buildpackage --no-sign "$@" > "$work/log" 2>&1 || wrong "dpkg-buildpackage failed"
 cd "$work"
+mv log build.log
 if [ -n "$to" ]; then
-  cp libglow*_* glowtool*_* "$work/build.log" "$to"
+  cp libglow*_* glowtool*_* build.log "$to"
 fi
 sed -n 's/^Ok: */tests passed: /p; s/^Fail: */tests failed: /p' build.log
 ls -- *.deb

@@ -7,13 +7,7 @@ set -eu
 root=$1 cc=$2
 # Major and minor, which is what programs ask for.
 version=$(sed -n "s/^ *version: '\([0-9]*\.[0-9]*\)\.[0-9]*',$/\1/p" "$root/meson.build")
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-wrong() {
-  [ ! -f "$work/log" ] || tail -n 30 "$work/log"
-  echo "WRONG: $1"
-  exit 1
-}
+. "$root/tests/support/steps.sh"
 cat > "$work/program.c" << 'END'
 #include <glow/glow.h>
 int main(void) {

@@ -7,18 +7,7 @@
 # shellcheck disable=SC2034,SC2154 # what it defines and takes
 PATH=$PATH:/usr/sbin:/sbin
 
-skip() {
-  echo "$1"
-  exit 77
-}
-wrong() {
-  echo "WRONG: $1"
-  exit 1
-}
-started=$(date +%s)
-tell() {
-  echo "== $1 ($(($(date +%s) - started)) s)"
-}
+. "$root/tests/support/steps.sh"
 
 # ---- what it takes -------------------------------------------------------------------------------
 
@@ -28,7 +17,6 @@ mirror=$(apt-get indextargets --format '$(CODENAME) $(COMPONENT) $(SITE)' 'Creat
   awk -v release="$release" '$1 == release && $2 == "main" { print $3; exit }')
 case $mirror in http*) ;; *) skip "apt knows no mirror of Debian $release here" ;; esac
 
-work=$(mktemp -d)
 machine=$work/machine
 clean_up() {
   # Mounts are those of processes that have ended; should one be left, nothing behind it is removed.
@@ -58,7 +46,8 @@ if [ -n "$base" ] && [ -f "$base" ]; then
 else
   echo "A minimal Debian ($release) from the mirror"
   debootstrap --variant=minbase "$release" "$machine" "$mirror" > "$work/log" 2>&1 ||
-    { tail -n 20 "$work/log"; wrong "debootstrap failed"; }
+    wrong "debootstrap failed"
+  rm "$work/log"
   if [ -n "$base" ]; then
     tar -cpf "$base.new" -C "$machine" --numeric-owner .
     mv "$base.new" "$base"

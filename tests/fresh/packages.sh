@@ -38,7 +38,7 @@ fi
 on_machine() {
   name=$1
   shift
-  inside "$@" > "$work/log" 2>&1 || { tail -n 60 "$work/log"; wrong "$name"; }
+  inside "$@" > "$work/log" 2>&1 || wrong "$name"
 }
 install() {
   on_machine "apt cannot install $*" env DEBIAN_FRONTEND=noninteractive \
