@@ -1,7 +1,8 @@
 /* The bundled pool of threads. Worker 0 is the caller of run(), which takes tasks too. Workers are
- * in groups of eight, and each group has a share of the tasks, in order, which its workers take
- * from a counter of their own; when it is used up they go on with the other groups' shares. So a
- * counter is fought for by few, and a worker mostly gets the tasks that it had in the run before.
+ * in eight groups, of one each if there are few, and each group has a share of the tasks, in order,
+ * which its workers take from a counter of their own; when it is used up they go on with the other
+ * groups' shares. So a counter is fought for by few, and a worker mostly gets the tasks that it had
+ * in the run before: what it wrote then is in its own cache.
  *
  * Between runs workers spin for a bounded time, because the next run usually follows at once, and
  * then sleep. They are woken along a tree: whoever enters a run wakes workers 2i + 1 and 2i + 2. A
@@ -28,7 +29,7 @@
 
 #include "base/base.h"
 
-enum { SPINS = 2000, STACK_BYTES = 4 << 20, MAX_THREADS = 1024, GROUP = 8 };
+enum { SPINS = 2000, STACK_BYTES = 4 << 20, MAX_THREADS = 1024, GROUPS = 8, MOST_IN_GROUP = 8 };
 
 /* What the workers of a group share, on a line of its own. */
 typedef struct group {
@@ -55,9 +56,10 @@ struct glow_pool {
   glow_allocator allocator;
   pid_t process; /* the process that made the threads */
   uint32_t threads;
-  uint32_t ready;   /* workers that have their lock and condition, */
-  uint32_t started; /* and their thread */
-  worker *workers;  /* [threads]; that of the caller is not used */
+  uint32_t ready;      /* workers that have their lock and condition, */
+  uint32_t started;    /* and their thread */
+  worker *workers;     /* [threads]; that of the caller is not used */
+  uint32_t group_size; /* workers of a group */
   group *groups;
   uint32_t used;    /* groups in the present run, */
   uint32_t wanted;  /* and workers, the caller among them */
@@ -82,6 +84,21 @@ static bool inherited(const glow_pool *pool) {
   return getpid() != pool->process;
 }
 
+/* A run looks at one line of each group, and the workers of a group fight for its counter. */
+static uint32_t group_size_for(uint32_t threads) {
+  uint32_t size = (threads + GROUPS - 1) / GROUPS;
+  return size < MOST_IN_GROUP ? size : MOST_IN_GROUP;
+}
+
+static group *group_of(const glow_pool *pool, uint32_t index) {
+  return &pool->groups[index / pool->group_size];
+}
+
+/* Groups that so many workers are in. */
+static uint32_t groups_of(const glow_pool *pool, uint32_t workers) {
+  return (workers + pool->group_size - 1) / pool->group_size;
+}
+
 static void serial(glow_task_fn fn, void *arg, uint32_t tasks) {
   for (uint32_t t = 0; t < tasks; t++)
     fn(arg, t, 0);
@@ -99,7 +116,7 @@ static void take_share(group *g, uint32_t index) {
 
 /* The shares of all groups, from the worker's own on. */
 static void take_tasks(glow_pool *pool, uint32_t index) {
-  for (uint32_t i = 0, at = index / GROUP; i < pool->used; i++, at++)
+  for (uint32_t i = 0, at = index / pool->group_size; i < pool->used; i++, at++)
     take_share(&pool->groups[at % pool->used], index);
 }
 
@@ -119,7 +136,7 @@ static void wake_children(glow_pool *pool, uint32_t index) {
 
 /* Is there a run that the worker has not looked at, or are there to be none any more? */
 static bool has_news(worker *w) {
-  const group *g = &w->pool->groups[w->index / GROUP];
+  const group *g = group_of(w->pool, w->index);
   return atomic_load(&g->generation) != w->seen || atomic_load(&w->pool->stop);
 }
 
@@ -148,7 +165,7 @@ static void leave_run(glow_pool *pool, group *g) {
 static void *worker_main(void *arg) {
   worker *w = arg;
   glow_pool *pool = w->pool;
-  group *g = &pool->groups[w->index / GROUP];
+  group *g = group_of(pool, w->index);
   for (;;) {
     wait_for_news(w);
     if (atomic_load(&pool->stop))
@@ -166,7 +183,7 @@ static void *worker_main(void *arg) {
 /* The group's share of the tasks, by the number of its workers. */
 static void set_share(glow_pool *pool, uint32_t at, glow_task_fn fn, void *arg, uint32_t tasks) {
   group *g = &pool->groups[at];
-  uint64_t first = (uint64_t)at * GROUP, last = first + GROUP;
+  uint64_t first = (uint64_t)at * pool->group_size, last = first + pool->group_size;
   if (last > pool->wanted)
     last = pool->wanted;
   g->fn = fn;
@@ -178,7 +195,7 @@ static void set_share(glow_pool *pool, uint32_t at, glow_task_fn fn, void *arg, 
 /* All shares are there before any group is open, for its workers may go on to those of others. */
 static void open_run(glow_pool *pool, glow_task_fn fn, void *arg, uint32_t tasks) {
   pool->wanted = tasks < pool->threads ? tasks : pool->threads;
-  pool->used = (pool->wanted + GROUP - 1) / GROUP;
+  pool->used = groups_of(pool, pool->wanted);
   for (uint32_t i = 0; i < pool->used; i++)
     set_share(pool, i, fn, arg, tasks);
   for (uint32_t i = pool->used; i-- > 0;) { /* first those that others wake */
@@ -323,9 +340,10 @@ glow_status glow_pool_create(const glow_allocator *allocator, uint32_t threads, 
   pool->allocator = table;
   pool->process = getpid();
   pool->threads = threads;
+  pool->group_size = group_size_for(threads);
   pool->workers = glow__allocate(&table, threads * sizeof *pool->workers);
   if (pool->workers)
-    pool->groups = glow__allocate(&table, (threads + GROUP - 1) / GROUP * sizeof *pool->groups);
+    pool->groups = glow__allocate(&table, groups_of(pool, threads) * sizeof *pool->groups);
   if (!pool->groups) {
     release_pool(pool);
     return GLOW_E_MEMORY;

@@ -163,10 +163,9 @@ static glow_status fill_whole(const glow__entry *e, int64_t number, int64_t valu
 
 static glow_status fill_convert(const glow__entry *e, int64_t first, int64_t count,
                                 const unsigned char *from, float *to) {
-  int64_t size = glow__type_size(e->type);
   bool real = glow__type_is_real(e->type);
   for (int64_t i = 0; i < count; i++) {
-    const unsigned char *at = from + i * size;
+    const unsigned char *at = from + i * e->size;
     GLOW_TRY(
         real ? fill_real(e, first + i, glow__real_at(at, e->type), to + i)
              : fill_whole(e, first + i, glow__whole_at(at, e->type), (int32_t *)(void *)(to + i)));
@@ -176,7 +175,7 @@ static glow_status fill_convert(const glow__entry *e, int64_t first, int64_t cou
 
 static glow_status fill_read(const filling *f, const glow__entry *e, float *to) {
   unsigned char block[8 * BLOCK];
-  int64_t size = glow__type_size(e->type), count = e->bytes / size;
+  int64_t size = e->size, count = e->bytes / size;
   for (int64_t at = 0; at < count; at += BLOCK) {
     int64_t here = count - at < BLOCK ? count - at : BLOCK;
     GLOW_TRY(glow__tensor_file_copy(f->file, e->begin + at * size, block, here * size, size));

@@ -102,7 +102,7 @@ static glow_status check_entry(const members *m, glow__entry *e) {
                       !m->dtype   ? "dtype"
                       : !m->shape ? "shape"
                                   : "data_offsets");
-  e->bytes = glow__type_size(e->type);
+  e->bytes = e->size = glow__type_size(e->type);
   for (int32_t i = 0; i < e->rank; i++)
     if (!glow_size_multiply(e->bytes, e->dims[i], &e->bytes))
       return glow_error(GLOW_E_FORMAT, "its size does not fit 64 bits");

@@ -144,6 +144,7 @@ typedef struct glow__entry {
   int32_t number; /* position in the order of the data */
   int64_t dims[GLOW_FILE_MAX_RANK];
   int64_t begin, bytes; /* of the data */
+  int64_t size;         /* bytes of an element */
 } glow__entry;
 
 typedef struct glow__header {

@@ -101,7 +101,7 @@ static glow_status read_header(glow_tensor_file *file, const glow_limits *limits
 static void data_in_machine_order(glow_tensor_file *file) {
   for (int64_t i = 0; GLOW_BIG_ENDIAN && i < file->header.count; i++) {
     const glow__entry *e = &file->header.entries[i];
-    glow__reverse_elements(file->own_data + e->begin, e->bytes, glow__type_size(e->type));
+    glow__reverse_elements(file->own_data + e->begin, e->bytes, e->size);
   }
 }
 
@@ -235,12 +235,11 @@ glow_status glow_tensor_file_read(const glow_tensor_file *file, int64_t index, i
     return glow_error(GLOW_E_ARGUMENT,
                       "tensor '%s' has %lld bytes; it does not contain %zu from %lld on", e->name,
                       (long long)e->bytes, bytes, (long long)offset);
-  int64_t size = glow__type_size(e->type);
-  if (offset % size || (int64_t)bytes % size)
+  if (offset % e->size || (int64_t)bytes % e->size)
     return glow_error(GLOW_E_ARGUMENT,
                       "tensor '%s' has elements of %lld bytes; %zu from %lld on are not whole ones",
-                      e->name, (long long)size, bytes, (long long)offset);
-  return glow__tensor_file_copy(file, e->begin + offset, buffer, (int64_t)bytes, size);
+                      e->name, (long long)e->size, bytes, (long long)offset);
+  return glow__tensor_file_copy(file, e->begin + offset, buffer, (int64_t)bytes, e->size);
 }
 
 const char *glow_tensor_file_metadata(const glow_tensor_file *file, const char *key) {

@@ -36,8 +36,10 @@ glow__tiles glow__tiles_of(int64_t rows, int64_t columns, int64_t k,
 }
 
 glow__tile glow__tile_at(const glow__tiles *t, uint32_t task) {
-  int64_t down = glow__tiles_down(t);
-  int64_t row = task % down * t->height, column = task / down * t->width;
+  int64_t down = glow__tiles_down(t), across = glow__tiles_across(t);
+  bool tall = t->rows > t->columns;
+  int64_t row = (tall ? task / across : task % down) * t->height;
+  int64_t column = (tall ? task % across : task / down) * t->width;
   return (glow__tile){row, least(row + t->height, t->rows), column,
                       least(column + t->width, t->columns)};
 }

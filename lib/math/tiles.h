@@ -34,8 +34,11 @@ glow__tiles glow__tiles_of(int64_t rows, int64_t columns, int64_t k,
 static inline int64_t glow__tiles_down(const glow__tiles *t) {
   return (t->rows - 1) / t->height + 1;
 }
+static inline int64_t glow__tiles_across(const glow__tiles *t) {
+  return (t->columns - 1) / t->width + 1;
+}
 static inline uint32_t glow__tile_count(const glow__tiles *t) {
-  return (uint32_t)(glow__tiles_down(t) * ((t->columns - 1) / t->width + 1));
+  return (uint32_t)(glow__tiles_down(t) * glow__tiles_across(t));
 }
 
 /* Rows [row, row_end) and columns [column, column_end). */
@@ -43,8 +46,9 @@ typedef struct glow__tile {
   int64_t row, row_end, column, column_end;
 } glow__tile;
 
-/* Tiles of the same columns follow each other, so that a thread that runs several of them reads
- * those of the weights once. */
+/* A thread gets tasks that follow each other. So that it reads a part of the larger factor, and only
+ * of the smaller one everything, the tiles of the same columns follow each other, or of the same
+ * rows if there are more rows than columns. */
 glow__tile glow__tile_at(const glow__tiles *t, uint32_t task);
 
 #endif
