@@ -59,12 +59,14 @@ static void pack(int64_t k, int64_t n, const float *b, int64_t rs, int64_t cs, f
 
 /* ---- the end of a product -------------------------------------------------------------------- */
 
-/* What the end of a product needs besides the rows of sums: the tile's place, its row stride, its
- * first column, and the number of columns from there on. */
+/* What a tile needs besides its factors: its place, its row stride, its first column, and the number
+ * of columns from there on. */
 typedef struct destination {
   float *to;
   int64_t row, j, width;
   const glow_epilogue *end;
+  const float *next; /* read after this tile: a line of it is asked for in each step, */
+  int64_t next_step; /* LINE floats further each time, or 0 where it has been asked for */
 } destination;
 
 /* A tile of whole vectors, from registers. The kind of end is a constant at each call, and bias and
@@ -161,6 +163,16 @@ INLINE void ask_for_column(const float *a, int64_t rows, int64_t row) {
   prefetch_second_level(a, (2 * rows - 1) * (int64_t)sizeof *a);
 }
 
+/* ... and the next panel, which comes from memory where a product has few rows for its weights. A
+ * step of AVX2 has few multiply-adds to hide this behind. */
+enum { ASK_FOR_NEXT = SIMD_WIDTH >= 16 };
+INLINE void ask_for_next(const float **next, int64_t step) {
+  if (ASK_FOR_NEXT) {
+    prefetch_second_level(*next, 0);
+    *next = (const float *)((uintptr_t)*next + (uintptr_t)step * sizeof **next);
+  }
+}
+
 /* `rows` and `vectors` are constants at each call, so that the sums stay in registers. */
 INLINE void multiply_add(int64_t rows, int64_t vectors, tile_sums sums, const float *const *groups,
                          int64_t stride, const float *panel) {
@@ -177,7 +189,8 @@ INLINE void tile_of_rows(int64_t rows, int64_t vectors, int64_t k, const float *
                          int64_t step, const float *panel, const destination *p) {
   int64_t run = step == PANEL ? k : PANEL;
   tile_sums sums;
-  const float *groups[GROUPS];
+  const float *groups[GROUPS], *next = p->next;
+  int64_t next_step = p->next_step;
   POINT_AT_GROUPS(groups, rows, a, row)
   clear_sums(rows, sums);
   for (int64_t left = k; left > 0; left -= run) {
@@ -188,6 +201,7 @@ INLINE void tile_of_rows(int64_t rows, int64_t vectors, int64_t k, const float *
     }
     for (int64_t i = left < run ? left : run; i > 0; i--, panel += PANEL) {
       ask_for_panel(panel);
+      ask_for_next(&next, next_step);
       multiply_add(rows, vectors, sums, groups, row, panel);
       ADVANCE_GROUPS(groups, rows, 1)
     }
@@ -247,7 +261,14 @@ NOINLINE void row_abreast(int64_t k, const float *a, glow_layout layout, const f
     sums[p][v] += a[i] * *(const vec *)(const void *)(b + p * k * PANEL + v * SIMD_WIDTH);
   UNROLL
   for (int64_t p = 0; p < ABREAST; p++, to += step, j += PANEL)
-    store_tile(1, &sums[p], &(destination){to, 0, j, n - j, epilogue});
+    store_tile(1, &sums[p], &(destination){to, 0, j, n - j, epilogue, panels, 0});
+}
+
+/* After a tile of k steps: the lines of the panel that the next tile asks for, if there are any. */
+INLINE void go_on_asking(destination *p, int64_t k, const float *panel) {
+  int64_t asked = p->next - panel + k * LINE;
+  p->next_step = asked < k * PANEL ? LINE : 0;
+  p->next = panel + (p->next_step ? asked : 0);
 }
 
 static void gemm(const glow__kernels *kernels, int64_t m, int64_t n, int64_t k, const float *a,
@@ -259,11 +280,13 @@ static void gemm(const glow__kernels *kernels, int64_t m, int64_t n, int64_t k, 
                 c_layout.panel, n, first * PANEL, epilogue);
   for (int64_t panel = first; panel < last; panel++) {
     int64_t j = panel * PANEL;
-    destination p = {c + panel * c_layout.panel, c_layout.row, j, n - j, epilogue};
+    const float *here = packed + j * k, *next = here + k * PANEL;
+    destination p = {c + panel * c_layout.panel, c_layout.row, j, n - j, epilogue, next, LINE};
 #define TILE_OF(name, rows, i)                                                                     \
   do {                                                                                             \
-    rows_##name(k, a + (i)*a_layout.row, a_layout.row, a_layout.panel, packed + j * k, &p);        \
+    rows_##name(k, a + (i)*a_layout.row, a_layout.row, a_layout.panel, here, &p);                  \
     p.to += (rows)*c_layout.row;                                                                   \
+    go_on_asking(&p, k, next);                                                                     \
   } while (0)
 #define TILE(size, rows, i) TILE_OF(size, rows, i)
 #define NARROW_TILE(size, rows, i) TILE_OF(narrow_##size, rows, i)
@@ -285,7 +308,7 @@ static void gemm_transposed(const glow__kernels *kernels, int64_t m, int64_t n, 
   for (int64_t top = 0; top < m; top += PANEL, a += a_layout.panel, c += PANEL * c_layout.row)
     for (int64_t panel = first; panel < last; panel++) {
       int64_t j = panel * PANEL, height = m - top < PANEL ? m - top : PANEL;
-      destination p = {c + panel * c_layout.panel, c_layout.row, j, n - j, epilogue};
+      destination p = {c + panel * c_layout.panel, c_layout.row, j, n - j, epilogue, packed, 0};
 #define TILE_OF(name, rows, i)                                                                     \
   do {                                                                                             \
     columns_##name(k, a + (i), a_layout.row, packed + j * k, &p);                                  \

@@ -37,7 +37,10 @@ static int64_t range(const job *j, uint32_t task, int64_t *count) {
   return first;
 }
 
-/* Four chains, so that additions do not wait for each other; their order is part of the result. */
+/* Four chains, so that additions do not wait for each other; their order is part of the result.
+ * Memory is asked for ahead of them: one stream alone was read at half of what the memory gives. */
+enum { AHEAD = 1024 };
+
 static void squares(void *arg, uint32_t task, uint32_t worker) {
   const job *j = arg;
   int64_t count;
@@ -45,6 +48,7 @@ static void squares(void *arg, uint32_t task, uint32_t worker) {
   double sums[4] = {0.0, 0.0, 0.0, 0.0};
   (void)worker;
   for (int64_t i = 0; i + 4 <= count; i += 4) {
+    __builtin_prefetch((const void *)((uintptr_t)(x + i) + AHEAD * sizeof *x));
     float clamped[4]; /* apart from the sums, compilers make vectors of it */
     for (int k = 0; k < 4; k++)
       clamped[k] = glow__clamp(x[i + k], limit);
