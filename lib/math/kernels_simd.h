@@ -13,6 +13,7 @@
 #include <stdbool.h>
 
 #include "math/simd.h"
+#include "math/transpose_simd.h"
 
 /* ---- packing --------------------------------------------------------------------------------- */
 
@@ -26,8 +27,25 @@ INLINE void pack_rows(int64_t k, int64_t width, const float *b, int64_t rs, floa
   }
 }
 
-/* Columns that are contiguous (rs 1): a transpose, in blocks of 16 rows so that lines are read
- * whole. */
+/* Columns that are contiguous, a whole panel of them: squares of them, transposed. */
+INLINE void pack_squares(int64_t k, const float *b, int64_t cs, float *to) {
+  for (int64_t i = 0; i + SIMD_WIDTH <= k; i += SIMD_WIDTH)
+    for (int64_t j = 0; j < PANEL; j += SIMD_WIDTH) {
+      vec square[SIMD_WIDTH];
+      UNROLL
+      for (int64_t l = 0; l < SIMD_WIDTH; l++) {
+        const float *column = b + (j + l) * cs + i;
+        prefetch(column, AHEAD * SIMD_WIDTH * (int64_t)sizeof *column);
+        square[l] = *(const vec_unaligned *)column;
+      }
+      transpose(square);
+      UNROLL
+      for (int64_t l = 0; l < SIMD_WIDTH; l++)
+        *(vec *)(void *)(to + (i + l) * PANEL + j) = square[l];
+    }
+}
+
+/* Any columns, in blocks of rows, so that lines are read whole. */
 INLINE void pack_columns(int64_t k, int64_t width, const float *b, int64_t rs, int64_t cs,
                          float *to) {
   enum { BLOCK = 16 };
@@ -42,6 +60,12 @@ INLINE void pack_columns(int64_t k, int64_t width, const float *b, int64_t rs, i
   }
 }
 
+INLINE void pack_whole_columns(int64_t k, const float *b, int64_t cs, float *to) {
+  int64_t whole = k - k % SIMD_WIDTH;
+  pack_squares(whole, b, cs, to);
+  pack_columns(k - whole, PANEL, b + whole, 1, cs, to + whole * PANEL);
+}
+
 static void pack(int64_t k, int64_t n, const float *b, int64_t rs, int64_t cs, float *packed,
                  int64_t first, int64_t last) {
   for (int64_t panel = first; panel < last; panel++) {
@@ -52,6 +76,8 @@ static void pack(int64_t k, int64_t n, const float *b, int64_t rs, int64_t cs, f
       pack_rows(k, PANEL, from, rs, to);
     else if (cs == 1)
       pack_rows(k, width, from, rs, to);
+    else if (rs == 1 && width == PANEL)
+      pack_whole_columns(k, from, cs, to);
     else
       pack_columns(k, width, from, rs, cs, to);
   }
