@@ -85,8 +85,8 @@ static void pack(int64_t k, int64_t n, const float *b, int64_t rs, int64_t cs, f
 
 /* ---- the end of a product -------------------------------------------------------------------- */
 
-/* What a tile needs besides its factors: its place, its row stride, its first column, and the number
- * of columns from there on. */
+/* What a tile needs besides its factors: its place, its row stride, its first column, and the
+ * number of columns from there on. */
 typedef struct destination {
   float *to;
   int64_t row, j, width;

@@ -1,6 +1,6 @@
-/* The transpose of a square of SIMD_WIDTH x SIMD_WIDTH floats in registers. In step d = 1, 2, 4, ...
- * rows r and r + d, where r & d is 0, exchange the lanes of r that have d set for those of r + d
- * that do not: after all steps the bits of row and lane have changed places (Eklundh, "A fast
+/* The transpose of a square of SIMD_WIDTH x SIMD_WIDTH floats in registers. In step d = 1, 2, 4,
+ * ... rows r and r + d, where r & d is 0, exchange the lanes of r that have d set for those of r +
+ * d that do not: after all steps the bits of row and lane have changed places (Eklundh, "A fast
  * computer method for matrix transposing", 1972). SPDX-License-Identifier: MIT */
 #ifndef GLOW_LIB_TRANSPOSE_SIMD_H
 #define GLOW_LIB_TRANSPOSE_SIMD_H
