@@ -303,10 +303,9 @@ static void test_bad_tables(void **state) {
   BAD(inverse, NULL, "layer table of 'bend': inverse is missing");
   BAD(backward, NULL, "layer table of 'bend': backward is missing");
   BAD(flags, 1u << 30, "unknown flags (0x40000000)");
-  BAD(self_size, sizeof(bend_options) - 1,
-      "self_size is 15; the options alone (bend_options) take");
-  BAD(self_size, 0, "self_size is 0; the options alone (bend_options) take 16");
-  BAD(self_size, SIZE_MAX / 2, "self_size is 9223372036854775807; it must be at most ");
+  BAD(self_size, sizeof(bend_options) - 1, "the options alone (bend_options) take ");
+  BAD(self_size, 0, "self_size is 0; the options alone (bend_options) take ");
+  BAD(self_size, SIZE_MAX / 2, "; it must be at most ");
   const glow_options_table bad_options = {GLOW_OPTIONS_TABLE(bend_options, rows), .reserved = 1};
   BAD(options, &bad_options, "options table of bend_options: it needs ");
 #undef BAD
@@ -398,7 +397,7 @@ static void test_bad_net_tables(void **state) {
   BAD(backward, NULL, "net table of 'none': backward is missing");
   BAD(flags, 16, "unknown flags (0x10)");
   BAD(reserved, 1, "reserved must be 0");
-  BAD(options, &options_table, "self_size is 0; the options alone (bend_options) take 16");
+  BAD(options, &options_table, "self_size is 0; the options alone (bend_options) take ");
 #undef BAD
   glow_net_ops ops = net_table();
   REFUSED(glow_net_create(context, &ops, &o, &net), GLOW_E_ARGUMENT,

@@ -120,8 +120,10 @@ static double round_trip(const glow_model *model, const float *x) {
   double off = 0;
   OK(helper_forward(ws, x, NULL, COUNT, GLOW_LATENTS_RAW, z, NULL, NULL));
   OK(helper_inverse(ws, z, GLOW_LATENTS_RAW, NULL, COUNT, back, NULL));
-  for (int64_t i = 0; i < COUNT * DIMS; i++)
-    off = fmax(off, fabs((double)back[i] - x[i]));
+  for (int64_t i = 0; i < COUNT * DIMS; i++) {
+    double error = fabs((double)back[i] - x[i]);
+    off = error > off ? error : off;
+  }
   free(z);
   free(back);
   glow_workspace_destroy(&ws);

@@ -21,7 +21,7 @@ enum { SIDE = 5, MOST = 1 << 14, DATA_HEAD = 12, IMAGE_HEAD = 2 };
 static void write_labelled(const char *name, uint8_t *input, size_t size) {
   static const char table[] = "file,label\n3,a\n4,b\n5,c\n6,a\n7,b\n";
   char labelled[64];
-  snprintf(labelled, sizeof labelled, "%s-labels", name);
+  snprintf(labelled, sizeof labelled, "%.50s-labels", name);
   memcpy(input + size, table, sizeof table - 1);
   input[9] = 1;
   input[10] = sizeof table - 1;

@@ -72,7 +72,7 @@ asks "none of the 1 checkpoints in 'fits' can be loaded" train --resume fits --s
 # shellcheck disable=SC2086
 expect "the whole batch fits" "$tool" train $small --batch 64 --steps 1 --out whole --quiet
 # shellcheck disable=SC2086
-expect "a part of it fits" "$tool" train $small --batch 64 --steps 1 --max-memory 5 --out part --quiet
+expect "a part of it fits" "$tool" train $small --batch 64 --steps 1 --max-memory 6 --out part --quiet
 expect "all of a batch goes through the model at once" grep -q '"micro_batch": 64' whole/log.jsonl
 expect "or a half, or less" grep -q '"micro_batch": \(32\|16\|8\)[^0-9]' part/log.jsonl
 # shellcheck disable=SC2086
