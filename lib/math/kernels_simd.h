@@ -91,8 +91,8 @@ typedef struct destination {
   float *to;
   int64_t row, j, width;
   const glow_epilogue *end;
-  const float *next; /* read after this tile: a line of it is asked for in each step, */
-  int64_t next_step; /* LINE floats further each time, or 0 where it has been asked for */
+  uintptr_t next;      /* address of what is read later: a line of it is asked for in each step, */
+  uintptr_t next_step; /* so many bytes further each time, or 0 where it has been asked for */
 } destination;
 
 /* A tile of whole vectors, from registers. The kind of end is a constant at each call, and bias and
@@ -192,11 +192,10 @@ INLINE void ask_for_column(const float *a, int64_t rows, int64_t row) {
 /* ... and the next panel, which comes from memory where a product has few rows for its weights. A
  * step of AVX2 has few multiply-adds to hide this behind. */
 enum { ASK_FOR_NEXT = SIMD_WIDTH >= 16 };
-INLINE void ask_for_next(const float **next, int64_t step) {
-  if (ASK_FOR_NEXT) {
-    prefetch_second_level(*next, 0);
-    *next = (const float *)((uintptr_t)*next + (uintptr_t)step * sizeof **next);
-  }
+INLINE void ask_for_next(uintptr_t *next, uintptr_t step) {
+  if (ASK_FOR_NEXT)
+    prefetch_second_level((const void *)*next, 0);
+  *next += step;
 }
 
 /* `rows` and `vectors` are constants at each call, so that the sums stay in registers. */
@@ -215,8 +214,8 @@ INLINE void tile_of_rows(int64_t rows, int64_t vectors, int64_t k, const float *
                          int64_t step, const float *panel, const destination *p) {
   int64_t run = step == PANEL ? k : PANEL;
   tile_sums sums;
-  const float *groups[GROUPS], *next = p->next;
-  int64_t next_step = p->next_step;
+  const float *groups[GROUPS];
+  uintptr_t next = p->next, next_step = p->next_step;
   POINT_AT_GROUPS(groups, rows, a, row)
   clear_sums(rows, sums);
   for (int64_t left = k; left > 0; left -= run) {
@@ -287,14 +286,14 @@ NOINLINE void row_abreast(int64_t k, const float *a, glow_layout layout, const f
     sums[p][v] += a[i] * *(const vec *)(const void *)(b + p * k * PANEL + v * SIMD_WIDTH);
   UNROLL
   for (int64_t p = 0; p < ABREAST; p++, to += step, j += PANEL)
-    store_tile(1, &sums[p], &(destination){to, 0, j, n - j, epilogue, panels, 0});
+    store_tile(1, &sums[p], &(destination){to, 0, j, n - j, epilogue, 0, 0});
 }
 
-/* After a tile of k steps: the lines of the panel that the next tile asks for, if there are any. */
-INLINE void go_on_asking(destination *p, int64_t k, const float *panel) {
-  int64_t asked = p->next - panel + k * LINE;
-  p->next_step = asked < k * PANEL ? LINE : 0;
-  p->next = panel + (p->next_step ? asked : 0);
+/* Tile 0, 1, ... of a panel asks for k lines of the next one, as long as there are any. */
+INLINE void ask_in_tile(destination *p, int64_t k, const float *panel, int64_t tile) {
+  bool left = tile < PANEL / LINE;
+  p->next = (uintptr_t)panel + (left ? (uintptr_t)(tile * k * LINE) * sizeof *panel : 0);
+  p->next_step = left ? LINE * sizeof *panel : 0;
 }
 
 static void gemm(const glow__kernels *kernels, int64_t m, int64_t n, int64_t k, const float *a,
@@ -307,12 +306,13 @@ static void gemm(const glow__kernels *kernels, int64_t m, int64_t n, int64_t k, 
   for (int64_t panel = first; panel < last; panel++) {
     int64_t j = panel * PANEL;
     const float *here = packed + j * k, *next = here + k * PANEL;
-    destination p = {c + panel * c_layout.panel, c_layout.row, j, n - j, epilogue, next, LINE};
+    destination p = {c + panel * c_layout.panel, c_layout.row, j, n - j, epilogue, 0, 0};
+    int64_t tile = 0;
 #define TILE_OF(name, rows, i)                                                                     \
   do {                                                                                             \
+    ask_in_tile(&p, k, next, tile++);                                                              \
     rows_##name(k, a + (i)*a_layout.row, a_layout.row, a_layout.panel, here, &p);                  \
     p.to += (rows)*c_layout.row;                                                                   \
-    go_on_asking(&p, k, next);                                                                     \
   } while (0)
 #define TILE(size, rows, i) TILE_OF(size, rows, i)
 #define NARROW_TILE(size, rows, i) TILE_OF(narrow_##size, rows, i)
@@ -334,7 +334,7 @@ static void gemm_transposed(const glow__kernels *kernels, int64_t m, int64_t n, 
   for (int64_t top = 0; top < m; top += PANEL, a += a_layout.panel, c += PANEL * c_layout.row)
     for (int64_t panel = first; panel < last; panel++) {
       int64_t j = panel * PANEL, height = m - top < PANEL ? m - top : PANEL;
-      destination p = {c + panel * c_layout.panel, c_layout.row, j, n - j, epilogue, packed, 0};
+      destination p = {c + panel * c_layout.panel, c_layout.row, j, n - j, epilogue, 0, 0};
 #define TILE_OF(name, rows, i)                                                                     \
   do {                                                                                             \
     columns_##name(k, a + (i), a_layout.row, packed + j * k, &p);                                  \
