@@ -166,7 +166,9 @@ FSTAT(fstat64)
     return fails(WRAP_FCNTL) ? -1 : __real_##name(descriptor, command, argument);                  \
   }
 FCNTL(fcntl)
+#ifdef __GLIBC__ /* musl has no such name */
 FCNTL(fcntl64)
+#endif
 
 int __real_flock(int descriptor, int operation);
 int __wrap_flock(int descriptor, int operation);
