@@ -272,6 +272,10 @@ static void test_files(void **state) {
 
 /* ---- tables with faults ---------------------------------------------------------------------- */
 
+/* Words with sizes of this machine. */
+static char sized[128];
+#define SIZED(...) (snprintf(sized, sizeof sized, __VA_ARGS__), sized)
+
 /* What a refused table may name of nets: as many as are given are taken over and destroyed. */
 static void refuse_with(glow_context *context, glow_layer_ops ops, const void *options,
                         glow_net **nets, const char *words) {
@@ -303,9 +307,13 @@ static void test_bad_tables(void **state) {
   BAD(inverse, NULL, "layer table of 'bend': inverse is missing");
   BAD(backward, NULL, "layer table of 'bend': backward is missing");
   BAD(flags, 1u << 30, "unknown flags (0x40000000)");
-  BAD(self_size, sizeof(bend_options) - 1, "the options alone (bend_options) take ");
-  BAD(self_size, 0, "self_size is 0; the options alone (bend_options) take ");
-  BAD(self_size, SIZE_MAX / 2, "; it must be at most ");
+  BAD(self_size, sizeof(bend_options) - 1,
+      SIZED("self_size is %zu; the options alone (bend_options) take %zu", sizeof(bend_options) - 1,
+            sizeof(bend_options)));
+  BAD(self_size, 0,
+      SIZED("self_size is 0; the options alone (bend_options) take %zu", sizeof(bend_options)));
+  BAD(self_size, SIZE_MAX / 2,
+      SIZED("self_size is %zu; it must be at most ", (size_t)(SIZE_MAX / 2)));
   const glow_options_table bad_options = {GLOW_OPTIONS_TABLE(bend_options, rows), .reserved = 1};
   BAD(options, &bad_options, "options table of bend_options: it needs ");
 #undef BAD
@@ -397,7 +405,8 @@ static void test_bad_net_tables(void **state) {
   BAD(backward, NULL, "net table of 'none': backward is missing");
   BAD(flags, 16, "unknown flags (0x10)");
   BAD(reserved, 1, "reserved must be 0");
-  BAD(options, &options_table, "self_size is 0; the options alone (bend_options) take ");
+  BAD(options, &options_table,
+      SIZED("self_size is 0; the options alone (bend_options) take %zu", sizeof(bend_options)));
 #undef BAD
   glow_net_ops ops = net_table();
   REFUSED(glow_net_create(context, &ops, &o, &net), GLOW_E_ARGUMENT,
