@@ -1,8 +1,8 @@
 /* The bundled pool of threads. Worker 0 is the caller of run(), which takes tasks too. Workers are
- * in eight groups, of one each if there are few, and each group has a share of the tasks, in order,
- * which its workers take from a counter of their own; when it is used up they go on with the other
- * groups' shares. So a counter is fought for by few, and a worker mostly gets the tasks that it had
- * in the run before: what it wrote then is in its own cache.
+ * in groups of up to eight, of one each if they are eight or fewer. Each group has a share of the
+ * tasks, in order, which its workers take from a counter of their own; when it is used up they go
+ * on with the other groups' shares. So a counter is fought for by few, and a worker mostly gets the
+ * tasks that it had in the run before: what it wrote then is in its own cache.
  *
  * Between runs workers spin for a bounded time, because the next run usually follows at once, and
  * then sleep. They are woken along a tree: whoever enters a run wakes workers 2i + 1 and 2i + 2. A
@@ -84,7 +84,8 @@ static bool inherited(const glow_pool *pool) {
   return getpid() != pool->process;
 }
 
-/* A run looks at one line of each group, and the workers of a group fight for its counter. */
+/* Few groups, because a run looks at a line of each, but small ones, because the workers of a group
+ * fight for its counter: up to 64 threads there are at most eight, then more groups of eight. */
 static uint32_t group_size_for(uint32_t threads) {
   uint32_t size = (threads + GROUPS - 1) / GROUPS;
   return size < MOST_IN_GROUP ? size : MOST_IN_GROUP;

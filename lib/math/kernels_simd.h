@@ -27,7 +27,7 @@ INLINE void pack_rows(int64_t k, int64_t width, const float *b, int64_t rs, floa
   }
 }
 
-/* Columns that are contiguous, a whole panel of them: squares of them, transposed. */
+/* Contiguous columns (rs 1), as many as a panel has, in squares that are transposed. */
 INLINE void pack_squares(int64_t k, const float *b, int64_t cs, float *to) {
   for (int64_t i = 0; i + SIMD_WIDTH <= k; i += SIMD_WIDTH)
     for (int64_t j = 0; j < PANEL; j += SIMD_WIDTH) {
@@ -60,6 +60,7 @@ INLINE void pack_columns(int64_t k, int64_t width, const float *b, int64_t rs, i
   }
 }
 
+/* The rows that are left over of the squares go one by one. */
 INLINE void pack_whole_columns(int64_t k, const float *b, int64_t cs, float *to) {
   int64_t whole = k - k % SIMD_WIDTH;
   pack_squares(whole, b, cs, to);
@@ -291,9 +292,9 @@ NOINLINE void row_abreast(int64_t k, const float *a, glow_layout layout, const f
 
 /* Tile 0, 1, ... of a panel asks for k lines of the next one, as long as there are any. */
 INLINE void ask_in_tile(destination *p, int64_t k, const float *panel, int64_t tile) {
-  bool left = tile < PANEL / LINE;
-  p->next = (uintptr_t)panel + (left ? (uintptr_t)(tile * k * LINE) * sizeof *panel : 0);
-  p->next_step = left ? LINE * sizeof *panel : 0;
+  bool any = tile < PANEL / LINE;
+  p->next = (uintptr_t)panel + (any ? (uintptr_t)(tile * k * LINE) * sizeof *panel : 0);
+  p->next_step = any ? LINE * sizeof *panel : 0;
 }
 
 static void gemm(const glow__kernels *kernels, int64_t m, int64_t n, int64_t k, const float *a,

@@ -46,9 +46,9 @@ typedef struct glow__tile {
   int64_t row, row_end, column, column_end;
 } glow__tile;
 
-/* A thread gets tasks that follow each other. So that it reads a part of the larger factor, and
- * only of the smaller one everything, the tiles of the same columns follow each other, or of the
- * same rows if there are more rows than columns. */
+/* A thread gets tasks that follow each other, so these share what is larger: tiles of the same rows
+ * follow each other if there are more rows than columns, else tiles of the same columns. Then a
+ * thread reads the smaller factor whole, but only its part of the larger one. */
 glow__tile glow__tile_at(const glow__tiles *t, uint32_t task);
 
 #endif

@@ -1,13 +1,14 @@
-/* The transpose of a square of SIMD_WIDTH x SIMD_WIDTH floats in registers. In step d = 1, 2, 4,
- * ... rows r and r + d, where r & d is 0, exchange the lanes of r that have d set for those of r +
- * d that do not: after all steps the bits of row and lane have changed places (Eklundh, "A fast
- * computer method for matrix transposing", 1972). SPDX-License-Identifier: MIT */
+/* Transposes a square of SIMD_WIDTH x SIMD_WIDTH floats in registers. For each bit d = 1, 2, 4, ...
+ * and each pair of rows r and r + d, where r does not have the bit, the lanes of r whose number has
+ * it change places with the lanes of r + d whose number does not. In the end the bits of row and
+ * lane have changed places (Eklundh, "A fast computer method for matrix transposing", 1972).
+ * SPDX-License-Identifier: MIT */
 #ifndef GLOW_LIB_TRANSPOSE_SIMD_H
 #define GLOW_LIB_TRANSPOSE_SIMD_H
 
 #include "math/simd.h"
 
-/* Lane l of the new rows r and r + d: a lane of r, or SIMD_WIDTH + a lane of r + d. */
+/* What lane l of the new rows r and r + d was: a lane of r, or SIMD_WIDTH + a lane of r + d. */
 #define LANE_OF_FIRST(l, d) ((l) & (d) ? SIMD_WIDTH + (l) - (d) : (l))
 #define LANE_OF_SECOND(l, d) ((l) & (d) ? SIMD_WIDTH + (l) : (l) + (d))
 #define EACH_OF_4(lane, d, l) lane(l, d), lane((l) + 1, d), lane((l) + 2, d), lane((l) + 3, d)

@@ -1,6 +1,7 @@
 /* The pool of threads: every task once, whoever calls and from wherever.
  * SPDX-License-Identifier: MIT */
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -15,20 +16,20 @@
 
 #include "base/base.h"
 
-enum { MOST_TASKS = 5000 };
+enum { MOST_TASKS = 5000, MOST_WORKERS = 100 };
 
 typedef struct record {
   glow_executor executor;
   uint32_t tasks;
   atomic_int ran[MOST_TASKS];
-  atomic_int on_worker[64]; /* tasks of this run in progress on a worker */
+  atomic_int on_worker[MOST_WORKERS]; /* tasks of this run in progress on a worker */
   atomic_int bad;
   atomic_int nested;
 } record;
 
 static void count_task(void *arg, uint32_t task, uint32_t worker) {
   record *r = arg;
-  if (task >= r->tasks || worker >= r->executor.workers || worker >= 64) {
+  if (task >= r->tasks || worker >= r->executor.workers || worker >= MOST_WORKERS) {
     atomic_fetch_add(&r->bad, 1);
     return;
   }
@@ -63,7 +64,7 @@ static glow_pool *new_pool(uint32_t threads, glow_executor *executor) {
 }
 
 static void test_every_task_once(void **state) {
-  static const uint32_t threads[] = {1, 2, 3, 4, 7, 9, 16, 64};
+  static const uint32_t threads[] = {1, 2, 3, 4, 7, 9, 16, 64, MOST_WORKERS};
   static const uint32_t tasks[] = {0, 1, 2, 3, 4, 5, 7, 8, 16, 63, 64, 65, 1000, MOST_TASKS};
   (void)state;
   for (size_t i = 0; i < sizeof threads / sizeof *threads; i++) {
@@ -78,6 +79,34 @@ static void test_every_task_once(void **state) {
     glow_pool_destroy(&pool);
     assert_null(pool);
   }
+}
+
+typedef struct shares {
+  atomic_int first[2]; /* of workers 0 and 1: the first task of the run, or -1 */
+} shares;
+
+static void note_first(void *arg, uint32_t task, uint32_t worker) {
+  shares *s = arg;
+  int none = -1;
+  atomic_compare_exchange_strong(&s->first[worker], &none, (int)task);
+  for (int spin = 0; spin < 100000 && atomic_load(&s->first[!worker]) < 0; spin++)
+    sched_yield(); /* both have begun, unless one of them is very late */
+}
+
+/* Of two workers each begins at a share of its own, so that it finds in its cache what it wrote.
+ * One may be so late that the other has taken its tasks, but not in every run. */
+static void test_shares(void **state) {
+  glow_executor executor;
+  glow_pool *pool = new_pool(2, &executor);
+  int as_told = 0;
+  (void)state;
+  for (int run = 0; run < 100; run++) {
+    shares s = {{-1, -1}};
+    executor.run(executor.payload, note_first, &s, 10);
+    as_told += atomic_load(&s.first[0]) == 0 && atomic_load(&s.first[1]) == 5;
+  }
+  assert_true(as_told > 0);
+  glow_pool_destroy(&pool);
 }
 
 /* Many short runs, with the workers asleep, spinning and late; the number of tasks changes, so some
@@ -460,6 +489,7 @@ static void test_context_runs_tasks(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_every_task_once),
+      cmocka_unit_test(test_shares),
       cmocka_unit_test(test_runs_in_a_row),
       cmocka_unit_test(test_quiet_when_idle),
       cmocka_unit_test(test_several_callers),

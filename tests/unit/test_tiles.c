@@ -85,12 +85,23 @@ static void test_whole_rows(void **state) {
   expect_a_partition(&t);
 }
 
+/* What follows each other has the same rows, or the same columns, whichever there are more of. */
+static void test_order(void **state) {
+  const glow__tiles tall = {4096, 512, 128, 128}, wide = {256, 512, 32, 32};
+  (void)state;
+  for (uint32_t task = 0; task < 4; task++) {
+    assert_int_equal(glow__tile_at(&tall, task).row, 0);
+    assert_int_equal(glow__tile_at(&tall, task).column, 128 * task);
+    assert_int_equal(glow__tile_at(&wide, task).row, 32 * task);
+    assert_int_equal(glow__tile_at(&wide, task).column, 0);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_a_partition),
-      cmocka_unit_test(test_limits),
-      cmocka_unit_test(test_enough),
-      cmocka_unit_test(test_whole_rows),
+      cmocka_unit_test(test_a_partition), cmocka_unit_test(test_limits),
+      cmocka_unit_test(test_enough),      cmocka_unit_test(test_whole_rows),
+      cmocka_unit_test(test_order),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
