@@ -13,8 +13,8 @@ for tool in gcovr gcov; do
   command -v $tool > /dev/null || { echo "$tool is missing"; exit 77; }
 done
 # Suite "slow" counts too: test_layer_check alone reaches most of lib/check.
-# Suite "bits" takes minutes here and reaches nothing that others do not.
-[ $# -gt 0 ] || set -- --no-suite abi --no-suite consumers --no-suite tool --no-suite bits
+# Suites "bits" and "variants" take minutes here and reach nothing that others do not.
+[ $# -gt 0 ] || set -- --no-suite abi --no-suite consumers --no-suite tool --no-suite bits --no-suite variants
 
 compiler=gcc
 ! command -v ccache > /dev/null || compiler="ccache gcc"

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds with a sanitizer, in build-NAME, and runs tests under it; any finding fails. Usage:
 #   sh tests/sanitize.sh address     address and undefined behaviour (gcc): all that does not build or read code, but for
-#                                    suites `bits` and `variants`, which take minutes and run what others run
+#                                    suite `bits`, which takes two minutes and runs what others run
 #   sh tests/sanitize.sh thread      data races (gcc): the programs in which threads meet, suite `threads`
 #   sh tests/sanitize.sh memory      uninitialised values, with their origins (clang): the core and its files
 # Behind it come options of `meson test`, such as names of tests instead of those that are chosen here. Status 77:
@@ -35,7 +35,7 @@ setup() {
 
 case $name in
 address)
-  [ $# -gt 0 ] || set -- --no-suite consumers --no-suite abi --no-suite bits --no-suite variants
+  [ $# -gt 0 ] || set -- --no-suite consumers --no-suite abi --no-suite bits
   setup gcc address,undefined || exit
   factor=3
   ;;
