@@ -48,7 +48,7 @@ static glow_status read_shape(glow__json *json, int64_t most, glow__entry *e) {
   if (rank > most)
     return glow_error(GLOW_E_LIMIT, "it has %lld dimensions; at most %lld are read (rank)",
                       (long long)rank, (long long)most);
-  e->rank = (int8_t)rank;
+  e->rank = (uint8_t)rank;
   return GLOW_OK;
 }
 
@@ -102,7 +102,7 @@ static glow_status check_entry(const members *m, glow__entry *e) {
                       !m->dtype   ? "dtype"
                       : !m->shape ? "shape"
                                   : "data_offsets");
-  e->size = (int8_t)glow__type_size(e->type);
+  e->size = (uint8_t)glow__type_size(e->type);
   e->bytes = e->size;
   for (int32_t i = 0; i < e->rank; i++)
     if (!glow_size_multiply(e->bytes, e->dims[i], &e->bytes))

@@ -141,8 +141,8 @@ void glow__text_quoted(glow__text *text, const char *string);
 typedef struct glow__entry {
   const char *name;
   int16_t type;
-  int8_t rank, size; /* size: bytes of an element */
-  int32_t number;    /* position in the order of the data */
+  uint8_t rank, size; /* size: bytes of an element */
+  int32_t number;     /* position in the order of the data */
   int64_t dims[GLOW_FILE_MAX_RANK];
   int64_t begin, bytes; /* of the data */
 } glow__entry;
