@@ -30,17 +30,20 @@ static glow_status batch_add_weights(glow__batch *batch) {
   return GLOW_OK;
 }
 
-/* Only ratios of weights matter, so their mean is what must be usable. */
+/* Only ratios of weights matter, so it is their mean that must be usable: an evaluation adds up
+ * squares of weights times squares of log-densities, which are below 1e85 for float latents. */
+static const double least_weight = 1e-50, most_weight = 1e50;
+
 glow_status glow__batch_set_whole(glow__batch *batch, int64_t first, int64_t total,
                                   double weight_sum) {
   batch->first = first;
   batch->total = total;
   batch->weight_sum = weight_sum;
   batch->mean_weight = weight_sum / (double)total;
-  if (!isnormal(batch->mean_weight))
-    return glow_error(GLOW_E_ARGUMENT, "%lld weights have a sum of %g; it must be %s",
-                      (long long)total, weight_sum,
-                      weight_sum > 0.0 ? "larger or smaller" : "above 0");
+  if (!(batch->mean_weight >= least_weight && batch->mean_weight <= most_weight))
+    return glow_error(GLOW_E_ARGUMENT,
+                      "%lld weights have a sum of %g; their mean must be from %g to %g",
+                      (long long)total, weight_sum, least_weight, most_weight);
   return GLOW_OK;
 }
 

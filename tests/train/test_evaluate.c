@@ -143,12 +143,16 @@ static void test_weights(void **state) {
   add(&b, &given, &e);
   near(e.log_prob, mean, 1e-14);
   near(e.log_prob_error, error, 1e-12);
-  for (int i = 0; i < COUNT; i++)
-    weights[i] = 7.0;
-  e = (glow_evaluation)GLOW_EVALUATION_INIT;
-  add(&b, &given, &e);
-  near(e.log_prob, plain.log_prob, 1e-14);
-  near(e.log_prob_error, plain.log_prob_error, 1e-12);
+  for (int k = 0; k < 3; k++) { /* their scale does not matter, to both ends of what is allowed */
+    for (int i = 0; i < COUNT; i++)
+      weights[i] = (double[]){7.0, 1e50, 1e-50}[k];
+    e = (glow_evaluation)GLOW_EVALUATION_INIT;
+    add(&b, &given, &e);
+    near(e.log_prob, plain.log_prob, 1e-14);
+    near(e.log_prob_error, plain.log_prob_error, 1e-12);
+  }
+  weights[3] = 1e300; /* its square is no double */
+  refused(glow_evaluate(b.ws, &given, 0, &e), GLOW_E_ARGUMENT, "their mean must be");
   weights[3] = -1.0;
   refused(glow_evaluate(b.ws, &given, 0, &e), GLOW_E_ARGUMENT, "weight 3 is -1");
   close_bench(&b);

@@ -110,11 +110,11 @@ typedef struct glow_batch {
   const int32_t *labels;  /* [count], for models with classes: see <glow/workspace.h>; or NULL */
   const float *condition; /* [condition_count, condition size], for models that take one, or NULL */
   int64_t condition_count; /* `count`, or 1: all samples get the same; 0 without a condition */
-  const double *weights;   /* [count], finite, 0 or more, not all 0; NULL: all are 1. Each loss is
-                              the weighted mean sum_n w_n l_n / sum_n w_n, so that a weight of 2
-                              equals a sample that is there twice, and a weight of 0 one that is
-                              not there. (It must be finite all the same, and batch normalisations
-                              count all samples alike.) */
+  const double *weights;   /* [count], finite, 0 or more, their mean from 1e-50 to 1e50; NULL: all
+                              are 1. Each loss is the weighted mean sum_n w_n l_n / sum_n w_n, so
+                              that a weight of 2 equals a sample that is there twice, and a weight
+                              of 0 one that is not there. (It must be finite all the same, and
+                              batch normalisations count all samples alike.) */
 } glow_batch;
 #define GLOW_BATCH_INIT                                                                            \
   { sizeof(glow_batch), 0, NULL, NULL, NULL, NULL, 0, NULL }
