@@ -455,10 +455,10 @@ static void check_training(bench *b, int32_t mode) {
        glow_workspace_gradients(ws[1]), parameters, sizeof(float));
   check_input_gradients(b);
   /* A net that hands nothing to the condition passes all of the above but this. */
-  double largest = 0;
+  bool has_gradient = false;
   for (int64_t i = 0; i < COUNT * b->condition; i++)
-    largest = fmax(largest, fabs((double)(b->d_condition[i] * b->deviations[i])));
-  assert_true(largest > 1e-3);
+    has_gradient = has_gradient || fabsf(b->d_condition[i] * b->deviations[i]) > 1e-3f;
+  assert_true(has_gradient);
   for (int s = 0; s < 2; s++)
     glow_workspace_destroy(&ws[s]);
 }

@@ -52,6 +52,10 @@ foreign() {
   for package in "$apt"/cache/archives/*.deb; do
     dpkg-deb --fsys-tarfile "$package" | tar -x -C "$new" --keep-directory-symlink --no-same-owner
   done
+  # Links of the package to /lib/... lead into the folder, or the linker would take static libraries instead.
+  find "$new" -type l -lname '/*' | while read -r link; do
+    ln -sfn "$folder$(readlink "$link")" "$link"
+  done
 }
 
 # build FOLDER OUT CONFIGURE...: FOLDER of the source package, without its version, is built in its folder OUT.

@@ -209,7 +209,7 @@ static void test_conditions(void **state) {
   source s = {.condition_count = COUNT};
   const float lent[SIZE] = {0.5f, -1.0f};
   double before, between, after;
-  float *ran, *stepped;
+  float *ran, *stepped = NULL;
   int64_t parameters;
   o.dims = 2;
   o.condition = SIZE;
