@@ -152,30 +152,35 @@ static void zip(int64_t k, int64_t n, const uint16_t *from, int64_t rs, glow__pa
 
 /* ---- the end of a product -------------------------------------------------------------------- */
 
-/* Part of a vector at the right end of a row: nothing beside it is touched. */
-static void finish_part(vec v, float *c, uint16_t *rounded, int64_t j, int64_t width,
-                        const glow__epilogue16 *e) {
-  for (int64_t i = 0; i < width; i++) {
-    float value = glow__finish(v[i], e->end.accumulate ? c[j + i] : 0.0f, j + i, &e->end);
-    if (rounded)
-      rounded[j + i] = glow__round16(value);
-    else
-      c[j + i] = value;
-  }
+/* The same for the first n of fewer elements than a vector has. */
+INLINE void store_halves(uint16_t *to, halves h, int64_t n) {
+  if (n < SIMD_WIDTH)
+    memcpy(to, &h, (size_t)n * sizeof *to);
+  else
+    *(halves *)to = h;
 }
 
-/* One row's sums, from column j on, `width` of them, into row c or rounded. */
-static void store_row(const vec *sums, float *c, uint16_t *rounded, int64_t j, int64_t width,
-                      const glow__epilogue16 *e) {
-  for (int64_t v = 0; v < SIMD_VECTORS; v++, j += SIMD_WIDTH, width -= SIMD_WIDTH) {
-    if (width >= SIMD_WIDTH) {
-      vec value = finish(sums[v], c ? c + j : NULL, j, &e->end);
+/* Any end. At the right end of the rows a vector may have only some of its columns; nothing beside
+ * them is touched. */
+static void store_any(int64_t rows, const tile_sums sums, float *c, int64_t ldc, uint16_t *rounded,
+                      int64_t ld, int64_t j, int64_t width, const glow__epilogue16 *e) {
+  const glow_epilogue *end = &e->end;
+  for (int64_t v = 0; width > 0 && v < SIMD_VECTORS; v++, j += SIMD_WIDTH, width -= SIMD_WIDTH) {
+    vec bias = end->bias ? load_part(end->bias + j, width) : (vec){0};
+    vec scale = end->scale ? load_part(end->scale + j, width) : (vec){0};
+    for (int64_t r = 0; r < rows; r++) {
+      vec value = sums[r][v];
+      if (end->accumulate)
+        value = value + load_part(c + r * ldc + j, width);
+      if (end->bias)
+        value = value + bias;
+      if (end->scale)
+        value = value * scale;
+      value = end->relu ? rectify(value) : value;
       if (rounded)
-        *(halves *)(rounded + j) = round_vector(value);
+        store_halves(rounded + r * ld + j, round_vector(value), width);
       else
-        *(vec_unaligned *)(c + j) = value;
-    } else if (width > 0) {
-      finish_part(sums[v], c, rounded, j, width, e);
+        store_part(c + r * ldc + j, value, width);
     }
   }
 }
@@ -216,8 +221,7 @@ static void store_tile(int64_t rows, int64_t i, int64_t n, const tile_sums sums,
   else if (whole && rounded && end->bias && end->scale && end->relu && !end->accumulate)
     store_whole(rows, sums, NULL, rounded, ld, j, false, true, e);
   else
-    for (int64_t r = 0; r < rows; r++)
-      store_row(sums[r], c ? c + r * ldc : NULL, rounded ? rounded + r * ld : NULL, j, width, e);
+    store_any(rows, sums, c, ldc, rounded, ld, j, width, e);
 }
 
 /* ---- back through a norm --------------------------------------------------------------------- */

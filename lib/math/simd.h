@@ -149,15 +149,4 @@ INLINE vec rectify(vec v) {
   return (vec)((mask)v & ~below);
 }
 
-/* glow__finish from column j on; `before` points at what was in their place. */
-INLINE vec finish(vec v, const float *before, int64_t j, const glow_epilogue *e) {
-  if (e->accumulate)
-    v = v + *(const vec_unaligned *)before;
-  if (e->bias)
-    v = v + *(const vec_unaligned *)(e->bias + j);
-  if (e->scale)
-    v = v * *(const vec_unaligned *)(e->scale + j);
-  return e->relu ? rectify(v) : v;
-}
-
 #endif
