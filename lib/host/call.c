@@ -6,13 +6,16 @@
 
 #include "host/call.h"
 
-static bool add_aligned(int64_t *total, int64_t fixed, int64_t per_sample, int64_t capacity) {
+static bool add_aligned(int64_t *total, int64_t size) {
   const int64_t unit = GLOW_ALIGN / (int64_t)sizeof(float);
+  return glow_size_add(size, unit - 1, &size) && glow_size_add(*total, size / unit * unit, total);
+}
+
+static bool add_region(int64_t *total, const glow__region *r, int64_t capacity) {
   int64_t size = 0;
-  if (!glow_size_multiply(per_sample, capacity, &size) || !glow_size_add(size, fixed, &size) ||
-      !glow_size_add(size, unit - 1, &size))
+  if (!glow_size_multiply(r->per_sample, capacity, &size) || !glow_size_add(size, r->fixed, &size))
     return false;
-  return glow_size_add(*total, size / unit * unit, total);
+  return add_aligned(total, size < r->most ? size : r->most);
 }
 
 bool glow__regions_size(const glow__regions *regions, int64_t capacity, bool training,
@@ -20,7 +23,7 @@ bool glow__regions_size(const glow__regions *regions, int64_t capacity, bool tra
   *out = 0;
   for (int32_t i = 0; i < regions->count; i++) {
     const glow__region *r = &regions->at[i];
-    if ((training || !r->backward) && !add_aligned(out, r->fixed, r->per_sample, capacity))
+    if ((training || !r->backward) && !add_region(out, r, capacity))
       return false;
   }
   return true;
@@ -32,7 +35,7 @@ int64_t glow__region_offset(const glow__regions *regions, int32_t id, int64_t ca
   for (int32_t i = 0; i < id; i++) {
     const glow__region *r = &regions->at[i];
     if (training || !r->backward)
-      add_aligned(&offset, r->fixed, r->per_sample, capacity);
+      add_region(&offset, r, capacity);
   }
   return offset;
 }
@@ -44,7 +47,7 @@ static bool cached_offset(const glow__regions *regions, int32_t end, bool traini
   *out = 0;
   for (int32_t i = 0; i < end; i++) {
     const glow__region *r = &regions->at[i];
-    if (r->packed && (training || !r->backward) && !add_aligned(out, r->fixed, STAMP, 1))
+    if (r->packed && (training || !r->backward) && !add_aligned(out, r->fixed + STAMP))
       return false;
   }
   return true;

@@ -131,14 +131,13 @@ glow_status glow_setup_running_average(glow_setup *setup, const char *name, int3
   return GLOW_OK;
 }
 
-static glow_status add_region(glow__regions *regions, int64_t fixed, int64_t per_sample,
-                              bool backward, bool packed, int32_t *id) {
-  if (!id || fixed < 0 || per_sample < 0)
+static glow_status add_region(glow__regions *regions, const glow__region *region, int32_t *id) {
+  if (!id || region->fixed < 0 || region->per_sample < 0 || region->most < 0)
     return glow_error(GLOW_E_ARGUMENT,
                       "a region needs sizes of 0 or more and a place for its number");
   if (regions->count == GLOW_MAX_REGIONS) /* what glow_setup has room for */
     return glow_error(GLOW_E_LIMIT, "more than %d regions", GLOW_MAX_REGIONS);
-  regions->at[regions->count] = (glow__region){fixed, per_sample, backward, packed};
+  regions->at[regions->count] = *region;
   *id = regions->count++;
   return GLOW_OK;
 }
@@ -147,7 +146,8 @@ static glow_status add_call_region(glow_setup *setup, glow__regions *regions, in
                                    int64_t per_sample, bool backward, int32_t *id) {
   if (!setup)
     return glow_error(GLOW_E_ARGUMENT, "setup is NULL");
-  return add_region(regions, fixed, per_sample, backward, false, id);
+  const glow__region region = {fixed, per_sample, INT64_MAX, backward, false};
+  return add_region(regions, &region, id);
 }
 
 glow_status glow_setup_scratch(glow_setup *setup, int64_t fixed, int64_t per_sample, int32_t *id) {
@@ -159,10 +159,19 @@ glow_status glow_setup_backward_scratch(glow_setup *setup, int64_t fixed, int64_
   return add_call_region(setup, setup ? &setup->node->scratch : NULL, fixed, per_sample, true, id);
 }
 
-glow_status glow_setup_packed(glow_setup *setup, int64_t floats, int32_t backward, int32_t *id) {
+glow_status glow_setup_block_scratch(glow_setup *setup, int64_t per_sample, int64_t most,
+                                     int32_t *id) {
+  const glow__region region = {0, per_sample, most, true, false};
   if (!setup)
     return glow_error(GLOW_E_ARGUMENT, "setup is NULL");
-  return add_region(&setup->node->scratch, floats, 0, backward != 0, true, id);
+  return add_region(&setup->node->scratch, &region, id);
+}
+
+glow_status glow_setup_packed(glow_setup *setup, int64_t floats, int32_t backward, int32_t *id) {
+  const glow__region region = {floats, 0, INT64_MAX, backward != 0, true};
+  if (!setup)
+    return glow_error(GLOW_E_ARGUMENT, "setup is NULL");
+  return add_region(&setup->node->scratch, &region, id);
 }
 
 glow_status glow_setup_worker_scratch(glow_setup *setup, int64_t floats, int32_t *id) {

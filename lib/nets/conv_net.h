@@ -57,8 +57,8 @@ typedef struct glow__conv_net {
   int32_t d_gathered; /* gradient of gather(x) [pixels, 9 in] */
   int32_t sums;       /* doubles [glow__conv_partial] */
   /* The gradients of W1, W2, W3 by taps are L' R: gather(x)' d1, d2' h1, taps' h2, where h1 and h2
-   * are those stored. Each factor is [pixels, n]. float32: in strips of panels; bfloat16: L in
-   * pairs of pixels, R in rows. */
+   * are those stored. Each factor is [pixels, n], the others only of the block that is at work.
+   * float32: in strips of panels; bfloat16: L in pairs of pixels, R in rows. */
   int32_t left[3]; /* of W1, W2, W3 */
   int32_t d1;
   int32_t weight_block; /* bfloat16: packed columns of a worker */
@@ -69,15 +69,16 @@ typedef struct glow__conv_run {
   const glow__conv_net *net;
   const glow_call *call;
   const glow_math *math;
-  glow__pixels x; /* with the condition's channels */
-  int64_t pixels; /* of the batch */
-  float *out;     /* forward's result */
-  float *dout;    /* backward: becomes g3 (conv_net_pass.c) */
+  glow__pixels x;      /* with the condition's channels */
+  int64_t pixels;      /* of the batch */
+  int64_t first, last; /* backward: the block of them that is at work */
+  float *out;          /* forward's result */
+  float *dout;         /* backward: becomes g3 (conv_net_pass.c) */
   glow__pixels dx;
   bool inputs_only; /* gradients of parameters are left out */
 } glow__conv_run;
 
-/* A tile of a weight gradient C [m, hidden] += L' R, all of whose sums are over all pixels: that of
+/* A tile of a weight gradient C [m, hidden] += L' R, with sums over the pixels of a block: that of
  * W1, W2 or W3 (layer 0, 1, 2). */
 typedef struct glow__conv_block {
   int32_t layer;
@@ -102,9 +103,10 @@ typedef struct glow__conv_products {
   glow_status (*declare_backward)(glow__conv_net *net, glow_setup *setup);
   /* From x to W3 h2, in scratch `taps`; */
   void (*forward)(const glow__conv_run *run);
-  /* and from g3 to the gradient of gather(x), the factors of the weight gradients, and the strips'
-   * sums for both norms and e1. */
+  /* and, for a block of pixels, from g3 to the gradient of gather(x), the factors of the weight
+   * gradients, and the strips' sums for both norms and e1. */
   void (*backward)(const glow__conv_run *run);
+  int64_t block_pixels; /* of a block, at most: whole strips */
   /* Tiles of weight gradients: whole panels. */
   int64_t weight_rows, weight_columns;
   void (*weight_gradient)(const glow__conv_run *run, const glow__conv_block *block,

@@ -10,8 +10,9 @@
 #include "math/kernels16.h"
 #include "nets/conv_net.h"
 
-/* Pixels that a weight gradient packs at a time, for so many columns. */
-enum { WEIGHT_PIXELS = 256, WEIGHT_COLUMNS = 128 };
+/* Pixels that a weight gradient packs at a time, for so many columns; and those of a block in
+ * backward. */
+enum { WEIGHT_PIXELS = 256, WEIGHT_COLUMNS = 128, BLOCK_PIXELS = 4096 };
 
 static const glow__kernels16 *conv_net_bfloat16_kernels_of(const glow__conv_run *run) {
   return glow__context_kernels16(glow_call_context(run->call));
@@ -53,13 +54,19 @@ static glow_status bfloat16_declare(glow__conv_net *net, glow_setup *setup) {
   return glow_setup_stored(setup, 0, net->image * row, &net->h2);
 }
 
+/* A factor of a block: floats of a pair of pixels. */
+static glow_status declare_block(const glow__conv_net *net, glow_setup *setup, int64_t pair,
+                                 int32_t *id) {
+  return glow_setup_block_scratch(setup, glow__pairs(net->image) * pair,
+                                  glow__pairs(BLOCK_PIXELS) * pair, id);
+}
+
 static glow_status bfloat16_declare_backward(glow__conv_net *net, glow_setup *setup) {
-  int64_t hidden = net->hidden, pairs = glow__pairs(net->image);
   int64_t block = bfloat16_packed(glow_setup_context(setup), WEIGHT_PIXELS, WEIGHT_COLUMNS);
-  GLOW_TRY(glow_setup_backward_scratch(setup, 0, pairs * 9 * net->in, &net->left[0]));
-  GLOW_TRY(glow_setup_backward_scratch(setup, 0, pairs * hidden, &net->left[1]));
+  GLOW_TRY(declare_block(net, setup, 9 * net->in, &net->left[0]));
+  GLOW_TRY(declare_block(net, setup, net->hidden, &net->left[1]));
   net->left[2] = net->taps;
-  GLOW_TRY(glow_setup_backward_scratch(setup, 0, net->image * glow__pairs(hidden), &net->d1));
+  GLOW_TRY(declare_block(net, setup, glow__even(net->hidden), &net->d1));
   return glow_setup_worker_scratch(setup, block, &net->weight_block);
 }
 
@@ -177,8 +184,14 @@ static const float *bfloat16_before_norm(const glow__conv_run *run, uint32_t tas
 
 /* ---- backward -------------------------------------------------------------------------------- */
 
+/* Factors have the pixels of the block alone. */
 static glow__pair *pairs_at(const glow__conv_run *run, int32_t region, int64_t pixel, int64_t n) {
-  return (glow__pair *)(void *)glow_call_scratch(run->call, region) + pixel / 2 * n;
+  return (glow__pair *)(void *)glow_call_scratch(run->call, region) + (pixel - run->first) / 2 * n;
+}
+
+static uint16_t *d1_at(const glow__conv_run *run, int64_t pixel) {
+  return (uint16_t *)(void *)glow_call_scratch(run->call, run->net->d1) +
+         (pixel - run->first) * glow__even(run->net->hidden);
 }
 
 /* Rows of taps gathered from the channels of x: rounded in s->wide16, and zipped in a region. */
@@ -203,10 +216,10 @@ static void bfloat16_backward_strip(void *arg, uint32_t task, uint32_t worker) {
   const glow__epilogue16 none = {{0}, NULL};
   int64_t taps_in = 9 * net->in, taps_out = 9 * net->out, hidden = net->hidden;
   glow__conv_scales scales = glow__conv_scales_of(net, call);
-  strip s = conv_net_bfloat16_strip_at(run, task, worker);
-  glow__conv_sums sums = glow__conv_strip_sums(run, task);
-  uint16_t *d1 = (uint16_t *)(void *)glow_call_scratch(call, net->d1);
-  d1 += s.first * glow__even(hidden);
+  uint32_t number = task + (uint32_t)(run->first / GLOW_STRIP);
+  strip s = conv_net_bfloat16_strip_at(run, number, worker);
+  glow__conv_sums sums = glow__conv_strip_sums(run, number);
+  uint16_t *d1 = d1_at(run, s.first);
   conv_net_bfloat16_gather(run, &s, net->out, run->dout, net->out, -1, net->left[2]);
   conv_net_bfloat16_product(run, s.rows, hidden, taps_out, s.wide16,
                             glow_call_scratch(call, net->back[2]), s.sums, &none);
@@ -224,8 +237,8 @@ static void bfloat16_backward_strip(void *arg, uint32_t task, uint32_t worker) {
 }
 
 static void bfloat16_backward(const glow__conv_run *run) {
-  glow_call_run(run->call, (uint32_t)glow__strip_count(run->pixels), bfloat16_backward_strip,
-                (void *)(uintptr_t)run);
+  glow_call_run(run->call, (uint32_t)glow__strip_count(run->last - run->first),
+                bfloat16_backward_strip, (void *)(uintptr_t)run);
 }
 
 /* A zipped [pairs(pixels), m], B [pixels, hidden]. */
@@ -235,14 +248,13 @@ static void bfloat16_weight_gradient(const glow__conv_run *run, const glow__conv
   const glow_call *call = run->call;
   const glow__kernels16 *kernels = conv_net_bfloat16_kernels_of(run);
   const glow__epilogue16 add = {.end.accumulate = 1};
-  const void *rights[] = {glow_call_scratch(call, net->d1), glow_call_stored(call, net->h1),
-                          glow_call_stored(call, net->h2)};
-  const uint16_t *right = rights[w->layer];
+  const void *stored = glow_call_stored(call, w->layer == 1 ? net->h1 : net->h2);
   void *packed = glow_call_worker_scratch(call, net->weight_block, worker);
   int64_t row = glow__even(net->hidden), columns = w->at.column_end - w->at.column;
-  for (int64_t p = 0; p < run->pixels; p += WEIGHT_PIXELS) {
-    int64_t rows = run->pixels - p < WEIGHT_PIXELS ? run->pixels - p : WEIGHT_PIXELS;
-    glow__zip_panels(kernels, rows, columns, right + p * row + w->at.column, row, packed);
+  for (int64_t p = run->first; p < run->last; p += WEIGHT_PIXELS) {
+    int64_t rows = run->last - p < WEIGHT_PIXELS ? run->last - p : WEIGHT_PIXELS;
+    const uint16_t *right = w->layer == 0 ? d1_at(run, p) : (const uint16_t *)stored + p * row;
+    glow__zip_panels(kernels, rows, columns, right + w->at.column, row, packed);
     kernels->gemm(w->at.row_end - w->at.row, columns, glow__pairs(rows),
                   pairs_at(run, net->left[w->layer], p, w->m) + w->at.row, 1, w->m, packed,
                   w->c + w->at.row * net->hidden + w->at.column, net->hidden, 0,
@@ -259,6 +271,7 @@ const glow__conv_products glow__conv_bfloat16 = {
     .declare_backward = bfloat16_declare_backward,
     .forward = bfloat16_forward,
     .backward = bfloat16_backward,
+    .block_pixels = BLOCK_PIXELS,
     .weight_rows = INT64_MAX, /* packing the columns again for each block of rows would cost more */
     .weight_columns = WEIGHT_COLUMNS,
     .weight_gradient = bfloat16_weight_gradient,

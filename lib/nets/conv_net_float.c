@@ -9,8 +9,9 @@
 
 #include "nets/conv_net.h"
 
-/* Most pixels that go through one product after the other, and the least strip of the others. */
-enum { FEW_PIXELS = 1024, LEAST_STRIP = 32 };
+/* Most pixels that go through one product after the other, and the least strip of the others; and
+ * of a block in backward, whose factors take 9 MB at width 512. */
+enum { FEW_PIXELS = 1024, LEAST_STRIP = 32, BLOCK_PIXELS = 1024 };
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
@@ -46,15 +47,19 @@ static glow_status float_declare(glow__conv_net *net, glow_setup *setup) {
   return glow_setup_stored(setup, 0, net->image * row, &net->h2);
 }
 
+/* A matrix [pixels, n] of a block. */
+static glow_status declare_block(const glow__conv_net *net, glow_setup *setup, int64_t n,
+                                 int32_t *id) {
+  int64_t row = float_packed(glow_setup_context(setup), 1, n);
+  return glow_setup_block_scratch(setup, net->image * row, BLOCK_PIXELS * row, id);
+}
+
 static glow_status float_declare_backward(glow__conv_net *net, glow_setup *setup) {
-  const glow_context *context = glow_setup_context(setup);
   const int64_t left[] = {9 * net->in, net->hidden};
   for (int i = 0; i < 2; i++)
-    GLOW_TRY(glow_setup_backward_scratch(setup, 0, net->image * float_packed(context, 1, left[i]),
-                                         &net->left[i]));
+    GLOW_TRY(declare_block(net, setup, left[i], &net->left[i]));
   net->left[2] = net->taps; /* forward's are not needed any more */
-  return glow_setup_backward_scratch(setup, 0, net->image * float_packed(context, 1, net->hidden),
-                                     &net->d1);
+  return declare_block(net, setup, net->hidden, &net->d1);
 }
 
 /* Pixels of one strip, all of them or some rows. */
@@ -87,12 +92,26 @@ static int64_t strip_of(const glow__conv_run *run, int64_t first, int64_t *rows)
   return begin;
 }
 
-/* A matrix [pixels, n] in strips of panels, from pixel `first` on, up to the end of its strip. */
-static float *panels_at(const glow__conv_run *run, float *matrix, int64_t n, int64_t first,
-                        glow_layout *layout) {
+/* A matrix [pixels, n] in strips of panels, which begins with pixel `start`: its place from pixel
+ * `first` on, up to the end of the strip. */
+static float *panels_from(const glow__conv_run *run, float *matrix, int64_t start, int64_t n,
+                          int64_t first, glow_layout *layout) {
   int64_t rows, begin = strip_of(run, first, &rows);
   *layout = glow_math_panels(run->math, rows, n);
-  return matrix + begin * glow_math_packed_floats(run->math, 1, n) + (first - begin) * layout->row;
+  return matrix + (begin - start) * glow_math_packed_floats(run->math, 1, n) +
+         (first - begin) * layout->row;
+}
+
+/* One that has all pixels, ... */
+static float *panels_at(const glow__conv_run *run, float *matrix, int64_t n, int64_t first,
+                        glow_layout *layout) {
+  return panels_from(run, matrix, 0, n, first, layout);
+}
+
+/* ... and one in scratch that has those of the block at work. */
+static float *block_at(const glow__conv_run *run, int32_t region, int64_t n, int64_t first,
+                       glow_layout *layout) {
+  return panels_from(run, glow_call_scratch(run->call, region), run->first, n, first, layout);
 }
 
 static strip strip_at(const float_run *f, int64_t first, int64_t last, uint32_t worker) {
@@ -134,7 +153,15 @@ static glow__tiles float_tiles(const glow__conv_run *run, int64_t n, int64_t k, 
   glow__tile_limits limits = {GLOW_STRIP, least_rows, glow__panel_columns(run->math)};
   while (limits.least_columns < 32 || limits.least_columns < least_columns)
     limits.least_columns *= 2;
-  return glow__tiles_of(run->pixels, n, k, &limits);
+  return glow__tiles_of(run->last - run->first, n, k, &limits);
+}
+
+/* Rows are counted from the first pixel of the block. */
+static glow__tile tile_of(const float_run *f, uint32_t task) {
+  glow__tile at = glow__tile_at(&f->tiles, task);
+  at.row += f->run->first;
+  at.row_end += f->run->first;
+  return at;
 }
 
 static void run_tiles(float_run *f, glow__tiles tiles, glow_task_fn fn) {
@@ -182,7 +209,7 @@ static void conv_net_float_third_layer(const glow__conv_run *run, const strip *s
 
 static void forward_strip(void *arg, uint32_t task, uint32_t worker) {
   const float_run *f = arg;
-  const glow__tile at = glow__tile_at(&f->tiles, task);
+  const glow__tile at = tile_of(f, task);
   strip s = strip_at(f, at.row, at.row_end, worker);
   conv_net_float_first_layer(f->run, &s, all_panels(f->run, f->run->net->hidden), true);
   conv_net_float_second_layer(f->run, &s, all_panels(f->run, f->run->net->hidden), true);
@@ -191,21 +218,21 @@ static void forward_strip(void *arg, uint32_t task, uint32_t worker) {
 
 static void forward_first(void *arg, uint32_t task, uint32_t worker) {
   const float_run *f = arg;
-  const glow__tile at = glow__tile_at(&f->tiles, task);
+  const glow__tile at = tile_of(f, task);
   strip s = strip_at(f, at.row, at.row_end, worker);
   conv_net_float_first_layer(f->run, &s, panels_of(f->run, &at), true);
 }
 
 static void forward_second(void *arg, uint32_t task, uint32_t worker) {
   const float_run *f = arg;
-  const glow__tile at = glow__tile_at(&f->tiles, task);
+  const glow__tile at = tile_of(f, task);
   strip s = strip_at(f, at.row, at.row_end, worker);
   conv_net_float_second_layer(f->run, &s, panels_of(f->run, &at), true);
 }
 
 static void forward_third(void *arg, uint32_t task, uint32_t worker) {
   const float_run *f = arg;
-  const glow__tile at = glow__tile_at(&f->tiles, task);
+  const glow__tile at = tile_of(f, task);
   strip s = strip_at(f, at.row, at.row_end, worker);
   conv_net_float_third_layer(f->run, &s, panels_of(f->run, &at));
 }
@@ -279,12 +306,6 @@ static const float *float_before_norm(const glow__conv_run *run, uint32_t task, 
 
 /* ---- backward -------------------------------------------------------------------------------- */
 
-/* Factor i of the weight gradients, [pixels, n], at the pixels from `first` on. */
-static float *left_at(const glow__conv_run *run, int32_t i, int64_t n, int64_t first,
-                      glow_layout *layout) {
-  return panels_at(run, glow_call_scratch(run->call, run->net->left[i]), n, first, layout);
-}
-
 /* Rows [rows, n] into panels, the last of which is filled up with zeros. */
 static void to_panels(int64_t rows, int64_t n, const float *from, float *to, glow_layout layout) {
   for (int64_t j = 0; j < n; j += layout.width, to += layout.panel) {
@@ -296,14 +317,14 @@ static void to_panels(int64_t rows, int64_t n, const float *from, float *to, glo
   }
 }
 
-/* The taps of x, packed in factor i of the weight gradients. */
+/* Gathered taps, packed in factor i of the weight gradients. */
 static void gather_factor(const float_run *f, const glow__tile *at, uint32_t worker,
                           int64_t channels, const float *x, int64_t stride, int32_t sign,
                           int32_t i) {
   const glow__conv_run *run = f->run;
   strip s = strip_at(f, at->row, at->row_end, worker);
   glow_layout layout;
-  float *to = left_at(run, i, 9 * channels, s.first, &layout);
+  float *to = block_at(run, run->net->left[i], 9 * channels, s.first, &layout);
   glow__strip_gather(run->math, run->net->height, run->net->width, channels, x, stride, sign,
                      at->row, at->row_end, s.gathered);
   to_panels(s.rows, 9 * channels, s.gathered, to, layout);
@@ -314,7 +335,7 @@ static void gather_both(void *arg, uint32_t task, uint32_t worker) {
   const float_run *f = arg;
   const glow__conv_run *run = f->run;
   const glow__conv_net *net = run->net;
-  const glow__tile at = glow__tile_at(&f->tiles, task);
+  const glow__tile at = tile_of(f, task);
   if (at.column == 0)
     gather_factor(f, &at, worker, net->out, run->dout, net->out, -1, 2);
   else
@@ -325,7 +346,8 @@ static void gather_both(void *arg, uint32_t task, uint32_t worker) {
  * behind h. */
 typedef struct back_product {
   int64_t k;
-  float *a, *d, *h;
+  int32_t a, d; /* scratch */
+  float *h;
   int32_t packed;
   const float *scale;
 } back_product;
@@ -337,8 +359,8 @@ static void back_to_norm(const float_run *f, const back_product *b, const glow__
   int64_t hidden = run->net->hidden, rows = at->row_end - at->row;
   panels p = panels_of(run, at);
   glow_layout from, layout;
-  const float *a = panels_at(run, b->a, b->k, at->row, &from);
-  float *d = panels_at(run, b->d, hidden, at->row, &layout);
+  const float *a = block_at(run, b->a, b->k, at->row, &from);
+  float *d = block_at(run, b->d, hidden, at->row, &layout);
   const float *h = panels_at(run, b->h, hidden, at->row, &layout) + p.first * layout.panel;
   glow_math_multiply(run->math, rows, hidden, b->k, a, from,
                      glow_call_scratch(run->call, b->packed), d, layout, p.first, p.last, &none);
@@ -356,14 +378,10 @@ static void back_second(void *arg, uint32_t task, uint32_t worker) {
   const float_run *f = arg;
   const glow__conv_net *net = f->run->net;
   const glow_call *call = f->run->call;
-  const glow__tile at = glow__tile_at(&f->tiles, task);
+  const glow__tile at = tile_of(f, task);
   glow__conv_sums sums = glow__conv_strip_sums(f->run, strip_number(&at));
-  const back_product b = {9 * net->out,
-                          glow_call_scratch(call, net->left[2]),
-                          glow_call_scratch(call, net->left[1]),
-                          f->h2,
-                          net->back[2],
-                          glow__conv_scales_of(net, call).s2};
+  const back_product b = {9 * net->out, net->left[2], net->left[1],
+                          f->h2,        net->back[2], glow__conv_scales_of(net, call).s2};
   (void)worker;
   back_to_norm(f, &b, &at, sums.b2, sums.l2);
 }
@@ -374,16 +392,15 @@ static void back_first(void *arg, uint32_t task, uint32_t worker) {
   const glow__conv_run *run = f->run;
   const glow__conv_net *net = run->net;
   const glow_call *call = run->call;
-  const glow__tile at = glow__tile_at(&f->tiles, task);
+  const glow__tile at = tile_of(f, task);
   glow__conv_sums sums = glow__conv_strip_sums(run, strip_number(&at));
-  const back_product b = {
-      net->hidden,  glow_call_scratch(call, net->left[1]), glow_call_scratch(call, net->d1), f->h1,
-      net->back[1], glow__conv_scales_of(net, call).s1};
+  const back_product b = {net->hidden, net->left[1], net->d1,
+                          f->h1,       net->back[1], glow__conv_scales_of(net, call).s1};
   glow_layout layout;
   (void)worker;
   back_to_norm(f, &b, &at, sums.b1, sums.l1);
-  glow__conv_border_sums(run, net->hidden, panels_at(run, b.d, net->hidden, at.row, &layout),
-                         layout, at.row, at.row_end, sums.e1);
+  glow__conv_border_sums(run, net->hidden, block_at(run, b.d, net->hidden, at.row, &layout), layout,
+                         at.row, at.row_end, sums.e1);
 }
 
 /* The gradient of gather(x) from d1 */
@@ -392,12 +409,11 @@ static void back_input(void *arg, uint32_t task, uint32_t worker) {
   const glow__conv_run *run = f->run;
   const glow__conv_net *net = run->net;
   const glow_epilogue none = {0};
-  const glow__tile at = glow__tile_at(&f->tiles, task);
+  const glow__tile at = tile_of(f, task);
   panels p = panels_of(run, &at);
   int64_t taps = 9 * net->in;
   glow_layout layout;
-  const float *d1 =
-      panels_at(run, glow_call_scratch(run->call, net->d1), net->hidden, at.row, &layout);
+  const float *d1 = block_at(run, net->d1, net->hidden, at.row, &layout);
   (void)worker;
   glow_math_multiply(run->math, at.row_end - at.row, taps, net->hidden, d1, layout,
                      glow_call_scratch(run->call, net->back[0]),
@@ -408,7 +424,7 @@ static void back_input(void *arg, uint32_t task, uint32_t worker) {
 static void float_backward(const glow__conv_run *run) {
   const glow__conv_net *net = run->net;
   float_run f = float_run_of(run);
-  const glow__tiles gather = {run->pixels, run->inputs_only ? 1 : 2, LEAST_STRIP, 1};
+  const glow__tiles gather = {run->last - run->first, run->inputs_only ? 1 : 2, LEAST_STRIP, 1};
   int64_t border = net->options.border ? net->hidden : 0; /* its sums are of whole rows */
   run_tiles(&f, gather, gather_both);
   run_tiles(&f, float_tiles(run, net->hidden, 9 * net->out, GLOW_STRIP, 0), back_second);
@@ -416,23 +432,29 @@ static void float_backward(const glow__conv_run *run) {
   run_tiles(&f, float_tiles(run, 9 * net->in, net->hidden, 16, 0), back_input);
 }
 
+/* The right factor of the gradient of W1, W2 or W3. */
+static const float *right_at(const glow__conv_run *run, int32_t layer, int64_t first,
+                             glow_layout *layout) {
+  const glow__conv_net *net = run->net;
+  if (layer == 0)
+    return block_at(run, net->d1, net->hidden, first, layout);
+  return panels_at(run, glow_call_stored(run->call, layer == 1 ? net->h1 : net->h2), net->hidden,
+                   first, layout);
+}
+
 static void float_weight_gradient(const glow__conv_run *run, const glow__conv_block *w,
                                   uint32_t worker) {
   const glow__conv_net *net = run->net;
   const glow_epilogue add = {.accumulate = 1};
-  float *const rights[] = {glow_call_scratch(run->call, net->d1),
-                           glow_call_stored(run->call, net->h1),
-                           glow_call_stored(run->call, net->h2)};
   const panels p = panels_of(run, &w->at);
   glow_layout layout, right;
   (void)worker;
-  for (int64_t first = 0; first < run->pixels; first += GLOW_STRIP) {
-    int64_t rows = glow__strip_end(first, run->pixels) - first;
-    const float *left = left_at(run, w->layer, w->m, first, &layout);
+  for (int64_t first = run->first; first < run->last; first += GLOW_STRIP) {
+    int64_t rows = glow__strip_end(first, run->last) - first;
+    const float *left = block_at(run, net->left[w->layer], w->m, first, &layout);
     glow_math_multiply_transposed(run->math, w->at.row_end - w->at.row, net->hidden, rows,
                                   left + w->at.row / glow__panel_columns(run->math) * layout.panel,
-                                  layout,
-                                  panels_at(run, rights[w->layer], net->hidden, first, &right),
+                                  layout, right_at(run, w->layer, first, &right),
                                   w->c + w->at.row * net->hidden,
                                   glow_math_rows(run->math, net->hidden), p.first, p.last, &add);
   }
@@ -447,7 +469,8 @@ const glow__conv_products glow__conv_float = {
     .declare_backward = float_declare_backward,
     .forward = float_forward,
     .backward = float_backward,
-    .weight_rows = 128,
+    .block_pixels = BLOCK_PIXELS,
+    .weight_rows = 64,
     .weight_columns = 64, /* whole panels of every provider */
     .weight_gradient = float_weight_gradient,
     .mark_active = float_mark_active,

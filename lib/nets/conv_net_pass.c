@@ -11,19 +11,23 @@
  *   d W3 = T' h2,  d W2 = d2' h1,  d W1 = d1' gather(x)
  *   d e1 = d1,  d e3 = g3                     summed over the pixels of each kind at the border
  *
- * Data gradients are computed by strips of pixels, weight gradients by blocks of weights over all
- * pixels, which needs no private copies of large gradients. SPDX-License-Identifier: MIT */
+ * Data gradients are computed by strips of pixels, weight gradients by tiles of weights over all
+ * pixels, which needs no private copies of large gradients. Both go through the pixels in blocks,
+ * so that the gradients between them stay in the last-level cache.
+ * SPDX-License-Identifier: MIT */
 #include <string.h>
 
 #include "nets/conv_net.h"
 
 glow__conv_run glow__conv_run_of(const glow__conv_net *net, const glow_call *call, const float *x,
                                  int64_t stride) {
+  int64_t pixels = glow_call_sample_count(call) * net->image;
   return (glow__conv_run){.net = net,
                           .call = call,
                           .math = glow_context_math(glow_call_context(call)),
                           .x = glow__pixel_input_join(&net->input, call, x, stride),
-                          .pixels = glow_call_sample_count(call) * net->image};
+                          .pixels = pixels,
+                          .last = pixels};
 }
 
 glow_epilogue glow__conv_norm(const glow__conv_run *run, int32_t bias, const float *scale) {
@@ -168,11 +172,19 @@ static void input_gradient(const glow__conv_run *run, int64_t piece) {
 
 /* ---- backward: weights ----------------------------------------------------------------------- */
 
-/* The gradient of W1 or W3 in order of taps, if the weights were packed from that order; then it
- * is added in the weights' own order. */
+static bool is_first_block(const glow__conv_run *run) {
+  return run->first == 0;
+}
+
+static bool is_last_block(const glow__conv_run *run) {
+  return run->last == run->pixels;
+}
+
+/* The gradient of W1 or W3 in order of taps, if the weights were packed from that order; after the
+ * last block it is added in the weights' own order. */
 static float *tap_block(const glow__conv_run *run, int32_t by_tap, const glow__tile *at) {
   float *c = glow_call_scratch(run->call, by_tap);
-  for (int64_t i = at->row; i < at->row_end; i++)
+  for (int64_t i = at->row; is_first_block(run) && i < at->row_end; i++)
     memset(c + i * run->net->hidden + at->column, 0,
            (size_t)(at->column_end - at->column) * sizeof *c);
   return c;
@@ -185,8 +197,9 @@ static void taps_weights(const glow__conv_run *run, glow__conv_block *w, int32_t
   const glow__tile *at = &w->at;
   w->c = tap_block(run, by_tap, at);
   run->net->products->weight_gradient(run, w, worker);
-  glow__taps_add(channels, at->column_end - at->column, at->row, at->row_end, w->c + at->column,
-                 run->net->hidden, g + at->column * j_stride, i_stride, j_stride);
+  if (is_last_block(run))
+    glow__taps_add(channels, at->column_end - at->column, at->row, at->row_end, w->c + at->column,
+                   run->net->hidden, g + at->column * j_stride, i_stride, j_stride);
 }
 
 static void weight_block(const glow__conv_run *run, glow__conv_block *w, uint32_t worker) {
@@ -240,10 +253,10 @@ static void vector_gradients(const glow__conv_run *run, int64_t strips) {
   }
 }
 
-/* ---- backward: the end ----------------------------------------------------------------------- */
+/* ---- backward: a block of pixels ------------------------------------------------------------- */
 
-/* What needs only the factors: tiles of the gradients of W2, W3 and W1, the largest first, then the
- * gradients of vectors and of pieces of x. */
+/* What needs only the factors: tiles of the gradients of W2, W3 and W1, the largest first; after
+ * the last block also the gradients of vectors and of pieces of x. */
 static void conv_net_pass_end(void *arg, uint32_t task, uint32_t worker) {
   static const int32_t layers[] = {1, 2, 0};
   const glow__conv_run *run = arg;
@@ -264,12 +277,24 @@ static void conv_net_pass_end(void *arg, uint32_t task, uint32_t worker) {
 }
 
 static uint32_t conv_net_pass_end_tasks(const glow__conv_run *run) {
-  uint32_t tasks = conv_net_pass_pieces(run->pixels, conv_net_pass_sum_pixels(run->net->in));
+  uint32_t tasks = 0;
   for (int32_t i = 0; i < 3 && !run->inputs_only; i++) {
     const glow__tiles tiles = weight_tiles(run->net, i);
-    tasks += glow__tile_count(&tiles) + (i == 0);
+    tasks += glow__tile_count(&tiles);
   }
+  if (is_last_block(run))
+    tasks += conv_net_pass_pieces(run->pixels, conv_net_pass_sum_pixels(run->net->in)) +
+             !run->inputs_only;
   return tasks;
+}
+
+static void back_block(glow__conv_run *run) {
+  int64_t most = run->net->products->block_pixels;
+  run->last = run->pixels - run->first < most ? run->pixels : run->first + most;
+  run->net->products->backward(run);
+  uint32_t tasks = conv_net_pass_end_tasks(run);
+  if (tasks > 0)
+    glow_call_run(run->call, tasks, conv_net_pass_end, run);
 }
 
 void glow__conv_net_backward(const void *self, const glow_call *call, const float *x,
@@ -284,7 +309,7 @@ void glow__conv_net_backward(const void *self, const glow_call *call, const floa
   run.inputs_only = !glow_call_gradient(call, net->b1);
   glow__conv_pack_back(&run);
   glow_call_run(call, strips, conv_net_pass_last_layer, &run);
-  net->products->backward(&run);
-  glow_call_run(call, conv_net_pass_end_tasks(&run), conv_net_pass_end, &run);
+  for (; run.first < run.pixels; run.first = run.last)
+    back_block(&run);
   glow__pixel_input_split(&net->input, call, dx, dx_stride);
 }

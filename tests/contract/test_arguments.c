@@ -434,6 +434,7 @@ static void test_null_rest(void **state) {
   const glow_shape shape = {1, 1, 1};
   BAD(glow_setup_tensor(NULL, "a", GLOW_TYPE_F32, 1, 1, &shape.height, index));
   BAD(glow_setup_backward_scratch(NULL, 1, 1, index));
+  BAD(glow_setup_block_scratch(NULL, 1, 1, index));
   BAD(glow_setup_packed(NULL, 1, 0, index));
   BAD(glow_setup_worker_scratch(NULL, 1, index));
   BAD(glow_setup_stored(NULL, 1, 1, index));

@@ -44,6 +44,8 @@ static void bad_regions(glow_setup *setup) {
   BAD(glow_setup_scratch(setup, 0, -1, &id));
   BAD(glow_setup_backward_scratch(NULL, 0, 1, &id));
   BAD(glow_setup_backward_scratch(setup, -1, 0, &id));
+  BAD(glow_setup_block_scratch(setup, -1, 1, &id));
+  BAD(glow_setup_block_scratch(setup, 1, -1, &id));
   BAD(glow_setup_packed(NULL, 1, 0, &id));
   BAD(glow_setup_packed(setup, -1, 0, &id));
   BAD(glow_setup_worker_scratch(NULL, 1, &id));

@@ -41,6 +41,10 @@ GLOW_API glow_status glow_setup_scratch(glow_setup *setup, int64_t fixed, int64_
 /* The same for a region that only backward uses; it is NULL in workspaces for inference. */
 GLOW_API glow_status glow_setup_backward_scratch(glow_setup *setup, int64_t fixed,
                                                  int64_t per_sample, int32_t *id);
+/* The same for a backward that goes through a batch in blocks, and reuses the region for each:
+ * `per_sample` n floats, but no more than `most`. */
+GLOW_API glow_status glow_setup_block_scratch(glow_setup *setup, int64_t per_sample, int64_t most,
+                                              int32_t *id);
 /* Scratch for what is computed from parameters alone, such as packed weights; `backward` 1: only
  * backward uses it. A workspace may cache it (glow_workspace_options.cache_packed), so before
  * reading such a region ask glow_call_must_pack whether it has to be filled. */
