@@ -70,7 +70,10 @@ sh tests/configure.sh "$build" --cross-file "$root/meson.ini" --cross-file "test
   -Dblas=none -Dmpi=disabled -Ddocs=disabled -Dtests=enabled -Dglowtool=enabled
 [ $# -gt 0 ] || set -- --no-suite abi --no-suite consumers --no-suite docs
 patience=1
-[ -z "$qemu" ] || patience=10 # emulated programs take that much longer
+if [ -n "$qemu" ]; then
+  patience=10                   # emulated programs take that much longer,
+  export GLOW_TEST_EMULATED=yes # and their process has the emulator's memory too
+fi
 rm -f "$build/meson-logs/testlog.json"
 set +e
 meson test -C "$build" --print-errorlogs -t "$(sh tests/patience.sh $patience)" "$@"
