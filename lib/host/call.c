@@ -13,9 +13,11 @@ static bool add_aligned(int64_t *total, int64_t size) {
 
 static bool add_region(int64_t *total, const glow__region *r, int64_t capacity) {
   int64_t size = 0;
-  if (!glow_size_multiply(r->per_sample, capacity, &size) || !glow_size_add(size, r->fixed, &size))
+  if (!glow_size_multiply(r->per_sample, capacity, &size))
     return false;
-  return add_aligned(total, size < r->most ? size : r->most);
+  if (r->block)
+    return add_aligned(total, size < r->fixed ? size : r->fixed);
+  return glow_size_add(size, r->fixed, &size) && add_aligned(total, size);
 }
 
 bool glow__regions_size(const glow__regions *regions, int64_t capacity, bool training,

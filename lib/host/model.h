@@ -29,8 +29,8 @@ static inline bool glow__tensors_alike(const glow__tensor *a, const glow__tensor
 }
 
 typedef struct glow__region {
-  int64_t fixed, per_sample; /* fixed + per_sample n floats, ... */
-  int64_t most;              /* ... but no more than this */
+  int64_t fixed, per_sample; /* fixed + per_sample n floats; */
+  bool block;                /* the smaller of both, not their sum */
   bool backward;             /* not in inference workspaces */
   bool packed;               /* depends on parameters alone: a workspace may cache it */
 } glow__region;

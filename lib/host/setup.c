@@ -132,7 +132,7 @@ glow_status glow_setup_running_average(glow_setup *setup, const char *name, int3
 }
 
 static glow_status add_region(glow__regions *regions, const glow__region *region, int32_t *id) {
-  if (!id || region->fixed < 0 || region->per_sample < 0 || region->most < 0)
+  if (!id || region->fixed < 0 || region->per_sample < 0)
     return glow_error(GLOW_E_ARGUMENT,
                       "a region needs sizes of 0 or more and a place for its number");
   if (regions->count == GLOW_MAX_REGIONS) /* what glow_setup has room for */
@@ -146,7 +146,7 @@ static glow_status add_call_region(glow_setup *setup, glow__regions *regions, in
                                    int64_t per_sample, bool backward, int32_t *id) {
   if (!setup)
     return glow_error(GLOW_E_ARGUMENT, "setup is NULL");
-  const glow__region region = {fixed, per_sample, INT64_MAX, backward, false};
+  const glow__region region = {fixed, per_sample, false, backward, false};
   return add_region(regions, &region, id);
 }
 
@@ -161,14 +161,14 @@ glow_status glow_setup_backward_scratch(glow_setup *setup, int64_t fixed, int64_
 
 glow_status glow_setup_block_scratch(glow_setup *setup, int64_t per_sample, int64_t most,
                                      int32_t *id) {
-  const glow__region region = {0, per_sample, most, true, false};
+  const glow__region region = {most, per_sample, true, true, false};
   if (!setup)
     return glow_error(GLOW_E_ARGUMENT, "setup is NULL");
   return add_region(&setup->node->scratch, &region, id);
 }
 
 glow_status glow_setup_packed(glow_setup *setup, int64_t floats, int32_t backward, int32_t *id) {
-  const glow__region region = {floats, 0, INT64_MAX, backward != 0, true};
+  const glow__region region = {floats, 0, false, backward != 0, true};
   if (!setup)
     return glow_error(GLOW_E_ARGUMENT, "setup is NULL");
   return add_region(&setup->node->scratch, &region, id);

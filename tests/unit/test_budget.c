@@ -33,7 +33,7 @@ static void open_fixture(fixture *f) {
     f->layers[i] = calloc(1, sizeof **f->layers);
     assert_non_null(f->layers[i]);
     f->layers[i]->ops.flags = GLOW_LAYER_RECONSTRUCTS;
-    f->regions[i] = (glow__region){.per_sample = FLOATS, .most = INT64_MAX, .backward = true};
+    f->regions[i] = (glow__region){.per_sample = FLOATS, .backward = true};
     f->nodes[i] = (glow__node){.layer = f->layers[i],
                                .in_size = FLOATS,
                                .out_size = FLOATS,
