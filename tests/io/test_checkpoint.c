@@ -283,8 +283,9 @@ typedef struct exempt {
   size_t offset, size;
 } exempt;
 
-#define EXEMPT(type, field)                                                                        \
-  { offsetof(type, field), sizeof(((type *)0)->field) }
+/* From one field up to another, with what padding there is in front of it. */
+#define EXEMPT(type, field, next)                                                                  \
+  { offsetof(type, field), offsetof(type, next) - offsetof(type, field) }
 
 static void check_rows(const char *key, size_t size, const exempt *exempts, int count) {
   bool covered[512] = {false};
@@ -306,15 +307,13 @@ static void check_rows(const char *key, size_t size, const exempt *exempts, int 
 }
 
 static void test_every_field_has_a_row(void **state) {
-  static const exempt trainer[] = {EXEMPT(glow_trainer_options, struct_size),
-                                   EXEMPT(glow_trainer_options, optimizer),
-                                   EXEMPT(glow_trainer_options, schedule)};
-  static const exempt optimizer[] = {EXEMPT(glow_optimizer_options, struct_size),
-                                     EXEMPT(glow_optimizer_options, reserved)};
-  static const exempt schedule[] = {EXEMPT(glow_schedule, struct_size),
-                                    EXEMPT(glow_schedule, reserved)};
+  static const exempt trainer[] = {EXEMPT(glow_trainer_options, struct_size, micro_batch)};
+  static const exempt optimizer[] = {EXEMPT(glow_optimizer_options, struct_size, kind),
+                                     EXEMPT(glow_optimizer_options, reserved, beta1)};
+  static const exempt schedule[] = {EXEMPT(glow_schedule, struct_size, kind),
+                                    EXEMPT(glow_schedule, reserved, rate)};
   (void)state;
-  check_rows("trainer", sizeof(glow_trainer_options), trainer, 3);
+  check_rows("trainer", sizeof(glow_trainer_options), trainer, 1);
   check_rows("optimizer", sizeof(glow_optimizer_options), optimizer, 2);
   check_rows("schedule", sizeof(glow_schedule), schedule, 2);
   check_rows("progress", sizeof(glow__progress), NULL, 0);

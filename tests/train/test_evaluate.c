@@ -338,7 +338,8 @@ static void test_importance(void **state) {
     r.next = 0;
     ok(ridge_density(x, 0, DRAWN, log_p, NULL, &r));
     ok(glow_importance_estimate(log_p, log_q, DRAWN, NULL, &own));
-    assert_memory_equal(&e, &own, sizeof e);
+    const size_t from = offsetof(glow_importance, count); /* in front of it may be padding */
+    assert_memory_equal((char *)&e + from, (char *)&own + from, sizeof e - from);
     r.next = 0;
     ok(glow_workspace_importance(b.ws, &target, NULL, 1, &e)); /* with the first label */
     assert_int_equal(r.next, 1);
