@@ -58,10 +58,23 @@ typedef struct indices {
   int64_t count;
 } indices;
 
+/* The length is at the next place where an int64_t may be: on 32-bit ARM that may be behind padding,
+ * which depends on where the address is. */
+static size_t place_of_count(const glow_option *option) {
+  const size_t unit = _Alignof(int64_t), end = (size_t)option->offset + sizeof(const int32_t *);
+  return (end + unit - 1) / unit * unit;
+}
+
 static indices options_read_indices(const glow_option *option, const void *options) {
   indices list;
-  memcpy(&list, field_const(option, options), sizeof list);
+  memcpy(&list.at, field_const(option, options), sizeof list.at);
+  memcpy(&list.count, (const char *)options + place_of_count(option), sizeof list.count);
   return list;
+}
+
+static void write_indices(const glow_option *option, void *options, const indices *list) {
+  memcpy(field(option, options), &list->at, sizeof list->at);
+  memcpy((char *)options + place_of_count(option), &list->count, sizeof list->count);
 }
 
 static void set_default(const glow_option *option, void *options) {
@@ -285,7 +298,7 @@ static glow_status load_indices(const glow_option *option, glow_context *context
   if (!at)
     return GLOW_E_MEMORY;
   list.at = at;
-  memcpy(field(option, to), &list, sizeof list);
+  write_indices(option, to, &list);
   for (const char *c = text; *c;) {
     char *end = NULL;
     long long value = *c >= '0' && *c <= '9' ? strtoll(c, &end, 10) : -1;
@@ -295,7 +308,7 @@ static glow_status load_indices(const glow_option *option, glow_context *context
     at[list.count++] = (int32_t)value;
     c = *end ? end + 1 : end;
   }
-  memcpy(field(option, to), &list, sizeof list);
+  write_indices(option, to, &list);
   return GLOW_OK;
 }
 
@@ -354,7 +367,7 @@ glow_status glow__options_own(const glow_options_table *table, glow_context *con
         status = GLOW_E_MEMORY;
       copy = (indices){at, at ? list.count : 0};
     }
-    memcpy(field(option, options), &copy, sizeof copy);
+    write_indices(option, options, &copy);
   }
   return status;
 }

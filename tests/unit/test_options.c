@@ -497,14 +497,47 @@ static void test_lists_are_copied(void **state) {
   }
 }
 
+/* Behind a size: on 32-bit ARM the length follows the address at once here, and after padding in
+ * sample_options. */
+typedef struct listed_options {
+  size_t struct_size;
+  const int32_t *list;
+  int64_t list_count;
+} listed_options;
+
+static void test_list_behind_the_size(void **state) {
+  static const glow_option row = GLOW_OPTION(listed_options, list, INDICES, .high = 9);
+  const glow_options_table listed = {.struct_size = sizeof listed,
+                                     .name = "listed_options",
+                                     .size = sizeof(listed_options),
+                                     .smallest = sizeof(listed_options),
+                                     .options = &row,
+                                     .count = 1};
+  const int32_t list[] = {7, 2};
+  listed_options from = {sizeof from, list, 2}, to;
+  (void)state;
+  assert_int_equal(glow_options_read(&listed, &from, &to), GLOW_OK);
+  assert_ptr_equal(to.list, list);
+  from.list_count = -1;
+  assert_int_equal(glow_options_read(&listed, &from, &to), GLOW_E_ARGUMENT);
+  says("listed_options: list: a list of -1; it must have 0 to 2^24 and an address");
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_defaults),  cmocka_unit_test(test_values),
-      cmocka_unit_test(test_added),     cmocka_unit_test(test_sizes),
-      cmocka_unit_test(test_messages),  cmocka_unit_test(test_bad_tables),
-      cmocka_unit_test(test_saved),     cmocka_unit_test(test_quiet),
-      cmocka_unit_test(test_bad_files), cmocka_unit_test(test_loaded_values_are_checked),
-      cmocka_unit_test(test_views),     cmocka_unit_test(test_lists_are_copied),
+      cmocka_unit_test(test_defaults),
+      cmocka_unit_test(test_values),
+      cmocka_unit_test(test_added),
+      cmocka_unit_test(test_sizes),
+      cmocka_unit_test(test_messages),
+      cmocka_unit_test(test_bad_tables),
+      cmocka_unit_test(test_saved),
+      cmocka_unit_test(test_quiet),
+      cmocka_unit_test(test_bad_files),
+      cmocka_unit_test(test_loaded_values_are_checked),
+      cmocka_unit_test(test_views),
+      cmocka_unit_test(test_lists_are_copied),
+      cmocka_unit_test(test_list_behind_the_size),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
