@@ -58,8 +58,8 @@ typedef struct indices {
   int64_t count;
 } indices;
 
-/* The length is at the next place where an int64_t may be: on 32-bit ARM that may be behind padding,
- * which depends on where the address is. */
+/* The length is at the next place where an int64_t may be: on 32-bit ARM that may be behind
+ * padding, which depends on where the address is. */
 static size_t place_of_count(const glow_option *option) {
   const size_t unit = _Alignof(int64_t), end = (size_t)option->offset + sizeof(const int32_t *);
   return (end + unit - 1) / unit * unit;
