@@ -152,7 +152,7 @@ static void zip(int64_t k, int64_t n, const uint16_t *from, int64_t rs, glow__pa
 
 /* ---- the end of a product -------------------------------------------------------------------- */
 
-/* The same for the first n of fewer elements than a vector has. */
+/* As store_part. */
 INLINE void store_halves(uint16_t *to, halves h, int64_t n) {
   if (n < SIMD_WIDTH)
     memcpy(to, &h, (size_t)n * sizeof *to);
@@ -166,21 +166,14 @@ static void store_any(int64_t rows, const tile_sums sums, float *c, int64_t ldc,
                       int64_t ld, int64_t j, int64_t width, const glow__epilogue16 *e) {
   const glow_epilogue *end = &e->end;
   for (int64_t v = 0; width > 0 && v < SIMD_VECTORS; v++, j += SIMD_WIDTH, width -= SIMD_WIDTH) {
-    vec bias = end->bias ? load_part(end->bias + j, width) : (vec){0};
-    vec scale = end->scale ? load_part(end->scale + j, width) : (vec){0};
+    vec bias = load_columns(end->bias, j, width), scale = load_columns(end->scale, j, width);
     for (int64_t r = 0; r < rows; r++) {
-      vec value = sums[r][v];
-      if (end->accumulate)
-        value = value + load_part(c + r * ldc + j, width);
-      if (end->bias)
-        value = value + bias;
-      if (end->scale)
-        value = value * scale;
-      value = end->relu ? rectify(value) : value;
+      float *to = c ? c + r * ldc + j : NULL;
+      vec value = finish(sums[r][v], to, bias, scale, width, end);
       if (rounded)
         store_halves(rounded + r * ld + j, round_vector(value), width);
       else
-        store_part(c + r * ldc + j, value, width);
+        store_part(to, value, width);
     }
   }
 }

@@ -123,19 +123,11 @@ NOINLINE void store_any(int64_t rows, const vec (*sums)[SIMD_VECTORS], const des
   const glow_epilogue *e = p->end;
   for (int64_t v = 0; v * SIMD_WIDTH < p->width && v < SIMD_VECTORS; v++) {
     int64_t at = v * SIMD_WIDTH, width = p->width - at;
-    vec bias = e->bias ? load_part(e->bias + p->j + at, width) : (vec){0};
-    vec scale = e->scale ? load_part(e->scale + p->j + at, width) : (vec){0};
+    vec bias = load_columns(e->bias, p->j + at, width);
+    vec scale = load_columns(e->scale, p->j + at, width);
     float *to = p->to + at;
-    for (int64_t r = 0; r < rows; r++, to += p->row) {
-      vec value = sums[r][v];
-      if (e->accumulate)
-        value = value + load_part(to, width);
-      if (e->bias)
-        value = value + bias;
-      if (e->scale)
-        value = value * scale;
-      store_part(to, e->relu ? rectify(value) : value, width);
-    }
+    for (int64_t r = 0; r < rows; r++, to += p->row)
+      store_part(to, finish(sums[r][v], to, bias, scale, width, e), width);
   }
 }
 

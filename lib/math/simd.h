@@ -149,4 +149,20 @@ INLINE vec rectify(vec v) {
   return (vec)((mask)v & ~below);
 }
 
+/* Columns [j, j + n) of bias or scale, as many as a vector has; anything where there is none. */
+INLINE vec load_columns(const float *row, int64_t j, int64_t n) {
+  return row ? load_part(row + j, n) : (vec){0};
+}
+
+/* glow__finish of the first n columns of a vector; to: their place. */
+INLINE vec finish(vec v, const float *to, vec bias, vec scale, int64_t n, const glow_epilogue *e) {
+  if (e->accumulate)
+    v = v + load_part(to, n);
+  if (e->bias)
+    v = v + bias;
+  if (e->scale)
+    v = v * scale;
+  return e->relu ? rectify(v) : v;
+}
+
 #endif

@@ -57,11 +57,11 @@ typedef struct glow__conv_net {
   int32_t d_gathered; /* gradient of gather(x) [pixels, 9 in] */
   int32_t sums;       /* doubles [glow__conv_partial] */
   /* The gradients of W1, W2, W3 by taps are L' R: gather(x)' d1, d2' h1, taps' h2, where h1 and h2
-   * are those stored. Each factor is [pixels, n], the others only of the block that is at work.
-   * float32: in strips of panels; bfloat16: L in pairs of pixels, R in rows. */
+   * are those stored, and the other factors have the pixels of the block at work. Each is
+   * [pixels, n]. float32: in strips of panels; bfloat16: L in pairs of pixels, R in rows. */
   int32_t left[3]; /* of W1, W2, W3 */
   int32_t d1;
-  int32_t weight_block; /* bfloat16: packed columns of a worker */
+  int32_t weight_panels; /* bfloat16: packed columns of a worker */
 } glow__conv_net;
 
 /* What a pass works on. */
@@ -71,7 +71,7 @@ typedef struct glow__conv_run {
   const glow_math *math;
   glow__pixels x;      /* with the condition's channels */
   int64_t pixels;      /* of the batch */
-  int64_t first, last; /* backward: the block of them that is at work */
+  int64_t first, last; /* those at work: all, or in backward a block */
   float *out;          /* forward's result */
   float *dout;         /* backward: becomes g3 (conv_net_pass.c) */
   glow__pixels dx;
@@ -80,12 +80,12 @@ typedef struct glow__conv_run {
 
 /* A tile of a weight gradient C [m, hidden] += L' R, with sums over the pixels of a block: that of
  * W1, W2 or W3 (layer 0, 1, 2). */
-typedef struct glow__conv_block {
+typedef struct glow__conv_tile {
   int32_t layer;
   int64_t m;
   glow__tile at;
   float *c;
-} glow__conv_block;
+} glow__conv_tile;
 
 /* ---- the products, in float32 or bfloat16 ---------------------------------------------------- */
 
@@ -106,11 +106,10 @@ typedef struct glow__conv_products {
   /* and, for a block of pixels, from g3 to the gradient of gather(x), the factors of the weight
    * gradients, and the strips' sums for both norms and e1. */
   void (*backward)(const glow__conv_run *run);
-  int64_t block_pixels; /* of a block, at most: whole strips */
+  int64_t block_pixels; /* most in a block: whole strips */
   /* Tiles of weight gradients: whole panels. */
   int64_t weight_rows, weight_columns;
-  void (*weight_gradient)(const glow__conv_run *run, const glow__conv_block *block,
-                          uint32_t worker);
+  void (*weight_gradient)(const glow__conv_run *run, const glow__conv_tile *tile, uint32_t worker);
   /* Sets active[j] to 1 for the units of stored h1 and, from active[hidden] on, h2, that are above
    * 0 in a pixel. */
   void (*mark_active)(const glow__conv_run *run, unsigned char *active);

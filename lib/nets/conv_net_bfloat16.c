@@ -62,12 +62,12 @@ static glow_status declare_block(const glow__conv_net *net, glow_setup *setup, i
 }
 
 static glow_status bfloat16_declare_backward(glow__conv_net *net, glow_setup *setup) {
-  int64_t block = bfloat16_packed(glow_setup_context(setup), WEIGHT_PIXELS, WEIGHT_COLUMNS);
+  int64_t panels = bfloat16_packed(glow_setup_context(setup), WEIGHT_PIXELS, WEIGHT_COLUMNS);
   GLOW_TRY(declare_block(net, setup, 9 * net->in, &net->left[0]));
   GLOW_TRY(declare_block(net, setup, net->hidden, &net->left[1]));
   net->left[2] = net->taps;
   GLOW_TRY(declare_block(net, setup, glow__even(net->hidden), &net->d1));
-  return glow_setup_worker_scratch(setup, block, &net->weight_block);
+  return glow_setup_worker_scratch(setup, panels, &net->weight_panels);
 }
 
 /* A strip of pixels, and a worker's memory for it. */
@@ -184,7 +184,7 @@ static const float *bfloat16_before_norm(const glow__conv_run *run, uint32_t tas
 
 /* ---- backward -------------------------------------------------------------------------------- */
 
-/* Factors have the pixels of the block alone. */
+/* Factors have only the pixels of the block. */
 static glow__pair *pairs_at(const glow__conv_run *run, int32_t region, int64_t pixel, int64_t n) {
   return (glow__pair *)(void *)glow_call_scratch(run->call, region) + (pixel - run->first) / 2 * n;
 }
@@ -242,14 +242,14 @@ static void bfloat16_backward(const glow__conv_run *run) {
 }
 
 /* A zipped [pairs(pixels), m], B [pixels, hidden]. */
-static void bfloat16_weight_gradient(const glow__conv_run *run, const glow__conv_block *w,
+static void bfloat16_weight_gradient(const glow__conv_run *run, const glow__conv_tile *w,
                                      uint32_t worker) {
   const glow__conv_net *net = run->net;
   const glow_call *call = run->call;
   const glow__kernels16 *kernels = conv_net_bfloat16_kernels_of(run);
   const glow__epilogue16 add = {.end.accumulate = 1};
   const void *stored = glow_call_stored(call, w->layer == 1 ? net->h1 : net->h2);
-  void *packed = glow_call_worker_scratch(call, net->weight_block, worker);
+  void *packed = glow_call_worker_scratch(call, net->weight_panels, worker);
   int64_t row = glow__even(net->hidden), columns = w->at.column_end - w->at.column;
   for (int64_t p = run->first; p < run->last; p += WEIGHT_PIXELS) {
     int64_t rows = run->last - p < WEIGHT_PIXELS ? run->last - p : WEIGHT_PIXELS;

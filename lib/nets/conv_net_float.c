@@ -9,8 +9,8 @@
 
 #include "nets/conv_net.h"
 
-/* Most pixels that go through one product after the other, and the least strip of the others; and
- * of a block in backward, whose factors take 9 MB at width 512. */
+/* Most pixels that go through one product after the other, and the least strip of the others; most
+ * pixels of a block in backward: at width 512 its activations and gradients are 9 MB. */
 enum { FEW_PIXELS = 1024, LEAST_STRIP = 32, BLOCK_PIXELS = 1024 };
 
 /* ---- memory ---------------------------------------------------------------------------------- */
@@ -442,7 +442,7 @@ static const float *right_at(const glow__conv_run *run, int32_t layer, int64_t f
                    first, layout);
 }
 
-static void float_weight_gradient(const glow__conv_run *run, const glow__conv_block *w,
+static void float_weight_gradient(const glow__conv_run *run, const glow__conv_tile *w,
                                   uint32_t worker) {
   const glow__conv_net *net = run->net;
   const glow_epilogue add = {.accumulate = 1};

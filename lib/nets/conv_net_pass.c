@@ -180,29 +180,31 @@ static bool is_last_block(const glow__conv_run *run) {
   return run->last == run->pixels;
 }
 
-/* The gradient of W1 or W3 in order of taps, if the weights were packed from that order; after the
- * last block it is added in the weights' own order. */
-static float *tap_block(const glow__conv_run *run, int32_t by_tap, const glow__tile *at) {
+/* The gradient of W1 or W3 in order of taps, as the weights were packed from that order: 0 before
+ * the first block; after the last one it is added in the weights' own order. */
+static float *tap_tile(const glow__conv_run *run, int32_t by_tap, const glow__tile *at) {
   float *c = glow_call_scratch(run->call, by_tap);
-  for (int64_t i = at->row; is_first_block(run) && i < at->row_end; i++)
+  if (!is_first_block(run))
+    return c;
+  for (int64_t i = at->row; i < at->row_end; i++)
     memset(c + i * run->net->hidden + at->column, 0,
            (size_t)(at->column_end - at->column) * sizeof *c);
   return c;
 }
 
 /* channels: of the side that has taps. Element (i, j, t) of the gradient g: see glow__taps_add. */
-static void taps_weights(const glow__conv_run *run, glow__conv_block *w, int32_t by_tap,
+static void taps_weights(const glow__conv_run *run, glow__conv_tile *w, int32_t by_tap,
                          int64_t channels, float *g, int64_t i_stride, int64_t j_stride,
                          uint32_t worker) {
   const glow__tile *at = &w->at;
-  w->c = tap_block(run, by_tap, at);
+  w->c = tap_tile(run, by_tap, at);
   run->net->products->weight_gradient(run, w, worker);
   if (is_last_block(run))
     glow__taps_add(channels, at->column_end - at->column, at->row, at->row_end, w->c + at->column,
                    run->net->hidden, g + at->column * j_stride, i_stride, j_stride);
 }
 
-static void weight_block(const glow__conv_run *run, glow__conv_block *w, uint32_t worker) {
+static void weight_tile(const glow__conv_run *run, glow__conv_tile *w, uint32_t worker) {
   const glow__conv_net *net = run->net;
   const glow_call *call = run->call;
   if (w->layer == 0) {
@@ -264,8 +266,8 @@ static void conv_net_pass_end(void *arg, uint32_t task, uint32_t worker) {
   for (int i = 0; i < 3 && !run->inputs_only; i++) {
     const glow__tiles tiles = weight_tiles(run->net, layers[i]);
     if (left < glow__tile_count(&tiles)) {
-      glow__conv_block block = {layers[i], tiles.rows, glow__tile_at(&tiles, (uint32_t)left), NULL};
-      weight_block(run, &block, worker);
+      glow__conv_tile tile = {layers[i], tiles.rows, glow__tile_at(&tiles, (uint32_t)left), NULL};
+      weight_tile(run, &tile, worker);
       return;
     }
     left -= glow__tile_count(&tiles);
@@ -293,7 +295,7 @@ static void back_block(glow__conv_run *run) {
   run->last = run->pixels - run->first < most ? run->pixels : run->first + most;
   run->net->products->backward(run);
   uint32_t tasks = conv_net_pass_end_tasks(run);
-  if (tasks > 0)
+  if (tasks > 0) /* without weight gradients, only the last block has any */
     glow_call_run(run->call, tasks, conv_net_pass_end, run);
 }
 

@@ -30,8 +30,9 @@ static glow_status batch_add_weights(glow__batch *batch) {
   return GLOW_OK;
 }
 
-/* Only ratios of weights matter, so it is their mean that must be usable: an evaluation adds up
- * squares of weights times squares of log-densities, which are below 1e85 for float latents. */
+/* Only ratios of weights matter, so it is their mean that must be usable. An evaluation multiplies
+ * squares of weights by squares of log-densities, and float latents have log-densities below 1e85,
+ * so within these bounds nothing overflows. */
 static const double least_weight = 1e-50, most_weight = 1e50;
 
 glow_status glow__batch_set_whole(glow__batch *batch, int64_t first, int64_t total,

@@ -1,5 +1,6 @@
 /* What a layer may ask for wrongly: calls of setup with values that cannot be are refused, and
- * calls of a pass with numbers of tensors and regions that nobody declared give NULL.
+ * calls of a pass with numbers of tensors and regions that nobody declared give NULL. And how much
+ * scratch of blocks it gets.
  * SPDX-License-Identifier: MIT */
 #include "../support/model_helpers.h"
 
@@ -244,12 +245,69 @@ static void test_offsets(void **state) {
   glow_context_destroy(&context);
 }
 
+/* ---- scratch of blocks ----------------------------------------------------------------------- */
+
+/* Floats of a sample, and of two and a half. Both are whole units of the plan. */
+enum { PER_SAMPLE = 64, MOST = 160 };
+
+static glow_status plain_configure(void *self, glow_setup *setup, const glow_shape *in,
+                                   glow_shape *out) {
+  (void)self, (void)setup;
+  *out = *in;
+  return GLOW_OK;
+}
+
+static glow_status block_configure(void *self, glow_setup *setup, const glow_shape *in,
+                                   glow_shape *out) {
+  door *d = self;
+  *out = *in;
+  return glow_setup_block_scratch(setup, PER_SAMPLE, MOST, &d->scratch);
+}
+
+typedef glow_status (*configure_fn)(void *, glow_setup *, const glow_shape *, glow_shape *);
+
+static int64_t plan_bytes(glow_context *context, configure_fn configure, int64_t batch,
+                          int32_t mode) {
+  const glow_layer_ops ops = {.struct_size = sizeof ops,
+                              .type = "test.blocks",
+                              .flags = GLOW_LAYER_BY_TASKS,
+                              .self_size = sizeof(door),
+                              .configure = configure,
+                              .forward = door_forward,
+                              .inverse = door_inverse,
+                              .backward = door_backward};
+  glow_workspace_options o = GLOW_WORKSPACE_OPTIONS_INIT;
+  glow_layer *layer = NULL;
+  glow_model *model = NULL;
+  uint64_t bytes = 0;
+  OK(glow_layer_create(context, &ops, NULL, NULL, &layer));
+  OK(helper_wrap_layer(context, layer, true, &shape, &model));
+  o.batch = batch;
+  o.mode = mode;
+  OK(glow_workspace_plan_bytes(model, &o, &bytes));
+  glow_model_destroy(&model);
+  return (int64_t)bytes;
+}
+
+/* As much as the samples need, up to what a block needs, and nothing where there is no backward. */
+static void test_block_scratch(void **state) {
+  glow_context *context = helper_context(1, NULL, NULL);
+  (void)state;
+  for (int64_t batch = 1; batch <= 8; batch++) {
+    int64_t floats = batch * PER_SAMPLE < MOST ? batch * PER_SAMPLE : MOST;
+    for (int32_t mode = GLOW_MODE_INFERENCE; mode <= GLOW_MODE_RECONSTRUCTED; mode++)
+      assert_int_equal(plan_bytes(context, block_configure, batch, mode) -
+                           plan_bytes(context, plain_configure, batch, mode),
+                       mode == GLOW_MODE_INFERENCE ? 0 : floats * (int64_t)sizeof(float));
+  }
+  glow_context_destroy(&context);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_by_samples),
-      cmocka_unit_test(test_by_tasks),
-      cmocka_unit_test(test_nothing),
-      cmocka_unit_test(test_offsets),
+      cmocka_unit_test(test_by_samples),    cmocka_unit_test(test_by_tasks),
+      cmocka_unit_test(test_nothing),       cmocka_unit_test(test_offsets),
+      cmocka_unit_test(test_block_scratch),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -55,7 +55,8 @@ static void add_gradients(const bench *b, glow_workspace *ws, int64_t first, int
   OK(glow_workspace_backward(ws, &o));
 }
 
-/* Float32 sums over 4352 pixels in two orders: some 1e-7 of the terms, which cancel in part. */
+/* Float32 sums over 4352 pixels in two orders: below 1e-6 of each tensor, and ten times that is let
+ * pass for other values. */
 static void compare_gradients(const bench *b, const float *whole, const float *single) {
   for (int32_t i = 0; i < glow_model_tensor_count(b->model); i++) {
     glow_tensor_info info = GLOW_TENSOR_INFO_INIT;
@@ -63,9 +64,15 @@ static void compare_gradients(const bench *b, const float *whole, const float *s
     if (!info.trainable)
       continue;
     double off = helper_relative(whole + info.offset, single + info.offset, info.elements);
-    if (!(off < 1e-4))
+    if (!(off < 1e-5))
       fail_msg("the gradient of %s is off by %g", info.name, off);
   }
+}
+
+/* No sums cross samples here, so the bits are the same, but for what reconstructing x rounds. */
+static void check_inputs(const bench *b, const float *dx, const float *d_condition, double bound) {
+  assert_true(helper_relative(b->dx, dx, COUNT * DIMS) <= bound);
+  assert_true(helper_relative(b->d_condition, d_condition, COUNT * CONDITION) <= bound);
 }
 
 /* Gradients of the inputs alone. */
@@ -77,8 +84,7 @@ static void check_inputs_only(const bench *b, const float *dx, const float *d_co
   options.inputs_only = 1;
   OK(glow_workspace_create(b->model, &options, &ws));
   add_gradients(b, ws, 0, COUNT);
-  assert_true(helper_relative(b->dx, dx, COUNT * DIMS) < 1e-5);
-  assert_true(helper_relative(b->d_condition, d_condition, COUNT * CONDITION) < 1e-4);
+  check_inputs(b, dx, d_condition, 0.0);
   glow_workspace_destroy(&ws);
 }
 
@@ -94,8 +100,7 @@ static void check_blocks(int32_t products, int32_t border) {
     glow_workspace *whole = helper_workspace(b.model, COUNT, mode);
     add_gradients(&b, whole, 0, COUNT);
     compare_gradients(&b, glow_workspace_gradients(whole), glow_workspace_gradients(single));
-    assert_true(helper_relative(b.dx, dx, COUNT * DIMS) < 1e-5);
-    assert_true(helper_relative(b.d_condition, d_condition, COUNT * CONDITION) < 1e-4);
+    check_inputs(&b, dx, d_condition, mode == GLOW_MODE_STORED ? 0.0 : 1e-6);
     glow_workspace_destroy(&whole);
   }
   check_inputs_only(&b, dx, d_condition);

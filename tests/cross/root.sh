@@ -52,7 +52,7 @@ foreign() {
   for package in "$apt"/cache/archives/*.deb; do
     dpkg-deb --fsys-tarfile "$package" | tar -x -C "$new" --keep-directory-symlink --no-same-owner
   done
-  # Links of the package to /lib/... lead into the folder, or the linker would take static libraries instead.
+  # Absolute links are to lead into the folder: where they lead nowhere, the linker takes static libraries instead.
   find "$new" -type l -lname '/*' | while read -r link; do
     ln -sfn "$folder$(readlink "$link")" "$link"
   done

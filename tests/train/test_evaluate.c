@@ -143,7 +143,7 @@ static void test_weights(void **state) {
   add(&b, &given, &e);
   near(e.log_prob, mean, 1e-14);
   near(e.log_prob_error, error, 1e-12);
-  for (int k = 0; k < 3; k++) { /* their scale does not matter, to both ends of what is allowed */
+  for (int k = 0; k < 3; k++) { /* the scale of weights does not matter, up to both bounds */
     for (int i = 0; i < COUNT; i++)
       weights[i] = (double[]){7.0, 1e50, 1e-50}[k];
     e = (glow_evaluation)GLOW_EVALUATION_INIT;
