@@ -137,7 +137,9 @@ static bool load_text(csv_table *t, int64_t row, message error) {
   while (size > 0 && (t->text[size - 1] == '\n' || t->text[size - 1] == '\r'))
     size--;
   t->text[size] = '\0';
-  return true;
+  const char *zero = memchr(t->text, '\0', (size_t)size);
+  return !zero || data_fail(error, "%s: byte %lld, in row %lld, is zero: not a text in UTF-8",
+                            t->file.path, (long long)(begin + (zero - t->text)), (long long)row);
 }
 
 bool csv_read(csv_table *t, int64_t row, message error) {

@@ -32,15 +32,30 @@ static bool load_line(class_table *t, char *line, const char *path, message erro
       return data_fail(error, "%s: class %ld stands where %d belongs", path, number, t->count);
     name = end + 1;
   }
+  if (!*name)
+    return data_fail(error, "%s: class %d has no name", path, t->count);
   return append(t, name, strlen(name), error);
+}
+
+/* Where the text of a file begins: behind UTF-8's mark. NULL: it is no text. */
+static char *text_of(const file_bytes *file, const char *path, message error) {
+  static const char mark[] = "\xef\xbb\xbf";
+  char *text = (char *)file->data;
+  size_t length = strlen(text);
+  if (length < file->size) {
+    data_fail(error, "%s: byte %zu is zero: not a text in UTF-8", path, length);
+    return NULL;
+  }
+  return strncmp(text, mark, strlen(mark)) == 0 ? text + strlen(mark) : text;
 }
 
 bool classes_load(class_table *t, const char *path, message error) {
   file_bytes file;
   if (!data_read_whole(path, &file, error))
     return false;
-  bool ok = true;
-  for (char *at = (char *)file.data, *next; ok && at; at = next) {
+  char *at = text_of(&file, path, error), *next;
+  bool ok = at != NULL;
+  for (; ok && at; at = next) {
     next = strchr(at, '\n');
     if (next)
       *next++ = '\0';
@@ -70,16 +85,25 @@ bool classes_split(class_table *t, const char *lines, message error) {
   return true;
 }
 
+/* The last class below `end` of this name, or -1: the last one comes again most often. */
+static int32_t find_class(const class_table *t, const char *name, int32_t end) {
+  while (--end >= 0 && strcmp(t->names[end], name) != 0)
+    ;
+  return end;
+}
+
 bool classes_place(class_table *t, const char *name, const char *where, int32_t *place,
                    message error) {
   *place = -1;
   if (!*name)
     return true;
-  for (int32_t i = t->count - 1; i >= 0; i--) /* the last one comes again most often */
-    if (strcmp(t->names[i], name) == 0) {
-      *place = i;
-      return true;
-    }
+  *place = find_class(t, name, t->count);
+  int32_t other = t->given ? find_class(t, name, *place) : -1;
+  if (other >= 0)
+    return data_fail(error, "%s: '%s' is the name of two classes, %d and %d", where, name, other,
+                     *place);
+  if (*place >= 0)
+    return true;
   if (t->given)
     return data_fail(error, "%s: class '%s' is not one of the %d that are known", where, name,
                      t->count);

@@ -258,6 +258,25 @@ def labels():
         (found["labels"], found["classes"], found["class_names"]),
         ([0, 1, 2], 3, ["z", "b", "a"]),
     )
+    write("plain.csv", b"\xef\xbb\xbfz\r\nb, c\r\n\r\na\r\n")
+    found = read("img1", labels="lab1", classes="plain.csv")
+    same("names alone, as spreadsheets save them", found["class_names"], ["z", "b, c", "a"])
+    for names, text in (
+        ("0,z\n1,\n2,a\n", "class 1 has no name"),
+        ("0,z\n2,a\n", "class 2 stands where 1 belongs"),
+        ("z\nb\0\na\n", "byte 3 is zero"),
+        ("\n", "no names of classes"),
+    ):
+        refuses(text, "img1", labels="lab1", classes=write("odd.csv", names))
+    write("twice.csv", "crane\nball\ncrane\n")
+    same("a name twice", read("img1", labels="lab1", classes="twice.csv")["labels"], [0, 1, 2])
+    write("column.csv", "label\nball\nball\ncrane\n")
+    refuses(
+        "row 2: 'crane' is the name of two classes, 0 and 2",
+        "img1",
+        labels="column.csv",
+        classes="twice.csv",
+    )
     write("broken", idx(0x803, 3, 2, 2))
     refuses("broken: truncated", "broken", labels="lab1", skip_bad=1)
     refuses("its label is 3, but only 3 classes", "img1", labels="lab2", classes="three.csv")

@@ -384,6 +384,7 @@ def tables():
     check("ragged.csv", b"1,2\n1\n", "row 1 has 1 fields where the first has 2", "vectors=1")
     check("blank.csv", b" \n\n", "no rows", "vectors=1", "format=csv")
     check("zero.csv", b"1,2\n3,\0\n", "cannot tell what this file holds", "vectors=1")
+    check("zero.csv", b"1,2\n3,4\0,\n", "byte 7, in row 1, is zero", "vectors=1", "format=csv")
     check("numbers.csv", b"1,2\n3,1e999\n", "not finite", "vectors=1")
 
 
