@@ -80,12 +80,18 @@ glow_status glow__mpi_sum_wait(void *request, void *payload) {
   return glow__mpi_wait(mpi, request_of(mpi, number), "a sum");
 }
 
-/* MPI moves all that it has under way whenever it is called. */
+/* MPI moves all that it has under way when it is asked for a sum that is not done. One that was
+ * done when it was asked for is MPI_REQUEST_NULL from then on, and asking for that moves nothing. */
 void glow__mpi_progress(void *payload) {
   glow_mpi *mpi = payload;
-  int done;
-  if (mpi->over == GLOW_OK && mpi->first < mpi->next)
-    (void)MPI_Test(request_of(mpi, mpi->first), &done, MPI_STATUS_IGNORE); /* the wait tells */
+  int done = 1;
+  for (int64_t i = mpi->first; i < mpi->next && done && mpi->over == GLOW_OK; i++) {
+    int code = MPI_Test(request_of(mpi, i), &done, MPI_STATUS_IGNORE);
+    if (code != MPI_SUCCESS) {
+      (void)glow__mpi_failed(mpi, code, "a sum"); /* all waits fail from now on */
+      glow_context_log(mpi->context, GLOW_LOG_WARNING, "%s", glow_last_error());
+    }
+  }
 }
 
 /* ---- broadcasts ------------------------------------------------------------------------------ */

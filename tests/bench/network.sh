@@ -23,8 +23,13 @@ command -v mpirun > /dev/null || missing "mpirun is not there"
 [ -x "$build/tests/slow_link" ] || missing "$build was built without MPI"
 work=$(mktemp -d)
 name=glow$$ net=10.199.77 link=
+# Waits for its end, too: until then it holds the interfaces.
+disconnect() {
+  [ -z "$link" ] || { kill "$link" && wait "$link"; } 2> /dev/null || true
+  link=
+}
 clean() {
-  [ -z "$link" ] || kill "$link" 2> /dev/null || true
+  disconnect
   for i in $(seq "$ranks"); do ip netns del "$name-$i" 2> /dev/null || true; done
   rm -rf "$work"
 }
@@ -70,13 +75,14 @@ over() {
   # shellcheck disable=SC2046
   "$build/tests/slow_link" "$1" "$2" glow0 $(seq -f "$name-%g" "$ranks") &
   link=$!
+  sleep 0.2
+  kill -0 "$link" || exit 1 # it has said why
   export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
   train joined "$batch" "$work/agent" "$net.1" mpirun -n "$ranks" --host "${hosts#,}" \
     --map-by node --bind-to none --mca plm rsh --mca plm_rsh_agent "$work/agent" \
     --mca plm_rsh_no_tree_spawn 1 --mca oob_tcp_if_include glow0 --mca btl tcp,self \
     --mca btl_tcp_if_include glow0 --mca pml ob1 "$work/tool"
-  kill $link
-  link=
+  disconnect
 }
 
 # All at once, each for itself, with the batch of a rank.
