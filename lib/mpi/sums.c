@@ -81,7 +81,7 @@ glow_status glow__mpi_sum_wait(void *request, void *payload) {
 }
 
 /* MPI moves all that it has under way when it is asked for a sum that is not done. One that was
- * done when it was asked for is MPI_REQUEST_NULL from then on, and asking for that moves nothing. */
+ * done when it was asked for is MPI_REQUEST_NULL from then on: asking for that moves nothing. */
 void glow__mpi_progress(void *payload) {
   glow_mpi *mpi = payload;
   int done = 1;

@@ -219,8 +219,8 @@ static void check_progress(const subject *s) {
   for (int k = 0; k < SUMS; k++) {
     for (int64_t i = 0; i < floats[k]; i++)
       v[k][i] = 1.0f;
-    EXPECT(s->table.sum_start(v[k], floats[k], GLOW_SUM_FLOAT32, &requests[k],
-                              s->table.payload) == GLOW_OK);
+    EXPECT(s->table.sum_start(v[k], floats[k], GLOW_SUM_FLOAT32, &requests[k], s->table.payload) ==
+           GLOW_OK);
   }
   double begun = MPI_Wtime();
   for (int k = 0; k < SUMS; k++)
