@@ -168,6 +168,17 @@ static void put_array_header(result_file *f) {
   fprintf(f->table, "%-*s\n", size - 1, text);
 }
 
+/* Little-endian, as the header says. */
+static void put_elements(FILE *file, const void *elements, int64_t count, size_t size) {
+  const unsigned char *element = elements;
+  const bool big_endian = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__;
+  if (!big_endian)
+    (void)fwrite(elements, size, (size_t)count, file);
+  for (int64_t i = 0; big_endian && i < count; i++, element += size)
+    for (size_t k = size; k > 0; k--)
+      putc(element[k - 1], file);
+}
+
 /* ---- all ------------------------------------------------------------------------------------- */
 
 int result_open(result_file *f, glow_context *context, const char *path, int64_t rows,
@@ -203,8 +214,7 @@ int result_append(result_file *f, const void *const *data, int64_t rows) {
   else if (f->csv)
     put_rows(f, data, rows);
   else
-    (void)fwrite(data[0], (size_t)element_size(first->type), (size_t)(rows * result_width(first)),
-                 f->table);
+    put_elements(f->table, data[0], rows * result_width(first), (size_t)element_size(first->type));
   if (f->table && ferror(f->table))
     code = told(f->path);
   f->written += rows;
