@@ -103,12 +103,15 @@ typedef struct glow__conv_products {
   glow_status (*declare_backward)(glow__conv_net *net, glow_setup *setup);
   /* From x to W3 h2, in scratch `taps`; */
   void (*forward)(const glow__conv_run *run);
-  /* and, for a block of pixels, from g3 to the gradient of gather(x), the factors of the weight
-   * gradients, and the strips' sums for both norms and e1. */
+  /* and, for a block of pixels, from g3 to d1, the factors of the weight gradients, and the strips'
+   * sums for both norms and e1. */
   void (*backward)(const glow__conv_run *run);
+  /* What is then left to do for the gradient of gather(x). NULL: backward has done it. */
+  uint32_t (*input_tasks)(const glow__conv_run *run);
+  void (*input_task)(const glow__conv_run *run, uint32_t task);
   int64_t block_pixels; /* most in a block: whole strips */
-  /* Tiles of weight gradients: whole panels. */
-  int64_t weight_rows, weight_columns;
+  int64_t weight_rows,
+      weight_columns; /* of a tile of a weight gradient; the columns: whole panels */
   void (*weight_gradient)(const glow__conv_run *run, const glow__conv_tile *tile, uint32_t worker);
   /* Sets active[j] to 1 for the units of stored h1 and, from active[hidden] on, h2, that are above
    * 0 in a pixel. */

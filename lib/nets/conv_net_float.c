@@ -403,24 +403,6 @@ static void back_first(void *arg, uint32_t task, uint32_t worker) {
                          at.row, at.row_end, sums.e1);
 }
 
-/* The gradient of gather(x) from d1 */
-static void back_input(void *arg, uint32_t task, uint32_t worker) {
-  const float_run *f = arg;
-  const glow__conv_run *run = f->run;
-  const glow__conv_net *net = run->net;
-  const glow_epilogue none = {0};
-  const glow__tile at = tile_of(f, task);
-  panels p = panels_of(run, &at);
-  int64_t taps = 9 * net->in;
-  glow_layout layout;
-  const float *d1 = block_at(run, net->d1, net->hidden, at.row, &layout);
-  (void)worker;
-  glow_math_multiply(run->math, at.row_end - at.row, taps, net->hidden, d1, layout,
-                     glow_call_scratch(run->call, net->back[0]),
-                     glow_call_scratch(run->call, net->d_gathered) + at.row * taps,
-                     glow_math_rows(run->math, taps), p.first, p.last, &none);
-}
-
 static void float_backward(const glow__conv_run *run) {
   const glow__conv_net *net = run->net;
   float_run f = float_run_of(run);
@@ -429,7 +411,30 @@ static void float_backward(const glow__conv_run *run) {
   run_tiles(&f, gather, gather_both);
   run_tiles(&f, float_tiles(run, net->hidden, 9 * net->out, GLOW_STRIP, 0), back_second);
   run_tiles(&f, float_tiles(run, net->hidden, net->hidden, GLOW_STRIP, border), back_first);
-  run_tiles(&f, float_tiles(run, 9 * net->in, net->hidden, 16, 0), back_input);
+}
+
+static glow__tiles input_tiles(const glow__conv_run *run) {
+  return float_tiles(run, 9 * run->net->in, run->net->hidden, 16, 0);
+}
+
+static uint32_t float_input_tasks(const glow__conv_run *run) {
+  const glow__tiles tiles = input_tiles(run);
+  return glow__tile_count(&tiles);
+}
+
+static void float_input_task(const glow__conv_run *run, uint32_t task) {
+  const glow__conv_net *net = run->net;
+  const glow_epilogue none = {0};
+  const float_run f = {.run = run, .tiles = input_tiles(run)};
+  const glow__tile at = tile_of(&f, task);
+  panels p = panels_of(run, &at);
+  int64_t taps = 9 * net->in;
+  glow_layout layout;
+  const float *d1 = block_at(run, net->d1, net->hidden, at.row, &layout);
+  glow_math_multiply(run->math, at.row_end - at.row, taps, net->hidden, d1, layout,
+                     glow_call_scratch(run->call, net->back[0]),
+                     glow_call_scratch(run->call, net->d_gathered) + at.row * taps,
+                     glow_math_rows(run->math, taps), p.first, p.last, &none);
 }
 
 /* The right factor of the gradient of W1, W2 or W3. */
@@ -447,13 +452,14 @@ static void float_weight_gradient(const glow__conv_run *run, const glow__conv_ti
   const glow__conv_net *net = run->net;
   const glow_epilogue add = {.accumulate = 1};
   const panels p = panels_of(run, &w->at);
+  int64_t panel = glow__panel_columns(run->math);
   glow_layout layout, right;
   (void)worker;
   for (int64_t first = run->first; first < run->last; first += GLOW_STRIP) {
     int64_t rows = glow__strip_end(first, run->last) - first;
     const float *left = block_at(run, net->left[w->layer], w->m, first, &layout);
     glow_math_multiply_transposed(run->math, w->at.row_end - w->at.row, net->hidden, rows,
-                                  left + w->at.row / glow__panel_columns(run->math) * layout.panel,
+                                  left + w->at.row / panel * layout.panel + w->at.row % panel,
                                   layout, right_at(run, w->layer, first, &right),
                                   w->c + w->at.row * net->hidden,
                                   glow_math_rows(run->math, net->hidden), p.first, p.last, &add);
@@ -469,9 +475,11 @@ const glow__conv_products glow__conv_float = {
     .declare_backward = float_declare_backward,
     .forward = float_forward,
     .backward = float_backward,
+    .input_tasks = float_input_tasks,
+    .input_task = float_input_task,
     .block_pixels = BLOCK_PIXELS,
-    .weight_rows = 64,
-    .weight_columns = 64, /* whole panels of every provider */
+    .weight_rows = 32,    /* whole panels of every provider, or halves */
+    .weight_columns = 64, /* whole panels */
     .weight_gradient = float_weight_gradient,
     .mark_active = float_mark_active,
     .before_norm = float_before_norm,

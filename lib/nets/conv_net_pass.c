@@ -60,10 +60,10 @@ void glow__conv_border_sums(const glow__conv_run *run, int64_t n, const float *d
 
 /* ---- forward --------------------------------------------------------------------------------- */
 
-/* Pixels for whose taps adding up is worth a task: 8192 taps or more. */
+/* Pixels for whose taps adding up is worth a task: 4096 taps or more, 2 us. */
 static int64_t conv_net_pass_sum_pixels(int64_t channels) {
-  int64_t pixels = 16;
-  while (pixels < GLOW_STRIP && pixels * 9 * channels < 8192)
+  int64_t pixels = 8;
+  while (pixels < GLOW_STRIP && pixels * 9 * channels < 4096)
     pixels *= 2;
   return pixels;
 }
@@ -161,9 +161,11 @@ static void conv_net_pass_last_layer(void *arg, uint32_t task, uint32_t worker) 
 }
 
 /* The gradient of some pixels of x. */
-static void input_gradient(const glow__conv_run *run, int64_t piece) {
+static void input_gradient(void *arg, uint32_t task, uint32_t worker) {
+  const glow__conv_run *run = arg;
   const glow__conv_net *net = run->net;
-  int64_t size = conv_net_pass_sum_pixels(net->in), first = piece * size;
+  int64_t size = conv_net_pass_sum_pixels(net->in), first = (int64_t)task * size;
+  (void)worker;
   glow__strip_sum(run->math, net->height, net->width, net->in,
                   glow_call_scratch(run->call, net->d_gathered), -1, first,
                   run->pixels - first < size ? run->pixels : first + size, run->dx.at,
@@ -257,46 +259,52 @@ static void vector_gradients(const glow__conv_run *run, int64_t strips) {
 
 /* ---- backward: a block of pixels ------------------------------------------------------------- */
 
-/* What needs only the factors: tiles of the gradients of W2, W3 and W1, the largest first; after
- * the last block also the gradients of vectors and of pieces of x. */
+/* What is left when d1 is there, the longest tasks first: after the last block the gradients of
+ * vectors; tiles of the gradients of W3, W2 and W1; and what is left for the gradient of gather(x).
+ */
+typedef struct block_end {
+  const glow__conv_run *run;
+  uint32_t vectors, weights[3], inputs; /* tasks; weights: by layer */
+} block_end;
+
+static block_end block_end_of(const glow__conv_run *run) {
+  const glow__conv_products *products = run->net->products;
+  block_end e = {.run = run};
+  e.vectors = is_last_block(run) && !run->inputs_only;
+  for (int32_t i = 0; i < 3 && !run->inputs_only; i++) {
+    const glow__tiles tiles = weight_tiles(run->net, i);
+    e.weights[i] = glow__tile_count(&tiles);
+  }
+  e.inputs = products->input_tasks ? products->input_tasks(run) : 0;
+  return e;
+}
+
 static void conv_net_pass_end(void *arg, uint32_t task, uint32_t worker) {
-  static const int32_t layers[] = {1, 2, 0};
-  const glow__conv_run *run = arg;
-  int64_t left = task;
-  for (int i = 0; i < 3 && !run->inputs_only; i++) {
-    const glow__tiles tiles = weight_tiles(run->net, layers[i]);
-    if (left < glow__tile_count(&tiles)) {
-      glow__conv_tile tile = {layers[i], tiles.rows, glow__tile_at(&tiles, (uint32_t)left), NULL};
+  const block_end *e = arg;
+  const glow__conv_run *run = e->run;
+  if (task < e->vectors) {
+    vector_gradients(run, glow__strip_count(run->pixels));
+    return;
+  }
+  task -= e->vectors;
+  for (int32_t i = 2; i >= 0; task -= e->weights[i--])
+    if (task < e->weights[i]) {
+      const glow__tiles tiles = weight_tiles(run->net, i);
+      glow__conv_tile tile = {i, tiles.rows, glow__tile_at(&tiles, task), NULL};
       weight_tile(run, &tile, worker);
       return;
     }
-    left -= glow__tile_count(&tiles);
-  }
-  if (!run->inputs_only && left-- == 0)
-    vector_gradients(run, glow__strip_count(run->pixels));
-  else
-    input_gradient(run, left);
-}
-
-static uint32_t conv_net_pass_end_tasks(const glow__conv_run *run) {
-  uint32_t tasks = 0;
-  for (int32_t i = 0; i < 3 && !run->inputs_only; i++) {
-    const glow__tiles tiles = weight_tiles(run->net, i);
-    tasks += glow__tile_count(&tiles);
-  }
-  if (is_last_block(run))
-    tasks += conv_net_pass_pieces(run->pixels, conv_net_pass_sum_pixels(run->net->in)) +
-             !run->inputs_only;
-  return tasks;
+  run->net->products->input_task(run, task);
 }
 
 static void back_block(glow__conv_run *run) {
   int64_t most = run->net->products->block_pixels;
   run->last = run->pixels - run->first < most ? run->pixels : run->first + most;
   run->net->products->backward(run);
-  uint32_t tasks = conv_net_pass_end_tasks(run);
-  if (tasks > 0) /* without weight gradients, only the last block has any */
-    glow_call_run(run->call, tasks, conv_net_pass_end, run);
+  block_end e = block_end_of(run);
+  uint32_t tasks = e.vectors + e.weights[0] + e.weights[1] + e.weights[2] + e.inputs;
+  if (tasks > 0)
+    glow_call_run(run->call, tasks, conv_net_pass_end, &e);
 }
 
 void glow__conv_net_backward(const void *self, const glow_call *call, const float *x,
@@ -313,5 +321,7 @@ void glow__conv_net_backward(const void *self, const glow_call *call, const floa
   glow_call_run(call, strips, conv_net_pass_last_layer, &run);
   for (; run.first < run.pixels; run.first = run.last)
     back_block(&run);
+  glow_call_run(call, conv_net_pass_pieces(run.pixels, conv_net_pass_sum_pixels(net->in)),
+                input_gradient, &run);
   glow__pixel_input_split(&net->input, call, dx, dx_stride);
 }

@@ -24,6 +24,13 @@
 
 enum { BLOCK = 1024, SERIAL_BELOW = 65536, MAX_SLOTS = 64 };
 
+/* The buffer of old parameters, cut into places for one layer each: as many layers are tried at a
+ * time. */
+typedef struct slots {
+  uint32_t count;
+  int64_t size; /* parameters */
+} slots;
+
 struct glow_optimizer {
   glow_context *context;
   glow_model *model;
@@ -31,13 +38,12 @@ struct glow_optimizer {
   int64_t steps;
   glow__flat flat;
   glow__rates rates;
-  float *m;    /* flat vectors as long as the parameters */
-  float *v;    /* NULL for SGD and Lion */
-  bool lent;   /* the caller has had the state in hand, and may have written anything */
-  float *kept; /* [slots, slot_size]: old parameters of the layers being tried */
-  uint32_t slots;
-  int64_t slot_size; /* parameters of the largest layer */
-  glow__note *notes; /* of the checkpoint that it was loaded from */
+  float *m;            /* flat vectors as long as the parameters */
+  float *v;            /* NULL for SGD and Lion */
+  bool lent;           /* the caller has had the state in hand, and may have written anything */
+  float *kept;         /* old parameters of the layers being tried */
+  slots any, fallible; /* for the largest layer; for the largest one whose prepare may fail */
+  glow__note *notes;   /* of the checkpoint that it was loaded from */
 };
 
 /* ---- the formulas, on one block -------------------------------------------------------------- */
@@ -146,7 +152,7 @@ typedef struct job {
   glow_optimizer *optimizer;
   const glow__update *update;
   factors factors;
-  uint32_t next;  /* trying: next layer to take */
+  slots slots;    /* trying */
   int32_t failed; /* trying: first layer that failed, or the number of layers */
   bool large;     /* gradients or factors so large that an update might overflow */
 } job;
@@ -200,28 +206,31 @@ static glow_status try_layer(const job *j, const glow__node *node, float *kept) 
   return status;
 }
 
-/* A layer whose prepare cannot fail need not be tried, unless its update might overflow. */
-static bool must_try(const job *j, const glow__node *node) {
-  return j->large || !(glow__layer_flags(node->layer) & GLOW_LAYER_ALWAYS_PREPARES);
+static bool may_fail(const glow__node *node) {
+  return !(glow__layer_flags(node->layer) & GLOW_LAYER_ALWAYS_PREPARES);
 }
 
-/* A task is a slot of the buffer; slots take layers until none are left. */
+/* A layer whose prepare cannot fail need not be tried, unless its update might overflow. */
+static bool must_try(const job *j, const glow__node *node) {
+  return j->large || may_fail(node);
+}
+
+static void note_failed(job *j, int32_t node) {
+  int32_t seen = __atomic_load_n(&j->failed, __ATOMIC_RELAXED);
+  while (node < seen && !__atomic_compare_exchange_n(&j->failed, &seen, node, false,
+                                                     __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+  }
+}
+
+/* A task has a slot of the buffer, and tries every so many-th layer. */
 static void try_layers(void *arg, uint32_t slot, uint32_t worker) {
   job *j = arg;
-  glow_model *model = j->optimizer->model;
-  float *kept = j->optimizer->kept + slot * j->optimizer->slot_size;
+  const glow_model *model = j->optimizer->model;
+  float *kept = j->optimizer->kept + slot * j->slots.size;
   (void)worker;
-  for (;;) {
-    uint32_t i = __atomic_fetch_add(&j->next, 1, __ATOMIC_RELAXED);
-    if (i >= (uint32_t)model->node_count)
-      return;
-    if (!must_try(j, &model->nodes[i]) || try_layer(j, &model->nodes[i], kept) == GLOW_OK)
-      continue;
-    int32_t seen = __atomic_load_n(&j->failed, __ATOMIC_RELAXED);
-    while ((int32_t)i < seen && !__atomic_compare_exchange_n(&j->failed, &seen, (int32_t)i, false,
-                                                             __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
-    }
-  }
+  for (int64_t i = slot; i < model->node_count; i += j->slots.count)
+    if (must_try(j, &model->nodes[i]) && try_layer(j, &model->nodes[i], kept) != GLOW_OK)
+      note_failed(j, (int32_t)i);
 }
 
 /* Elements whose parameters have moved, or are held. */
@@ -280,7 +289,11 @@ static void optimizer_run(const glow_optimizer *o, uint32_t tasks, glow_task_fn 
 }
 
 static job job_of(glow_optimizer *o, const glow__update *u) {
-  return (job){o, u, make_factors(o, u), 0, o->model->node_count, may_overflow(o, u)};
+  job j = {.optimizer = o, .update = u, .factors = make_factors(o, u)};
+  j.large = may_overflow(o, u);
+  j.slots = j.large ? o->any : o->fallible;
+  j.failed = o->model->node_count;
+  return j;
 }
 
 glow_status glow__optimizer_try(glow_optimizer *optimizer, const glow__update *update) {
@@ -288,7 +301,7 @@ glow_status glow__optimizer_try(glow_optimizer *optimizer, const glow__update *u
   job j = job_of(optimizer, update);
   bool was_prepared = model->prepared;
   model->prepared = false;
-  optimizer_run(optimizer, optimizer->slots, try_layers, &j);
+  optimizer_run(optimizer, j.slots.count, try_layers, &j);
   if (j.failed < model->node_count) {
     /* Prepares once more, for the error text on this thread; then prepares the old parameters
      * again. */
@@ -338,16 +351,29 @@ static const glow_option rows[] = {
 const glow_options_table glow__optimizer_table = {GLOW_OPTIONS_TABLE(glow_optimizer_options, rows),
                                                   .check = optimizer_check};
 
-/* As many slots as there are workers, but at most an eighth of the parameters in all, or one. */
+static void make_room(slots *s, const glow__node *node) {
+  if (node->parameters > s->size)
+    s->size = node->parameters;
+}
+
+/* As many of a size as `floats` have room for, but at least one. */
+static void count_slots(slots *s, int64_t floats, uint32_t most) {
+  int64_t count = s->size ? floats / s->size : 1;
+  s->count = count < 1 ? 1 : count < most ? (uint32_t)count : most;
+}
+
+/* The buffer has a slot for each worker, but is at most an eighth of the parameters, or one slot.
+ * Layers whose prepare may fail are small, and there is room for more of them. */
 static void choose_slots(glow_optimizer *o) {
   const glow_model *model = o->model;
-  for (int32_t i = 0; i < model->node_count; i++)
-    if (model->nodes[i].parameters > o->slot_size)
-      o->slot_size = model->nodes[i].parameters;
-  int64_t most = o->slot_size ? model->parameter_count / 8 / o->slot_size : 1;
-  most = most < 1 ? 1 : most > MAX_SLOTS ? MAX_SLOTS : most;
   uint32_t workers = o->context->executor.workers;
-  o->slots = workers < most ? workers : (uint32_t)most;
+  for (int32_t i = 0; i < model->node_count; i++) {
+    make_room(&o->any, &model->nodes[i]);
+    if (may_fail(&model->nodes[i]))
+      make_room(&o->fallible, &model->nodes[i]);
+  }
+  count_slots(&o->any, model->parameter_count / 8, workers < MAX_SLOTS ? workers : MAX_SLOTS);
+  count_slots(&o->fallible, o->any.count * o->any.size, MAX_SLOTS);
 }
 
 static glow_status optimizer_allocate(glow_optimizer *o) {
@@ -355,7 +381,7 @@ static glow_status optimizer_allocate(glow_optimizer *o) {
   GLOW_TRY(glow__flat_create(o->context, o->model->parameter_count, &o->flat));
   GLOW_TRY(glow__rates_create(o->model, &o->rates));
   choose_slots(o);
-  o->kept = glow_allocate(o->context, o->slots * (size_t)o->slot_size * sizeof(float));
+  o->kept = glow_allocate(o->context, o->any.count * (size_t)o->any.size * sizeof(float));
   o->m = o->kept ? glow__allocate_spread(o->context, bytes) : NULL;
   if (o->m && has_v(o->options.kind))
     o->v = glow__allocate_spread(o->context, bytes);
