@@ -19,6 +19,7 @@ typedef struct tensors {
   tensor_place places[3];
 } tensors;
 
+/* The library gives elements in the machine's order. */
 static bool read_tensor(void *state, int64_t offset, void *to, size_t bytes, message error) {
   const tensor_place *p = state;
   return glow_tensor_file_read(p->file, p->index, offset, to, bytes) == GLOW_OK ||
@@ -44,6 +45,7 @@ static void take(tensors *t, int place, int64_t index, data_array *out) {
   t->places[place] = (tensor_place){t->file, index};
   *out = (data_array){.rank = about.rank,
                       .type = type_of(about.type),
+                      .big = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__,
                       .read = read_tensor,
                       .state = &t->places[place]};
   memcpy(out->dims, about.dims, sizeof out->dims);

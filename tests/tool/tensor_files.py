@@ -4,15 +4,25 @@ SPDX-License-Identifier: MIT
 import array
 import json
 import struct
+import sys
 
 CODES = {"U8": "B", "I32": "i", "F32": "f", "F64": "d", "I64": "q"}
+
+
+def in_file_order(values):
+    """An array of the machine's order in the files', which are little-endian, and back."""
+    if sys.byteorder == "big":
+        values.byteswap()
+    return values
 
 
 def write(path, metadata=None, **tensors):
     """tensors: name = (dtype, shape, elements or bytes)."""
     header, data = {"__metadata__": metadata} if metadata else {}, b""
     for name, (dtype, shape, values) in tensors.items():
-        raw = values if isinstance(values, bytes) else array.array(CODES[dtype], values).tobytes()
+        raw = values
+        if not isinstance(values, bytes):
+            raw = in_file_order(array.array(CODES[dtype], values)).tobytes()
         header[name] = {
             "dtype": dtype,
             "shape": shape,
@@ -36,5 +46,5 @@ def read(path):
     for name, entry in header.items():
         begin, end = entry["data_offsets"]
         values = array.array(CODES[entry["dtype"]], raw[8 + length + begin : 8 + length + end])
-        tensors[name] = (entry["dtype"], entry["shape"], values)
+        tensors[name] = (entry["dtype"], entry["shape"], in_file_order(values))
     return tensors, metadata

@@ -69,10 +69,11 @@ says "done after 30 steps"
 
 # A few steps before the one that is refused a model may be past help at any rate; which steps these are depends on
 # the roundings of the machine. So it goes back further.
-train 0 $wild --steps 300 --on-divergence rewind --checkpoint-every 50 --out back
+later=$((${refused:-200} + 100))
+train 0 $wild --steps $later --on-divergence rewind --checkpoint-every 50 --out back
 says "going back to step"
 says "with half the rate, --lr 1"
-says "done after 300 steps"
+says "done after $later steps"
 expect "the log tells of going back" grep -q \
   '"event": "rewind", "step": [0-9]*, "refused": [0-9]*, "lr": 1' back/log.jsonl
 grep '"event": "step"' back/log.jsonl | sed 's/.*"step": \([0-9]*\), .*/\1/' > steps
