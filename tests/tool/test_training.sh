@@ -68,9 +68,9 @@ train 0 --resume "$(checkpoint earlier 20)" --lr 1e-4 --steps 30 --out tamed
 says "done after 30 steps"
 
 # A few steps before the one that is refused a model may be past help at any rate; which steps these are depends on
-# the roundings of the machine. So it goes back further.
+# the roundings of the machine. So it goes back by a third of the way.
 later=$((${refused:-200} + 100))
-train 0 $wild --steps $later --on-divergence rewind --checkpoint-every 50 --out back
+train 0 $wild --steps $later --on-divergence rewind --checkpoint-every $((${refused:-200} * 2 / 3)) --out back
 says "going back to step"
 says "with half the rate, --lr 1"
 says "done after $later steps"
