@@ -110,8 +110,8 @@ typedef struct glow__conv_products {
   uint32_t (*input_tasks)(const glow__conv_run *run);
   void (*input_task)(const glow__conv_run *run, uint32_t task);
   int64_t block_pixels; /* most in a block: whole strips */
-  int64_t weight_rows,
-      weight_columns; /* of a tile of a weight gradient; the columns: whole panels */
+  /* Of a tile of a weight gradient; the columns: whole panels. */
+  int64_t weight_rows, weight_columns;
   void (*weight_gradient)(const glow__conv_run *run, const glow__conv_tile *tile, uint32_t worker);
   /* Sets active[j] to 1 for the units of stored h1 and, from active[hidden] on, h2, that are above
    * 0 in a pixel. */
