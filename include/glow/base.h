@@ -28,7 +28,7 @@ extern "C" {
 
 /* Version of these headers. The library's own is glow_version(). */
 #define GLOW_VERSION_MAJOR 0
-#define GLOW_VERSION_MINOR 2
+#define GLOW_VERSION_MINOR 3
 #define GLOW_VERSION_PATCH 0
 /* The same as a number, as glow_version_number() gives it; and whether these headers are of a
  * version or a later one: #if GLOW_VERSION_AT_LEAST(0, 2, 0) */
