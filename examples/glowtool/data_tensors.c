@@ -5,6 +5,7 @@
 
 #include <glow/glow.h>
 
+#include "byte_order.h"
 #include "data_array.h"
 
 typedef struct tensor_place {
@@ -45,7 +46,7 @@ static void take(tensors *t, int place, int64_t index, data_array *out) {
   t->places[place] = (tensor_place){t->file, index};
   *out = (data_array){.rank = about.rank,
                       .type = type_of(about.type),
-                      .big = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__,
+                      .big = MACHINE_BIG_ENDIAN,
                       .read = read_tensor,
                       .state = &t->places[place]};
   memcpy(out->dims, about.dims, sizeof out->dims);

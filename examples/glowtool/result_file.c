@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "byte_order.h"
 #include "csv.h"
 #include "files.h"
 #include "stop.h"
@@ -171,10 +172,9 @@ static void put_array_header(result_file *f) {
 /* Little-endian, as the header says. */
 static void put_elements(FILE *file, const void *elements, int64_t count, size_t size) {
   const unsigned char *element = elements;
-  const bool big_endian = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__;
-  if (!big_endian)
+  if (!MACHINE_BIG_ENDIAN)
     (void)fwrite(elements, size, (size_t)count, file);
-  for (int64_t i = 0; big_endian && i < count; i++, element += size)
+  for (int64_t i = 0; MACHINE_BIG_ENDIAN && i < count; i++, element += size)
     for (size_t k = size; k > 0; k--)
       putc(element[k - 1], file);
 }

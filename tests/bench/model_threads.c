@@ -122,6 +122,7 @@ void bench_cores_begin(bench_cores *c, bench_how how) {
 }
 
 void bench_cores_end(bench_cores *c) {
+  /* each run asks for the time once more than it has tasks */
   double serial = processor_time() - c->begin - c->in_runs - c->clock * (double)c->runs;
   bool counted = c->how == BENCH_COUNT;
   c->how = BENCH_SERIAL;
