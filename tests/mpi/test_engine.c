@@ -232,6 +232,30 @@ static void check_progress(const subject *s) {
   }
 }
 
+/* MPI's own, but for when it is to fail: the engine finds this one first. */
+static int test_fails;
+int MPI_Test(MPI_Request *request, int *done, MPI_Status *status) {
+  return test_fails ? MPI_ERR_OTHER : PMPI_Test(request, done, status);
+}
+
+/* A sum that fails in `progress`: its wait fails. */
+static void check_failing_progress(void) {
+  subject s = {NULL, NULL, GLOW_COLLECTIVE_INIT};
+  float v = 1.0f;
+  void *request = NULL;
+  EXPECT(glow_context_create(NULL, &s.context) == GLOW_OK);
+  EXPECT(glow_mpi_create(s.context, MPI_COMM_SELF, NULL, &s.mpi) == GLOW_OK);
+  EXPECT(glow_mpi_collective(s.mpi, &s.table) == GLOW_OK);
+  EXPECT(s.table.sum_start(&v, 1, GLOW_SUM_FLOAT32, &request, s.table.payload) == GLOW_OK);
+  test_fails = 1;
+  s.table.progress(s.table.payload);
+  test_fails = 0;
+  EXPECT(strstr(glow_last_error(), "a sum over 1 ranks failed: MPI says") != NULL);
+  EXPECT(s.table.sum_wait(request, s.table.payload) == GLOW_E_STATE);
+  glow_mpi_destroy(&s.mpi);
+  glow_context_destroy(&s.context);
+}
+
 static void check_broadcast(const subject *s) {
   enum { BYTES = 3000001 };
   static unsigned char bytes[BYTES];
@@ -295,6 +319,7 @@ static void sums(void) {
   check_zeros(&s);
   check_many(&s);
   check_progress(&s);
+  check_failing_progress();
   check_broadcast(&s);
   check_refusals(&s);
   check_layout();
